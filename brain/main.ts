@@ -25,7 +25,7 @@ import { liveConfig, onHangup } from "../shared/process/live_process.ts";
 import type { GivenConfig } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
-import { requireStorageVersion } from "../shared/spine/storage_version.ts";
+import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { spinePhase, Starting } from "../shared/listeners/starting.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
@@ -104,7 +104,8 @@ async function run(given: GivenConfig): Promise<void> {
   const { startBrain, startTracing, openSpine, BRAIN_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
-  await requireStorageVersion(spine, log);
+  starting.begin("reading the versions of the storage and the cluster");
+  await requireVersions(config, { spine, node_id: brain_id, kind: "brain" });
   const monotonic_ms = () => performance.now();
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const random = Math.random;

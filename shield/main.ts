@@ -39,7 +39,7 @@ import {
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
 import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
-import { requireStorageVersion } from "../shared/spine/storage_version.ts";
+import { requireVersions } from "../shared/cluster/wire_version.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
@@ -150,7 +150,8 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   starting.begin(spinePhase(config));
   const opening = { log: log.child({ part: "spine" }), now, files: { read: readTextFile } };
   const spine = await openSpine(config, opening);
-  await requireStorageVersion(spine, log);
+  starting.begin("reading the versions of the storage and the cluster");
+  await requireVersions(config, { spine, node_id, kind: "shield" });
   const monotonic_ms = () => performance.now();
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const resource = telemetryResource({ service_name: "arqon-shield", node_id, version });

@@ -122,13 +122,20 @@ async function comesBack(
   return "";
 }
 
+/** Ways of an operator, through the admin API of the other Shield. */
+const TRIMS = {
+  "trim": (_offsets: readonly number[]) => ({}),
+  "trim-up-to": (offsets: readonly number[]) => ({ before: offsets[4] }),
+};
 const WAYS = {
   "whole": (_offsets: readonly number[]) => ({}),
   "up-to": (offsets: readonly number[]) => ({ seq: offsets[5] }),
   "keep": (_offsets: readonly number[]) => ({ keep: 5 }),
 };
 
-async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
+const isTrim = (way: string): way is keyof typeof TRIMS => way in TRIMS;
+
+async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS): Promise<void> {
   const room = `erased-${way}`;
   using reader = await stage.open(0);
   const { offset: start, epoch } = await reader.join(room);
@@ -136,9 +143,16 @@ async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
   const offsets = await publisher.fill(room, numbers(0, 10));
   await reader.hears(offsets);
   await publisher.fill("busy", numbers(0, 3 * KEPT));
-  const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
-  await stage.manager.streams.purge(stage.stream, options);
-  const left = way === "whole" ? [] : offsets.slice(5);
+  const is_whole = way === "whole" || way === "trim";
+  const left = is_whole ? [] : offsets.slice(5);
+  if (isTrim(way)) {
+    const told = await stage.admin("POST", `rooms/acme/${room}/trim`, TRIMS[way](offsets));
+    const messages = 10 - left.length;
+    assert.deepEqual([told.offset, told.messages], [offsets[messages - 1], messages]);
+  } else {
+    const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
+    await stage.manager.streams.purge(stage.stream, options);
+  }
   // Up to the stated bound the open Shield may still serve them from its memory.
   const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
     comesBack(stage, at, room, { after_offset, epoch }, missed);
@@ -152,7 +166,7 @@ async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
     for (const place of [start, offsets[0], offsets[3]]) {
       assert.equal(await back(at, place, []), "history-trimmed", `${way}, ${at}, after ${place}`);
     }
-    if (way !== "whole") {
+    if (!is_whole) {
       assert.equal(await back(at, offsets[6], offsets.slice(7)), "", "what is there is given");
     }
     const { body } = await new HttpPeer(stage.urls[at], stage.token).call(
@@ -162,7 +176,7 @@ async function erases(stage: Stage, way: keyof typeof WAYS): Promise<void> {
     assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
   }
   // Of a room that is empty nobody can say whether one went that its readers had not got.
-  if (way !== "whole") assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
+  if (!is_whole) assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
   // Those who hear it go on, and so does who comes now.
   const [next = 0] = await publisher.fill(room, ["next"]);
   let told = await reader.told();
@@ -213,14 +227,15 @@ async function overHttp(stage: Stage): Promise<void> {
   }
 }
 
-async function lastIsGone(stage: Stage): Promise<void> {
-  const room = "last-1";
+async function lastIsGone(stage: Stage, way: "purge" | "trim"): Promise<void> {
+  const room = `last-${way}`;
   using reader = await stage.open(0);
   await reader.join(room);
   using publisher = await stage.open(0);
   const [offset = 0] = await publisher.fill(room, ["secret"]);
   await reader.hears([offset]);
-  await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
+  if (way === "trim") await stage.admin("POST", `rooms/acme/${room}/trim`, {});
+  else await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
   const heard = async () => {
     using client = await stage.open(0);
     await client.join(room);
@@ -382,9 +397,11 @@ Deno.test("what was erased while a Shield had no NATS, or by lower limits, is no
 Deno.test("what was erased in NATS is served by no Shield, and recovery is whole or refused", async () => {
   await onStage(async (stage) => {
     await neverMissing(stage);
-    for (const way of ["whole", "up-to", "keep"] as const) await erases(stage, way);
+    for (const way of ["whole", "up-to", "keep", "trim", "trim-up-to"] as const) {
+      await erases(stage, way);
+    }
     await overHttp(stage);
-    await lastIsGone(stage);
+    for (const way of ["purge", "trim"] as const) await lastIsGone(stage, way);
     for (const way of ["erase", "rmm"] as const) await singleMessages(stage, way);
     await ofAUser(stage);
   });

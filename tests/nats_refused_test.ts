@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import { configFrom } from "../shared/config/load.ts";
+import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
@@ -183,4 +184,49 @@ Deno.test("SIGTERM ends a process that waits for something in its start", async 
       });
     }
   }
+});
+
+Deno.test("a process that the cluster does not understand ends in one line", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const log = keptLog();
+  const config = configFrom({ nats: { urls: [nats.url] } });
+  const spine = await openSpine(config, { log: log.log, now: Date.now });
+  const gauges = { wire_version: 9, wire_oldest: 9 };
+  const handlers = { node: () => ({ version: "9.1.0", gauges }) };
+  const newer = { spine, node_id: "newer", kind: "shield", handlers, log: log.log } as const;
+  const answerer = startAnswerer({ ...newer, now: Date.now });
+  await spine.flush();
+  try {
+    await withConfig(`[nats]\nurls = ["${nats.url}"]\n`, async (file) => {
+      for (const part of ["shield", "brain", "arq"] as const) {
+        await t.step(part, async () => {
+          const { code, stderr } = await ended(startTask(part, file));
+          assert.equal(code, 1, stderr);
+          const lines = stderr.split("\n").filter((line) => line.includes("Incompatible version"));
+          assert.equal(lines.length, 1, stderr);
+          assert.match(lines[0] ?? "", /too old to run with shield newer \(ArqonBus 9\.1\.0\)/);
+          assert.doesNotMatch(stderr, /uncaught|^\s+at /m);
+        });
+      }
+    });
+  } finally {
+    answerer.close();
+    await spine.drain();
+  }
+});
+
+Deno.test("a process that may not read the version of the storage says so, and does not start", async () => {
+  await using nats = await startNats({
+    jetstream: true,
+    config:
+      'authorization { users: [{ user: "a", password: "a", permissions: { publish: { allow: ">",\n' +
+      '  deny: ["$JS.API.*.*.KV_ARQON_STORAGE", "$JS.API.*.*.KV_ARQON_STORAGE.>"] } } }] }\n',
+  });
+  const url = withLogin(nats.url, "a:a");
+  await withConfig(`[nats]\nurls = ["${url}"]\nrequest_timeout_ms = 100\n`, async (file) => {
+    const { code, stderr } = await ended(startTask("shield", file));
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /the storage's version cannot be read: .*ARQON_STORAGE/);
+    assert.doesNotMatch(stderr, /ready|uncaught|^\s+at /m);
+  });
 });

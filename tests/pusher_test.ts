@@ -1,12 +1,12 @@
 /**
- * The Pusher endpoint with Pusher's own libraries, unchanged: `pusher-js` and Laravel Echo as clients,
- * `pusher-http-edge` (the backend's library for all runtimes) as the backend, which signs channels and requests. Beside them clients of the bus itself in the same rooms.
+ * The Pusher endpoint with Pusher's own libraries, unchanged: `pusher-js` and Laravel Echo as clients, `pusher` as the
+ * backend, which signs channels and requests. Beside them clients of the bus itself in the same rooms.
  */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import Echo from "laravel-echo";
-import Backend from "pusher-http-edge";
+import Backend from "pusher";
 import pusher_js from "pusher-js";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
@@ -34,6 +34,7 @@ key = "${APP.key}"
 secret = "${APP.secret}"
 tenant = "default"
 client_events = true
+subscription_count = true
 
 [[pusher.apps]]
 id = "${OTHER.appId}"
@@ -53,7 +54,7 @@ interface World extends AsyncDisposable {
 
 function backendOf(bus: ServedBus, app: typeof APP): Backend {
   const { hostname: host, port } = new URL(bus.url);
-  return new Backend({ ...app, host, port: Number(port), useTLS: false });
+  return new Backend({ ...app, host, port, useTLS: false });
 }
 
 /** A backend that signs every channel, for the user that the query names. */
@@ -203,7 +204,10 @@ async function presence(world: World, ann: Pusher): Promise<void> {
   assert.deepEqual(channel.members.get("ann"), { id: "ann", info: { name: "ANN" } });
   const users = await backend.get({ path: "/channels/presence-room/users" });
   assert.deepEqual(await users.json(), { users: [{ id: "ann" }, { id: "bob" }] });
-  const count = await backend.get({ path: "/channels/presence-room" });
+  const count = await backend.get({
+    path: "/channels/presence-room",
+    params: { info: "user_count" },
+  });
   assert.deepEqual(await count.json(), { occupied: true, user_count: 2 });
   bob.channel("presence-room").trigger("client-wave", {});
   await until("a wave", () => waved.length > 0);
@@ -285,11 +289,71 @@ async function users({ backend, client }: World): Promise<void> {
 
 async function counted(world: World): Promise<void> {
   await join(world.client(APP.key, "zoe"), "presence-counted");
-  const channels = ["presence-counted", "news"];
-  const answer = await world.backend.trigger(channels, "t", {}, { info: "user_count" });
+  const zed = world.client();
+  await join(zed, "counted.one");
+  await join(world.client(), "counted.one");
+  const { backend } = world;
+  const channels = ["presence-counted", "counted.one"];
+  const info = "user_count,subscription_count";
+  const [users, both] = [{ user_count: 1, subscription_count: 1 }, { subscription_count: 2 }];
+  const answer = await backend.trigger(channels, "t", {}, { info });
   assert.deepEqual(await answer.json(), {
-    channels: { "presence-counted": { user_count: 1 }, news: {} },
+    channels: { "presence-counted": users, "counted.one": both },
   });
+  const batch = await backend.triggerBatch([
+    { channel: "counted.one", name: "t", data: 1, info },
+    { channel: "nobody", name: "t", data: 1 },
+    { channel: "presence-counted", name: "t", data: 1, info: "user_count" },
+  ]);
+  assert.deepEqual(await batch.json(), { batch: [both, {}, { user_count: 1 }] });
+  const get = async (path: string, params: Record<string, string> = {}) =>
+    await (await backend.get({ path, params })).json();
+  const listed = async (params: Record<string, string> = {}) =>
+    (await get("/channels", params)).channels;
+  assert.deepEqual(await listed({ filter_by_prefix: "counted.", info: "subscription_count" }), {
+    "counted.one": both,
+  });
+  assert.deepEqual(await listed({ filter_by_prefix: "presence-c", info }), {
+    "presence-counted": users,
+  });
+  const all = await listed();
+  assert.deepEqual([all["counted.one"], all["presence-counted"], all.nobody], [{}, {}, undefined]);
+  assert.deepEqual(await get("/channels/counted.one"), { occupied: true });
+  assert.deepEqual(await get("/channels/nobody", { info: "subscription_count" }), {
+    ...{ occupied: false, subscription_count: 0 },
+  });
+  for (
+    const [path, params] of [
+      ["/channels", { info: "user_count" }],
+      ["/channels/counted.one", { info: "user_count" }],
+      ["/channels", { info: "ages" }],
+    ] as const
+  ) await assert.rejects(backend.get({ path, params }), /400|Unexpected status/);
+  const heard = await join(world.client(), "elsewhere");
+  await assert.rejects(backend.trigger("elsewhere", "t", {}, { info: "ages" }));
+  assert.deepEqual(heard, []);
+}
+
+/** What `pusher-js` says of a channel's subscribers, whoever they are. */
+async function countedEvents({ bus, client, folder }: World): Promise<void> {
+  const counts: number[] = [];
+  const channel = client().subscribe("crowd");
+  channel.bind(
+    "pusher:subscription_count",
+    (told: { subscription_count: number }) => counts.push(told.subscription_count),
+  );
+  const last = async (count: number) =>
+    await until(() => `${count} of ${counts}`, () => counts.at(-1) === count);
+  await last(1);
+  const second = client();
+  await join(second, "crowd");
+  await last(2);
+  await using sdk = await connect({ url: bus.url, token: await tokenOf(folder, "user") });
+  await sdk.room("pusher:crowd").subscribe().ready;
+  await last(3);
+  second.unsubscribe("crowd");
+  await last(2);
+  assert.equal(channel.subscriptionCount, 2);
 }
 
 async function otherApps(world: World): Promise<void> {
@@ -392,7 +456,8 @@ const STEPS: readonly (readonly [string, (world: World, ann: Pusher) => Promise<
   ["another app's clients and backend have other rooms", otherApps],
   ["a secret that was changed in its file counts from the next reload on", otherSecret],
   ["a user who has signed in is sent to and ended by the backend alone", users],
-  ["an event answers how many users its presence channels have", counted],
+  ["channels are listed and counted, alone and with events", counted],
+  ["clients learn how many subscribers a channel has", countedEvents],
   ["Laravel Echo works with the host and the key changed", laravel],
   ["who subscribes is in the journal", journalled],
   ["who is not let in is told why, and does not come again", refused],

@@ -16,7 +16,7 @@ Deno.test("a storage that runs with later versions only is refused in one line",
     ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write },
   });
   const spine = openEmbedded({ log, now: Date.now, data_dir });
-  await requireStorageVersion(spine, log, { storage: 9, oldest: 8, reads: 1, by: "9.1.0" });
+  await requireStorageVersion(spine, 0, { storage: 9, oldest: 8, reads: 1, by: "9.1.0" });
   await spine.drain();
   const file = `${issuer.dir}/config.toml`;
   await Deno.writeTextFile(file, `${PORTS}data_dir = "${data_dir}"\n${issuer.config}`);

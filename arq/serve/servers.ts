@@ -20,7 +20,7 @@ import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
 import { liveConfig } from "../../shared/process/live_process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
 import { watchSpine } from "../../shared/spine/metrics.ts";
-import { requireStorageVersion } from "../../shared/spine/storage_version.ts";
+import { requireVersions } from "../../shared/cluster/wire_version.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -117,7 +117,8 @@ export async function startServers(
   starting.begin(spinePhase(config));
   const files = { read: readTextFile };
   const spine = await openSpine(config, { log: logOf("spine"), now, files });
-  await requireStorageVersion(spine, log);
+  starting.begin("reading the versions of the storage and the cluster");
+  await requireVersions(config, { spine, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const told = {
     telemetry: config.telemetry,

@@ -9,6 +9,7 @@ import type { Registry } from "../metrics/metrics.ts";
 import { isReady } from "../listeners/ops.ts";
 import type { HealthReport } from "../listeners/ops.ts";
 import type { SpineStatus } from "../spine/contract/spine.ts";
+import { WIRE } from "./wire_version.ts";
 import { STORAGE } from "../spine/storage_version.ts";
 
 /** The most names in one table of a node. */
@@ -48,9 +49,6 @@ export const ClusterNode = z.object({
   totals: z.record(Name, Figure),
   gauges: z.record(Name, z.number()),
 });
-
-/** What processes say to each other: the version that this release speaks, and the oldest that it understands. */
-const WIRE = { version: 1, oldest: 1 } as const;
 
 /** The record of a node about itself. */
 export type ClusterNode = z.output<typeof ClusterNode>;

@@ -5,14 +5,18 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../logs/log.ts";
+import { readStored } from "../records/stored.ts";
 import { VERSION } from "../version.ts";
 import { isConflict } from "./contract/compare_and_set.ts";
-import type { Spine } from "./contract/spine.ts";
+import type { KeyValue, Spine } from "./contract/spine.ts";
 import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 
 const KEY = ["version"];
 const ATTEMPTS = 8;
+/** Between two questions to a storage that cannot be read, in ms. */
+const RETRY_MS = 100;
+/** How long a process that starts waits for a storage that others serve, in ms. */
+export const STORAGE_WAIT_MS = 30_000;
 
 const Stored = z.object({
   /** The version of what is stored: the newest that has run on it. */
@@ -50,16 +54,17 @@ function refusalOf(found: z.output<typeof Stored>, own: StorageVersions): string
     `between ArqonBus ${found.by} and this one first, which raises it (docs/upgrade.md)`;
 }
 
-async function check(spine: Pick<Spine, "keyValue">, own: StorageVersions): Promise<void> {
-  const bucket = await spine.keyValue(STORAGE_BUCKET);
+async function check(bucket: KeyValue, own: StorageVersions): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const entry = await bucket.get(KEY);
     let before: z.output<typeof Stored> | undefined;
     if (entry !== undefined) {
-      before = Stored.parse(JSON.parse(new TextDecoder().decode(entry.value)));
-      const refusal = refusalOf(before, own);
+      before = readStored(entry.value, Stored, "storage version");
+      const refusal = before === undefined
+        ? `the record of the storage's version is unknown: key ${KEY} of ${STORAGE_BUCKET}; restore a backup`
+        : refusalOf(before, own);
       if (refusal !== undefined) throw new ArqonError("incompatible-version", refusal);
-      if (before.storage >= own.storage) return;
+      if (before !== undefined && before.storage >= own.storage) return;
     }
     const { storage, by } = own;
     const next = { storage, oldest: Math.max(before?.oldest ?? 1, own.oldest), by };
@@ -76,17 +81,34 @@ async function check(spine: Pick<Spine, "keyValue">, own: StorageVersions): Prom
 
 /**
  * Raises what is stored to this release's version, before anything of it is read. Rejects with `incompatible-version`
- * when this release may not run on it. A storage that takes no write is the readiness check's matter.
+ * when this release may not run on it, and with what the storage says when it answers nothing for `within_ms`.
  */
 export async function requireStorageVersion(
   spine: Pick<Spine, "keyValue">,
-  log: Logger,
+  within_ms: number,
   own: StorageVersions = STORAGE,
 ): Promise<void> {
+  let bucket: KeyValue | undefined;
+  let is_late = within_ms === 0;
+  const timer = setTimeout(() => is_late = true, within_ms);
   try {
-    await check(spine, own);
-  } catch (error) {
-    if (error instanceof ArqonError && error.reason === "incompatible-version") throw error;
-    log.warn("the version of the storage is not known", { error });
+    for (;;) {
+      try {
+        // To open a bucket waits for itself.
+        bucket ??= await spine.keyValue(STORAGE_BUCKET);
+        return await check(bucket, own);
+      } catch (error) {
+        if (!(error instanceof ArqonError) || error.reason === "incompatible-version") throw error;
+        if (is_late || bucket === undefined) throw unreadable(error);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function unreadable(cause: ArqonError): ArqonError {
+  const detail = `the storage's version cannot be read: ${cause.message}`;
+  return new ArqonError("spine-unavailable", detail, { cause });
 }

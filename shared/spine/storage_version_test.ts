@@ -1,5 +1,6 @@
 /** Who may run on which storage: each pair of releases in the order in which they start. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../logs/log.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
@@ -41,9 +42,9 @@ for (const [name, starts, refused] of CASES) {
     const spine = openEmbedded({ log, now: Date.now });
     try {
       const last = starts.at(-1)!;
-      for (const one of starts.slice(0, -1)) await requireStorageVersion(spine, log, one);
+      for (const one of starts.slice(0, -1)) await requireStorageVersion(spine, 0, one);
       const before = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
-      const done = requireStorageVersion(spine, log, last);
+      const done = requireStorageVersion(spine, 0, last);
       if (refused === undefined) return await done;
       await assert.rejects(done, refused);
       const after = await (await spine.keyValue(STORAGE_BUCKET)).get(["version"]);
@@ -53,3 +54,45 @@ for (const [name, starts, refused] of CASES) {
     }
   });
 }
+
+/** A storage of which so many reads fail. */
+function failing(times: number) {
+  const spine = openEmbedded({ log, now: Date.now });
+  let left = times;
+  const keyValue: typeof spine.keyValue = async (...asked) => {
+    const bucket = await spine.keyValue(...asked);
+    const get: typeof bucket.get = (key) => {
+      if (left-- > 0) throw new ArqonError("spine-unavailable", "no leader");
+      return bucket.get(key);
+    };
+    return { ...bucket, get, update: bucket.update.bind(bucket) };
+  };
+  return { spine: { keyValue }, [Symbol.asyncDispose]: () => spine.drain() };
+}
+
+Deno.test("a storage that cannot be read is asked again, and its version is checked then", async () => {
+  await using world = failing(2);
+  await requireStorageVersion(world.spine, 30_000, NEXT);
+  await requireStorageVersion(world.spine, 0, CLOSED);
+  await assert.rejects(requireStorageVersion(world.spine, 0, OLD), /Incompatible version/);
+});
+
+Deno.test("a process does not start where the storage cannot be read, and says why", async () => {
+  await using world = failing(Infinity);
+  await assert.rejects(
+    requireStorageVersion(world.spine, 0),
+    /Spine unavailable: the storage's version cannot be read: .*no leader/,
+  );
+});
+
+Deno.test("a version that cannot be read is refused at once", async () => {
+  await using world = failing(0);
+  const bucket = await world.spine.keyValue(STORAGE_BUCKET);
+  for (const [at, text] of ["{", '{"storage":"2"}'].entries()) {
+    await bucket.update(["version"], new TextEncoder().encode(text), at);
+    await assert.rejects(
+      requireStorageVersion(world.spine, 30_000),
+      /Incompatible version: the record of the storage's version is unknown/,
+    );
+  }
+});

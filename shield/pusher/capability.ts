@@ -1,4 +1,5 @@
 /** What the Pusher protocol brings to a Shield. */
+import { INSPECT } from "../admin/inspect/capability.ts";
 import type { Capability } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import { HttpRates } from "../rates/http_rates.ts";
@@ -10,7 +11,7 @@ export const PUSHER: Capability = {
   name: "pusher",
   title: "clients and backends that speak the Pusher protocol",
   /** Throws when a file that `[pusher]` names cannot be read. */
-  foreign(env, { operations, stats, tenants, ...parts }, door) {
+  foreign(env, { operations, stats, tenants, hub, ...parts }, door) {
     const { config: { pusher, limits }, readTextFile, now } = env;
     if (!pusher.enabled) return undefined;
     const apps = readApps(pusher, readTextFile);
@@ -20,9 +21,10 @@ export const PUSHER: Capability = {
     return createPusherEntry({
       ...env,
       ...operations.context,
-      ...{ limits, stats, tenants, ...door },
+      ...{ limits, stats, tenants, hub, ...door },
       rates: new HttpRates(parts.rates, now),
       apps,
+      lists: () => parts.running.of(INSPECT),
       enter: createEntrance(door.entrance),
       socket_server: parts.socket_server,
     });

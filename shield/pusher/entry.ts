@@ -23,6 +23,10 @@ import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { type App, type Apps, clientIdentity } from "./apps.ts";
+import { subscriberCounts } from "../admin/inspect/lists.ts";
+import type { Hub } from "../fanout/hub.ts";
+import type { ChannelsContext } from "./channels.ts";
+import { SubscriptionCounts } from "./counts.ts";
 import { answerBackend } from "./http_api.ts";
 import { errorText, RoomMessages } from "./messages.ts";
 import { CLOSE, PusherSocket } from "./pusher_socket.ts";
@@ -38,6 +42,10 @@ const NO_VERSION = 4008;
 export interface PusherContext extends HttpPublishContext {
   readonly config: Pick<Config, "pusher" | "server">;
   readonly apps: Apps;
+  /** What asks all Shields; undefined: not yet. */
+  readonly lists: ChannelsContext["lists"];
+  readonly own: ChannelsContext["own"];
+  readonly hub: Pick<Hub, "find">;
   readonly enter: Entrance;
   readonly socket_server: Pick<SocketServer, "upgrade">;
   readonly admission: Pick<Admission, "enter">;
@@ -69,6 +77,7 @@ export function createPusherEntry(context: PusherContext): ForeignEntry {
   const { registry, config: { pusher } } = context;
   const messages = new RoomMessages();
   const open = { connections: 0 };
+  const counts = countsOf(context);
   scrapedGauge(
     registry,
     "shield_pusher_connections",
@@ -79,14 +88,29 @@ export function createPusherEntry(context: PusherContext): ForeignEntry {
   const api = { ...context, presence_members, request_skew_seconds };
   return (request, url, remote_ip) => {
     if (url.pathname.startsWith("/app/")) {
-      return connect({ ...context, messages, open }, request, url, remote_ip);
+      return connect({ ...context, messages, open, counts }, request, url, remote_ip);
     }
     if (!url.pathname.startsWith("/apps/")) return undefined;
     return answerBackend(api, request, url, remote_ip).catch((error) => refusal(context, error));
   };
 }
 
+function countsOf({ lists, hub, log }: PusherContext): SubscriptionCounts {
+  return new SubscriptionCounts({
+    log,
+    here: (tenant_id, room_id) => hub.find(tenant_id, room_id)?.subscribers.size ?? 0,
+    async everywhere(tenant_id, rooms) {
+      const context = lists();
+      if (context === undefined) throw new ArqonError("process-unavailable", "not started yet");
+      const { counts, silent } = await subscriberCounts(context, tenant_id, rooms);
+      if (silent.length > 0) throw new ArqonError("process-unavailable", silent.join());
+      return counts;
+    },
+  });
+}
+
 interface Connecting extends PusherContext {
+  readonly counts: SubscriptionCounts;
   readonly messages: RoomMessages;
   readonly open: { connections: number };
 }
@@ -181,9 +205,10 @@ function refusedOf(error: unknown): Refused | undefined {
 }
 
 function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id: string) {
-  const { config: { pusher }, messages, now, random, open } = context;
+  const { config: { pusher }, messages, now, random, open, counts } = context;
   const socket = new PusherSocket(upgraded.socket, {
     ...{ app, socket_id, messages, now, isClient: isPusherClient },
+    counts: app.subscription_count ? counts : undefined,
     ...pusher,
     random: () => randomFraction(random),
   });
@@ -196,7 +221,7 @@ function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id:
       upgraded.listen({
         ...handlers,
         closed(code) {
-          open.connections--;
+          if (--open.connections === 0) counts.stop();
           handlers.closed(code);
         },
       });

@@ -1,34 +1,31 @@
 /**
- * What backends ask of the Pusher endpoint: publish, and who is in a presence channel. Each request is signed with
- * the app's secret. It then takes the way of a message or command over HTTP. Source:
+ * What backends ask of the Pusher endpoint: publish, and which channels there are (`channels.ts`). Each request is
+ * signed with the app's secret. It then takes the way of a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
 import { ArqonError, decodeClientText } from "@arqon/proto";
 import { z } from "zod";
 import { showsToken } from "../../shared/http1/shown_token.ts";
-import { isPusherClient } from "../auth/identity.ts";
-import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import { httpCaller } from "../http/route.ts";
-import type { Caller } from "../message/caller.ts";
 import { publish } from "../message/pipeline.ts";
 import { takeIngress } from "../rates/ingress.ts";
-import { type App, appOf, type Apps, backendIdentity } from "./apps.ts";
-import { channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
+import { appOf, type Apps, backendIdentity } from "./apps.ts";
+import { userChannel } from "./channel.ts";
+import { infosOf, listChannels, oneChannel, readInfo, requireRoom, rollOf } from "./channels.ts";
+import type { Backend, ChannelsContext } from "./channels.ts";
 import { EXCEPT_HEADER, OWN_EVENT, TERMINATE } from "./messages.ts";
-import { PresenceRoll } from "./presence_roll.ts";
 import { requestProblem } from "./signature.ts";
 
 /** Channels of one event, and events of a batch, at most: those of Pusher. */
 const CHANNELS_MAX = 100;
 const BATCH_MAX = 10;
-/** Members of a page. */
-const PAGE = 1_000;
 
 /** What the API needs of the process. */
-export interface PusherApiContext extends HttpPublishContext {
+export interface PusherApiContext
+  extends HttpPublishContext, Pick<ChannelsContext, "lists" | "own"> {
   readonly apps: Apps;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
@@ -89,26 +86,59 @@ export async function answerBackend(
   takeIngress(context, caller.identity, "pusher_request", size_bytes);
   const right = part === "channels" ? "GET" : "POST";
   if (request.method !== right) throw new ArqonError("method-not-allowed", request.method);
+  const backend = { app, caller };
   if (part === "events" && channel === undefined) {
-    const event = read(Event, body);
-    await trigger(context, app, caller, [event]);
-    return answer(await countsOf(context, app, caller, event));
+    return answer(await answerEvent(context, backend, read(Event, body)));
   }
   if (part === "batch_events" && channel === undefined) {
-    await trigger(context, app, caller, read(Batch, body).batch);
-    return answer({});
+    return answer(await answerBatch(context, backend, read(Batch, body).batch));
   }
   if (part === "users" && channel !== undefined && tail === "/terminate_connections") {
     const event = { name: TERMINATE, data: "{}", channel: userChannel(decoded(channel)) };
-    await trigger(context, app, caller, [event]);
+    await trigger(context, backend, [event]);
     return answer({});
   }
-  if (part !== "channels" || channel === undefined || tail === "/terminate_connections") {
-    throw new ArqonError("not-found", "channels are not listed; ask for one: /channels/presence-…");
+  if (part !== "channels" || tail === "/terminate_connections") {
+    throw new ArqonError("not-found", url.pathname);
   }
-  const roll = await rollOf(context, app, caller, decoded(channel));
-  if (tail !== undefined) return answer({ users: roll.ids().map((id) => ({ id })) });
-  return answer({ occupied: roll.size > 0, user_count: roll.size });
+  if (channel === undefined) return answer(await listChannels(context, backend, query));
+  if (tail === undefined) {
+    return answer(await oneChannel(context, backend, decoded(channel), query));
+  }
+  const roll = await rollOf(context, backend, decoded(channel));
+  return answer({ users: roll.ids().map((id) => ({ id })) });
+}
+
+const channelsOf = ({ channel = "", channels = [channel] }: Event) => channels;
+
+/** Publishes an event, and answers what its `info` asks of its channels. */
+async function answerEvent(
+  context: PusherApiContext,
+  backend: Backend,
+  event: Event,
+): Promise<object> {
+  const info = readInfo(event.info);
+  await trigger(context, backend, [event]);
+  if (info.size === 0) return {};
+  const channels = channelsOf(event);
+  const infos = await infosOf(context, backend, channels, info);
+  return { channels: Object.fromEntries(channels.map((name, at) => [name, infos[at]])) };
+}
+
+/** The same for several events, with an answer in the place of each. */
+async function answerBatch(
+  context: PusherApiContext,
+  backend: Backend,
+  events: readonly Event[],
+): Promise<object> {
+  const asked = events.map(({ info }) => readInfo(info));
+  await trigger(context, backend, events);
+  if (asked.every(({ size }) => size === 0)) return {};
+  const batch: object[] = [];
+  for (const [at, event] of events.entries()) {
+    batch.push(...await infosOf(context, backend, channelsOf(event).slice(0, 1), asked[at]!));
+  }
+  return { batch };
 }
 
 /** A part of a path. Throws `not-found` for one that is not well-formed. */
@@ -157,16 +187,11 @@ function frameOf({ name, data, socket_id }: Event, room: string): string {
 /** Publishes. All channels are looked at before the first message goes out. */
 async function trigger(
   context: PusherApiContext,
-  app: App,
-  caller: Caller,
+  { app, caller }: Backend,
   events: readonly Event[],
 ): Promise<void> {
   const frames = events.flatMap((event) =>
-    (event.channels ?? [event.channel ?? ""]).map((channel) => {
-      const problem = channelProblem(channel, app.room_prefix);
-      if (problem !== undefined) throw new ArqonError("invalid-room", problem);
-      return frameOf(event, roomOf(channel, app.room_prefix));
-    })
+    channelsOf(event).map((channel) => frameOf(event, requireRoom(channel, app)))
   );
   const envelopes = frames.map((frame) => {
     const operation = decodeClientText(frame, context.limits);
@@ -179,67 +204,4 @@ async function trigger(
     is_stored &&= stored !== undefined;
   }
   if (!is_stored && envelopes.length > 0) await context.flushes.confirmed();
-}
-
-/** What `info` asks of the event's channels: how many users are in those with presence. */
-async function countsOf(
-  context: PusherApiContext,
-  app: App,
-  caller: Caller,
-  { channel, channels = [channel ?? ""], info = "" }: Event,
-): Promise<object> {
-  if (!info.split(",").includes("user_count")) return {};
-  const counts: Record<string, object> = {};
-  for (const name of channels) {
-    counts[name] = kindOf(name) !== "presence"
-      ? {}
-      : { user_count: (await rollOf(context, app, caller, name)).size };
-  }
-  return { channels: counts };
-}
-
-/** Who is in a presence channel. */
-async function rollOf(
-  context: PusherApiContext,
-  app: App,
-  caller: Caller,
-  channel: string,
-): Promise<PresenceRoll> {
-  const problem = channelProblem(channel, app.room_prefix);
-  if (problem !== undefined) throw new ArqonError("invalid-room", problem);
-  if (kindOf(channel) !== "presence") {
-    throw new ArqonError("invalid-room", `${channel}: only presence channels know who is there`);
-  }
-  const roll = new PresenceRoll(isPusherClient);
-  const room = roomOf(channel, app.room_prefix);
-  let after: string | undefined;
-  do {
-    const page = await members(context, caller, room, after);
-    roll.take(page.members);
-    after = page.next;
-    if (roll.size > context.presence_members) {
-      throw new ArqonError("invalid-room", `more than ${context.presence_members} users are there`);
-    }
-  } while (after !== undefined);
-  return roll;
-}
-
-interface Page {
-  readonly members: Parameters<PresenceRoll["take"]>[0];
-  readonly next?: string;
-}
-
-async function members(
-  context: PusherApiContext,
-  caller: Caller,
-  room: string,
-  after: string | undefined,
-): Promise<Page> {
-  const data = { limit: PAGE, ...(after === undefined ? {} : { after }) };
-  const frame = JSON.stringify({ op: "cmd", room, name: "presence.list", data });
-  const operation = decodeClientText(frame, context.limits);
-  if (operation.kind !== "publish") throw new ArqonError("internal");
-  const ack = await runCommand(context, caller, operation.envelope);
-  if (ack.code === 0) return JSON.parse(new TextDecoder().decode(ack.result));
-  throw new ArqonError("presence-unavailable", ack.message);
 }

@@ -7,6 +7,7 @@ import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { type App, backendUser } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
 import type { ChannelKind } from "./channel.ts";
+import type { SubscriptionCounts } from "./counts.ts";
 import {
   type ClientMessage,
   errorText,
@@ -36,6 +37,8 @@ export interface PusherSocketOptions {
   readonly activity_timeout_seconds: number;
   readonly presence_members: number;
   readonly messages: RoomMessages;
+  /** Tells how many subscribers channels have; undefined: the app does not want it. */
+  readonly counts: Pick<SubscriptionCounts, "watch"> | undefined;
   /** Whether a user of the bus is a client of an app. */
   readonly isClient: (user_id: string) => boolean;
   /** Unix ms. */
@@ -76,6 +79,7 @@ export class PusherSocket implements ClientSocket {
   /** The channel of the user who has signed in; undefined: nobody has. */
   #own: string | undefined;
   #odd = 0;
+  #is_closed = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(inner: ClientSocket, options: PusherSocketOptions) {
@@ -101,6 +105,7 @@ export class PusherSocket implements ClientSocket {
       tooLong: (problem) => events.tooLong(problem),
       closed: (code) => {
         clearTimeout(this.#timer);
+        this.#is_closed = true;
         events.closed(code);
       },
     };
@@ -281,6 +286,20 @@ export class PusherSocket implements ClientSocket {
     if (channel.pages_left > 0 || this.#isLeft(channel, presence_members)) return;
     const data = JSON.stringify(channel.roll?.text() ?? "{}");
     this.#inner.send(eventText("pusher_internal:subscription_succeeded", data, channel.name));
+    if (channel.kind === "public" || channel.kind === "private") this.#count(channel);
+  }
+
+  #count(channel: Channel): void {
+    const { app, counts } = this.#options;
+    let told: number | undefined;
+    counts?.watch(app.tenant, channel.room_id, (subscription_count) => {
+      if (this.#is_closed || this.#channels.get(channel.room_id) !== channel) return false;
+      if (told === subscription_count) return true;
+      told = subscription_count;
+      const data = JSON.stringify(JSON.stringify({ subscription_count }));
+      this.#inner.send(eventText("pusher_internal:subscription_count", data, channel.name));
+      return true;
+    });
   }
 
   /** Leaves a channel with more users than `most`, and says so. */

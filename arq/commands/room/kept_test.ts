@@ -140,6 +140,36 @@ async function trimmed(bus: TestBus): Promise<void> {
   ]);
 }
 
+/** What an operator cuts is gone for all readers, of the past and of positions. */
+async function cut(bus: TestBus): Promise<void> {
+  const room = "durable-cut";
+  await publish(bus, room, range(1, 6));
+  const places = (await done(bus, "room", "history", room, "--json")).trimEnd().split("\n")
+    .map((line): Place => JSON.parse(line));
+  const admin = ["--admin-url", bus.admin_url, "--token", await bus.tokenFor({ role: "admin" })];
+  const trim = async (...args: string[]) => await runArq(["room", "trim", ...args, ...admin]);
+  const { offset = 0 } = places[3] ?? {};
+  const told = await trim(room, "--before", `${offset}`, "--yes");
+  assert.equal(told.code, 0, told.stderr);
+  assert.match(told.stdout, new RegExp(`begins behind entry ${offset} now; 4 messages of its log`));
+  assert.equal(await done(bus, "room", "history", room), lines(range(5, 6)));
+  const from = async (place: Place | undefined, count: number) =>
+    await runArq(["sub", room, "--from", `${place?.offset}`, "--count", `${count}`, ...at(bus)]);
+  const late = await from(places[2], 2);
+  assert.equal(late.stdout, lines(range(5, 6)));
+  assert.match(late.stderr, /messages after \d+ are gone; beginning at/);
+  const whole = await from(places[3], 2);
+  assert.deepEqual([whole.stdout, whole.stderr.includes("gone")], [lines(range(5, 6)), false]);
+  assert.match((await trim(room, "--before", `${offset}`, "--yes")).stdout, /nothing was removed/);
+  assert.match((await trim(room, "--yes")).stdout, /; 2 messages of its log/);
+  assert.equal(await done(bus, "room", "history", room), "");
+  for (const other of ["lobby", "count-1~reducer"]) {
+    const refused = await trim(other, "--yes");
+    assert.deepEqual([refused.code, refused.stdout], [1, ""]);
+    assert.match(refused.stderr, /is no durable room/);
+  }
+}
+
 async function history(bus: TestBus): Promise<void> {
   const room = "durable-history";
   await publish(bus, room, range(1, 700));
@@ -236,6 +266,7 @@ Deno.test("arq in durable rooms", async (t) => {
   await t.step("pub --json prints the place", () => placeOfPub(bus));
   await t.step("from history to live without a hole", () => fromHistoryToLive(bus));
   await t.step("what is gone is told", () => trimmed(bus));
+  await t.step("what an operator cuts is gone", () => cut(bus));
   await t.step("room history prints and pages", () => history(bus));
   await t.step("room replay keeps what the publisher said, once", () => replay(bus));
   await t.step("a replay that stops says how to go on", () => stoppedReplay(bus));

@@ -160,9 +160,11 @@ function addFork(group: Command, run: Run): void {
 }
 
 function addTrim(group: Command, run: Run): void {
-  withReduced(group, "trim")
+  withTenant(
+    withConnection(group.command("trim")).argument("<room>", "a durable room", room),
+  )
     .description(
-      "remove the past of a room with a reducer: its log up to a snapshot, and older snapshots",
+      "remove the past of a durable room; with a reducer: its log up to a snapshot, and older snapshots",
     )
     .option(
       "--before <offset>",
@@ -173,10 +175,11 @@ function addTrim(group: Command, run: Run): void {
     .option("--json", "print the answer as JSON")
     .addHelpText(
       "after",
-      "\nWhat the room is stays. Without --before it is stored whole now, and nothing of its log is left" +
-        "\nthat has a call in it; with --before, the past goes as far as the last snapshot that is not" +
-        "\nbehind that entry. Events that were published are messages of the room, and stay. It needs a" +
-        "\ntoken of role admin.\n" +
+      "\nOf a room without a reducer the messages go, or those up to --before; whoever returns from before" +
+        "\nthem receives a GAP (history-trimmed). With a reducer, what the room is stays: without --before" +
+        "\nit is stored whole now, and nothing of its log is left that has a call in it; with --before, the" +
+        "\npast goes as far as the last snapshot that is not behind that entry. Events that were published" +
+        "\nare messages of the room, and stay. It needs a token of role admin.\n" +
         examples("arq room trim auction-1 --yes", "arq room trim auction-1 --before 120000"),
     )
     .action(run(asks({
@@ -188,7 +191,9 @@ function addTrim(group: Command, run: Run): void {
       },
       text: sentence(({ offset, messages, snapshots }, { room, before }) =>
         offset === 0
-          ? `${room}: there is no snapshot from before entry ${before}, so nothing was removed`
+          ? `${room}: there is nothing up to ${
+            before === undefined ? "now" : `entry ${before}`
+          } that can go, so nothing was removed`
           : `${room}: its past begins behind entry ${offset} now; ${messages} messages of its log and ` +
             `${snapshots} snapshots were removed`
       ),

@@ -23,6 +23,9 @@ const App = z.strictObject({
   client_events: z.boolean().default(false).describe(
     "let clients publish client-* events to private and presence channels that they are in",
   ),
+  subscription_count: z.boolean().default(false).describe(
+    "tell clients how many subscribers their public and private channels have",
+  ),
 }).refine(
   ({ secret, secret_file }) => (secret === undefined) !== (secret_file === undefined),
   { error: "expected exactly one of secret and secret_file", ...always },

@@ -150,7 +150,11 @@ async function trims(bus: Bus): Promise<void> {
   const written = await fill(mine, "a", 10);
   const others = await fill(mine, "b", 3);
   await mine.trim("a", 20);
+  await mine.trim("a", { through: (written[0] ?? 0) - 1 });
   assert.deepEqual(offsets(await mine.read("a", { ...LOTS, after: 0 })), written);
+  await mine.trim("a", { through: written[2] ?? 0 });
+  assert.deepEqual(offsets(await theirs.read("a", { ...LOTS, after: 0 })), written.slice(3));
+  assert.equal((await mine.read("a", { ...LOTS, after: written[1] ?? 0 })).complete, false);
   await mine.trim("a", 4);
   assert.deepEqual(offsets(await theirs.read("a", { ...LOTS, after: 0 })), written.slice(6));
   assert.deepEqual(offsets(await mine.readBack("a", { ...LOTS, before: 0 })), written.slice(6));
@@ -163,6 +167,7 @@ async function trims(bus: Bus): Promise<void> {
   assert.equal(await mine.count("a", (written[9] ?? 0) + 1), 0, "others' messages do not count");
   assert.equal(await mine.count("b", 1), 3);
   assert.equal(await mine.count("never", 0), 0);
+  await mine.trim("a", { through: others.at(-1) ?? 0 });
   await mine.trim("a", 0);
   assert.deepEqual([await mine.oldest("a"), await mine.count("a", 0)], [0, 0]);
   assert.equal((await mine.read("a", { ...LOTS, after: 0 })).messages.length, 0);

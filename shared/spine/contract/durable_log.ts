@@ -187,6 +187,9 @@ export interface LogStatus extends Retention {
   readonly log_offset: number;
 }
 
+/** What of a room a cut leaves: its newest messages, as many as that, or those with a higher offset. */
+export type Kept = number | { readonly through: number };
+
 /**
  * The log of one tenant. Opening a log that was lost or deleted makes a new one, with a new
  * `stream`. So does an older copy that was put in its place: it gets a new life, and `stream` is
@@ -242,8 +245,8 @@ export interface DurableLog {
   oldest(room_id: string): Promise<number>;
   /** How many messages of a room there are from this offset on; may be behind `head`. */
   count(room_id: string, from: number): Promise<number>;
-  /** Removes all but the newest `keep` messages of a room. */
-  trim(room_id: string, keep: number): Promise<void>;
+  /** Removes all but the newest so many messages of a room, or the messages up to an offset. */
+  trim(room_id: string, keep: Kept): Promise<void>;
   /**
    * Erases the messages of a room that have these offsets, wherever they are in it, and tells how many there
    * were. What waits for `Spine.scrub`, if there is one, is all that is left of them. Who asks again erases the

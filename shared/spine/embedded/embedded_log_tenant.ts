@@ -8,6 +8,7 @@ import type {
   Appended,
   AppendOptions,
   DurableLog,
+  Kept,
   LogMessage,
   LogPage,
   LogRead,
@@ -165,7 +166,7 @@ export class EmbeddedLog implements DurableLog {
     return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
   }
 
-  async trim(room_id: string, keep: number): Promise<void> {
+  async trim(room_id: string, keep: Kept): Promise<void> {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
     options.assertOpen();
@@ -173,8 +174,10 @@ export class EmbeddedLog implements DurableLog {
     this.#logs.flush();
     const some = () => {
       const room = rows.room(this.row.id, room_id);
-      if (room === undefined || room.messages <= keep) return 0;
-      const removed = trimRoom(rows, room, keep, 0, TRIM_MESSAGES);
+      if (room === undefined) return 0;
+      const kept = typeof keep === "number" ? keep : rows.count(room.id, keep.through + 1);
+      if (room.messages <= kept) return 0;
+      const removed = trimRoom(rows, room, kept, 0, TRIM_MESSAGES);
       rows.saveRoom(room);
       return removed;
     };

@@ -15,6 +15,7 @@ import { ROWS_MAX } from "../routing/query.ts";
 import {
   CONNECTION_ROOMS_MAX,
   ConnectionFilter,
+  CountsQuestion,
   RoomFilter,
   TenantSort,
   TOLD_MAX,
@@ -131,6 +132,11 @@ function room({ hub }: Pick<Parts, "hub">, params: unknown) {
   return { kind: "shield", subscribers: channel.subscribers.size, messages: channel.messages };
 }
 
+function roomCounts({ hub }: Pick<Parts, "hub">, params: unknown): number[] {
+  const { tenant, rooms } = CountsQuestion.parse(params);
+  return rooms.map((room) => hub.find(tenant, room)?.subscribers.size ?? 0);
+}
+
 interface TenantUse {
   readonly tenant_id: string;
   readonly totals: TenantTotals | undefined;
@@ -213,6 +219,7 @@ export function shieldAnswers(parts: InspectedParts): AnswerHandlers {
     connection: (params) => connectionDetail(parts, params),
     rooms: (params) => rooms(parts, params),
     room: (params) => room(parts, params),
+    room_counts: (params) => roomCounts(parts, params),
     tenants: (params) => tenants(parts, params),
     policy_stats: () => ({ rows: parts.running.of(POLICIES)?.table.rows() ?? [] }),
   };

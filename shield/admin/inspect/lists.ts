@@ -13,6 +13,7 @@ import { Id, Limit, readQuery } from "../routing/query.ts";
 import {
   ConnectionAnswer,
   ConnectionFilter,
+  CountsAnswer,
   RoomAnswer,
   RoomFilter,
   TenantAnswer,
@@ -167,6 +168,18 @@ export async function rooms(
   });
   const truncated = merged.size > items.length || isCut(answers);
   return { rooms: items, truncated, nodes };
+}
+
+/** Subscribers of up to 1,000 rooms on all Shields, in the order of the rooms; `silent` are not in the sums. */
+export async function subscriberCounts(
+  { asker }: Pick<ListContext, "asker">,
+  tenant: string,
+  rooms: readonly string[],
+): Promise<{ readonly counts: readonly number[]; readonly silent: readonly string[] }> {
+  const options = { params: { tenant, rooms }, of: "shield" } as const;
+  const { answers, nodes: { silent } } = await asker.ask("room_counts", CountsAnswer, options);
+  const sumAt = (at: number) => answers.reduce((sum, { value }) => sum + (value[at] ?? 0), 0);
+  return { counts: rooms.map((_, at) => sumAt(at)), silent };
 }
 
 const TENANT_COLUMNS = [

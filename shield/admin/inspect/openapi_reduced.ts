@@ -145,7 +145,7 @@ export const REDUCED_PAST_ABOUT = abouts({
   trimRoom: {
     tag,
     summary:
-      "removes the log of a room with a reducer up to a snapshot, and all snapshots before it",
+      "removes messages of a durable room up to one; of a room with a reducer its log up to a snapshot, and all snapshots before it",
     answer: object({
       ...IN_ROOM,
       offset: { ...COUNT, description: "the entry behind which the past is kept" },

@@ -14,6 +14,7 @@ import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
 import { type Reduced, reducedOf, type ReducedRoomContext } from "./reduced_room.ts";
+import { type StoredRoomsContext, trimStored } from "./stored_rooms.ts";
 import { askOwner, type OrderContext } from "./room_orders.ts";
 
 /** What it needs of the process. */
@@ -90,13 +91,14 @@ export async function forkRoom(
 
 /** Answers `POST /v1/rooms/{tenant}/{room}/trim`. */
 export async function trimRoom(
-  context: ReducedPastContext,
+  context: ReducedPastContext & StoredRoomsContext,
   call: AdminCall,
   body: z.output<typeof TrimBody>,
 ): Promise<Answer> {
-  const at = reducedOf(context, call);
-  const done = await ask(context, at, call, { action: "trim", ...body });
-  const { tenant_id, room_id: room } = at;
+  const { tenant: tenant_id, names: { room = "" } } = call;
+  const done = context.classes.of(tenant_id, room).reducer === undefined
+    ? await trimStored(context, call, body)
+    : await ask(context, reducedOf(context, call), call, { action: "trim", ...body });
   context.log.info("an operator removes the past of a room", { tenant_id, room, by: call.by });
   return done;
 }

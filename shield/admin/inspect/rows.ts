@@ -94,6 +94,11 @@ export const RoomAnswer = z.strictObject({
   truncated: z.boolean().optional(),
 });
 
+/** Rooms whose subscribers are asked for. */
+export const CountsQuestion = z.strictObject({ tenant: Id, rooms: z.array(Id).max(1_000) });
+/** A Shield's subscribers of each. */
+export const CountsAnswer = z.array(Count).max(1_000);
+
 /** How lists of tenants are sorted: the most first. */
 export const TenantSort = z.enum(["messages", "connections", "rejects"]).default("messages");
 

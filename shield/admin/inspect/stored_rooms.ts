@@ -1,12 +1,14 @@
 /**
- * `GET /v1/rooms/stored`: the durable rooms of a tenant of which the log has messages, also those that nobody is
- * subscribed to. Asks the log, no Shield; rooms with subscribers are `lists.ts`.
+ * The durable rooms of a tenant of which the log has messages, also those that nobody is subscribed to, and the cut of
+ * one. Asks the log, no Shield; rooms with subscribers are `lists.ts`.
  */
-import { isId } from "@arqon/proto";
+import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
+import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, readQuery } from "../routing/query.ts";
+import { Id, readQuery, requireId } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
 
 /** Rooms of one answer at most. */
@@ -25,8 +27,10 @@ const QUERY = {
 
 /** What listing stored rooms needs of the process. */
 export interface StoredRoomsContext {
-  readonly logs: { of(tenant_id: string): Promise<Pick<DurableLog, "rooms">> };
-  readonly classes: { retentionOf(tenant_id: string): unknown };
+  readonly logs: {
+    of(tenant_id: string): Promise<Pick<DurableLog, "rooms" | "head" | "count" | "trim">>;
+  };
+  readonly classes: Pick<RoomClasses, "of"> & { retentionOf(tenant_id: string): unknown };
 }
 
 /** Answers `GET /v1/rooms/stored`. Rejects with `log-unavailable` and `spine-unavailable`. */
@@ -40,4 +44,23 @@ export async function storedRooms(
     ? { rooms: [], more: false }
     : await (await logs.of(tenant)).rooms({ prefix, after, limit });
   return { tenant_id: tenant, rooms, next: more ? rooms.at(-1) ?? null : null };
+}
+
+/** Cuts the log of a durable room. Rejects with `not-found` for a room that has none, and as `storedRooms`. */
+export async function trimStored(
+  { logs, classes }: StoredRoomsContext,
+  { tenant, names }: AdminCall,
+  { before }: { readonly before?: number | undefined },
+): Promise<Answer> {
+  const room_id = requireId(names.room ?? "", "room");
+  if (!classes.of(tenant, room_id).durable || reservedRoom(room_id) !== undefined) {
+    throw new ArqonError("not-found", `${room_id} is no durable room`);
+  }
+  const log = await logs.of(tenant);
+  const last = (await log.head(room_id)).last?.offset ?? 0;
+  const through = Math.min(before ?? last, last);
+  const kept = await log.count(room_id, through + 1);
+  const messages = await log.count(room_id, 1) - kept;
+  if (messages > 0) await log.trim(room_id, { through });
+  return { tenant_id: tenant, room_id, offset: messages > 0 ? through : 0, messages, snapshots: 0 };
 }

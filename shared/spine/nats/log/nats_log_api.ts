@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { errors, headers } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Link } from "../connection/nats_link.ts";
+import type { Kept } from "../../contract/durable_log.ts";
 import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
 
 /** Pause before what failed in passing is tried again. */
@@ -170,8 +171,11 @@ export class LogApi {
     return this.#call(`STREAM.UPDATE.${config.name}`, config, timeout_ms);
   }
 
-  /** Removes all but the newest `keep` messages of a subject. */
-  async purge(stream: string, filter: string, keep: number, timeout_ms: number): Promise<void> {
+  /** Removes what `keep` does not leave of a subject. */
+  async purge(stream: string, filter: string, keep: Kept, timeout_ms: number): Promise<void> {
+    if (typeof keep === "object") {
+      return await this.purgeBelow(stream, filter, keep.through + 1, timeout_ms);
+    }
     const question = keep === 0 ? { filter } : { filter, keep };
     await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
   }

@@ -7,7 +7,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../logs/log.ts";
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
-import type { LogLimits, Retention } from "../../contract/durable_log.ts";
+import type { Kept, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { sharing } from "./nats_log_place.ts";
@@ -171,11 +171,11 @@ export class TenantShare {
   }
 
   /** As `DurableLog.trim`; what was removed is noted for this tenant alone. */
-  async trim(reading: Reading, subject: string, keep: number): Promise<void> {
+  async trim(reading: Reading, subject: string, keep: Kept): Promise<void> {
     const { api, names } = this.#tools;
     const { stream, timeout_ms } = reading;
     const { state } = await api.info(stream, timeout_ms, subject);
-    if ((state.subjects?.[subject] ?? 0) <= keep) return;
+    if ((state.subjects?.[subject] ?? 0) <= (typeof keep === "number" ? keep : 0)) return;
     const bucket = await names.bucket();
     const key = ["removed", this.#tenant_id];
     await bucket.put(key, encoder.encode(String(Number.MAX_SAFE_INTEGER)));

@@ -12,6 +12,7 @@ import type { NameTools } from "./nats_log_names.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { Kept } from "../../contract/durable_log.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /** What the functions here need beside the wish. */
@@ -148,12 +149,12 @@ export async function changeStream(
   return await api.update(withRemoval(changed, state.last_seq), timeout_ms);
 }
 
-/** Removes all but the newest `keep` messages of a subject, and leaves a mark that it did. */
+/** Cuts what a subject has, and leaves a mark that it did. */
 export async function trimStream(
   { api }: StreamTools,
   stream: string,
   subject: string,
-  keep: number,
+  keep: Kept,
   timeout_ms: number,
 ): Promise<void> {
   const { config } = await api.info(stream, timeout_ms);

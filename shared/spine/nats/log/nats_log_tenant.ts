@@ -8,6 +8,7 @@ import type {
   Appended,
   AppendOptions,
   DurableLog,
+  Kept,
   LogPage,
   LogRead,
   LogReadBack,
@@ -149,7 +150,7 @@ export class TenantLog implements DurableLog, AppendLog {
     return await this.log.ask(async (reading) => (await countFrom(reading, subject, from)).count);
   }
 
-  async trim(room_id: string, keep: number): Promise<void> {
+  async trim(room_id: string, keep: Kept): Promise<void> {
     const subject = this.#place.subjectOf(room_id);
     await this.log.ask((reading) =>
       this.#share === undefined

@@ -1,0 +1,99 @@
+/**
+ * Tells clients how many subscribers their channels have, over all Shields: a second after it changed here, and every
+ * five seconds where it changed elsewhere.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
+
+const TICK_MS = 1_000;
+/** So many ticks from one question about every channel to the next. */
+const TICKS = 5;
+/** Rooms of one question. */
+const ASKED_MAX = 1_000;
+
+/** Gives a client the count of its channel; false: it is in the channel no longer. */
+export type TellCount = (count: number) => boolean;
+
+/** What counting needs of the process. */
+export interface CountsOptions {
+  /** Subscribers on all Shields, in the order of the rooms. Rejects when that is not known. */
+  readonly everywhere: (tenant_id: string, rooms: readonly string[]) => Promise<readonly number[]>;
+  readonly here: (tenant_id: string, room_id: string) => number;
+  readonly log: Pick<Logger, "debug">;
+}
+
+interface Watched {
+  /** At the last question. */
+  here: number;
+  readonly tells: Set<TellCount>;
+}
+
+/** The watched channels of a Shield. */
+export class SubscriptionCounts {
+  readonly #options: CountsOptions;
+  /** By tenant, then room. */
+  readonly #tenants = new Map<string, Map<string, Watched>>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #ticks = 0;
+  #is_idle = true;
+
+  constructor(options: CountsOptions) {
+    this.#options = options;
+  }
+
+  /** Calls `tell` with counts, until it returns false. */
+  watch(tenant_id: string, room_id: string, tell: TellCount): void {
+    const rooms = this.#tenants.get(tenant_id) ?? new Map<string, Watched>();
+    this.#tenants.set(tenant_id, rooms);
+    const { tells } = rooms.get(room_id) ?? { tells: new Set() };
+    // Where one has left for it the sum is the same, and it does not know that yet.
+    rooms.set(room_id, { here: -1, tells: tells.add(tell) });
+    if (this.#is_idle) this.#next();
+  }
+
+  /** Nobody is left. */
+  stop(): void {
+    this.#tenants.clear();
+    // A tick under way ends by itself.
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#is_idle = true;
+  }
+
+  #next(): void {
+    this.#is_idle = this.#tenants.size === 0;
+    this.#timer = this.#is_idle ? undefined : setTimeout(() => this.#tick(), TICK_MS);
+  }
+
+  async #tick(): Promise<void> {
+    this.#timer = undefined;
+    const is_full = ++this.#ticks % TICKS === 0;
+    for (const [tenant_id, rooms] of this.#tenants) {
+      const asked = [...rooms].filter(([room_id, watched]) => {
+        const here = this.#options.here(tenant_id, room_id);
+        const is_asked = is_full || here !== watched.here;
+        watched.here = here;
+        return is_asked;
+      });
+      for (let at = 0; at < asked.length; at += ASKED_MAX) {
+        await this.#ask(tenant_id, rooms, asked.slice(at, at + ASKED_MAX));
+      }
+      if (rooms.size === 0) this.#tenants.delete(tenant_id);
+    }
+    this.#next();
+  }
+
+  async #ask(tenant_id: string, rooms: Map<string, Watched>, asked: [string, Watched][]) {
+    const { everywhere, log } = this.#options;
+    try {
+      const counts = await everywhere(tenant_id, asked.map(([room_id]) => room_id));
+      for (const [at, [room_id, { tells }]] of asked.entries()) {
+        for (const tell of tells) if (!tell(counts[at] ?? 0)) tells.delete(tell);
+        if (tells.size === 0) rooms.delete(room_id);
+      }
+    } catch (error) {
+      // A sum that lacks a Shield is not told; the next question is soon.
+      log.debug("subscribers were not counted", { error });
+    }
+  }
+}
