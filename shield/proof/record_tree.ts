@@ -273,7 +273,7 @@ export class RecordTree {
 
   /** Writes the tiles of a batch, then its checkpoint. */
   async #take({ head, revision }: StoredHead, { leaves, end, breaks }: Batch): Promise<void> {
-    const { counts, origin, log } = this.#options;
+    const { counts, origin, log, bucket } = this.#options;
     const { edge, entries, revisions } = this.#writing!;
     // What fails leaves the edge as it is not stored.
     this.#writing = undefined;
@@ -287,25 +287,23 @@ export class RecordTree {
       return { tile, bytes: encodeBundle(some) };
     });
     const written = leaves.length === 0 ? [] : [...changed, ...bundles];
-    const kept = new Map<string, number>();
+    const still = await this.#learn(written, revisions, head, revision);
     await Promise.all(written.map(async ({ tile, bytes }) => {
-      const next = await this.#write(tile, bytes, revisions);
-      kept.set(this.#keyOf(tile).join("/"), next);
+      const key = this.#keyOf(tile);
+      const name = key.join("/");
+      revisions.set(name, await bucket.update(key, bytes, revisions.get(name) ?? 0));
+      // Full ones are never written again.
+      if (tile.width === TILE_WIDTH) revisions.delete(name);
     }));
-    // Partial tiles that this batch has not reached stay as they are; full ones are never written again.
-    for (const [name, known] of revisions) if (!kept.has(name)) kept.set(name, known);
-    for (const { tile } of written) {
-      if (tile.width === TILE_WIDTH) kept.delete(this.#keyOf(tile).join("/"));
-    }
     const signer = await this.signer();
     const tree = { size: edge.size, root: edge.root() ?? emptyRoot() };
     const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), [signer]);
     const { stream, offset } = end;
     const next = { ...head, stream, offset, size: tree.size, checkpoint };
-    const published = await this.#writeHead(next, revision);
+    const published = await this.#writeHead(next, still);
     this.#known = { ...tree, checkpoint };
     const rest = bundled.slice(bundled.length - tree.size % TILE_WIDTH);
-    this.#writing = { revision: published, edge, entries: rest, revisions: kept };
+    this.#writing = { revision: published, edge, entries: rest, revisions };
     counts.checkpoints++;
     counts.entries += leaves.length;
     counts.breaks += breaks.length;
@@ -314,16 +312,24 @@ export class RecordTree {
     }
   }
 
-  async #write(
-    tile: TileName,
-    bytes: Uint8Array,
-    revisions: ReadonlyMap<string, number>,
+  /**
+   * Learns the revisions of tiles that are written for the first time, where a crash may have left something, and then
+   * claims the tree again: who claims it after that finds each tile as it is, or changes it first.
+   */
+  async #learn(
+    written: readonly { readonly tile: TileName }[],
+    revisions: Map<string, number>,
+    head: Head,
+    revision: number,
   ): Promise<number> {
-    const { bucket } = this.#options;
-    const key = this.#keyOf(tile);
-    // Asked after the claim: who wrote it earlier can no longer publish.
-    const known = revisions.get(key.join("/")) ?? (await bucket.get(key))?.revision ?? 0;
-    return await bucket.update(key, bytes, known);
+    const keys = written.map(({ tile }) => this.#keyOf(tile))
+      .filter((key) => !revisions.has(key.join("/")));
+    if (keys.length === 0) return revision;
+    await Promise.all(keys.map(async (key) => {
+      const stored = await this.#options.bucket.get(key);
+      revisions.set(key.join("/"), stored?.revision ?? 0);
+    }));
+    return await this.#writeHead(head, revision);
   }
 }
 

@@ -141,6 +141,37 @@ Deno.test("a tree is another Shield's once its own has done nothing for five sec
   assert.match(await one.checkpoint(), /\n700\n/);
 });
 
+Deno.test("a Shield that has stood still does not write over the tiles of the one that went on", async () => {
+  const { engine, bucket, clock, tree, counts } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const asked = Promise.withResolvers<void>();
+  const thaw = Promise.withResolvers<void>();
+  const freezing = bucketOf(bucket, {
+    async get(key, ...given) {
+      if (key.at(-2) !== "head" && key.at(-1) === "1") {
+        asked.resolve();
+        await thaw.promise;
+      }
+      return await bucket.get(key, ...given);
+    },
+  });
+  const [one, two] = [tree(source, { bucket: freezing }), tree(source, { node_id: "two" })];
+  record.size = 300;
+  const frozen = one.advance();
+  await asked.promise;
+  record.size = 320;
+  assert.equal(await two.advance(), false);
+  clock.ms += 5_000;
+  assert.equal(await two.advance(), true);
+  thaw.resolve();
+  assert.equal(await frozen, false);
+  assert.equal((await two.tile({ level: 0, index: 1, width: 64 }))?.length, 64 * 32);
+  record.size = 400;
+  assert.equal(await two.advance(), true);
+  assert.equal(counts.forks, 0);
+});
+
 Deno.test("a Shield signs nothing on top of a tree that is not the one it knows", async () => {
   const { engine, bucket, tree, counts, keys } = await world();
   await using _ = engine;
