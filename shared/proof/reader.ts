@@ -55,10 +55,10 @@ export class TreeReader {
     this.#read = tileReader(checkpoint.size, (tile) => files(tilePath(tile)));
   }
 
-  /** Opens a tree by its newest checkpoint. Rejects unless the verifier's key has signed it. */
-  static async open(files: TreeFiles, verifier: Verifier): Promise<TreeReader> {
+  /** Opens a tree by its newest checkpoint. Rejects unless one of these keys has signed it. */
+  static async open(files: TreeFiles, ...verifiers: readonly Verifier[]): Promise<TreeReader> {
     const note = new TextDecoder().decode(await files("checkpoint"));
-    return new TreeReader(files, note, await openCheckpoint(note, verifier));
+    return new TreeReader(files, note, await openCheckpoint(note, ...verifiers));
   }
 
   /** Rejects unless the tree continues an earlier one of the same origin, or is continued by it; its proof. */

@@ -5,6 +5,7 @@ import type { Capability } from "../capability.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ShieldOptions } from "../server.ts";
+import { PROOF_ADMIN_ROUTES } from "./admin.ts";
 import { PROOF_ROUTES, proofRoutes, publicProofs } from "./http.ts";
 import type { ProofHttpContext } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";
@@ -31,15 +32,16 @@ export const PROOF: Capability<ProofService> = {
     tags: { proof: TITLE },
     routes: (env, parts) => proofRoutes(contextOf(env, parts)),
   },
+  admin: { tables: [PROOF_ADMIN_ROUTES], tags: { proof: TITLE } },
   foreign: (env, parts) => publicProofs(contextOf(env, parts)),
   /** Throws when the file of the key cannot be read. */
   start(env, parts) {
     const { config, spine, log, registry, monotonic_ms, readTextFile } = env;
     const { logs, rooms: { classes }, tenants, node_id } = parts;
     const keys = new ProofKeys(spine, readProofKey(config.proof.key_file, readTextFile));
+    const own_log = log.child({ part: "proof" });
     const service = new ProofService({
-      ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms },
-      log: log.child({ part: "proof" }),
+      ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, log: own_log },
     });
     scrapedFamily(
       registry,
@@ -48,6 +50,11 @@ export const PROOF: Capability<ProofService> = {
       "what",
       () => ({ ...service.counts }),
     );
-    return { own: service, begin: () => service.begin(), close: () => service.close() };
+    return {
+      own: service,
+      routes: PROOF_ADMIN_ROUTES.serve({ keys, log: own_log, node_id }),
+      begin: () => service.begin(),
+      close: () => service.close(),
+    };
   },
 };

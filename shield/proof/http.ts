@@ -49,7 +49,12 @@ function route(id: string, path: string, summary: string, type: string): Describ
 /** The routes, as they are described. */
 export const PROOF_ROUTES: readonly DescribedRoute[] = [
   route("proofCheckpoint", "checkpoint", "The newest checkpoint of a record's tree", "text/plain"),
-  route("proofKey", "key", "The key that checks checkpoints, as a vkey", "text/plain"),
+  route(
+    "proofKey",
+    "key",
+    "The keys that check checkpoints, each a vkey in a line, the newest first",
+    "text/plain",
+  ),
   ...TILE_PARTS.map((parts, at) =>
     route(
       `proofTile${at + 1}`,
@@ -95,7 +100,10 @@ async function answer(asked: Asked): Promise<Response> {
       headers: { "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
     });
   if (what === "checkpoint") return text(await service.checkpoint(tree), "max-age=1");
-  if (what === "key") return text(`${encodeVerifier(await tree.signer())}\n`, "max-age=3600");
+  if (what === "key") {
+    const { signers } = await tree.keys();
+    return text(signers.map((signer) => `${encodeVerifier(signer)}\n`).join(""), "max-age=3600");
+  }
   const tile = tileOf(what);
   const bytes = tile && await tree.tile(tile);
   if (bytes === undefined) throw new ArqonError("not-found", what);

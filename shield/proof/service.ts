@@ -30,9 +30,11 @@ const ROOMS_PAGE = 500;
 /** Trees at work at a time, and trees in memory. */
 const AT_A_TIME = 8;
 const TREES_MAX = 500;
+/** Tenants whose logs are known; of those beyond, rooms and heads are read anew. */
+const TENANTS_MAX = 1_000;
 const DAY_SECONDS = 86_400;
 /** The owner of the bus's own trees, which is no tenant id. */
-const BUS = "+bus";
+export const BUS = "+bus";
 
 /** What it needs of the process. */
 export interface ProofServiceOptions {
@@ -69,7 +71,7 @@ export class ProofService {
   readonly counts: ProofCounts = { entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0 };
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
-  readonly #tenants = new Map<string, Watched>();
+  readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
   #bucket: Promise<KeyValue> | undefined;
   #ledger: Promise<Ledger> | undefined;
   #audit_offset = -1;
@@ -153,7 +155,7 @@ export class ProofService {
     return new RecordTree({
       ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
       place: [owner, room?.room_id ?? name],
-      signer: () => keys.signer(owner, origin),
+      keys: () => keys.of(owner, origin),
     });
   }
 
@@ -207,6 +209,10 @@ export class ProofService {
     if (is_listing) {
       const rooms = await roomsOf(log, patterns);
       watched.rooms = rooms.filter((room_id) => classes.of(tenant_id, room_id).proof);
+      const listed = new Set(watched.rooms);
+      for (const room_id of watched.heads.keys()) {
+        if (!listed.has(room_id)) watched.heads.delete(room_id);
+      }
       watched.listed_ms = monotonic_ms();
     }
     const behind: [room_id: string, head: number][] = [];

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
+import { until } from "../../shared/testing/until.ts";
+import { proofTool } from "./go_tool.ts";
 import { verifierPy } from "./verifier.ts";
 
 /** A bus, and `arq proof` in a folder of its own. */
@@ -62,6 +64,51 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
   assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, whole/);
+});
+
+Deno.test("a tenant's key rotates: both keys sign, and who has either of them goes on reading", async () => {
+  await using world = await started();
+  const { bus, cwd, to, succeeds, fails } = world;
+  await publish(bus, "own-bets", 20);
+  const tree = "default.own-bets";
+  const files = served(bus, tree, bus.token);
+  await grown(files, await verifierOf(files), 20);
+  const [first] = (await succeeds("key", tree, ...to)).trim().split("\n");
+  await Deno.writeTextFile(`${cwd}/old`, await succeeds("checkpoint", tree, ...to));
+  const token = await bus.tokenFor({ role: "admin" });
+  const admin = ["--admin-url", bus.admin_url, "--token", token];
+  await succeeds("rotate", "default", ...admin);
+  const [second, before] = (await succeeds("key", tree, ...to)).trim().split("\n");
+  assert.equal(before, first);
+  assert.notEqual(second, first);
+  // The record is idle: its checkpoint gets the new key's signature when it is asked for.
+  await until("both have signed", async () => {
+    const note = new TextDecoder().decode(await files("checkpoint"));
+    return note.split("\n— ").length === 3;
+  });
+  for (const key of [first!, second!]) {
+    await succeeds("checkpoint", tree, ...to, "--vkey", key);
+    assert.deepEqual(
+      await proofTool(["note", key], await succeeds("checkpoint", tree, ...to)),
+      { by: key },
+    );
+    await succeeds("save", tree, key.slice(-9, -1), ...to, "--vkey", key);
+    const { found } = await verifierPy(["--vkey", key, `${cwd}/${key.slice(-9, -1)}`]);
+    assert.equal(found?.["size"], 20);
+  }
+  await publish(bus, "own-bets", 20, 20);
+  await grown(files, await verifierOf(files), 40);
+  await succeeds("rotate", "default", ...admin);
+  const keys = (await succeeds("key", tree, ...to)).trim().split("\n");
+  assert.equal(keys[1], second);
+  await publish(bus, "own-bets", 1, 40);
+  await grown(files, await verifierOf(files), 41);
+  await fails(/no known key/, "checkpoint", tree, ...to, "--vkey", first!);
+  // What the first key has signed is still a checkpoint for who knows it.
+  await fails(/no known key/, "consistency", tree, "old", ...to, "--vkey", second!);
+  await succeeds("consistency", tree, "old", ...to, "--vkey", second!, "--vkey", first!);
+  const { code } = await runArq(["proof", "rotate", ...to], { cwd });
+  assert.notEqual(code, 0);
 });
 
 Deno.test("a saved log proves itself, and what was changed in it is found", async () => {

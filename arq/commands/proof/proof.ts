@@ -8,10 +8,12 @@ import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/mer
 import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { evident, keptCheckpoint, openSource, openTree, verifierFor } from "./source.ts";
+import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
 /** The options of `arq proof verify`. */
@@ -32,11 +34,25 @@ export async function checkpoint(io: Io, place: string, flags: ProofFlags): Prom
   return EXIT.ok;
 }
 
-/** Prints the key that checks a log. */
+/** Prints the keys that check a log, the newest first. */
 export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const source = await openSource(io, place, flags);
-  const vkey = encodeVerifier(await verifierFor(io, source, flags));
-  await print(io.stdout, flags.json === true ? line({ vkey }) : `${vkey}\n`);
+  const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
+  await print(io.stdout, flags.json === true ? line({ vkeys }) : `${vkeys.join("\n")}\n`);
+  return EXIT.ok;
+}
+
+/** Makes a new key for the logs of a tenant, or for those of the bus. */
+export async function rotate(
+  io: Io,
+  tenant: string | undefined,
+  flags: ConnectionFlags,
+): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const query = tenant === undefined ? "" : `?tenant=${encodeURIComponent(tenant)}`;
+  await askAdmin(io, admin, { method: "POST", path: `/v1/proof/rotate${query}` });
+  const whose = tenant === undefined ? "the bus" : printable(tenant);
+  await print(io.stderr, `logs of ${whose} have a new key, and the one before signs, too\n`);
   return EXIT.ok;
 }
 
@@ -69,8 +85,8 @@ export async function consistency(
   file: string,
   flags: ProofFlags,
 ): Promise<number> {
-  const { tree, verifier } = await openTree(io, await openSource(io, place, flags), flags);
-  const old = await keptCheckpoint(io, file, verifier);
+  const { tree, verifiers } = await openTree(io, await openSource(io, place, flags), flags);
+  const old = await keptCheckpoint(io, file, verifiers);
   const hashes = await evident(() => tree.continues(old));
   const { size } = tree.checkpoint;
   const proof = hashes.map((hash) => hash.toBase64());
@@ -87,7 +103,7 @@ export async function consistency(
 export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   const source = await openSource(io, place, flags);
-  const { tree, verifier } = await openTree(io, source, flags);
+  const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
   const breaks: string[] = [];
   const logged = new Set<string>();
@@ -109,7 +125,7 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
     );
     if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
     for (const file of flags.older ?? []) {
-      await tree.continues(await keptCheckpoint(io, file, verifier));
+      await tree.continues(await keptCheckpoint(io, file, verifiers));
     }
   });
   const { size, root, origin } = tree.checkpoint;
@@ -129,12 +145,12 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
   const none = () => Promise.reject(usageError("a proof has no key: give --vkey"));
-  const verifier = await verifierFor(io, { files: none }, flags);
+  const verifiers = await verifiersFor(io, { files: none }, flags);
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
     const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
     if (extra === undefined) throw new Error("the proof has no entry");
-    const { size, root } = await openCheckpoint(proof.checkpoint, verifier);
+    const { size, root } = await openCheckpoint(proof.checkpoint, ...verifiers);
     const proven = rootOfInclusion(leafHash(extra), proof.index, size, proof.hashes);
     if (proven !== undefined && isSameHash(proven, root)) return [extra, proof.index, size];
     throw new Error(`entry ${proof.index} is not in the tree of the checkpoint`);
@@ -176,7 +192,7 @@ export async function save(
   flags: ProofFlags,
 ): Promise<number> {
   const source = await openSource(io, place, flags);
-  const { tree, verifier } = await openTree(io, source, flags);
+  const { tree, verifiers } = await openTree(io, source, flags);
   const root = resolvePath(io.cwd, folder);
   const write = async (path: string, data: Uint8Array | string) => {
     const file = `${root}/${path}`;
@@ -188,7 +204,7 @@ export async function save(
     }
   };
   await write("checkpoint", tree.note);
-  await write("key", `${encodeVerifier(verifier)}\n`);
+  await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
   if (source.history !== undefined) {
     const pages: string[] = [];
