@@ -8,16 +8,18 @@ import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, PROOF_BUCKET, roomTree } from "../../shared/proof/entry.ts";
+import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
+import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
-import { auditSource, roomSource } from "./sources.ts";
+import { auditSource, leafAt, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
@@ -32,6 +34,8 @@ const AT_A_TIME = 8;
 const TREES_MAX = 500;
 /** Tenants whose logs are known; of those beyond, rooms and heads are read anew. */
 const TENANTS_MAX = 1_000;
+/** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
+const PROMISE_MS = 60_000;
 const DAY_SECONDS = 86_400;
 /** The owner of the bus's own trees, which is no tenant id. */
 export const BUS = "+bus";
@@ -47,6 +51,8 @@ export interface ProofServiceOptions {
   readonly node_id: string;
   readonly log: Logger;
   readonly monotonic_ms: () => number;
+  /** Unix ms. */
+  readonly now: () => number;
 }
 
 /** A tree by its name, with who may read it. */
@@ -133,6 +139,27 @@ export class ProofService {
     });
   }
 
+  /** The receipt of a stored message, as the result of an ACK; undefined: its log cannot be asked. Never rejects. */
+  readonly receipt: Receipts = async (room, stored) => {
+    const { logs, keys, log, now } = this.#options;
+    try {
+      const { tenant_id, room_id } = room;
+      const bytes = await leafAt(await logs.of(tenant_id), room_id, stored);
+      if (bytes === undefined) return undefined;
+      const origin = this.#originOf(roomTree(tenant_id, room_id));
+      const { signers } = await keys.of(tenant_id, origin);
+      const receipt = await signReceipt({ origin, bytes, by_ms: now() + PROMISE_MS }, signers);
+      return new TextEncoder().encode(JSON.stringify({ receipt }));
+    } catch (error) {
+      log.warn("a message has no receipt", { ...room, error });
+      return undefined;
+    }
+  };
+
+  #originOf(name: string): string {
+    return `${this.#options.config.proof.origin}/${name}`;
+  }
+
   async #advance(tree: RecordTree): Promise<boolean> {
     try {
       return await tree.advance();
@@ -143,12 +170,12 @@ export class ProofService {
   }
 
   async #open(name: string, { room }: NamedTree): Promise<RecordTree> {
-    const { spine, keys, logs, config: { proof }, node_id, log, monotonic_ms } = this.#options;
+    const { spine, keys, logs, node_id, log, monotonic_ms } = this.#options;
     const opening = this.#bucket ??= spine.keyValue(PROOF_BUCKET, { unwatched: true });
     opening.catch(() => this.#bucket = undefined);
     const bucket = await opening;
     const owner = room?.tenant_id ?? BUS;
-    const origin = `${proof.origin}/${name}`;
+    const origin = this.#originOf(name);
     const source: RecordSource = room === undefined
       ? auditSource(() => this.#auditLog())
       : roomSource(() => logs.of(room.tenant_id), room.room_id);

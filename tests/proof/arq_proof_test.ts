@@ -2,7 +2,18 @@
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
+import { connect } from "@arqon/sdk";
+import { payloadHash } from "../../shared/proof/entry.ts";
+import {
+  grown,
+  PROOF_CONFIG,
+  publish,
+  served,
+  textsOf,
+  treeUrl,
+  verifierOf,
+  vkeyOf,
+} from "./served.ts";
 import { until } from "../../shared/testing/until.ts";
 import { proofTool } from "./go_tool.ts";
 import { verifierPy } from "./verifier.ts";
@@ -64,6 +75,64 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
   assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, whole/);
+});
+
+Deno.test("an ACK has a receipt when it is asked for, and the log keeps its promise", async () => {
+  await using world = await started();
+  const { bus, cwd, to, succeeds, fails } = world;
+  const publishWith = async (path: string, body: unknown) => {
+    const answer = await fetch(`${bus.http_url}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return JSON.parse(text);
+  };
+  const headers = { "X-Arqon-Receipt": "1" };
+  const client = await connect({ url: bus.url, token: bus.token });
+  const published = await client.room("own-bets").publish("t", { n: 1 }, { headers });
+  await client.close();
+  const { receipt } = JSON.parse(new TextDecoder().decode(published.result));
+  const message = { type: "t", data: { n: 2 }, headers, message_id: "twice" };
+  const one = await publishWith("/v1/rooms/own-bets/messages", message);
+  const { results: [again] } = await publishWith("/v1/messages", {
+    messages: [{ ...message, room: "own-bets" }],
+  });
+  const entryOf = (note: string) => JSON.parse(note.split("\n")[2]!);
+  assert.deepEqual(entryOf(again.result.receipt), entryOf(one.result.receipt), "it is stored once");
+  assert.equal(entryOf(receipt).offset, published.offset);
+  const plain = await publishWith("/v1/rooms/plain/messages", { ...message, message_id: "" });
+  assert.equal(plain.result, undefined, "the room has no log");
+  const unasked = await publishWith("/v1/rooms/own-bets/messages", { ...message, headers: {} });
+  assert.equal(unasked.result, undefined);
+
+  const tree = "default.own-bets";
+  const files = served(bus, tree, bus.token);
+  await grown(files, await verifierOf(files), 2);
+  const texts = await textsOf(bus, "own-bets");
+  assert(!texts.join().toLowerCase().includes("x-arqon-receipt"), "nobody else sees who asked");
+  const key = ["--vkey", await vkeyOf(files)];
+  for (const [at, note] of [receipt, one.result.receipt].entries()) {
+    assert.equal(entryOf(note).sha256, payloadHash(texts[at]!));
+    assert.deepEqual(await proofTool(["note", key[1]!], note), { by: key[1] });
+    await Deno.writeTextFile(`${cwd}/${at}.receipt`, note);
+    assert.match(
+      await succeeds("verify", `${at}.receipt`, ...key, "--log", tree, ...to),
+      new RegExp(`and is entry ${at} of`),
+    );
+    assert.match(await succeeds("verify", `${at}.receipt`, ...key), /is promised by 20/);
+    assert.equal(
+      (await succeeds("inclusion", tree, String(entryOf(note).offset), ...to)).split("\n")[2],
+      `index ${at}`,
+    );
+  }
+  await Deno.writeTextFile(`${cwd}/2.receipt`, receipt.replace('"offset":', '"offset":1'));
+  await fails(/is not of this text/, "verify", "2.receipt", ...key);
+  // A checkpoint is no receipt, and another room's log has not the entry.
+  await Deno.writeFile(`${cwd}/3.receipt`, await files("checkpoint"));
+  await fails(/it is no receipt/, "verify", "3.receipt", ...key);
 });
 
 Deno.test("a tenant's key rotates: both keys sign, and who has either of them goes on reading", async () => {

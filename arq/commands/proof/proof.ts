@@ -6,7 +6,7 @@ import { jsonItems, jsonMembers } from "@arqon/proto";
 import { payloadHash } from "../../../shared/proof/entry.ts";
 import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/merkle.ts";
 import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
-import type { ReadEntry } from "../../../shared/proof/reader.ts";
+import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
@@ -20,6 +20,8 @@ import type { ProofFlags, ProofSource } from "./source.ts";
 export interface VerifyFlags extends ProofFlags {
   /** Files with checkpoints that the log must continue. */
   readonly older?: readonly string[];
+  /** For a receipt: the log that must have its entry. */
+  readonly log?: string;
 }
 
 const MESSAGES = "messages.ndjson";
@@ -65,10 +67,7 @@ export async function inclusion(
 ): Promise<number> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
   const proof = await evident(async () => {
-    let found: ReadEntry | undefined;
-    for await (const one of tree.entries()) {
-      if ("sha256" in one.entry && one.entry.offset === offset) found = one;
-    }
+    const found = await tree.find(offset);
     return found && await tree.proofOf(found);
   });
   if (proof === undefined) {
@@ -102,6 +101,7 @@ export async function consistency(
 /** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
 export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
+  if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
   const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
@@ -142,10 +142,11 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   return EXIT.ok;
 }
 
+const noKey = () => Promise.reject(usageError("this file has no key: give --vkey"));
+
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
-  const none = () => Promise.reject(usageError("a proof has no key: give --vkey"));
-  const verifiers = await verifiersFor(io, { files: none }, flags);
+  const verifiers = await verifiersFor(io, { files: noKey }, flags);
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
     const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
@@ -158,6 +159,36 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
   const text = printable(new TextDecoder().decode(entry));
   await print(io.stdout, `${text} is entry ${index} of ${size}\n`);
   return EXIT.ok;
+}
+
+/** Checks a receipt, and with `log` whether that log has kept the promise. */
+async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<number> {
+  const { log } = flags;
+  const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
+  const verifiers = await verifiersFor(io, source, flags);
+  const bytes = await io.files.read(resolvePath(io.cwd, file));
+  const note = new TextDecoder().decode(bytes);
+  const { entry, bytes: leaf, by_ms } = await evident(() => openReceipt(note, ...verifiers));
+  const promised = `${printable(new TextDecoder().decode(leaf))} is promised by ${
+    new Date(by_ms).toISOString()
+  }`;
+  if (log === undefined) {
+    await print(io.stdout, `${promised}\n`);
+    return EXIT.ok;
+  }
+  const { tree } = await openTree(io, source, flags);
+  const found = await evident(async () => {
+    const one = await tree.find(entry.offset, entry.epoch);
+    if (one !== undefined) await tree.proofOf(one);
+    return one;
+  });
+  const { size } = tree.checkpoint;
+  if (found !== undefined && payloadHash(found.bytes) === payloadHash(leaf)) {
+    await print(io.stdout, `${promised}, and is entry ${found.index} of ${size}\n`);
+    return EXIT.ok;
+  }
+  const what = found === undefined ? `not among ${size}` : `not entry ${found.index} of ${size}`;
+  throw new CommandError(`${promised}, and is ${what}`);
 }
 
 /** The hashes of the messages that a folder has beside its log, by epoch and offset. */

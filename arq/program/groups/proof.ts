@@ -54,9 +54,10 @@ export function addProof(program: Command, run: Run): void {
   command(
     "verify",
     "check every entry and tile of a log, and messages beside it; 1: something is wrong",
-    "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof.\n",
+    "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof, and one that ends in .receipt a receipt.\n",
     'arq proof verify ./bets --vkey "$VKEY" --older monday.checkpoint',
   ).option("--older <file...>", "checkpoints that the log must continue")
+    .option("--log <source>", "for a .receipt: the log that must have its entry by now")
     .action(run(calls(proof, "verify")));
   command(
     "save",
