@@ -87,6 +87,7 @@ export interface Given {
   readonly journal: Notes | undefined;
   readonly ledger: DeliveryNotes | undefined;
   readonly usage: EntranceContext["usage"];
+  readonly receipts: MessagePath["receipts"];
   readonly filters: Filters;
   readonly shares: MessagePath["shares"];
   readonly deltas: Deltas | undefined;
@@ -113,6 +114,7 @@ const NOTHING: Given = {
   journal: undefined,
   ledger: undefined,
   usage: undefined,
+  receipts: undefined,
   filters: NO_FILTERS,
   shares: undefined,
   deltas: undefined,

@@ -142,8 +142,18 @@ function assemble(
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const tap = createTap(spine, Number(config.brain.tap));
   const observers = observersOf([...running.observers(), tap]);
-  const { schemas, quota, shares, journal } = given;
-  const gates = { signatures, overseer, bans, schemas, quota, shares, journal, observers };
+  const { schemas, quota, shares, journal, receipts } = given;
+  const gates = {
+    signatures,
+    overseer,
+    bans,
+    schemas,
+    quota,
+    shares,
+    journal,
+    receipts,
+    observers,
+  };
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
   const commands = commandsOn(sends.spine, options, stats, given);

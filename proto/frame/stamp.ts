@@ -44,6 +44,7 @@ const TWIST_ID = /* @__PURE__ */ lowerBytes("x-twist-id");
 const TIMESTAMP = /* @__PURE__ */ lowerBytes("x-timestamp");
 const RESERVED = /* @__PURE__ */ lowerBytes("x-arqon-");
 const SHADOW = /* @__PURE__ */ lowerBytes("x-arqon-shadow");
+const RECEIPT = /* @__PURE__ */ lowerBytes("x-arqon-receipt");
 
 function lowerBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -84,10 +85,15 @@ function isUuid(bytes: SpannedBytes, start: number, end: number): boolean {
 }
 
 /** True when the client sent `x-arqon-shadow`, in any case: only the Shield marks mirrored traffic. */
-export function hasShadowHeader(scan: ScannedEnvelope): boolean {
+export const hasShadowHeader = (scan: ScannedEnvelope): boolean => hasHeader(scan, SHADOW);
+
+/** True when the client sent `x-arqon-receipt`, in any case: it asks for a receipt in the ACK. */
+export const hasReceiptHeader = (scan: ScannedEnvelope): boolean => hasHeader(scan, RECEIPT);
+
+function hasHeader(scan: ScannedEnvelope, name: Uint8Array): boolean {
   const spans = scan.header_spans;
   for (let at = 0; at < spans.length; at += 4) {
-    if (isName(scan.bytes, spans[at]!, spans[at + 1]!, SHADOW, true)) return true;
+    if (isName(scan.bytes, spans[at]!, spans[at + 1]!, name, true)) return true;
   }
   return false;
 }

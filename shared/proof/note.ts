@@ -132,11 +132,16 @@ export function decodeCheckpoint(text: string): Checkpoint {
   return { origin, size: Number(size), root };
 }
 
-/** The checkpoint that a log's key has signed, of the origin that is the key's name. Throws an Error. */
-export async function openCheckpoint(note: string, verifier: Verifier): Promise<Checkpoint> {
-  const checkpoint = decodeCheckpoint((await openNote(note, [verifier])).text);
-  if (checkpoint.origin === verifier.name) return checkpoint;
-  throw new Error(`it is of ${checkpoint.origin}, not of ${verifier.name}`);
+/** The checkpoint that one of a log's keys has signed, of the origin that is the key's name. Throws an Error. */
+export async function openCheckpoint(
+  note: string,
+  ...verifiers: readonly Verifier[]
+): Promise<Checkpoint> {
+  const { text, by } = await openNote(note, verifiers);
+  const checkpoint = decodeCheckpoint(text);
+  const wrong = by.find(({ name }) => name !== checkpoint.origin);
+  if (wrong === undefined) return checkpoint;
+  throw new Error(`it is of ${checkpoint.origin}, not of ${wrong.name}`);
 }
 
 const PROOF_HEAD = "c2sp.org/tlog-proof@v1";

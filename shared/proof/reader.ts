@@ -12,7 +12,6 @@ import {
   isConsistent,
   isSameHash,
   leafHash,
-  rootOf,
   rootOfInclusion,
 } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
@@ -28,7 +27,6 @@ import {
   tilesOf,
   widthOf,
 } from "./tiles.ts";
-import type { TileName } from "./tiles.ts";
 
 /** Gives a file of a tree by its path, for example `checkpoint` or `tile/0/000.p/8`. Rejects when there is none. */
 export type TreeFiles = (path: string) => Promise<Uint8Array>;
@@ -55,10 +53,10 @@ export class TreeReader {
     this.#read = tileReader(checkpoint.size, (tile) => files(tilePath(tile)));
   }
 
-  /** Opens a tree by its newest checkpoint. Rejects unless the verifier's key has signed it. */
-  static async open(files: TreeFiles, verifier: Verifier): Promise<TreeReader> {
+  /** Opens a tree by its newest checkpoint. Rejects unless one of these keys has signed it. */
+  static async open(files: TreeFiles, ...verifiers: readonly Verifier[]): Promise<TreeReader> {
     const note = new TextDecoder().decode(await files("checkpoint"));
-    return new TreeReader(files, note, await openCheckpoint(note, verifier));
+    return new TreeReader(files, note, await openCheckpoint(note, ...verifiers));
   }
 
   /** Rejects unless the tree continues an earlier one of the same origin, or is continued by it; its proof. */
@@ -88,65 +86,53 @@ export class TreeReader {
 
   /** The entries from an index on, as they are in the bundles: `whole` or `proofOf` proves them. */
   async *entries(from = 0): AsyncGenerator<ReadEntry> {
-    const { size } = this.checkpoint;
-    for (let start = from - from % TILE_WIDTH; start < size; start += TILE_WIDTH) {
-      const place = { level: "entries", index: start / TILE_WIDTH } as const;
-      const path = tilePath({ ...place, width: widthOf(size, place) });
-      const bundle = decodeBundle(await this.#files(path));
-      if (bundle?.length !== widthOf(size, place)) throw new Error(`${path} is no whole bundle`);
-      for (const [at, bytes] of bundle.entries()) {
-        const index = start + at;
-        if (index < from) continue;
-        const entry = decodeLeaf(bytes);
-        if (entry === undefined) throw new Error(`entry ${index} is none of a record`);
-        yield { index, bytes, entry };
-      }
+    for (let at = Math.floor(from / TILE_WIDTH); at * TILE_WIDTH < this.checkpoint.size; at++) {
+      yield* (await this.#bundle(at)).filter(({ index }) => index >= from);
     }
   }
 
-  /** Gives every entry, and at the end rejects unless they and all tiles make the root. */
+  /** The newest entry of an offset, as the bundles have it; undefined: there is none. */
+  async find(offset: number, epoch?: string): Promise<ReadEntry | undefined> {
+    for (let at = Math.ceil(this.checkpoint.size / TILE_WIDTH) - 1; at >= 0; at--) {
+      const found = (await this.#bundle(at)).findLast(({ entry }) =>
+        "sha256" in entry && entry.offset === offset && entry.epoch === (epoch ?? entry.epoch)
+      );
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  async #bundle(at: number): Promise<ReadEntry[]> {
+    const place = { level: "entries", index: at } as const;
+    const width = widthOf(this.checkpoint.size, place);
+    const path = tilePath({ ...place, width });
+    const bundle = decodeBundle(await this.#files(path));
+    if (bundle?.length !== width) throw new Error(`${path} is no whole bundle`);
+    return bundle.map((bytes, n) => {
+      const index = at * TILE_WIDTH + n;
+      const entry = decodeLeaf(bytes);
+      if (entry === undefined) throw new Error(`entry ${index} is none of a record`);
+      return { index, bytes, entry };
+    });
+  }
+
+  /** Gives every entry, and at the end rejects unless they make all tiles, and the root. */
   async *whole(): AsyncGenerator<ReadEntry> {
-    const { size, root } = this.checkpoint;
-    const edge = new Edge(0, []);
-    const made = new Map<string, readonly Hash[]>();
-    let leaves: Hash[] = [];
+    const leaves: Hash[] = [];
     for await (const one of this.entries()) {
       leaves.push(leafHash(one.bytes));
       yield one;
-      if (leaves.length < TILE_WIDTH && one.index + 1 < size) continue;
-      for (const { tile, hashes } of edge.append(leaves)) {
-        await this.#compare(tile, hashes, made);
-      }
-      leaves = [];
     }
-    for (const [path, hashes] of made) await this.#held(path, hashes);
-    if (isSameHash(edge.root() ?? emptyRoot(), root)) return;
+    const edge = new Edge(0, []);
+    for (const { tile, hashes } of edge.append(leaves)) {
+      const path = tilePath(tile);
+      const stored = await this.#files(path);
+      const is_same = stored.length === hashes.length * HASH_BYTES &&
+        hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
+      if (!is_same) throw new Error(`${path} is not made of the entries`);
+    }
+    if (isSameHash(edge.root() ?? emptyRoot(), this.checkpoint.root)) return;
     throw new Error("the entries are not those of the checkpoint");
-  }
-
-  /** Full tiles at once; of partial ones those that the size has at the end. */
-  async #compare(
-    tile: TileName,
-    hashes: readonly Hash[],
-    made: Map<string, readonly Hash[]>,
-  ): Promise<void> {
-    const width = widthOf(this.checkpoint.size, tile);
-    if (tile.width === TILE_WIDTH) await this.#held(tilePath(tile), hashes);
-    else if (tile.width === width) made.set(tilePath(tile), hashes);
-  }
-
-  async #held(path: string, hashes: readonly Hash[]): Promise<void> {
-    const stored = await this.#files(path);
-    const is_same = stored.length === hashes.length * HASH_BYTES &&
-      hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
-    if (!is_same) throw new Error(`${path} is not made of the entries`);
-  }
-
-  /** Rejects unless the tiles alone make the root. */
-  async proveRoot(): Promise<void> {
-    const { size, root } = this.checkpoint;
-    if (isSameHash(await rootOf(this.#read, size), root)) return;
-    throw new Error("the tiles are not those of the checkpoint");
   }
 
   /** The paths of all its files beside the checkpoint. */

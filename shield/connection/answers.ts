@@ -3,10 +3,10 @@
  * the log has answered.
  */
 import type { Ack } from "@arqon/proto";
-import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { Connection } from "./connection.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
+import type { Stored } from "../message/pipeline.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 
 /** Whether somebody waits for an ACK. */
@@ -42,16 +42,20 @@ export function ackAfterFlush(
   });
 }
 
+/** What the ACK of a stored message says of it. */
+export const storedAck = ({ offset, result }: Stored): Partial<Ack> =>
+  result === undefined ? { offset } : { offset, result };
+
 /** Acknowledges once the log has the message, with its offset; a refusal is sent in any case. */
 export function ackAfterLog(
   connection: Connection,
   request: RequestRef,
   size_bytes: number,
-  stored: Promise<Appended>,
+  stored: Promise<Stored>,
 ): undefined {
   const place = connection.hold(size_bytes);
   stored.then(
-    ({ offset }) => answer(connection, request, { offset }),
+    (done) => answer(connection, request, storedAck(done)),
     (error) => connection.refuse(request, error, place),
   ).finally(() => connection.release(size_bytes, place));
 }

@@ -6,13 +6,13 @@
 import { ArqonError, DecodeError, encodeTextAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
+import { storedAck } from "../connection/answers.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import type { MessagePath } from "../message/pipeline.ts";
+import type { MessagePath, Stored } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import { bump } from "../stats/stats.ts";
@@ -45,7 +45,7 @@ const TURN_MESSAGES = 64;
 
 /** A message that was passed on: to a log, whose answer is awaited, or to the Spine. */
 interface Passed {
-  readonly stored: Promise<Appended> | undefined;
+  readonly stored: Promise<Stored> | undefined;
 }
 
 /** Makes the route that publishes messages in many rooms at once. */
@@ -136,7 +136,7 @@ async function acknowledged(
   stored: Passed["stored"],
 ): Promise<Ack> {
   const ack = { ...EMPTY_ACK, request_id };
-  if (stored !== undefined) return { ...ack, offset: (await stored).offset };
+  if (stored !== undefined) return { ...ack, ...storedAck(await stored) };
   await flushes.confirmed();
   return ack;
 }

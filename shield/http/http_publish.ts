@@ -10,6 +10,7 @@ import { inRequestTrace } from "./request_trace.ts";
 import { httpCaller } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
 import { bodyText, isProtobufBody, objectWith, readBody } from "./http_body.ts";
+import { storedAck } from "../connection/answers.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
@@ -78,7 +79,7 @@ async function runPublish(
 ): Promise<Ack> {
   const stored = await publish(context.path, { caller, origin: undefined }, envelope);
   const ack = { ...EMPTY_ACK, request_id: envelope.request_id };
-  if (stored !== undefined) return { ...ack, offset: stored.offset };
+  if (stored !== undefined) return { ...ack, ...storedAck(stored) };
   await context.flushes.confirmed();
   return ack;
 }

@@ -10,15 +10,16 @@ const ANY: Schema = {};
 /** A number; above 2^53, a string of digits. */
 const POSITION: Schema = { type: ["number", "string"] };
 
-/** The text form of an ACK with that result; with undefined, an ACK without a result. */
-export const ackOf = (result: Schema | undefined): Schema => ({
-  ...object({
-    op: { const: "ack" },
-    id: POSITION,
-    code: { const: 0 },
-    offset: POSITION,
-    ...(result === undefined ? {} : { result }),
-  }, ["offset"]),
+/** The text form of an ACK with that result, and other members that it may lack. */
+export const ackOf = (result: Schema, ...optional: string[]): Schema =>
+  object({ op: { const: "ack" }, id: POSITION, code: { const: 0 }, offset: POSITION, result }, [
+    ...optional,
+    "offset",
+  ]);
+
+/** What the ACK of a message has as its result when it was asked for. */
+export const RECEIPT: Schema = object({
+  receipt: { ...TEXT, description: "signed promise of an entry in the room's transparency log" },
 });
 
 const DATA: Schema = {
@@ -113,7 +114,8 @@ export const ANSWERS: Readonly<Record<string, Schema>> = {
     message: TEXT,
     offset: POSITION,
     retry_after_ms: COUNT,
-  }, ["reason", "message", "offset", "retry_after_ms"]),
+    result: RECEIPT,
+  }, ["reason", "message", "offset", "retry_after_ms", "result"]),
   BatchAnswer: object({ results: list(ref("Ack")), refused: COUNT }),
   History: object({
     messages: list({ type: "object" }),

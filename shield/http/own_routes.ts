@@ -3,7 +3,7 @@
  * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
  */
 import { ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
-import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
+import { ackOf, BATCH, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
 /** The path of the description, which needs no token. */
@@ -19,7 +19,7 @@ export const OWN_ROUTES = {
     about: {
       ...{ id: "publish", tag: "messages", summary: "Publishes one message" },
       body: { schema: MESSAGE },
-      answer: ackOf(undefined),
+      answer: ackOf(RECEIPT, "result"),
       refusals: [408, 409],
     },
   },

@@ -89,14 +89,15 @@ export class ClientTable {
     for (const { shape, names, methods, while_draining } of this.#paths.values()) {
       const match = shape.exec(pathname);
       if (match === null) continue;
-      const part = (name: string, at: number) => [name, decoded(name, match[at + 1] ?? "")];
+      const part = (name: string, at: number) => [name, decodedPart(name, match[at + 1] ?? "")];
       return { methods, while_draining, names: () => Object.fromEntries(names.map(part)) };
     }
     return undefined;
   }
 }
 
-function decoded(name: string, encoded: string): string {
+/** A part of a path. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
+export function decodedPart(name: string, encoded: string): string {
   try {
     return decodeURIComponent(encoded);
   } catch {

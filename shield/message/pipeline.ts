@@ -3,7 +3,7 @@
  * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
  * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
  */
-import { ArqonError, hasShadowHeader } from "@arqon/proto";
+import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
@@ -37,6 +37,12 @@ import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
 import type { Traced } from "./stamp.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
+/** The receipt of a message of a room; undefined: it has none. Never rejects. */
+export type Receipts = (
+  room: { readonly tenant_id: string; readonly room_id: string },
+  stored: Appended,
+) => Promise<Uint8Array | undefined>;
+
 /** What the path needs of the process. */
 export interface MessagePath {
   readonly spine: Pick<Spine, "give" | "request">;
@@ -59,6 +65,8 @@ export interface MessagePath {
   readonly flushes?: Pick<FlushQueue, "push"> | undefined;
   /** Keeps notes of decisions; absent: nothing is written. */
   readonly journal?: Notes | undefined;
+  /** Gives the receipt of a stored message; never rejects. Absent, or undefined: there is none. */
+  readonly receipts?: Receipts | undefined;
   /** Those who subscribe to a room here, as one object for as long as some do; absent: nobody asks. */
   readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Commands that wait for Brains that may go; absent beside an embedded Spine, where none goes alone. */
@@ -67,6 +75,12 @@ export interface MessagePath {
   readonly announce: () => void;
   readonly now: () => number;
   readonly random: Random;
+}
+
+/** What a log says of a message, with what the publisher has asked for beside it. */
+export interface Stored extends Appended {
+  /** The result of its ACK. */
+  readonly result?: Uint8Array | undefined;
 }
 
 /**
@@ -231,7 +245,7 @@ export function publish(
   path: MessagePath,
   publisher: Publisher,
   envelope: ScannedEnvelope,
-): Promise<Appended | undefined> | undefined {
+): Promise<Stored | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
   if (isJudged(admitted)) {
     return publishAdmitted(path, publisher, envelope, admitted ?? NONE_ADDED, path.now());
@@ -249,7 +263,7 @@ export function publishAdmitted(
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[],
   now_ms: number,
-): Promise<Appended> | undefined {
+): Promise<Stored> | undefined {
   try {
     return send(path, publisher, envelope, added_headers, now_ms);
   } catch (error) {
@@ -265,7 +279,7 @@ function send(
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[],
   now_ms: number,
-): Promise<Appended> | undefined {
+): Promise<Stored> | undefined {
   step(AT.message);
   const { identity } = caller;
   path.bans.requireRoom(identity, envelope.room_id);
@@ -310,7 +324,7 @@ function store(
   room_class: RoomClass,
   routed: Uint8Array,
   headers: SpineHeaders | undefined,
-): Promise<Appended> {
+): Promise<Stored> {
   const { tenant_id, user_id: sender_id } = caller.identity;
   const { room_id, message_id } = envelope;
   const { hearers } = path;
@@ -330,7 +344,8 @@ function store(
     const subject = roomSubject("in", tenant_id, room_id);
     tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);
     tellConfirmed(path, envelope, stored);
-    return stored;
+    if (!room_class.proof || !hasReceiptHeader(envelope)) return stored;
+    return path.receipts?.(append, stored).then((result) => ({ ...stored, result })) ?? stored;
   }, (error) => {
     tellRefused(path, caller, envelope, error);
     throw error;

@@ -1,10 +1,11 @@
 /** What transparency logs bring to a Shield. */
 import { operatorTenants } from "../../shared/config/operators.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
-import type { Capability } from "../capability.ts";
+import type { Capability, Given, Running } from "../capability.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ShieldOptions } from "../server.ts";
+import { PROOF_ADMIN_ROUTES } from "./admin.ts";
 import { PROOF_ROUTES, proofRoutes, publicProofs } from "./http.ts";
 import type { ProofHttpContext } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";
@@ -31,23 +32,35 @@ export const PROOF: Capability<ProofService> = {
     tags: { proof: TITLE },
     routes: (env, parts) => proofRoutes(contextOf(env, parts)),
   },
+  admin: { tables: [PROOF_ADMIN_ROUTES], tags: { proof: TITLE } },
   foreign: (env, parts) => publicProofs(contextOf(env, parts)),
   /** Throws when the file of the key cannot be read. */
-  start(env, parts) {
-    const { config, spine, log, registry, monotonic_ms, readTextFile } = env;
-    const { logs, rooms: { classes }, tenants, node_id } = parts;
+  open(env, { running }) {
+    const { config, spine, registry, monotonic_ms, now, readTextFile } = env;
+    const log = env.log.child({ part: "proof" });
     const keys = new ProofKeys(spine, readProofKey(config.proof.key_file, readTextFile));
-    const service = new ProofService({
-      ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms },
-      log: log.child({ part: "proof" }),
-    });
-    scrapedFamily(
-      registry,
-      "shield_proof_total",
-      "Of transparency logs: entries and checkpoints that this Shield has signed, attempts that failed, breaks of a record, and forks: a stored log was not the one that was signed.",
-      "what",
-      () => ({ ...service.counts }),
-    );
-    return { own: service, begin: () => service.begin(), close: () => service.close() };
+    const receipts: Given["receipts"] = async (...stored) =>
+      await running.of(PROOF)?.receipt(...stored);
+    const start = (
+      { logs, rooms: { classes }, tenants, node_id }: Parts,
+    ): Running<ProofService> => {
+      const service = new ProofService({
+        ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, now, log },
+      });
+      scrapedFamily(
+        registry,
+        "shield_proof_total",
+        "Of transparency logs: entries and checkpoints that this Shield has signed, attempts that failed, breaks of a record, and forks: a stored log was not the one that was signed.",
+        "what",
+        () => ({ ...service.counts }),
+      );
+      return {
+        own: service,
+        routes: PROOF_ADMIN_ROUTES.serve({ keys, log, node_id }),
+        begin: () => service.begin(),
+        close: () => service.close(),
+      };
+    };
+    return { gives: { receipts }, start };
   },
 };

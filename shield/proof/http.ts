@@ -12,7 +12,7 @@ import { adminOf } from "../admin/routing/admin_scope.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Bans } from "../auth/bans.ts";
 import type { ForeignEntry } from "../http/http.ts";
-import { httpCaller } from "../http/route.ts";
+import { decodedPart, httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import type { Policies } from "../message/gates.ts";
@@ -49,7 +49,12 @@ function route(id: string, path: string, summary: string, type: string): Describ
 /** The routes, as they are described. */
 export const PROOF_ROUTES: readonly DescribedRoute[] = [
   route("proofCheckpoint", "checkpoint", "The newest checkpoint of a record's tree", "text/plain"),
-  route("proofKey", "key", "The key that checks checkpoints, as a vkey", "text/plain"),
+  route(
+    "proofKey",
+    "key",
+    "The keys that check checkpoints, each a vkey in a line, the newest first",
+    "text/plain",
+  ),
   ...TILE_PARTS.map((parts, at) =>
     route(
       `proofTile${at + 1}`,
@@ -77,12 +82,11 @@ interface Asked extends NamedTree {
   readonly what: string;
 }
 
+/** Undefined: there is no such tree. Throws `invalid-field` for a malformed % escape. */
 function askedIn({ service: running }: ProofHttpContext, path: string): Asked | undefined {
   const [, name = "", what = ""] = /^\/v1\/proof\/([^/]+)\/(.+)$/.exec(path) ?? [];
   const service = running();
-  // Ids need no escapes, but `:` and the like may have one.
-  const tree = name.replaceAll("%3A", ":").replaceAll("%3D", "=").replaceAll("%7E", "~");
-  const named = service?.find(tree);
+  const named = service?.find(decodedPart("tree", name));
   return named && service && { ...named, service, what };
 }
 
@@ -96,7 +100,10 @@ async function answer(asked: Asked): Promise<Response> {
       headers: { "content-type": "text/plain; charset=utf-8", "cache-control": `${who}, ${cache}` },
     });
   if (what === "checkpoint") return text(await service.checkpoint(tree), "max-age=1");
-  if (what === "key") return text(`${encodeVerifier(await tree.signer())}\n`, "max-age=3600");
+  if (what === "key") {
+    const { signers } = await tree.keys();
+    return text(signers.map((signer) => `${encodeVerifier(signer)}\n`).join(""), "max-age=3600");
+  }
   const tile = tileOf(what);
   const bytes = tile && await tree.tile(tile);
   if (bytes === undefined) throw new ArqonError("not-found", what);
@@ -143,6 +150,11 @@ export function proofRoutes(context: ProofHttpContext): ClientRoute[] {
 /** Answers requests for public trees, before a token is asked for. */
 export function publicProofs(context: ProofHttpContext): ForeignEntry {
   let pending = 0;
+  const refused = (error: unknown) => {
+    const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
+    bump(context.stats.rejects, refusal.reason);
+    return problemResponse(refusal, {});
+  };
   const answered = async (asked: Asked) => {
     if (pending >= PUBLIC_MAX) {
       throw new ArqonError("at-capacity", "readers without a token", { retry_after_ms: RETRY_MS });
@@ -157,13 +169,15 @@ export function publicProofs(context: ProofHttpContext): ForeignEntry {
   return (request, url) => {
     if (!url.pathname.startsWith(PREFIX)) return undefined;
     if (request.method !== "GET" && request.method !== "HEAD") return undefined;
-    const asked = askedIn(context, url.pathname);
-    if (asked === undefined || !asked.is_public) return undefined;
-    return answered(asked).catch((error: unknown) => {
-      const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
-      bump(context.stats.rejects, refusal.reason);
-      return problemResponse(refusal, {});
-    }).then((response) => {
+    let answering: Promise<Response>;
+    try {
+      const asked = askedIn(context, url.pathname);
+      if (asked === undefined || !asked.is_public) return undefined;
+      answering = answered(asked).catch(refused);
+    } catch (error) {
+      answering = Promise.resolve(refused(error));
+    }
+    return answering.then((response) => {
       response.headers.set("access-control-allow-origin", "*");
       return response;
     });

@@ -1,76 +1,126 @@
 /**
- * The keys that sign checkpoints: one of a file for all trees, or one for each tenant, made at first use and kept in
- * the bus. A private key is in the answer of nothing.
+ * The keys that sign checkpoints: those of a file for all trees, or of each tenant, made at first use and kept in the
+ * bus. Both are PEM, the newest first: private keys sign, and public ones only check what was signed by them. A private
+ * key is in the answer of nothing.
  */
+import { ArqonError } from "@arqon/proto";
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
-import type { KeyObject } from "node:crypto";
+import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
 import { verifierOf } from "../../shared/proof/note.ts";
-import type { Signer } from "../../shared/proof/note.ts";
+import type { Signer, Verifier } from "../../shared/proof/note.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 
+/** Logs whose keys are in memory. */
+const LOGS_MAX = 500;
+/** Keys of a tenant that sign, and those before them that still check. */
+const SIGNING = 2;
+const KEYS_MAX = 64;
+const BLOCK = /-----BEGIN (PRIVATE|PUBLIC) KEY-----[^-]+-----END \1 KEY-----/g;
 const DER = { format: "der", type: "pkcs8" } as const;
+const PRIVATE_PEM = { format: "pem", type: "pkcs8" } as const;
 
-function ed25519In(pem: string): KeyObject {
-  const key = createPrivateKey(pem);
-  if (key.asymmetricKeyType === "ed25519") return key;
-  throw new SecretProblem("is no Ed25519 key");
+/** The keys of one log, the newest first. */
+export interface LogKeys {
+  /** Each signs every checkpoint. */
+  readonly signers: readonly Signer[];
+  /** They, and those that have signed earlier. */
+  readonly verifiers: readonly Verifier[];
 }
 
-/** Reads the key of `[proof] key_file`. Throws a ConfigError; undefined: there is none. */
+const blocksIn = (pem: string) =>
+  [...pem.matchAll(BLOCK)].map(([block, kind]) => ({ block, is_private: kind === "PRIVATE" }));
+
+const publicPem = (block: string) =>
+  createPublicKey(block).export({ format: "pem", type: "spki" }).toString();
+
+/** The keys of PEM blocks, which sign as `name`. Throws a SecretProblem. */
+function keysIn(pem: string, name: string): LogKeys {
+  const signers: Signer[] = [];
+  const verifiers = blocksIn(pem).map(({ block, is_private }) => {
+    const { crv, x = "" } = createPublicKey(block).export({ format: "jwk" });
+    if (crv !== "Ed25519") throw new SecretProblem("is no Ed25519 key");
+    const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
+    const key = is_private ? createPrivateKey(block) : undefined;
+    if (key === undefined) return verifier;
+    const signed = (text: Uint8Array) => Promise.resolve(new Uint8Array(sign(null, text, key)));
+    signers.push({ ...verifier, sign: signed });
+    return verifier;
+  });
+  if (signers.length === 0) throw new SecretProblem("has no Ed25519 private key");
+  return { signers, verifiers };
+}
+
+/** Reads the keys of `[proof] key_file`. Throws a ConfigError; undefined: there is none. */
 export function readProofKey(
   path: string | undefined,
   read: (path: string) => string,
-): KeyObject | undefined {
+): string | undefined {
   if (path === undefined) return undefined;
-  return readSecret(read, { key: "proof.key_file", path }, ed25519In);
+  return readSecret(read, { key: "proof.key_file", path }, (pem) => (keysIn(pem, "file"), pem));
+}
+
+const newKey = () => generateKeyPairSync("ed25519").privateKey.export(PRIVATE_PEM).toString();
+
+/** What the bucket has of somebody's keys. An older bus has kept one key as DER. */
+function storedPem(bytes: Uint8Array): string {
+  if (bytes[0] !== 0x30) return new TextDecoder().decode(bytes);
+  const key = createPrivateKey({ ...DER, key: new Uint8Array(bytes) as never });
+  return key.export(PRIVATE_PEM).toString();
 }
 
 /** The keys of a process. */
 export class ProofKeys {
   readonly #spine: Pick<Spine, "keyValue">;
-  readonly #own: KeyObject | undefined;
-  readonly #known = new Map<string, Promise<KeyObject>>();
+  readonly #own: string | undefined;
+  readonly #known = new RecentMap<string, { readonly pem: string; readonly keys: LogKeys }>(
+    LOGS_MAX,
+  );
 
   /** `own`: signs everything. */
-  constructor(spine: Pick<Spine, "keyValue">, own: KeyObject | undefined) {
+  constructor(spine: Pick<Spine, "keyValue">, own: string | undefined) {
     this.#spine = spine;
     this.#own = own;
   }
 
-  /** What signs as `name` for the owner of a tree. Rejects as the Spine does. */
-  async signer(owner: string, name: string): Promise<Signer> {
-    const key = this.#own ?? await this.#keyOf(owner);
-    const { x = "" } = createPublicKey(key).export({ format: "jwk" });
-    const public_key = Uint8Array.fromBase64(x, { alphabet: "base64url" });
-    return {
-      ...verifierOf(name, public_key),
-      sign: (text) => Promise.resolve(new Uint8Array(sign(null, text, key))),
-    };
+  /** The keys that sign as `name` for the owner of a tree, as they are now. Rejects as the Spine does. */
+  async of(owner: string, name: string): Promise<LogKeys> {
+    const pem = this.#own ?? await this.#stored(owner, (stored) => stored ?? newKey());
+    const known = this.#known.get(name);
+    if (known?.pem === pem) return known.keys;
+    const keys = keysIn(pem, name);
+    this.#known.set(name, { pem, keys });
+    return keys;
   }
 
-  #keyOf(owner: string): Promise<KeyObject> {
-    const known = this.#known.get(owner);
-    if (known !== undefined) return known;
-    const opening = this.#open(owner);
-    this.#known.set(owner, opening);
-    opening.catch(() => this.#known.delete(owner));
-    return opening;
+  /** Puts a new key in front of an owner's; the one before signs, too, and older ones no more. */
+  async rotate(owner: string): Promise<void> {
+    if (this.#own !== undefined) {
+      throw new ArqonError("invalid-settings", "the keys are those of [proof] key_file");
+    }
+    await this.#stored(
+      owner,
+      (stored = newKey()) =>
+        [
+          newKey(),
+          ...blocksIn(stored).map(({ block }, at) => at < SIGNING - 1 ? block : publicPem(block)),
+        ]
+          .slice(0, KEYS_MAX).join("\n"),
+    );
   }
 
-  async #open(owner: string): Promise<KeyObject> {
-    const bucket = await this.#spine.keyValue(PROOF_KEYS_BUCKET, { unwatched: true });
+  /** Keeps what `change` makes of an owner's keys. */
+  async #stored(owner: string, change: (pem: string | undefined) => string): Promise<string> {
+    const bucket: KeyValue = await this.#spine.keyValue(PROOF_KEYS_BUCKET, { unwatched: true });
     return await changeDocument(async (mayLose) => {
       const stored = await bucket.get([owner]);
-      if (stored !== undefined) {
-        return createPrivateKey({ ...DER, key: new Uint8Array(stored.value) as never });
-      }
-      const { privateKey } = generateKeyPairSync("ed25519");
-      const bytes = new Uint8Array(privateKey.export(DER));
-      await mayLose(bucket.update([owner], bytes, 0));
-      return privateKey;
+      const pem = stored === undefined ? undefined : storedPem(stored.value);
+      const next = change(pem);
+      if (next === pem) return next;
+      await mayLose(bucket.update([owner], new TextEncoder().encode(next), stored?.revision ?? 0));
+      return next;
     });
   }
 }

@@ -15,8 +15,7 @@ import {
   leafHash,
 } from "../../shared/proof/merkle.ts";
 import type { TreeHead } from "../../shared/proof/merkle.ts";
-import { encodeCheckpoint, openCheckpoint, signNote } from "../../shared/proof/note.ts";
-import type { Signer } from "../../shared/proof/note.ts";
+import { decodeCheckpoint, encodeCheckpoint, openNote, signNote } from "../../shared/proof/note.ts";
 import {
   countAt,
   decodeBundle,
@@ -31,6 +30,7 @@ import {
 import type { TileName } from "../../shared/proof/tiles.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { LogKeys } from "./keys.ts";
 import type { Batch, Position, RecordSource } from "./sources.ts";
 
 /** A tree that has waited for the Shield that claims it for so long is another's, in ms. */
@@ -57,8 +57,8 @@ export interface RecordTreeOptions {
   readonly place: KvKey;
   readonly bucket: KeyValue;
   readonly source: RecordSource;
-  /** What signs as `origin`. */
-  readonly signer: () => Promise<Signer>;
+  /** Its keys as they are now, which sign as `origin`. */
+  readonly keys: () => Promise<LogKeys>;
   readonly node_id: string;
   readonly log: Logger;
   readonly counts: Omit<ProofCounts, "failed">;
@@ -80,6 +80,12 @@ interface StoredHead {
   readonly revision: number;
 }
 
+interface KnownTree extends TreeHead {
+  readonly checkpoint: string;
+  /** The ids of the keys that have signed it. */
+  readonly by: readonly number[];
+}
+
 /** What of the tree is in memory to go on with. */
 interface Writing {
   /** Of the head that it is of. */
@@ -97,9 +103,7 @@ const NEW_HEAD: Head = { owner: "", size: 0, stream: "", offset: 0, checkpoint: 
 export class RecordTree {
   readonly #options: RecordTreeOptions;
   /** The newest tree that this Shield has seen proven, and its checkpoint. */
-  #known: TreeHead & { readonly checkpoint: string } = {
-    ...{ size: 0, root: emptyRoot(), checkpoint: "" },
-  };
+  #known: KnownTree = { size: 0, root: emptyRoot(), checkpoint: "", by: [] };
   #writing: Writing | undefined;
   #work: Promise<boolean> | undefined;
   #worked_ms = -Infinity;
@@ -129,9 +133,9 @@ export class RecordTree {
     return (await this.#read()).head.checkpoint;
   }
 
-  /** The verifier of its checkpoints, and what signs them. */
-  signer(): Promise<Signer> {
-    return this.#options.signer();
+  /** What signs its checkpoints, and what has signed them. */
+  keys(): Promise<LogKeys> {
+    return this.#options.keys();
   }
 
   /** A tile or bundle of a published tree; undefined: there is none such. Rejects as `advance` does. */
@@ -147,7 +151,8 @@ export class RecordTree {
     for (;;) {
       const stored = await this.#read();
       const batch = await source.read(stored.head);
-      if (batch.leaves.length === 0 && !batch.more && stored.head.checkpoint !== "") return true;
+      const is_whole = batch.leaves.length === 0 && !batch.more;
+      if (is_whole && await this.#isSignedByAll()) return true;
       if (!this.#mayWrite(stored)) return false;
       try {
         const claimed = this.#writing?.revision === stored.revision
@@ -171,6 +176,12 @@ export class RecordTree {
       this.#waiting = { revision, since_ms: monotonic_ms() };
     }
     return monotonic_ms() - this.#waiting.since_ms >= CLAIM_MS;
+  }
+
+  /** Whether there is a checkpoint, and every key that signs now has signed it. */
+  async #isSignedByAll(): Promise<boolean> {
+    const { by } = this.#known;
+    return (await this.keys()).signers.every(({ id }) => by.includes(id));
   }
 
   /** Nobody who has claimed it earlier can publish after that. */
@@ -206,15 +217,11 @@ export class RecordTree {
 
   async #proven({ size, checkpoint }: Head): Promise<Uint8Array> {
     if (size === this.#known.size && checkpoint === this.#known.checkpoint) return this.#known.root;
-    const { root } = size === 0 && checkpoint === ""
-      ? { root: emptyRoot() }
-      : await openCheckpoint(checkpoint, await this.signer()).then((said) =>
-        said.size === size ? said : this.#fork("its head is not that of its checkpoint")
-      ).catch((error) => {
-        if (error instanceof ArqonError) throw error;
-        return this.#fork(`of its checkpoint, ${error instanceof Error ? error.message : error}`);
-      });
-    const tree = { size, root, checkpoint };
+    const said = size === 0 && checkpoint === ""
+      ? { size, root: emptyRoot(), by: [] }
+      : await this.#open(checkpoint);
+    if (said.size !== size) this.#fork("its head is not that of its checkpoint");
+    const tree = { ...said, checkpoint };
     if (size < this.#known.size) {
       return this.#fork(`it has ${size} entries, and had ${this.#known.size} before`);
     }
@@ -224,7 +231,18 @@ export class RecordTree {
       return this.#fork(`with ${size} entries it does not continue that of ${this.#known.size}`);
     }
     this.#known = tree;
-    return root;
+    return tree.root;
+  }
+
+  async #open(checkpoint: string): Promise<Omit<KnownTree, "checkpoint">> {
+    const { verifiers } = await this.keys();
+    try {
+      const { text, by } = await openNote(checkpoint, verifiers);
+      const { size, root } = decodeCheckpoint(text);
+      return { size, root, by: by.map(({ id }) => id) };
+    } catch (error) {
+      return this.#fork(`of its checkpoint, ${error instanceof Error ? error.message : error}`);
+    }
   }
 
   #fork(what: string): never {
@@ -273,7 +291,7 @@ export class RecordTree {
 
   /** Writes the tiles of a batch, then its checkpoint. */
   async #take({ head, revision }: StoredHead, { leaves, end, breaks }: Batch): Promise<void> {
-    const { counts, origin, log } = this.#options;
+    const { counts, origin, log, bucket } = this.#options;
     const { edge, entries, revisions } = this.#writing!;
     // What fails leaves the edge as it is not stored.
     this.#writing = undefined;
@@ -287,25 +305,23 @@ export class RecordTree {
       return { tile, bytes: encodeBundle(some) };
     });
     const written = leaves.length === 0 ? [] : [...changed, ...bundles];
-    const kept = new Map<string, number>();
+    const still = await this.#learn(written, revisions, head, revision);
     await Promise.all(written.map(async ({ tile, bytes }) => {
-      const next = await this.#write(tile, bytes, revisions);
-      kept.set(this.#keyOf(tile).join("/"), next);
+      const key = this.#keyOf(tile);
+      const name = key.join("/");
+      revisions.set(name, await bucket.update(key, bytes, revisions.get(name) ?? 0));
+      // Full ones are never written again.
+      if (tile.width === TILE_WIDTH) revisions.delete(name);
     }));
-    // Partial tiles that this batch has not reached stay as they are; full ones are never written again.
-    for (const [name, known] of revisions) if (!kept.has(name)) kept.set(name, known);
-    for (const { tile } of written) {
-      if (tile.width === TILE_WIDTH) kept.delete(this.#keyOf(tile).join("/"));
-    }
-    const signer = await this.signer();
+    const { signers } = await this.keys();
     const tree = { size: edge.size, root: edge.root() ?? emptyRoot() };
-    const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), [signer]);
+    const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), signers);
     const { stream, offset } = end;
     const next = { ...head, stream, offset, size: tree.size, checkpoint };
-    const published = await this.#writeHead(next, revision);
-    this.#known = { ...tree, checkpoint };
+    const published = await this.#writeHead(next, still);
+    this.#known = { ...tree, checkpoint, by: signers.map(({ id }) => id) };
     const rest = bundled.slice(bundled.length - tree.size % TILE_WIDTH);
-    this.#writing = { revision: published, edge, entries: rest, revisions: kept };
+    this.#writing = { revision: published, edge, entries: rest, revisions };
     counts.checkpoints++;
     counts.entries += leaves.length;
     counts.breaks += breaks.length;
@@ -314,16 +330,24 @@ export class RecordTree {
     }
   }
 
-  async #write(
-    tile: TileName,
-    bytes: Uint8Array,
-    revisions: ReadonlyMap<string, number>,
+  /**
+   * Learns the revisions of tiles that are written for the first time, where a crash may have left something, and then
+   * claims the tree again: who claims it after that finds each tile as it is, or changes it first.
+   */
+  async #learn(
+    written: readonly { readonly tile: TileName }[],
+    revisions: Map<string, number>,
+    head: Head,
+    revision: number,
   ): Promise<number> {
-    const { bucket } = this.#options;
-    const key = this.#keyOf(tile);
-    // Asked after the claim: who wrote it earlier can no longer publish.
-    const known = revisions.get(key.join("/")) ?? (await bucket.get(key))?.revision ?? 0;
-    return await bucket.update(key, bytes, known);
+    const keys = written.map(({ tile }) => this.#keyOf(tile))
+      .filter((key) => !revisions.has(key.join("/")));
+    if (keys.length === 0) return revision;
+    await Promise.all(keys.map(async (key) => {
+      const stored = await this.#options.bucket.get(key);
+      revisions.set(key.join("/"), stored?.revision ?? 0);
+    }));
+    return await this.#writeHead(head, revision);
   }
 }
 

@@ -4,8 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { decodeLeaf, encodeLeaf, payloadHash, PROOF_BUCKET } from "../../shared/proof/entry.ts";
-import { openCheckpoint } from "../../shared/proof/note.ts";
+import { generateKeyPairSync } from "node:crypto";
+import {
+  decodeLeaf,
+  encodeLeaf,
+  payloadHash,
+  PROOF_BUCKET,
+  PROOF_KEYS_BUCKET,
+} from "../../shared/proof/entry.ts";
+import { openCheckpoint, openNote } from "../../shared/proof/note.ts";
 import type { Checkpoint } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
@@ -48,7 +55,7 @@ async function world() {
   const tree = (source: RecordSource, more: Partial<RecordTreeOptions> = {}) =>
     new RecordTree({
       ...{ origin: ORIGIN, place: PLACE, bucket, source, counts, node_id: "one" },
-      signer: () => keys.signer("acme", ORIGIN),
+      keys: () => keys.of("acme", ORIGIN),
       log: keptLog().log,
       monotonic_ms: () => clock.ms,
       ...more,
@@ -95,7 +102,7 @@ Deno.test("Shields that vanish at any step, and answers that are lost, make no f
   const shield = () => tree(source, { bucket: lossy, node_id: `s${random.int(0, 999)}` });
   const shields = [shield(), shield(), shield()];
   const seen = new Map<number, Checkpoint>();
-  const verifier = await keys.signer("acme", ORIGIN);
+  const { signers: [verifier] } = await keys.of("acme", ORIGIN);
   for (let turn = 0; turn < 300; turn++) {
     record.size += random.int(0, 11);
     clock.ms += random.int(0, 3_999);
@@ -104,7 +111,7 @@ Deno.test("Shields that vanish at any step, and answers that are lost, make no f
       await one.advance().catch((error) => assert.equal(error.reason, "spine-unavailable"));
       const note = await one.checkpoint();
       if (note === "") return;
-      const checkpoint = await openCheckpoint(note, verifier);
+      const checkpoint = await openCheckpoint(note, verifier!);
       const known = seen.get(checkpoint.size) ?? checkpoint;
       assert.deepEqual(checkpoint, known);
       seen.set(checkpoint.size, checkpoint);
@@ -112,7 +119,7 @@ Deno.test("Shields that vanish at any step, and answers that are lost, make no f
   }
   const last = tree(source, { node_id: "last" });
   while (!await last.advance()) clock.ms += 5_000;
-  const reader = await TreeReader.open(filesOf(last), verifier);
+  const reader = await TreeReader.open(filesOf(last), verifier!);
   assert(seen.size > 50);
   for (const checkpoint of seen.values()) await reader.continues(checkpoint);
   const entries: Uint8Array[] = [];
@@ -139,6 +146,68 @@ Deno.test("a tree is another Shield's once its own has done nothing for five sec
   assert.equal(await one.advance(), false);
   assert.equal(await two.advance(), true);
   assert.match(await one.checkpoint(), /\n700\n/);
+});
+
+Deno.test("a Shield that has stood still does not write over the tiles of the one that went on", async () => {
+  const { engine, bucket, clock, tree, counts } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const asked = Promise.withResolvers<void>();
+  const thaw = Promise.withResolvers<void>();
+  const freezing = bucketOf(bucket, {
+    async get(key, ...given) {
+      if (key.at(-2) !== "head" && key.at(-1) === "1") {
+        asked.resolve();
+        await thaw.promise;
+      }
+      return await bucket.get(key, ...given);
+    },
+  });
+  const [one, two] = [tree(source, { bucket: freezing }), tree(source, { node_id: "two" })];
+  record.size = 300;
+  const frozen = one.advance();
+  await asked.promise;
+  record.size = 320;
+  assert.equal(await two.advance(), false);
+  clock.ms += 5_000;
+  assert.equal(await two.advance(), true);
+  thaw.resolve();
+  assert.equal(await frozen, false);
+  assert.equal((await two.tile({ level: 0, index: 1, width: 64 }))?.length, 64 * 32);
+  record.size = 400;
+  assert.equal(await two.advance(), true);
+  assert.equal(counts.forks, 0);
+});
+
+Deno.test("keys that rotate twice while a record is idle sign what a key of before has signed", async () => {
+  const { engine, tree, keys, counts } = await world();
+  await using _ = engine;
+  const der = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" });
+  const bucket = await engine.spine.keyValue(PROOF_KEYS_BUCKET);
+  await bucket.put(["acme"], new Uint8Array(der));
+  const first = await keys.of("acme", ORIGIN);
+  assert.equal(await keys.of("acme", ORIGIN), first, "nothing is made anew while nothing rotates");
+  const { record, source } = growing(1_000);
+  const one = tree(source);
+  record.size = 300;
+  await one.advance();
+  const old = await one.checkpoint();
+  // By another process.
+  for (const _turn of [1, 2]) await new ProofKeys(engine.spine, undefined).rotate("acme");
+  const { signers, verifiers } = await keys.of("acme", ORIGIN);
+  assert.deepEqual([signers.length, verifiers.at(-1)], [2, first.verifiers[0]]);
+  const two = tree(source);
+  assert.match(await two.checkpoint(), /\n300\n/);
+  assert.equal(await one.advance(), true);
+  const note = await two.checkpoint();
+  assert.deepEqual((await openNote(note, verifiers)).by.length, 2);
+  for (const signer of signers) await openCheckpoint(note, signer);
+  await assert.rejects(openCheckpoint(note, ...first.verifiers), /no known key/);
+  const reader = await TreeReader.open(filesOf(two), ...signers);
+  await reader.continues(await openCheckpoint(old, ...first.verifiers));
+  assert.equal(counts.forks, 0);
+  const pem = new TextDecoder().decode((await bucket.get(["acme"]))!.value);
+  assert.equal(pem.split("PRIVATE KEY").length, 5, "a key that signs no more is not kept");
 });
 
 Deno.test("a Shield signs nothing on top of a tree that is not the one it knows", async () => {
@@ -173,7 +242,7 @@ Deno.test("a Shield signs nothing on top of a tree that is not the one it knows"
   await bucket.put(old.key, new TextEncoder().encode(text.replace("400\\n", "401\\n")));
   await refuses(/signature/);
   // Another key's tree, which has as many entries.
-  const strange = tree(growing(1).source, { signer: () => keys.signer("other", ORIGIN) });
+  const strange = tree(growing(1).source, { keys: () => keys.of("other", ORIGIN) });
   await bucket.delete(old.key);
   await strange.advance();
   await refuses(/no known key|signature/);
@@ -238,7 +307,7 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
   view.stream = "third";
   view.lives = [{ name: "third", first: 0 }];
   await one.advance();
-  const reader = await TreeReader.open(filesOf(one), await keys.signer("acme", ORIGIN));
+  const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
   const shown: string[] = [];
   for await (const { entry } of reader.whole()) {
     shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
@@ -267,7 +336,7 @@ Deno.test("an audit log that is another one than its tree's shows as lost, and i
   await one.advance();
   now.ledger = whole;
   await one.advance();
-  const reader = await TreeReader.open(filesOf(one), await keys.signer("acme", ORIGIN));
+  const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
   const shown: (string | number)[] = [];
   for await (const { bytes } of reader.whole()) {
     const entry = decodeLeaf(bytes)!;

@@ -8,16 +8,18 @@ import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, PROOF_BUCKET, roomTree } from "../../shared/proof/entry.ts";
+import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import type { Logs } from "../message/logs.ts";
+import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
-import { auditSource, roomSource } from "./sources.ts";
+import { auditSource, leafAt, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
@@ -30,9 +32,13 @@ const ROOMS_PAGE = 500;
 /** Trees at work at a time, and trees in memory. */
 const AT_A_TIME = 8;
 const TREES_MAX = 500;
+/** Tenants whose logs are known; of those beyond, rooms and heads are read anew. */
+const TENANTS_MAX = 1_000;
+/** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
+const PROMISE_MS = 60_000;
 const DAY_SECONDS = 86_400;
 /** The owner of the bus's own trees, which is no tenant id. */
-const BUS = "+bus";
+export const BUS = "+bus";
 
 /** What it needs of the process. */
 export interface ProofServiceOptions {
@@ -45,6 +51,8 @@ export interface ProofServiceOptions {
   readonly node_id: string;
   readonly log: Logger;
   readonly monotonic_ms: () => number;
+  /** Unix ms. */
+  readonly now: () => number;
 }
 
 /** A tree by its name, with who may read it. */
@@ -69,7 +77,7 @@ export class ProofService {
   readonly counts: ProofCounts = { entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0 };
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
-  readonly #tenants = new Map<string, Watched>();
+  readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
   #bucket: Promise<KeyValue> | undefined;
   #ledger: Promise<Ledger> | undefined;
   #audit_offset = -1;
@@ -131,6 +139,27 @@ export class ProofService {
     });
   }
 
+  /** The receipt of a stored message, as the result of an ACK; undefined: its log cannot be asked. Never rejects. */
+  readonly receipt: Receipts = async (room, stored) => {
+    const { logs, keys, log, now } = this.#options;
+    try {
+      const { tenant_id, room_id } = room;
+      const bytes = await leafAt(await logs.of(tenant_id), room_id, stored);
+      if (bytes === undefined) return undefined;
+      const origin = this.#originOf(roomTree(tenant_id, room_id));
+      const { signers } = await keys.of(tenant_id, origin);
+      const receipt = await signReceipt({ origin, bytes, by_ms: now() + PROMISE_MS }, signers);
+      return new TextEncoder().encode(JSON.stringify({ receipt }));
+    } catch (error) {
+      log.warn("a message has no receipt", { ...room, error });
+      return undefined;
+    }
+  };
+
+  #originOf(name: string): string {
+    return `${this.#options.config.proof.origin}/${name}`;
+  }
+
   async #advance(tree: RecordTree): Promise<boolean> {
     try {
       return await tree.advance();
@@ -141,19 +170,19 @@ export class ProofService {
   }
 
   async #open(name: string, { room }: NamedTree): Promise<RecordTree> {
-    const { spine, keys, logs, config: { proof }, node_id, log, monotonic_ms } = this.#options;
+    const { spine, keys, logs, node_id, log, monotonic_ms } = this.#options;
     const opening = this.#bucket ??= spine.keyValue(PROOF_BUCKET, { unwatched: true });
     opening.catch(() => this.#bucket = undefined);
     const bucket = await opening;
     const owner = room?.tenant_id ?? BUS;
-    const origin = `${proof.origin}/${name}`;
+    const origin = this.#originOf(name);
     const source: RecordSource = room === undefined
       ? auditSource(() => this.#auditLog())
       : roomSource(() => logs.of(room.tenant_id), room.room_id);
     return new RecordTree({
       ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
       place: [owner, room?.room_id ?? name],
-      signer: () => keys.signer(owner, origin),
+      keys: () => keys.of(owner, origin),
     });
   }
 
@@ -207,6 +236,10 @@ export class ProofService {
     if (is_listing) {
       const rooms = await roomsOf(log, patterns);
       watched.rooms = rooms.filter((room_id) => classes.of(tenant_id, room_id).proof);
+      const listed = new Set(watched.rooms);
+      for (const room_id of watched.heads.keys()) {
+        if (!listed.has(room_id)) watched.heads.delete(room_id);
+      }
       watched.listed_ms = monotonic_ms();
     }
     const behind: [room_id: string, head: number][] = [];

@@ -7,7 +7,7 @@ import { decodeEntry } from "../../shared/audit/entry.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
-import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf } from "../../shared/spine/contract/lives.ts";
 
@@ -49,6 +49,24 @@ function hashOf({ payload, offset }: LogMessage): string {
   }
 }
 
+/** The leaf of a message. */
+function leafOf(epoch: string, message: LogMessage): Uint8Array {
+  const { offset, time_ms } = message;
+  return encodeLeaf({ epoch, offset, time_ms, sha256: hashOf(message) });
+}
+
+/** The leaf that a message just stored will have; undefined: the log does not show it yet, or is another one. */
+export async function leafAt(
+  log: DurableLog,
+  room_id: string,
+  { offset, stream }: Appended,
+): Promise<Uint8Array | undefined> {
+  const page = await log.read(room_id, { after: offset - 1, limit: 1, max_bytes: 1 });
+  const [message] = page.messages;
+  if (message?.offset !== offset || page.stream !== stream) return undefined;
+  return leafOf(roomEpoch(stream, room_id), message);
+}
+
 /** How the log of another life goes on from a position; undefined: it has all that the tree has. */
 function lifeBreak(
   { stream, offset }: Position,
@@ -83,10 +101,7 @@ export function roomSource(
       if (!complete && messages.length > 0) {
         breaks.push({ break: "gap", offset: messages[0]!.offset - 1 });
       }
-      const leaves = messages.map((message) => {
-        const { offset, time_ms } = message;
-        return encodeLeaf({ epoch, offset, time_ms, sha256: hashOf(message) });
-      });
+      const leaves = messages.map((message) => leafOf(epoch, message));
       const { offset } = messages.at(-1) ?? { offset: after };
       return {
         leaves: [...breaks.map((one) => encodeLeaf({ ...one, epoch })), ...leaves],

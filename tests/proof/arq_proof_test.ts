@@ -2,7 +2,20 @@
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
-import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
+import { connect } from "@arqon/sdk";
+import { payloadHash } from "../../shared/proof/entry.ts";
+import {
+  grown,
+  PROOF_CONFIG,
+  publish,
+  served,
+  textsOf,
+  treeUrl,
+  verifierOf,
+  vkeyOf,
+} from "./served.ts";
+import { until } from "../../shared/testing/until.ts";
+import { proofTool } from "./go_tool.ts";
 import { verifierPy } from "./verifier.ts";
 
 /** A bus, and `arq proof` in a folder of its own. */
@@ -62,6 +75,109 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
   assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, whole/);
+});
+
+Deno.test("an ACK has a receipt when it is asked for, and the log keeps its promise", async () => {
+  await using world = await started();
+  const { bus, cwd, to, succeeds, fails } = world;
+  const publishWith = async (path: string, body: unknown) => {
+    const answer = await fetch(`${bus.http_url}${path}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    return JSON.parse(text);
+  };
+  const headers = { "X-Arqon-Receipt": "1" };
+  const client = await connect({ url: bus.url, token: bus.token });
+  const published = await client.room("own-bets").publish("t", { n: 1 }, { headers });
+  await client.close();
+  const { receipt } = JSON.parse(new TextDecoder().decode(published.result));
+  const message = { type: "t", data: { n: 2 }, headers, message_id: "twice" };
+  const one = await publishWith("/v1/rooms/own-bets/messages", message);
+  const { results: [again] } = await publishWith("/v1/messages", {
+    messages: [{ ...message, room: "own-bets" }],
+  });
+  const entryOf = (note: string) => JSON.parse(note.split("\n")[2]!);
+  assert.deepEqual(entryOf(again.result.receipt), entryOf(one.result.receipt), "it is stored once");
+  assert.equal(entryOf(receipt).offset, published.offset);
+  const plain = await publishWith("/v1/rooms/plain/messages", { ...message, message_id: "" });
+  assert.equal(plain.result, undefined, "the room has no log");
+  const unasked = await publishWith("/v1/rooms/own-bets/messages", { ...message, headers: {} });
+  assert.equal(unasked.result, undefined);
+
+  const tree = "default.own-bets";
+  const files = served(bus, tree, bus.token);
+  await grown(files, await verifierOf(files), 2);
+  const texts = await textsOf(bus, "own-bets");
+  assert(!texts.join().toLowerCase().includes("x-arqon-receipt"), "nobody else sees who asked");
+  const key = ["--vkey", await vkeyOf(files)];
+  for (const [at, note] of [receipt, one.result.receipt].entries()) {
+    assert.equal(entryOf(note).sha256, payloadHash(texts[at]!));
+    assert.deepEqual(await proofTool(["note", key[1]!], note), { by: key[1] });
+    await Deno.writeTextFile(`${cwd}/${at}.receipt`, note);
+    assert.match(
+      await succeeds("verify", `${at}.receipt`, ...key, "--log", tree, ...to),
+      new RegExp(`and is entry ${at} of`),
+    );
+    assert.match(await succeeds("verify", `${at}.receipt`, ...key), /is promised by 20/);
+    assert.equal(
+      (await succeeds("inclusion", tree, String(entryOf(note).offset), ...to)).split("\n")[2],
+      `index ${at}`,
+    );
+  }
+  await Deno.writeTextFile(`${cwd}/2.receipt`, receipt.replace('"offset":', '"offset":1'));
+  await fails(/is not of this text/, "verify", "2.receipt", ...key);
+  // A checkpoint is no receipt, and another room's log has not the entry.
+  await Deno.writeFile(`${cwd}/3.receipt`, await files("checkpoint"));
+  await fails(/it is no receipt/, "verify", "3.receipt", ...key);
+});
+
+Deno.test("a tenant's key rotates: both keys sign, and who has either of them goes on reading", async () => {
+  await using world = await started();
+  const { bus, cwd, to, succeeds, fails } = world;
+  await publish(bus, "own-bets", 20);
+  const tree = "default.own-bets";
+  const files = served(bus, tree, bus.token);
+  await grown(files, await verifierOf(files), 20);
+  const [first] = (await succeeds("key", tree, ...to)).trim().split("\n");
+  await Deno.writeTextFile(`${cwd}/old`, await succeeds("checkpoint", tree, ...to));
+  const token = await bus.tokenFor({ role: "admin" });
+  const admin = ["--admin-url", bus.admin_url, "--token", token];
+  await succeeds("rotate", "default", ...admin);
+  const [second, before] = (await succeeds("key", tree, ...to)).trim().split("\n");
+  assert.equal(before, first);
+  assert.notEqual(second, first);
+  // The record is idle: its checkpoint gets the new key's signature when it is asked for.
+  await until("both have signed", async () => {
+    const note = new TextDecoder().decode(await files("checkpoint"));
+    return note.split("\n— ").length === 3;
+  });
+  for (const key of [first!, second!]) {
+    await succeeds("checkpoint", tree, ...to, "--vkey", key);
+    assert.deepEqual(
+      await proofTool(["note", key], await succeeds("checkpoint", tree, ...to)),
+      { by: key },
+    );
+    await succeeds("save", tree, key.slice(-9, -1), ...to, "--vkey", key);
+    const { found } = await verifierPy(["--vkey", key, `${cwd}/${key.slice(-9, -1)}`]);
+    assert.equal(found?.["size"], 20);
+  }
+  await publish(bus, "own-bets", 20, 20);
+  await grown(files, await verifierOf(files), 40);
+  await succeeds("rotate", "default", ...admin);
+  const keys = (await succeeds("key", tree, ...to)).trim().split("\n");
+  assert.equal(keys[1], second);
+  await publish(bus, "own-bets", 1, 40);
+  await grown(files, await verifierOf(files), 41);
+  await fails(/no known key/, "checkpoint", tree, ...to, "--vkey", first!);
+  // What the first key has signed is still a checkpoint for who knows it.
+  await fails(/no known key/, "consistency", tree, "old", ...to, "--vkey", second!);
+  await succeeds("consistency", tree, "old", ...to, "--vkey", second!, "--vkey", first!);
+  const { code } = await runArq(["proof", "rotate", ...to], { cwd });
+  assert.notEqual(code, 0);
 });
 
 Deno.test("a saved log proves itself, and what was changed in it is found", async () => {

@@ -4,18 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
-import { emptyRoot, leafHash } from "../../shared/proof/merkle.ts";
-import {
-  encodeCheckpoint,
-  encodeVerifier,
-  openCheckpoint,
-  signNote,
-  verifierOf,
-} from "../../shared/proof/note.ts";
+import { encodeVerifier, openCheckpoint } from "../../shared/proof/note.ts";
 import type { Signer } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
-import { Edge, encodeBundle, TILE_WIDTH, tilePath, widthOf } from "../../shared/proof/tiles.ts";
+import { widthOf } from "../../shared/proof/tiles.ts";
 import { createRandom } from "../presence_simulation/random.ts";
+import { filesOf, signerOf } from "./made_tree.ts";
+import type { Files } from "./made_tree.ts";
 import { verifierPy, writeFiles } from "./verifier.ts";
 
 const [OLD, SIZE] = [258, 300];
@@ -23,40 +18,8 @@ const ATTACKS = 1_000;
 /** Each so many an attack goes to Python. */
 const SHOWN = 40;
 
-type Files = Map<string, Uint8Array>;
-
-async function signerOf(name: string): Promise<Signer> {
-  const pair = await crypto.subtle.generateKey("Ed25519", true, [
-    "sign",
-    "verify",
-  ]) as CryptoKeyPair;
-  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-  const sign = async (text: Uint8Array) =>
-    new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, new Uint8Array(text)));
-  return { ...verifierOf(name, raw), sign };
-}
-
 function entryOf(at: number, time_ms = 1_000 + at) {
   return encodeLeaf({ epoch: "e", offset: at + 1, time_ms, sha256: payloadHash(String(at)) });
-}
-
-/** All files of the tree of these entries. */
-async function filesOf(entries: readonly Uint8Array[], signer: Signer): Promise<Files> {
-  const files: Files = new Map();
-  const edge = new Edge(0, []);
-  for (const { tile, hashes } of edge.append(entries.map(leafHash))) {
-    files.set(tilePath(tile), Uint8Array.from(hashes.flatMap((hash) => [...hash])));
-  }
-  for (let index = 0; index * TILE_WIDTH < entries.length; index++) {
-    const some = entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
-    files.set(tilePath({ level: "entries", index, width: some.length }), encodeBundle(some));
-  }
-  const tree = { origin: signer.name, size: entries.length, root: edge.root() ?? emptyRoot() };
-  files.set(
-    "checkpoint",
-    new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
-  );
-  return files;
 }
 
 /** What a reader does: the signature, every entry and tile, and each checkpoint that was kept. */
@@ -66,7 +29,6 @@ async function read(files: Files, signer: Signer, kept: readonly string[]): Prom
     return bytes === undefined ? Promise.reject(new Error(`no ${path}`)) : Promise.resolve(bytes);
   }, signer);
   for await (const _ of tree.whole()); // read to its end
-  await tree.proveRoot();
   for (const note of kept) await tree.continues(await openCheckpoint(note, signer));
 }
 

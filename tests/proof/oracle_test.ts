@@ -13,8 +13,8 @@ import {
   encodeProof,
   encodeVerifier,
   signNote,
-  verifierOf,
 } from "../../shared/proof/note.ts";
+import { signerOf } from "./made_tree.ts";
 import { proofTool } from "./go_tool.ts";
 
 const SIZE = 2_500;
@@ -33,17 +33,6 @@ function tree(): SubtreeReader {
     return found;
   };
   return (level, index) => Promise.resolve(hash(level, index));
-}
-
-async function signer(name: string) {
-  const pair = await crypto.subtle.generateKey("Ed25519", true, [
-    "sign",
-    "verify",
-  ]) as CryptoKeyPair;
-  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
-  const sign = async (text: Uint8Array) =>
-    new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, new Uint8Array(text)));
-  return { ...verifierOf(name, raw), sign };
 }
 
 Deno.test("oracle: Go's tlog and note find 10,000 random proofs right, and each changed one wrong", async () => {
@@ -79,7 +68,7 @@ Deno.test("oracle: Go's tlog and note find 10,000 random proofs right, and each 
     wrong.push({ ...common, Kind: "inclusion", Old: other, Proof: inclusion });
     wrong.push({ ...old, Old: other, Proof: consistency });
   }
-  const log = await signer("bus.example/acme.bets");
+  const log = await signerOf("bus.example/acme.bets");
   for (let turn = 0; turn < 20; turn++) {
     const size = 1 + below(SIZE);
     const checkpoint = encodeCheckpoint({ origin: log.name, size, root: await root(size) });

@@ -22,7 +22,6 @@ Deno.test("a room's tree has each message, and continues every earlier one", asy
     await tree.continues(first.checkpoint);
   }
   const tree = await grown(files, verifier, 700);
-  await tree.proveRoot();
   const entries: RecordEntry[] = [];
   for await (const { entry, index, bytes } of tree.whole()) {
     assert("sha256" in entry);
@@ -65,6 +64,9 @@ Deno.test("who reads a tree, and who keeps what of it", async () => {
   assert.equal((await ask("default.open", "tile/0/001.p/45"))[0], 404);
   assert.equal((await ask("default.open", "tile/0/001"))[0], 404);
   assert.equal((await ask("default.open", "tile/0/01"))[0], 404);
+  assert.deepEqual(await ask("default%2Eo%70en", "checkpoint"), [200, "public, max-age=1"]);
+  assert.equal((await ask("default.open%zz", "checkpoint"))[0], 400);
+  assert.equal((await ask("default.own-1%", "checkpoint", bus.token))[0], 400);
   assert.equal((await ask("default.own-1", "checkpoint"))[0], 401);
   assert.deepEqual(await ask("default.own-1", "checkpoint", bus.token), [
     200,

@@ -50,9 +50,9 @@ export function served(bus: Pick<Served, "http_url">, tree: string, token?: stri
   };
 }
 
-/** The vkey of a tree, as it is served. */
+/** The newest vkey of a tree, as it is served. */
 export async function vkeyOf(files: TreeFiles): Promise<string> {
-  return new TextDecoder().decode(await files("key")).trim();
+  return new TextDecoder().decode(await files("key")).split("\n")[0]!;
 }
 
 /** The verifier of a tree, as it is served. */

@@ -4,6 +4,7 @@
 //	proof_tool check          reads lines of JSON, each a claim, and says how many of them are right
 //	proof_tool read URL VKEY  reads the tree there by its checkpoint and tiles, and says size and root
 //	proof_tool fsck URL VKEY  the same by tessera's fsck, over entries and tiles
+//	proof_tool note VKEY      reads a note, and says whether the key has signed it
 package main
 
 import (
@@ -234,6 +235,21 @@ func check_all(prefix, vkey string) error {
 	return nil
 }
 
+func open_note(vkey string) error {
+	verifier, err := note.NewVerifier(vkey)
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return err
+	}
+	if _, err := note.Open(text, note.VerifierList(verifier)); err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]string{"by": vkey})
+}
+
 func main() {
 	_ = sha256.Size
 	var err error
@@ -242,6 +258,8 @@ func main() {
 		check()
 	case "read":
 		err = read(os.Args[2], os.Args[3])
+	case "note":
+		err = open_note(os.Args[2])
 	case "fsck":
 		err = check_all(os.Args[2], os.Args[3])
 	}

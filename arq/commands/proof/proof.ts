@@ -6,18 +6,22 @@ import { jsonItems, jsonMembers } from "@arqon/proto";
 import { payloadHash } from "../../../shared/proof/entry.ts";
 import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/merkle.ts";
 import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
-import type { ReadEntry } from "../../../shared/proof/reader.ts";
+import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { print, resolvePath } from "../../terminal/io.ts";
 import type { Io } from "../../terminal/io.ts";
-import { evident, keptCheckpoint, openSource, openTree, verifierFor } from "./source.ts";
+import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
 /** The options of `arq proof verify`. */
 export interface VerifyFlags extends ProofFlags {
   /** Files with checkpoints that the log must continue. */
   readonly older?: readonly string[];
+  /** For a receipt: the log that must have its entry. */
+  readonly log?: string;
 }
 
 const MESSAGES = "messages.ndjson";
@@ -32,11 +36,25 @@ export async function checkpoint(io: Io, place: string, flags: ProofFlags): Prom
   return EXIT.ok;
 }
 
-/** Prints the key that checks a log. */
+/** Prints the keys that check a log, the newest first. */
 export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const source = await openSource(io, place, flags);
-  const vkey = encodeVerifier(await verifierFor(io, source, flags));
-  await print(io.stdout, flags.json === true ? line({ vkey }) : `${vkey}\n`);
+  const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
+  await print(io.stdout, flags.json === true ? line({ vkeys }) : `${vkeys.join("\n")}\n`);
+  return EXIT.ok;
+}
+
+/** Makes a new key for the logs of a tenant, or for those of the bus. */
+export async function rotate(
+  io: Io,
+  tenant: string | undefined,
+  flags: ConnectionFlags,
+): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const query = tenant === undefined ? "" : `?tenant=${encodeURIComponent(tenant)}`;
+  await askAdmin(io, admin, { method: "POST", path: `/v1/proof/rotate${query}` });
+  const whose = tenant === undefined ? "the bus" : printable(tenant);
+  await print(io.stderr, `logs of ${whose} have a new key, and the one before signs, too\n`);
   return EXIT.ok;
 }
 
@@ -49,10 +67,7 @@ export async function inclusion(
 ): Promise<number> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
   const proof = await evident(async () => {
-    let found: ReadEntry | undefined;
-    for await (const one of tree.entries()) {
-      if ("sha256" in one.entry && one.entry.offset === offset) found = one;
-    }
+    const found = await tree.find(offset);
     return found && await tree.proofOf(found);
   });
   if (proof === undefined) {
@@ -69,8 +84,8 @@ export async function consistency(
   file: string,
   flags: ProofFlags,
 ): Promise<number> {
-  const { tree, verifier } = await openTree(io, await openSource(io, place, flags), flags);
-  const old = await keptCheckpoint(io, file, verifier);
+  const { tree, verifiers } = await openTree(io, await openSource(io, place, flags), flags);
+  const old = await keptCheckpoint(io, file, verifiers);
   const hashes = await evident(() => tree.continues(old));
   const { size } = tree.checkpoint;
   const proof = hashes.map((hash) => hash.toBase64());
@@ -86,8 +101,9 @@ export async function consistency(
 /** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
 export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
+  if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
-  const { tree, verifier } = await openTree(io, source, flags);
+  const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
   const breaks: string[] = [];
   const logged = new Set<string>();
@@ -109,7 +125,7 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
     );
     if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
     for (const file of flags.older ?? []) {
-      await tree.continues(await keptCheckpoint(io, file, verifier));
+      await tree.continues(await keptCheckpoint(io, file, verifiers));
     }
   });
   const { size, root, origin } = tree.checkpoint;
@@ -126,15 +142,16 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   return EXIT.ok;
 }
 
+const noKey = () => Promise.reject(usageError("this file has no key: give --vkey"));
+
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
-  const none = () => Promise.reject(usageError("a proof has no key: give --vkey"));
-  const verifier = await verifierFor(io, { files: none }, flags);
+  const verifiers = await verifiersFor(io, { files: noKey }, flags);
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
     const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
     if (extra === undefined) throw new Error("the proof has no entry");
-    const { size, root } = await openCheckpoint(proof.checkpoint, verifier);
+    const { size, root } = await openCheckpoint(proof.checkpoint, ...verifiers);
     const proven = rootOfInclusion(leafHash(extra), proof.index, size, proof.hashes);
     if (proven !== undefined && isSameHash(proven, root)) return [extra, proof.index, size];
     throw new Error(`entry ${proof.index} is not in the tree of the checkpoint`);
@@ -142,6 +159,36 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
   const text = printable(new TextDecoder().decode(entry));
   await print(io.stdout, `${text} is entry ${index} of ${size}\n`);
   return EXIT.ok;
+}
+
+/** Checks a receipt, and with `log` whether that log has kept the promise. */
+async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<number> {
+  const { log } = flags;
+  const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
+  const verifiers = await verifiersFor(io, source, flags);
+  const bytes = await io.files.read(resolvePath(io.cwd, file));
+  const note = new TextDecoder().decode(bytes);
+  const { entry, bytes: leaf, by_ms } = await evident(() => openReceipt(note, ...verifiers));
+  const promised = `${printable(new TextDecoder().decode(leaf))} is promised by ${
+    new Date(by_ms).toISOString()
+  }`;
+  if (log === undefined) {
+    await print(io.stdout, `${promised}\n`);
+    return EXIT.ok;
+  }
+  const { tree } = await openTree(io, source, flags);
+  const found = await evident(async () => {
+    const one = await tree.find(entry.offset, entry.epoch);
+    if (one !== undefined) await tree.proofOf(one);
+    return one;
+  });
+  const { size } = tree.checkpoint;
+  if (found !== undefined && payloadHash(found.bytes) === payloadHash(leaf)) {
+    await print(io.stdout, `${promised}, and is entry ${found.index} of ${size}\n`);
+    return EXIT.ok;
+  }
+  const what = found === undefined ? `not among ${size}` : `not entry ${found.index} of ${size}`;
+  throw new CommandError(`${promised}, and is ${what}`);
 }
 
 /** The hashes of the messages that a folder has beside its log, by epoch and offset. */
@@ -176,7 +223,7 @@ export async function save(
   flags: ProofFlags,
 ): Promise<number> {
   const source = await openSource(io, place, flags);
-  const { tree, verifier } = await openTree(io, source, flags);
+  const { tree, verifiers } = await openTree(io, source, flags);
   const root = resolvePath(io.cwd, folder);
   const write = async (path: string, data: Uint8Array | string) => {
     const file = `${root}/${path}`;
@@ -188,7 +235,7 @@ export async function save(
     }
   };
   await write("checkpoint", tree.note);
-  await write("key", `${encodeVerifier(verifier)}\n`);
+  await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
   if (source.history !== undefined) {
     const pages: string[] = [];

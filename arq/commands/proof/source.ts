@@ -13,8 +13,8 @@ import type { Io } from "../../terminal/io.ts";
 
 /** The options of every `arq proof` command. */
 export interface ProofFlags extends ConnectionFlags {
-  /** Who must have signed the tree. */
-  readonly vkey?: string;
+  /** Who may have signed the tree; each of one name. */
+  readonly vkey?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -86,24 +86,25 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   return { files, history };
 }
 
-/** The key of the option; without one that of the source, which may then say what it likes. */
-export async function verifierFor(
+/** The keys of the option; without one those of the source, which may then say what it likes. */
+export async function verifiersFor(
   io: Io,
   { files }: Pick<ProofSource, "files">,
-  { vkey: key }: ProofFlags,
-): Promise<Verifier> {
-  const text = key ?? new TextDecoder().decode(await files("key")).trim();
-  const verifier = decodeVerifier(text);
-  if (verifier === undefined) {
+  { vkey: keys }: ProofFlags,
+): Promise<Verifier[]> {
+  const given = keys ?? new TextDecoder().decode(await files("key")).trim().split("\n");
+  const verifiers = given.map((key) => {
+    const verifier = decodeVerifier(key);
+    if (verifier !== undefined) return verifier;
     throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
-  }
-  if (key === undefined) {
+  });
+  if (keys === undefined) {
     await print(
       io.stderr,
       "the key is the one of this source: give --vkey with one that you know\n",
     );
   }
-  return verifier;
+  return verifiers;
 }
 
 /** Does what reads a tree; what the tree should not have is a failure of the command. */
@@ -122,20 +123,20 @@ export async function openTree(
   io: Io,
   source: ProofSource,
   flags: ProofFlags,
-): Promise<{ readonly tree: TreeReader; readonly verifier: Verifier }> {
-  const verifier = await verifierFor(io, source, flags);
-  return { tree: await evident(() => TreeReader.open(source.files, verifier)), verifier };
+): Promise<{ readonly tree: TreeReader; readonly verifiers: readonly Verifier[] }> {
+  const verifiers = await verifiersFor(io, source, flags);
+  return { tree: await evident(() => TreeReader.open(source.files, ...verifiers)), verifiers };
 }
 
-/** A checkpoint in a file, signed by the same key. */
+/** A checkpoint in a file, signed by one of the same keys. */
 export async function keptCheckpoint(
   io: Io,
   path: string,
-  verifier: Verifier,
+  verifiers: readonly Verifier[],
 ): Promise<Checkpoint> {
   try {
     const bytes = await io.files.read(resolvePath(io.cwd, path));
-    return await openCheckpoint(new TextDecoder().decode(bytes), verifier);
+    return await openCheckpoint(new TextDecoder().decode(bytes), ...verifiers);
   } catch (error) {
     throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
   }

@@ -1,7 +1,7 @@
 /** The command line of `arq proof …` as commander sees it; what a command does is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { calls, count, examples, withConnection } from "./options.ts";
+import { calls, count, examples, id, several, withConnection } from "./options.ts";
 import type { Run } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -17,7 +17,11 @@ export function addProof(program: Command, run: Run): void {
       .description(about)
       .argument("<source>", "TENANT.ROOM or audit of the bus, an address, or ./FOLDER")
       .addOption(
-        new Option("--vkey <vkey>", "who must have signed the log (default: the source's own key)"),
+        new Option(
+          "--vkey <vkey>",
+          "who must have signed the log; several: any of them (default: the source's keys)",
+        )
+          .argParser(several),
       )
       .option("--json", "print what was found as JSON")
       .addHelpText("after", `${more}${examples(...shown)}`);
@@ -29,8 +33,8 @@ export function addProof(program: Command, run: Run): void {
   ).action(run(calls(proof, "checkpoint")));
   command(
     "key",
-    "print the key that checks a log",
-    "\nTake it once from somebody whom you trust, and give it with --vkey from then on.\n",
+    "print the keys that check a log, the newest first",
+    "\nTake one from somebody whom you trust, and give it with --vkey from then on.\n",
     "arq proof key acme.bets",
   ).action(run(calls(proof, "key")));
   command(
@@ -50,9 +54,10 @@ export function addProof(program: Command, run: Run): void {
   command(
     "verify",
     "check every entry and tile of a log, and messages beside it; 1: something is wrong",
-    "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof.\n",
+    "\nA folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof, and one that ends in .receipt a receipt.\n",
     'arq proof verify ./bets --vkey "$VKEY" --older monday.checkpoint',
   ).option("--older <file...>", "checkpoints that the log must continue")
+    .option("--log <source>", "for a .receipt: the log that must have its entry by now")
     .action(run(calls(proof, "verify")));
   command(
     "save",
@@ -61,4 +66,11 @@ export function addProof(program: Command, run: Run): void {
     "arq proof save acme.bets ./bets",
   ).argument("<folder>", "the new folder")
     .action(run(calls(proof, "save")));
+  withConnection(group.command("rotate"))
+    .description(
+      "make a new key for the logs of a tenant; the one before signs, too, until the next time",
+    )
+    .argument("[tenant]", "whose (default: the audit log)", id("tenant"))
+    .addHelpText("after", examples("arq proof rotate acme"))
+    .action(run(calls(proof, "rotate")));
 }

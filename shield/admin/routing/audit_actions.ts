@@ -73,6 +73,7 @@ export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
   "GET /v1/data": "data.find",
   "GET /v1/data/export": "data.export",
   "POST /v1/data/erase": "data.erase",
+  "POST /v1/proof/rotate": "proof.rotate",
   "GET /v1/backup": "bus.backup",
   "GET /v1/audit": "audit.read",
   "GET /v1/audit/entries": "audit.export",

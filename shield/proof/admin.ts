@@ -1,0 +1,38 @@
+/** `/v1/proof` of the admin listener: gives the keys of transparency logs a new one. */
+import type { Logger } from "../../shared/logs/log.ts";
+import { AdminTable } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { Id, readQuery } from "../admin/routing/query.ts";
+import { abouts, ID, inQuery, object } from "../openapi/openapi_parts.ts";
+import { BUS } from "./service.ts";
+import type { ProofKeys } from "./keys.ts";
+
+/** What it needs of the process. */
+export interface ProofAdminContext {
+  readonly keys: Pick<ProofKeys, "rotate">;
+  readonly log: Logger;
+  readonly node_id: string;
+}
+
+const ABOUT = abouts({
+  rotateProofKey: {
+    tag: "proof",
+    summary: "makes a new key for a tenant's transparency logs; the one before signs beside it",
+    query: [inQuery("tenant", "whose; absent: the records of the bus", ID)],
+    answer: object({ node_id: ID }),
+  },
+});
+
+/** The routes of transparency logs. */
+export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>({
+  "/v1/proof/rotate": {
+    POST: { scope: "tenant-in-query", about: ABOUT.rotateProofKey, handle: rotate },
+  },
+});
+
+async function rotate({ keys, log, node_id }: ProofAdminContext, { url, by }: AdminCall) {
+  const { tenant } = readQuery(url, { tenant: Id.optional() });
+  await keys.rotate(tenant ?? BUS);
+  log.info("transparency logs have a new key", { tenant_id: tenant, by });
+  return Response.json({ node_id }, { headers: { "cache-control": "no-store" } });
+}

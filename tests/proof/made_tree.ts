@@ -1,0 +1,39 @@
+/** Trees of whatever entries and whatever key, as somebody makes them who has both. */
+import { emptyRoot, leafHash } from "../../shared/proof/merkle.ts";
+import { encodeCheckpoint, signNote, verifierOf } from "../../shared/proof/note.ts";
+import type { Signer } from "../../shared/proof/note.ts";
+import { Edge, encodeBundle, TILE_WIDTH, tilePath } from "../../shared/proof/tiles.ts";
+
+/** The files of a tree by their paths. */
+export type Files = Map<string, Uint8Array>;
+
+/** A new key that signs as that log. */
+export async function signerOf(name: string): Promise<Signer> {
+  const pair = await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
+  const sign = async (text: Uint8Array) =>
+    new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, new Uint8Array(text)));
+  return { ...verifierOf(name, raw), sign };
+}
+
+/** All files of the tree of these entries. */
+export async function filesOf(entries: readonly Uint8Array[], signer: Signer): Promise<Files> {
+  const files: Files = new Map();
+  const edge = new Edge(0, []);
+  for (const { tile, hashes } of edge.append(entries.map(leafHash))) {
+    files.set(tilePath(tile), Uint8Array.from(hashes.flatMap((hash) => [...hash])));
+  }
+  for (let index = 0; index * TILE_WIDTH < entries.length; index++) {
+    const some = entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
+    files.set(tilePath({ level: "entries", index, width: some.length }), encodeBundle(some));
+  }
+  const tree = { origin: signer.name, size: entries.length, root: edge.root() ?? emptyRoot() };
+  files.set(
+    "checkpoint",
+    new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
+  );
+  return files;
+}
