@@ -64,11 +64,18 @@ async function raw(bus: TestBus, protocols?: string[]): Promise<Client> {
   return client;
 }
 
+/** A client that is let in. */
+async function connected(bus: TestBus, user = "tester"): Promise<Client> {
+  const client = await raw(bus);
+  client.send({ id: 1, connect: { token: await bus.tokenFor({ user }) } });
+  await client.reply(1);
+  return client;
+}
+
 /** A client that is in, and in `news`. */
 async function inNews(bus: TestBus, user: string): Promise<Client> {
-  const client = await raw(bus);
-  const token = await bus.tokenFor({ user });
-  client.send({ id: 1, connect: { token } }, { id: 2, subscribe: { channel: "news" } });
+  const client = await connected(bus, user);
+  client.send({ id: 2, subscribe: { channel: "news" } });
   await client.reply(2);
   return client;
 }
@@ -152,6 +159,28 @@ Deno.test("several commands of a frame are answered each, also those beside conn
   client.send({ id: 20, refresh: { token: await on.tokenFor({ user: "eve" }) } });
   assert.equal((await client.reply(20)).error.code, 101);
   assert.equal((await client.end())[0], 3500);
+});
+
+Deno.test("a class makes a namespace, and its subscribers hear who comes without asking", async () => {
+  const more = 'declared_namespaces = true\njoin_leave = ["hall:*"]\n[[rooms]]\nroom = "hall:*"\n';
+  await using bus = await startLocalBus(CONFIG + more);
+  const client = await connected(bus);
+  client.send(
+    { id: 2, subscribe: { channel: "other:1" } },
+    { id: 3, publish: { channel: "other:1", data: 1 } },
+    { id: 4, rpc: { method: "other:1/x" } },
+    { id: 5, subscribe: { channel: "hall:1" } },
+    { id: 6, subscribe: { channel: "plain" } },
+  );
+  for (const id of [2, 3, 4]) assert.equal((await client.reply(id)).error.code, 102);
+  for (const id of [5, 6]) assert.ok((await client.reply(id)).subscribe);
+  const other = await connected(bus);
+  other.send({ id: 2, subscribe: { channel: "hall:1" } });
+  const { client: id } = (await other.reply(1)).connect;
+  const about = ({ push }: Told, what: string) => push?.[what]?.info.client === id;
+  assert.equal((await client.next((told) => about(told, "join"))).push.channel, "hall:1");
+  other.send({ id: 3, unsubscribe: { channel: "hall:1" } });
+  await client.next((told) => about(told, "leave"));
 });
 
 Deno.test("who is kicked leaves the channel, and who is banned is not let in again", async () => {

@@ -76,8 +76,8 @@ Deno.test("a token of a channel lets its connection into that channel, until it 
   assert.equal((await outcome(client, "a")).code, 103);
   assert.equal((await outcome(client, "b", { token: await tokenOf("c") })).code, 103);
   const of_bob = await tokenOf("d", { user: "bob" });
-  assert.equal((await outcome(client, "d", { token: of_bob })).code, 101);
-  assert.equal((await outcome(client, "e", { token: "no.token.here" })).code, 101);
+  assert.equal((await outcome(client, "d", { token: of_bob })).code, 103);
+  assert.equal((await outcome(client, "e", { token: "no.token.here" })).code, 103);
   const forever = { token: await tokenOf("$f", { ttl_seconds: 1 }, { expire_at: 0 }) };
   const { sub, code } = await outcome(client, "$f", forever);
   assert.equal(code, undefined);

@@ -77,6 +77,7 @@ class Carrying {
   readonly left: [string, string][] = [];
   readonly files: FromCentrifugo["files"][number][] = [];
   readonly presence: string[] = [];
+  readonly join_leave: string[] = [];
   readonly tables: string[] = [];
   has_issuer = false;
   readonly #config: Json;
@@ -147,7 +148,6 @@ function secondsOf(value: unknown): number | undefined {
 /** Options of channels that have nothing of their own here. */
 const COVERED: Readonly<Record<string, string>> = {
   join_leave: "clients ask for it; who does is a member",
-  force_push_join_leave: "clients ask for join and leave",
   force_recovery: "durable rooms recover, always",
   force_positioning: "durable rooms are positioned, always",
 };
@@ -177,11 +177,16 @@ function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): 
     carrying.presence.push(room);
     carrying.carry(`${key}presence`, `[centrifugo] presence ${room}`);
   }
+  if (options.force_push_join_leave === true) {
+    carrying.join_leave.push(room);
+    carrying.carry(`${key}force_push_join_leave`, `[centrifugo] join_leave ${room}`);
+  }
   for (const [option, what] of Object.entries(COVERED)) {
     if (options[option] === true) carrying.carry(key + option, what);
   }
-  if (lines.length > 0) {
-    carrying.tables.push(`[[rooms]]\nroom = ${quoted(room)}\n${lines.join("\n")}\n`);
+  // A namespace is there by its class.
+  if (lines.length > 0 || name !== "") {
+    carrying.tables.push(["[[rooms]]", `room = ${quoted(room)}`, ...lines, ""].join("\n"));
   }
   if (name === "") return;
   const others = Object.fromEntries(Object.entries(options).filter(([own]) => own !== "name"));
@@ -252,12 +257,14 @@ export function fromCentrifugo(config: Json, audience: string): FromCentrifugo {
   }
   for (const namespace of carrying.namespaces()) carryNamespace(carrying, namespace);
   carrying.leaveRest();
-  const { carried, left, files, presence, tables } = carrying;
+  const { carried, left, files, presence, join_leave, tables } = carrying;
   const toml = `
 # Carried over from Centrifugo's configuration.
 [centrifugo]
 enabled = true
 presence = ${JSON.stringify(presence)}
+join_leave = ${JSON.stringify(join_leave)}
+declared_namespaces = true
 ${api}
 ${tables.join("\n")}`;
   return { toml, origins: allowed.length === 0 ? undefined : allowed, files, carried, left };

@@ -25,7 +25,12 @@ const V5 = {
   ...{ allow_subscribe_for_client: true, presence: true, history_size: 10, history_ttl: "60s" },
   ...{ engine: "redis", redis_address: "127.0.0.1:6379", proxy_connect_endpoint: "http://a/b" },
   namespaces: [
-    { name: "chat", presence: true, join_leave: true, allow_publish_for_subscriber: true },
+    {
+      name: "chat",
+      presence: true,
+      force_push_join_leave: true,
+      allow_publish_for_subscriber: true,
+    },
     { name: "news", history_size: 100, history_ttl: "1h30m", force_recovery: true },
   ],
 };
@@ -35,6 +40,7 @@ Deno.test("version 5: keys at the top, and namespaces as room classes", () => {
   const { server, centrifugo, auth, rooms } = parsed;
   assert.deepEqual(server.allowed_origins, V5.allowed_origins);
   assert.deepEqual(centrifugo.presence, ["chat:*", "*"]);
+  assert.deepEqual([centrifugo.join_leave, centrifugo.declared_namespaces], [["chat:*"], true]);
   assert.deepEqual(centrifugo.api_keys, [{
     tenant: "default",
     key_file: "keys/centrifugo-api.key",

@@ -31,6 +31,8 @@ export interface MethodContext extends HttpPublishContext {
     readonly history_messages: number;
   };
   readonly room_prefix: string;
+  /** Throws `not-found` for a channel whose namespace has no class. */
+  readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   readonly version: string;
   /** What asks the whole cluster; undefined: this process cannot. */
   readonly lists: () => ListContext | undefined;
@@ -112,14 +114,27 @@ function messageOf(
   throw new ArqonError("internal");
 }
 
+/** The room of a channel that there is. */
+function roomIn(
+  { room_prefix, requireKnown }: MethodContext,
+  { caller: { identity } }: MethodCall,
+  channel: string,
+): string {
+  const room_id = roomOf(channel, room_prefix);
+  requireKnown(identity.tenant_id, channel, room_id);
+  return room_id;
+}
+
 async function publishIn(
-  { path, flushes, room_prefix }: MethodContext,
-  { caller }: MethodCall,
+  context: MethodContext,
+  call: MethodCall,
   { skip_history }: z.output<typeof Publishing>,
   message: ScannedEnvelope,
   channel: string,
 ): Promise<object> {
-  const room_id = roomOf(channel, room_prefix);
+  const { path, flushes } = context;
+  const { caller } = call;
+  const room_id = roomIn(context, call, channel);
   if (skip_history && path.classes.of(caller.identity.tenant_id, room_id).durable) {
     throw unavailable("skip_history in a durable room");
   }
@@ -159,16 +174,16 @@ async function broadcast(
 /** Runs a command in a channel's room, and gives its result as text. Rejects with its refusal. */
 async function command(
   context: MethodContext,
-  { caller }: MethodCall,
+  call: MethodCall,
   channel: string,
   name: string,
   data: object = {},
 ): Promise<string> {
-  const room = roomOf(channel, context.room_prefix);
+  const room = roomIn(context, call, channel);
   const frame = JSON.stringify({ op: "cmd", room, name, data });
   const operation = decodeClientText(frame, context.limits);
   if (operation.kind !== "publish") throw new ArqonError("internal");
-  const ack = await runCommand(context, caller, operation.envelope);
+  const ack = await runCommand(context, call.caller, operation.envelope);
   if (ack.code !== 0) throw new ApiRefusal(saidError(ack));
   return new TextDecoder().decode(ack.result);
 }

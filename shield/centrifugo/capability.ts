@@ -6,6 +6,7 @@ import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { createApi } from "./api.ts";
 import { readApiKeys } from "./api_keys.ts";
+import { requireNamespace } from "./channel.ts";
 import { grantsOf } from "./tokens.ts";
 import { type CentrifugoEntry, createCentrifugoEntry } from "./entry.ts";
 
@@ -24,10 +25,15 @@ export const CENTRIFUGO: Capability = {
     const { config: { centrifugo, limits }, readTextFile, now } = env;
     if (!centrifugo.enabled) return undefined;
     const { authenticator, stats, tenants, operations, running, socket_server } = parts;
-    const { node_id, forwarding, rooms } = parts;
+    const { node_id, forwarding, rooms: { classes } } = parts;
+    const { room_prefix, declared_namespaces } = centrifugo;
+    const requireKnown = (tenant_id: string, channel: string, room_id: string) => {
+      if (!declared_namespaces) return;
+      requireNamespace(channel, room_prefix, classes.of(tenant_id, room_id).pattern);
+    };
     const api = createApi({
       ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
-      room_prefix: centrifugo.room_prefix,
+      ...{ room_prefix, requireKnown },
       rates: new HttpRates(parts.rates, now),
       keys: readApiKeys(centrifugo, readTextFile),
       lists: () => running.of(INSPECT),
@@ -36,7 +42,8 @@ export const CENTRIFUGO: Capability = {
       ...env,
       ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
       enter: createEntrance(door.entrance),
-      hasDeltas: (tenant_id, room_id) => rooms.classes.of(tenant_id, room_id).delta === "fossil",
+      requireKnown,
+      hasDeltas: (tenant_id, room_id) => classes.of(tenant_id, room_id).delta === "fossil",
     });
     ENTRIES.set(parts, entry);
     return (...asked) => api(...asked) ?? entry.answer(...asked);

@@ -279,7 +279,9 @@ export class CentrifugoSocket implements ClientSocket {
     const room_id = roomOf(channel, this.#options.room_prefix);
     if (this.#connection !== undefined) {
       const is_granted = this.#tokens.of(room_id) !== undefined;
-      requireChannel(this.#connection.identity, channel, room_id, is_granted);
+      const { identity } = this.#connection;
+      this.#options.requireKnown(identity.tenant_id, channel, room_id);
+      requireChannel(identity, channel, room_id, is_granted);
     }
     return room_id;
   }
@@ -438,7 +440,10 @@ export class CentrifugoSocket implements ClientSocket {
       if (is_wanted) then();
     }, (error) => {
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
-      this.#fail(id, saidError(refusal));
+      const { code, ...said } = saidError(refusal);
+      // Another token may be let in where this one has ended; it is no better than none where it is wrong.
+      const is_wrong = code === ERROR.unauthorized;
+      this.#fail(id, { ...said, code: is_wrong ? ERROR.permission_denied : code });
     });
   }
 

@@ -36,6 +36,14 @@ export function channelOf(room_id: string, room_prefix: string): string | undefi
   }
 }
 
+/** Throws `not-found` where a channel has a namespace that the pattern of its room's class does not name. */
+export function requireNamespace(channel: string, room_prefix: string, pattern: string): void {
+  const namespace = channel.slice(0, channel.indexOf(":") + 1);
+  if (namespace === "") return;
+  if (pattern.startsWith(room_prefix + namespace.replace(OTHERS, escaped))) return;
+  throw new ArqonError("not-found", `no room class begins with the namespace ${namespace}`);
+}
+
 /**
  * Throws `not-granted` where the name of a channel says that a user may not be in it: `#` is followed by the ids of
  * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants; with

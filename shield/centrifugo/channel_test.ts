@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { isId } from "@arqon/proto";
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { Identity } from "../auth/identity.ts";
-import { requireChannel, roomOf } from "./channel.ts";
+import { requireChannel, requireNamespace, roomOf } from "./channel.ts";
 
 /** What the rule says, backwards. */
 const channelIn = (room_id: string): string => decodeURIComponent(room_id.replaceAll("=", "%"));
@@ -45,4 +45,16 @@ Deno.test("names with # are for those whom they name, those with $ take grants",
   may({ ...who, grants: [{ room: "=24secret", actions: ["subscribe"] }] }, "$secret");
   const other: Identity = { ...who, grants: [{ room: "open", actions: ["subscribe"] }] };
   assert.throws(() => may(other, "$secret"), { reason: "not-granted" });
+});
+
+Deno.test("a namespace is there once a pattern begins with it", () => {
+  const known = (channel: string, pattern: string) => requireNamespace(channel, "c:", pattern);
+  for (
+    const [channel, pattern] of [["a", ""], ["#a", ""], ["a:b", "c:a:*"], ["é:b", "c:=c3=a9:b*"]]
+  ) {
+    known(channel!, pattern!);
+  }
+  for (const pattern of ["", "*", "c:*", "c:a*", "a:*", "c:ab:*"]) {
+    assert.throws(() => known("a:b", pattern), { reason: "not-found" });
+  }
 });

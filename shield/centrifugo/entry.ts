@@ -31,6 +31,7 @@ import { DeltaBases } from "./deltas.ts";
 import { Emulation, isEmulated } from "./emulation.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 import { RoomMessages } from "./publications.ts";
+import type { ChannelClasses } from "./subscription.ts";
 
 const PATH = "/connection/websocket";
 const PROTOBUF = "centrifuge-protobuf";
@@ -39,15 +40,13 @@ const JSON_PROTOCOL = "centrifuge-json";
 const SWEEP_MS = 100;
 
 /** What the endpoint needs of the process. */
-export interface CentrifugoContext {
+export interface CentrifugoContext extends Pick<ChannelClasses, "requireKnown" | "hasDeltas"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;
   readonly socket_server: Pick<SocketServer, "upgrade">;
   readonly node_id: string;
   readonly forwarding: Forwarding;
-  /** Whether the class of a room has deltas. */
-  readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
   readonly admission: Pick<Admission, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
@@ -87,15 +86,18 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     "Sockets of Centrifugo's clients that have not shown a token yet.",
     () => waiting.size,
   );
-  const { config: { centrifugo, limits, server }, hasDeltas, now, random, version } = context;
+  const { config: { centrifugo, limits, server }, now, random, version } = context;
   const bases = new DeltaBases(limits);
+  const isIn = (patterns: readonly string[]) => (room_id: string) =>
+    patterns.some((pattern) => matchesRoomPattern(pattern, room_id));
   const shared = {
     room_prefix: centrifugo.room_prefix,
-    hasMembers: (room_id: string) =>
-      centrifugo.presence.some((pattern) => matchesRoomPattern(pattern, room_id)),
+    hasMembers: isIn(centrifugo.presence),
+    hasJoins: isIn(centrifugo.join_leave),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
-    ...{ hasDeltas, bases, messages: new RoomMessages(bases) },
+    ...{ requireKnown: context.requireKnown, hasDeltas: context.hasDeltas },
+    ...{ bases, messages: new RoomMessages(bases) },
     random: () => randomFraction(random),
     verify: context.authenticator.authenticate,
     now,

@@ -32,26 +32,31 @@ export interface Channel {
 export interface ChannelClasses {
   /** Whether subscribers of a room are members. */
   readonly hasMembers: (room_id: string) => boolean;
+  /** Whether subscribers of a room receive joins and leaves that they have not asked for. */
+  readonly hasJoins: (room_id: string) => boolean;
+  /** Throws `not-found` for a channel whose namespace has no class. */
+  readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   /** Whether the class of a room has deltas. */
   readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
 }
 
 /** The channel that a client asks for. Throws `invalid-filter`, and `UnmappedFilter`. */
 export function channelOf(
-  { channel = "", recover, epoch = "", offset = 0, join_leave = false, flag = 0, tf, delta }: Asked<
+  { channel = "", recover, epoch = "", offset = 0, join_leave, flag = 0, tf, delta }: Asked<
     "subscribe"
   >,
   room_id: string,
   identity: Identity | undefined,
-  { hasMembers, hasDeltas }: ChannelClasses,
+  { hasMembers, hasJoins, hasDeltas }: ChannelClasses,
 ): Channel {
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
-  const is_member = (join_leave || hasMembers(room_id)) && identity !== undefined &&
+  const joins = join_leave === true || hasJoins(room_id);
+  const is_member = (joins || hasMembers(room_id)) && identity !== undefined &&
     canAct(identity, "presence", room_id);
   return {
     name: channel,
     room_id,
-    joins: join_leave,
+    joins,
     is_in: false,
     is_strict: (flag & REJECT_UNRECOVERED) !== 0,
     position: recover === true ? from : undefined,

@@ -26,6 +26,12 @@ export const Centrifugo = z.strictObject({
   presence: z.array(roomPattern).max(64).default([]).describe(
     "rooms whose subscribers are members; who asks for join and leave is one in any room",
   ),
+  join_leave: z.array(roomPattern).max(64).default([]).describe(
+    "rooms whose subscribers receive joins and leaves, and are members, without asking for it",
+  ),
+  declared_namespaces: z.boolean().default(false).describe(
+    "a channel NAME:… takes a room class whose pattern begins with NAME: (behind room_prefix)",
+  ),
   api_keys: z.array(ApiKey).max(1_000).superRefine(
     refuseRepeated({
       list: "centrifugo.api_keys",
