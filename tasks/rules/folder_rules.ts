@@ -229,7 +229,6 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "arq/commands/setup",
     "arq/program/groups",
     "arq/program/groups/policy",
-    "arq/program/groups/data",
     "arq/program",
     "arq",
   ],
