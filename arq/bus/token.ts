@@ -52,11 +52,6 @@ export function parseSeconds(option: string, text: string): number {
   );
 }
 
-/** Reads the value of `--ttl`, in seconds. */
-export function parseTtl(text: string): number {
-  return parseSeconds("--ttl", text);
-}
-
 /**
  * Reads a grant of the form `chat-*:publish,subscribe`; without actions it has all four. Throws a usage
  * error.

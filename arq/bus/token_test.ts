@@ -9,14 +9,14 @@ import {
   newKeyPair,
   parseGrant,
   parsePrivateKey,
-  parseTtl,
+  parseSeconds,
   signToken,
 } from "./token.ts";
 
 const usage = (error: unknown) => error instanceof CommandError && error.exit_code === EXIT.usage;
 
 Deno.test("--ttl takes seconds and units, and says what is right for the rest", () => {
-  assert.deepEqual(["3600", "90s", "15m", "1h", "7d"].map(parseTtl), [
+  assert.deepEqual(["3600", "90s", "15m", "1h", "7d"].map((text) => parseSeconds("--ttl", text)), [
     3_600,
     90,
     900,
@@ -24,7 +24,7 @@ Deno.test("--ttl takes seconds and units, and says what is right for the rest", 
     604_800,
   ]);
   for (const wrong of ["", "0", "-1", "1.5h", "1w", "h", "99999d", "1 h"]) {
-    assert.throws(() => parseTtl(wrong), usage, wrong);
+    assert.throws(() => parseSeconds("--ttl", wrong), usage, wrong);
   }
 });
 

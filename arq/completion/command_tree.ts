@@ -122,7 +122,7 @@ function parseNotes(prose: string): Note[] {
   return notes;
 }
 
-/** Reads the text of `addHelpText("after", …)` in the form that `examples` of `program/groups/options.ts` gives it. */
+/** Reads the text of `addHelpText("after", …)` in the form that `program/groups/define.ts` gives it. */
 function readHelpText(command: Command): Pick<CommandInfo, "notes" | "examples"> {
   let text = "";
   // Commander asks for the text with the same context.

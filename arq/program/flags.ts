@@ -1,7 +1,7 @@
 /**
  * The options of all commands by their names: an option has one kind of value wherever it stands, which
  * `command_tree_test.ts` holds the definitions to. Commander makes the values: a span of time is
- * in seconds, a moment is in Unix ms.
+ * in seconds, a moment is in Unix ms. Names stand in words, by the kind of their value.
  */
 import type { Json, Uint64 } from "@arqon/sdk";
 import type { Algorithm, Grant, Role } from "../bus/token.ts";
@@ -11,154 +11,49 @@ import type { Anchor } from "../../shared/audit/chain.ts";
 import type { Hook } from "../../shield/message/verdict.ts";
 import type { ConnectionFlags } from "../bus/target.ts";
 
-interface Options extends ConnectionFlags {
-  readonly abortIf?: readonly string[];
-  readonly acceptLoss?: boolean;
-  readonly action?: string;
-  readonly actor?: string;
-  readonly address?: string;
-  readonly adminPort?: number;
-  readonly after?: number;
-  readonly against?: string;
+type Words<Text, All = never> = Text extends `${infer One} ${infer More}` ? Words<More, All | One>
+  : All | Text;
+type Named<Value, Names> = { readonly [Name in Names & string]?: Value };
+
+type Switches = Named<
+  boolean,
+  | Words<"acceptLoss all allowUnreachable background bus check dryRun embedded files follow">
+  | Words<"force guest json newest observe path payloads presence proto reset reverse rooms">
+  | Words<"shrink sql stored through undo update use values yes">
+>;
+type Texts = Named<
+  string,
+  | Words<"action actor address against audience begin behind candidate cases commandId">
+  | Words<"commands compare compat compose config connection contentType dataDir database">
+  | Words<"databaseFile domain epoch file filesTo filter flips fromCentrifugo id identity">
+  | Words<"issuer jaegerUrl journal key local message messageId name nats ndjson opsTokenFile">
+  | Words<"out outcome output ownTenant passphraseFile pattern policy prefix reason">
+  | Words<"recipientsFile room slot snapshot tenant tokenId trace traffic twist type user">
+>;
+type Numbers = Named<
+  number,
+  | Words<"adminPort after at atLeast before canary checkSince count for from fuelLimit">
+  | Words<"interval issuedBefore keep last limit maxDifferences maxUnknown memoryLimitPages">
+  | Words<"offset opsPort order percent poll port rate rows runs seed since time to ttl until">
+  | Words<"version wait window">
+>;
+type Lists = Named<readonly string[], Words<"abortIf event include module recipient">>;
+
+interface Options extends ConnectionFlags, Switches, Texts, Numbers, Lists {
   readonly alg?: Algorithm;
-  readonly all?: boolean;
-  readonly allowUnreachable?: boolean;
   readonly anchor?: Anchor;
-  readonly at?: number;
-  readonly atLeast?: number;
-  readonly audience?: string;
-  readonly background?: boolean;
-  readonly before?: number;
-  readonly begin?: string;
-  readonly behind?: string;
-  readonly bus?: boolean;
-  readonly canary?: number;
-  readonly candidate?: string;
-  readonly cases?: string;
-  readonly check?: boolean;
-  readonly checkSince?: number;
   readonly claim?: readonly (readonly [name: string, value: unknown])[];
-  readonly commandId?: string;
-  readonly commands?: string;
-  readonly compare?: string;
-  readonly compat?: string;
-  readonly compose?: string;
-  readonly config?: string;
-  readonly connection?: string;
-  readonly contentType?: string;
-  readonly count?: number;
-  readonly dataDir?: string;
-  readonly database?: string;
-  readonly databaseFile?: string;
-  readonly domain?: string;
-  readonly dryRun?: boolean;
-  readonly embedded?: boolean;
-  readonly epoch?: string;
-  readonly event?: readonly string[];
   readonly expectVersion?: Uint64;
   readonly fence?: Uint64;
-  readonly file?: string;
-  readonly files?: boolean;
-  readonly filesTo?: string;
-  readonly filter?: string;
-  readonly flips?: string;
-  readonly follow?: boolean;
-  readonly for?: number;
-  readonly force?: boolean;
-  readonly from?: number;
-  readonly fromCentrifugo?: string;
-  readonly fuelLimit?: number;
   readonly grant?: readonly Grant[];
-  readonly guest?: boolean;
   readonly header?: readonly (readonly [name: string, value: string])[];
   readonly hook?: Hook;
-  readonly id?: string;
-  readonly identity?: string;
-  readonly include?: readonly string[];
-  readonly interval?: number;
-  readonly issuedBefore?: number;
-  readonly issuer?: string;
-  readonly jaegerUrl?: string;
-  readonly journal?: string;
-  readonly json?: boolean;
-  readonly keep?: number;
-  readonly key?: string;
-  readonly last?: number;
-  readonly limit?: number;
-  readonly local?: string;
-  readonly maxDifferences?: number;
   readonly maxFlips?: CallBound;
-  readonly maxUnknown?: number;
-  readonly memoryLimitPages?: number;
-  readonly message?: string;
-  readonly messageId?: string;
   readonly meta?: Json;
-  readonly module?: readonly string[];
-  readonly name?: string;
-  readonly nats?: string;
-  readonly ndjson?: string;
-  readonly newest?: boolean;
-  readonly observe?: boolean;
-  readonly offset?: number;
-  readonly opsPort?: number;
-  readonly opsTokenFile?: string;
-  readonly order?: number;
-  readonly out?: string;
-  readonly outcome?: string;
-  readonly output?: string;
-  readonly ownTenant?: string;
-  readonly passphraseFile?: string;
-  readonly path?: boolean;
-  readonly pattern?: string;
-  readonly payloads?: boolean;
-  readonly percent?: number;
-  readonly policy?: string;
-  readonly poll?: number;
-  readonly port?: number;
-  readonly prefix?: string;
-  readonly presence?: boolean;
-  readonly proto?: boolean;
-  readonly rate?: number;
-  readonly reason?: string;
-  readonly recipient?: readonly string[];
-  readonly recipientsFile?: string;
   readonly redact?: readonly RedactPath[];
-  readonly reset?: boolean;
-  readonly reverse?: boolean;
   readonly role?: Role;
-  readonly room?: string;
-  readonly rooms?: boolean;
-  readonly rows?: number;
-  readonly runs?: number;
-  readonly seed?: number;
-  readonly shrink?: boolean;
-  readonly since?: number;
-  readonly slot?: string;
-  readonly snapshot?: string;
-  readonly sql?: boolean;
-  readonly stored?: boolean;
-  readonly tenant?: string;
-  readonly through?: boolean;
-  readonly time?: number;
-  readonly to?: number;
-  readonly tokenId?: string;
-  readonly trace?: string;
-  readonly traffic?: string;
-  readonly ttl?: number;
-  readonly twist?: string;
-  readonly type?: string;
-  readonly undo?: boolean;
   readonly unknown?: "allow" | "warn" | "refuse";
-  readonly until?: number;
-  readonly update?: boolean;
-  readonly use?: boolean;
-  readonly user?: string;
-  readonly values?: boolean;
-  readonly version?: number;
-  readonly wait?: number;
   readonly watch?: number | true;
-  readonly window?: number;
-  readonly yes?: boolean;
 }
 
 /** What a command line gives a command. `Given` names what is always there: operands of a kind, and options with a default. */

@@ -35,7 +35,7 @@ arq: terminal reducers/types reducers answers bus backup completion config docto
   journal policies replay rooms traffic schemas bridge serve desired commands/audit commands/auth
   commands/backup commands/bridge commands/cluster commands/data commands/dev commands/journal
   commands/mirror commands/policy commands/proof commands/reducer commands/room commands/schema
-  commands/desired commands/setup program/groups program/groups/policy program/groups/data program
+  commands/desired commands/setup program/groups program/groups/policy program
   .
 bench: measure load/wires load/targets load/plans load/crowd load policy journal governance
   durable slow_reader storm sockets kernels leaves scaling sizing usage peers .`;

@@ -1,18 +1,11 @@
-/** The command line of `arq bridge …` as commander sees it; what it does is `commands/bridge/postgres.ts`. */
+/** The commands of `arq bridge`. */
 import { InvalidArgumentError } from "commander";
-import type { Command } from "commander";
+import { command, group } from "./define.ts";
+import type { Definition } from "./define.ts";
 import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
-import { calls, examples, withConnection } from "./options.ts";
-import type { Run } from "./options.ts";
+import { BUS, calls, matching } from "./options.ts";
 
-// A command is loaded when it runs.
-const postgres = () => import("../../commands/bridge/postgres.ts");
-
-/** Reads the name of a replication slot, as PostgreSQL allows it. */
-function slot(text: string): string {
-  if (SLOT.test(text)) return text;
-  throw new InvalidArgumentError("Expected 1 to 63 of [a-z0-9_].");
-}
+const slot = matching(SLOT, "Expected 1 to 63 of [a-z0-9_].");
 
 /** Reads how often the log is read, in ms. */
 function pollMs(text: string): number {
@@ -21,39 +14,24 @@ function pollMs(text: string): number {
   throw new InvalidArgumentError(`Expected ${POLL_MIN_MS} to ${POLL_MAX_MS}, in ms.`);
 }
 
-/** Adds `arq bridge`. */
-export function addBridge(program: Command, run: Run): void {
-  const group = program.command("bridge")
-    .description("publish what a database commits");
-  withConnection(group.command("postgres"))
-    .description("publish what transactions of PostgreSQL put into the log with arqon.publish(…)")
-    .option("--sql", "print the SQL that a database gets once, and do nothing else")
-    .option("--database <url>", "the database: postgres://user:password@host:5432/name")
-    .option("--database-file <file>", "read that from a file; keeps it out of the process list")
-    .option(
-      "--slot <name>",
-      "the replication slot; bridges that share one take turns",
-      slot,
-      "arqon",
-    )
-    .option(
-      "--accept-loss",
-      "go on where the slot is gone or another one, though something may be missed",
-    )
-    .option(
-      "--poll <ms>",
-      "read the log so often by plain SQL, not by the replication protocol",
-      pollMs,
-    )
-    .option("--json", "one JSON object a line for what happens")
-    .addHelpText(
-      "after",
-      "\nThe database needs wal_level = logical, and the user the right to replicate. Several bridges may" +
-        "\nrun: one is active. What the bus refuses for good is in the table arqon.refused.\n" +
-        examples(
-          "arq bridge postgres --sql | psql app",
-          "arq bridge postgres --database postgres://bridge:…@127.0.0.1/app",
-        ),
-    )
-    .action(run(calls(postgres, "bridgePostgres")));
-}
+/** `arq bridge` */
+export const BRIDGE: readonly Definition[] = [
+  group`bridge: publish what a database commits`,
+  command`bridge postgres: publish what transactions of PostgreSQL put into the log with arqon.publish(…) ${BUS}
+    --sql  print the SQL that a database gets once, and do nothing else
+    --database <url>  the database: postgres://user:password@host:5432/name
+    --database-file <file>  read that from a file; keeps it out of the process list
+    --slot <name>  the replication slot; bridges that share one take turns ${slot} ${{
+    is: "arqon",
+  }}
+    --accept-loss  go on where the slot is gone or another one, though something may be missed
+    --poll <ms>  read the log so often by plain SQL, not by the replication protocol ${pollMs}
+    --json  one JSON object a line for what happens
+
+    The database needs wal_level = logical, and the user the right to replicate. Several bridges may
+    run: one is active. What the bus refuses for good is in the table arqon.refused.
+    $ arq bridge postgres --sql | psql app
+    $ arq bridge postgres --database postgres://bridge:…@127.0.0.1/app`(
+    calls(() => import("../../commands/bridge/postgres.ts"), "bridgePostgres"),
+  ),
+];

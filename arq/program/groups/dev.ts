@@ -1,104 +1,114 @@
-/** The command line of `arq dev`; what its commands do is in `commands/dev/`, loaded when they run. */
-import { InvalidArgumentError, Option } from "commander";
-import type { Command } from "commander";
-import { calls, examples } from "./options.ts";
-import type { Run } from "./options.ts";
+/** The commands `arq init` and `arq serve`, and those of `arq dev`. */
+import { command, HIDDEN, rows } from "./define.ts";
+import type { Definition } from "./define.ts";
+import { calls, positive, whole } from "./options.ts";
 
-function port(text: string): number {
-  const number = Number(text);
-  if (/^\d+$/.test(text) && number <= 65_535) return number;
-  throw new InvalidArgumentError("Expected a port from 0 to 65535; 0 picks a free one.");
-}
+const port = positive("a port from 1 to 65535", true, 65_535);
+const anyPort = whole("a port from 0 to 65535; 0 picks a free one", 65_535);
 
-function withBus(command: Command): Command {
-  return command
-    .option("--port <port>", "client port (default: 4000)", port)
-    .option("--ops-port <port>", "metrics and health (default: 4001)", port)
-    .option("--admin-port <port>", "admin API and console (default: 4002)", port)
-    .option("--config <file>", "a config.toml; the development issuer is added to it")
-    .option("--nats <url>", "a NATS server, 2.11 or newer with JetStream, as the Spine")
-    .option(
-      "--json",
-      'print one line {"url","ops_url","admin_url","token","tenant"} when it is ready',
-    );
-}
+const OWN_BUS = rows`
+    --port <port>  client port (default: 4000) ${anyPort}
+    --ops-port <port>  metrics and health (default: 4001) ${anyPort}
+    --admin-port <port>  admin API and console (default: 4002) ${anyPort}
+    --config <file>  a config.toml; the development issuer is added to it
+    --nats <url>  a NATS server, 2.11 or newer with JetStream, as the Spine
+    --json  print one line {"url","ops_url","admin_url","token","tenant"} when it is ready`;
 
-function addUp(dev: Command, run: Run): void {
-  withBus(dev.command("up"))
-    .description(
-      "start a bus in the background: the compose stack, or without Docker the embedded bus",
-    )
-    .option("--compose <file>", "another compose file than the one that comes with arq")
-    .option("--embedded", "the embedded bus, also where Docker works")
-    .option("--data-dir <dir>", "where the embedded bus keeps its state (default: .arqon/dev/data)")
-    .addHelpText(
-      "after",
-      "\nThe stack has NATS, Valkey, Jaeger, Prometheus and Grafana beside Shield and Brain. It gets the" +
-        "\npublic part of a key that is made here (.arqon/dev-key.json), and a context with its addresses" +
-        "\nand that key: in this folder every command takes it, until arq dev down. --config, --nats and" +
-        "\n--data-dir are the embedded bus's. ARQON_GRAFANA_PORT, ARQON_PROMETHEUS_PORT and" +
-        "\nARQON_JAEGER_PORT in the environment choose the other ports of the stack, ARQON_VERSION its" +
-        "\nimages. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.\n" +
-        examples("arq dev up", "arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0"),
-    )
-    .action(run(calls(() => import("../../commands/dev/dev_up.ts"), "devUp")));
-}
+/** `arq init` */
+export const INIT: readonly Definition[] = [
+  command`init: make a folder for a bus: configuration, keys, an example policy and schema
+    [dir]  the folder (default: this one)
+    --force  write anew what nobody has changed since init wrote it; keep all else
+    --port <port>  port of the clients in the configuration ${port} ${{ is: 4_000 }}
+    --ops-port <port>  port of metrics and health ${port} ${{ is: 4_001 }}
+    --admin-port <port>  port of the admin API ${port} ${{ is: 4_002 }}
+    --name <name>  name of the context (default: local, or local-2 …)
+    --from-centrifugo <file>  carry a Centrifugo server's configuration over (JSON)
+    --no-context  make no context; commands then need --url and --token
+    --json  print what was made as JSON
 
-function addOthers(dev: Command, run: Run): void {
-  dev.command("down")
-    .description("end what arq dev up has started in this folder; its state stays")
-    .option("--json", "print what has ended as JSON")
-    .addHelpText("after", examples("arq dev down"))
-    .action(
-      run(async (io, flags) => (await import("../../commands/dev/dev_down.ts")).devDown(io, flags)),
-    );
-  dev.command("logs")
-    .description("print what it says")
-    .option("-f, --follow", "go on until it ends or Ctrl-C")
-    .option("--json", 'one object {"line"} a line')
-    .addHelpText("after", examples("arq dev logs", "arq dev logs -f | grep level=error"))
-    .action(
-      run(async (io, flags) => (await import("../../commands/dev/dev_show.ts")).devLogs(io, flags)),
-    );
-  dev.command("status")
-    .description("say what runs here; exit code 1 when nothing does")
-    .option("--json", "print it as JSON")
-    .addHelpText("after", examples("arq dev status --json | jq -r .url"))
-    .action(
-      run(async (io, flags) =>
-        (await import("../../commands/dev/dev_show.ts")).devStatus(io, flags)
-      ),
-    );
-  dev.command("reset")
-    .description("end it and forget all rooms, policies, bans and the log (Docker: the volumes)")
-    .option("--yes", "do not ask")
-    .option("--json", "print what has ended as JSON")
-    .addHelpText("after", examples("arq dev reset --yes && arq dev up"))
-    .action(
-      run(async (io, flags) =>
-        (await import("../../commands/dev/dev_down.ts")).devReset(io, flags)
-      ),
-    );
-}
+    Nothing is written when the folder has a bus already; your README.md is kept, and .gitignore gets
+    the lines that keep the private key out of a repository. The bus runs on the embedded Spine
+    and listens on this machine only. In the folder and below, commands without --url take the bus
+    of config.toml, by a context that signs tokens with the key in keys/ (arq context --help).
+    $ arq init
+    $ arq init my-bus
+    $ arq init my-bus --port 5000 --json
+    $ arq init my-bus --from-centrifugo config.json`(
+    calls(() => import("../../commands/dev/init.ts"), "init"),
+  ),
+];
 
-/** Adds `arq dev` and its commands. */
-export function addDev(program: Command, run: Run): void {
-  const dev = withBus(program.command("dev"))
-    .description("run a development bus in the foreground, or in the background with up")
-    .enablePositionalOptions()
-    .option("--embedded", "Shield and Brain in this one process; the only way in the foreground")
-    .option("--data-dir <dir>", "keep room state there (default: in memory)")
-    .addOption(new Option("--background").hideHelp())
-    .addHelpText(
-      "after",
-      "\nIt has a key of its own in .arqon of this folder, where other commands find it, and is never for" +
-        "\nproduction: arq serve is. Logs go to stderr; the first Ctrl-C drains.\n" +
-        examples("arq dev --embedded", "arq dev --port 0 --ops-port 0 --admin-port 0 --json"),
-    )
-    .action(run(async (io, flags) => {
-      const { dev: serve } = await import("../../commands/dev/dev.ts");
-      return await serve(io, flags);
-    }));
-  addUp(dev, run);
-  addOthers(dev, run);
-}
+/** `arq serve` */
+export const SERVE: readonly Definition[] = [
+  command`serve: run Shield and Brain in one process, from a configuration
+    --config <file>  the configuration (default: ./config.toml, as arq init writes it)
+    --json  print one line {"node_id","url","ops_url","admin_url"} on stdout when ready
+
+    Logs go to stderr. Without [nats] the embedded Spine keeps everything in [server] data_dir, or in
+    memory. Relative paths in the file begin in the folder in which you run this. The first SIGTERM or
+    Ctrl-C drains ([server] drain_ms) and ends with 0, a second one ends at once. Other exit codes: 1
+    could not start or not stop in time, 2 wrong configuration, 75 out of memory: start it again.
+    $ arq serve
+    $ arq serve --config config.toml
+    $ arq serve --config /etc/arqon/config.toml --json`(
+    calls(() => import("../../commands/dev/serve.ts"), "serveCommand"),
+  ),
+];
+
+/** `arq dev` */
+export const DEV: readonly Definition[] = [
+  command`dev: run a development bus in the foreground, or in the background with up
+    ${OWN_BUS}
+    --embedded  Shield and Brain in this one process; the only way in the foreground
+    --data-dir <dir>  keep room state there (default: in memory)
+    --background  ${HIDDEN}
+
+    It has a key of its own in .arqon of this folder, where other commands find it, and is never for
+    production: arq serve is. Logs go to stderr; the first Ctrl-C drains.
+    $ arq dev --embedded
+    $ arq dev --port 0 --ops-port 0 --admin-port 0 --json`(
+    calls(() => import("../../commands/dev/dev.ts"), "dev"),
+  ),
+  command`dev up: start a bus in the background: the compose stack, or without Docker the embedded bus
+    ${OWN_BUS}
+    --compose <file>  another compose file than the one that comes with arq
+    --embedded  the embedded bus, also where Docker works
+    --data-dir <dir>  where the embedded bus keeps its state (default: .arqon/dev/data)
+
+    The stack has NATS, Valkey, Jaeger, Prometheus and Grafana beside Shield and Brain. It gets the
+    public part of a key that is made here (.arqon/dev-key.json), and a context with its addresses
+    and that key: in this folder every command takes it, until arq dev down. --config, --nats and
+    --data-dir are the embedded bus's. ARQON_GRAFANA_PORT, ARQON_PROMETHEUS_PORT and
+    ARQON_JAEGER_PORT in the environment choose the other ports of the stack, ARQON_VERSION its
+    images. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.
+    $ arq dev up
+    $ arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0`(
+    calls(() => import("../../commands/dev/dev_up.ts"), "devUp"),
+  ),
+  command`dev down: end what arq dev up has started in this folder; its state stays
+    --json  print what has ended as JSON
+
+    $ arq dev down`(calls(() => import("../../commands/dev/dev_down.ts"), "devDown")),
+  command`dev logs: print what it says
+    -f, --follow  go on until it ends or Ctrl-C
+    --json  one object {"line"} a line
+
+    $ arq dev logs
+    $ arq dev logs -f | grep level=error`(
+    calls(() => import("../../commands/dev/dev_show.ts"), "devLogs"),
+  ),
+  command`dev status: say what runs here; exit code 1 when nothing does
+    --json  print it as JSON
+
+    $ arq dev status --json | jq -r .url`(
+    calls(() => import("../../commands/dev/dev_show.ts"), "devStatus"),
+  ),
+  command`dev reset: end it and forget all rooms, policies, bans and the log (Docker: the volumes)
+    --yes  do not ask
+    --json  print what has ended as JSON
+
+    $ arq dev reset --yes && arq dev up`(
+    calls(() => import("../../commands/dev/dev_down.ts"), "devReset"),
+  ),
+];

@@ -1,9 +1,9 @@
-/** The command line of `arq hook …` as commander sees it; its commands are plain ones. */
-import type { Command } from "commander";
-import { asks, from, sentence } from "./asks.ts";
-import { examples, id, pastMoment, span, withJson, withTenant } from "./options.ts";
-import type { Run } from "./options.ts";
+/** The commands of `arq hook`. */
+import { command, group, NEEDED, rows } from "./define.ts";
+import type { Definition } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
+import { asks, from, sentence } from "./asks.ts";
+import { ANSWER, id, pastMoment, span, TENANT } from "./options.ts";
 
 // A command is loaded when it runs.
 const texts = () => import("../../answers/hook_text.ts");
@@ -11,87 +11,77 @@ const texts = () => import("../../answers/hook_text.ts");
 const ALL = "/v1/tenants/{tenant}/hooks";
 const ONE = `${ALL}/{id}`;
 const oneText = from(texts, "hookAnswerText");
+const hookId = id("hook");
 
-const ORDERS = {
-  pause: "call it for nothing until it is resumed",
-  resume: "call it for everything since it was paused",
-} as const;
+const ORDERS = [
+  ["pause", "call it for nothing until it is resumed"],
+  ["resume", "call it for everything since it was paused"],
+] as const;
 
-const withOwner = (command: Command): Command => withJson(withTenant(command));
-const withId = (command: Command): Command =>
-  withOwner(command).argument("<id>", "the hook", id("hook"));
+const ONE_HOOK = rows`
+    <id>  the hook ${hookId}
+    ${TENANT} ${ANSWER}`;
 
-function addReplay(group: Command, run: Run): void {
-  withId(group.command("replay"))
-    .description("call it once more for each of its dead letters, or for everything since a time")
-    .option("--from <time>", "everything since then: 14:05, 2026-11-22T14:05:00Z", pastMoment)
-    .option("--since <time>", "everything of the last 10m, 1h, 7d or seconds", span("--since"))
-    .addHelpText(
-      "after",
-      "\nEverything is what the log still has. Calls keep their previous ids.\n" + examples(
-        "arq hook replay billing",
-        "arq hook replay billing --since 1h",
-        "arq hook replay billing --from 2026-11-22T14:05:00Z",
-      ),
-    )
-    .action(run(asks({
-      route: `POST ${ONE}/replay?from_ms`,
-      given(given) {
-        if (given["from"] === undefined || given["since"] === undefined) return given;
-        throw usageError("--from and --since are two words for one thing");
-      },
-      times: async ({ from, since }, ago) => ({ from_ms: from ?? await ago(since) }),
-      text: oneText,
-    })));
-}
+/** `arq hook` */
+export const HOOK: readonly Definition[] = [
+  group`hook: URLs that are called when something has happened: add, list, show, test, pause, resume, replay, remove`,
+  command`hook add: set a hook, or change one; a new one's secret is printed once
+    <url>  where it is called
+    ${TENANT} ${ANSWER}
+    --id <id>  its name; one of that name is changed ${hookId} ${NEEDED}
+    --events <types...>  what it is called for ${{ is: ["room.message"] }}
+    --room <pattern>  room id or prefix pattern ${{ is: "*" }}
 
-/** Adds `arq hook`. */
-export function addHook(program: Command, run: Run): void {
-  const group = program.command("hook")
-    .description(
-      "URLs that are called when something has happened: add, list, show, test, pause, resume, replay, remove",
-    );
-  withOwner(group.command("add"))
-    .description("set a hook, or change one; a new one's secret is printed once")
-    .argument("<url>", "where it is called")
-    .requiredOption("--id <id>", "its name; one of that name is changed", id("hook"))
-    .option("--events <types...>", "what it is called for", ["room.message"])
-    .option("--room <pattern>", "room id or prefix pattern", "*")
-    .addHelpText(
-      "after",
-      examples(
-        "arq hook add https://billing.example.com/arqon --id billing --room 'orders-*'",
-        "arq hook add https://example.com/left --id left --events member.joined member.left",
-      ),
-    )
-    .action(run(asks({ route: `PUT ${ONE}`, body: "url,events,room", text: oneText })));
-  withOwner(group.command("list"))
-    .description("the hooks of a tenant, and how many dead letters each has")
-    .addHelpText("after", examples("arq hook list", "arq hook list --json | jq .hooks"))
-    .action(run(asks({ route: `GET ${ALL}`, text: from(texts, "hooksTable") })));
-  withId(group.command("show"))
-    .description("one hook, and its dead letters")
-    .addHelpText("after", examples("arq hook show billing"))
-    .action(run(asks({ route: `GET ${ONE}`, text: from(texts, "hookLettersText") })));
-  withId(group.command("test"))
-    .description("call it once, from a Shield, with an event hook.test")
-    .addHelpText("after", examples("arq hook test billing"))
-    .action(
-      run(asks({
-        route: `POST ${ONE}/test`,
-        check: from(texts, "requireTaken"),
-        text: sentence(({ status, took_ms }) => `answered ${status} in ${took_ms} ms`),
-      })),
-    );
-  for (const word of ["pause", "resume"] as const) {
-    withId(group.command(word))
-      .description(ORDERS[word])
-      .addHelpText("after", examples(`arq hook ${word} billing`))
-      .action(run(asks({ route: `POST ${ONE}/${word}`, text: oneText })));
-  }
-  addReplay(group, run);
-  withId(group.command("remove"))
-    .description("remove it, with its dead letters")
-    .addHelpText("after", examples("arq hook remove billing"))
-    .action(run(asks({ route: `DELETE ${ONE}`, text: sentence((_, { id }) => `removed ${id}`) })));
-}
+    $ arq hook add https://billing.example.com/arqon --id billing --room 'orders-*'
+    $ arq hook add https://example.com/left --id left --events member.joined member.left`(
+    asks({ route: `PUT ${ONE}`, body: "url,events,room", text: oneText }),
+  ),
+  command`hook list: the hooks of a tenant, and how many dead letters each has
+    ${TENANT} ${ANSWER}
+
+    $ arq hook list
+    $ arq hook list --json | jq .hooks`(
+    asks({ route: `GET ${ALL}`, text: from(texts, "hooksTable") }),
+  ),
+  command`hook show: one hook, and its dead letters
+    ${ONE_HOOK}
+
+    $ arq hook show billing`(asks({ route: `GET ${ONE}`, text: from(texts, "hookLettersText") })),
+  command`hook test: call it once, from a Shield, with an event hook.test
+    ${ONE_HOOK}
+
+    $ arq hook test billing`(asks({
+    route: `POST ${ONE}/test`,
+    check: from(texts, "requireTaken"),
+    text: sentence(({ status, took_ms }) => `answered ${status} in ${took_ms} ms`),
+  })),
+  ...ORDERS.map(([word, about]) =>
+    command`hook ${word}: ${about}
+    ${ONE_HOOK}
+
+    $ arq hook ${word} billing`(asks({ route: `POST ${ONE}/${word}`, text: oneText }))
+  ),
+  command`hook replay: call it once more for each of its dead letters, or for everything since a time
+    ${ONE_HOOK}
+    --from <time>  everything since then: 14:05, 2026-11-22T14:05:00Z ${pastMoment}
+    --since <time>  everything of the last 10m, 1h, 7d or seconds ${span}
+
+    Everything is what the log still has. Calls keep their previous ids.
+    $ arq hook replay billing
+    $ arq hook replay billing --since 1h
+    $ arq hook replay billing --from 2026-11-22T14:05:00Z`(asks({
+    route: `POST ${ONE}/replay?from_ms`,
+    given(given) {
+      if (given["from"] === undefined || given["since"] === undefined) return given;
+      throw usageError("--from and --since are two words for one thing");
+    },
+    times: async ({ from, since }, ago) => ({ from_ms: from ?? await ago(since) }),
+    text: oneText,
+  })),
+  command`hook remove: remove it, with its dead letters
+    ${ONE_HOOK}
+
+    $ arq hook remove billing`(
+    asks({ route: `DELETE ${ONE}`, text: sentence((_, { id }) => `removed ${id}`) }),
+  ),
+];

@@ -3,25 +3,14 @@
  * bus, and the way in which a command is run. It knows commander, and no command.
  */
 import { BUS_OPTIONS } from "../../completion/command_tree.ts";
-import type { Command } from "commander";
-import { InvalidArgumentError, Option } from "commander";
+import { InvalidArgumentError } from "commander";
+import type { Command, Option } from "commander";
 import { idProblem, isRoomPattern } from "@arqon/proto";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { CommandError } from "../../terminal/exit.ts";
+import { rows } from "./define.ts";
+import type { Traits } from "./define.ts";
 import type { Io } from "../../terminal/io.ts";
-
-/** A parser whose errors become commander's, so that they name the option. */
-export function value<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      throw new InvalidArgumentError(`\n${error.message}${error.hint ? `\n${error.hint}` : ""}`);
-    }
-  };
-}
 
 /** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */
 export function positive(what: string, whole: boolean, max: number): (text: string) => number {
@@ -83,9 +72,6 @@ export function roomPattern(text: string): string {
   throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
 }
 
-/** Gathers what an option that can be repeated says. */
-export const several = (text: string, before: readonly string[] = []) => [...before, text];
-
 /** Reads a JSON text. */
 export function json(text: string): unknown {
   try {
@@ -95,39 +81,54 @@ export function json(text: string): unknown {
   }
 }
 
-/** Reads an offset in a durable room; 0 is before the first message. */
-export function offset(text: string): number {
-  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
-  if (number <= Number.MAX_SAFE_INTEGER) return number;
-  throw new InvalidArgumentError("Expected an offset, as --json shows it: 0 or a whole number.");
+/** A parser of texts that match; `else_text` says what was expected. */
+export function matching(pattern: RegExp, else_text: string): (text: string) => string {
+  return (text) => {
+    if (pattern.test(text)) return text;
+    throw new InvalidArgumentError(else_text);
+  };
 }
 
-/** Reads the epoch of an offset. */
-export function epoch(text: string): string {
-  if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
-  throw new InvalidArgumentError("Expected an epoch, as --json shows it.");
+/** A parser of whole numbers from 0 on; `what` names the number in errors. */
+export function whole(what: string, most: number = 1e15 - 1): (text: string) => number {
+  return (text) => {
+    const number = /^\d+$/.test(text) ? Number(text) : NaN;
+    if (number <= most) return number;
+    throw new InvalidArgumentError(`Expected ${what}.`);
+  };
 }
+
+/** Reads an offset in a durable room; 0 is before the first message. */
+export const offset = whole(
+  "an offset, as --json shows it: 0 or a whole number",
+  Number.MAX_SAFE_INTEGER,
+);
+
+/** Reads the epoch of an offset. */
+export const epoch = matching(/^[A-Za-z0-9_-]{1,64}$/, "Expected an epoch, as --json shows it.");
 
 /** Reads a rate: `500` or `500/s`. */
 function rate(text: string): number {
   return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
 }
 
-/** Adds the options of a command that publishes many messages. */
-export function withPace(command: Command): Command {
-  const window = "messages under way before the first must be acknowledged; " +
-    "1 keeps their order even when the bus refuses one for now (429, 503)";
-  return command
-    .option("--rate <n[/s]>", "at most n messages a second", rate)
-    .option("--window <n>", window, positive("a whole number from 1 to 1000", true, 1_000), 256);
-}
-
 /** Reads a room id. */
 export const room = id("room");
+/** Reads the id of a tenant. */
+export const tenant = id("tenant");
 
-/** The examples at the end of a command's help. */
-export const examples = (...lines: string[]) =>
-  `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+/** A parser of the time that an option takes: `10m`, `7d` or seconds. */
+export const span = (text: string, option: string): number => parseSeconds(option, text);
+
+/** A parser of counts. */
+export const count = positive("a whole number above 0", true, 2 ** 53);
+
+/** The options of a command that publishes many messages. */
+export const PACE = rows`
+    --rate <n[/s]>  at most n messages a second ${rate}
+    --window <n>  messages under way before the first must be acknowledged;
+      1 keeps their order even when the bus refuses one for now (429, 503)
+      ${positive("a whole number from 1 to 1000", true, 1_000)} ${{ is: 256 }}`;
 
 /** Reads an address of HTTP. */
 export function httpUrl(text: string): string {
@@ -135,61 +136,42 @@ export function httpUrl(text: string): string {
   throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:4002.");
 }
 
-const BUS_FLAGS: readonly (readonly [flags: string, what: string, parse?: typeof httpUrl])[] = [
-  ["--context <name>", "the bus of this context; dev: the running development bus"],
-  ["--url <url>", "the bus, for example ws://127.0.0.1:4000 (default: see arq context --help)"],
-  ["--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001", httpUrl],
-  ["--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002", httpUrl],
-  ["--token <jwt>", "the token (default: the context's, or one made with the dev bus's key)"],
-  ["--token-file <file>", "read the token from a file; keeps it out of the process list"],
-];
+const SUBJECT_TENANT_TEXT =
+  "tenant (default: the one that the subject names, else the context's, else default)";
 
-/** Adds the options of `ConnectionFlags` to a command. */
-export function withConnection(command: Command): Command {
-  for (const [flags, what, parse] of BUS_FLAGS) {
-    const option = new Option(flags, what).helpGroup(BUS_OPTIONS);
-    command.addOption(parse === undefined ? option : option.argParser(parse));
-  }
-  return command;
-}
+const OF_BUS: Traits = { heading: BUS_OPTIONS };
 
-/** Adds the bus, and `--json` of a command that prints an answer of the bus. */
-export const withJson = (command: Command): Command =>
-  withConnection(command).option("--json", "print the bus's answer as JSON");
+/** The options of `ConnectionFlags`. */
+export const BUS = rows`
+    --context <name>  the bus of this context; dev: the running development bus ${OF_BUS}
+    --url <url>  the bus, for example ws://127.0.0.1:4000 (default: see arq context --help) ${OF_BUS}
+    --ops-url <url>  its ops listener, for example http://127.0.0.1:4001 ${httpUrl} ${OF_BUS}
+    --admin-url <url>  its admin listener, for example http://127.0.0.1:4002 ${httpUrl} ${OF_BUS}
+    --token <jwt>  the token (default: the context's, or one made with the dev bus's key) ${OF_BUS}
+    --token-file <file>  read the token from a file; keeps it out of the process list ${OF_BUS}`;
 
-/** Adds the `--tenant` of a command that is about one tenant. */
-export const withTenant = (command: Command, what = "tenant"): Command =>
-  command.option("--tenant <id>", what, id("tenant"), DEV_TENANT);
+/** The option of `OpsTokenFlags`. */
+export const OPS_TOKEN = rows`
+    --ops-token-file <file>  read the token of the ops listener from a file, where it asks for one ${OF_BUS}`;
 
-/** Adds the `--tenant` that a command can do without. */
-export const someTenant = (command: Command, what: string): Command =>
-  command.option("--tenant <id>", what, id("tenant"));
+/** The bus, and `--json` of a command that prints an answer of the bus. */
+export const ANSWER = rows`
+    --json  print the bus's answer as JSON
+    ${BUS}`;
 
-/** A parser of the time that an option takes: `10m`, `7d` or seconds. */
-export const span = (option: string) => value((text) => parseSeconds(option, text));
+/** The `--tenant` of a command that is about one tenant. */
+export const TENANT = rows`
+    --tenant <id>  tenant ${tenant} ${{ is: DEV_TENANT }}`;
 
-/** A parser of counts. */
-export const count = positive("a whole number above 0", true, 2 ** 53);
-
-/** Adds the option of `OpsTokenFlags` to a command. */
-export function withOpsTokenFile(command: Command): Command {
-  const what = "read the token of the ops listener from a file, where it asks for one";
-  return command.addOption(new Option("--ops-token-file <file>", what).helpGroup(BUS_OPTIONS));
-}
+/** The `--tenant` of a command whose subject may name the tenant. */
+export const SUBJECT_TENANT = rows`
+    --tenant <id>  ${SUBJECT_TENANT_TEXT} ${tenant}`;
 
 /** Puts the options of the bus after a command's own; the definitions have them first. */
 export function busOptionsLast(command: Command): void {
   const rank = (option: Option) => option.helpGroupHeading === undefined ? 0 : 1;
   (command.options as Option[]).sort((one, other) => rank(one) - rank(other));
 }
-
-/** Adds the `--tenant` of a command whose subject may name the tenant. */
-export function subjectTenant(command: Command): Command {
-  return command.option("--tenant <id>", SUBJECT_TENANT, id("tenant"));
-}
-
-const SUBJECT_TENANT =
-  "tenant (default: the one that the subject names, else the context's, else default)";
 
 /**
  * When the tenant of the context takes the place of a missing `--tenant`: always, or only where the subject
@@ -199,7 +181,7 @@ function tenantWanted(command: Command): "always" | "else" | undefined {
   if (command.getOptionValueSource("tenant") === "default") return "always";
   const option = command.options.find(({ long }) => long === "--tenant");
   const is_left_out = command.getOptionValue("tenant") === undefined;
-  return option?.description === SUBJECT_TENANT && is_left_out ? "else" : undefined;
+  return option?.description === SUBJECT_TENANT_TEXT && is_left_out ? "else" : undefined;
 }
 
 /**
@@ -228,6 +210,7 @@ export type Action = (
   flags: any,
   operands: readonly unknown[],
   named: Readonly<Record<string, unknown>>,
+  command: Command,
 ) => Promise<number>;
 /** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;

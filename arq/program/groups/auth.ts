@@ -1,0 +1,81 @@
+/** The commands of `arq auth`. */
+import { InvalidArgumentError } from "commander";
+import { command, EACH, group } from "./define.ts";
+import type { Definition } from "./define.ts";
+import { ALGORITHMS, parseGrant, parseSeconds, ROLES } from "../../bus/token.ts";
+import { asks, from } from "./asks.ts";
+import { ANSWER, calls, span, TENANT, tenant } from "./options.ts";
+
+// A command is loaded when it runs.
+const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
+
+/**
+ * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms
+ * before now as a negative number.
+ */
+function issuedBefore(text: string, option: string): number {
+  if (text === "now") return -0;
+  if (/^\d+[smhd]?$/.test(text)) return -parseSeconds(option, text) * 1_000;
+  const at_ms = Date.parse(text);
+  if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(at_ms)) return at_ms;
+  throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
+}
+
+/** `arq auth` */
+export const AUTH: readonly Definition[] = [
+  group`auth: make keys and tokens, and revoke tokens`,
+  command`auth keys: make a key pair: a private JWK for your token server, a public set for the bus
+    --out <dir>  folder for the two files ${{ is: "." }}
+    --alg <name>  signature algorithm ${ALGORITHMS} ${{ is: "RS256" }}
+    --json  print the paths as JSON
+
+    $ arq auth keys --out keys
+    $ arq auth keys --alg EdDSA --json`(
+    calls(() => import("../../commands/auth/auth_keys.ts"), "authKeys"),
+  ),
+  command`auth gen: make a token and print it; with the context's or the dev bus's key
+    --role <name>  role of the token ${ROLES} ${{ is: "user" }}
+    --tenant <id>  tenant (default: the context's, else default)
+    --user <id>  user id (default: dev-ROLE)
+    --grant <room:actions>  allow only this; repeatable (default: everything in the tenant)
+      ${parseGrant} ${EACH}
+    --ttl <time>  how long it is good: 15m, 1h, 7d or seconds ${span} ${{ is: 3_600 }}
+    --key <file>  private JWK to sign with, as arq auth keys makes it
+    --context <name>  sign with the key of this context; dev: of the development bus
+    --issuer <text>  iss of the token (with --key)
+    --audience <text>  aud of the token (with --key)
+    --json  print the token and what it says as JSON
+
+    $ arq auth gen --role user
+    $ arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m
+    $ arq auth gen --context prod --role admin --ttl 15m
+    $ arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon`(
+    calls(() => import("../../commands/auth/auth_gen.ts"), "authGen"),
+  ),
+  command`auth revoke: make tokens no longer good, on every Shield, within a second
+    ${ANSWER} ${TENANT}
+    --user <id>  the tokens of this user that were issued before now
+    --token-id <jti>  the token with this id
+    --issued-before <time>  tokens issued before: now, 10m (so long ago) or a date; alone, of the whole
+      tenant ${issuedBefore}
+    --for <time>  how long it stands: longer than such tokens live (default: [auth] revocation_seconds)
+      ${span}
+    --reason <text>  what the holder is told
+    --undo  lift the revocation instead
+
+    Open connections with such a token end with 4401; their SDK asks for a new token. A token
+    without iat counts as issued before everything. To keep a user out for good:
+    arq room ban --scope tenant --forever.
+    $ arq auth revoke --tenant acme --user ann --reason 'lost phone'
+    $ arq auth revoke --tenant acme --token-id 4f1c --for 15m
+    $ arq auth revoke --tenant acme --issued-before now
+    $ arq auth revoke --tenant acme --user ann --undo`(calls(authRevoke, "revoke")),
+  command`auth revocations: what is revoked, of all tenants or of one
+    ${ANSWER}
+    --tenant <id>  only of this tenant ${tenant}
+
+    $ arq auth revocations
+    $ arq auth revocations --tenant acme`(
+    asks({ route: "GET /v1/revocations?tenant", text: from(authRevoke, "revocationsText") }),
+  ),
+];
