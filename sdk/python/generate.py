@@ -1,16 +1,13 @@
 """Writes the generated parts of the package; with `--check` it exits with 1 if any is not current.
 
 From `proto/arqon/v1/*.proto` it makes `_gen/*_pb2.py` and their stubs (what clients speak, so not
-`replication.proto`), and from `proto/errors.json` the exception classes in `_reasons.py`. The table
-`errors_gen.py` is not made here: `deno task gen` of the repository does.
+`replication.proto`). `errors_gen.py` is not made here: `deno task gen` of the repository does.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
-import textwrap
 from pathlib import Path
 
 from grpc_tools import protoc
@@ -19,11 +16,6 @@ HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
 PACKAGE = HERE / "src" / "arqon"
 FILES = ("control", "envelope", "history", "presence")
-
-HEAD = '''"""One exception per reason. Made from proto/errors.json by generate.py: do not edit."""
-
-from arqon.errors import ArqonError
-'''
 
 
 def protobuf_files() -> dict[Path, str]:
@@ -40,27 +32,9 @@ def protobuf_files() -> dict[Path, str]:
         return files
 
 
-def class_name(reason: str) -> str:
-    """`too-many-rooms` → `TooManyRooms`."""
-    return "".join(part.capitalize() for part in reason.split("-"))
-
-
-def reasons_file() -> str:
-    """The content of `_reasons.py`. A class is one line: ruff leaves this file out."""
-    errors = json.loads((PROTO / "errors.json").read_text(encoding="utf-8"))["errors"]
-    names = sorted(class_name(error["name"]) for error in errors)
-    exported = textwrap.fill(", ".join(f'"{name}"' for name in names), 96)
-    classes = [
-        f'class {class_name(error["name"])}(ArqonError, reason="{error["name"]}"): '
-        f'"""{error["code"]}: {error["message"].replace("{detail}", "…")}."""\n'
-        for error in errors
-    ]
-    return f"{HEAD}\n__all__ = [\n{textwrap.indent(exported, '    ')},\n]\n\n{''.join(classes)}"
-
-
 def main() -> int:
     """0: written, or everything is current."""
-    files = {**protobuf_files(), PACKAGE / "_reasons.py": reasons_file()}
+    files = protobuf_files()
     if "--check" not in sys.argv[1:]:
         for path, text in files.items():
             path.write_text(text, encoding="utf-8", newline="\n")

@@ -24,7 +24,7 @@ def build(folder: Path) -> tuple[Path, Path]:
     """The sdist and the wheel; what an earlier run left in the folder is removed first."""
     for old in [*folder.glob("arqon_sdk-*.whl"), *folder.glob("arqon_sdk-*.tar.gz")]:
         old.unlink()
-    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(HERE)]
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(HERE)]
     done = subprocess.run(
         command, cwd=HERE, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )

@@ -119,48 +119,50 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
   ].join("\n");
 }
 
-/** The text of `errors_gen.py` in the Python SDK: the same entries as a typed dict of named tuples. */
+/** `too-many-rooms` → `TooManyRooms`. */
+const className = (name: string) =>
+  name.split("-").map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join("");
+
+/** The words in lines of at most so many characters. */
+function wrapped(words: readonly string[], most: number): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > most) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+/** The text of `errors_gen.py` in the Python SDK: one exception per reason, a line each, and the close codes. */
 export function renderErrorsPython({ errors, closes }: Registry): string {
-  const bool = (value: boolean) => (value ? "True" : "False");
+  const quoted = (value: unknown) => JSON.stringify(value);
   return [
-    `"""${NOTICE}"""`,
+    `"""One exception per reason. ${NOTICE}"""`,
     "",
-    "from typing import Final, NamedTuple",
+    "from typing import Final",
     "",
+    "from arqon.errors import ERRORS as ERRORS",
+    "from arqon.errors import ArqonError, CloseEntry",
     "",
-    "class ErrorEntry(NamedTuple):",
-    '    """One refusal; `close` is 0 unless `outcome` is "close"."""',
+    "__all__ = [",
+    ...wrapped(errors.map((e) => `"${className(e.name)}",`).sort(), 96).map((line) =>
+      `    ${line}`
+    ),
+    "]",
     "",
-    "    number: int",
-    "    code: int",
-    "    outcome: str",
-    "    client: str",
-    "    close: int",
-    "    message: str",
-    "",
-    "",
-    "class CloseEntry(NamedTuple):",
-    '    """One WebSocket close code."""',
-    "",
-    "    name: str",
-    "    reconnect: bool",
-    "    client: str",
-    "",
-    "",
-    "ERRORS: Final[dict[str, ErrorEntry]] = {",
     ...errors.map((e) => {
       const parts = [e.number, e.code, e.outcome, e.client, e.close ?? 0, e.message];
-      const given = parts.map((part) => JSON.stringify(part)).join(", ");
-      return `    ${JSON.stringify(e.name)}: ErrorEntry(${given}),`;
+      const options = `reason=${quoted(e.name)}, entry=(${parts.map(quoted).join(", ")})`;
+      const text = `${e.code}: ${e.message.replaceAll("{detail}", "…")}`;
+      return `class ${className(e.name)}(ArqonError, ${options}): """${text}."""`;
     }),
-    "}",
     "",
     "CLOSES: Final[dict[int, CloseEntry]] = {",
-    ...closes.map((c) =>
-      `    ${c.code}: CloseEntry(${JSON.stringify(c.name)}, ${bool(c.reconnect)}, ${
-        JSON.stringify(c.client)
-      }),`
-    ),
+    ...closes.map((c) => {
+      const parts = [quoted(c.name), c.reconnect ? "True" : "False", quoted(c.client)];
+      return `    ${c.code}: CloseEntry(${parts.join(", ")}),`;
+    }),
     "}",
     "",
   ].join("\n");

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ import jwt
 from waits import pace
 
 ROOT = Path(__file__).resolve().parents[3]
+CONFIG = Path(__file__).with_name("bus.toml")
 DENO_PACKAGE = "deno@2.9.6"
 READY_SECONDS = 90
 STOP_SECONDS = 20
 
 
+@cache
 def deno() -> list[str]:
-    """The command that runs Deno: the one on PATH, else npm's package of it."""
+    """The command that runs Deno: the one on PATH, else npm's package of it, without npx around."""
     found = shutil.which("deno")
-    return [found] if found else ["npx", "-y", DENO_PACKAGE]
+    if found is None:
+        asked = ["npx", "-y", DENO_PACKAGE, "eval", "console.log(Deno.execPath())"]
+        found = subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return [found]
 
 
 class Bus:
@@ -33,21 +39,9 @@ class Bus:
 
     def __init__(self, *args: str, config: Path | None = None, port: int = 0) -> None:
         """Starts it and waits until it is ready."""
-        flags = ["--json", "--no-watch", "--port", str(port), "--ops-port", "0"]
-        flags += [
-            "--admin-port",
-            "0",
-            *args,
-            *([] if config is None else ["--config", str(config)]),
-        ]
-        command = [
-            *deno(),
-            "run",
-            "--allow-run",
-            "--allow-read",
-            str(ROOT / "tasks/dev/dev.ts"),
-            *flags,
-        ]
+        program = [str(ROOT / "tasks/dev/dev.ts"), "--json", "--no-watch", "--port", str(port)]
+        flags = ["--ops-port", "0", "--admin-port", "0", "--config", str(config or CONFIG)]
+        command = [*deno(), "run", "--allow-run", "--allow-read", *program, *flags, *args]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,

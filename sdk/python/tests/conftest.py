@@ -11,6 +11,9 @@ import pytest_asyncio
 from bus import Bus
 from leaks import held, nothing_more_than
 
+from arqon._connection import hand_over
+from arqon._state import held_lock
+
 
 @pytest.fixture(scope="session")
 def bus() -> Iterator[Bus]:
@@ -42,3 +45,22 @@ async def nothing_left() -> AsyncIterator[None]:
     before = held()
     yield
     await nothing_more_than(before)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A lock does not wait until it renews itself; these are the seconds that it would have."""
+    waited: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        waited.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(held_lock, "sleep", pause)
+    return waited
+
+
+@pytest.fixture
+def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other server is behind a scripted Shield: a move waits for none."""
+    monkeypatch.setattr(hand_over, "_LINGER_SECONDS", 0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 
 import pytest
@@ -18,40 +19,6 @@ from arqon._gen.envelope_pb2 import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)
-
-
-async def test_reset_inside_a_frame_with_everything_under_way() -> None:
-    heard: list[bytes] = []
-
-    async def script(peer: Peer, socket: ServerConnection) -> None:
-        if peer.attempts > 1:
-            await serve_room(peer, socket)
-            return
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x02:
-                sub = Subscribe.FromString(frame[1:])
-                await socket.send(ack(sub.request_id))
-            elif frame[0] == 0x01:
-                heard.append(frame)
-            if len(heard) == 3:
-                # A message of 4,096 bytes is announced, three of them come.
-                reset(socket, b"\x82\x7e\x10\x00abc")
-
-    async with (
-        Peer(script) as peer,
-        arqon.connect(peer.url, token=TOKEN, backoff=FAST) as bus,
-        bus.room("lobby") as room,
-    ):
-        lost = asyncio.ensure_future(room.publish("a"))
-        kept = asyncio.ensure_future(room.publish("b", message_id="b"))
-        asked = asyncio.ensure_future(room.command("room.set", {}))
-        for failing in (lost, asked):
-            with pytest.raises(arqon.ConnectionLost):
-                await failing
-        assert await kept == 0, "with a message_id it is sent again"
-        assert (await asyncio.wait_for(anext(room), 5)).is_gap
-        assert peer.attempts == 2
 
 
 ANSWERS = {
@@ -257,3 +224,40 @@ async def test_a_callback_of_the_program_that_raises_breaks_nothing() -> None:
         await bus.room("lobby").publish("x")
     assert [type(error) for error in told] == [ZeroDivisionError] * len(told)
     assert len(told) >= 2
+
+
+async def test_an_unforeseen_error_is_a_lost_connection_with_its_cause() -> None:
+    def random() -> float:
+        raise ArithmeticError("the well of numbers is dry")
+
+    async with (
+        Peer(lambda _, socket: socket.close(1012)) as peer,
+        arqon.connect(peer.url, token=TOKEN, random=random) as client,
+    ):
+        with pytest.raises(arqon.ConnectionLost, match="ArithmeticError: the well of numbers"):
+            await client.wait_closed()
+
+
+async def test_redirect_is_not_followed() -> None:
+    async with Peer(serve_room) as other:
+        refusal = (302, {"Location": other.url}, b"")
+        async with Peer(serve_room, lambda _: refusal) as peer:
+            with pytest.raises(arqon.Unreachable):
+                await arqon.connect(peer.url, token=TOKEN)
+        assert other.attempts == 0
+
+
+async def test_close_does_not_wait_for_a_peer_that_does_not_answer() -> None:
+    closed = asyncio.Event()
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        socket.transport.pause_reading()
+        await closed.wait()
+        reset(socket)
+
+    async with Peer(script) as peer:
+        client = await arqon.connect(peer.url, token=TOKEN)
+        begun = time.monotonic()
+        await client.close()
+        closed.set()
+        assert time.monotonic() - begun < 20

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from bus import Bus
@@ -17,15 +15,6 @@ import arqon
 from arqon._session import session
 from arqon._wire import frames
 
-CONFIG = """
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
-[[rooms]]
-room = "folded*"
-delta = "fossil"
-"""
 LINES = [f"line {n} of what does not change" for n in range(100)]
 WHOLE_BYTES = sum(map(len, LINES))
 
@@ -54,17 +43,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
     return found
 
 
-@pytest.fixture(scope="module")
-def folding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
-    config: Path = tmp_path_factory.mktemp("folding") / "arqonbus.toml"
-    config.write_text(CONFIG)
-    started = Bus(config=config)
-    yield started
-    started.stop()
-
-
-async def test_fewer_bytes_and_after_a_loss_none_that_are_wrong(folding: Bus, heard: Heard) -> None:
-    async with arqon.connect(folding.url, token=folding.token()) as client:
+async def test_fewer_bytes_and_after_a_loss_none_that_are_wrong(bus: Bus, heard: Heard) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room("folded", delta=True) as loop:
             room = client.room("folded")
 
@@ -84,8 +64,8 @@ async def test_fewer_bytes_and_after_a_loss_none_that_are_wrong(folding: Bus, he
             assert heard.sizes[-2] > WHOLE_BYTES > 2 * heard.sizes[-1]
 
 
-async def test_other_metadata_does_not_make_messages_lost(folding: Bus) -> None:
-    async with arqon.connect(folding.url, token=folding.token()) as client:
+async def test_other_metadata_does_not_make_messages_lost(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room("folded-2", delta=True, presence=True, member_meta=0) as loop:
             room = client.room("folded-2")
             for n in range(10):
@@ -95,8 +75,8 @@ async def test_other_metadata_does_not_make_messages_lost(folding: Bus) -> None:
             assert [message.signal or message.data["n"] for message in got] == list(range(10))
 
 
-async def test_nobody_else_gets_diffs(folding: Bus, heard: Heard) -> None:
-    async with arqon.connect(folding.url, token=folding.token()) as client:
+async def test_nobody_else_gets_diffs(bus: Bus, heard: Heard) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room("folded-3") as loop:
             with pytest.raises(ValueError, match="other options"):
                 async with client.room("folded-3", delta=True):
@@ -107,9 +87,9 @@ async def test_nobody_else_gets_diffs(folding: Bus, heard: Heard) -> None:
             assert min(heard.sizes) > WHOLE_BYTES
 
 
-async def test_a_pattern_has_diffs_of_each_room(folding: Bus, heard: Heard) -> None:
+async def test_a_pattern_has_diffs_of_each_room(bus: Bus, heard: Heard) -> None:
     rooms = ["folded-p1", "folded-p2", "folded-p3"]
-    async with arqon.connect(folding.url, token=folding.token()) as client:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room("folded-p*", delta=True) as loop:
 
             async def said(room: str, n: int) -> tuple[str, object]:
@@ -135,7 +115,7 @@ def _numbered(n: int) -> bytes:
     return "\n".join([str(n), *lines]).encode()
 
 
-async def test_bytes_are_the_publishers_whatever_is_lost(folding: Bus, heard: Heard) -> None:
+async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard) -> None:
     """Random losses, filters and a pattern: what comes is right, and without losses all comes."""
     chance = random.Random(29)
     count, rooms = 1_500, ["folded-s0", "folded-s1", "folded-s2"]
@@ -144,7 +124,7 @@ async def test_bytes_are_the_publishers_whatever_is_lost(folding: Bus, heard: He
     async def follow(pattern: str, wanted: str = "") -> tuple[list[int], list[str]]:
         got: list[int] = []
         gaps: list[str] = []
-        async with arqon.connect(folding.url, token=folding.token()) as client:
+        async with arqon.connect(bus.url, token=bus.token()) as client:
             # One that is lost may be the last: the end is said again until it is heard.
             async with client.room(pattern, delta=True, filter=wanted, buffer=8_192) as loop:
                 ready.release()
@@ -165,7 +145,7 @@ async def test_bytes_are_the_publishers_whatever_is_lost(folding: Bus, heard: He
         asyncio.create_task(follow(*how))
         for how in [("folded-s*",), ("folded-s*", even), (rooms[1],)]
     ]
-    async with arqon.connect(folding.url, token=folding.token()) as writer:
+    async with arqon.connect(bus.url, token=bus.token()) as writer:
         for _ in tasks:
             await ready.acquire()
 

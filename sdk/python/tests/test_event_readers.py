@@ -54,9 +54,10 @@ READERS = pytest.mark.parametrize("read", [by_httpx_sse, by_sseclient])
 def publish(bus: Bus, room: str, first: int, count: int) -> None:
     """So many numbers, one message each."""
     headers = {"Authorization": f"Bearer {bus.token('pub')}"}
-    for n in range(first, first + count):
-        url = f"{bus.http_url}/v1/rooms/{room}/messages"
-        httpx.post(url, json={"type": "t", "data": n}, headers=headers).raise_for_status()
+    with httpx.Client(base_url=bus.http_url, headers=headers) as client:
+        for n in range(first, first + count):
+            answer = client.post(f"/v1/rooms/{room}/messages", json={"type": "t", "data": n})
+            answer.raise_for_status()
 
 
 def until(events: Iterator[Event], name: str) -> Event:

@@ -15,7 +15,7 @@ import arqon
 from arqon._gen.envelope_pb2 import Envelope, Event
 from arqon._subscription.room_entry import _HELD_MAX
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "no_linger")
 # The place of the client before the move, and the last offset that is stored.
 FIRST = 5
 LAST = FIRST + _HELD_MAX + 50

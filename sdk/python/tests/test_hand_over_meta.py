@@ -15,7 +15,7 @@ from waits import until
 
 import arqon
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "no_linger")
 
 
 @asynccontextmanager

@@ -18,19 +18,6 @@ from arqon.optimistic import optimistic
 
 _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"
 _AUCTION = (_BUILT / "auction.wasm").read_bytes()
-_CONFIG = """
-[limits]
-#constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "auction"
-file = "{file}"
-[[rooms]]
-room = "auction-*"
-durable = true
-reducer = "auction"
-reducer_public = true
-reducer_visible = ["bidder", "closes_ms", "highest", "seller", "state"]
-"""
 
 
 def _asked(command: str, data: str, user: str = "ann", now_ms: int = 1_000) -> GuessedCall:
@@ -139,37 +126,30 @@ def test_in_the_end_everybody_shows_what_the_room_has(seed: int) -> None:
         assert (client.rebase.pending, client.rebase.values) == (0, world.values)
 
 
-@pytest.mark.asyncio
-async def test_a_call_is_seen_before_the_room_has_answered(tmp_path: Path) -> None:
+async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
     """What the room refuses is not there afterwards."""
-    config = tmp_path / "config.toml"
-    config.write_text(_CONFIG.format(file=_BUILT / "auction.wasm"))
-    bus = Bus(config=config)
     told: list[Changes] = []
-    try:
-        async with (
-            arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
-            arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
-            optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
-            # The bus gives him the module.
-            optimistic(bob.room("auction-1"), user="bob", on_change=told.append) as bobs,
-        ):
-            opened = anns.call("open", 3_600_000)
-            assert anns.read("state") == "open"
-            await opened
-            await until("bob has the state", lambda: bobs.read("state") is not None)
-            bid = bobs.call("bid", 100)
-            assert (bobs.read("highest"), bobs.watched.read("highest")) == ("100", None)
-            assert (await bid).answer == 100
-            own = anns.call("bid", 200)
-            assert anns.read("bidder") != "ann"
-            with pytest.raises(arqon.CallRejected):
-                await own
-            await until(
-                "both have the bid", lambda: anns.read("highest") == "100" and bobs.pending == 0
-            )
-            assert anns.entries() == bobs.entries()
-            bids = [one["highest"] for one in told if "highest" in one]
-            assert bids == ["100"], "what was right is not told again"
-    finally:
-        bus.stop()
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
+        arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
+        optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
+        # The bus gives him the module.
+        optimistic(bob.room("auction-1"), user="bob", on_change=told.append) as bobs,
+    ):
+        opened = anns.call("open", 3_600_000)
+        assert anns.read("state") == "open"
+        await opened
+        await until("bob has the state", lambda: bobs.read("state") is not None)
+        bid = bobs.call("bid", 100)
+        assert (bobs.read("highest"), bobs.watched.read("highest")) == ("100", None)
+        assert (await bid).answer == 100
+        own = anns.call("bid", 200)
+        assert anns.read("bidder") != "ann"
+        with pytest.raises(arqon.CallRejected):
+            await own
+        await until(
+            "both have the bid", lambda: anns.read("highest") == "100" and bobs.pending == 0
+        )
+        assert anns.entries() == bobs.entries()
+        bids = [one["highest"] for one in told if "highest" in one]
+        assert bids == ["100"], "what was right is not told again"

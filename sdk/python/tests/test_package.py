@@ -88,10 +88,10 @@ def test_every_example_of_the_readme_type_checks(tmp_path: Path) -> None:
 
 def test_wheel_in_a_clean_environment_runs_the_readme(bus: Bus, tmp_path: Path) -> None:
     _, wheel = _run(sys.executable, "pack.py", tmp_path / "dist").split()
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     folder = "Scripts" if sys.platform == "win32" else "bin"
     python = tmp_path / "venv" / folder / "python"
-    _run(python, "-m", "pip", "install", "-q", wheel)
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "-q", wheel)
     outputs = [
         _run(python, example, bus.url, bus.token("dev"), cwd=tmp_path)
         for example in _examples(tmp_path)

@@ -16,7 +16,7 @@ import arqon
 from arqon._subscription.position import Place
 from arqon._subscription.replay import Reading
 
-SEQUENCES = 5_000
+SEQUENCES = 1_500
 STEPS_MAX = 150
 PAGE = 3
 BUFFER = 6

@@ -1,15 +1,12 @@
 """Rooms that are programs: what a call sends, and values as they change."""
 
 import asyncio
-from pathlib import Path
 from typing import Any, cast
 
-import pytest
 from bus import Bus, CuttableProxy
 from sale_types import Lot, sale
 
 import arqon
-from arqon._state.values_view import ValuesView
 from arqon.reducers import Called, call, watch
 from arqon.room import Room
 
@@ -24,7 +21,6 @@ class _Room:
         return self.answer
 
 
-@pytest.mark.asyncio
 async def test_a_call_says_what_it_is_and_has_an_id() -> None:
     """A new one each time, unless it is given."""
     room = _Room({"entry": 3, "answer": 100})
@@ -42,14 +38,12 @@ async def test_a_call_says_what_it_is_and_has_an_id() -> None:
     assert len(set(ids)) == len(ids)
 
 
-@pytest.mark.asyncio
 async def test_a_repetition_says_what_it_repeats() -> None:
     """The previous entry."""
     room = _Room({"entry": 3, "repeats": 1, "answer": None})
     assert await call(cast("Room", room), "bid") == Called(3, 1, None)
 
 
-@pytest.mark.asyncio
 async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
     """What mypy refuses here is marked, and a mark that it does not need fails it."""
     lot: Lot = {
@@ -74,90 +68,28 @@ async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
     answer["prize"] = 5  # type: ignore[typeddict-unknown-key]
 
 
-_WASM = Path(__file__).resolve().parents[3] / "policies/build/reducers/counter.wasm"
-_CONFIG = """
-[limits]
-#constant limits.command_timeout_ms = 60_000
-[[reducers]]
-name = "counter"
-file = "{file}"
-[[rooms]]
-room = "count-*"
-durable = true
-reducer = "counter"
-reducer_visible = ["total", "user/b"]
-"""
-
-
-@pytest.mark.asyncio
-async def test_values_are_watched_over_a_lost_connection(tmp_path: Path) -> None:
+async def test_values_are_watched_over_a_lost_connection(bus: Bus) -> None:
     """Those that are shown, and only those; the last one comes, too."""
-    config = tmp_path / "config.toml"
-    config.write_text(_CONFIG.format(file=_WASM))
-    bus = Bus(config=config)
-    try:
-        async with (
-            CuttableProxy(bus.port) as proxy,
-            arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
-            arqon.connect(proxy.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
-        ):
-            own, far = ann.room("count-1"), bob.room("count-1")
-            await call(own, "add", 1)
-            async with watch(far) as values:
-                assert values.entries() == [("total", "1")]
-                first = await anext(values)
-                assert (first.version, first.changes) == (1, {"total": "1"})
-                calls = [asyncio.create_task(call(own, "add", 1)) for _ in range(20)]
-                await calls[5]
-                proxy.cut()
-                await asyncio.gather(*calls)
-                assert (await call(far, "add", 5)).visible
-                seen = [1]
-                while values.read("total") != "26":
-                    changed = await anext(values)
-                    seen.append(int(str(changed.changes.get("total", seen[-1]))))
-                assert seen == sorted(seen)
-                assert values.read("user/bob") == "5"
-                assert values.read("user/ann") is None
-            with pytest.raises(arqon.InvalidCommand):
-                async with watch(ann.room("lobby")):
-                    pass
-    finally:
-        bus.stop()
-
-
-def _room(pages: list[Any], told: list[Any]) -> ValuesView:
-    view = ValuesView("")
-    view.begin()
-    outcomes = [view.page(page) for page in pages[:-1]]
-    assert outcomes == ["more"] * len(outcomes)
-    for one in told:
-        assert view.hear(one) == {}
-    assert view.page(pages[-1]) == "whole"
-    return view
-
-
-def test_pages_and_changes_become_the_values_of_one_moment() -> None:
-    """Changes between two pages count for the first one; holes and other scopes are no values."""
-    first = {"scope": "s", "version": 1, "values": [["a", "1"]], "next": "a"}
-    last = {"scope": "s", "version": 3, "values": [["b", "3"], ["c", {"base64": "/w=="}]]}
-    part = {"scope": "s", "after": 1, "to": 3, "part": 1, "more": True}
-    told = [
-        {**part, "changes": [[2, "a", "2"]]},
-        {"scope": "s", "after": 1, "to": 3, "part": 2, "changes": [[3, "b", "3"]]},
-    ]
-    view = _room([first, last], told)
-    assert (view.version, view.values) == (3, {"a": "2", "b": "3", "c": b"\xff"})
-    assert view.hear({"scope": "s", "after": 3, "to": 4, "changes": [[4, "a", None]]}) == {
-        "a": None
-    }
-    assert view.hear({"scope": "s", "after": 5, "to": 6, "changes": []}) == "again"
-    assert view.hear({"scope": "t", "after": 4, "to": 5, "changes": []}) == "again"
-    assert view.hear({"scope": "s", "after": 4, "to": 5, "part": 2, "changes": []}) == "again"
-    view.begin()
-    assert view.page({"scope": "s", "version": 3, "values": []}) == "again", "a previous owner"
-    assert view.values == {"b": "3", "c": b"\xff"}, "what was there stays"
-    view.begin()
-    assert view.page({"scope": "u", "version": 1, "values": [["a", "9"]]}) == "whole"
-    assert (view.version, view.values) == (1, {"a": "9"}), "entries have begun anew"
-    assert view.hear({"scope": "u", "after": 1, "to": 2, "changes": [[2, "a", "8"]]}) == {"a": "8"}
+    async with (
+        CuttableProxy(bus.port) as proxy,
+        arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
+        arqon.connect(proxy.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
+    ):
+        own, far = ann.room("count-1"), bob.room("count-1")
+        await call(own, "add", 1)
+        async with watch(far) as values:
+            assert values.entries() == [("total", "1")]
+            first = await anext(values)
+            assert (first.version, first.changes) == (1, {"total": "1"})
+            calls = [asyncio.create_task(call(own, "add", 1)) for _ in range(20)]
+            await calls[5]
+            proxy.cut()
+            await asyncio.gather(*calls)
+            assert (await call(far, "add", 5)).visible
+            seen = [1]
+            while values.read("total") != "26":
+                changed = await anext(values)
+                seen.append(int(str(changed.changes.get("total", seen[-1]))))
+            assert seen == sorted(seen)
+            assert values.read("user/bob") == "5"
+            assert values.read("user/ann") is None

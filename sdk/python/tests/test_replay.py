@@ -1,15 +1,13 @@
 """Loops that begin with what is stored, and locks that are waited for, on a real bus.
 
-Recovery by SUB is cut short by the configuration: only the history can bring what is stored.
+`bus.toml` cuts recovery by SUB short: only the history can bring what is stored.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,30 +23,6 @@ from arqon._gen.history_pb2 import History
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NEW = -1
-CONFIG = """
-[limits]
-#constant limits.recovery_messages = 20
-messages_per_second = 100_000
-
-[[rooms]]
-room = "kept-*"
-durable = true
-history_size = 10_000
-
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 5
-"""
-
-
-@pytest.fixture(scope="module")
-def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
-    config: Path = tmp_path_factory.mktemp("durable") / "config.toml"
-    config.write_text(CONFIG)
-    started = Bus(config=config)
-    yield started
-    started.stop()
 
 
 async def store(room: arqon.Room, numbers: range) -> list[int]:
@@ -71,8 +45,8 @@ async def begins(bus: Bus, name: str, expected: list[Any], **options: Any) -> No
             assert await take(heard, 1) == [NEW], options
 
 
-async def test_every_way_to_begin(durable: Bus) -> None:
-    async with arqon.connect(durable.url, token=durable.token()) as client:
+async def test_every_way_to_begin(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         offsets = await store(client.room("kept-places"), range(250))
     stored: list[Any] = list(range(250))
     for options, first in (
@@ -87,25 +61,29 @@ async def test_every_way_to_begin(durable: Bus) -> None:
         ({"since": 3_600}, 0),
         ({"since": timedelta(hours=1)}, 0),
     ):
-        await begins(durable, "kept-places", stored[first:], **options)
+        await begins(bus, "kept-places", stored[first:], **options)
         stored.append(NEW)
 
 
-async def test_ages_and_edges(durable: Bus) -> None:
-    await begins(durable, "kept-empty", [], from_="start")
-    await begins(durable, "kept-empty", [NEW], last=5)
-    async with arqon.connect(durable.url, token=durable.token()) as client:
+async def test_ages_and_edges(bus: Bus) -> None:
+    await begins(bus, "kept-empty", [], from_="start")
+    await begins(bus, "kept-empty", [NEW], last=5)
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         room = client.room("kept-ages")
         first = (await store(room, range(3)))[0]
-        # Messages are asked for from a moment between the old ones and the others. A slow machine
-        # may take as long for that as passes between the moment and the others.
-        await asyncio.sleep(0.5)
-        asked_from = time.monotonic()
-        await asyncio.sleep(6)
+        newest_ms = (await room.history()).messages[-1].timestamp_ms
+        await until("the bus's clock moves", lambda: client._driver.now_ms() > newest_ms + 2)
         await store(room, range(3, 5))
-    await begins(durable, "kept-ages", [3, 4], since=time.monotonic() - asked_from)
+        # Asked for from the moment of the last old one, by the bus's clock, however late.
+        now_ms = client._driver.now_ms()
+        client._driver.now_ms = lambda: now_ms  # type: ignore[method-assign]
+        age = timedelta(milliseconds=now_ms - newest_ms - 1)
+        async with client.room("kept-ages", since=age) as heard:
+            assert await take(heard, 2) == [3, 4]
+            await room.publish("n", NEW)
+            assert await take(heard, 1) == [NEW]
     # A place that is no message's own: the answer to the SUB says that nothing is missing.
-    await begins(durable, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
+    await begins(bus, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
 
 
 def stored(offset: int) -> Envelope:
@@ -216,10 +194,10 @@ async def test_changes_of_the_state_that_are_lost_while_history_is_read_are_told
             assert await take(heard, 1) == [3]
 
 
-async def test_what_was_trimmed_is_told(durable: Bus) -> None:
-    async with arqon.connect(durable.url, token=durable.token()) as client:
+async def test_what_was_trimmed_is_told(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         offsets = await store(client.room("short-1"), range(20))
-        await begins(durable, "short-1", list(range(15, 20)), from_="start")
+        await begins(bus, "short-1", list(range(15, 20)), from_="start")
         async with client.room("short-1", from_=offsets[3]) as heard:
             assert await take(heard, 1) == ["history-trimmed"]
             assert heard.recovered is False
@@ -227,8 +205,8 @@ async def test_what_was_trimmed_is_told(durable: Bus) -> None:
             assert await take(heard, 1) == ["offset-ahead"]
 
 
-async def test_what_is_refused(durable: Bus) -> None:
-    async with arqon.connect(durable.url, token=durable.token()) as client:
+async def test_what_is_refused(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         for options in ({"from_": "start"}, {"from_": 7}, {"last": 3}, {"since": "10m"}):
             with pytest.raises(arqon.NotDurable):
                 async with client.room("plain", **options):
@@ -251,12 +229,12 @@ async def test_what_is_refused(durable: Bus) -> None:
                     pass
 
 
-async def test_slow_under_load_and_over_broken_connections(durable: Bus) -> None:
+async def test_slow_under_load_and_over_broken_connections(bus: Bus) -> None:
     fast = arqon.Backoff(base_ms=5, max_ms=20)
     async with (
-        CuttableProxy(durable.port) as proxy,
-        arqon.connect(durable.url, token=durable.token()) as writer,
-        arqon.connect(proxy.url, token=durable.token(), backoff=fast) as client,
+        CuttableProxy(bus.port) as proxy,
+        arqon.connect(bus.url, token=bus.token()) as writer,
+        arqon.connect(proxy.url, token=bus.token(), backoff=fast) as client,
     ):
         room, stored = writer.room("kept-unbroken"), 700
         taken: list[Any] = []
@@ -275,8 +253,8 @@ async def test_slow_under_load_and_over_broken_connections(durable: Bus) -> None
             assert heard.member_count().connections == 1
 
 
-async def test_leaving_in_the_middle(durable: Bus) -> None:
-    async with arqon.connect(durable.url, token=durable.token()) as client:
+async def test_leaving_in_the_middle(bus: Bus) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
         room = client.room("kept-left")
         await store(room, range(400))
         async with client.room(room.id, from_="start", buffer=4) as heard:
@@ -296,9 +274,9 @@ async def test_leaving_in_the_middle(durable: Bus) -> None:
         assert got == list(range(400))
 
 
-async def test_the_facade_for_scripts_begins_so_too(durable: Bus) -> None:
+async def test_the_facade_for_scripts_begins_so_too(bus: Bus) -> None:
     def script() -> list[Any]:
-        with arqon.connect_sync(durable.url, token=durable.token()) as client:
+        with arqon.connect_sync(bus.url, token=bus.token()) as client:
             for n in range(3):
                 client.publish("kept-script", "n", n)
             with client.subscribe("kept-script", last=2) as heard:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from bus import Bus, CuttableProxy
@@ -14,20 +13,6 @@ import arqon
 from arqon.streams import Growing, StreamEnd, growing, open_stream, stop_stream, stream
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-CONFIG = """
-[[rooms]]
-room = "chat-*"
-durable = true
-"""
-
-
-@pytest.fixture(scope="module")
-def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
-    config: Path = tmp_path_factory.mktemp("growing") / "config.toml"
-    config.write_text(CONFIG)
-    started = Bus(config=config)
-    yield started
-    started.stop()
 
 
 async def words(count: int) -> AsyncIterator[str]:
@@ -45,10 +30,10 @@ async def until_ended(room: arqon.Room, id: str, heard: list[Growing]) -> None:
             return
 
 
-async def test_a_generator_grows_and_is_one_message(durable: Bus) -> None:
-    token = durable.token()
-    async with arqon.connect(durable.url, token=token) as bus:
-        room = bus.room("chat-1")
+async def test_a_generator_grows_and_is_one_message(bus: Bus) -> None:
+    token = bus.token()
+    async with arqon.connect(bus.url, token=token) as client:
+        room = client.room("durable-chat-1")
         heard: list[Growing] = []
         reading = asyncio.ensure_future(until_ended(room, "a", heard))
         out = await open_stream(room, id="a", type="answer")
@@ -72,7 +57,7 @@ async def test_a_generator_grows_and_is_one_message(durable: Bus) -> None:
         assert (message.raw.decode(), message.type, message.offset) == (text, "answer", end.offset)
 
 
-async def test_stop_cancels_the_source(durable: Bus) -> None:
+async def test_stop_cancels_the_source(bus: Bus) -> None:
     cancelled = asyncio.Event()
 
     async def endless() -> AsyncIterator[str]:
@@ -82,8 +67,8 @@ async def test_stop_cancels_the_source(durable: Bus) -> None:
         finally:
             cancelled.set()
 
-    async with arqon.connect(durable.url, token=durable.token()) as bus:
-        room = bus.room("chat-2")
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        room = client.room("durable-chat-2")
         heard: list[Growing] = []
         reading = asyncio.ensure_future(until_ended(room, "b", heard))
         ending = asyncio.ensure_future(stream(room, endless(), id="b"))
@@ -102,15 +87,15 @@ async def test_stop_cancels_the_source(durable: Bus) -> None:
 
 
 @pytest.mark.parametrize("actions", [["publish", "subscribe"], ["publish"]])
-async def test_who_ended_it_is_what_the_bus_says(durable: Bus, actions: list[str]) -> None:
+async def test_who_ended_it_is_what_the_bus_says(bus: Bus, actions: list[str]) -> None:
     """Whatever its id and its reason are called, and also for who may not hear it."""
-    grants = [{"room": "chat-*", "actions": actions}]
+    grants = [{"room": "durable-chat-*", "actions": actions}]
     async with (
-        arqon.connect(durable.url, token=durable.token(grants=grants)) as writer,
-        arqon.connect(durable.url, token=durable.token()) as bus,
+        arqon.connect(bus.url, token=bus.token(grants=grants)) as writer,
+        arqon.connect(bus.url, token=bus.token()) as client,
     ):
-        name = f"chat-by-{len(actions)}"
-        room, seen = writer.room(name), bus.room(name)
+        name = f"durable-chat-by-{len(actions)}"
+        room, seen = writer.room(name), client.room(name)
         over = asyncio.Event()
 
         async def endless() -> AsyncIterator[str]:
@@ -141,13 +126,13 @@ async def test_who_ended_it_is_what_the_bus_says(durable: Bus, actions: list[str
             await aborted
 
 
-async def test_an_error_of_the_source_aborts(durable: Bus) -> None:
+async def test_an_error_of_the_source_aborts(bus: Bus) -> None:
     def failing() -> Iterator[str]:
         yield "half"
         raise ValueError("the model is gone")
 
-    async with arqon.connect(durable.url, token=durable.token()) as bus:
-        room = bus.room("chat-3")
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        room = client.room("durable-chat-3")
         with pytest.raises(ValueError, match="gone"):
             await stream(room, failing())
         async with await open_stream(room) as out:
@@ -160,14 +145,14 @@ async def test_an_error_of_the_source_aborts(durable: Bus) -> None:
         assert whole.raw == b"whole"
 
 
-async def test_over_drops_each_piece_once(durable: Bus) -> None:
+async def test_over_drops_each_piece_once(bus: Bus) -> None:
     quick = arqon.Backoff(base_ms=5, max_ms=50)
-    token = durable.token()
+    token = bus.token()
     async with (
-        CuttableProxy(durable.port) as proxy,
-        arqon.connect(proxy.url, token=token, backoff=quick) as bus,
+        CuttableProxy(bus.port) as proxy,
+        arqon.connect(proxy.url, token=token, backoff=quick) as client,
     ):
-        room = bus.room("chat-4")
+        room = client.room("durable-chat-4")
         heard: list[Growing] = []
         reading = asyncio.ensure_future(until_ended(room, "d", heard))
         out = await open_stream(room, id="d")

@@ -12,7 +12,7 @@ from waits import pace, until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.control_pb2 import Refresh
+from arqon._session import token
 from arqon._session.token import TokenSource
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -80,27 +80,6 @@ async def test_a_bad_source_is_a_typed_error(
         assert peer.attempts == 0
 
 
-async def test_a_source_that_fails_for_a_while_is_asked_again() -> None:
-    asked = 0
-
-    async def source() -> str:
-        nonlocal asked
-        asked += 1
-        if asked in (2, 3):
-            raise OSError("no token server")
-        if asked == 4:
-            await asyncio.Event().wait()
-        return TOKEN
-
-    async with (
-        Peer(expires_once) as peer,
-        arqon.connect(peer.url, get_token=source, backoff=FAST, handshake_timeout_ms=100) as bus,
-    ):
-        await until("open once more", lambda: peer.attempts >= 2 and bus.status.state == "open")
-        assert asked >= 5  # more when a busy machine does not open within the limit
-        await bus.room("lobby").publish("x")
-
-
 async def test_a_source_with_a_parameter_hears_why() -> None:
     told: list[str | None] = []
 
@@ -116,43 +95,30 @@ async def test_a_source_with_a_parameter_hears_why() -> None:
     assert told == [None, "token-expired"]
 
 
-class Clock:
-    """The machine's clock, which a test moves."""
-
-    def __init__(self) -> None:
-        self.jumped_ms = 0
-
-    def __call__(self) -> float:
-        return time.time() * 1_000 + self.jumped_ms
-
-
 @pytest.mark.parametrize("jump_ms", [HOUR_MS, -HOUR_MS])
-async def test_a_clock_that_jumps_moves_no_refresh(jump_ms: int) -> None:
-    refreshed = asyncio.Event()
-    clock = Clock()
-    asked: list[float] = []
+async def test_a_clock_that_jumps_moves_no_refresh(
+    jump_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jumped, jumped_ms, waits = asyncio.Event(), [0], list[float]()
 
-    def source() -> str:
-        asked.append(time.monotonic())
-        # The bus's clock stands at 0 at the WELCOME: ends after 1,000 s.
-        return "e30.eyJleHAiOjEwMDB9.c2ln"
+    async def pause(seconds: float) -> None:
+        waits.append(seconds)
+        await (jumped if len(waits) == 1 else asyncio.Event()).wait()
 
-    async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x06:
-                refreshed.set()
-                answer = b"\x09\x08" + bytes((Refresh.FromString(frame[1:]).request_id,))
-                await socket.send(answer)
-
+    monkeypatch.setattr(token, "sleep", pause)
     async with (
-        # The first token ends after 2 s: the next one is due after 1,500 ms, and then never.
-        Peer(script, token_expires_ms=2_000) as peer,
-        arqon.connect(peer.url, get_token=source, now_ms=clock, random=lambda: 0.0) as bus,
+        # The first token ends after 2 s; of the others each after 1,000 s by the bus's clock, which
+        # is 0 at the WELCOME.
+        Peer(serve_room, token_expires_ms=2_000) as peer,
+        arqon.connect(
+            peer.url,
+            get_token=lambda: "e30.eyJleHAiOjEwMDB9.c2ln",
+            now_ms=lambda: time.time() * 1_000 + jumped_ms[0],
+            random=lambda: 0.0,
+        ),
     ):
-        clock.jumped_ms = jump_ms
-        await asyncio.wait_for(refreshed.wait(), 5)
-        assert asked[1] - asked[0] > 1.3, "not before its time"
-        await asyncio.sleep(1.2)
-        assert len(asked) == 2, "and not again and again"
-        assert bus.status.state == "open"
+        jumped_ms[0] = jump_ms
+        jumped.set()
+        await until("it waits for the next refresh", lambda: len(waits) == 2)
+        assert 1 <= waits[0] <= 1.5
+        assert 600 < waits[1] <= 750

@@ -16,21 +16,21 @@ import pytest
 
 import arqon
 from arqon import message
-from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
-from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
-from arqon._reasons import __all__ as REASONS
-from arqon._request.trace_parent import traced_by
-from arqon._session.close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
+from arqon._gen.control_pb2 import Ack
+from arqon._gen.envelope_pb2 import Event
+from arqon._request.outgoing import traced_by
+from arqon._session.close_reaction import upgrade_error
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
 from arqon._subscription.buffer import MessageBuffer
 from arqon._subscription.changes import PresenceChanges
 from arqon._subscription.position import read_answer
-from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.backoff import Backoff
 from arqon._time.within import within
 from arqon._wire import frames
 from arqon.errors import error_from_wire, error_of
-from arqon.errors_gen import CLOSES, ERRORS
-from arqon.presence import MemberTable, PresenceChange
+from arqon.errors_gen import ERRORS
+from arqon.errors_gen import __all__ as REASONS
+from arqon.presence import MemberTable
 from arqon.signing import signing_input
 
 
@@ -45,65 +45,11 @@ def test_docstrings() -> None:
     assert tried > 8
 
 
-def test_frames_of_the_documentation() -> None:
-    sub = frames.encode_sub(Subscribe(room_id="lobby", request_id=1))
-    assert sub.hex() == "020a056c6f6262791001"
-    assert frames.encode_unsub("lobby", 5).hex() == "030a056c6f6262791005"
-    assert frames.encode_refresh("a.b.c", 9).hex() == "060a05612e622e631009"
-    assert frames.encode_ping(b"\xca\xfe").hex() == "07cafe"
-    event = Event(type="chat", data=b'{"a":1}', content_type="application/json")
-    envelope = Envelope(room_id="lobby", ack_requested=True, request_id=2, message_id="m1")
-    pub = frames.encode_pub(envelope, frames.payload_field(event))
-    assert pub.hex().startswith("011a056c6f626279300138025a026d31aa01210a0463686174")
-    envelope.event.CopyFrom(event)
-    assert Envelope.FromString(pub[1:]) == envelope
-
-
 def test_an_ack_of_which_the_runtime_cuts_something_is_none() -> None:
     # 2^32 + 2^28 in five bytes: cut to 32 bits it would be written in as many.
     for cut in ("1080808080 11", "08ffffffffffffffffff 7f", "0801 0801", "1d00000000"):
         with pytest.raises(arqon.MalformedFrame):
             frames.decode_server_frame(b"\x09" + bytes.fromhex(cut))
-
-
-def test_payload_fields_are_what_protobuf_writes() -> None:
-    for size in (0, 1, 127, 128, 20_000):
-        for payload in (Event(type="t", data=bytes(size)), Command(name="n", data=bytes(size))):
-            whole = Envelope()
-            if isinstance(payload, Event):
-                whole.event.CopyFrom(payload)
-            else:
-                whole.cmd.CopyFrom(payload)
-            assert frames.payload_field(payload) == whole.SerializeToString()
-
-
-def test_decode_server_frames() -> None:
-    welcome = Welcome(connection_id="c", protocol_version=1)
-    assert frames.decode_server_frame(b"\x00" + welcome.SerializeToString()) == welcome
-    assert frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
-    assert frames.decode_server_frame(b"\x07ab") == frames.Ping(b"ab")
-    assert frames.decode_server_frame(b"\x08ab") == frames.Pong(b"ab")
-    err = b'\x99\x01\x90Unknown opcode: 0x42\n{"reason":"unknown-opcode","room":"a"}'
-    refusal = frames.Err(400, "unknown-opcode", "Unknown opcode: 0x42", room_id="a")
-    assert frames.decode_server_frame(err) == refusal
-    one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
-    parts = [envelope.SerializeToString() for envelope in (one, two)]
-    batch = b"\x05" + bytes((len(parts[0]),)) + parts[0] + b"\xcb\x01" + parts[1]
-    assert frames.decode_server_frame(batch) == [one, two]
-    for bad in (
-        b"",
-        b"\x42",
-        b"\x04\xff",
-        b"\x0a",
-        b"\x99\x01\x90\n" + b'{"a":' * 100_000,
-        b"\x05\x05a",
-        b"\x05\xff\xff\xff\xff\xff",
-        b"\x99\x01",
-    ):
-        with pytest.raises(arqon.MalformedFrame):
-            frames.decode_server_frame(bad)
-    assert Unsubscribe.FromString(frames.encode_unsub("r", 1)[1:]).room_id == "r"
-    assert Refresh.FromString(frames.encode_refresh("t", 1)[1:]).token == "t"
 
 
 def test_every_reason_has_its_class() -> None:
@@ -121,33 +67,6 @@ def test_every_reason_has_its_class() -> None:
     assert len(error_from_wire(400, "", "x" * 5_000).message) == 1_024
 
 
-def test_backoff_with_given_randomness() -> None:
-    bounds = Backoff(base_ms=100, max_ms=1_000)
-    assert [backoff_delay_ms(n, bounds, lambda: 0.999) for n in range(6)] == [
-        99, 199, 399, 799, 999, 999,
-    ]  # fmt: skip
-    assert backoff_delay_ms(10_000, bounds, lambda: 0.0) == 0
-
-
-def test_close_reactions() -> None:
-    assert spread_of("restart;spread_ms=250") == 250
-    assert spread_of("restart;spread_ms=999999999") == 600_000
-    assert spread_of("spread_ms=x") == 0
-    for code, entry in CLOSES.items():
-        reaction = close_reaction(code, "", None)
-        assert reaction.reconnect == entry.reconnect, code
-        assert reaction.new_token == (entry.client == "refresh-token")
-    assert close_reaction(1012, "restart;spread_ms=250", None).spread_ms == 250
-    assert close_reaction(1006, "", None).reconnect
-    assert not close_reaction(1002, "", None).reconnect
-    mismatch = close_reaction(4401, "", error_of("refresh-mismatch"))
-    assert not mismatch.reconnect
-    assert isinstance(mismatch.error, arqon.RefreshMismatch)
-    assert refusal_reaction(error_of("token-expired")).new_token
-    assert not refusal_reaction(error_of("banned")).reconnect
-    assert refusal_reaction(error_of("admission", retry_after_ms=40)).floor_ms == 40
-
-
 def test_refused_upgrades() -> None:
     body = json.dumps({"reason": "too-many-connections", "detail": "No", "retry_after_ms": 9})
     error = upgrade_error(429, {"Retry-After": "1"}, body.encode())
@@ -157,24 +76,9 @@ def test_refused_upgrades() -> None:
     assert isinstance(upgrade_error(401, {}, b"[]"), arqon.TokenClaim)
 
 
-def test_messages_by_content_type() -> None:
-    cases: list[tuple[str, bytes, object]] = [
-        ("application/json; charset=utf-8", b"[1]", [1]),
-        ("application/geo+json", b"{}", {}),
-        ("text/csv", "é".encode(), "é"),
-        ("text/plain", b"\xff", b"\xff"),
-        ("image/png", b"\x89", b"\x89"),
-        ("application/json", b"[" * 100_000, b"[" * 100_000),
-    ]
-    for content_type, raw, data in cases:
-        envelope = Envelope(room_id="r", offset=3)
-        envelope.event.data, envelope.event.content_type = raw, content_type
-        heard = message.message_of(envelope, "e")
-        assert heard.data == data
-        assert (heard.raw, heard.offset, heard.epoch) == (raw, 3, "e")
-    gap = Envelope(room_id="r")
-    gap.signal.kind, gap.signal.reason = SystemSignal.KIND_GAP, "reconnect"
-    assert message.message_of(gap).is_gap
+def test_data_that_no_json_can_say() -> None:
+    deep = b"[" * 100_000
+    assert message.decode_data(deep, "application/json") == deep
     with pytest.raises(ValueError, match="JSON"):
         message.encode_data(float("nan"), None)
 
@@ -183,29 +87,6 @@ def test_a_position_that_is_no_place() -> None:
     for offset, epoch in ((0, ""), (-1, "e")):
         with pytest.raises(ValueError, match="offset"):
             arqon.Position(offset, epoch)
-
-
-def test_presence_with_pages_repeats_and_leaves() -> None:
-    table, told = MemberTable(), list[PresenceChange]()
-    table.listen(told.append)
-    one, two = ({"connection_id": c, "user_id": "u", "joined_ms": 1} for c in "ab")
-    table.begin({"members": [one], "users": 1, "connections": 2, "pages": 2})
-    assert not table.complete
-    from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
-
-    second = PresenceMember(connection_id="b", user_id="u", joined_ms=1)
-    page = PresenceUpdate(members=[second], users=1, connections=2, snapshot=True)
-    table.hear("PRESENCE_UPDATE", page.SerializeToString())
-    assert [(c.kind, c.member.connection_id) for c in told] == [("join", "a"), ("join", "b")]
-    again = PresenceUpdate(members=[second], users=1, connections=2)
-    table.hear("PRESENCE_UPDATE", again.SerializeToString())
-    assert len(told) == 2, "the same again is no change"
-    table.lost()
-    table.begin({"members": [two], "users": 1, "connections": 1, "pages": 1})
-    gone = PresenceLeave(members=[second], users=0)
-    table.hear("PRESENCE_LEAVE", gone.SerializeToString())
-    table.hear("PRESENCE_LEAVE", gone.SerializeToString())
-    assert [(c.kind, c.member.connection_id) for c in told[2:]] == [("leave", "a"), ("leave", "b")]
 
 
 def test_one_members_metadata_that_cannot_be_read_costs_nobody_else() -> None:

@@ -7,8 +7,7 @@ is an `ArqonError`; there is one subclass per reason in this module (`TokenExpir
 
 import logging
 
-from arqon import _reasons
-from arqon._reasons import *  # noqa: F403
+from arqon import errors_gen
 from arqon._state.held_lock import Lock
 from arqon._subscription.changes import PresenceChanges
 from arqon._subscription.position import Position
@@ -16,6 +15,7 @@ from arqon._time.backoff import Backoff
 from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
+from arqon.errors_gen import *  # noqa: F403
 from arqon.explanation import Explanation, Published
 from arqon.listener import Listener
 from arqon.message import Message, Signal
@@ -76,6 +76,6 @@ __all__ = [
     "json_codec",
     "protobuf_codec",
 ]
-__all__ += _reasons.__all__
+__all__ += errors_gen.__all__
 
 logging.getLogger("arqon").addHandler(logging.NullHandler())

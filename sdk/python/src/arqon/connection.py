@@ -116,26 +116,9 @@ class Connection:
         Raises `InvalidRoom` for an id that no room can have, ValueError for options that
         contradict each other.
         """
-        return Room(
-            room_id,
-            self._driver,
-            SubscribeOptions(
-                presence,
-                observer,
-                member_meta,
-                no_echo,
-                position,
-                from_,
-                last,
-                since,
-                buffer,
-                buffer_bytes,
-                on_overflow,
-                filter,
-                delta,
-                positions,
-            ),
-        )
+        # Each option is a field of that name.
+        options = {name: each for name, each in locals().items() if name not in ("self", "room_id")}
+        return Room(room_id, self._driver, SubscribeOptions(**options))
 
     def explain(
         self,

@@ -1,14 +1,12 @@
 """`ArqonError`, what every refusal becomes in Python, and how it is made from what the bus says.
 
-One subclass per reason is in `_reasons.py`; the table of reasons is `errors_gen.py`. Nothing here
-decides what to do about an error: see `close_reaction.py` and `outbox.py`.
+One subclass per reason is in `errors_gen.py`. Nothing here decides what to do about an error: see
+`close_reaction.py` and `outbox.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
-
-from arqon.errors_gen import ERRORS, ErrorEntry
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 _MESSAGE_CHARS_MAX: Final = 1_024
 # What a copy of an error keeps.
@@ -22,6 +20,7 @@ _KEPT: Final = (
     "connection_id",
 )
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
+Row: TypeAlias = tuple[int, int, str, str, int, str]
 # What stands in for a reason that this version does not know, by code.
 _NEAREST: Final = {
     400: "invalid-field",
@@ -36,6 +35,29 @@ _NEAREST: Final = {
     429: "rate-limited",
     503: "spine-unavailable",
 }
+
+
+class ErrorEntry(NamedTuple):
+    """One refusal; `close` is 0 unless `outcome` is "close"."""
+
+    number: int
+    code: int
+    outcome: str
+    client: str
+    close: int
+    message: str
+
+
+class CloseEntry(NamedTuple):
+    """One WebSocket close code."""
+
+    name: str
+    reconnect: bool
+    client: str
+
+
+ERRORS: Final[dict[str, ErrorEntry]] = {}
+"""The table of reasons; `errors_gen.py` fills it."""
 
 
 class ArqonError(Exception):
@@ -67,11 +89,13 @@ class ArqonError(Exception):
     connection_id: str
     """Where it happened (`arq why --connection`); empty before there was a connection."""
 
-    def __init_subclass__(cls, reason: str | None = None) -> None:
-        """Registers the class for its reason."""
+    def __init_subclass__(cls, reason: str | None = None, entry: Row | None = None) -> None:
+        """Registers the class for its reason, and the reason's row of the table."""
         super().__init_subclass__()
         if reason is not None:
             cls.reason = reason
+        if entry is not None:
+            ERRORS.setdefault(cls.reason, ErrorEntry(*entry))
         _CLASSES.setdefault(cls.reason, cls)
 
     def __init__(

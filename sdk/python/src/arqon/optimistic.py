@@ -7,22 +7,66 @@ arqon-sdk[optimistic]`; docs/room-values.md says what a guess does not know.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from arqon._state.rebase import Rebase
 from arqon._state.reducer_guest import GuessedCall, ReducerGuest
-from arqon._state.served_module import served_module
+from arqon.errors import error_of
 from arqon.reducers import Called, Changes, Value, call, watch
 
 if TYPE_CHECKING:
     from arqon.room import Room
 
 __all__ = ["OptimisticRoom", "optimistic"]
+
+
+# Deploys in the middle of reading a module that are borne.
+_ATTEMPTS: Final = 8
+
+
+@dataclass(frozen=True)
+class _ServedModule:
+    """A module as the bus gives it: metered, so that it ends."""
+
+    module: str
+    """Hex SHA-256 of the module that was deployed."""
+    content: bytes
+    fuel_units: int
+    """How much a call may do."""
+
+
+async def _read_module(room: Room) -> _ServedModule | None:
+    """None: another one was deployed meanwhile."""
+    first: dict[str, Any] = await room.command("room.module", {})
+    page, content = first, b""
+    while True:
+        part = base64.b64decode(page["bytes"])
+        content += part
+        is_other = page["sha256"] != first["sha256"]
+        if is_other or not part or len(content) > first["size_bytes"]:
+            return None
+        if len(content) == first["size_bytes"]:
+            break
+        page = await room.command("room.module", {"from": len(content)})
+    if hashlib.sha256(content).hexdigest() != first["sha256"]:
+        return None
+    return _ServedModule(first["module"], content, first["fuel_units"])
+
+
+async def _served_module(room: Room) -> _ServedModule:
+    """Reads it. Raises `InvalidCommand` where the class of the room gives none."""
+    for _ in range(_ATTEMPTS):
+        found = await _read_module(room)
+        if found is not None:
+            return found
+    raise error_of("answer-timeout", f"room.module of {room.id}")
 
 
 class OptimisticRoom:
@@ -100,7 +144,7 @@ class OptimisticRoom:
     async def __aenter__(self) -> OptimisticRoom:
         """Begins. Raises the refusal."""
         if self._guest is None:
-            served = await served_module(self._room)
+            served = await _served_module(self._room)
             self._guest = ReducerGuest(served.content, served.fuel_units)
         await self.watched.__aenter__()
         first = await anext(self.watched)
@@ -108,17 +152,12 @@ class OptimisticRoom:
         self._following = asyncio.get_running_loop().create_task(self._follow())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         """Ends it; calls that are under way go on."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        await self.watched.__aexit__(kind, error, trace)
+        await self.watched.__aexit__(*raised)
 
     async def _follow(self) -> None:
         async for changed in self.watched:

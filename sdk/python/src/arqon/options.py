@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypedDict, cast
 from urllib.parse import urlsplit
 
+from arqon._session.dial import Transport
 from arqon._session.token import TokenSource
-from arqon._session.transport import Transport
 from arqon._time.backoff import Backoff, backoff_of
 from arqon.errors import ArqonError
 from arqon.signing import Signer

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._gen.history_pb2 import HistoryQuery
-from arqon._request.trace_parent import traced_by
+from arqon._request.outgoing import traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.changes import PresenceChanges
 from arqon._subscription.position import Position

@@ -108,17 +108,12 @@ class RoomState:
 
         `events_after`: tell also what happened after that version; the room keeps the last 64.
         """
-        data = {"key": key, "events_after": events_after}
-        found = await self._read(data, after_version, epoch, timeout_ms)
+        asked = {"key": key, "events_after": events_after}
+        how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
+        found = await self._read(asked, timeout_ms=timeout_ms, **how)
         fields(found, exists=bool)
-        return StateValue(
-            found["version"],
-            found["epoch"],
-            _events_of(found),
-            key,
-            found.get("value"),
-            found["exists"],
-        )
+        value, exists = found.get("value"), found["exists"]
+        return StateValue(found["version"], found["epoch"], _events_of(found), key, value, exists)
 
     async def get_all(
         self,
@@ -129,13 +124,12 @@ class RoomState:
         timeout_ms: int | None = None,
     ) -> StateSnapshot:
         """All keys, no older than `after_version`; `events_after` as in `get`: fills a GAP."""
-        data = {"events_after": events_after}
-        found = await self._read(data, after_version, epoch, timeout_ms)
+        how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
+        found = await self._read({"events_after": events_after}, timeout_ms=timeout_ms, **how)
         fields(found, state=dict)
         lock = fields(found["lock"], fence=int) if "lock" in found else None
-        return StateSnapshot(
-            found["version"], found["epoch"], _events_of(found), found["state"], lock
-        )
+        version, epoch = found["version"], found["epoch"]
+        return StateSnapshot(version, epoch, _events_of(found), found["state"], lock)
 
     async def set(
         self,
@@ -152,11 +146,15 @@ class RoomState:
 
         Raises `VersionConflict`, `Locked`, `FenceMismatch`.
         """
-        data = {"key": key, "value": value}
-        found = await self._change(
-            "room.set", data, expect_version, epoch, fence, command_id, timeout_ms
+        return await self._version(
+            "room.set",
+            {"key": key, "value": value},
+            expect_version=expect_version,
+            epoch=epoch,
+            fence=fence,
+            command_id=command_id,
+            timeout_ms=timeout_ms,
         )
-        return StateVersion(found["version"], found["epoch"])
 
     async def delete(
         self,
@@ -169,11 +167,15 @@ class RoomState:
         timeout_ms: int | None = None,
     ) -> StateVersion:
         """Removes one key."""
-        data = {"key": key}
-        found = await self._change(
-            "room.delete", data, expect_version, epoch, fence, command_id, timeout_ms
+        return await self._version(
+            "room.delete",
+            {"key": key},
+            expect_version=expect_version,
+            epoch=epoch,
+            fence=fence,
+            command_id=command_id,
+            timeout_ms=timeout_ms,
         )
-        return StateVersion(found["version"], found["epoch"])
 
     def lock(
         self, *, ttl_ms: int = 30_000, wait: Duration = 0
@@ -197,48 +199,29 @@ class RoomState:
 
         Nothing renews it on its own. Raises `Locked` while somebody else holds it.
         """
-        data = {"ttl_ms": ttl_ms}
-        found = await self._change("room.lock", data, 0, "", fence, None, timeout_ms)
+        how: dict[str, Any] = {"fence": fence, "timeout_ms": timeout_ms}
+        found = await self._change("room.lock", {"ttl_ms": ttl_ms}, **how)
         fields(found, fence=int, until_ms=int)
         return Lease(found["version"], found["epoch"], found["fence"], found["until_ms"])
 
     async def unlock(self, fence: int, *, timeout_ms: int | None = None) -> StateVersion:
         """Ends the lock with this fence. Raises `FenceMismatch` when it has ended already."""
-        found = await self._change("room.unlock", {}, 0, "", fence, None, timeout_ms)
-        return StateVersion(found["version"], found["epoch"])
+        return await self._version("room.unlock", {}, fence=fence, timeout_ms=timeout_ms)
 
-    async def _read(
-        self, data: dict[str, Any], after_version: int, epoch: str, timeout_ms: int | None
-    ) -> dict[str, Any]:
-        answer = await self._room.command(
-            "room.get",
-            {name: value for name, value in data.items() if value is not None},
-            after_version=after_version,
-            epoch=epoch,
-            timeout_ms=timeout_ms,
-        )
-        return fields(answer, version=int, epoch=str)
+    async def _read(self, asked: dict[str, Any], **how: Any) -> dict[str, Any]:
+        data = {name: value for name, value in asked.items() if value is not None}
+        return fields(await self._room.command("room.get", data, **how), version=int, epoch=str)
 
     async def _change(
-        self,
-        name: str,
-        data: dict[str, Any],
-        expect_version: int,
-        epoch: str,
-        fence: int,
-        command_id: str | None,
-        timeout_ms: int | None,
+        self, name: str, data: Any, *, command_id: str | None = None, **how: Any
     ) -> dict[str, Any]:
-        answer = await self._room.command(
-            name,
-            data,
-            expect_version=expect_version,
-            epoch=epoch,
-            fence=fence,
-            command_id=str(uuid4()) if command_id is None else command_id,
-            timeout_ms=timeout_ms,
-        )
+        own = str(uuid4()) if command_id is None else command_id
+        answer = await self._room.command(name, data, command_id=own, **how)
         return fields(answer, version=int, epoch=str)
+
+    async def _version(self, name: str, data: Any, **how: Any) -> StateVersion:
+        found = await self._change(name, data, **how)
+        return StateVersion(found["version"], found["epoch"])
 
 
 def _events_of(found: dict[str, Any]) -> list[RoomEvent] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
 
 from arqon.codec import Codec
@@ -90,14 +89,9 @@ class TypedRoom(Generic[T]):
         await self.room.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         """Ends the subscription."""
-        await self.room.__aexit__(kind, error, trace)
+        await self.room.__aexit__(*raised)
 
     def __aiter__(self) -> AsyncIterator[TypedMessage[T]]:
         """The messages from now on."""

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from arqon._connection.hand_over import hand_over, settle
 from arqon._gen.control_pb2 import Ack, Welcome
@@ -19,9 +20,7 @@ from arqon._request.sender import Sender
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.dial import open_session
 from arqon._session.session import Session
-from arqon._session.token import TokenKeeper
-from arqon._session.token_refresh import refresh_forever
-from arqon._session.transport import open_over
+from arqon._session.token import TokenKeeper, refresh_forever
 from arqon._state.held_lock import HeldLock
 from arqon._subscription.subscriptions import Subscriptions
 from arqon._time.backoff import backoff_delay_ms
@@ -72,7 +71,6 @@ class Driver:
         self._sessions: set[Session] = set()
         self._session: Session | None = None
         self._moving: asyncio.Task[Session | None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
         self._welcome: Welcome | None = None
         self._request_id = 0
         self.status = Status("connecting")
@@ -122,7 +120,7 @@ class Driver:
             try:
                 if following is None:
                     self._report(Status("connecting"))
-                session = following or await self._open()
+                session = following or await self.open_next()
             except Exception as cause:
                 error = _lost(cause)
                 reaction = refusal_reaction(error)
@@ -154,26 +152,13 @@ class Driver:
             # A refused token is replaced at once, but only once.
             await self._pause(reaction, 0 if refusals == 1 else failures)
 
-    async def _open(self) -> Session:
+    async def open_next(self) -> Session:
         """One attempt: a session, or why there is none is raised."""
-        options = self.options
-        token = await self._tokens.current()
-        session = await open_over(
-            options.transport,
-            self._url,
-            lambda over_http: open_session(
-                self._url,
-                token,
-                self,
-                handshake_timeout_ms=options.handshake_timeout_ms,
-                request_timeout_ms=options.request_timeout_ms,
-                tls=options.tls,
-                headers=options.headers,
-                # On another Shield, when the former one stops, it stays the same connection.
-                resume=self._welcome.connection_id if self._welcome else None,
-                over_http=over_http,
-            ),
-        )
+        token, url = await self._tokens.current(), self._url
+        if self._welcome is not None:
+            # On another Shield, when the former one stops, it stays the same connection.
+            url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
+        session = await open_session(self.options, url, token, self)
         self._sessions = {known for known in self._sessions if not known.over} | {session}
         self._clock.set(session.welcome.server_time_ms)
         return session
@@ -183,7 +168,7 @@ class Driver:
         self._session, self._welcome = session, session.welcome
         self._report(Status("open"))
         if moved:
-            self.spawn(settle(session, self.subscriptions))
+            self.spawn(settle(self, session))
         else:
             self.subscriptions.attach(session)
             self.outbox.connected(session)
@@ -191,20 +176,16 @@ class Driver:
             renewing = refresh_forever(
                 session, self._tokens, self._clock, self.options.random, self.next_id, self.on_err
             )
-            self._refreshing = self.spawn(renewing)
+            refreshing = self.spawn(renewing)
+            session.ended.add_done_callback(lambda _: refreshing.cancel())
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
         end = await asyncio.shield(session.ended)
-        if self._refreshing is not None:
-            self._refreshing.cancel()
         following = await self._moving if self._moving is not None else None
-        self._moving = self._session = None
-        await session.abort()
-        self._sessions.discard(session)
         text = f"closed with {end.code}" + (end.reason and f": {end.reason}")
         lost = error_of("connection-lost", text)
         lost.connection_id = session.connection_id
-        self.outbox.disconnected(session, lost)
+        await self._leave(session, lost)
         if following is not None:
             return following
         self.subscriptions.detach()
@@ -213,14 +194,15 @@ class Driver:
             reaction.error.connection_id = session.connection_id
         return reaction
 
-    async def _broken(self, session: Session, error: ArqonError) -> Reaction:
-        """Leaves a session that an error of this side has ended."""
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+    async def _leave(self, session: Session, lost: ArqonError) -> None:
         self._moving = self._session = None
         await session.abort()
         self._sessions.discard(session)
-        self.outbox.disconnected(session, error)
+        self.outbox.disconnected(session, lost)
+
+    async def _broken(self, session: Session, error: ArqonError) -> Reaction:
+        """Leaves a session that an error of this side has ended."""
+        await self._leave(session, error)
         self.subscriptions.detach()
         return refusal_reaction(error)
 
@@ -271,20 +253,9 @@ class Driver:
         if session is not self._session or self._moving is not None:
             return
         window_ms = until_ms - self._clock.now_ms()
-        self._moving = self.spawn(
-            hand_over(
-                session,
-                window_ms,
-                self.outbox,
-                self.subscriptions,
-                self._open,
-                self._move_locks,
-                self.options.backoff,
-                self.options.random,
-            )
-        )
+        self._moving = self.spawn(hand_over(self, session, window_ms))
 
-    async def _move_locks(self) -> None:
+    async def move_locks(self) -> None:
         """Returns when the Brain has answered; what it says of a lock is that lock's matter."""
         moving = [self.spawn(lock.move()) for lock in self.held_locks]
         if moving:

@@ -15,15 +15,15 @@ only then is the old one left. When no other Shield can be had in time nothing h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from arqon._request.outbox import Outbox
 from arqon._session.close_reaction import refusal_reaction
 from arqon._session.session import Session
-from arqon._subscription.subscriptions import Subscriptions
-from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.backoff import backoff_delay_ms
 from arqon.errors import ArqonError
+
+if TYPE_CHECKING:
+    from arqon._connection.driver import Driver
 
 _SETTLE_SECONDS: Final = 2.0
 _BEGIN_SECONDS: Final = 5.0
@@ -37,50 +37,36 @@ async def _first(*futures: asyncio.Future[Any], timeout_seconds: float | None = 
     await asyncio.wait(futures, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def hand_over(
-    old: Session,
-    window_ms: float,
-    outbox: Outbox,
-    subscriptions: Subscriptions,
-    open_next: Callable[[], Awaitable[Session]],
-    move_locks: Callable[[], Coroutine[Any, Any, None]],
-    backoff: Backoff,
-    random: Callable[[], float],
-) -> Session | None:
+async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | None:
     """Moves within `window_ms`: the next session, on which everything is then, or None."""
     # Everybody was notified at once: not everybody comes at once.
-    wait_ms = random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
+    options = bus.options
+    wait_ms = options.random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
     attempt = 0
     while True:
         await _first(old.ended, timeout_seconds=wait_ms / 1_000)
         if old.over:
             return None
         try:
-            following = await open_next()
+            following = await bus.open_next()
         except ArqonError as error:
             reaction = refusal_reaction(error)
             if not reaction.reconnect:
                 return None
-            wait_ms = reaction.floor_ms + backoff_delay_ms(attempt, backoff, random)
+            wait_ms = reaction.floor_ms + backoff_delay_ms(attempt, options.backoff, options.random)
         else:
-            if await _move(old, following, outbox, subscriptions, move_locks):
+            if await _move(bus, old, following):
                 return following
-            wait_ms = backoff_delay_ms(attempt, backoff, random)
+            wait_ms = backoff_delay_ms(attempt, options.backoff, options.random)
         attempt += 1
 
 
-async def _move(
-    old: Session,
-    following: Session,
-    outbox: Outbox,
-    subscriptions: Subscriptions,
-    move_locks: Callable[[], Coroutine[Any, Any, None]],
-) -> bool:
+async def _move(bus: Driver, old: Session, following: Session) -> bool:
     """False when the next session was lost, or of no use, before everything was there."""
-    moved = False
+    outbox, subscriptions, moved = bus.outbox, bus.subscriptions, False
     try:
         outbox.pause()
-        await _settled(old, outbox, _SETTLE_SECONDS)
+        await _settled(bus, old)
         begun = subscriptions.begin(following)
         await _first(begun, old.ended, following.ended, timeout_seconds=_BEGIN_SECONDS)
         if begun.done():
@@ -102,8 +88,8 @@ async def _move(
         if not moved:
             await following.close()
     # A lock that is granted only now, on the old session, moves too: both are awaited together.
-    locks = asyncio.ensure_future(move_locks())
-    settled = asyncio.ensure_future(_settled(old, outbox, _SETTLE_SECONDS))
+    locks = asyncio.ensure_future(bus.move_locks())
+    settled = asyncio.ensure_future(_settled(bus, old))
     both = asyncio.gather(locks, settled)
     try:
         await _first(both, old.ended, following.ended, timeout_seconds=_SETTLE_SECONDS)
@@ -113,16 +99,16 @@ async def _move(
     return True
 
 
-async def _settled(old: Session, outbox: Outbox, seconds: float) -> None:
+async def _settled(bus: Driver, old: Session) -> None:
     """Returns when the old session has answered what was sent to it, at the latest in that time."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
-    while outbox.under_way(old) > 0 and not old.over and loop.time() < end:  # noqa: ASYNC110
+    end = loop.time() + _SETTLE_SECONDS
+    while bus.outbox.under_way(old) > 0 and not old.over and loop.time() < end:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def settle(session: Session, subscriptions: Subscriptions) -> None:
+async def settle(bus: Driver, session: Session) -> None:
     """When everything that the old session had delivered has come again, nothing repeats."""
     await asyncio.sleep(_LINGER_SECONDS)
     if await session.echo():
-        subscriptions.settle()
+        bus.subscriptions.settle()

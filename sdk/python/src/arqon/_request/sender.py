@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
-from arqon._request.limits import check_outgoing
 from arqon._request.outbox import Request
+from arqon._request.outgoing import check_outgoing
 from arqon._time.within import within
 from arqon._wire.frames import encode_pub, payload_field
 from arqon.errors import ArqonError, error_of
@@ -49,35 +49,29 @@ class Sender:
         `ConnectionClosed`, `SigningFailed`.
         """
         try:
-            return await self._send(envelope, payload, ack, keyed, timeout_ms)
+            check_outgoing(envelope, payload)
+            wait_ms = self._bus.options.request_timeout_ms if timeout_ms is None else timeout_ms
+            deadline = time.monotonic() + wait_ms / 1_000
+            self._check_open()
+            field = payload_field(payload)
+
+            def post() -> Request:
+                return self._post(envelope, field, ack, keyed, deadline)
+
+            signer = self._bus.options.signer
+            try:
+                if signer is None:
+                    request = post()
+                else:
+                    request = await self._signed(signer, envelope, field, deadline, post)
+            except asyncio.TimeoutError:
+                raise error_of("answer-timeout", str(wait_ms)) from None
+            return await self._answer(request, wait_ms)
         except ArqonError as error:
             # Each request has an error of its own, which nobody else sees.
             error.trace_id = envelope.trace_id
             error.connection_id = error.connection_id or self._bus.connection_id
             raise
-
-    async def _send(
-        self,
-        envelope: Envelope,
-        payload: Event | Command,
-        ack: bool,
-        keyed: bool,
-        timeout_ms: int | None,
-    ) -> Ack | None:
-        check_outgoing(envelope, payload)
-        field = payload_field(payload)
-        wait_ms = self._bus.options.request_timeout_ms if timeout_ms is None else timeout_ms
-        deadline = time.monotonic() + wait_ms / 1_000
-        self._check_open()
-        signer = self._bus.options.signer
-        if signer is None:
-            request = self._post(envelope, field, ack, keyed, deadline)
-        else:
-            try:
-                request = await self._signed(signer, envelope, field, ack, keyed, deadline)
-            except asyncio.TimeoutError:
-                raise error_of("answer-timeout", str(wait_ms)) from None
-        return await self._answer(request, wait_ms)
 
     def _check_open(self) -> None:
         bus = self._bus
@@ -91,9 +85,8 @@ class Sender:
         signer: Signer,
         envelope: Envelope,
         field: bytes,
-        ack: bool,
-        keyed: bool,
         deadline: float,
+        post: Callable[[], Request],
     ) -> Request:
         """Signs and posts; requests of a room are posted in the order in which they came here."""
         room = envelope.room_id
@@ -101,7 +94,7 @@ class Sender:
         before = self._tails.get(room)
         if before is None and isinstance(signature, bytes):
             envelope.signature = _checked(signature)
-            return self._post(envelope, field, ack, keyed, deadline)
+            return post()
         own: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tails[room] = own
         try:
@@ -111,7 +104,7 @@ class Sender:
             if before is not None:
                 await within(max(0.0, deadline - time.monotonic()), asyncio.shield(before))
             self._check_open()
-            return self._post(envelope, field, ack, keyed, deadline)
+            return post()
         finally:
             # Who gave up still stands between those before and those after.
             if before is None or before.done():

@@ -1,12 +1,17 @@
-"""Opens a session: the upgrade, within a bound, and the WELCOME after it."""
+"""Opens a session: the upgrade, within a bound, and the WELCOME after it.
+
+By WebSocket, or by HTTP where something in between breaks that: what was found of a host is
+remembered by this process, and tried again later.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import ssl
-from typing import Any, Final
-from urllib.parse import quote
+import time
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -14,9 +19,12 @@ from websockets.typing import Subprotocol
 
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.http_socket import HttpSocket
-from arqon._session.session import Session, SessionListener, Socket
+from arqon._session.session import Session, SessionEnd, SessionListener, Socket
 from arqon._time.within import within
 from arqon.errors import ArqonError, error_of
+
+if TYPE_CHECKING:
+    from arqon.options import Options
 
 # At DEBUG the library would log the request's headers, and with them the token.
 _WIRE_LOG: Final = logging.getLogger("arqon.websocket")
@@ -24,42 +32,87 @@ _WIRE_LOG.setLevel(logging.INFO)
 # Larger than any message that a Shield sends.
 _FRAME_BYTES_MAX: Final = 33_554_432
 _CLOSE_SECONDS: Final = 2
+Transport: TypeAlias = Literal["auto", "websocket", "http"]
+_REMEMBERED_SECONDS: Final = 600.0
+# A WebSocket that breaks sooner may not be let through for long; so many in a row are not.
+_SHORT_SECONDS: Final = 10.0
+_SHORT_LIVES: Final = 2
+_BROKEN: Final = 1006
+# What a Shield, or nobody, says where the upgrade was removed in between.
+_IN_BETWEEN: Final = frozenset({"unreachable", "not-a-websocket", "connection-lost"})
+_http_until: Final[dict[str, float]] = {}
+_short_lives: Final[dict[str, int]] = {}
 
 
 async def open_session(
-    url: str,
-    token: str,
-    listener: SessionListener,
-    *,
-    handshake_timeout_ms: int,
-    request_timeout_ms: int,
-    tls: ssl.SSLContext | None,
-    headers: dict[str, str],
-    resume: str | None = None,
-    over_http: bool = False,
+    options: Options, url: str, token: str, listener: SessionListener
 ) -> Session:
     """Opens a session; returns after WELCOME, raises the reason why there is none."""
-    timeout_seconds = handshake_timeout_ms / 1_000
-    if resume is not None:
-        url = f"{url}?resume={quote(resume, safe='')}"
-    http = HttpSocket(url, token, headers, tls) if over_http else None
+    if options.transport != "auto":
+        return await _open(options, url, token, listener, options.transport == "http")
+    host = urlsplit(url).netloc
+    if time.monotonic() < _http_until.get(host, 0.0):
+        try:
+            return await _open(options, url, token, listener, True)
+        except ArqonError:
+            # Perhaps HTTP is broken by now, and WebSocket is not.
+            del _http_until[host]
+            raise
+    try:
+        session = await _open(options, url, token, listener, False)
+    except ArqonError as error:
+        if error.reason not in _IN_BETWEEN:
+            raise
+        try:
+            session = await _open(options, url, token, listener, True)
+        except ArqonError as other:
+            raise (error if other.reason == "unreachable" else other) from None
+        _remember(host)
+    else:
+        began = time.monotonic()
+        session.ended.add_done_callback(
+            lambda ended: _lived(host, time.monotonic() - began, ended.result())
+        )
+    return session
+
+
+def _lived(host: str, seconds: float, end: SessionEnd) -> None:
+    if end.code != _BROKEN or seconds >= _SHORT_SECONDS:
+        _short_lives.pop(host, None)
+        return
+    _short_lives[host] = _short_lives.get(host, 0) + 1
+    if _short_lives[host] >= _SHORT_LIVES:
+        _remember(host)
+
+
+def _remember(host: str) -> None:
+    _short_lives.pop(host, None)
+    _http_until[host] = time.monotonic() + _REMEMBERED_SECONDS
+
+
+async def _open(
+    options: Options, url: str, token: str, listener: SessionListener, over_http: bool
+) -> Session:
+    tls, timeout_ms = options.tls, options.handshake_timeout_ms
+    timeout_seconds = timeout_ms / 1_000
+    http = HttpSocket(url, token, options.headers, tls) if over_http else None
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
-        dialling = _dial(url, token, tls, headers) if http is None else _dial_http(http)
+        dialling = _dial(url, token, tls, options.headers) if http is None else _dial_http(http)
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
         answer = error.response
         raise upgrade_error(answer.status_code, answer.headers, bytes(answer.body)) from None
     except asyncio.TimeoutError:
-        raise _late("upgrade", handshake_timeout_ms, http) from None
+        raise _late("upgrade", timeout_ms, http) from None
     except (OSError, WebSocketException, EOFError, ValueError) as error:
         raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
-    session = Session(socket, listener, request_timeout_ms)
+    session = Session(socket, listener, options.request_timeout_ms)
     opened = False
     try:
         opened = bool((await asyncio.wait({session.opened}, timeout=timeout_seconds))[0])
         if not opened:
-            raise _late("WELCOME", handshake_timeout_ms, http)
+            raise _late("WELCOME", timeout_ms, http)
         opened = session.opened.exception() is None
         session.opened.result()
     finally:

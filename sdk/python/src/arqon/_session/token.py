@@ -1,4 +1,4 @@
-"""Where the token of a connection comes from, and how long until the next. Never logged."""
+"""Where the token of a connection comes from, and when the next one does. Never logged."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import asyncio
 import base64
 import inspect
 import re
+from asyncio import sleep
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from arqon._time.server_clock import ServerClock
 from arqon._time.within import within
+from arqon._wire.frames import encode_refresh
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
+
+if TYPE_CHECKING:
+    from arqon._session.session import Session
 
 TokenSource: TypeAlias = (
     "Callable[[], Awaitable[str] | str] | Callable[[ArqonError | None], Awaitable[str] | str]"
@@ -120,3 +125,26 @@ class TokenKeeper:
     async def _ask(self, source: Callable[..., Awaitable[str] | str]) -> str:
         answer = source(self._refused) if self._wants_refusal else source()
         return await answer if inspect.isawaitable(answer) else answer
+
+
+async def refresh_forever(
+    session: Session,
+    tokens: TokenKeeper,
+    clock: ServerClock,
+    random: Callable[[], float],
+    next_id: Callable[[], int],
+    on_error: Callable[[ArqonError], None],
+) -> None:
+    """Sends REFRESH at 75 to 90 % of each token's life, at most once a second; never returns."""
+    expires_ms = session.welcome.token_expires_ms
+    while True:
+        remaining_ms = expires_ms - clock.now_ms()
+        await sleep(refresh_delay_ms(remaining_ms, random) / 1_000)
+        try:
+            token = await tokens.renew()
+            request_id = next_id()
+            await session.request(request_id, encode_refresh(token, request_id))
+            expires_ms = token_expiry_ms(token) or expires_ms
+        except ArqonError as error:
+            # Tried again in what is left; at the end 4401 and the reconnect ask anyway.
+            on_error(error)

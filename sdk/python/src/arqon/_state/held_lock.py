@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -75,7 +76,7 @@ class HeldLock:
                     raise
                 lease_seconds = error.retry_after_ms / 1_000 or left_seconds
                 jitter = 0.5 + 0.5 * self._bus.options.random()
-            await asyncio.sleep(min(left_seconds, lease_seconds, pause_seconds * jitter))
+            await sleep(min(left_seconds, lease_seconds, pause_seconds * jitter))
             pause_seconds = min(2 * pause_seconds, _ASK_SECONDS_MAX)
         self._keeping = self._bus.spawn(self._keep(lock))
         # The end of the connection cancels it.
@@ -121,7 +122,7 @@ class HeldLock:
         loop = asyncio.get_running_loop()
         while not lock.lost.is_set() and (left_seconds := self._ends - loop.time()) > 0:
             third_seconds = self._ttl_ms / 3_000 * (1 - 0.1 * self._bus.options.random())
-            await asyncio.sleep(min(third_seconds, left_seconds))
+            await sleep(min(third_seconds, left_seconds))
             await self._renew(lock)
         if lock.error is None:
             lock.error = error_of("connection-lost", "the lease has run out")

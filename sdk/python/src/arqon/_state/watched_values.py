@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from arqon._state.values_view import Changes, Outcome, Value, ValuesView
@@ -98,18 +97,13 @@ class WatchedValues:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         """Ends it; the values stay what they are."""
         self._end(None)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._beside.__aexit__(kind, error, trace)
+        await self._beside.__aexit__(*raised)
 
     def __aiter__(self) -> WatchedValues:
         """The changes."""
