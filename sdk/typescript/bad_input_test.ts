@@ -1,13 +1,8 @@
 // What goes wrong between a client and its bus, each over real sockets: what the program sees of it, and
 // that nothing stays behind (timers, operations and resources are what Deno's sanitizers look at).
 import assert from "node:assert/strict";
-import {
-  decodeClientFrame,
-  encodeAck,
-  encodeMsg,
-  encodeWelcome,
-  writeEnvelope,
-} from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeMsg, encodeWelcome } from "@arqon/proto";
+import { writeEnvelope } from "@arqon/proto";
 import { connect, holdLock } from "./mod.ts";
 import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
 import { roomState } from "./state.ts";

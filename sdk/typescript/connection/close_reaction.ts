@@ -3,8 +3,7 @@
  * (the generated table of close codes), the reason of the last error, and what the Shield said over
  * HTTP. It does not wait and does not connect.
  */
-import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
 /**

@@ -1,8 +1,7 @@
 // The decision after every close code and refusal, against the generated tables; no socket.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, CLOSES, ERRORS } from "@arqon/proto";
-import type { CloseCode, Reason } from "@arqon/proto";
+import { ArqonError, type CloseCode, CLOSES, ERRORS, type Reason } from "@arqon/proto";
 import { closeReaction, refusalReaction, spreadOf } from "./close_reaction.ts";
 
 Deno.test("every close code of the table is obeyed", () => {

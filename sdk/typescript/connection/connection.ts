@@ -3,18 +3,16 @@
  * the sessions (`session_loop.ts`), what is sent (`requests.ts`) and what is heard
  * (`subscriptions.ts`), and ends all three.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Ack, Welcome } from "@arqon/proto";
+import { type Ack, ArqonError, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
 import { CLOSE_TIMEOUT_MS } from "../wire/bounds.ts";
 import { settingsFrom } from "../options/options.ts";
 import type { ConnectOptions, Settings, Status } from "../options/options.ts";
 import { Requests } from "../request/requests.ts";
-import { Room } from "../room/room.ts";
-import type { RoomPort } from "../room/room.ts";
+import { Room, type RoomPort } from "../room/room.ts";
 import type { PortRequest } from "../request/room_request.ts";
 import { SessionLoop } from "./session_loop.ts";
-import { onAbort, sleep } from "../time/sleep.ts";
+import { onAbort, sleep } from "../time/clock.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
 import { asLost, placedError } from "../wire/wire_error.ts";
 

@@ -1,19 +1,11 @@
 // The move to another Shield, against a peer that follows a script: what goes where, and what the loops
 // find when the other one is not available, or dies on the way.
 import assert from "node:assert/strict";
-import {
-  decodeClientFrame,
-  encodeAck,
-  encodeMsg,
-  encodePing,
-  encodePong,
-  plainEnvelope,
-  writeEnvelope,
-} from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeMsg, encodePing, encodePong } from "@arqon/proto";
+import { plainEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { connect } from "../mod.ts";
-import type { Message, Status, Subscription } from "../mod.ts";
+import { connect, type Message, type Status, type Subscription } from "../mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
 
 const ROOM = "lobby";

@@ -3,19 +3,14 @@
  * does what each end asks for, waits, moves before a Shield stops, and keeps token and clock. What
  * is sent over them is `requests.ts`, what is heard `subscriptions.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PlainEnvelope, Welcome } from "@arqon/proto";
-import { backoffDelay } from "../time/backoff.ts";
+import { ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
+import { backoffDelay, ServerClock, sleep } from "../time/clock.ts";
 import { GOOD_SESSION_MS, REFUSALS_MAX } from "../wire/bounds.ts";
-import { ServerClock } from "../time/clock.ts";
-import { closeReaction, closeText, refusalReaction } from "./close_reaction.ts";
-import type { Reaction } from "./close_reaction.ts";
+import { closeReaction, closeText, type Reaction, refusalReaction } from "./close_reaction.ts";
 import { handOver } from "./hand_over.ts";
-import type { Settings, Status } from "../options/options.ts";
-import { offlineWait } from "../options/platform_events.ts";
+import { offlineWait, type Settings, type Status } from "../options/options.ts";
 import type { Requests } from "../request/requests.ts";
 import { openSession, Session } from "./session.ts";
-import { sleep } from "../time/sleep.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 import { TokenKeeper } from "../token/token_keeper.ts";
 import { asLost, placedError } from "../wire/wire_error.ts";

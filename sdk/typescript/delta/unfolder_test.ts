@@ -1,18 +1,9 @@
 /** Diffs against the npm package, and frames with deltas as a client by the book gets them. */
-import { applyDelta, createDelta } from "fossil-delta";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import {
-  decodeServerFrame,
-  encodeBatch,
-  encodeSub,
-  encodeUnsub,
-  findData,
-  Opcode,
-  readSubscribe,
-  withData,
-  writeEnvelope,
-} from "@arqon/proto";
+import { applyDelta, createDelta } from "fossil-delta";
+import { decodeServerFrame, encodeBatch, encodeSub, encodeUnsub, findData } from "@arqon/proto";
+import { Opcode, readSubscribe, withData, writeEnvelope } from "@arqon/proto";
 import { applyFossil } from "./fossil.ts";
 import { Unfolder } from "./unfolder.ts";
 

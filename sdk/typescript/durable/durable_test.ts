@@ -2,8 +2,7 @@
 // what becomes of the answers, and what the loops find.
 import assert from "node:assert/strict";
 import { encodePong } from "@arqon/proto";
-import { connect } from "../mod.ts";
-import type { Connection, Message, Subscription } from "../mod.ts";
+import { connect, type Connection, type Message, type Subscription } from "../mod.ts";
 import { type Line, placesOf, ROOM, type Room, startRoom } from "../testing/durable_peer.ts";
 import { quick, refusedWith } from "../testing/scripted_peer.ts";
 

@@ -1,7 +1,6 @@
 /** Repeats what may be asked twice: commands of growing messages, after a refusal for now or a lost connection. */
 import { ArqonError, ruleOf } from "@arqon/proto";
-import { backoffDelay } from "../time/backoff.ts";
-import { sleep } from "../time/sleep.ts";
+import { backoffDelay, sleep } from "../time/clock.ts";
 
 const BACKOFF = { base_ms: 100, max_ms: 2_000 };
 const LOST = ["connection-lost", "answer-timeout"];

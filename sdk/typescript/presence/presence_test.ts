@@ -1,15 +1,10 @@
 // The list of members and its changes by themselves, without a socket: what the server says goes in,
 // what the program sees comes out.
 import assert from "node:assert/strict";
-import {
-  ArqonError,
-  encodePresenceLeave,
-  encodePresenceUpdate,
-  type PresentMember,
-} from "@arqon/proto";
 import fc from "fast-check";
-import { MemberTable } from "./member_table.ts";
-import { Presence, type PresenceChanges } from "./presence.ts";
+import { ArqonError, encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
+import type { PresentMember } from "@arqon/proto";
+import { MemberTable, Presence, type PresenceChanges } from "./presence.ts";
 
 function member(connection_id: string, meta = "", joined_ms = 1): PresentMember {
   return { connection_id, user_id: `user-${connection_id}`, meta, joined_ms };

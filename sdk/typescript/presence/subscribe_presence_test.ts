@@ -1,30 +1,12 @@
 // Subscriptions with presence over real sockets, against a peer that follows a script: what is sent,
 // what becomes of it over reconnects, how a kick ends.
 import assert from "node:assert/strict";
-import {
-  type ClientOperation,
-  decodeClientFrame,
-  encodeAck,
-  encodeErr,
-  encodeMsg,
-  encodePresenceLeave,
-  encodePresenceUpdate,
-  type EnvelopeInput,
-  type PresentMember,
-  type Subscribe,
-  writeEnvelope,
-} from "@arqon/proto";
-import { connect } from "../mod.ts";
-import type { Connection, Message, PresenceChanges } from "../mod.ts";
-import {
-  bytes,
-  LIMITS,
-  type Peer,
-  quick,
-  refusedWith,
-  startPeer,
-  welcome,
-} from "../testing/scripted_peer.ts";
+import { decodeClientFrame, encodeAck, encodeErr, encodeMsg } from "@arqon/proto";
+import { encodePresenceLeave, encodePresenceUpdate, writeEnvelope } from "@arqon/proto";
+import type { ClientOperation, EnvelopeInput, PresentMember, Subscribe } from "@arqon/proto";
+import { connect, type Connection, type Message, type PresenceChanges } from "../mod.ts";
+import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+import type { Peer } from "../testing/scripted_peer.ts";
 
 const ROOM = "lobby";
 const decoder = new TextDecoder();

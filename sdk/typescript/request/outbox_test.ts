@@ -1,10 +1,8 @@
 // The outbox with a clock and a sink of the test's own: window, order, repeats, deadlines.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError } from "@arqon/proto";
-import type { Ack } from "@arqon/proto";
-import { Outbox } from "./outbox.ts";
-import type { OutboxRequest } from "./outbox.ts";
+import { type Ack, ArqonError } from "@arqon/proto";
+import { Outbox, type OutboxRequest } from "./outbox.ts";
 
 const ACK: Ack = {
   request_id: 0,

@@ -2,12 +2,10 @@
  * Messages of one type as values of a program's own type: `typedRoom`. The codec encodes and
  * checks; everything else is the room's.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PlainSignal } from "@arqon/proto";
+import { ArqonError, type PlainSignal } from "@arqon/proto";
 import type { Codec } from "./codec.ts";
 import type { Message } from "../message/message.ts";
-import { portOf } from "./room.ts";
-import type { Room } from "./room.ts";
+import { portOf, type Room } from "./room.ts";
 import type { Published, PublishOptions } from "../request/room_request.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { textOf } from "../wire/wire_error.ts";

@@ -3,7 +3,7 @@
  * that keep it fed are `subscriptions.ts`.
  */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
-import type { Backoff } from "../time/backoff.ts";
+import type { Backoff } from "../time/clock.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";

@@ -3,23 +3,22 @@
  * again after every reconnect and when the member's metadata changes, and it is there on two
  * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
  */
-import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
-import type { PlainEnvelope, Uint64 } from "@arqon/proto";
+import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
+import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { JsonInput } from "../wire/json.ts";
 import { Message } from "../message/message.ts";
 import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
-import { crossOver, ended, endReaders, isDue, isMetaDue } from "./room_entry.ts";
-import { addUpdate, isPresence, newEntry, newReader } from "./room_entry.ts";
-import { cancelRetries, isUnplaced, tellGap, tellReady } from "./room_entry.ts";
+import { addUpdate, afterRefusal, assertAgreed, assertMember } from "./room_entry.ts";
+import { cancelRetries, crossOver, ended, endReaders, isDue, isMetaDue } from "./room_entry.ts";
+import { isPresence, isUnplaced, newEntry, newReader, subTermsOf, tellGap } from "./room_entry.ts";
+import { tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
-import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
-import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
-import type { Beginning, SubscribeOptions } from "./subscription.ts";
-import type { Subscription, SubscriptionsOptions } from "./subscription.ts";
-import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
+import { asSubscription, encodeMeta } from "./subscription.ts";
+import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
+import type { SubscriptionsOptions } from "./subscription.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**

@@ -1,7 +1,7 @@
 // The bounds of the wait; that the connection waits is in `connection_test.ts`.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { backoffDelay, DEFAULT_BACKOFF } from "./backoff.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "./clock.ts";
 
 Deno.test("a wait lies between 0 and the doubled ceiling and never above the maximum", () => {
   fc.assert(fc.property(

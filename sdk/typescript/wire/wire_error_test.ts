@@ -1,8 +1,7 @@
 // From what a Shield says to an error, for every reason of the table and for bytes of any kind.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, ERRORS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
 import { errorFromWire } from "./wire_error.ts";
 
 const reasons = Object.keys(ERRORS) as Reason[];
