@@ -29,7 +29,7 @@ export type Reaction =
 const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
 
 /** The N of the close reason `restart;spread_ms=N`; 0 when the reason says nothing of the kind. */
-export function spreadOf(reason: string): number {
+function spreadOf(reason: string): number {
   const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
   return Math.min(Number(digits), SPREAD_MS_MAX);
 }
@@ -85,16 +85,7 @@ export function closeReaction(
 /** The reaction to an upgrade that was refused, or that nobody answered. */
 export function refusalReaction(error: ArqonError): Reaction {
   const { client } = ruleOf(error.reason);
-  switch (client) {
-    case "never-retry":
-      return { action: "stop", error };
-    case "refresh-token":
-    case "back-off":
-    case "other-node":
-      return again(error, client, 0);
-    default:
-      return client satisfies never;
-  }
+  return client === "never-retry" ? { action: "stop", error } : again(error, client, 0);
 }
 
 function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {

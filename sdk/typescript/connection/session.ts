@@ -1,6 +1,6 @@
 /**
  * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
- * requests with their ACKs, heartbeat. It never reconnects: that is `session_loop.ts`.
+ * requests with their ACKs, heartbeat. It never reconnects: that is `connection.ts`.
  */
 import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";

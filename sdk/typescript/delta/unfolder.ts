@@ -6,8 +6,7 @@ import { adler32, askDeltas, DecodeError, encodeBatch, encodeMsg, encodeSub } fr
 import { findData, gapSignal, Opcode, readDelta, readRouted, readSubscribe } from "@arqon/proto";
 import { readUnsubscribe, WireReader, withData, writeEnvelope } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
-import { applyFossil } from "./fossil.ts";
-import { applyVcdiff, isVcdiff } from "./vcdiff.ts";
+import { applyFossil, applyVcdiff, isVcdiff } from "./diffs.ts";
 
 /** What data takes beside its bytes. */
 const DATA_BYTES = 256;

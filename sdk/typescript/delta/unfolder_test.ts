@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { applyDelta, createDelta } from "fossil-delta";
 import { decodeServerFrame, encodeBatch, encodeSub, encodeUnsub, findData } from "@arqon/proto";
 import { Opcode, readSubscribe, withData, writeEnvelope } from "@arqon/proto";
-import { applyFossil } from "./fossil.ts";
+import { applyFossil } from "./diffs.ts";
 import { Unfolder } from "./unfolder.ts";
 
 const bytes = fc.uint8Array({ maxLength: 400, max: 3 });

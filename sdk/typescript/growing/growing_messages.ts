@@ -20,7 +20,8 @@ export async function* readStream(
   id: string,
   { signal }: { readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Growing, void> {
-  const heard = growing(room, { compared: () => endedOf(room, id), ...signal && { signal } });
+  const compared = async () => (await endedOf(room, id).then((end) => end && [end])) ?? [];
+  const heard = growing(room, { compared, ...signal && { signal } });
   for await (const one of heard) {
     if (one.id !== id) continue;
     yield one;
@@ -28,19 +29,19 @@ export async function* readStream(
   }
 }
 
-/** The message, if the room's log has it. */
-async function endedOf(room: Room, id: string): Promise<Growing[]> {
+/** A message that has ended, if it is among the last ones of the room's log. */
+async function endedOf(room: Room, id: string): Promise<Growing | undefined> {
   const { messages } = await history(room, { limit: ENDED_MESSAGES, reverse: true });
   const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
-  if (stored === undefined) return [];
+  if (stored === undefined) return undefined;
   const { "x-arqon-growing": state, "x-arqon-growing-reason": reason = "" } = stored.headers;
   const { type, sender, message_id, offset } = stored;
-  return [{
-    ...{ id, type, sender, reason, text: stored.text(), piece: stored.text() },
+  const text = stored.text();
+  return {
+    ...{ id, type, sender, reason, text, piece: text, offset: Number(offset) },
     started_ms: Number(message_id.split(":")[2]),
     state: state as GrowingState,
-    offset: Number(offset),
-  }];
+  };
 }
 
 /** A message, each time that it has grown or ended. */
@@ -64,8 +65,6 @@ interface Known extends GrowingView {
 
 /** So many that have ended are remembered: what is reported of them late, or again, is old. */
 const ENDED_MAX = 256;
-/** How far back an end that was missed is looked for, in messages. */
-const MISSED_MESSAGES = 100;
 
 /** What `growing` takes; nothing of it is needed. */
 export interface GrowingOptions {
@@ -216,12 +215,9 @@ class Readings {
   /** The end of a message that was not heard, as the room's log has it. */
   async #missed(id: string): Promise<Growing> {
     const known = this.#known.get(id)!;
-    const { messages } = await history(this.#room, { limit: MISSED_MESSAGES, reverse: true });
-    const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
-    if (stored === undefined) return this.#ended(known, known.text, "aborted", "", undefined);
-    const { "x-arqon-growing": outcome, "x-arqon-growing-reason": reason = "" } = stored.headers;
-    const state = outcome as GrowingState;
-    return this.#ended(known, stored.text(), state, reason, Number(stored.offset));
+    const lost = { text: known.text, state: "aborted", reason: "", offset: undefined } as const;
+    const { text, state, reason, offset } = await endedOf(this.#room, id) ?? lost;
+    return this.#ended(known, text, state, reason, offset);
   }
 }
 

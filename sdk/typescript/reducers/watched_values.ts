@@ -4,7 +4,7 @@
  * and until then they are those of the moment before. What goes together is `values_view.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { patiently } from "../growing/patience.ts";
+import { patiently } from "../growing/growing_room.ts";
 import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";

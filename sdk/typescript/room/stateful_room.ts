@@ -8,7 +8,11 @@ import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/ro
 import type { RoomValue } from "../state/room_state.ts";
 import { StateRepair } from "../state/state_repair.ts";
 import type { Mend } from "../subscription/room_entry.ts";
-import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import {
+  loopOver,
+  type SubscribeOptions,
+  type Subscription,
+} from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room, type RoomPort } from "./room.ts";
 
@@ -66,21 +70,7 @@ export function roomState(room: Room): StatefulRoom {
     delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
     changes(options) {
       const source = room.subscribe(options);
-      const events = changesOf(source, (read) => get(undefined, read));
-      const { close, ready } = source;
-      return {
-        ready,
-        close,
-        next: () => events.next(),
-        return() {
-          close();
-          return events.return(undefined);
-        },
-        [Symbol.asyncIterator]() {
-          return this;
-        },
-        [Symbol.dispose]: close,
-      };
+      return loopOver(source, changesOf(source, (read) => get(undefined, read)));
     },
   };
 }

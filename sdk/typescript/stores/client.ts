@@ -2,13 +2,13 @@
  * The bus as the stores of a page share it: one connection, open while something subscribes to it, and one
  * set of stores for each room. Reconnecting and tokens are the SDK's `Connection`.
  */
+import { connect, type Connection } from "../connection/connection.ts";
 import type { Data, Published, PublishOptions } from "../request/room_request.ts";
 import type { Room } from "../room/room.ts";
 import { LockStore, StateStore, ValuesStore, type Watch, type Watched } from "./state_store.ts";
 import { type MessagesOptions, MessageStore } from "./message_store.ts";
 import { PresenceStore } from "./presence_store.ts";
 import { RoomHub } from "./room_hub.ts";
-import { connect, type Connection } from "../connection/connection.ts";
 import type { ConnectOptions, Status } from "../options/options.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import { Cell, type Store } from "./store.ts";

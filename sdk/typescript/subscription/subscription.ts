@@ -165,3 +165,23 @@ export function asSubscription(
     [Symbol.dispose]: close,
   };
 }
+
+/** A loop over what is made of a subscription's messages: who leaves it, leaves the subscription. */
+export function loopOver<Item>(
+  { close, ready }: Subscription,
+  items: AsyncGenerator<Item, undefined>,
+): AsyncIterableIterator<Item, undefined> & Pick<Subscription, "ready" | "close"> & Disposable {
+  return {
+    ready,
+    close,
+    next: () => items.next(),
+    return() {
+      close();
+      return items.return(undefined);
+    },
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.dispose]: close,
+  };
+}
