@@ -241,18 +241,6 @@ Deno.test("the program may begin at a place it knows, with the first loop on the
   assert.deepEqual(placesOf(room.subs), [[0, "e1"]]);
 });
 
-Deno.test("a place in a room that is not durable is refused: 'not-durable'; without one it is heard", async () => {
-  await using room = script(
-    (line, sub) => line.refuse(sub, 400, "not-durable"),
-    (line, sub) => line.accept(sub),
-  );
-  await using connection = await open(room);
-  const asking = connection.room(ROOM).subscribe({ position: { offset: 7, epoch: "e1" } });
-  await assert.rejects(asking.ready, refusedWith("not-durable"));
-  using messages = connection.room(ROOM).subscribe();
-  await messages.ready;
-});
-
 Deno.test("a loop that comes anew is not misled by what is on its way for the one before", async () => {
   await using room = startRoom(
     (line, sub, count) => {
