@@ -123,15 +123,6 @@ Deno.test("after an UNSUB nothing is kept; frames without deltas are the same ob
   }
 });
 
-Deno.test("a SUB again takes nothing away that diffs on their way are from", () => {
-  const unfolder = new Unfolder(1_000_000);
-  unfolder.sent(encodeSub({ room_id: "a" }));
-  unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
-  unfolder.sent(encodeSub({ room_id: "a", presence: true }));
-  const diff = message(diffOf(LONG + 1, LONG + 2), { number: 2, base: 1 });
-  assert.deepEqual(read(unfolder.received(diff)), [LONG + 2]);
-});
-
 Deno.test("a SUB for whole messages that brings none is sent again, each time after twice as many", () => {
   const unfolder = new Unfolder(1_000_000);
   unfolder.sent(encodeSub({ room_id: "a" }));
