@@ -85,7 +85,16 @@ export function closeReaction(
 /** The reaction to an upgrade that was refused, or that nobody answered. */
 export function refusalReaction(error: ArqonError): Reaction {
   const { client } = ruleOf(error.reason);
-  return client === "never-retry" ? { action: "stop", error } : again(error, client, 0);
+  switch (client) {
+    case "never-retry":
+      return { action: "stop", error };
+    case "refresh-token":
+    case "back-off":
+    case "other-node":
+      return again(error, client, 0);
+    default:
+      return client satisfies never;
+  }
 }
 
 function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {

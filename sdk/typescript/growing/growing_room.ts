@@ -1,4 +1,7 @@
-/** The room beside a room in which its growing messages are reported, and what is reported there. */
+/**
+ * The room beside a room in which its growing messages are reported, what is reported there, and the commands for
+ * it, which are repeated after a refusal for now or a lost connection.
+ */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";

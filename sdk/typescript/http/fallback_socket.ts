@@ -1,5 +1,6 @@
 /**
- * A socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
+ * The sockets of a connection that asks for another `transport` than plain WebSocket, loaded when one does. "auto" is
+ * a socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
  * once, it is remembered for the origin, and tried again later. How HTTP is spoken is `http_socket.ts`.
  */
 import type { ConnectOptions, SocketLike, WebSocketConstructor } from "../options/options.ts";

@@ -1,7 +1,7 @@
 /**
  * A connection without WebSocket, as a socket: the frames that come are events of one answer that does
- * not end, those that go are requests of their own (docs/sse.md, Connections). It never reconnects, as
- * no socket does.
+ * not end, those that go are requests of their own, in batches (docs/sse.md, Connections). It never
+ * reconnects, as no socket does.
  */
 import type { SocketLike } from "../options/options.ts";
 

@@ -1,5 +1,5 @@
 /**
- * Loads what speaks HTTP (`way.ts`) for a connection that asks for it. Every page has this file; it knows
+ * Loads what speaks HTTP (`fallback_socket.ts`) for a connection that asks for it. Every page has this file; it knows
  * nothing of how HTTP is spoken.
  */
 import { ArqonError } from "@arqon/proto";

@@ -1,5 +1,6 @@
 /**
- * What `connect` takes, with every default and bound. Types and one function that fills defaults in.
+ * What `connect` takes, with every default and bound: where a bus is, what is wrong with an option, which is said at
+ * `connect` and not by the first message that needs it, and what a platform tells about the device.
  */
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";

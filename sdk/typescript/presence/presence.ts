@@ -1,6 +1,6 @@
 /**
  * Who is in a room, as the program sees it: a live list, and its changes one after another. What
- * keeps the list right is `member_table.ts`.
+ * keeps the list right is `MemberTable`.
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";

@@ -1,4 +1,7 @@
-/** A room that is a program: what its calls take and come to, what it shows and tells, as types. */
+/**
+ * A room that is a program: what its calls take and come to, what it shows and tells, as types; and the module that
+ * it is, from the bus, page by page and held to its digest.
+ */
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Message } from "../message/message.ts";

@@ -1,7 +1,7 @@
 /**
  * The way of a publish or command from the room to the outbox: its id, its frame, its signature, its
- * abort, and the one timer that wakes the outbox. Knows no session; which frames leave when is
- * `outbox.ts`.
+ * abort, and the one timer that wakes the outbox. What no bus can decode, whatever its limits are, is refused
+ * here: the program learns at once which field it is. Knows no session; which frames leave when is `outbox.ts`.
  */
 import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * What `Subscriptions` knows of one room, and how the room's loops learn of it. `Subscriptions`
- * changes it.
+ * What `Subscriptions` knows of one room: on which terms it is heard, and how its loops learn of it.
+ * `Subscriptions` changes it.
  */
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";

@@ -1,6 +1,6 @@
 /**
- * What a document's room holds: updates, snapshots and marks, and how large ones travel in parts. Pure;
- * reading the room is `reading.ts`.
+ * What a document's room holds: updates, snapshots and marks, how large ones travel in parts, and how they
+ * are published: each once; who repeats, and what a refusal means, is the caller's. Reading is `reading.ts`.
  */
 import type { Message, Published, Room } from "@arqon/sdk";
 
