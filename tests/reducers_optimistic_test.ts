@@ -13,8 +13,8 @@ import { HOSTILE } from "../brain/reducers/testing/hostile_reducers.ts";
 import { moduleOf } from "../brain/reducers/testing/guest_text.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { guess } from "../sdk/typescript/reducers/guest.ts";
-import { Rebase } from "../sdk/typescript/reducers/rebase.ts";
-import type { ReducedValue } from "../sdk/typescript/reducers/values_view.ts";
+import { Rebase } from "../sdk/typescript/reducers/optimistic.ts";
+import type { ReducedValue } from "../sdk/typescript/reducers/watched_values.ts";
 
 const built = (name: string) =>
   Deno.readFileSync(new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url));

@@ -15,7 +15,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
-import type { ProviderOptions } from "../sdk/yjs/options.ts";
+import type { ProviderOptions } from "../sdk/yjs/provider.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const CONFIG = `

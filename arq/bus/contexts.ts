@@ -4,7 +4,7 @@
  * paths, never a key or a token.
  */
 import { idProblem } from "@arqon/proto";
-import { parseAddress } from "../../sdk/typescript/options/address.ts";
+import { parseAddress } from "../../sdk/typescript/options/options.ts";
 import { cannotWrite, CommandError, printable, usageError } from "../terminal/exit.ts";
 import { isWithin } from "./folders.ts";
 import { print } from "../terminal/io.ts";

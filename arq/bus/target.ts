@@ -4,7 +4,7 @@
  * local bus and a remote one.
  */
 import { ArqonError } from "@arqon/proto";
-import { parseAddress } from "../../sdk/typescript/options/address.ts";
+import { parseAddress } from "../../sdk/typescript/options/options.ts";
 import type { Connection, Status } from "@arqon/sdk";
 import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
 import type { Context } from "./contexts.ts";

@@ -3,7 +3,7 @@
  * back after a random moment, and wait as long as a refusal says. Its report is plain numbers.
  */
 import process from "node:process";
-import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/backoff.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/clock.ts";
 import { attempt, type Door, isAlive, quietly } from "./storm_handshake.ts";
 
 /** The plan of one crowd. */

@@ -12,9 +12,7 @@
  * console.log(transport.resumeStreamIsReplay); // useChat({ transport, resume: true })
  * ```
  */
-import { growingList, stopStream } from "./growing/growing_messages.ts";
-import type { Growing } from "./growing/growing_messages.ts";
-import { readStream } from "./growing/one_stream.ts";
+import { type Growing, growingList, readStream, stopStream } from "./growing/growing_messages.ts";
 import type { JsonInput } from "./wire/json.ts";
 import type { Room } from "./room/room.ts";
 

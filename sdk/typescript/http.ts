@@ -2,8 +2,7 @@
  * The SDK for where WebSocket may not go: `connect` of this entry is that of `@arqon/sdk`, but its
  * `transport` is "auto" where nothing is said. What it does is `http/`.
  */
-import { connect as connectWith } from "./connection/connection.ts";
-import type { Connection } from "./connection/connection.ts";
+import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import type { ConnectOptions } from "./options/options.ts";
 
 export { HttpSocket } from "./http/http_socket.ts";

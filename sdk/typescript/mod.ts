@@ -16,7 +16,7 @@ export { explain } from "./connection/explanation.ts";
 export type { Asker, Explainable, ExplainOptions, Explanation } from "./connection/explanation.ts";
 export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options/options.ts";
 export type { WebSocketConstructor } from "./options/options.ts";
-export type { PlatformEvents } from "./options/platform_events.ts";
+export type { PlatformEvents } from "./options/options.ts";
 export { ed25519Signer } from "./request/signing.ts";
 export type { Signer } from "./request/signing.ts";
 export { Room } from "./room/room.ts";
@@ -39,7 +39,7 @@ export type {
 } from "./room/typed_room.ts";
 export { holdLock, withLock } from "./room/held_lock.ts";
 export type { HeldLock, HoldLockOptions } from "./room/held_lock.ts";
-export type { Listener, MessageHandler } from "./room/listener.ts";
+export type { Listener, MessageHandler } from "./room/room.ts";
 export type { Overflow } from "./message/message_buffer.ts";
 export type {
   BanOptions,
@@ -61,11 +61,11 @@ export type {
 } from "./subscription/subscription.ts";
 export { Presence } from "./presence/presence.ts";
 export type { PresenceChanges } from "./presence/presence.ts";
-export type { Member, MemberCount } from "./presence/member_table.ts";
+export type { Member, MemberCount } from "./presence/presence.ts";
 export { Message } from "./message/message.ts";
-export { parseAddress } from "./options/address.ts";
-export type { Address } from "./options/address.ts";
-export type { Backoff } from "./time/backoff.ts";
+export { parseAddress } from "./options/options.ts";
+export type { Address } from "./options/options.ts";
+export type { Backoff } from "./time/clock.ts";
 export { errorFromWire } from "./wire/wire_error.ts";
 export { ArqonError } from "@arqon/proto";
 export type { Ack, PlainSignal, Reason, Uint64, Welcome } from "@arqon/proto";

@@ -2,8 +2,7 @@
  * Patterns of durable rooms that go on where they were: `@arqon/sdk/patterns`. A program that does not import
  * it does not load it. What the bus does for it is in docs/protocol.md.
  */
-import { connect as connectWith } from "./connection/connection.ts";
-import type { Connection } from "./connection/connection.ts";
+import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import { loadWay } from "./http/load_way.ts";
 import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";
 import { relaySocket } from "./options/relay_socket.ts";

@@ -6,8 +6,7 @@ import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import { replay } from "./history.ts";
 import type { Message, SubscribeOptions } from "./mod.ts";
 import { subscribeSince } from "./postgres.ts";
-import { newEntry, newReader } from "./subscription/room_entry.ts";
-import { subTermsOf } from "./subscription/sub_terms.ts";
+import { newEntry, newReader, subTermsOf } from "./subscription/room_entry.ts";
 
 const TAKEN_MS = 1_795_606_200_000;
 

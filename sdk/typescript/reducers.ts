@@ -17,15 +17,9 @@
  * ```
  */
 import { strictText } from "@arqon/proto";
-import {
-  callRoom,
-  type Calls,
-  type EventsOf,
-  type ReducedRoom,
-  type RoomTypes,
-} from "./reducers/calls.ts";
+import { callRoom, servedModule } from "./reducers/calls.ts";
+import type { Calls, EventsOf, ReducedRoom, RoomTypes } from "./reducers/calls.ts";
 import type { Message } from "./message/message.ts";
-import { servedModule } from "./reducers/served_module.ts";
 import { WatchedValues } from "./reducers/watched_values.ts";
 import type { Room } from "./room/room.ts";
 import type { JsonInput } from "./wire/json.ts";
@@ -33,8 +27,8 @@ import type { JsonInput } from "./wire/json.ts";
 export type { Called, CallOptions, Calls, ReducedRoom, RoomTypes } from "./reducers/calls.ts";
 export { optimistic } from "./reducers/optimistic.ts";
 export type { OptimisticOptions, OptimisticRoom } from "./reducers/optimistic.ts";
-export type { ServedModule } from "./reducers/served_module.ts";
-export type { ReducedValue, ValueChanges } from "./reducers/values_view.ts";
+export type { ServedModule } from "./reducers/calls.ts";
+export type { ReducedValue, ValueChanges } from "./reducers/watched_values.ts";
 export type { ValuesChanged, WatchedValues, WatchOptions } from "./reducers/watched_values.ts";
 
 function eventOf({ type, data, signal }: Message) {

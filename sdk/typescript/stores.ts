@@ -14,13 +14,13 @@
  * ```
  */
 export { BusClient, createClient } from "./stores/client.ts";
-export type { LockView } from "./stores/lock_store.ts";
-export type { LockStore } from "./stores/lock_store.ts";
+export type { LockView } from "./stores/state_store.ts";
+export type { LockStore } from "./stores/state_store.ts";
 export type { MessagesOptions, MessageStore, MessagesView } from "./stores/message_store.ts";
 export type { MemberWith, PresenceOptions } from "./stores/presence_store.ts";
 export type { PresenceStore, PresenceView } from "./stores/presence_store.ts";
-export type { RoomStores } from "./stores/room_stores.ts";
+export type { RoomStores } from "./stores/client.ts";
 export type { StateStore, StateView } from "./stores/state_store.ts";
-export type { ValuesStore, ValuesView, Watch, Watched } from "./stores/values_store.ts";
+export type { ValuesStore, ValuesView, Watch, Watched } from "./stores/state_store.ts";
 export { whenReady } from "./stores/store.ts";
 export type { RoomView, Store } from "./stores/store.ts";

@@ -13,7 +13,7 @@
  * ```
  */
 export { growing, growingList, stopStream } from "./growing/growing_messages.ts";
-export { readStream } from "./growing/one_stream.ts";
+export { readStream } from "./growing/growing_messages.ts";
 export type { Growing, GrowingOptions } from "./growing/growing_messages.ts";
 export type { GrowingState, GrowingView, StreamEnd } from "./growing/growing_room.ts";
 export { openStream, stream, TextStream } from "./growing/text_stream.ts";

@@ -15,4 +15,4 @@
  * ```
  */
 export { YjsProvider } from "./provider.ts";
-export type { ProviderOptions, ProviderState } from "./options.ts";
+export type { ProviderOptions, ProviderState } from "./provider.ts";

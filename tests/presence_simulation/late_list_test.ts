@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { encodePresenceUpdate } from "@arqon/proto";
-import { MemberTable } from "../../sdk/typescript/presence/member_table.ts";
+import { MemberTable } from "../../sdk/typescript/presence/presence.ts";
 import { presenceConfig } from "../../shield/presence/testing/port.ts";
 import type { PresenceWatch, RoomChanges } from "../../shield/presence/presence.ts";
 import type { Schedule } from "./schedule.ts";

@@ -3,8 +3,7 @@
  * (the generated table of close codes), the reason of the last error, and what the Shield said over
  * HTTP. It does not wait and does not connect.
  */
-import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
 /**
@@ -30,7 +29,7 @@ export type Reaction =
 const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
 
 /** The N of the close reason `restart;spread_ms=N`; 0 when the reason says nothing of the kind. */
-export function spreadOf(reason: string): number {
+function spreadOf(reason: string): number {
   const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
   return Math.min(Number(digits), SPREAD_MS_MAX);
 }

@@ -1,22 +1,23 @@
 /**
- * The client's connection for as long as the program wants it: what `connect` gives. It brings together
- * the sessions (`session_loop.ts`), what is sent (`requests.ts`) and what is heard
- * (`subscriptions.ts`), and ends all three.
+ * The client's connection for as long as the program wants it: what `connect` gives. It opens one session
+ * after another, does what each end asks for, waits, moves before a Shield stops, and keeps token and clock.
+ * What is sent is `requests.ts`, what is heard `subscriptions.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Ack, Welcome } from "@arqon/proto";
+import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
-import { CLOSE_TIMEOUT_MS } from "../wire/bounds.ts";
-import { settingsFrom } from "../options/options.ts";
+import { offlineWait, settingsFrom } from "../options/options.ts";
 import type { ConnectOptions, Settings, Status } from "../options/options.ts";
 import { Requests } from "../request/requests.ts";
-import { Room } from "../room/room.ts";
-import type { RoomPort } from "../room/room.ts";
 import type { PortRequest } from "../request/room_request.ts";
-import { SessionLoop } from "./session_loop.ts";
-import { onAbort, sleep } from "../time/sleep.ts";
+import { Room, type RoomPort } from "../room/room.ts";
 import { Subscriptions } from "../subscription/subscriptions.ts";
+import { backoffDelay, onAbort, ServerClock, sleep } from "../time/clock.ts";
+import { TokenKeeper } from "../token/token_keeper.ts";
+import { CLOSE_TIMEOUT_MS, GOOD_SESSION_MS, REFUSALS_MAX } from "../wire/bounds.ts";
 import { asLost, placedError } from "../wire/wire_error.ts";
+import { closeReaction, closeText, type Reaction, refusalReaction } from "./close_reaction.ts";
+import { handOver } from "./hand_over.ts";
+import { openSession, Session } from "./session.ts";
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
@@ -53,40 +54,41 @@ export class Connection {
    * `close()`.
    */
   readonly closed: Promise<ArqonError | undefined> = this.#closed.promise;
+  readonly #clock: ServerClock;
+  readonly #tokens: TokenKeeper;
   readonly #requests: Requests;
   readonly #subscriptions: Subscriptions;
-  readonly #loop: SessionLoop;
+  /** See `LockKeeping`. */
+  readonly #renewals = new Set<() => Promise<void>>();
   readonly #port: RoomPort;
   #running: Promise<void> | undefined;
   #status: Status = { state: "connecting", attempt: 0 };
+  /** The session that is open now. */
+  #session: Session | undefined;
+  /** The WELCOME of the present or last session. */
+  #welcome: Welcome | undefined;
+  /** The move away from the present session; gives the session moved to, if there is one. */
+  #moving: Promise<Session | undefined> | undefined;
+  /** Ends the present wait, if it may be cut short. */
+  #hurry: AbortController | undefined;
   #request_id = 0;
 
   /** Use `connect`. */
   constructor(settings: Settings, signal: AbortSignal | undefined) {
-    const nextId = () => ++this.#request_id;
-    const renewals = new Set<() => Promise<void>>();
     const { elapsed, random, traceparent } = settings;
+    const nextId = () => ++this.#request_id;
     this.#settings = settings;
-    this.#requests = new Requests(settings, nextId);
-    this.#subscriptions = new Subscriptions({
-      nextId,
-      ...settings,
-      now: () => this.#loop.clock.now(),
-    });
-    this.#loop = new SessionLoop({
-      settings,
-      requests: this.#requests,
-      subscriptions: this.#subscriptions,
-      nextId,
-      renewals,
-      over: this.#life.signal,
+    this.#clock = new ServerClock(settings.now, elapsed);
+    const lent = { ...settings, nextId, now: this.#clock.now };
+    this.#tokens = new TokenKeeper({
+      ...lent,
       signal: this.#abort.signal,
-      onStatus: (status) => this.#report(status),
-      onErr: (error) => this.#onErr(error),
       onError: (error) => {
         if (!this.#over) this.#fail(error);
       },
     });
+    this.#requests = new Requests(settings, nextId);
+    this.#subscriptions = new Subscriptions(lent);
     this.#port = {
       request: (request) => this.#request(request),
       subscribe: (...asked) => {
@@ -96,18 +98,13 @@ export class Connection {
       mend: (mend) => this.#subscriptions.mend(mend),
       published: (room, offset) => this.#subscriptions.published(room, offset),
       report: (error) => this.#fail(error),
-      keeping: { elapsed, random, signal: this.#life.signal, renewals },
+      keeping: { elapsed, random, signal: this.#life.signal, renewals: this.#renewals },
       traceparent,
     };
-    const end = () => this.#end(undefined);
-    this.closed.then(onAbort(signal, end));
+    const end = (error?: ArqonError) => this.#end(error);
+    this.closed.then(onAbort(signal, () => end()));
     if (signal?.aborted) end();
-    else {
-      this.#running = this.#loop.run().then(
-        (error) => this.#end(error),
-        (error) => this.#end(asLost(error)),
-      );
-    }
+    else this.#running = this.#run().then(end, (error) => end(asLost(error)));
   }
 
   get status(): Status {
@@ -116,9 +113,8 @@ export class Connection {
 
   /** The WELCOME of the present or last session. */
   get welcome(): Welcome {
-    const { welcome } = this.#loop;
-    if (!welcome) throw new TypeError("never open");
-    return welcome;
+    if (!this.#welcome) throw new TypeError("never open");
+    return this.#welcome;
   }
 
   /** The room with that id, or all whose ids begin so: `orders-*`. Throws `invalid-room` for an id that no room can have. */
@@ -132,7 +128,7 @@ export class Connection {
    * aborted; no socket, timer or listener is left then. Calling it twice is harmless.
    */
   async close(): Promise<void> {
-    const { session } = this.#loop;
+    const session = this.#session;
     if (session) {
       this.#settle(undefined);
       session.close(1000, "");
@@ -148,22 +144,18 @@ export class Connection {
 
   async #request(request: PortRequest): Promise<Ack | undefined> {
     try {
-      return await this.#send(request);
+      if (this.#over) throw this.#closedError();
+      // Without a deadline only the SDK's own reading of the history asks: a loop outlives an outage.
+      const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;
+      if (!may_wait && this.#status.state !== "open") {
+        throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);
+      }
+      return await this.#requests.send(request, this.#welcome);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
       const { trace_id } = request.envelope;
-      throw placedError(error, { trace_id, connection_id: this.#loop.welcome?.connection_id });
+      throw placedError(error, { trace_id, connection_id: this.#welcome?.connection_id });
     }
-  }
-
-  async #send(request: PortRequest): Promise<Ack | undefined> {
-    if (this.#over) throw this.#closedError();
-    // Without a deadline only the SDK's own reading of the history asks: a loop outlives an outage.
-    const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;
-    if (!may_wait && this.#status.state !== "open") {
-      throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);
-    }
-    return await this.#requests.send(request, this.#loop.welcome);
   }
 
   #onErr(error: ArqonError): void {
@@ -229,5 +221,167 @@ export class Connection {
         throw error;
       });
     }
+  }
+
+  /**
+   * Runs sessions. Resolves with the error that ended the connection for good; with undefined when
+   * nobody wants it any longer.
+   */
+  async #run(): Promise<ArqonError | undefined> {
+    const stop = this.#settings.events?.listen((event) => {
+      this.#hurry?.abort();
+      if (event === "visible") this.#session?.probe();
+    });
+    try {
+      return await this.#sessions();
+    } finally {
+      this.#tokens.stop();
+      stop?.();
+    }
+  }
+
+  async #sessions(): Promise<ArqonError | undefined> {
+    let failures = 0;
+    let refusals = 0;
+    let refused: ArqonError | undefined;
+    let next: Session | undefined;
+    for (let first = true; !this.#over;) {
+      if (!next) this.#report({ state: "connecting", attempt: failures });
+      const opened: Session | ArqonError = next ?? await this.#open(refused);
+      if (this.#over) break;
+      let reaction: Reaction;
+      if (opened instanceof ArqonError) {
+        reaction = refusalReaction(opened);
+        failures += 1;
+        if (reaction.action === "reconnect" && reaction.new_token) refusals += 1;
+        const renewing = refusals === 1 && this.#tokens.renewable;
+        const spent = failures >= this.#settings.initial_attempts && !renewing;
+        if ((first && spent) || refusals > REFUSALS_MAX) return opened;
+      } else {
+        first = false;
+        refusals = 0;
+        const since_ms = this.#settings.elapsed();
+        const outcome = await this.#live(opened, next !== undefined)
+          .catch((error) => this.#broken(opened, asLost(error)));
+        next = outcome instanceof Session ? outcome : undefined;
+        if (outcome instanceof Session) continue;
+        reaction = outcome;
+        failures = this.#settings.elapsed() - since_ms >= GOOD_SESSION_MS ? 1 : failures + 1;
+      }
+      if (reaction.action === "stop" || (reaction.new_token && !this.#tokens.renewable)) {
+        return reaction.error;
+      }
+      refused = reaction.new_token ? reaction.error : undefined;
+      // A refused token is replaced at once, but only once: after that it is waited like for the rest.
+      await this.#pause(reaction, refusals === 1 ? 0 : failures);
+    }
+    return undefined;
+  }
+
+  /** Tries once to open a session; else gives the reason why there is none. */
+  async #open(refused: ArqonError | undefined): Promise<Session | ArqonError> {
+    const requests = this.#requests;
+    try {
+      const token = await this.#tokens.current(refused);
+      if (this.#over) return new ArqonError("connection-closed");
+      const session = await openSession({
+        ...this.#settings,
+        token,
+        // On another Shield, when the former one stops, it stays the same connection for others.
+        resume: this.#welcome?.connection_id,
+        signal: this.#abort.signal,
+        onEnvelope: (envelope, from) => this.#hear(envelope, from),
+        onAck: (ack) => {
+          requests.outbox.answer(ack);
+          requests.schedule();
+        },
+        onErr: (error) => this.#onErr(error),
+      });
+      this.#clock.set(session.welcome.server_time_ms);
+      return session;
+    } catch (error) {
+      return asLost(error);
+    }
+  }
+
+  /**
+   * Serves a session from its WELCOME, or from the move to it, to its end or the move to the next.
+   */
+  async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
+    const { outbox } = this.#requests;
+    const { welcome } = session;
+    this.#session = session;
+    this.#welcome = welcome;
+    this.#report({ state: "open", welcome });
+    if (!moved) {
+      this.#subscriptions.attach(session);
+      outbox.connected(session);
+    }
+    this.#requests.schedule();
+    this.#tokens.plan(session);
+    const { code, reason, last_error } = await session.ended;
+    this.#tokens.stop();
+    const next = await this.#moving;
+    this.#moving = this.#session = undefined;
+    const { connection_id } = welcome;
+    const error = new ArqonError("connection-lost", closeText(code, reason), { connection_id });
+    outbox.disconnected(session, error);
+    if (next) return next;
+    this.#subscriptions.detach();
+    const reaction = closeReaction(code, reason, last_error);
+    if (reaction.error === undefined) return reaction;
+    return { ...reaction, error: placedError(reaction.error, { connection_id }) };
+  }
+
+  /** Leaves a session that an error of this side has ended. */
+  #broken(session: Session, error: ArqonError): Reaction {
+    session.close(1000, "", true);
+    this.#tokens.stop();
+    this.#session = this.#moving = undefined;
+    this.#requests.outbox.disconnected(session, error);
+    this.#subscriptions.detach();
+    return refusalReaction(error);
+  }
+
+  #hear(envelope: PlainEnvelope, session: Session): void {
+    if (envelope.room_id !== "") return this.#subscriptions.deliver(envelope, session);
+    const { signal, sender_id } = envelope;
+    if (signal?.kind !== "DRAIN" || sender_id !== "" || session !== this.#session) return;
+    this.#moving ??= handOver(session, Number(signal.until_ms) - this.#clock.now(), {
+      outbox: this.#requests.outbox,
+      subscriptions: this.#subscriptions,
+      renewals: this.#renewals,
+      open: async () => {
+        const opened = await this.#open(undefined);
+        if (opened instanceof Session) return opened;
+        const reaction = refusalReaction(opened);
+        return { retry_ms: reaction.action === "stop" ? Infinity : reaction.floor_ms };
+      },
+      ...this.#settings,
+      signal: this.#abort.signal,
+    });
+  }
+
+  /** Waits as the reaction says, else by the number of failures in a row; with 0 not at all. */
+  async #pause(reaction: Reaction & { action: "reconnect" }, failures: number): Promise<void> {
+    const { random, backoff, events } = this.#settings;
+    const { floor_ms, spread_ms } = reaction;
+    let retry_in_ms = floor_ms;
+    if (spread_ms > 0) retry_in_ms += Math.floor(random() * spread_ms);
+    else if (failures > 0) retry_in_ms += backoffDelay(failures - 1, backoff, random);
+    if (this.#over) return;
+    this.#report({ state: "waiting", error: reaction.error, retry_in_ms });
+    this.#requests.schedule();
+    // What the Shield asks for is waited, whatever the network does.
+    await this.#wait(retry_in_ms, floor_ms === 0 && spread_ms === 0);
+    const offline_ms = offlineWait(events, retry_in_ms);
+    if (offline_ms > 0) await this.#wait(offline_ms, true);
+  }
+
+  async #wait(ms: number, may_hurry: boolean): Promise<void> {
+    const hurry = new AbortController();
+    if (may_hurry) this.#hurry = hurry;
+    await sleep(ms, this.#abort.signal, hurry.signal);
+    this.#hurry = undefined;
   }
 }

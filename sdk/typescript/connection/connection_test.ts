@@ -1,11 +1,8 @@
 // The SDK against a real bus: one bus for all steps, tokens as a token server would make them.
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
-import { connect } from "../mod.ts";
-import type { Message, Status, Subscription } from "../mod.ts";
+import { ArqonError, type Reason } from "@arqon/proto";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
+import { connect, type Message, type Status, type Subscription } from "../mod.ts";
 
 const refusedWith = (reason: Reason) => (error: unknown) => {
   assert.ok(error instanceof ArqonError, String(error));

@@ -1,9 +1,7 @@
 /** Which question a message or an error becomes. That the bus answers it is `tests/sdk_explain_test.ts`. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { Welcome } from "@arqon/proto";
-import { explain } from "./explanation.ts";
-import type { Explainable, ExplainOptions } from "./explanation.ts";
+import { ArqonError, type Welcome } from "@arqon/proto";
+import { explain, type Explainable, type ExplainOptions } from "./explanation.ts";
 
 const WELCOME = { tenant_id: "acme", user_id: "ann", connection_id: "c1" } as Welcome;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

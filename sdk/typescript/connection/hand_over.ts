@@ -16,19 +16,11 @@
  *    those of a connection that ends. The old session is closed when this is done and it has answered
  *    what was under way.
  */
-import { backoffDelay } from "../time/backoff.ts";
-import type { Backoff } from "../time/backoff.ts";
-import {
-  BEGIN_MS,
-  LINGER_MS,
-  POLL_MS,
-  RENEW_MS,
-  SETTLE_MS,
-  WINDOW_MS_MAX,
-} from "../wire/bounds.ts";
+import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
+import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";
+import { WINDOW_MS_MAX } from "../wire/bounds.ts";
 import type { Outbox } from "../request/outbox.ts";
 import type { Session } from "./session.ts";
-import { sleep } from "../time/sleep.ts";
 import type { Subscriptions } from "../subscription/subscriptions.ts";
 
 /** What a move needs of its connection. */

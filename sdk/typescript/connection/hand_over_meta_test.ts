@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePong, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { connect } from "../mod.ts";
-import type { PresenceSubscription } from "../mod.ts";
+import { connect, type PresenceSubscription } from "../mod.ts";
 import { bytes, LIMITS, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
 
 const ROOM = "lobby";

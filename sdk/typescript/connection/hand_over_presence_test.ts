@@ -1,18 +1,11 @@
 // Who is in a room while the client moves to another Shield, against a peer that follows a script: the two
 // Shields know of one another's members a moment late, and nobody may seem to leave for that.
 import assert from "node:assert/strict";
-import {
-  decodeClientFrame,
-  encodeAck,
-  encodeMsg,
-  encodePong,
-  encodePresenceUpdate,
-  writeEnvelope,
-} from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeMsg, encodePong } from "@arqon/proto";
+import { encodePresenceUpdate, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation, PresentMember } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { connect } from "../mod.ts";
-import type { Presence } from "../mod.ts";
+import { connect, type Presence } from "../mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
 
 const ROOM = "lobby";

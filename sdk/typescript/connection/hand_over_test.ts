@@ -1,19 +1,11 @@
 // The move to another Shield, against a peer that follows a script: what goes where, and what the loops
 // find when the other one is not available, or dies on the way.
 import assert from "node:assert/strict";
-import {
-  decodeClientFrame,
-  encodeAck,
-  encodeMsg,
-  encodePing,
-  encodePong,
-  plainEnvelope,
-  writeEnvelope,
-} from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeMsg, encodePing, encodePong } from "@arqon/proto";
+import { plainEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { connect } from "../mod.ts";
-import type { Message, Status, Subscription } from "../mod.ts";
+import { connect, type Message, type Subscription } from "../mod.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
 
 const ROOM = "lobby";
@@ -181,31 +173,6 @@ Deno.test("what was sent is answered on the old line before anything goes to the
   assert.deepEqual(old?.came, ["sub", "held", "pub 1", "ping"]);
 });
 
-Deno.test("without another Shield it stays to the end of the window, and reconnects then", async () => {
-  let refusing = true;
-  await using it = startMoving({ refuse: (index) => index > 0 && refusing });
-  const statuses: Status[] = [];
-  const { options } = quick(it.peer.url);
-  const onStatus = (status: Status) => statuses.push(status);
-  await using connection = await connect({ ...options, random: () => 0, onStatus });
-  using messages = connection.room(ROOM).subscribe();
-  await messages.ready;
-  const [old] = it.lines;
-  drain(old as Line, 60_000);
-  await until("two attempts", () => it.peer.sockets >= 3);
-  say(old as Line, 1);
-  assert.deepEqual(await take(messages, 1), ["1"]);
-  assert.deepEqual(statuses.map(({ state }) => state), ["connecting", "open"]);
-  refusing = false;
-  old?.socket.close(1012, "restart;spread_ms=0");
-  await until(
-    "a SUB on the second line",
-    () => it.lines.length === 2 && it.lines[1]?.came.includes("sub") === true,
-  );
-  say(it.lines[1] as Line, 2);
-  assert.deepEqual(await take(messages, 2), ["GAP reconnect", "2"]);
-});
-
 Deno.test("a new line that dies on the way is forgotten, and another one tried", async () => {
   await using it = startMoving({
     answer(line, operation) {
@@ -245,19 +212,6 @@ Deno.test("an old line that dies on the way is a loss that is told", async () =>
   say(it.lines[1] as Line, 1);
   assert.deepEqual(await take(messages, 1), ["1"]);
   assert.equal(it.lines.length, 2, "the line that was there already is taken");
-});
-
-Deno.test("a service that says DRAIN moves nobody", async () => {
-  await using it = startMoving();
-  await using connection = await connect({ ...quick(it.peer.url).options, random: () => 0 });
-  using messages = connection.room(ROOM).subscribe();
-  await messages.ready;
-  const [line] = it.lines;
-  drain(line as Line, 60_000, "some-service");
-  say(line as Line, 1);
-  assert.deepEqual(await take(messages, 1), ["1"]);
-  assert.equal((await connection.room(ROOM).publish("n", "2")).code, 0);
-  assert.equal(it.peer.sockets, 1);
 });
 
 Deno.test("a room that both sessions have refused for now is asked for again on the one that stays", async () => {

@@ -2,10 +2,8 @@
 // turns, over real sockets, and a session on a socket that the test looks into.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeWelcome } from "@arqon/proto";
-import { connect } from "../mod.ts";
-import type { SocketLike, Status } from "../mod.ts";
-import { openSession } from "./session.ts";
-import type { Session } from "./session.ts";
+import { connect, type SocketLike, type Status } from "../mod.ts";
+import { openSession, type Session } from "./session.ts";
 import { CLEAN, device } from "../testing/counted.ts";
 import { LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 

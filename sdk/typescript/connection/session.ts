@@ -1,15 +1,14 @@
 /**
  * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
- * requests with their ACKs, heartbeat. It never reconnects: that is `session_loop.ts`.
+ * requests with their ACKs, heartbeat. It never reconnects: that is `connection.ts`.
  */
 import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
-import type { Address } from "../options/address.ts";
+import type { Address, SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "../wire/bounds.ts";
 import { closeText } from "./close_reaction.ts";
-import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
-import { onAbort } from "../time/sleep.ts";
+import { onAbort } from "../time/clock.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
 /** What one session needs, and who learns of what comes in. The callbacks must not throw. */

@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { Opcode } from "@arqon/proto";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { deltaSocket } from "../delta.ts";
-import { connect } from "../mod.ts";
-import type { WebSocketConstructor } from "../mod.ts";
+import { connect, type WebSocketConstructor } from "../mod.ts";
 
 const CONFIG = `
 [server]

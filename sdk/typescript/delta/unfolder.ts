@@ -2,28 +2,68 @@
  * One connection's frames with deltas as frames without: it asks for deltas with each SUB, keeps the data that
  * diffs are from, and puts whole data into the messages. Knows no socket.
  */
-import {
-  adler32,
-  askDeltas,
-  DecodeError,
-  encodeBatch,
-  encodeMsg,
-  encodeSub,
-  findData,
-  gapSignal,
-  Opcode,
-  readDelta,
-  readRouted,
-  readSubscribe,
-  readUnsubscribe,
-  WireReader,
-  withData,
-  writeEnvelope,
-} from "@arqon/proto";
+import { adler32, askDeltas, DecodeError, encodeBatch, encodeMsg, encodeSub } from "@arqon/proto";
+import { findData, gapSignal, Opcode, readDelta, readRouted, readSubscribe } from "@arqon/proto";
+import { readUnsubscribe, WireReader, withData, writeEnvelope } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
-import { Bases } from "./bases.ts";
-import { applyFossil } from "./fossil.ts";
-import { applyVcdiff, isVcdiff } from "./vcdiff.ts";
+import { applyFossil, applyVcdiff, isVcdiff } from "./diffs.ts";
+
+/** What data takes beside its bytes. */
+const DATA_BYTES = 256;
+
+/** Data that is kept, and what it is called. */
+interface Base {
+  readonly number: number;
+  readonly data: Uint8Array;
+}
+
+/** The data of each slot of each room, those that came first in front. */
+class Bases {
+  readonly #bytes_max: number;
+  readonly #bases = new Map<string, Base>();
+  #bytes = 0;
+
+  constructor(bytes_max: number) {
+    this.#bytes_max = bytes_max;
+  }
+
+  get(room: string, slot: number): Base | undefined {
+    return this.#bases.get(keyOf(room, slot));
+  }
+
+  /** Keeps data in place of what was kept at its slot. */
+  set(room: string, slot: number, base: Base): void {
+    this.delete(room, slot);
+    this.#bases.set(keyOf(room, slot), base);
+    this.#bytes += base.data.length + DATA_BYTES;
+    for (const [oldest, { data }] of this.#bases) {
+      if (this.#bytes <= this.#bytes_max) return;
+      this.#drop(oldest, data);
+    }
+  }
+
+  delete(room: string, slot: number): void {
+    const key = keyOf(room, slot);
+    const before = this.#bases.get(key);
+    if (before !== undefined) this.#drop(key, before.data);
+  }
+
+  /** Keeps only what is of these rooms. */
+  keep(isHeard: (room: string) => boolean): void {
+    for (const [key, { data }] of this.#bases) {
+      if (!isHeard(key.slice(key.indexOf(" ") + 1))) this.#drop(key, data);
+    }
+  }
+
+  #drop(key: string, data: Uint8Array): void {
+    this.#bases.delete(key);
+    this.#bytes -= data.length + DATA_BYTES;
+  }
+}
+
+function keyOf(room: string, slot: number): string {
+  return `${slot} ${room}`;
+}
 
 /** The most bytes that a diff may make: no Shield sends a larger message. */
 const DATA_BYTES_MAX = 16_777_216;

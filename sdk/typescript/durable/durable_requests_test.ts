@@ -1,15 +1,9 @@
 // Durable rooms from the requesting side, over real sockets against a peer that follows a script:
 // history, what a publish says, options that change, and a long run of drops.
 import assert from "node:assert/strict";
-import {
-  type ClientOperation,
-  type PlainEnvelope,
-  plainEnvelope,
-  readHistoryQuery,
-  writeEnvelope,
-  writeHistory,
-} from "@arqon/proto";
 import fc from "fast-check";
+import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
+import type { ClientOperation, PlainEnvelope } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import { history } from "../history.ts";
 import { type Line, placesOf, ROOM, startRoom } from "../testing/durable_peer.ts";

@@ -2,8 +2,7 @@
 // what becomes of the answers, and what the loops find.
 import assert from "node:assert/strict";
 import { encodePong } from "@arqon/proto";
-import { connect } from "../mod.ts";
-import type { Connection, Message, Subscription } from "../mod.ts";
+import { connect, type Connection, type Message, type Subscription } from "../mod.ts";
 import { type Line, placesOf, ROOM, type Room, startRoom } from "../testing/durable_peer.ts";
 import { quick, refusedWith } from "../testing/scripted_peer.ts";
 
@@ -240,18 +239,6 @@ Deno.test("the program may begin at a place it knows, with the first loop on the
   using other = orders.subscribe();
   assert.deepEqual([await take(messages, 1), await take(other, 1)], [["8 a"], ["8 a"]]);
   assert.deepEqual(placesOf(room.subs), [[0, "e1"]]);
-});
-
-Deno.test("a place in a room that is not durable is refused: 'not-durable'; without one it is heard", async () => {
-  await using room = script(
-    (line, sub) => line.refuse(sub, 400, "not-durable"),
-    (line, sub) => line.accept(sub),
-  );
-  await using connection = await open(room);
-  const asking = connection.room(ROOM).subscribe({ position: { offset: 7, epoch: "e1" } });
-  await assert.rejects(asking.ready, refusedWith("not-durable"));
-  using messages = connection.room(ROOM).subscribe();
-  await messages.ready;
 });
 
 Deno.test("a loop that comes anew is not misled by what is on its way for the one before", async () => {

@@ -2,11 +2,47 @@
  * The messages of a room as they grow, for who reads them: first what is there, then every piece once and in
  * order, over reconnects and reloads. Who writes them is `text_stream.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
 import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
 import { history } from "../request/history.ts";
+import { ArqonError } from "@arqon/proto";
+
+/** How far back a message that has ended is looked for, in messages. */
+const ENDED_MESSAGES = 100;
+
+/**
+ * Receives one message until it has ended; the first time has all that there is of it. One that has ended lately is
+ * read from the room's log; one that has not begun is waited for, until `signal` is aborted.
+ */
+export async function* readStream(
+  room: Room,
+  id: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<Growing, void> {
+  const compared = async () => (await endedOf(room, id).then((end) => end && [end])) ?? [];
+  const heard = growing(room, { compared, ...signal && { signal } });
+  for await (const one of heard) {
+    if (one.id !== id) continue;
+    yield one;
+    if (one.state !== "growing") return;
+  }
+}
+
+/** A message that has ended, if it is among the last ones of the room's log. */
+async function endedOf(room: Room, id: string): Promise<Growing | undefined> {
+  const { messages } = await history(room, { limit: ENDED_MESSAGES, reverse: true });
+  const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
+  if (stored === undefined) return undefined;
+  const { "x-arqon-growing": state, "x-arqon-growing-reason": reason = "" } = stored.headers;
+  const { type, sender, message_id, offset } = stored;
+  const text = stored.text();
+  return {
+    ...{ id, type, sender, reason, text, piece: text, offset: Number(offset) },
+    started_ms: Number(message_id.split(":")[2]),
+    state: state as GrowingState,
+  };
+}
 
 /** A message, each time that it has grown or ended. */
 export interface Growing extends GrowingView {
@@ -29,8 +65,6 @@ interface Known extends GrowingView {
 
 /** So many that have ended are remembered: what is reported of them late, or again, is old. */
 const ENDED_MAX = 256;
-/** How far back an end that was missed is looked for, in messages. */
-const MISSED_MESSAGES = 100;
 
 /** What `growing` takes; nothing of it is needed. */
 export interface GrowingOptions {
@@ -181,12 +215,9 @@ class Readings {
   /** The end of a message that was not heard, as the room's log has it. */
   async #missed(id: string): Promise<Growing> {
     const known = this.#known.get(id)!;
-    const { messages } = await history(this.#room, { limit: MISSED_MESSAGES, reverse: true });
-    const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
-    if (stored === undefined) return this.#ended(known, known.text, "aborted", "", undefined);
-    const { "x-arqon-growing": outcome, "x-arqon-growing-reason": reason = "" } = stored.headers;
-    const state = outcome as GrowingState;
-    return this.#ended(known, stored.text(), state, reason, Number(stored.offset));
+    const lost = { text: known.text, state: "aborted", reason: "", offset: undefined } as const;
+    const { text, state, reason, offset } = await endedOf(this.#room, id) ?? lost;
+    return this.#ended(known, text, state, reason, offset);
   }
 }
 

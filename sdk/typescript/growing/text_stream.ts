@@ -5,8 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Subscription } from "../subscription/subscription.ts";
-import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
-import type { Ended, StreamEnd } from "./growing_room.ts";
+import { ask, type Ended, endOf, eventOf, growingRoom, type StreamEnd } from "./growing_room.ts";
 
 /** What a stream takes; nothing of it is needed. */
 export interface TextStreamOptions {

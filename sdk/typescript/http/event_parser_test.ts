@@ -1,6 +1,6 @@
 /** Events that come in pieces of any size are the same events. */
 import assert from "node:assert/strict";
-import { EventParser } from "./event_parser.ts";
+import { EventParser } from "./http_socket.ts";
 
 const STREAM =
   'retry: 5\n\n:\n\nevent: session\ndata: {"a":"ö"}\n\ndata: 1\r\ndata:2\r\n\r\ndata: x';

@@ -1,9 +1,18 @@
 /**
- * A socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
+ * The sockets of a connection that asks for another `transport` than plain WebSocket, loaded when one does. "auto" is
+ * a socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
  * once, it is remembered for the origin, and tried again later. How HTTP is spoken is `http_socket.ts`.
  */
-import type { SocketLike, WebSocketConstructor } from "../options/options.ts";
+import type { ConnectOptions, SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { HttpSocket } from "./http_socket.ts";
+
+/** The options with the class for "auto" or "http". Throws TypeError for another word. */
+export function over(options: ConnectOptions): ConnectOptions {
+  const { transport, webSocket = globalThis.WebSocket } = options;
+  if (transport === "http") return { ...options, webSocket: HttpSocket };
+  if (transport === "auto") return { ...options, webSocket: fallbackSocket(webSocket) };
+  throw new TypeError(`transport ${JSON.stringify(transport)}`);
+}
 
 /** How long WebSocket is not tried again where it was broken, in ms. */
 const REMEMBERED_MS = 600_000;

@@ -1,6 +1,6 @@
 /** What waits for a request: batches within their bounds, each frame once, and the end last. */
 import assert from "node:assert/strict";
-import { FrameQueue } from "./frame_queue.ts";
+import { FrameQueue } from "./http_socket.ts";
 
 Deno.test("frames go in their order, a batch has bounds, and its number counts", () => {
   const queue = new FrameQueue();

@@ -1,13 +1,115 @@
 /**
  * A connection without WebSocket, as a socket: the frames that come are events of one answer that does
- * not end, those that go are requests of their own (docs/sse.md, Connections). It never reconnects, as
- * no socket does.
+ * not end, those that go are requests of their own, in batches (docs/sse.md, Connections). It never
+ * reconnects, as no socket does.
  */
 import type { SocketLike } from "../options/options.ts";
-import { EventParser } from "./event_parser.ts";
-import type { ServerEvent } from "./event_parser.ts";
-import { FrameQueue } from "./frame_queue.ts";
-import { refreshToken } from "./refresh_token.ts";
+
+/** One event. */
+interface ServerEvent {
+  /** "message" where it has no name. */
+  readonly name: string;
+  readonly data: string;
+}
+
+/** Reads one stream. */
+export class EventParser {
+  readonly #decoder = new TextDecoder();
+  #line = "";
+  #name = "";
+  #data: string[] = [];
+
+  /** The events that are whole with these bytes. */
+  read(bytes: Uint8Array): ServerEvent[] {
+    const events: ServerEvent[] = [];
+    const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split("\n");
+    this.#line = lines.pop()!;
+    for (const line of lines) this.#take(line.replace(/\r$/, ""), events);
+    return events;
+  }
+
+  #take(line: string, events: ServerEvent[]): void {
+    if (line === "") {
+      if (this.#data.length > 0) {
+        events.push({ name: this.#name || "message", data: this.#data.join("\n") });
+      }
+      this.#name = "";
+      this.#data = [];
+    }
+    const [, field, value = ""] = /^([^:]*):? ?(.*)$/s.exec(line)!;
+    if (field === "data") this.#data.push(value);
+    else if (field === "event") this.#name = value;
+  }
+}
+
+/** A batch has no more than these, but always one frame. */
+const FRAMES_MAX = 1_024;
+const BATCH_BYTES = 131_072;
+
+/** The frames of one session. */
+export class FrameQueue {
+  #frames: Uint8Array[] = [];
+  #number = 0;
+  #closes = false;
+  /** The bytes of the frames that wait. */
+  bytes = 0;
+
+  /** Frames are copied: whoever sends may use the bytes again. */
+  push(frame: Uint8Array): void {
+    this.#frames.push(frame.slice());
+    this.bytes += frame.length;
+  }
+
+  /** The last batch closes the connection. */
+  close(): void {
+    this.#closes = true;
+  }
+
+  /** The next batch, which is then the caller's; undefined: nothing is to be sent. */
+  take(): { readonly body: Uint8Array<ArrayBuffer>; readonly last: boolean } | undefined {
+    let count = 0;
+    let size = 4;
+    for (const { length } of this.#frames) {
+      if (count === FRAMES_MAX || (count > 0 && size + length > BATCH_BYTES)) break;
+      size += 4 + length;
+      count++;
+    }
+    const last = this.#closes && count === this.#frames.length;
+    if (count === 0 && !last) return undefined;
+    const body = new Uint8Array(size + (last ? 4 : 0));
+    const view = new DataView(body.buffer);
+    view.setUint32(0, this.#number++);
+    let at = 4;
+    for (const frame of this.#frames.splice(0, count)) {
+      view.setUint32(at, frame.length);
+      body.set(frame, at + 4);
+      at += 4 + frame.length;
+      this.bytes -= frame.length;
+    }
+    if (last) this.#closes = false;
+    return { body, last };
+  }
+}
+
+const REFRESH = 0x06;
+/** A field of bytes, by the lowest bits of its tag (Protobuf). */
+const BYTES = 2;
+
+/** The token; undefined: this is another frame. */
+export function refreshToken(frame: Uint8Array): string | undefined {
+  if (frame[0] !== REFRESH) return undefined;
+  for (let at = 1; at < frame.length;) {
+    const tag = frame[at++]!;
+    let value = 0;
+    for (let shift = 0, byte = 128; byte >= 128; shift += 7) {
+      byte = frame[at++] ?? 0;
+      value += (byte & 127) * 2 ** shift;
+    }
+    // Its id comes before it; there is no third field.
+    if (tag % 8 === BYTES) return new TextDecoder().decode(frame.subarray(at, at + value));
+  }
+  return undefined;
+}
 
 const BROKEN = 1006, NORMAL = 1000;
 /** How long a close waits for its answer, in ms: who is silent gets no more. */

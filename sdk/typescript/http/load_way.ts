@@ -1,10 +1,10 @@
 /**
- * Loads what speaks HTTP (`way.ts`) for a connection that asks for it. Every page has this file; it knows
+ * Loads what speaks HTTP (`fallback_socket.ts`) for a connection that asks for it. Every page has this file; it knows
  * nothing of how HTTP is spoken.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ConnectOptions } from "../options/options.ts";
-import { onAbort } from "../time/sleep.ts";
+import { onAbort } from "../time/clock.ts";
 import { textOf } from "../wire/wire_error.ts";
 
 /**
@@ -19,7 +19,7 @@ export async function loadWay(options: ConnectOptions): Promise<ConnectOptions> 
   const stop = onAbort(signal, () => aborted.reject(signal?.reason));
   try {
     signal?.throwIfAborted();
-    const loading = import("./way.ts").catch((cause) => {
+    const loading = import("./fallback_socket.ts").catch((cause) => {
       throw new ArqonError("unreachable", textOf(cause), { cause });
     });
     return (await Promise.race([loading, aborted.promise])).over(options);

@@ -1,7 +1,7 @@
 /** The token that requests go with after a REFRESH, as the codec writes it. */
 import assert from "node:assert/strict";
 import { encodePing, encodeRefresh } from "@arqon/proto";
-import { refreshToken } from "./refresh_token.ts";
+import { refreshToken } from "./http_socket.ts";
 
 Deno.test("the token of a REFRESH is what the codec wrote, whatever its length and id", () => {
   for (const request_id of [0, 1, 127, 128, 300, 2 ** 31, 2 ** 53 - 1]) {

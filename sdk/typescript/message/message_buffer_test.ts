@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { MessageBuffer } from "./message_buffer.ts";
-import type { Overflow } from "./message_buffer.ts";
+import { MessageBuffer, type Overflow } from "./message_buffer.ts";
 
 type Item = number | { lost: number };
 

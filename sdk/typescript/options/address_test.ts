@@ -1,6 +1,6 @@
 // What people write for a URL, right and wrong; nothing is connected to.
 import assert from "node:assert/strict";
-import { parseAddress } from "./address.ts";
+import { parseAddress } from "./options.ts";
 
 Deno.test("what people write becomes the socket's and the check's URL", () => {
   const local = {

@@ -1,8 +1,7 @@
 // What `connect` refuses, with the option's name, its value and what would be right. Nothing is connected to.
 import assert from "node:assert/strict";
-import { settingsFrom } from "./options.ts";
-import type { ConnectOptions } from "./options.ts";
-import { subTermsOf } from "../subscription/sub_terms.ts";
+import { type ConnectOptions, settingsFrom } from "./options.ts";
+import { subTermsOf } from "../subscription/room_entry.ts";
 
 const read = (options: unknown) =>
   settingsFrom({ url: "localhost:4000", token: "a.b.c", ...options as Partial<ConnectOptions> });

@@ -1,16 +1,150 @@
 /**
- * What `connect` takes, with every default and bound. Types and one function that fills defaults in.
+ * What `connect` takes, with every default and bound: where a bus is, what is wrong with an option, which is said at
+ * `connect` and not by the first message that needs it, and what a platform tells about the device.
  */
+import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
+import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
-import { parseAddress } from "./address.ts";
-import type { Address } from "./address.ts";
-import { DEFAULT_BACKOFF } from "../time/backoff.ts";
-import type { Backoff } from "../time/backoff.ts";
-import { assertOptions, wrongOption } from "./check.ts";
-import { browserEvents } from "./platform_events.ts";
-import type { PlatformEvents } from "./platform_events.ts";
 import type { Signer } from "../request/signing.ts";
-import { assertToken } from "../token/token.ts";
+import { assertToken } from "../token/token_keeper.ts";
+
+/** The two URLs of one bus; without query, fragment or credentials. */
+export interface Address {
+  /** `ws(s)://host/…/v1/socket` */
+  readonly socket_url: string;
+  /** `http(s)://host/…/v1/auth/check` */
+  readonly check_url: string;
+}
+
+/** Throws TypeError that says what is wrong with `url` and what would be right. */
+export function parseAddress(url: string | URL): Address {
+  const text = String(url).trim();
+  const wrong = (what: string) => new TypeError(`${what}; expected "ws://host:port"`);
+  let parsed: URL;
+  try {
+    parsed = new URL(text.includes("://") ? text : `ws://${text}`);
+  } catch {
+    throw wrong(`not a URL: ${JSON.stringify(text)}`);
+  }
+  const { protocol, host, username, password } = parsed;
+  const [scheme, secure] = /^(?:ws|http)(s?):$/.exec(protocol) ?? [];
+  if (scheme === undefined) throw wrong(`scheme "${protocol}"`);
+  if (username || password) throw wrong("a URL with a password");
+  const path = parsed.pathname.replace(/(\/v1\/socket)?\/*$/, "");
+  const rest = `${secure}://${host}${path}`;
+  return { socket_url: `ws${rest}/v1/socket`, check_url: `http${rest}/v1/auth/check` };
+}
+
+/** Options that hold or give a token; their values are not shown. */
+const SECRET = /token$/i;
+
+function shown(name: string, value: unknown): string {
+  if (SECRET.test(name)) return "not shown";
+  const is_text = typeof value === "string" || (typeof value === "object" && value !== null);
+  return (is_text ? JSON.stringify(value) : String(value)).slice(0, 100);
+}
+
+/** The error for an option with a value that cannot work. */
+function wrongOption(name: string, value: unknown, expected: string): TypeError {
+  return new TypeError(`${name} is ${shown(name, value)}; expected ${expected}`);
+}
+
+/** Throws unless the value is undefined or one of the words. */
+export function assertWord(name: string, value: unknown, words: readonly string[]): void {
+  if (value === undefined || words.includes(value as string)) return;
+  throw wrongOption(name, value, words.map((word) => `"${word}"`).join(" or "));
+}
+
+/** What the Python SDK calls otherwise, or what is an option of something else. */
+const ELSEWHERE = {
+  headers: "none: WebSockets of browsers send none",
+  on_overflow: "it at subscribe and listen",
+  get_token: "getToken",
+  on_status: "onStatus",
+  on_error: "onError",
+};
+const FUNCTIONS = ["getToken", "onStatus", "onError", "traceparent", "now", "random", "webSocket"];
+
+function assertBackoff(backoff: unknown): void {
+  const bounds = ["base_ms", "max_ms"];
+  if (typeof backoff !== "object" || backoff === null) {
+    throw wrongOption("backoff", backoff, "{ base_ms, max_ms }");
+  }
+  for (const [name, value] of Object.entries(backoff)) {
+    const path = `backoff.${name}`;
+    if (!bounds.includes(name)) throw wrongOption(path, value, bounds.join(" or "));
+    // A timer takes no longer wait: it would fire at once, again and again.
+    const is_wait = typeof value === "number" && value >= 0 && value <= TIMER_MS_MAX;
+    if (value !== undefined && !is_wait) throw wrongOption(path, value, `0 to ${TIMER_MS_MAX}`);
+  }
+}
+
+/** Throws TypeError for the first option of `connect` that cannot work. Numbers: `atLeastOne`. */
+function assertOptions(options: object): void {
+  const given = options as Readonly<Record<string, unknown>>;
+  for (const [name, right] of Object.entries(ELSEWHERE)) {
+    if (given[name] !== undefined) throw wrongOption(name, given[name], right);
+  }
+  for (const name of FUNCTIONS) {
+    const value = given[name];
+    if (value !== undefined && typeof value !== "function") {
+      throw wrongOption(name, value, "a function");
+    }
+  }
+  const { backoff, offline, signer } = given;
+  if (backoff !== undefined) assertBackoff(backoff);
+  assertWord("offline", offline, ["queue", "refuse"]);
+  if (signer !== undefined && typeof (signer as { sign?: unknown } | null)?.sign !== "function") {
+    throw wrongOption("signer", signer, "an object with sign(data)");
+  }
+}
+
+/**
+ * What the SDK learns of the platform; `ConnectOptions.platform_events` takes one of the program's
+ * own.
+ */
+export interface PlatformEvents {
+  /** False when there certainly is no network. */
+  readonly online: boolean;
+  /**
+   * Calls back when a network is there again (`online`) and when a hidden page is looked at again
+   * (`visible`), until the returned function is called.
+   */
+  listen(hear: (event: "online" | "visible") => void): () => void;
+}
+
+/** The part of a browser's globals that tells these events. */
+interface PlatformScope {
+  readonly navigator?: { readonly onLine?: boolean };
+  readonly document?: EventTarget & { readonly visibilityState: string };
+  readonly addEventListener?: EventTarget["addEventListener"];
+}
+
+/** How long an attempt waits for a network after a wait of `waited_ms`, in ms. */
+export function offlineWait(events: PlatformEvents | undefined, waited_ms: number): number {
+  return events?.online === false ? Math.max(0, OFFLINE_MS_MAX - waited_ms) : 0;
+}
+
+/** The events of a browser or one of its workers; undefined where there are none. */
+export function browserEvents(
+  scope: PlatformScope = globalThis as unknown as PlatformScope,
+): PlatformEvents | undefined {
+  const { navigator, document } = scope;
+  if (typeof navigator?.onLine !== "boolean" || !scope.addEventListener) return undefined;
+  return {
+    get online() {
+      return navigator.onLine !== false;
+    },
+    listen(hear) {
+      const over = new AbortController();
+      scope.addEventListener!("online", () => hear("online"), over);
+      document?.addEventListener("visibilitychange", () => {
+        if (document.visibilityState === "visible") hear("visible");
+      }, over);
+      return () => over.abort();
+    },
+  };
+}
 
 /**
  * A callback for events that are an `Event` or more. It is a method type, since a method may also

@@ -1,6 +1,6 @@
 // What a browser tells, from the events of a scope like its own.
 import assert from "node:assert/strict";
-import { browserEvents, offlineWait } from "./platform_events.ts";
+import { browserEvents, offlineWait } from "./options.ts";
 
 function page() {
   const window = new EventTarget();

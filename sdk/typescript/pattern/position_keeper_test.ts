@@ -1,15 +1,7 @@
 /** Positions of patterns by frames: what a session begins with, and what counts for which. */
 import assert from "node:assert/strict";
-import {
-  encodeAck,
-  encodeMsg,
-  encodeSub,
-  encodeUnsub,
-  encodeWelcome,
-  gapSignal,
-  readSubscribe,
-  writeEnvelope,
-} from "@arqon/proto";
+import { encodeAck, encodeMsg, encodeSub, encodeUnsub, encodeWelcome } from "@arqon/proto";
+import { gapSignal, readSubscribe, writeEnvelope } from "@arqon/proto";
 import { PositionKeeper, PositionMemory } from "./position_keeper.ts";
 
 const PATTERN = "log-*";

@@ -3,11 +3,11 @@
  * when that is a leave. Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
  */
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import { isDeepStrictEqual } from "node:util";
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
-import fc from "fast-check";
 import { seen, until } from "../../../shared/testing/until.ts";
-import { MemberTable } from "./member_table.ts";
+import { MemberTable } from "./presence.ts";
 
 const IDS = ["a", "b", "c", "d"] as const;
 const OLD = {}, NEXT = {};

@@ -1,8 +1,7 @@
 // Presence, rooms and moderation through the SDK against a real bus.
 import assert from "node:assert/strict";
-import { startBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";
 import type { Connection, Message, Presence, PresenceSubscription } from "../mod.ts";
 import { roomState } from "../state.ts";

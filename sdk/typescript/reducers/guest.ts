@@ -3,7 +3,7 @@
  * client knows. A module of the bus is metered; one that the program itself has brought is not. Nothing is held to the
  * bounds of a room: the room decides, this only guesses.
  */
-import { compareKeys, type ReducedValue } from "./values_view.ts";
+import { compareKeys, type ReducedValue } from "./watched_values.ts";
 
 /** What a guess is about. */
 export interface GuessedCall {

@@ -1,7 +1,7 @@
 /** Values that are put together of pages and messages: those of one moment, whatever comes when; or none. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compareKeys, type ValuesPage, type ValuesTold, ValuesView } from "./values_view.ts";
+import { compareKeys, type ValuesPage, type ValuesTold, ValuesView } from "./watched_values.ts";
 
 type Change = readonly [key: string, value: string | null];
 

@@ -3,8 +3,7 @@
  * what happens to both when the connection drops. Knows no socket and no timer: the connection
  * calls `pump`, and `wake` at the moment that `nextWake` names.
  */
-import { ArqonError, ruleOf } from "@arqon/proto";
-import type { Ack } from "@arqon/proto";
+import { type Ack, ArqonError, ruleOf } from "@arqon/proto";
 import { POLL_MS, RETRY_MAX_MS, RETRY_MS } from "../wire/bounds.ts";
 import type { Settings } from "../options/options.ts";
 import { errorFromWire } from "../wire/wire_error.ts";

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { Outbox } from "./outbox.ts";
-import type { OutboxRequest } from "./outbox.ts";
+import { Outbox, type OutboxRequest } from "./outbox.ts";
 
 function bench(window = 4) {
   const state = { now_ms: 1_000 };

@@ -1,23 +1,60 @@
 /**
  * The way of a publish or command from the room to the outbox: its id, its frame, its signature, its
- * abort, and the one timer that wakes the outbox. Knows no session; which frames leave when is
- * `outbox.ts`.
+ * abort, and the one timer that wakes the outbox. What no bus can decode, whatever its limits are, is refused
+ * here: the program learns at once which field it is. Knows no session; which frames leave when is `outbox.ts`.
  */
 import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
-import type { Ack, Welcome } from "@arqon/proto";
+import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";
 import { SIGNER_SHARE } from "../wire/bounds.ts";
 import type { Settings } from "../options/options.ts";
-import { Outbox } from "./outbox.ts";
-import type { OutboxOptions, OutboxRequest } from "./outbox.ts";
-import { checkOutgoing } from "./outgoing.ts";
+import { Outbox, type OutboxOptions, type OutboxRequest } from "./outbox.ts";
 import type { PortRequest } from "./room_request.ts";
-import { SIGNATURE_BYTES, SIGNATURE_FIELD_BYTES, signedFrame } from "./signing.ts";
-import type { Signer } from "./signing.ts";
-import { onAbort, TIMER_MS_MAX } from "../time/sleep.ts";
+import { SIGNATURE_BYTES, SIGNATURE_FIELD_BYTES, signedFrame, type Signer } from "./signing.ts";
+import { onAbort, TIMER_MS_MAX } from "../time/clock.ts";
 import { textOf } from "../wire/wire_error.ts";
 
+/** The greatest values of `[limits]` `field_bytes`, `headers` and `header_bytes`. */
+const TEXT_BYTES_MAX = 65_536;
+const HEADERS_MAX = 1_024;
+const HEADER_BYTES_MAX = 1_048_576;
+const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
+
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
+
+/** Throws `invalid-field`, `too-many-headers` or `repeated-field`. */
+function checkOutgoing(envelope: EnvelopeInput): void {
+  const { trace_id = "", message_id = "", headers, event, command } = envelope;
+  if (trace_id !== "" && !TRACE_ID.test(trace_id)) {
+    const shown = JSON.stringify(trace_id.slice(0, 100));
+    throw new ArqonError(
+      "invalid-field",
+      `trace_id ${shown}: 32 lowercase hex digits, not all zero`,
+    );
+  }
+  const { data: _, ...payload } = { ...event, ...command } as Record<string, unknown>;
+  for (const [name, text] of Object.entries({ message_id, ...payload })) {
+    // A UTF-16 unit has at most three bytes.
+    if (typeof text !== "string" || 3 * text.length <= TEXT_BYTES_MAX) continue;
+    if (text.length > TEXT_BYTES_MAX || bytesOf(text) > TEXT_BYTES_MAX) {
+      throw new ArqonError("invalid-field", `${name}: more than ${TEXT_BYTES_MAX} bytes`);
+    }
+  }
+  const all = Object.entries(headers ?? {});
+  const size_bytes = all.reduce((sum, [name, value]) => sum + bytesOf(name) + bytesOf(value), 0);
+  if (all.length > HEADERS_MAX || size_bytes > HEADER_BYTES_MAX) {
+    const detail = `${all.length} headers with ${size_bytes} bytes`;
+    throw new ArqonError(
+      "too-many-headers",
+      `${detail}; at most ${HEADERS_MAX} with ${HEADER_BYTES_MAX}`,
+    );
+  }
+  if (new Set(all.map(([name]) => name.toLowerCase())).size < all.length) {
+    throw new ArqonError("repeated-field", "a header name twice (case does not count)");
+  }
+}
+
 /** What requests need of the connection's settings. */
-export type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
+type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
 
 /** All requests of one connection that are not settled. */
 export class Requests {

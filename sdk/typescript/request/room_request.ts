@@ -4,8 +4,7 @@
  */
 import { type Ack, encodeUtf8, type EnvelopeInput, type Uint64 } from "@arqon/proto";
 import type { JsonInput } from "../wire/json.ts";
-import { tracedBy } from "./trace_parent.ts";
-import type { TraceOptions } from "./trace_parent.ts";
+import { tracedBy, type TraceOptions } from "./trace_parent.ts";
 
 /**
  * The data of a message. Bytes travel as they are, a string as text, anything else as JSON. With a

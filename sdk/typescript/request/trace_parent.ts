@@ -3,7 +3,27 @@
  * `arq why --trace` finds what was published, refused or not. Makes no spans, which are the business
  * of the program's tracer.
  */
-import { newTraceId } from "./trace_id.ts";
+const ID_BYTES = 16;
+/** Asking the system for random bytes costs more than the bytes: they are taken for many ids at once. */
+const POOL_IDS = 64;
+const pool = new Uint8Array(ID_BYTES * POOL_IDS);
+let used = pool.length;
+
+const HEX: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => byte.toString(16).padStart(2, "0"),
+);
+
+/** 32 lowercase hex digits; all zero, which is no trace, as seldom as two that are the same. */
+function newTraceId(): string {
+  if (used === pool.length) {
+    crypto.getRandomValues(pool);
+    used = 0;
+  }
+  let id = "";
+  for (const end = used + ID_BYTES; used < end; used++) id += HEX[pool[used]!];
+  return id;
+}
 
 /**
  * The form of a `traceparent`: any version, ids that are not all zero. Of later versions, the
@@ -24,7 +44,7 @@ export interface TraceOptions {
 }
 
 /** The parts of an envelope that carry the trace. */
-export interface Traced {
+interface Traced {
   readonly trace_id: string;
   readonly headers: Readonly<Record<string, string>> | undefined;
 }

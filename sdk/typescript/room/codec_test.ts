@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
-import { standardCodec } from "./codec.ts";
-import type { StandardResult, StandardSchema } from "./codec.ts";
+import { standardCodec, type StandardResult, type StandardSchema } from "./codec.ts";
 import { protobufCodec } from "../protobuf.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 

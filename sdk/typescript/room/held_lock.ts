@@ -2,13 +2,11 @@
  * The lock of a room that renews itself while it is held. docs/presence.md#locks says what a lock
  * is, and why its fence must go with everything that it guards.
  */
-import { ArqonError, ruleOf } from "@arqon/proto";
-import type { Uint64 } from "@arqon/proto";
-import { portOf } from "./room.ts";
-import type { Room } from "./room.ts";
+import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
+import { portOf, type Room } from "./room.ts";
 import type { LockOptions, RoomLock } from "../state/room_state.ts";
 import type { CommandOptions } from "../request/room_request.ts";
-import { onAbort, sleep } from "../time/sleep.ts";
+import { onAbort, sleep } from "../time/clock.ts";
 
 /** What `holdLock` takes. */
 export interface HoldLockOptions {

@@ -2,8 +2,7 @@
 // Against a real Brain: `features_bus_test.ts`.
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { keepLock } from "./held_lock.ts";
-import type { HoldLockOptions, LockRoom } from "./held_lock.ts";
+import { type HoldLockOptions, keepLock, type LockRoom } from "./held_lock.ts";
 import type { LockOptions } from "../state/room_state.ts";
 import { CLEAN } from "../testing/counted.ts";
 

@@ -3,40 +3,74 @@
  * `room_request.ts`; sending, waiting and repeating them is the connection's. State and history are functions of
  * entries of their own.
  */
-import { ArqonError, isId } from "@arqon/proto";
-import type { Uint64 } from "@arqon/proto";
+import { ArqonError, isId, type Uint64 } from "@arqon/proto";
+import type { Message } from "../message/message.ts";
+import type { Position } from "../durable/position.ts";
+import { type Member, type MemberCount, type Presence, readMembers } from "../presence/presence.ts";
+import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
+import type { Subscription } from "../subscription/subscription.ts";
 import type { LockKeeping } from "./held_lock.ts";
 import type { Json } from "../wire/json.ts";
-import { listenTo } from "./listener.ts";
-import type { Listener, MessageHandler } from "./listener.ts";
-import { readMembers } from "../presence/member_table.ts";
-import type { Member, MemberCount } from "../presence/member_table.ts";
 import type { Mend } from "../subscription/room_entry.ts";
 import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
-import type {
-  CommandOptions,
-  CommandResult,
-  CommandRoom,
-  Data,
-  Handed,
-  Published,
-  PublishOptions,
-  RequestPort,
-} from "../request/room_request.ts";
-import type {
-  BanOptions,
-  KickOptions,
-  KickTarget,
-  LockOptions,
-  RoomLock,
-  RoomPosition,
-  UnbanOptions,
-} from "../state/room_state.ts";
-import type {
-  PresenceSubscription,
-  SubscribeOptions,
-  Subscription,
-} from "../subscription/subscription.ts";
+import type { CommandOptions, CommandResult, CommandRoom, Data } from "../request/room_request.ts";
+import type { Handed, Published, PublishOptions, RequestPort } from "../request/room_request.ts";
+import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/room_state.ts";
+import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
+
+/**
+ * Receives one message, also one of the system (`message.signal`). What it returns is awaited before
+ * the next message; those that come meanwhile wait in the buffer.
+ */
+export type MessageHandler = (message: Message) => void | Promise<void>;
+
+/** A subscription whose messages a function receives. */
+export interface Listener {
+  readonly room: string;
+  /** As `Subscription.ready`. */
+  readonly ready: Promise<void>;
+  /** As `Subscription.presence`. */
+  readonly presence: Presence | undefined;
+  /** As `Subscription.position`. */
+  readonly position: Position | undefined;
+  /** As `Subscription.recovered`. */
+  readonly recovered: boolean | undefined;
+  /**
+   * Resolves when the subscription has ended and the handler is done; rejects with the error that
+   * ended it, which `onError` receives as well.
+   */
+  readonly ended: Promise<void>;
+  /** Ends the subscription; messages that the handler has not been given are dropped. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Gives each message to `handler`; `report` receives what fails. */
+function listenTo(
+  subscription: Subscription,
+  handler: MessageHandler,
+  report: (error: ArqonError) => void,
+): Listener {
+  const run = async () => {
+    try {
+      for await (const message of subscription) {
+        try {
+          await handler(message);
+        } catch (cause) {
+          report(new ArqonError("handler-failed", `room ${subscription.room}`, { cause }));
+        }
+      }
+    } catch (error) {
+      if (error instanceof ArqonError) report(error);
+      throw error;
+    }
+  };
+  const ended = run();
+  // Who does not look at `ended` has `onError`.
+  ended.catch(() => {});
+  // What it knows of the room is the subscription's, and stays so.
+  return Object.assign(Object.create(subscription), { ended });
+}
 
 /** What a room needs of its connection. */
 export interface RoomPort extends RequestPort {

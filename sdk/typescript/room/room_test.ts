@@ -2,8 +2,7 @@
 // what comes back.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, type PlainCommand, readEnvelope } from "@arqon/proto";
-import { connect } from "../mod.ts";
-import type { Connection, Room } from "../mod.ts";
+import { connect, type Connection, type Room } from "../mod.ts";
 import { roomState } from "../state.ts";
 import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 

@@ -3,21 +3,18 @@
  * the loops of its connection have missed, which is `state_repair.ts`.
  */
 import { gapMessage, Message } from "../message/message.ts";
-import { ask } from "../request/room_request.ts";
-import type { CommandOptions } from "../request/room_request.ts";
-import type {
-  GetOptions,
-  RoomEvent,
-  RoomPosition,
-  RoomState,
-  RoomValue,
-} from "../state/room_state.ts";
+import { ask, type CommandOptions } from "../request/room_request.ts";
+import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
+import type { RoomValue } from "../state/room_state.ts";
 import { StateRepair } from "../state/state_repair.ts";
 import type { Mend } from "../subscription/room_entry.ts";
-import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import {
+  loopOver,
+  type SubscribeOptions,
+  type Subscription,
+} from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
-import { portOf, Room } from "./room.ts";
-import type { RoomPort } from "./room.ts";
+import { portOf, Room, type RoomPort } from "./room.ts";
 
 /** The changes of a room's state, beginning with all of it. */
 export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined> {
@@ -73,21 +70,7 @@ export function roomState(room: Room): StatefulRoom {
     delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
     changes(options) {
       const source = room.subscribe(options);
-      const events = changesOf(source, (read) => get(undefined, read));
-      const { close, ready } = source;
-      return {
-        ready,
-        close,
-        next: () => events.next(),
-        return() {
-          close();
-          return events.return(undefined);
-        },
-        [Symbol.asyncIterator]() {
-          return this;
-        },
-        [Symbol.dispose]: close,
-      };
+      return loopOver(source, changesOf(source, (read) => get(undefined, read)));
     },
   };
 }

@@ -2,10 +2,8 @@
 // when, is in the scenarios of sdk/conformance.
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import { connect } from "../mod.ts";
-import type { Message, Subscription } from "../mod.ts";
-import { roomState } from "../state.ts";
-import type { RoomEvent } from "../state.ts";
+import { connect, type Message, type Subscription } from "../mod.ts";
+import { type RoomEvent, roomState } from "../state.ts";
 import { type Line, ROOM, startRoom } from "../testing/durable_peer.ts";
 import { quick } from "../testing/scripted_peer.ts";
 

@@ -2,14 +2,16 @@
  * Messages of one type as values of a program's own type: `typedRoom`. The codec encodes and
  * checks; everything else is the room's.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PlainSignal } from "@arqon/proto";
+import { ArqonError, type PlainSignal } from "@arqon/proto";
 import type { Codec } from "./codec.ts";
 import type { Message } from "../message/message.ts";
-import { portOf } from "./room.ts";
-import type { Room } from "./room.ts";
+import { portOf, type Room } from "./room.ts";
 import type { Published, PublishOptions } from "../request/room_request.ts";
-import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
+import {
+  loopOver,
+  type SubscribeOptions,
+  type Subscription,
+} from "../subscription/subscription.ts";
 import { textOf } from "../wire/wire_error.ts";
 
 /** A message with its value; a message of the system (`message.signal`) has none. */
@@ -86,22 +88,7 @@ export class TypedRoom<T> {
   /** As `Room.subscribe`, but only messages of this type, and those of the system. */
   subscribe({ on_invalid, ...options }: TypedSubscribeOptions = {}): TypedSubscription<T> {
     const source = this.room.subscribe(options);
-    const values = this.#values(source, on_invalid === "throw");
-    const { close, ready } = source;
-    return {
-      source,
-      ready,
-      close,
-      next: () => values.next(),
-      return() {
-        close();
-        return values.return(undefined);
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      [Symbol.dispose]: close,
-    };
+    return { source, ...loopOver(source, this.#values(source, on_invalid === "throw")) };
   }
 
   async *#values(

@@ -1,9 +1,9 @@
 // What a loop gets of a room's changes, whatever the bus loses, repeats or reorders: each once and in
 // order, or the whole state in place of what the room has forgotten.
 import assert from "node:assert/strict";
-import { type PlainEnvelope, readEnvelope } from "@arqon/proto";
 import fc from "fast-check";
-import { changeOf, RoomChanges } from "./room_changes.ts";
+import { type PlainEnvelope, readEnvelope } from "@arqon/proto";
+import { changeOf, RoomChanges } from "./state_repair.ts";
 import type { RoomEvent } from "./room_state.ts";
 
 const EPOCH = "7";

@@ -5,8 +5,7 @@
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Message } from "../message/message.ts";
 import type { RoomHub } from "./room_hub.ts";
-import { Cell } from "./store.ts";
-import type { RoomView } from "./store.ts";
+import { Cell, type RoomView } from "./store.ts";
 import { history } from "../request/history.ts";
 
 /** What `RoomStores.messages` takes. */

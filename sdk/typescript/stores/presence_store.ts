@@ -4,14 +4,12 @@
 import type { ArqonError } from "@arqon/proto";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Json, JsonInput } from "../wire/json.ts";
-import type { Member } from "../presence/member_table.ts";
-import type { Presence } from "../presence/presence.ts";
+import type { Member, Presence } from "../presence/presence.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 import type { Connection } from "../connection/connection.ts";
-import { sleep } from "../time/sleep.ts";
+import { sleep } from "../time/clock.ts";
 import type { RoomHub } from "./room_hub.ts";
-import { Cell } from "./store.ts";
-import type { RoomView } from "./store.ts";
+import { Cell, type RoomView } from "./store.ts";
 
 /** A member whose metadata the program trusts to be `Meta`: nothing checks it. */
 export type MemberWith<Meta> = Omit<Member, "meta"> & { readonly meta: Meta };

@@ -6,8 +6,7 @@
 import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";
-import { gapMessage } from "../message/message.ts";
-import type { Message } from "../message/message.ts";
+import { gapMessage, type Message } from "../message/message.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { JsonInput } from "../wire/json.ts";

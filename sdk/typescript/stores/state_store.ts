@@ -1,17 +1,149 @@
 /**
- * The state of a room as one object: what the bus has confirmed, and over it what this client has
- * written and not yet heard of. A write that is refused is gone from it again.
+ * Stores of what a room keeps. Its state as one object: what the bus has confirmed, and over it what this client has
+ * written and not yet heard of; a write that is refused is gone from it again. Its lock, and the values that its
+ * reducer shows.
  */
+import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
+import type { RoomHub } from "./room_hub.ts";
+import { Cell, type RoomView } from "./store.ts";
+import type { ArqonError } from "@arqon/proto";
+import { type HeldLock, holdLock, type HoldLockOptions, newCommandId } from "../room/held_lock.ts";
 import type { Message } from "../message/message.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Json, JsonInput } from "../wire/json.ts";
-import { newCommandId } from "../room/held_lock.ts";
 import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
-import type { RoomHub } from "./room_hub.ts";
-import { Cell } from "./store.ts";
-import type { RoomView } from "./store.ts";
 import { roomState } from "../room/stateful_room.ts";
+
+/** What is watched. */
+export interface Watched {
+  readonly version: number;
+  readonly is_current: boolean;
+  readonly ended: Promise<void>;
+  changed(listener: () => void): () => void;
+  close(): void;
+}
+
+/** Begins to watch a room; the same function each time, since its stores are found by it. */
+export type Watch<Values extends Watched> = (room: Room) => Values;
+
+/** The values of a room, as of now. */
+export interface ValuesView<Values extends Watched> extends RoomView {
+  /** To read from; undefined before the first values. The same object all the time: `version` says that it has changed. */
+  readonly values: Values | undefined;
+  /** The entry of the room's log whose values these are. */
+  readonly version: number;
+}
+
+/** Watched values while somebody subscribes to the store. */
+export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>> {
+  readonly #hub: RoomHub;
+  readonly #watch: Watch<Values>;
+
+  constructor(hub: RoomHub, watch: Watch<Values>) {
+    super({ values: undefined, version: 0, ready: false, error: undefined });
+    this.#hub = hub;
+    this.#watch = watch;
+  }
+
+  protected start(): () => void {
+    const over = new AbortController();
+    this.#hub.client.use(async (bus) => {
+      if (over.signal.aborted) return;
+      const values = this.#watch(bus.room(this.#hub.id));
+      over.signal.addEventListener("abort", () => values.close());
+      values.changed(() => {
+        const { version } = values;
+        if (!over.signal.aborted) this.show({ values, version, ready: true, error: undefined });
+      });
+      await values.ended;
+    }).catch((error) => {
+      if (!over.signal.aborted) this.show({ error: asArqonError(error) });
+    });
+    return () => over.abort();
+  }
+}
+
+/** The lock of a room, as of now. */
+export interface LockView extends RoomView {
+  /** The fence of the lock while this client holds it; give it to all that the lock guards. */
+  readonly fence: number | undefined;
+  /** Whether `acquire` is under way. */
+  readonly is_waiting: boolean;
+  /** User id of who holds the lock, as far as this client has heard; undefined: nobody. */
+  readonly holder: string | undefined;
+}
+
+/** The lock of a room while somebody subscribes to the store; it is released when nobody does. */
+export class LockStore extends Cell<LockView> {
+  readonly #hub: RoomHub;
+  readonly #state: StateStore;
+  #lock: HeldLock | undefined;
+  #over = new AbortController();
+
+  constructor(hub: RoomHub, state: StateStore) {
+    const nobody = { fence: undefined, holder: undefined, is_waiting: false };
+    super({ ...nobody, ready: false, error: undefined });
+    this.#hub = hub;
+    this.#state = state;
+  }
+
+  /**
+   * Takes the lock and renews it until `release`. Resolves with whether this client holds it; why it
+   * does not is the view's `error`: `locked` while somebody else does, after `wait_ms`.
+   */
+  readonly acquire = async (options: HoldLockOptions = {}): Promise<boolean> => {
+    if (this.#lock) return true;
+    if (this.get().is_waiting) return false;
+    const { signal } = this.#over;
+    this.show({ is_waiting: true, error: undefined });
+    let error: ArqonError | undefined;
+    try {
+      const lock = await this.#hub.client.use((bus) =>
+        holdLock(bus.room(this.#hub.id), {
+          ...options,
+          signal: options.signal ? AbortSignal.any([signal, options.signal]) : signal,
+        })
+      );
+      if (signal.aborted) await lock.release();
+      else this.#hold(lock);
+    } catch (thrown) {
+      error = asArqonError(thrown);
+    }
+    if (!signal.aborted) this.show({ is_waiting: false, error });
+    return this.#lock !== undefined;
+  };
+
+  /** Gives the lock back, or ends the waiting for it. */
+  readonly release = async (): Promise<void> => {
+    this.#over.abort();
+    this.#over = new AbortController();
+    const lock = this.#lock;
+    this.#lock = undefined;
+    this.show({ fence: undefined, is_waiting: false });
+    await lock?.release();
+  };
+
+  #hold(lock: HeldLock): void {
+    this.#lock = lock;
+    this.show({ fence: lock.fence });
+    lock.signal.addEventListener("abort", () => {
+      if (this.#lock !== lock) return;
+      this.#lock = undefined;
+      this.show({ fence: undefined, error: asArqonError(lock.signal.reason) });
+    });
+  }
+
+  protected start(): () => void {
+    const leave = this.#state.subscribe(({ lock, ready, error }) =>
+      this.show({ holder: lock?.holder, ready, ...(error ? { error } : {}) })
+    );
+    return () => {
+      leave();
+      void this.release();
+    };
+  }
+}
 
 /** The state of a room, as of now. */
 export interface StateView extends RoomView {

@@ -1,13 +1,11 @@
 // The stores on a real bus: messages, presence, state, locks, and what a lost connection does to them.
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { startBusWith } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { connect } from "../mod.ts";
 import { roomState } from "../state.ts";
-import { createClient, whenReady } from "../stores.ts";
-import type { BusClient, RoomView, Store } from "../stores.ts";
+import { type BusClient, createClient, type RoomView, type Store, whenReady } from "../stores.ts";
 import { CLEAN } from "../testing/counted.ts";
 
 const CONFIG = '[[rooms]]\nroom = "kept-*"\ndurable = true\n';

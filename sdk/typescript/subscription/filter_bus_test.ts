@@ -2,10 +2,8 @@
 // tested with the Shield.
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
-import { connect } from "../mod.ts";
-import type { Room, Subscription } from "../mod.ts";
-import { history, replay } from "../history.ts";
-import type { ReplayOptions } from "../history.ts";
+import { connect, type Room, type Subscription } from "../mod.ts";
+import { history, replay, type ReplayOptions } from "../history.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 
 const filter = "int(data) % 2 == 1";

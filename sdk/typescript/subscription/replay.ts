@@ -7,13 +7,11 @@ import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
 import { atLeastOne } from "../options/options.ts";
 import { checkPosition, type Place } from "../durable/position.ts";
-import { tellReady } from "./room_entry.ts";
-import type { RoomEntry } from "./room_entry.ts";
-import { history } from "../request/history.ts";
-import type { HistoryOptions, RoomHistory } from "../request/history.ts";
+import { type RoomEntry, tellReady } from "./room_entry.ts";
+import { history, type HistoryOptions, type RoomHistory } from "../request/history.ts";
 import type { Message } from "../message/message.ts";
 import type { CommandRoom } from "../request/room_request.ts";
-import { sleep } from "../time/sleep.ts";
+import { sleep } from "../time/clock.ts";
 import type { Beginning } from "./subscription.ts";
 
 /** Where a loop begins: exactly one of the three. */

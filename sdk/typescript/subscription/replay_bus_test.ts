@@ -2,14 +2,11 @@
 // by SUB is cut short by the configuration, so that only the history can bring what is stored.
 import assert from "node:assert/strict";
 import { pace } from "../../../shared/testing/pace.ts";
-import { startBus } from "../../../tests/harness/bus.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
-import { connect } from "../mod.ts";
-import type { Connection, Message, Room, Subscription } from "../mod.ts";
-import { replay } from "../history.ts";
-import type { ReplayOptions } from "../history.ts";
+import { connect, type Connection, type Message, type Room, type Subscription } from "../mod.ts";
+import { replay, type ReplayOptions } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { refusedWith } from "../testing/scripted_peer.ts";
 

@@ -2,14 +2,11 @@
 // small buffer: whatever the order in which pages, live messages and answers come, no loop has a hole
 // that no GAP tells. `REPLAY_LOOPS=100` runs so many loops (`deno task test:replay`).
 import assert from "node:assert/strict";
-import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
+import { startBus, startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { pace } from "../../../shared/testing/pace.ts";
-import type { TestBus } from "../../../tests/harness/bus.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
-import { connect } from "../mod.ts";
-import type { Room, Subscription } from "../mod.ts";
-import { replay } from "../history.ts";
-import type { ReplayOptions } from "../history.ts";
+import { connect, type Room, type Subscription } from "../mod.ts";
+import { replay, type ReplayOptions } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 
 const LOOPS = Number(Deno.env.get("REPLAY_LOOPS") ?? 12);

@@ -1,17 +1,10 @@
 // What a loop asks that begins with the stored messages, against a peer that follows a script. On a real
 // bus: `replay_bus_test.ts`.
 import assert from "node:assert/strict";
-import {
-  type HistoryQuery,
-  plainEnvelope,
-  readHistoryQuery,
-  type Uint64,
-  writeEnvelope,
-  writeHistory,
-} from "@arqon/proto";
+import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
+import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
-import { connect } from "../mod.ts";
-import type { Message, Subscription } from "../mod.ts";
+import { connect, type Message, type Subscription } from "../mod.ts";
 import { replay } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
 import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";

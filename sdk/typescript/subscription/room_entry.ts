@@ -1,31 +1,77 @@
 /**
- * What `Subscriptions` knows of one room, and how the room's loops learn of it. `Subscriptions`
- * changes it.
+ * What `Subscriptions` knows of one room: on which terms it is heard, and how its loops learn of it.
+ * `Subscriptions` changes it.
  */
-import { ArqonError } from "@arqon/proto";
-import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
-import { MemberTable } from "../presence/member_table.ts";
+import { checkPosition, Place, type Position } from "../durable/position.ts";
+import { assertWord, atLeastOne } from "../options/options.ts";
+import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
+import { ArqonError, type PlainEnvelope, type PlainEvent } from "@arqon/proto";
+import { onAbort } from "../time/clock.ts";
+import { MemberTable, Presence } from "../presence/presence.ts";
 import { gapMessage, type Message } from "../message/message.ts";
 import { MessageBuffer } from "../message/message_buffer.ts";
-import { atLeastOne } from "../options/options.ts";
 import type { Overlap } from "../message/overlap.ts";
-import { Place } from "../durable/position.ts";
-import type { Position } from "../durable/position.ts";
-import { Presence } from "../presence/presence.ts";
-import { onAbort } from "../time/sleep.ts";
 import { UPDATES_MAX } from "../wire/bounds.ts";
-import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
-import type { SubTerms } from "./sub_terms.ts";
+
+/** The options of a SUB, on which all loops on a room must agree. */
+interface SubTerms {
+  readonly no_echo: boolean;
+  readonly presence: boolean;
+  readonly observer: boolean;
+  readonly filter: string;
+}
+
+/** The options that a loop asks for. Throws TypeError for options that cannot work together or at all. */
+export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
+  const { no_echo = false, presence = false, observer = false, filter = "", member_meta } = options;
+  const terms = { no_echo, presence, observer, filter };
+  if (member_meta !== undefined) assertMember(room, terms, "member_meta");
+  const { begin, position, on_overflow } = options;
+  assertWord("on_overflow", on_overflow, ["error", "drop-oldest", "drop-newest"]);
+  if (position) checkPosition(position);
+  if (begin && position) throw new TypeError(`room ${room}: begin or position, not both`);
+  if (observer && !presence) throw new TypeError(`room ${room}: observer needs presence: true`);
+  return terms;
+}
+
+/** Throws TypeError unless the room is heard as a member; `what` is for members only. */
+export function assertMember(room: string, { presence, observer }: SubTerms, what: string): void {
+  if (presence && !observer) return;
+  throw new TypeError(`room ${room}: ${what} needs presence: true and no observer`);
+}
+
+/**
+ * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
+ * the first loop's SUB does not say. `member_meta` is its metadata as JSON, empty for none; `start`
+ * is where it wants to begin, if that is not now.
+ */
+export function assertAgreed(
+  { room, terms, meta }: RoomEntry,
+  wanted: SubTerms,
+  member_meta: Uint8Array,
+  start: unknown,
+): void {
+  const refuse = (why: string) => {
+    throw new TypeError(`room ${room} is subscribed${why}`);
+  };
+  for (const name of Object.keys(terms) as (keyof SubTerms)[]) {
+    if (terms[name] !== wanted[name]) refuse(` with ${name} = ${terms[name]}`);
+  }
+  if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
+    refuse(" with other member_meta");
+  }
+  if (start) refuse("; it has begun");
+}
 
 /** A change of metadata that no Shield has acknowledged yet. */
-export interface MetaUpdate extends PromiseWithResolvers<void> {
+interface MetaUpdate extends PromiseWithResolvers<void> {
   /** Its number, which grows: the last change wins. */
   readonly number: number;
   readonly meta: Uint8Array;
 }
 
 /** A room on its way from one session to the next. */
-export interface Move {
+interface Move {
   readonly overlap: Overlap;
   /** The metadata in the SUB on the next session. */
   meta: Uint8Array;
@@ -62,7 +108,7 @@ export interface RoomEntry {
 }
 
 /** Receives what comes of a room before its loops do, and gives them its changes of state in order. */
-export interface Repair {
+interface Repair {
   /** Takes a message of the bus. True when it is a change, which the loops get from here. */
   hear(envelope: PlainEnvelope): boolean;
   /** Takes note that a GAP was put: changes may be missing. */

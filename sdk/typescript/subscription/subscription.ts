@@ -3,7 +3,7 @@
  * that keep it fed are `subscriptions.ts`.
  */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
-import type { Backoff } from "../time/backoff.ts";
+import type { Backoff } from "../time/clock.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
@@ -159,6 +159,26 @@ export function asSubscription(
     close,
     next: () => buffer.next(),
     return: () => buffer.return(),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.dispose]: close,
+  };
+}
+
+/** A loop over what is made of a subscription's messages: who leaves it, leaves the subscription. */
+export function loopOver<Item>(
+  { close, ready }: Subscription,
+  items: AsyncGenerator<Item, undefined>,
+): AsyncIterableIterator<Item, undefined> & Pick<Subscription, "ready" | "close"> & Disposable {
+  return {
+    ready,
+    close,
+    next: () => items.next(),
+    return() {
+      close();
+      return items.return(undefined);
+    },
     [Symbol.asyncIterator]() {
       return this;
     },

@@ -3,23 +3,22 @@
  * again after every reconnect and when the member's metadata changes, and it is there on two
  * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
  */
-import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
-import type { PlainEnvelope, Uint64 } from "@arqon/proto";
+import { ArqonError, encodeSub, encodeUnsub, ruleOf } from "@arqon/proto";
+import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { JsonInput } from "../wire/json.ts";
 import { Message } from "../message/message.ts";
 import { Overlap } from "../message/overlap.ts";
 import { type Position, readAnswer } from "../durable/position.ts";
 import type { CommandRoom } from "../request/room_request.ts";
-import { crossOver, ended, endReaders, isDue, isMetaDue } from "./room_entry.ts";
-import { addUpdate, isPresence, newEntry, newReader } from "./room_entry.ts";
-import { cancelRetries, isUnplaced, tellGap, tellReady } from "./room_entry.ts";
+import { addUpdate, assertAgreed, assertMember, cancelRetries, crossOver } from "./room_entry.ts";
+import { ended, endReaders, isDue, isMetaDue, isPresence, isUnplaced } from "./room_entry.ts";
+import { newEntry, newReader, subTermsOf, tellGap, tellReady } from "./room_entry.ts";
 import type { Mend, RoomEntry } from "./room_entry.ts";
-import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "../connection/session.ts";
-import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
-import type { Beginning, SubscribeOptions } from "./subscription.ts";
-import type { Subscription, SubscriptionsOptions } from "./subscription.ts";
-import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
+import { backoffDelay } from "../time/clock.ts";
+import { asSubscription, encodeMeta } from "./subscription.ts";
+import type { Beginning, Reader, SubscribeOptions, Subscription } from "./subscription.ts";
+import type { SubscriptionsOptions } from "./subscription.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**
@@ -275,14 +274,28 @@ export class Subscriptions {
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
         const stands = place.reading ? entry.active && !is_next() : place.follows(session);
-        const refusal = { error, updates, attempt, stands, asked: place.asked(session) };
-        const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
-        if (gap) this.#gap(entry, "reconnect");
-        if (fail) return this.#fail(entry, error, entry.active || is_next());
-        if (delay_ms === undefined) return;
+        const lost = error.reason === "connection-lost";
+        const never = ruleOf(error.reason).client === "never-retry";
+        // The room was durable and is not any longer: from here on as any other.
+        const demoted = error.reason === "not-durable" && place.position !== undefined;
+        // The subscription stands as it was: only the new metadata was refused, or the position.
+        const as_before = stands && !lost && !demoted;
+        // The place, or metadata that another Shield has taken before, is still to be told to this one.
+        const unplaced = place.asked(session) !== undefined;
+        if (demoted) place.forget();
+        if (demoted && !stands) this.#gap(entry, "reconnect");
+        if (as_before) updates.forEach((update) => update.reject(error));
+        else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
+        if (as_before ? never || !(unplaced || isMetaDue(entry)) : !demoted && (lost || never)) {
+          // A SUB that was lost with its session is sent on the next one.
+          if (!as_before && !lost) this.#fail(entry, error, entry.active || is_next());
+          return;
+        }
+        const { backoff, random } = this.#options;
+        const wait_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
         const again = () => current() && this.#send(entry, session, attempt + 1);
         clearTimeout(entry.retries.get(session));
-        entry.retries.set(session, setTimeout(again, delay_ms));
+        entry.retries.set(session, setTimeout(again, demoted ? 0 : wait_ms));
       },
     });
   }

@@ -2,16 +2,8 @@
  * A peer that speaks for one durable room: what a test makes it say, frame by frame, or by itself
  * from a small log. Real sockets; not a Shield, and not part of the package.
  */
-import {
-  type ClientOperation,
-  decodeClientFrame,
-  encodeAck,
-  encodeMsg,
-  type EnvelopeInput,
-  type Subscribe,
-  type Uint64,
-  writeEnvelope,
-} from "@arqon/proto";
+import { decodeClientFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
+import type { ClientOperation, EnvelopeInput, Subscribe, Uint64 } from "@arqon/proto";
 import { bytes, LIMITS, type Peer, startPeer, welcome } from "./scripted_peer.ts";
 
 /** The room of all these tests. */

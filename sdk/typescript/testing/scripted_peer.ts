@@ -3,8 +3,7 @@
  * of the package.
  */
 import assert from "node:assert/strict";
-import { ArqonError, encodeWelcome } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, encodeWelcome, type Reason } from "@arqon/proto";
 import type { ConnectOptions, Status } from "../mod.ts";
 
 const TOKEN = "e30.e30.c2ln";

@@ -4,27 +4,18 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import {
-  ArqonError,
-  dataForm,
-  DecodeError,
-  decodeServerFrame,
-  encodeSub,
-  encodeUnsub,
-  ERRORS,
-  type Reason,
-  writeEnvelope,
-} from "@arqon/proto";
+import { ArqonError, dataForm, DecodeError, decodeServerFrame, encodeSub } from "@arqon/proto";
+import { encodeUnsub, ERRORS, writeEnvelope } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
 import { encodeClient } from "../../conformance/encode.ts";
 import { vectorsText } from "../../conformance/generate.ts";
 import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
-import { backoffDelay, DEFAULT_BACKOFF } from "../time/backoff.ts";
-import { applyFossil } from "../delta/fossil.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "../time/clock.ts";
+import { applyFossil, applyVcdiff } from "../delta/diffs.ts";
 import { Unfolder } from "../delta/unfolder.ts";
-import { applyVcdiff } from "../delta/vcdiff.ts";
 import { closeReaction, type Reaction, refusalReaction } from "../connection/close_reaction.ts";
 import { Place, type Position } from "../durable/position.ts";
-import { MemberTable } from "../presence/member_table.ts";
+import { MemberTable } from "../presence/presence.ts";
 import { Message } from "../message/message.ts";
 import { Reading } from "../subscription/replay.ts";
 import { errorFromWire } from "../wire/wire_error.ts";

@@ -1,7 +1,7 @@
 // The bounds of the wait; that the connection waits is in `connection_test.ts`.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { backoffDelay, DEFAULT_BACKOFF } from "./backoff.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "./clock.ts";
 
 Deno.test("a wait lies between 0 and the doubled ceiling and never above the maximum", () => {
   fc.assert(fc.property(
@@ -14,14 +14,4 @@ Deno.test("a wait lies between 0 and the doubled ceiling and never above the max
       assert.ok(delay_ms <= DEFAULT_BACKOFF.base_ms * 2 ** attempt);
     },
   ));
-});
-
-Deno.test("the ceiling doubles with each attempt until the maximum", () => {
-  const highest = (attempt: number) =>
-    backoffDelay(attempt, { base_ms: 100, max_ms: 1_000 }, () => 0.999_999);
-  assert.deepEqual([0, 1, 2, 3, 4, 5].map(highest), [99, 199, 399, 799, 999, 999]);
-});
-
-Deno.test("the wait is jittered over the whole range, down to zero", () => {
-  assert.equal(backoffDelay(5, DEFAULT_BACKOFF, () => 0), 0);
 });

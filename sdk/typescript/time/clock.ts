@@ -1,8 +1,57 @@
 /**
- * The Shield's clock as a client knows it: the time in WELCOME, and what has passed since by a
- * clock that nobody sets. So a jump of the device's own clock moves neither the refresh of a token
- * nor the deadline of a move.
+ * Waits: those that a signal cuts short, exponential ones with full jitter, which spread a crowd that lost the same
+ * node best; and the Shield's clock as a client knows it: the time in WELCOME, and what has passed since by a clock
+ * that nobody sets. So a jump of the device's own clock moves neither the refresh of a token nor the deadline of a
+ * move.
  */
+/** The longest wait of a platform's timer, in ms. */
+export const TIMER_MS_MAX = 2_147_483_647;
+
+/** Calls back once when `signal` is aborted, until the returned function is called. */
+export function onAbort(signal: AbortSignal | undefined, call: () => void): () => void {
+  signal?.addEventListener("abort", call);
+  return () => signal?.removeEventListener("abort", call);
+}
+
+/**
+ * Resolves after `ms`, or at once when one of the signals is or gets aborted; never rejects, and leaves
+ * no listener behind.
+ */
+export function sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const done = () => {
+    clearTimeout(timer);
+    for (const stop of stops) stop();
+    resolve();
+  };
+  const timer = setTimeout(done, Math.min(ms, TIMER_MS_MAX));
+  const stops = signals.map((signal) => onAbort(signal, done));
+  if (signals.some((signal) => signal.aborted)) done();
+  return promise;
+}
+
+/** The bounds of the waits; `ConnectOptions.backoff` overrides each on its own. */
+export interface Backoff {
+  /** Upper bound of the first wait, in ms. */
+  readonly base_ms: number;
+  /** Upper bound of every wait, in ms. */
+  readonly max_ms: number;
+}
+
+/**
+ * 250 ms, then doubled up to 15 s: a restart is hardly felt, and a long outage is not made worse.
+ */
+export const DEFAULT_BACKOFF: Backoff = { base_ms: 250, max_ms: 15_000 };
+
+/**
+ * The wait in ms before attempt number `attempt` (0: the first one after a failure).
+ * `random` gives numbers in [0, 1).
+ */
+export function backoffDelay(attempt: number, backoff: Backoff, random: () => number): number {
+  // 2 ** 31 is beyond every sensible maximum; the bound keeps the product finite.
+  const ceiling_ms = Math.min(backoff.max_ms, backoff.base_ms * 2 ** Math.min(attempt, 31));
+  return Math.floor(random() * ceiling_ms);
+}
 
 /** One Shield's clock. Before the first WELCOME the device's own clock is in. */
 export class ServerClock {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { assertToken, refreshDelay, tokenExpiry } from "./token.ts";
+import { assertToken, refreshDelay, tokenExpiry } from "./token_keeper.ts";
 
 function tokenWith(claims: unknown): string {
   const part = (value: unknown) =>

@@ -3,8 +3,7 @@
  * returns one, whatever the bytes say: a reason that this version does not know becomes the nearest
  * one of the same code, and the text is kept. What the text says is for people: nothing is read from it.
  */
-import { ArqonError, isReason, REASONS } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { ArqonError, isReason, type Reason, REASONS } from "@arqon/proto";
 import { MESSAGE_CHARS_MAX } from "./bounds.ts";
 
 /** Stands in for a reason that is not named, or not known here: the first of its code. */

@@ -1,16 +1,122 @@
 /**
  * Brings local changes of a document into its room: one update at a time, what is written meanwhile as the
- * next. A change that the bus refuses is taken back in the document. Knows no messages: `publish` does.
+ * next. A change that the bus refuses is taken back in the document, by Yjs's own UndoManager: what was inserted is
+ * deleted, what was deleted is put back. Knows no messages: `publish` does.
  */
-import type { ArqonError } from "@arqon/sdk";
 import * as Y from "yjs";
-import { presentForm } from "./document.ts";
-import { Undoing } from "./undoing.ts";
+import type { ArqonError } from "@arqon/sdk";
+
+/** A document of these updates, in any order. */
+export function documentOf(updates: readonly Uint8Array[], gc = true): Y.Doc {
+  const doc = new Y.Doc({ gc });
+  if (updates.length > 0) Y.applyUpdate(doc, Y.mergeUpdates([...updates]));
+  return doc;
+}
+
+/** Whether both have the same content, to the deleted. */
+const isSame = (one: Y.Doc, other: Y.Doc): boolean =>
+  Y.equalSnapshots(Y.snapshot(one), Y.snapshot(other));
+
+/** Whether something is missing that its content builds upon: then it is not the whole document. */
+export const hasHoles = ({ store }: Y.Doc): boolean =>
+  store.pendingStructs !== null || store.pendingDs !== null;
+
+/** What `one` has and `other` has not; undefined when it has nothing more. */
+export function missing(one: Y.Doc, other: Y.Doc): Uint8Array | undefined {
+  return isSame(one, other) ? undefined : Y.encodeStateAsUpdate(one, Y.encodeStateVector(other));
+}
+
+/** The whole document, without the text of what was deleted, whatever an editor keeps for its undo. */
+export function cleaned(doc: Y.Doc): Y.Doc {
+  return documentOf([Y.encodeStateAsUpdate(doc)], doc.gc);
+}
+
+/**
+ * The changes in these updates as one, in their present form: of what was written and deleted again only
+ * the places are left, not the text.
+ */
+function presentForm(doc: Y.Doc, updates: readonly Uint8Array[]): Uint8Array {
+  const { from } = Y.parseUpdateMeta(Y.mergeUpdates([...updates]));
+  const known = Y.decodeStateVector(Y.encodeStateVector(doc));
+  for (const [client, clock] of from) known.set(client, clock);
+  const copy = documentOf([Y.encodeStateAsUpdate(doc)]);
+  return Y.encodeStateAsUpdate(copy, Y.encodeStateVector(known));
+}
+
+/** The changes of some transactions, as they can be taken back. */
+type Steps = Y.UndoManager["undoStack"];
+
+/** Every origin is tracked: editors and their own undo managers each have one. */
+class Everything extends Set<unknown> {
+  override has(): boolean {
+    return true;
+  }
+}
+
+/** Remembers local changes of a document until they are stored. */
+class Undoing {
+  readonly #doc: Y.Doc;
+  readonly #manager: Y.UndoManager;
+  /** The origin of changes that others or the log made, and of our own bookkeeping. */
+  readonly #foreign: unknown;
+
+  constructor(doc: Y.Doc, foreign: unknown) {
+    this.#doc = doc;
+    this.#foreign = foreign;
+    this.#manager = new Y.UndoManager(doc, {
+      captureTimeout: 0,
+      trackedOrigins: new Everything(),
+      captureTransaction: ({ local, origin, changed }) =>
+        local && origin !== this.#foreign && origin !== this.#manager && changed.size > 0,
+    });
+  }
+
+  /** The origin of transactions that take something back. */
+  get origin(): unknown {
+    return this.#manager;
+  }
+
+  /** The local changes since the last call. */
+  take(): Steps {
+    return this.#manager.undoStack.splice(0);
+  }
+
+  /** Forgets steps: what they deleted need not be put back. */
+  release(steps: Steps): void {
+    this.#with(steps, () => {
+      // `clear` opens a transaction, which is none of the editor's.
+      this.#doc.transact(() => this.#manager.clear(true, true), this.#foreign);
+    });
+  }
+
+  /** Takes steps back, the last first. False when there was nothing that could be. */
+  revert(steps: Steps): boolean {
+    let is_changed = false;
+    this.#with(steps, () => {
+      while (this.#manager.undoStack.length > 0) {
+        is_changed = this.#manager.undo() !== null || is_changed;
+      }
+    });
+    return is_changed;
+  }
+
+  destroy(): void {
+    this.release(this.take());
+    this.#manager.destroy();
+  }
+
+  #with(steps: Steps, run: () => void): void {
+    const later = this.#manager.undoStack;
+    this.#manager.undoStack = steps;
+    run();
+    this.#manager.undoStack = later;
+  }
+}
 
 const RETRY_MAX_MS = 5_000;
 
 /** What a writer needs. */
-export interface WriterPort {
+interface WriterPort {
   /** The origin of changes that come from the room. */
   readonly origin: unknown;
   /** Stores an update; rejects with the refusal. */

@@ -1,7 +1,7 @@
 // What is whole of updates that come in parts, and up to where a snapshot may say that it has everything.
 import assert from "node:assert/strict";
 import type { Message } from "@arqon/sdk";
-import { Assembler } from "./assembler.ts";
+import { Assembler } from "./reading.ts";
 import { partOf, split } from "./records.ts";
 
 function message(offset: number, text: string, part?: [string, string], timestamp_ms = 0): Message {

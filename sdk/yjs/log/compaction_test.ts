@@ -1,6 +1,6 @@
 // Who makes a snapshot, and when, out of nothing but the order of the log.
 import assert from "node:assert/strict";
-import { Compaction } from "./compaction.ts";
+import { Compaction } from "./reading.ts";
 
 const update = (offset: number, size_bytes = 10) => ({ offset, size_bytes });
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);

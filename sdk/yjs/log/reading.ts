@@ -1,22 +1,129 @@
 /**
- * Reads a document out of its room: the newest snapshot that can be trusted, and every update behind it.
- * Changes nothing and keeps nothing.
+ * Reads a document out of its room: the newest snapshot that can be trusted, and every update behind it. Says from
+ * the log alone when the next snapshot is due, and whose turn it is: everybody counts the updates behind the newest
+ * one, and the author of the one that fills the count makes the next. When that author dies, the author of the
+ * update that fills it twice does.
  */
 import type { Message, Room } from "@arqon/sdk";
+import { join, LIVE_FILTER, markOf, partOf, placeOf, SNAPSHOT_FILTER, UPDATE } from "./records.ts";
+import type { LogPlace, Mark } from "./records.ts";
 import { history } from "@arqon/sdk/history";
-import { Assembler } from "./assembler.ts";
-import { join, LIVE_FILTER, type LogPlace, type Mark, markOf, partOf } from "./records.ts";
-import { placeOf, SNAPSHOT_FILTER, UPDATE } from "./records.ts";
+
+/** How much may be behind a snapshot before the next one is due. */
+interface CompactionLimits {
+  /** Messages with updates. */
+  readonly updates: number;
+  readonly bytes: number;
+}
+
+/** The updates that no snapshot holds, as this reader knows. */
+export class Compaction {
+  readonly #limits: CompactionLimits;
+  #loose: LooseUpdate[] = [];
+  #bytes = 0;
+
+  constructor(limits: CompactionLimits) {
+    this.#limits = limits;
+  }
+
+  /** Begins anew with what was read of the room. */
+  begin(loose: readonly LooseUpdate[]): void {
+    this.#loose = [...loose];
+    this.#bytes = loose.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  }
+
+  /** Counts an update. True when it fills the count: its author makes a snapshot. */
+  count(update: LooseUpdate): boolean {
+    const before = this.#fills();
+    this.#loose.push(update);
+    this.#bytes += update.size_bytes;
+    return this.#fills() > before;
+  }
+
+  /** Takes note of a snapshot that holds everything up to this offset. */
+  held(upto: number): void {
+    this.begin(this.#loose.filter(({ offset }) => offset > upto));
+  }
+
+  /** How often what is behind the snapshot would have filled the count. */
+  #fills(): number {
+    const { updates, bytes } = this.#limits;
+    return Math.floor(Math.max(this.#loose.length / updates, this.#bytes / bytes));
+  }
+}
+
+/**
+ * The parts of an update come within this, by the time that Shields stamp on them, or never make one.
+ * The sender gives up much sooner, so all readers decide the same.
+ */
+const SET_MS = 300_000;
+
+interface OpenSet {
+  /** The message before the first part. */
+  readonly before: LogPlace | undefined;
+  readonly begun_ms: number;
+  readonly pieces: Map<number, Uint8Array>;
+}
+
+/** The updates of one log, from a place on. */
+export class Assembler {
+  #last: LogPlace | undefined;
+  readonly #open = new Map<string, OpenSet>();
+
+  /** `last` is the message before the first that will be taken; undefined at the log's beginning. */
+  constructor(last?: LogPlace) {
+    this.#last = last;
+  }
+
+  /** The last message that was taken. */
+  get last(): LogPlace | undefined {
+    return this.#last;
+  }
+
+  /**
+   * The last message up to which everything was given: the one before the first part of an update of
+   * which parts are still missing, else the last. Who begins behind it misses nothing.
+   */
+  get floor(): LogPlace | undefined {
+    const [first] = this.#open.values();
+    return first === undefined ? this.#last : first.before;
+  }
+
+  /** Takes the next message. Gives the update that is whole with it; undefined when none is. */
+  take(message: Message): Uint8Array | undefined {
+    const before = this.#last;
+    const { timestamp_ms } = message;
+    this.#last = placeOf(message);
+    for (const [set, { begun_ms }] of this.#open) {
+      // Clocks of Shields differ: what could still be whole holds the floor for twice as long.
+      if (timestamp_ms - begun_ms > 2 * SET_MS) this.#open.delete(set);
+    }
+    if (message.type !== UPDATE) return undefined;
+    const part = partOf(message);
+    if (part === undefined) return message.data;
+    let open = this.#open.get(part.set);
+    if (open === undefined) {
+      open = { before, begun_ms: timestamp_ms, pieces: new Map() };
+      this.#open.set(part.set, open);
+    }
+    if (timestamp_ms - open.begun_ms > SET_MS) return undefined;
+    open.pieces.set(part.index, message.data);
+    if (open.pieces.size < part.count) return undefined;
+    this.#open.delete(part.set);
+    const { pieces } = open;
+    return join(Array.from({ length: part.count }, (_, at) => pieces.get(at) ?? new Uint8Array()));
+  }
+}
 
 /** How long one page is waited for, in ms; a reconnect counts. */
 const PAGE_MS = 30_000;
 const PAGE_MESSAGES = 250;
 
 /** The part of a room that gives what it keeps. */
-export type ReadableRoom = Pick<Room, "id" | "command">;
+type ReadableRoom = Pick<Room, "id" | "command">;
 
 /** An update that no snapshot holds. */
-export interface LooseUpdate {
+interface LooseUpdate {
   readonly offset: number;
   readonly size_bytes: number;
 }

@@ -1,11 +1,10 @@
 // Which snapshot is read: the newest whose mark can be true and of which every part is kept.
 import assert from "node:assert/strict";
 import * as Y from "yjs";
-import { documentOf } from "../edits/document.ts";
+import { documentOf } from "../edits/writer.ts";
 import { SimulatedLog, SimulatedWay } from "../testing/simulated_room.ts";
-import { publishSnapshot, publishUpdate } from "./publishing.ts";
+import { type LogPlace, publishSnapshot, publishUpdate } from "./records.ts";
 import { readLog } from "./reading.ts";
-import type { LogPlace } from "./records.ts";
 
 const { signal } = new AbortController();
 

@@ -1,12 +1,19 @@
 /**
- * Applies a diff in VCDIFF (RFC 3284), strictly: one window, the default code table, nothing compressed on
- * top; what does not fit altogether is refused. Makes no diffs: the Shield does.
+ * Applies diffs, strictly: of VCDIFF (RFC 3284) one window with the default code table and nothing compressed on
+ * top, and of the Fossil format; what does not fit altogether is refused. Makes no diffs: the Shield does.
  */
 
 const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
 const VCD_SOURCE = 1;
 const NUMBER_MAX = 2 ** 32;
 const [NEAR, SAME] = [4, 768];
+
+/** The digits of numbers, in the order of their values. */
+const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~";
+const VALUES: ReadonlyMap<number, number> = new Map(
+  [...DIGITS].map((digit, value) => [digit.charCodeAt(0), value]),
+);
+const [LINE, COPY, COMMA, INSERT, END] = [0x0a, 0x40, 0x2c, 0x3a, 0x3b];
 
 /** Thrown where bytes are no diff; never leaves this file. */
 class NoDiff extends Error {}
@@ -148,24 +155,65 @@ export function isVcdiff(diff: Uint8Array): boolean {
   return HEADER.slice(0, 3).every((byte, at) => diff[at] === byte);
 }
 
-/**
- * The data that a diff makes of `base`; undefined when it is no diff, none from `base`, or makes more than
- * `bytes_max`. It has no checksum: whoever has one compares it.
- */
-export function applyVcdiff(
+/** Applies a diff to data; undefined: it is no diff, none from this data, or makes more than `bytes_max`. */
+type Apply = (
   base: Uint8Array,
   diff: Uint8Array,
   bytes_max: number,
-): Uint8Array<ArrayBuffer> | undefined {
+) => Uint8Array<ArrayBuffer> | undefined;
+
+const strict = (
+  apply: (base: Uint8Array, all: Section, bytes_max: number) => Uint8Array<ArrayBuffer>,
+): Apply =>
+(base, diff, bytes_max) => {
   try {
     return apply(base, new Section(diff), bytes_max);
   } catch (error) {
     if (error instanceof NoDiff) return undefined;
     throw error;
   }
+};
+
+/** Applies VCDIFF. It has no checksum: whoever has one compares it. */
+export const applyVcdiff: Apply = strict(applyWindow);
+
+/** Applies a diff of the Fossil format. */
+export const applyFossil: Apply = strict((base, all, bytes_max) => {
+  const size = digits(all, LINE).value;
+  if (size > bytes_max) throw new NoDiff();
+  const made = new Uint8Array(size);
+  for (let at = 0;;) {
+    const { value, end } = digits(all, COPY, INSERT, END);
+    if (end === END) {
+      if (at !== size || !all.is_over || value !== checksumOf(made)) throw new NoDiff();
+      return made;
+    }
+    if (value > size - at) throw new NoDiff();
+    if (end === COPY) {
+      const from = digits(all, COMMA).value;
+      if (from + value > base.length) throw new NoDiff();
+      made.set(base.subarray(from, from + value), at);
+    } else made.set(all.take(value), at);
+    at += value;
+  }
+});
+
+/** A number of Fossil and the byte behind it, which is one of those expected. */
+function digits(all: Section, ...ends: readonly number[]) {
+  let value = 0;
+  for (let count = 0;; count++) {
+    const byte = all.byte();
+    const digit = VALUES.get(byte);
+    if (digit === undefined) {
+      if (count === 0 || !ends.includes(byte)) throw new NoDiff();
+      return { value, end: byte };
+    }
+    value = value * 64 + digit;
+    if (value >= NUMBER_MAX) throw new NoDiff();
+  }
 }
 
-function apply(base: Uint8Array, all: Section, bytes_max: number): Uint8Array<ArrayBuffer> {
+function applyWindow(base: Uint8Array, all: Section, bytes_max: number): Uint8Array<ArrayBuffer> {
   for (const byte of HEADER) if (all.byte() !== byte) throw new NoDiff();
   const indicator = all.byte();
   if (indicator > VCD_SOURCE) throw new NoDiff();
@@ -183,4 +231,13 @@ function apply(base: Uint8Array, all: Section, bytes_max: number): Uint8Array<Ar
   while (!instructions.is_over) run(target, instructions);
   if (!target.is_done || !window.is_over) throw new NoDiff();
   return target.bytes;
+}
+
+/** The sum of the data as big-endian words of 32 bits. */
+function checksumOf(data: Uint8Array): number {
+  let sum = 0;
+  for (let at = 0; at < data.length; at++) {
+    sum = (sum + ((data[at] ?? 0) << (24 - 8 * (at & 3)))) | 0;
+  }
+  return sum >>> 0;
 }
