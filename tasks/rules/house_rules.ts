@@ -59,6 +59,7 @@ export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   journal: ["mirror"],
   plan: ["hooks", "policies", "quota", "reducers", "schedules", "schemas", "usage"],
   proof: ["audit"],
+  pusher: ["inspect"],
   reducers: ["policies", "usage"],
   streams: ["durable"],
 };

@@ -13,7 +13,6 @@ import {
   object,
   ref,
   sortBy,
-  TENANT,
   TEXT,
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";

@@ -4,7 +4,7 @@
  * is `worker_chain.ts`.
  */
 import { FAULT_CODES } from "./policy.ts";
-import { type Hook, type PolicyFault } from "../../message/verdict.ts";
+import type { Hook, PolicyFault } from "../../message/verdict.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type Renewal, restoreUnits } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";

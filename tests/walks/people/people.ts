@@ -4,7 +4,7 @@
  * at the end the changes of the room that they heard of, the locks that they contended for and the calls of a hook for
  * members are judged.
  */
-import { type Member } from "@arqon/sdk";
+import type { Member } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { pace } from "../../../shared/testing/pace.ts";
 import { becomes, insist, until } from "../../../shared/testing/until.ts";
