@@ -184,6 +184,7 @@ export const FOLDERS: readonly (readonly string[])[] = [
     "sdk/typescript/connection",
     "sdk/typescript/reducers",
     "sdk/typescript/stores",
+    "sdk/typescript/proof",
     "sdk/typescript",
     "sdk/yjs/log",
     "sdk/yjs/edits",
