@@ -46,11 +46,6 @@ async function rangeRoot(read: SubtreeReader, from: number, to: number): Promise
   return nodeHash(await rangeRoot(read, from, split), await rangeRoot(read, split, to));
 }
 
-/** The root of a tree of that size. */
-export async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
-  return size === 0 ? emptyRoot() : await rangeRoot(read, 0, size);
-}
-
 /** The proof that the entry with this index is in the tree of that size: PATH of RFC 6962, 2.1.1. */
 export async function inclusionProof(
   read: SubtreeReader,

@@ -7,10 +7,10 @@ import {
   isConsistent,
   leafHash,
   nodeHash,
-  rootOf,
   rootOfInclusion,
 } from "./merkle.ts";
 import type { Hash } from "./merkle.ts";
+import { rootOf } from "../../tests/proof/made_tree.ts";
 import {
   decodeBundle,
   Edge,

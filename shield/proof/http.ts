@@ -161,6 +161,7 @@ export function publicProofs(context: ProofHttpContext): ForeignEntry {
     }
     pending++;
     try {
+      if (!await asked.service.isThere(asked)) throw new ArqonError("not-found", "no such log yet");
       return await answer(asked);
     } finally {
       pending--;

@@ -148,7 +148,7 @@ Deno.test("a tree is another Shield's once its own has done nothing for five sec
   assert.match(await one.checkpoint(), /\n700\n/);
 });
 
-Deno.test("a Shield that has stood still does not write over the tiles of the one that went on", async () => {
+Deno.test("a Shield that was stopped does not write over the tiles of the one that went on", async () => {
   const { engine, bucket, clock, tree, counts } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
@@ -179,7 +179,7 @@ Deno.test("a Shield that has stood still does not write over the tiles of the on
   assert.equal(counts.forks, 0);
 });
 
-Deno.test("keys that rotate twice while a record is idle sign what a key of before has signed", async () => {
+Deno.test("keys that rotate twice while a record is idle sign what an earlier key has signed", async () => {
   const { engine, tree, keys, counts } = await world();
   await using _ = engine;
   const der = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" });

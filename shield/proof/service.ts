@@ -117,6 +117,25 @@ export class ProofService {
     return { room: { tenant_id, room_id }, is_public: one.proof_public };
   }
 
+  /**
+   * Whether a tree that `find` has found is there, or its tenant is known here: nobody may have keys and logs made for
+   * tenants that there are not. Rejects as the Spine does.
+   */
+  async isThere({ room }: NamedTree): Promise<boolean> {
+    if (room === undefined) return true;
+    const { tenant_id, room_id } = room;
+    for (const [known] of this.#options.tenants.entries()) if (known === tenant_id) return true;
+    return await (await this.#openBucket()).get([tenant_id, room_id, "head"]) !== undefined;
+  }
+
+  #openBucket(): Promise<KeyValue> {
+    const opening = this.#bucket ??= this.#options.spine.keyValue(PROOF_BUCKET, {
+      unwatched: true,
+    });
+    opening.catch(() => this.#bucket = undefined);
+    return opening;
+  }
+
   /** Opens a tree that `find` has found. Rejects as the Spine does. */
   open(named: NamedTree): Promise<RecordTree> {
     const { room } = named;
@@ -170,10 +189,8 @@ export class ProofService {
   }
 
   async #open(name: string, { room }: NamedTree): Promise<RecordTree> {
-    const { spine, keys, logs, node_id, log, monotonic_ms } = this.#options;
-    const opening = this.#bucket ??= spine.keyValue(PROOF_BUCKET, { unwatched: true });
-    opening.catch(() => this.#bucket = undefined);
-    const bucket = await opening;
+    const { keys, logs, node_id, log, monotonic_ms } = this.#options;
+    const bucket = await this.#openBucket();
     const owner = room?.tenant_id ?? BUS;
     const origin = this.#originOf(name);
     const source: RecordSource = room === undefined

@@ -29,7 +29,8 @@ brain: telemetry presence classes reducers/state reducers/guest reducers/log red
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
   typescript/token typescript/options typescript/delta typescript/pattern typescript/http
   typescript/request typescript/state typescript/subscription typescript/room typescript/growing
-  typescript/connection typescript/reducers typescript/stores typescript yjs/log yjs/edits yjs
+  typescript/connection typescript/reducers typescript/stores typescript/proof typescript
+  yjs/log yjs/edits yjs
 sdk: react
 arq: terminal reducers/types reducers answers bus backup completion config doctor init/schema init
   journal policies replay rooms traffic schemas bridge serve desired commands/audit commands/auth

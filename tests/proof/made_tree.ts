@@ -1,5 +1,6 @@
 /** Trees of whatever entries and whatever key, as somebody makes them who has both. */
-import { emptyRoot, leafHash } from "../../shared/proof/merkle.ts";
+import { emptyRoot, inclusionProof, leafHash, rootOfInclusion } from "../../shared/proof/merkle.ts";
+import type { Hash, SubtreeReader } from "../../shared/proof/merkle.ts";
 import { encodeCheckpoint, signNote, verifierOf } from "../../shared/proof/note.ts";
 import type { Signer } from "../../shared/proof/note.ts";
 import { Edge, encodeBundle, TILE_WIDTH, tilePath } from "../../shared/proof/tiles.ts";
@@ -36,4 +37,11 @@ export async function filesOf(entries: readonly Uint8Array[], signer: Signer): P
     new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
   );
   return files;
+}
+
+/** The root of a tree of that size, by the proof of its last entry. */
+export async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
+  if (size === 0) return emptyRoot();
+  const proof = await inclusionProof(read, size - 1, size);
+  return rootOfInclusion(await read(0, size - 1), size - 1, size, proof)!;
 }

@@ -1,12 +1,6 @@
 /** Trees, proofs and checkpoints of `shared/proof` against Go's `sumdb/tlog` and `note`: 10,000 proofs, none wrong. */
 import assert from "node:assert/strict";
-import {
-  consistencyProof,
-  inclusionProof,
-  leafHash,
-  nodeHash,
-  rootOf,
-} from "../../shared/proof/merkle.ts";
+import { consistencyProof, inclusionProof, leafHash, nodeHash } from "../../shared/proof/merkle.ts";
 import type { Hash, SubtreeReader } from "../../shared/proof/merkle.ts";
 import {
   encodeCheckpoint,
@@ -14,7 +8,7 @@ import {
   encodeVerifier,
   signNote,
 } from "../../shared/proof/note.ts";
-import { signerOf } from "./made_tree.ts";
+import { rootOf, signerOf } from "./made_tree.ts";
 import { proofTool } from "./go_tool.ts";
 
 const SIZE = 2_500;

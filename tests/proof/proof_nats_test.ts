@@ -1,6 +1,6 @@
 /**
  * Trees of two Shields on NATS with the accounts that the documents tell to make: both serve one tree, and when the
- * Shield that writes it is killed, the other goes on, without a fork.
+ * Shield that writes it is stopped or killed, the other goes on, without a fork.
  */
 import assert from "node:assert/strict";
 import { createIssuer, startServer } from "../harness/cluster.ts";
@@ -16,7 +16,7 @@ proof = true
 proof_public = true
 `;
 
-Deno.test("two Shields on NATS write one tree, also when one of them is killed", async () => {
+Deno.test("two Shields on NATS write one tree, also when one of them is stopped, goes on, or is killed", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   const issuer = await createIssuer();
   const config = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n` +
@@ -38,9 +38,19 @@ Deno.test("two Shields on NATS write one tree, also when one of them is killed",
       await grown(files, verifier, 200),
       await grown(served(two!, tree), verifier, 200),
     ];
+    // Each is stopped while the other goes on, also over the end of a tile, and then goes on as well.
+    for (const [turn, at] of [0, 1, 0].entries()) {
+      const other = [one!, two!][1 - at]!;
+      shields[at]!.signal("SIGSTOP");
+      await publish(other, "bets", 40, 200 + turn * 40);
+      seen.push(await grown(served(other, tree), verifier, 240 + turn * 40));
+      shields[at]!.signal("SIGCONT");
+      seen.push(await grown(served([one!, two!][at]!, tree), verifier, 240 + turn * 40));
+    }
     await shields[0]!.stop("SIGKILL");
-    await publish(two!, "bets", 150, 200);
+    await publish(two!, "bets", 30, 320);
     const last = await grown(served(two!, tree), verifier, 350);
+    assert(!shields.some((shield) => shield.log().includes("is not the one that was signed")));
     for (const { checkpoint } of seen) await last.continues(checkpoint);
     const offsets: number[] = [];
     for await (const { entry } of last.whole()) {

@@ -64,6 +64,8 @@ Deno.test("who reads a tree, and who keeps what of it", async () => {
   assert.equal((await ask("default.open", "tile/0/001.p/45"))[0], 404);
   assert.equal((await ask("default.open", "tile/0/001"))[0], 404);
   assert.equal((await ask("default.open", "tile/0/01"))[0], 404);
+  assert.equal((await ask("made-up.open", "checkpoint"))[0], 404, "nobody makes keys and logs up");
+  assert.equal((await ask("made-up.open", "key"))[0], 404);
   assert.deepEqual(await ask("default%2Eo%70en", "checkpoint"), [200, "public, max-age=1"]);
   assert.equal((await ask("default.open%zz", "checkpoint"))[0], 400);
   assert.equal((await ask("default.own-1%", "checkpoint", bus.token))[0], 400);
@@ -115,6 +117,7 @@ Deno.test("an empty room has a checkpoint of nothing, and a file's key signs eve
     PROOF_CONFIG.replace("[proof]", `[proof]\nkey_file = "${key_file}"`),
   );
   await Deno.remove(key_file);
+  await publish(bus, "plain", 1);
   const files = served(bus, "default.nobody");
   const verifier = await verifierOf(files);
   const raw = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));

@@ -26,6 +26,8 @@ export class Message {
   declare readonly headers: Readonly<Record<string, string>>;
   declare readonly message_id: string;
   declare readonly trace_id: string;
+  /** Of the publisher over the payload, where it signs; the transparency log has it, too. */
+  declare readonly signature: Uint8Array | undefined;
   /** The position in a durable room, else 0. */
   declare readonly offset: Uint64;
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
@@ -49,6 +51,7 @@ export class Message {
     this.headers = envelope.headers;
     this.message_id = envelope.message_id;
     this.trace_id = envelope.trace_id;
+    this.signature = envelope.signature;
     this.offset = envelope.offset;
     this.epoch = epoch;
     this.signal = envelope.signal;

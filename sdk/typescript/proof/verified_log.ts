@@ -1,0 +1,238 @@
+/**
+ * A room's transparency log, held against what a subscription brings: each message must be an entry under the newest
+ * signed checkpoint, and each checkpoint must continue the one before. What is not so is a `ProofError` with evidence.
+ */
+import { encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { Message } from "../message/message.ts";
+import { GrowingTree, hex, openCheckpoint, sha256, TILE_WIDTH } from "./tree.ts";
+import type { Checkpoint, LogFiles } from "./tree.ts";
+
+const WAIT_MS = 60_000;
+const POLL_MS = 1_000;
+const utf8 = new TextEncoder();
+const pause = () => new Promise((resolve) => setTimeout(resolve, POLL_MS));
+
+/** What is needed to read a log. */
+export interface VerifiedLogOptions {
+  /** Its address: `https://bus.example.com/v1/proof/acme.bets`. */
+  readonly url: string;
+  /** The keys that may have signed it, as `arq proof key` prints them. */
+  readonly vkeys: readonly string[];
+  /** Of a log that is not public. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** A checkpoint that was kept: the log must continue it. */
+  readonly checkpoint?: string;
+  /** How long a message may wait for its entry, in ms; default one minute, as in a receipt. */
+  readonly wait_ms?: number;
+  /**
+   * Whether every entry must have come as a message; default true. With a filter, without echo, or where a replay
+   * crosses what was erased, say false.
+   */
+  readonly complete?: boolean;
+}
+
+/** What shows that something is wrong to whoever has the keys. */
+export interface ProofEvidence {
+  /** Signed notes, the older one first. */
+  readonly checkpoints: readonly string[];
+  /** The entry of the log, as text. */
+  readonly entry?: string | undefined;
+  readonly message?: Message | undefined;
+  /** The hash of the message's text, as it came. */
+  readonly sha256?: string | undefined;
+}
+
+/**
+ * `fork`: two signed trees, of which one does not continue the other. `gap`: the log has an entry that came as no
+ * message. `changed`: it has another message at that offset. `missing`: it has none in time.
+ */
+export class ProofError extends Error {
+  override readonly name = "ProofError";
+  readonly kind: "fork" | "gap" | "changed" | "missing";
+  readonly evidence: ProofEvidence;
+
+  constructor(kind: ProofError["kind"], message: string, evidence: ProofEvidence) {
+    super(message);
+    this.kind = kind;
+    this.evidence = evidence;
+  }
+}
+
+interface Entry {
+  readonly text: string;
+  readonly epoch: string;
+  readonly offset: number;
+  /** Absent: the record breaks here. */
+  readonly sha256?: string;
+}
+
+/** Verifies the messages of one room against its log. */
+export class VerifiedLog {
+  readonly #options: VerifiedLogOptions;
+  /** The entries behind the last message that was verified. */
+  #entries: Entry[] = [];
+  #tree: GrowingTree | undefined;
+  #checkpoint: Checkpoint | undefined;
+  /** Whether the entry before the next one has come as a message. */
+  #is_joined = false;
+
+  constructor(options: VerifiedLogOptions) {
+    this.#options = options;
+  }
+
+  /** The newest checkpoint that was verified, to keep; undefined: none yet. */
+  get checkpoint(): string | undefined {
+    return this.#checkpoint?.note;
+  }
+
+  /** The messages of a subscription, each once it is verified. Rejects with a ProofError. */
+  async *verify(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
+    for await (const message of messages) {
+      // What the bus says it has lost is no gap that it hides.
+      if (message.signal !== undefined && Number(message.offset) === 0) this.#is_joined = false;
+      else await this.#hold(message);
+      yield message;
+    }
+  }
+
+  async #newest(): Promise<Checkpoint> {
+    return await openCheckpoint(text(await this.#files("checkpoint")), this.#options.vkeys);
+  }
+
+  /** Reads the newest checkpoint, and as much of the tree before it as has the offset. */
+  async #begin(offset: number, until_ms: number): Promise<void> {
+    const { vkeys, checkpoint } = this.#options;
+    let next = await this.#newest();
+    const kept = checkpoint === undefined ? next : await openCheckpoint(checkpoint, vkeys);
+    // What lies between may still have an older one: it is a fork only when it stays.
+    while (kept.size > next.size && performance.now() < until_ms) {
+      await pause();
+      next = await this.#newest();
+    }
+    if (kept.size > next.size || kept.origin !== next.origin) this.#fork(kept, next);
+    for (let bundles = 1;; bundles *= 2) {
+      const from = Math.max(0, (Math.floor(kept.size / TILE_WIDTH) - bundles) * TILE_WIDTH);
+      this.#entries = [];
+      await this.#grow(await GrowingTree.load(this.#files, from, next.size), kept, kept, next);
+      await this.#grow(this.#tree!, kept, next, next);
+      if (from === 0 || this.#entries[0]!.offset < offset) return;
+    }
+  }
+
+  /** The log's name ends in `TENANT.ROOM`. */
+  get #tenant_id(): string {
+    return /([^/.]+)\.[^/]*$/.exec(this.#checkpoint!.origin)?.[1] ?? "";
+  }
+
+  /** Reads the newest checkpoint, and what it has more. */
+  async #advance(): Promise<void> {
+    const [before, next] = [this.#checkpoint!, await this.#newest()];
+    // An older one proves nothing: the message waits on.
+    if (next.size >= before.size) await this.#grow(this.#tree!.copy(), before, next, next);
+  }
+
+  /** Reads the entries up to a checkpoint, of files that are there for the newest one. */
+  async #grow(
+    tree: GrowingTree,
+    before: Checkpoint,
+    next: Checkpoint,
+    newest: Checkpoint,
+  ): Promise<void> {
+    const grown = await tree.grow(this.#files, next.size, newest.size);
+    // The tree of the newest one need not be that of the one before it.
+    if (await tree.root() !== next.root) this.#fork(before, newest);
+    [this.#tree, this.#checkpoint] = [tree, next];
+    for (const bytes of grown) {
+      this.#entries.push({ ...JSON.parse(text(bytes)), text: text(bytes) });
+    }
+  }
+
+  #fork(before: Checkpoint, next: Checkpoint): never {
+    const what = before === next
+      ? `the log is not that of its signed checkpoint of ${next.size} entries`
+      : `the log of ${next.size} entries does not continue its signed checkpoint of ${before.size}`;
+    throw new ProofError("fork", what, { checkpoints: [before.note, next.note] });
+  }
+
+  readonly #files: LogFiles = async (path) => {
+    const { url, token } = this.#options;
+    const given = typeof token === "function" ? await token() : token;
+    const headers = given === undefined ? {} : { authorization: `Bearer ${given}` };
+    const answer = await fetch(`${url}/${path}`, { headers });
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    if (answer.ok) return bytes;
+    throw new Error(`${path}: HTTP ${answer.status} ${text(bytes).slice(0, 1_000)}`);
+  };
+
+  /** The hash of a message, as its entry has it: of its text form. */
+  async #hashOf(message: Message): Promise<string> {
+    const { type, data, content_type, schema_id, signal } = message;
+    const text = encodeTextMessage({
+      ...readEnvelope(new Uint8Array()),
+      ...signal === undefined ? { event: { type, data, content_type, schema_id } } : { signal },
+      room_id: message.room,
+      tenant_id: this.#tenant_id,
+      sender_id: message.sender,
+      timestamp_ms: message.timestamp_ms,
+      headers: message.headers,
+      trace_id: message.trace_id,
+      message_id: message.message_id,
+      offset: message.offset,
+      ...message.signature === undefined ? {} : { signature: message.signature },
+    });
+    return hex(await sha256(utf8.encode(text)));
+  }
+
+  /** Waits until the log has a message's entry, and holds it against that. */
+  async #hold(message: Message): Promise<void> {
+    const { wait_ms = WAIT_MS, complete = true } = this.#options;
+    const offset = Number(message.offset);
+    const until_ms = performance.now() + wait_ms;
+    const find = () =>
+      this.#entries.findIndex((one) =>
+        one.sha256 !== undefined && one.offset === offset &&
+        (message.epoch === "" || one.epoch === message.epoch)
+      );
+    if (this.#tree === undefined) await this.#begin(offset, until_ms);
+    const hash = await this.#hashOf(message);
+    while (find() < 0) {
+      if (performance.now() >= until_ms) {
+        this.#accuse("missing", "the log has no entry of", { message, sha256: hash });
+      }
+      await this.#advance();
+      if (find() < 0) await pause();
+    }
+    const before = this.#entries.splice(0, find());
+    const { text: entry, sha256 } = this.#entries.shift()!;
+    if (sha256 !== hash) {
+      this.#accuse("changed", "the log has another message in place of", {
+        message,
+        sha256: hash,
+        entry,
+      });
+    }
+    const is_whole = before.every((one) => one.sha256 !== undefined);
+    if (complete && this.#is_joined && is_whole && before.length > 0) {
+      this.#accuse("gap", "the log has what has not come before", {
+        message,
+        entry: before[0]!.text,
+      });
+    }
+    this.#is_joined = true;
+  }
+
+  #accuse(
+    kind: ProofError["kind"],
+    what: string,
+    found: Omit<ProofEvidence, "checkpoints">,
+  ): never {
+    const { room = "", offset = 0 } = found.message ?? {};
+    const checkpoints = [this.#checkpoint!.note];
+    throw new ProofError(kind, `${what} the message at offset ${offset} of ${room}`, {
+      checkpoints,
+      ...found,
+    });
+  }
+}
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -1,0 +1,117 @@
+/** `@arqon/sdk/proof`: a subscription whose messages are held against the room's log, and what it says of logs that lie. */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { Message } from "@arqon/sdk";
+import { replay } from "@arqon/sdk/history";
+import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
+import type { VerifiedLogOptions } from "@arqon/sdk/proof";
+import { payloadHash } from "../../shared/proof/entry.ts";
+import { encodeVerifier } from "../../shared/proof/note.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import type { TestBus } from "../harness/test_bus.ts";
+import { filesOf, signerOf } from "./made_tree.ts";
+import type { Files } from "./made_tree.ts";
+import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
+
+/** Reads so many messages of the room from its start, verified. */
+async function read(bus: TestBus, options: VerifiedLogOptions, count: number) {
+  const log = new VerifiedLog(options);
+  const seen: number[] = [];
+  await using client = await connect({ url: bus.url, token: bus.token });
+  const messages = client.room("bets").subscribe({ begin: replay({ from: "start" }) });
+  for await (const message of log.verify(messages)) {
+    seen.push(message.json<{ n: number }>().n);
+    if (seen.length === count) break;
+  }
+  return { seen, checkpoint: log.checkpoint! };
+}
+
+Deno.test("each message of a subscription is verified, and a log that is continued goes on", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  const files = served(bus, "default.bets");
+  await publish(bus, "bets", 300);
+  await grown(files, await verifierOf(files), 300);
+  const options = { url: treeUrl(bus, "default.bets"), vkeys: [await vkeyOf(files)] };
+  const log = new VerifiedLog(options);
+  await using client = await connect({ url: bus.url, token: bus.token });
+  const room = client.room("bets");
+  const messages = log.verify(room.subscribe());
+  const next = async () => {
+    const { value } = await messages.next();
+    assert(value !== undefined);
+    return (value as Message).json<{ n: number }>().n;
+  };
+  const live = next();
+  // The loop above subscribes when it is first asked.
+  await client.room("bets").publish("t", { n: 300 });
+  assert.equal(await live, 300);
+  await publish(bus, "bets", 260, 301);
+  for (let n = 301; n < 561; n++) assert.equal(await next(), n);
+  await messages.return(undefined);
+  const kept = log.checkpoint!;
+  assert.match(kept, /^bus.example\/default.bets\n561\n/);
+  const all = Array.from({ length: 561 }, (_, n) => n);
+  assert.deepEqual((await read(bus, { ...options, checkpoint: kept }, 561)).seen, all);
+  await assert.rejects(
+    read(bus, { ...options, vkeys: [await vkeyOf(served(bus, "default.other"))] }, 1),
+    /no known key/,
+  );
+});
+
+Deno.test("a log that lies is found, with evidence", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  await publish(bus, "bets", 20);
+  const files = served(bus, "default.bets");
+  const honest: Uint8Array[] = [];
+  const tree = await grown(files, await verifierOf(files), 20);
+  for await (const { bytes } of tree.entries()) honest.push(bytes);
+  const signer = await signerOf("evil.example/default.bets");
+  const told: { files: Files } = { files: await filesOf(honest, signer) };
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    const bytes = told.files.get(new URL(request.url).pathname.slice(1));
+    return bytes === undefined
+      ? new Response("none", { status: 404 })
+      : new Response(new Uint8Array(bytes));
+  });
+  const options = {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    vkeys: [encodeVerifier(signer)],
+    wait_ms: 1,
+  };
+  const { checkpoint } = await read(bus, options, 20);
+  const lies = async (entries: readonly Uint8Array[], kind: string, more = {}) => {
+    told.files = await filesOf(entries, signer);
+    const error = await read(bus, { ...options, ...more }, 20).then(
+      () => assert.fail(`${kind} was not found`),
+      (found) => found,
+    );
+    assert(error instanceof ProofError, String(error));
+    assert.equal(error.kind, kind);
+    return error.evidence;
+  };
+  const other = new TextEncoder().encode(
+    new TextDecoder().decode(honest[7]!).replace(
+      /"sha256":"\w+"/,
+      `"sha256":"${payloadHash("x")}"`,
+    ),
+  );
+  const { entry, sha256, message, checkpoints } = await lies(honest.with(7, other), "changed");
+  assert.equal(entry, new TextDecoder().decode(other));
+  assert.equal(message?.json<{ n: number }>().n, 7);
+  assert.equal(sha256, JSON.parse(new TextDecoder().decode(honest[7]!)).sha256);
+  assert.equal(checkpoints.length, 1);
+  await lies(honest.toSpliced(7, 1), "missing");
+  const more = new TextEncoder().encode(
+    new TextDecoder().decode(honest[7]!).replace(/"offset":(\d+)/, '"offset":$1.5'),
+  );
+  assert.equal(
+    (await lies(honest.toSpliced(8, 0, more), "gap")).entry,
+    new TextDecoder().decode(more),
+  );
+  told.files = await filesOf(honest.toSpliced(8, 0, more), signer);
+  assert.equal((await read(bus, { ...options, complete: false }, 20)).seen.length, 20);
+  // A reader who has kept a checkpoint sees every other past.
+  const forked = await lies(honest.with(7, other).concat(more), "fork", { checkpoint });
+  assert.equal(forked.checkpoints[0], checkpoint);
+  await lies(honest.slice(0, 12), "fork", { checkpoint });
+});
