@@ -249,9 +249,9 @@ export class YjsProvider {
     const reading = await this.#read();
     this.#reading = reading;
     this.#compaction.begin(reading.loose);
-    const stored = is_empty ? undefined : this.#documentOf(reading.updates);
-    if (stored === undefined) this.#apply(reading.updates);
+    if (is_empty) this.#apply(this.doc, reading.updates);
     else {
+      const stored = this.#apply(new Y.Doc({ gc: this.doc.gc }), reading.updates);
       Y.applyUpdate(this.doc, Y.encodeStateAsUpdate(stored), this);
       const more = missing(this.doc, stored);
       if (more !== undefined && !this.#writer.read_only) this.#writer.add(more);
@@ -289,7 +289,7 @@ export class YjsProvider {
     if (offset <= (assembler.last?.offset ?? 0)) return;
     const update = assembler.take(message);
     const is_own = message.message_id.startsWith(this.#session);
-    if (update !== undefined && !is_own) this.#apply([update]);
+    if (update !== undefined && !is_own) this.#apply(this.doc, [update]);
     const mark = markOf(message);
     if (mark !== undefined) this.#compaction.held(mark.upto.offset);
     if (message.type !== UPDATE) return;
@@ -298,21 +298,10 @@ export class YjsProvider {
   }
 
   /** Bytes that are no update are reported and left out, as every reader does. */
-  #apply(updates: readonly Uint8Array[]): void {
+  #apply(doc: Y.Doc, updates: readonly Uint8Array[]): Y.Doc {
     for (const update of updates) {
       try {
-        Y.applyUpdate(this.doc, update, this);
-      } catch (error) {
-        this.#fail(error);
-      }
-    }
-  }
-
-  #documentOf(updates: readonly Uint8Array[]): Y.Doc {
-    const doc = new Y.Doc({ gc: this.doc.gc });
-    for (const update of updates) {
-      try {
-        Y.applyUpdate(doc, update);
+        Y.applyUpdate(doc, update, this);
       } catch (error) {
         this.#fail(error);
       }

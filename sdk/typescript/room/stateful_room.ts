@@ -2,19 +2,17 @@
  * The state of a room as the program uses it: `roomState`. With it comes what repairs the changes of state that
  * the loops of its connection have missed, which is `state_repair.ts`.
  */
-import { gapMessage, Message } from "../message/message.ts";
 import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
 import { StateRepair } from "../state/state_repair.ts";
-import type { Mend } from "../subscription/room_entry.ts";
 import {
   loopOver,
   type SubscribeOptions,
   type Subscription,
 } from "../subscription/subscription.ts";
 import type { JsonInput } from "../wire/json.ts";
-import { portOf, Room, type RoomPort } from "./room.ts";
+import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with all of it. */
 export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined> {
@@ -61,7 +59,7 @@ export interface StatefulRoom {
  */
 export function roomState(room: Room): StatefulRoom {
   const port = portOf(room);
-  port.mend(mendWith(port));
+  port.mend((entry, options) => new StateRepair(new Room(entry.room, port), entry, options));
   const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>
     ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
   return {
@@ -99,18 +97,4 @@ async function* changesOf(
     if (next.epoch === epoch && next.version === version) continue;
     yield last = next;
   }
-}
-
-function mendWith(port: RoomPort): Mend {
-  return ({ room, over, readers }, { now, random }) => {
-    const tell = (message: Message) => {
-      for (const { buffer } of readers) buffer.push(message);
-    };
-    return new StateRepair({
-      ...{ room: new Room(room, port), now, random },
-      over: over.signal,
-      give: (envelope) => tell(new Message(envelope)),
-      gap: () => tell(gapMessage(room, "changes-lost", now())),
-    });
-  };
 }

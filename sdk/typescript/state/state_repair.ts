@@ -8,6 +8,9 @@ import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
+import { gapMessage, Message } from "../message/message.ts";
+import type { RoomEntry } from "../subscription/room_entry.ts";
+import type { SubscriptionsOptions } from "../subscription/subscription.ts";
 import { ask, type CommandRoom } from "../request/room_request.ts";
 
 /** The type of the event that tells a change. */
@@ -158,19 +161,8 @@ export class RoomChanges {
   }
 }
 
-/** What a repair needs. */
-interface StateRepairOptions {
-  readonly room: CommandRoom;
-  /** Aborted when no loop of the program subscribes to the room. */
-  readonly over: AbortSignal;
-  /** Gives a change to the loops. */
-  readonly give: (envelope: PlainEnvelope) => void;
-  /** Puts a GAP into the loops: changes are missing and cannot be had. */
-  readonly gap: () => void;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: () => number;
-}
+type RepairedEntry = Pick<RoomEntry, "over" | "readers">;
+type RepairOptions = Pick<SubscriptionsOptions, "now" | "random">;
 
 /** A key that no room has: only the events are wanted, not a state of perhaps 262,144 bytes. */
 const NO_KEY = "no-such-key";
@@ -179,7 +171,9 @@ const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 
 /** Repairs the state of one room, for as long as somebody receives it. */
 export class StateRepair {
-  readonly #options: StateRepairOptions;
+  readonly #room: CommandRoom;
+  readonly #entry: RepairedEntry;
+  readonly #options: RepairOptions;
   readonly #changes: RoomChanges;
   /** True when something may be missing for which no question has been sent. */
   #is_due = false;
@@ -189,9 +183,11 @@ export class StateRepair {
   /** True when the client may not ask; until the next session. */
   #is_refused = false;
 
-  constructor(options: StateRepairOptions) {
+  constructor(room: CommandRoom, entry: RepairedEntry, options: RepairOptions) {
+    this.#room = room;
+    this.#entry = entry;
     this.#options = options;
-    this.#changes = new RoomChanges(options.room.id);
+    this.#changes = new RoomChanges(room.id);
   }
 
   /**
@@ -221,7 +217,11 @@ export class StateRepair {
   }
 
   #give(envelopes: readonly PlainEnvelope[]): void {
-    for (const envelope of envelopes) this.#options.give(envelope);
+    for (const envelope of envelopes) this.#tell(new Message(envelope));
+  }
+
+  #tell(message: Message): void {
+    for (const { buffer } of this.#entry.readers) buffer.push(message);
   }
 
   #ask(): void {
@@ -234,7 +234,8 @@ export class StateRepair {
 
   /** Asks until nothing is due; never rejects. */
   async #run(): Promise<void> {
-    const { over, random } = this.#options;
+    const { random } = this.#options;
+    const over = this.#entry.over.signal;
     let waited_ms = 0;
     try {
       // Many clients learn of one loss.
@@ -259,7 +260,7 @@ export class StateRepair {
       await this.#fetch();
       if (this.#changes.has_hole) this.#is_due = true;
     } catch (error) {
-      if (this.#options.over.aborted) return;
+      if (this.#entry.over.signal.aborted) return;
       this.#is_refused = !isPassing(error);
       if (this.#is_refused) this.#giveUp();
       else this.#is_due = true;
@@ -267,7 +268,8 @@ export class StateRepair {
   }
 
   async #fetch(): Promise<void> {
-    const { room, over, now } = this.#options;
+    const room = this.#room;
+    const over = this.#entry.over.signal;
     const options = { signal: over };
     const changes = this.#changes;
     if (changes.last !== undefined) {
@@ -277,13 +279,15 @@ export class StateRepair {
       if (missed !== undefined) return this.#give(missed);
     }
     const whole = await ask<RoomState>(room, "room.get", {}, options);
-    if (!over.aborted) this.#give(changes.replace(whole, now()));
+    if (!over.aborted) this.#give(changes.replace(whole, this.#options.now()));
   }
 
   /** Gives the loops the changes that wait, with a GAP for each hole. */
   #giveUp(): void {
     while (this.#changes.has_hole) {
-      if (!this.#is_told) this.#options.gap();
+      if (!this.#is_told) {
+        this.#tell(gapMessage(this.#room.id, "changes-lost", this.#options.now()));
+      }
       this.#is_told = false;
       this.#give(this.#changes.giveUp());
     }

@@ -11,6 +11,7 @@ import { MemberTable, Presence } from "../presence/presence.ts";
 import { gapMessage, type Message } from "../message/message.ts";
 import { MessageBuffer } from "../message/message_buffer.ts";
 import type { Overlap } from "../message/overlap.ts";
+import type { StateRepair } from "../state/state_repair.ts";
 import { UPDATES_MAX } from "../wire/bounds.ts";
 
 /** The options of a SUB, on which all loops on a room must agree. */
@@ -104,24 +105,14 @@ export interface RoomEntry {
   /** Set until everything that two sessions deliver has come on both. */
   move?: Move | undefined;
   /** Fetches missed changes of the room's state, if the program has asked for a state. */
-  repair?: Repair | undefined;
-}
-
-/** Receives what comes of a room before its loops do, and gives them its changes of state in order. */
-interface Repair {
-  /** Takes a message of the bus. True when it is a change, which the loops get from here. */
-  hear(envelope: PlainEnvelope): boolean;
-  /** Takes note that a GAP was put: changes may be missing. */
-  doubt(): void;
-  /** Takes note that the room is heard on another session. */
-  renew(): void;
+  repair?: StateRepair | undefined;
 }
 
 /** Makes what repairs the state of a room that is heard; `@arqon/sdk/state` brings it. */
 export type Mend = (
   entry: RoomEntry,
   options: Pick<SubscriptionsOptions, "now" | "random">,
-) => Repair;
+) => StateRepair;
 
 /** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
 export function newEntry(
