@@ -98,6 +98,10 @@ async function tried<T>(
 const able = ({ abilities }: Target, { needs }: LoadCase) =>
   needs.every((need) => abilities.has(need));
 
+const setupOf = ({ tls = false, tenants = 1, durable = false }: LoadCase) => (
+  { tls, tenants, durable }
+);
+
 /** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
 async function startAll(
   { name }: Measured,
@@ -109,9 +113,7 @@ async function startAll(
 ): Promise<Map<string, RunningTarget>> {
   const kept = new Map<string, RunningTarget>();
   for (const target of targets) {
-    const { tls = false, tenants = 1 } = cases[0]!;
-    const start = () => target.start({ tls, tenants });
-    const running = await tried(collected, cases, target, start);
+    const running = await tried(collected, cases, target, () => target.start(setupOf(cases[0]!)));
     if (running !== undefined) kept.set(target.id, owned.use(running));
   }
   for (const target of targets) {
@@ -139,12 +141,7 @@ async function measureCases(
     : await startAll(scenario, cases, targets, warm, collected, owned);
   const measureOne = async (one: LoadCase, target: Target) => {
     await using fresh = kept === undefined
-      ? await tried(
-        collected,
-        [one],
-        target,
-        () => target.start({ tls: one.tls ?? false, tenants: one.tenants ?? 1 }),
-      )
+      ? await tried(collected, [one], target, () => target.start(setupOf(one)))
       : undefined;
     const running = kept?.get(target.id) ?? fresh;
     if (running === undefined) return;
@@ -176,7 +173,7 @@ export async function measureLoad(
     }
   }
   // The same setting of a target serves several cases.
-  const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
+  const setups = Map.groupBy(cases, (one) => JSON.stringify(setupOf(one)));
   for (const setup of setups.values()) {
     await measureCases(scenario, setup, targets, effort, collected);
   }
