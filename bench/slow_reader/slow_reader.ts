@@ -2,7 +2,6 @@
  * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class: one bus on the
  * embedded Spine, readers in client processes, one publisher, and in turns no slow reader, one, and many.
  */
-import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
 import { busTarget } from "../load/crowd/turns.ts";
@@ -10,11 +9,11 @@ import { oneRoom } from "../load/plans/plan.ts";
 import { Scrape, until } from "../measure/scrape.ts";
 import { connectSocket, type LoadSocket } from "../measure/socket.ts";
 import { answer, measuredBy } from "../measure/program.ts";
-import { scenario, UsageError } from "../measure/scenario.ts";
+import { scenario } from "../measure/scenario.ts";
 import { stall } from "../measure/stalled_clients.ts";
 import { medianOf, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
-import { type BusProcess, startConfigured } from "../measure/targets.ts";
+import { type BusProcess, socketLine, startConfigured } from "../measure/targets.ts";
 
 /** The plan of the measurement. */
 export interface SlowReaderPlan {
@@ -271,14 +270,6 @@ function render(rows: readonly Row[]): string {
   ]);
 }
 
-function serverLines(kind: string): string {
-  try {
-    return websocketLine(kind);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
 /** The scenario of `deno task bench slow_reader`. */
 export const SLOW_READER = scenario(
   "slow_reader",
@@ -297,7 +288,7 @@ the least disturbed of the rounds, or a message is missing.`,
     noise: [10, "a difference of p99 of so many ms counts for nothing"],
   },
   async ({ bytes: size_bytes, websocket, noise, ...more }) => {
-    const plan: SlowReaderPlan = { ...more, size_bytes, server_lines: serverLines(websocket) };
+    const plan: SlowReaderPlan = { ...more, size_bytes, server_lines: socketLine(websocket) };
     console.error(`slow_reader: ${plan.readers} readers, ${plan.rounds} rounds of 9 phases ...`);
     const results = await measuredBy<PhaseResult[]>(import.meta.url, plan);
     const rows = rowsOf(results, plan.many);
