@@ -5,45 +5,28 @@
 import { ROOT } from "./checkout/source_files.ts";
 import { runGate, type Step } from "./checkout/steps.ts";
 
-/** The steps, longest first, so that two cores are busy to the end. */
-const STEPS: readonly Step[] = [
-  {
-    name: "types",
-    args: [
-      "run",
-      "--allow-read",
-      "--allow-write",
-      "--allow-run",
-      "--allow-env",
-      "tasks/test/check_types.ts",
-    ],
-    cwd: ROOT,
-  },
-  { name: "generated files", args: ["task", "--quiet", "gen", "--check"], cwd: ROOT },
-  {
-    name: "sizes and names",
-    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/sizes.ts"],
-    cwd: ROOT,
-  },
-  {
-    name: "layers",
-    args: ["run", "--allow-read", "--allow-write=.arqon", "--allow-run", "tasks/rules/layers.ts"],
-    cwd: ROOT,
-  },
-  {
-    name: "switches",
-    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/switches.ts"],
-    cwd: ROOT,
-  },
-  {
-    name: "exports",
-    args: ["run", "--allow-read", "--allow-env=TSC_*,NODE_*,VSCODE_*", "tasks/rules/exports.ts"],
-    cwd: ROOT,
-  },
-  { name: "style", args: ["run", "--allow-read", "tasks/rules/style_rules.ts"], cwd: ROOT },
-  { name: "lint", args: ["lint"], cwd: ROOT },
-  { name: "buf lint", args: ["run", "-A", "@bufbuild/buf", "lint"], cwd: `${ROOT}proto` },
-  { name: "format", args: ["fmt", "--check"], cwd: ROOT },
-];
+/** The variables that the TypeScript compiler reads. */
+const TYPES = "--allow-env=TSC_*,NODE_*,VSCODE_*";
+const program = (path: string, ...allow: string[]) => ["run", "--allow-read", ...allow, path];
 
-if (import.meta.main) await runGate("ok", STEPS);
+/** The steps, longest first, so that two cores are busy to the end. */
+const STEPS: Readonly<Record<string, readonly string[]>> = {
+  "types": program("tasks/test/check_types.ts", "--allow-write", "--allow-run", "--allow-env"),
+  "generated files": ["task", "--quiet", "gen", "--check"],
+  "sizes and names": program("tasks/rules/sizes.ts", TYPES),
+  "layers": program("tasks/rules/layers.ts", "--allow-write=.arqon", "--allow-run"),
+  "switches": program("tasks/rules/switches.ts", TYPES),
+  "exports": program("tasks/rules/exports.ts", TYPES),
+  "style": program("tasks/rules/style_rules.ts"),
+  "lint": ["lint"],
+  "buf lint": ["run", "-A", "@bufbuild/buf", "lint"],
+  "format": ["fmt", "--check"],
+};
+
+if (import.meta.main) {
+  const steps = Object.entries(STEPS).map(([name, args]): Step => ({
+    ...{ name, args },
+    cwd: name === "buf lint" ? `${ROOT}proto` : ROOT,
+  }));
+  await runGate("ok", steps);
+}

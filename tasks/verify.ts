@@ -7,60 +7,37 @@
 import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
 import { runGate, type Step } from "./checkout/steps.ts";
 
-/**
- * The steps, longest first. `pages` are the Markdown files; the `ts` blocks in them and in docstrings are
- * type-checked.
- */
-function steps(pages: readonly string[]): Step[] {
-  const rule = (file: string, ...allow: string[]) => ["run", ...allow, `tasks/${file}`];
-  const tool = ["--allow-read", "--allow-run"];
-  return [
-    {
-      name: "coverage floor",
-      args: rule(
-        "rules/coverage.ts",
-        ...tool,
-        "--allow-write",
-        "--allow-env=TSC_*,NODE_*,VSCODE_*,TMPDIR,TMP,TEMP",
-      ),
-      cwd: ROOT,
-    },
-    {
-      name: "examples type-check",
-      args: ["check", "--quiet", "--doc-only", ".", ...pages],
-      cwd: ROOT,
-    },
-    { name: "Python", args: ["task", "--quiet", "test:python", "--checks"], cwd: ROOT },
-    { name: "documents as a site", args: ["task", "--quiet", "docs:site", "--check"], cwd: ROOT },
-    {
-      name: "containers",
-      args: rule("deploy/deploy.ts", ...tool, "--allow-write", "--allow-env=LOG_TOKENS,LOG_STREAM"),
-      cwd: ROOT,
-    },
-    {
-      name: "binaries",
-      args: ["task", "--quiet", "compile", "--target", "x86_64-unknown-linux-gnu"],
-      cwd: ROOT,
-    },
-    { name: "release dry run", args: ["task", "--quiet", "release:dry-run"], cwd: ROOT },
-    {
-      name: "workflows",
-      args: rule("workflows/workflows.ts", ...tool, "--allow-write=.arqon", "--allow-env=CI"),
-      cwd: ROOT,
-    },
-    {
-      name: "bundle size",
-      args: rule("rules/bundle_size.ts", ...tool, "--allow-env"),
-      cwd: ROOT,
-    },
-    { name: "garbage of hot leaves", args: rule("rules/leaves.ts", ...tool), cwd: ROOT },
-    { name: "documents", args: rule("rules/docs.ts", "--allow-read"), cwd: ROOT },
-    { name: "reasons are tested", args: rule("rules/reasons.ts", "--allow-read"), cwd: ROOT },
-    { name: "dependency audit", args: rule("rules/audit.ts", ...tool), cwd: ROOT },
-  ];
-}
+const program = (path: string, ...allow: string[]) => [
+  ...["run", "--allow-read", ...allow],
+  `tasks/${path}`,
+];
+const task = (...words: string[]) => ["task", "--quiet", ...words];
+const RUN = "--allow-run";
+const WRITE = "--allow-write";
+const COVERAGE_ENV = "--allow-env=TSC_*,NODE_*,VSCODE_*,TMPDIR,TMP,TEMP";
+
+/** The steps, longest first. */
+const STEPS: Readonly<Record<string, readonly string[]>> = {
+  "coverage floor": program("rules/coverage.ts", RUN, WRITE, COVERAGE_ENV),
+  // The `ts` blocks of docstrings, and of the pages that are added.
+  "examples type-check": ["check", "--quiet", "--doc-only", "."],
+  "Python": task("test:python", "--checks"),
+  "documents as a site": task("docs:site", "--check"),
+  "containers": program("deploy/deploy.ts", RUN, WRITE, "--allow-env=LOG_TOKENS,LOG_STREAM"),
+  "binaries": task("compile", "--target", "x86_64-unknown-linux-gnu"),
+  "release dry run": task("release:dry-run"),
+  "workflows": program("workflows/workflows.ts", RUN, "--allow-write=.arqon", "--allow-env=CI"),
+  "bundle size": program("rules/bundle_size.ts", RUN, "--allow-env"),
+  "garbage of hot leaves": program("rules/leaves.ts", RUN),
+  "documents": program("rules/docs.ts"),
+  "reasons are tested": program("rules/reasons.ts"),
+  "dependency audit": program("rules/audit.ts", RUN),
+};
 
 if (import.meta.main) {
   const pages = (await listFiles([".md"])).filter((path) => !isGenerated(path));
-  await runGate("verify", steps(pages));
+  const steps = Object.entries(STEPS).map(([name, args]): Step => (
+    { name, args: args.includes("--doc-only") ? [...args, ...pages] : args, cwd: ROOT }
+  ));
+  await runGate("verify", steps);
 }

@@ -1,6 +1,6 @@
 /**
  * The session that the quick start shows is what happens: it is run anew, in real terminals, with the `arq`
- * of this checkout. That the npm package does the same is checked by `deno task record --check`.
+ * of this checkout. That the npm package does the same is checked by `deno task readme`.
  */
 import assert from "node:assert/strict";
 import { recordSession } from "../tasks/record/record_session.ts";

@@ -17,42 +17,32 @@ export interface Goal {
   readonly missed_by?: number;
 }
 
-const ECHO_P99_MS = 5;
-const THROUGHPUT_OF_CENTRIFUGO = 1.9;
-const BURST_OF_CENTRIFUGO = 1.1;
-const BURST_CASE = /^1 -> 1000, (?!1 at once)\d+ at once$/;
-const IDLE_KB = 6;
-const IDLE_CONNECTIONS = "10000";
-const HANDSHAKE_P99_MS = { "plain": 20, "TLS": 60 } as const;
+const BURSTS_TO_10 = /^1 -> 10, (?!1 at once)\d+ at once$/;
+const BURSTS_TO_1000 = /^1 -> 1000, (?!1 at once)\d+ at once$/;
 const FLOOD_TIMES = 2;
 /** What of Bun's server, which does none of our work, is wanted: the worst of these cases. */
 const OF_BUN = [
-  { scenario: "echo", cases: /./, words: "echo", share: 0.6 },
-  { scenario: "throughput", cases: /./, words: "throughput", share: 0.3 },
-  {
-    scenario: "fanout",
-    cases: /^1 -> 10, (?!1 at once)\d+ at once$/,
-    words: "bursts to 10",
-    share: 0.7,
-  },
-  { scenario: "fanout", cases: BURST_CASE, words: "bursts to 1,000", share: 1.25 },
-  { scenario: "many-rooms", cases: /./, words: "rooms", share: 0.6 },
+  ["echo", /./, "echo", 0.6],
+  ["throughput", /./, "throughput", 0.3],
+  ["fanout", BURSTS_TO_10, "bursts to 10", 0.7],
+  ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.25],
+  ["many-rooms", /./, "rooms", 0.6],
+] as const;
+/** What is wanted of Centrifugo's. */
+const OF_CENTRIFUGO = [
+  ["throughput", /./, "throughput", 1.9],
+  ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.1],
 ] as const;
 /** The peers that we want to be ahead of. */
 const RIVALS: readonly string[] = ["centrifugo", "socketio", "nats-ws"];
 /** Where: the scenario, its cases, and the words for both. Frames with several messages do not count. */
 const AHEAD = [
-  { scenario: "echo", cases: /./, words: "echo", key: "per_cpu_s" },
-  { scenario: "fanout", cases: /^1 -> 10, \d+ at once$/, words: "fan-out to 10", key: "per_cpu_s" },
-  {
-    scenario: "fanout",
-    cases: /^1 -> 1000, \d+ at once$/,
-    words: "fan-out to 1,000",
-    key: "per_cpu_s",
-  },
-  { scenario: "many-rooms", cases: /./, words: "rooms", key: "per_cpu_s" },
-  { scenario: "chat", cases: /^(?!.*BATCH)/, words: "chat", key: "per_cpu_s" },
-  { scenario: "idle", cases: /./, words: "memory of an idle connection", key: "kb" },
+  ["echo", /./, "echo", "per_cpu_s"],
+  ["fanout", /^1 -> 10, \d+ at once$/, "fan-out to 10", "per_cpu_s"],
+  ["fanout", /^1 -> 1000, \d+ at once$/, "fan-out to 1,000", "per_cpu_s"],
+  ["many-rooms", /./, "rooms", "per_cpu_s"],
+  ["chat", /^(?!.*BATCH)/, "chat", "per_cpu_s"],
+  ["idle", /./, "memory of an idle connection", "kb"],
 ] as const;
 
 type Rows = readonly Row[];
@@ -60,10 +50,10 @@ type Rows = readonly Row[];
 const percent = (share: number) => `${(share * 100).toFixed(0)} %`;
 const times = (ratio: number) => `${ratio.toFixed(2)}x`;
 const ms = (value: number) => `${value.toFixed(1)} ms`;
+const kb = (value: number) => `${value.toFixed(1)} KB`;
 
-function of(rows: Rows, scenario: string, target: string): Row[] {
-  return rows.filter((row) => row.scenario === scenario && row.target === target);
-}
+const of = (rows: Rows, scenario: string, target: string, cases: RegExp): Row[] =>
+  rows.filter((row) => row.scenario === scenario && row.target === target && cases.test(row.case));
 
 /** On which side of its bound a figure must be, and which of several figures is the worst. */
 const SIDES = {
@@ -88,86 +78,12 @@ function judged(
   return { ...shown, measured: text(worst), met, ...missed };
 }
 
-function echoGoals(rows: Rows): Goal[] {
-  return (["arqon", "arqon-nats"] as const).map((target) => {
-    const p99 = of(rows, "echo", target).map(({ medians }) => medians["p99_ms"]!);
-    return judged("<", `echo p99 at a constant rate, ${target}`, p99, ECHO_P99_MS, ms);
-  });
-}
-
-function limitGoals(rows: Rows): Goal[] {
-  return OF_BUN.map(({ scenario, cases, words, share }) => {
-    const own = of(rows, scenario, "arqon").filter((row) => cases.test(row.case));
-    return judged(
-      ">=",
-      `${words} per core, of Bun's`,
-      own.map(({ ratio }) => ratio),
-      share,
-      percent,
-    );
-  });
-}
-
 /** Our figure of each case in the peer's, as far as both were measured. */
 function ratios(rows: Rows, scenario: string, cases: RegExp, peer: string, key: string): number[] {
-  return of(rows, scenario, "arqon").filter((row) => cases.test(row.case)).flatMap((row) => {
-    const other = of(rows, scenario, peer).find((one) => one.case === row.case);
+  return of(rows, scenario, "arqon", cases).flatMap((row) => {
+    const other = of(rows, scenario, peer, /./).find((one) => one.case === row.case);
     return other === undefined ? [] : [row.medians[key]! / other.medians[key]!];
   });
-}
-
-function rivalGoals(rows: Rows): Goal[] {
-  const titles = new Map(rows.map(({ target, title }) => [target, title]));
-  return AHEAD.flatMap(({ scenario, cases, words, key }) =>
-    RIVALS.map((peer) => {
-      const found = ratios(rows, scenario, cases, peer, key);
-      const goal = `${words}, of ${titles.get(peer) ?? peer}'s`;
-      return judged(key === "kb" ? "<" : ">=", goal, found, 1, times);
-    })
-  );
-}
-
-function centrifugoGoals(rows: Rows): Goal[] {
-  const of_centrifugo = (scenario: string, cases: RegExp) =>
-    ratios(rows, scenario, cases, "centrifugo", "per_cpu_s");
-  const throughput = of_centrifugo("throughput", /./);
-  const bursts = of_centrifugo("fanout", BURST_CASE);
-  return [
-    judged(
-      ">=",
-      "throughput per core of Centrifugo's",
-      throughput,
-      THROUGHPUT_OF_CENTRIFUGO,
-      times,
-    ),
-    judged(">=", "bursts to 1,000 per core of Centrifugo's", bursts, BURST_OF_CENTRIFUGO, times),
-  ];
-}
-
-function idleGoals(rows: Rows): Goal[] {
-  const found = of(rows, "idle", "arqon").filter(({ case: name }) => name === IDLE_CONNECTIONS)
-    .map(({ medians }) => medians["kb"]!);
-  return [
-    judged(
-      "<",
-      "memory of each of 10,000 idle connections",
-      found,
-      IDLE_KB,
-      (kb) => `${kb.toFixed(1)} KB`,
-    ),
-  ];
-}
-
-function handshakeGoals(rows: Rows): Goal[] {
-  return of(rows, "handshake", "arqon").map((row) =>
-    judged(
-      "<",
-      `p99 of a handshake, 1,000 a second, ${row.case}`,
-      [row.medians["p99_ms"]!],
-      row.case === "TLS" ? HANDSHAKE_P99_MS.TLS : HANDSHAKE_P99_MS.plain,
-      ms,
-    )
-  );
 }
 
 /** What a flood does to a clean client: its p99 with the flood in that without, for a kind of sockets. */
@@ -187,13 +103,33 @@ export function floodGoals(effects: readonly FloodEffect[]): Goal[] {
 
 /** All goals that the rows of `--all` can judge. */
 export function goalsOf(rows: Rows): Goal[] {
+  const titles = new Map(rows.map(({ target, title }) => [target, title]));
+  const own = (scenario: string, cases: RegExp, key: string, target = "arqon") =>
+    of(rows, scenario, target, cases).map(({ medians }) => medians[key]!);
+  const echo = (target: string) => own("echo", /./, "p99_ms", target);
+  const handshakes = (cases: RegExp) => own("handshake", cases, "p99_ms");
   return [
-    ...echoGoals(rows),
-    ...limitGoals(rows),
-    ...centrifugoGoals(rows),
-    ...idleGoals(rows),
-    ...handshakeGoals(rows),
-    ...rivalGoals(rows),
+    ...["arqon", "arqon-nats"].map((target) =>
+      judged("<", `echo p99 at a constant rate, ${target}`, echo(target), 5, ms)
+    ),
+    ...OF_BUN.map(([scenario, cases, words, share]) => {
+      const found = of(rows, scenario, "arqon", cases).map(({ ratio }) => ratio);
+      return judged(">=", `${words} per core, of Bun's`, found, share, percent);
+    }),
+    ...OF_CENTRIFUGO.map(([scenario, cases, words, bound]) => {
+      const found = ratios(rows, scenario, cases, "centrifugo", "per_cpu_s");
+      return judged(">=", `${words} per core of Centrifugo's`, found, bound, times);
+    }),
+    judged("<", "memory of each of 10,000 idle connections", own("idle", /^10000$/, "kb"), 6, kb),
+    judged("<", "p99 of a handshake, 1,000 a second, plain", handshakes(/^plain$/), 20, ms),
+    judged("<", "p99 of a handshake, 1,000 a second, TLS", handshakes(/^TLS$/), 60, ms),
+    ...AHEAD.flatMap(([scenario, cases, words, key]) =>
+      RIVALS.map((peer) => {
+        const found = ratios(rows, scenario, cases, peer, key);
+        const goal = `${words}, of ${titles.get(peer) ?? peer}'s`;
+        return judged(key === "kb" ? "<" : ">=", goal, found, 1, times);
+      })
+    ),
   ];
 }
 
@@ -214,9 +150,7 @@ function verdict({ met, missed_by = 0 }: Goal): string {
 const shareText = (share: number) => share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
 /** The goals that are measured elsewhere. */
-const ELSEWHERE =
-  `Goals that take longer: \`deno task bench durable --only write\` (durable publishes of
-bare JetStream's), \`deno task bench policy\` (what a bound policy adds)`;
+const ELSEWHERE = `Goals that take longer: \`deno task bench policy\` (what a bound policy adds)`;
 
 /** The table of the goals. */
 export function renderGoals(goals: readonly Goal[]): string {

@@ -10,8 +10,6 @@ import type { Effort, LoadCase, LoadResults, LoadScenario } from "./load_scenari
 import type { Measurement, Omitted, Row } from "./load_scenario.ts";
 import { type RunningTarget, type Target, TargetUnavailable } from "./targets/target.ts";
 
-type Key = string;
-const keyOf = (name: string, target: string): Key => `${name}\n${target}`;
 const textOf = (error: unknown) => error instanceof Error ? error.message : String(error);
 
 function histogramOf(measured: readonly Measurement[]): { histogram?: string } {
@@ -24,46 +22,42 @@ type Measured = Pick<LoadScenario, "name" | "headline" | "fresh">;
 
 /** Collects measurements, by case and target. */
 class Collected {
-  readonly #measured = new Map<Key, Measurement[]>();
-  readonly #omitted = new Map<Key, Omitted>();
-  readonly #versions = new Map<string, string>();
+  readonly #measured: (Measurement & { case: string; target: string; version: string })[] = [];
+  readonly #omitted: Omitted[] = [];
 
   add(one: LoadCase, target: Target, version: string, measurement: Measurement): void {
-    const key = keyOf(one.name, target.id);
-    const measured = this.#measured.get(key) ?? [];
-    this.#measured.set(key, [...measured, measurement]);
-    this.#versions.set(target.id, version);
+    this.#measured.push({ ...measurement, case: one.name, target: target.id, version });
   }
 
   omit(one: LoadCase, target: Target, kind: Omitted["kind"], why: string): void {
-    const omitted = { case: one.name, target: target.id, kind, why };
-    this.#omitted.set(keyOf(one.name, target.id), omitted);
+    this.#omitted.push({ case: one.name, target: target.id, kind, why });
     if (kind !== "cannot") console.error(`${target.id}: ${kind}: ${why}`);
   }
 
   isOmitted(one: LoadCase, target: Target): boolean {
-    return this.#omitted.has(keyOf(one.name, target.id));
+    return this.#omitted.some((omitted) =>
+      omitted.case === one.name && omitted.target === target.id
+    );
+  }
+
+  #of(name: string, target: string) {
+    return this.#measured.filter((one) => one.case === name && one.target === target);
   }
 
   results(scenario: Measured, cases: readonly LoadCase[], targets: readonly Target[]) {
-    const medianOf = (name: string, target: string, key: string) =>
-      median((this.#measured.get(keyOf(name, target)) ?? []).map(({ figures }) => figures[key]!));
+    const medianOf = (all: readonly Measurement[], key: string) =>
+      median(all.map(({ figures }) => figures[key]!));
     const rows = cases.flatMap((one) =>
-      targets.flatMap((target): Row[] => {
-        const measured = this.#measured.get(keyOf(one.name, target.id));
-        if (measured === undefined) return [];
-        const keys = Object.keys(measured[0]?.figures ?? {});
+      targets.flatMap(({ id, title }): Row[] => {
+        const measured = this.#of(one.name, id);
+        if (measured.length === 0) return [];
         const headline = measured.map(({ figures }) => figures[scenario.headline]!);
-        const limit = medianOf(one.beside ?? one.name, "bun", scenario.headline);
+        const limit = medianOf(this.#of(one.beside ?? one.name, "bun"), scenario.headline);
+        const keys = Object.keys(measured[0]!.figures);
         return [{
-          scenario: scenario.name,
-          case: one.name,
-          target: target.id,
-          title: target.title,
-          version: this.#versions.get(target.id) ?? "",
-          medians: Object.fromEntries(
-            keys.map((key) => [key, medianOf(one.name, target.id, key)]),
-          ),
+          ...{ scenario: scenario.name, case: one.name, target: id, title },
+          version: measured.at(-1)!.version,
+          medians: Object.fromEntries(keys.map((key) => [key, medianOf(measured, key)])),
           least: Math.min(...headline),
           most: Math.max(...headline),
           ratio: median(headline) / limit,
@@ -74,7 +68,7 @@ class Collected {
         }];
       })
     );
-    return { rows, omitted: [...this.#omitted.values()] };
+    return { rows, omitted: this.#omitted };
   }
 }
 
@@ -98,6 +92,10 @@ async function tried<T>(
 const able = ({ abilities }: Target, { needs }: LoadCase) =>
   needs.every((need) => abilities.has(need));
 
+const setupOf = ({ tls = false, tenants = 1, durable = false }: LoadCase) => (
+  { tls, tenants, durable }
+);
+
 /** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
 async function startAll(
   { name }: Measured,
@@ -109,9 +107,7 @@ async function startAll(
 ): Promise<Map<string, RunningTarget>> {
   const kept = new Map<string, RunningTarget>();
   for (const target of targets) {
-    const { tls = false, tenants = 1 } = cases[0]!;
-    const start = () => target.start({ tls, tenants });
-    const running = await tried(collected, cases, target, start);
+    const running = await tried(collected, cases, target, () => target.start(setupOf(cases[0]!)));
     if (running !== undefined) kept.set(target.id, owned.use(running));
   }
   for (const target of targets) {
@@ -139,12 +135,7 @@ async function measureCases(
     : await startAll(scenario, cases, targets, warm, collected, owned);
   const measureOne = async (one: LoadCase, target: Target) => {
     await using fresh = kept === undefined
-      ? await tried(
-        collected,
-        [one],
-        target,
-        () => target.start({ tls: one.tls ?? false, tenants: one.tenants ?? 1 }),
-      )
+      ? await tried(collected, [one], target, () => target.start(setupOf(one)))
       : undefined;
     const running = kept?.get(target.id) ?? fresh;
     if (running === undefined) return;
@@ -176,7 +167,7 @@ export async function measureLoad(
     }
   }
   // The same setting of a target serves several cases.
-  const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
+  const setups = Map.groupBy(cases, (one) => JSON.stringify(setupOf(one)));
   for (const setup of setups.values()) {
     await measureCases(scenario, setup, targets, effort, collected);
   }

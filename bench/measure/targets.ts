@@ -1,7 +1,8 @@
 /** The bus that scenarios measure, as a process of its own. */
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { type Program, startProgram } from "./line_program.ts";
-import { ROOT } from "./scenario.ts";
+import { ROOT, UsageError } from "./scenario.ts";
 
 /** What a dev bus says when it is ready; see `DevBusReady` in `arq/serve/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
@@ -11,6 +12,15 @@ export interface BusProcess extends AsyncDisposable {
   readonly admin_url: string;
   readonly token: string;
   readonly key_file: string;
+}
+
+/** The line of `[server]` for a kind of sockets; "": the default. Throws `UsageError`. */
+export function socketLine(kind: string): string {
+  try {
+    return websocketLine(kind);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
 }
 
 /** The configuration of a bus of which nothing special is asked. */

@@ -61,7 +61,7 @@ export const CENTRIFUGO: Target = {
     const port = freePort();
     return await startPeer("centrifugo", tls, async (folder) => {
       const config = await folder.write("config.json", JSON.stringify(configOf(port, tls)));
-      const ready = (line: string) => /serving .*websocket/.test(line) ? true : undefined;
+      const ready = (log: string) => /serving .*websocket/.test(log) || undefined;
       return { program, args: ["--config", config], ready };
     }, async () => {
       await untilItListens(port);

@@ -24,15 +24,12 @@ interface Ready {
   readonly url: string;
 }
 
-/** A reader of lines that waits for the last of those with version, address and readiness. */
-function readyLine(): (line: string) => Ready | undefined {
-  let version = "";
-  let url = "";
-  return (line) => {
-    version = line.match(/Version:\s+(\S+)/)?.[1] ?? version;
-    url = line.match(/Listening for websocket clients on (wss?:\/\/\S+)/)?.[1] ?? url;
-    return line.includes("Server is ready") ? { version, url } : undefined;
-  };
+/** Version and address of a server that is ready. */
+function readyOf(log: string): Ready | undefined {
+  if (!log.includes("Server is ready")) return undefined;
+  const version = log.match(/Version:\s+(\S+)/)?.[1] ?? "";
+  const url = log.match(/Listening for websocket clients on (wss?:\/\/\S+)/)?.[1] ?? "";
+  return { version, url };
 }
 
 async function natsServer(): Promise<string> {
@@ -52,7 +49,7 @@ export const NATS_WS: Target = {
     const program = await natsServer();
     return await startPeer("nats", tls, async (folder) => {
       const config = await folder.write("nats.conf", configText(tls));
-      return { program, args: ["--config", config], ready: readyLine() };
+      return { program, args: ["--config", config], ready: readyOf };
     }, ({ version, url }) => ({ version: `nats-server ${version}`, url }));
   },
 };

@@ -2,14 +2,13 @@
  * Runs a peer's server: makes a folder for its configuration, starts the process with its log, and waits
  * until it is ready. It knows no peer.
  */
-import { caOf } from "../load/targets/target_bare.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import type { RunningTarget, WireSpec } from "../load/targets/target.ts";
+import { caOf } from "../load/targets/target_bare.ts";
 import { ROOT } from "../measure/scenario.ts";
-import { TextLineStream } from "../measure/text_lines.ts";
 
-/** A folder for the files of one run. Disposing of it removes the folder. */
-interface RunFolder extends AsyncDisposable {
-  readonly path: string;
+/** A folder for the files of one run. */
+interface RunFolder {
   /** Writes a file into the folder and returns its path. */
   write(name: string, text: string): Promise<string>;
 }
@@ -18,19 +17,13 @@ interface RunFolder extends AsyncDisposable {
 export interface ServerCommand<T> {
   readonly program: string;
   readonly args: readonly string[];
-  /** Called for each line that the program prints or logs, until it returns the result of the start. */
-  readonly ready: (line: string) => T | undefined;
-}
-
-/** A running program. Disposing of it ends the program. */
-interface ServerProcess<T> extends AsyncDisposable {
-  readonly pid: number;
-  readonly ready: T;
+  /** What the program has printed and logged says of its start; undefined until it is ready. */
+  readonly ready: (log: string) => T | undefined;
 }
 
 /** Time for a start or an end, reached only when the server hangs. */
 const PATIENCE_MS = 30_000;
-const TAIL_LINES = 40;
+const TAIL_CHARACTERS = 4_000;
 
 /**
  * Raises the limit of descriptors as far as possible, since a soft limit of 1,024 would be what is measured.
@@ -41,83 +34,38 @@ const WITH_DESCRIPTORS = `most=$(ulimit -H -n)
 ulimit -n "$most"
 exec "$0" "$@"`;
 
-/** Makes a folder below `.arqon/bench`. */
-async function runFolder(): Promise<RunFolder> {
-  const parent = `${ROOT}/.arqon/bench`;
-  await Deno.mkdir(parent, { recursive: true });
-  const path = await Deno.makeTempDir({ dir: parent, prefix: "peer-" });
-  return {
-    path,
-    async write(name, text) {
-      await Deno.writeTextFile(`${path}/${name}`, text);
-      return `${path}/${name}`;
-    },
-    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
-  };
-}
-
-async function readLines(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onLine: (line: string) => void,
-): Promise<void> {
-  const lines = stream.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
-  for await (const line of lines) onLine(line);
-}
-
-async function end(child: Deno.ChildProcess, ended: Promise<unknown>): Promise<void> {
-  const signal = (name: Deno.Signal) => {
-    try {
-      child.kill(name);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // it has ended already
-    }
-  };
-  signal("SIGTERM");
-  const timer = setTimeout(() => signal("SIGKILL"), PATIENCE_MS);
-  await ended;
-  clearTimeout(timer);
-}
-
 /** Starts a program and waits until it is ready. Rejects with the end of its log when it does not start. */
-async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<T>> {
+async function startServer<T>(command: ServerCommand<T>, owned: AsyncDisposableStack) {
+  const { program, args } = command;
   const child = new Deno.Command("sh", {
-    args: ["-c", WITH_DESCRIPTORS, command.program, ...command.args],
+    args: ["-c", WITH_DESCRIPTORS, program, ...args],
     cwd: ROOT,
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const tail: string[] = [];
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const onLine = (line: string) => {
-    tail.push(line);
-    if (tail.length > TAIL_LINES) tail.shift();
-    const ready = command.ready(line);
-    if (ready !== undefined) resolve(ready);
-  };
-  const ended = Promise.all([
-    child.status,
-    readLines(child.stdout, onLine),
-    readLines(child.stderr, onLine),
-  ]);
-  const failed = (why: string) =>
-    reject(new Error(`${command.program} ${why}; its log:\n${tail.join("\n")}`));
-  ended.then(() => failed("ended before it was ready"));
-  const timer = setTimeout(() => failed("was not ready in time"), PATIENCE_MS);
-  try {
-    const ready = await promise;
-    return { pid: child.pid, ready, [Symbol.asyncDispose]: () => end(child, ended) };
-  } catch (error) {
-    await end(child, ended);
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+  const server = new StreamedCommand(child);
+  owned.defer(async () => {
+    const killer = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+    await server.stop();
+    clearTimeout(killer);
+  });
+  let ready: T | undefined;
+  await server.shows((log) => (ready = command.ready(log)) !== undefined, PATIENCE_MS);
+  if (ready !== undefined) return { pid: child.pid, ready };
+  throw new Error(`${program} was not ready; its log:\n${server.text.slice(-TAIL_CHARACTERS)}`);
 }
 
 /** The ready line of a server that runs our script: JSON with its port and version. */
-export function readyLine(line: string): { port: number; version: string } | undefined {
-  return line.startsWith("{") ? JSON.parse(line) : undefined;
+export function readyLine(log: string): { port: number; version: string } | undefined {
+  const line = /^\{.*\}$/m.exec(log)?.[0];
+  return line === undefined ? undefined : JSON.parse(line);
+}
+
+/** What a server that is ready says of itself. */
+interface Told {
+  readonly version: string;
+  readonly url: string;
 }
 
 /** A peer's server as a target, which ends with the folder of its files. */
@@ -125,21 +73,24 @@ export async function startPeer<T>(
   protocol: WireSpec["protocol"],
   tls: boolean,
   prepare: (folder: RunFolder) => ServerCommand<T> | Promise<ServerCommand<T>>,
-  told: (ready: T) =>
-    | { readonly version: string; readonly url: string }
-    | Promise<
-      { readonly version: string; readonly url: string }
-    >,
+  told: (ready: T) => Told | Promise<Told>,
 ): Promise<RunningTarget> {
   await using parts = new AsyncDisposableStack();
-  const folder = parts.use(await runFolder());
-  const server = parts.use(await startServer(await prepare(folder)));
-  const { version, url } = await told(server.ready);
+  const parent = `${ROOT}/.arqon/bench`;
+  await Deno.mkdir(parent, { recursive: true });
+  const path = await Deno.makeTempDir({ dir: parent, prefix: "peer-" });
+  parts.defer(() => Deno.remove(path, { recursive: true }));
+  const write = async (name: string, text: string) => {
+    await Deno.writeTextFile(`${path}/${name}`, text);
+    return `${path}/${name}`;
+  };
+  const { pid, ready } = await startServer(await prepare({ write }), parts);
+  const { version, url } = await told(ready);
   const ca = await caOf(tls);
   const running = parts.move();
   return {
     version,
-    pids: [server.pid],
+    pids: [pid],
     wire: { protocol, url, tokens: [], ...ca },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

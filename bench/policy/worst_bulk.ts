@@ -29,7 +29,7 @@ const OPS = new Map(
  * A kernel for each line `NAME; BODY; VALUES; OPS`. With values, one for each tuple of them, whose numbers are in the
  * places of `%1` and on. The instructions are the first word of the name, unless they are named.
  */
-function kernels(text: string, more: Partial<WorstKernel> = {}): WorstKernel[] {
+export function kernels(text: string, more: Partial<WorstKernel> = {}): WorstKernel[] {
   return text.trim().split(/\n(?! )/).flatMap((line) => {
     const [name = "", body = "", values = "", named = ""] = line.split(";").map((one) =>
       one.trim()

@@ -3,7 +3,7 @@
  * holds, and growing with the first touch of each page. Text only; `worst_kernels.ts` collects all kernels.
  */
 import { Op } from "../../wasm/module/opcodes.ts";
-import { at, PAGE, STEP } from "./worst_bulk.ts";
+import { at, kernels, PAGE, STEP } from "./worst_bulk.ts";
 import type { WorstKernel } from "./worst_kernels.ts";
 
 const PAGE_BYTES = 65_536;
@@ -29,45 +29,26 @@ export function pointers(bytes: number): string {
 function inPages(pages: number): readonly WorstKernel[] {
   const mib = pages * PAGE_BYTES / 2 ** 20;
   const bytes = pages * PAGE_BYTES;
-  const one = (name: string, op: number, body: string, repeats = 32): WorstKernel => ({
-    name: `${name} in ${mib} MiB`,
-    ops: [op],
-    body,
-    memory: `${pages} ${pages}`,
-    repeats,
-    ...(pages > 128 ? { goes_on: true } : {}),
-  });
-  const line = at(bytes - LINE);
-  const half = bytes / 2 - LINE;
+  const [half, last] = [bytes / 2, bytes - 1];
+  const more = { memory: `${pages} ${pages}`, ...(pages > 128 ? { goes_on: true } as const : {}) };
   return [
-    one(
-      "i32.load8_u anywhere",
-      0x2d,
-      `(local.set $i (i32.mul (i32.xor (local.get $i) (i32.load8_u ${line})) ${MIXED}))`,
+    ...kernels(
+      `
+i32.load8_u anywhere in ${mib} MiB; (local.set $i (i32.mul (i32.xor (local.get $i)
+  (i32.load8_u ${at(bytes - LINE)})) ${MIXED}))
+i32.load across lines in ${mib} MiB; (local.set $i (i32.mul (i32.xor (local.get $i)
+  (i32.load offset=63 ${at(half - LINE)})) ${MIXED}))
+i32.store across pages in ${mib} MiB; ${STEP}
+  (i32.store offset=${PAGE - 1} ${at(bytes - 4 * PAGE)} (local.get $i32))
+i32.store8 anywhere in ${mib} MiB; ${STEP} (i32.store8 ${at(last)} (local.get $i32))`,
+      { ...more, repeats: 32 },
     ),
-    one(
-      "i32.load across lines",
-      Op.I32_LOAD,
-      `(local.set $i (i32.mul (i32.xor (local.get $i)
-        (i32.load offset=63 ${at(bytes / 2 - LINE)})) ${MIXED}))`,
-    ),
-    one(
-      "i32.store across pages",
-      Op.I32_STORE,
-      `${STEP} (i32.store offset=${PAGE - 1} ${at(bytes - 4 * PAGE)} (local.get $i32))`,
-    ),
-    one("i32.store8 anywhere", 0x3a, `${STEP} (i32.store8 ${at(bytes - 1)} (local.get $i32))`),
-    one(
-      "memory.copy of one half to the other",
-      Op.MEMORY_COPY,
-      `(memory.copy (i32.const 1) (i32.const ${bytes / 2}) (i32.const ${half}))`,
-      1,
-    ),
-    one(
-      "memory.fill of all",
-      Op.MEMORY_FILL,
-      `(memory.fill (i32.const 0) (local.get $zero32) (i32.const ${bytes - 1}))`,
-      1,
+    ...kernels(
+      `
+memory.copy of one half to the other in ${mib} MiB;
+  (memory.copy (i32.const 1) (i32.const ${half}) (i32.const ${half - LINE}))
+memory.fill of all in ${mib} MiB; (memory.fill (i32.const 0) (local.get $zero32) (i32.const ${last}))`,
+      { ...more, repeats: 1 },
     ),
   ];
 }
@@ -99,38 +80,24 @@ const TOUCH = (from: number, to: number) =>
 
 /** The kernels that need a fresh instance for each turn. */
 export function growingKernels(): readonly WorstKernel[] {
-  const one = (name: string, op: number, body: string): WorstKernel => ({
-    name,
-    ops: [op],
-    body,
-    memory: "1 64",
-    fields: "(table $t 1 10000 funcref) (func $f) (elem declare func $f)",
-    repeats: 1,
-    fresh: true,
-  });
   const onePage = Array.from(
     { length: 63 },
     (_, page) => `(drop (memory.grow (i32.const 1))) ${TOUCH(page + 1, page + 2)}`,
   );
   const all = "(drop (memory.grow (i32.const 63)))";
-  return [
-    one("memory.grow by 63 pages that are touched", Op.MEMORY_GROW, `${all} ${TOUCH(1, 64)}`),
-    one("memory.grow by a page that is touched, 63 times", Op.MEMORY_GROW, onePage.join(" ")),
-    one(
-      "memory.grow by 63 pages that are filled",
-      Op.MEMORY_GROW,
-      `${all} (memory.fill (i32.const ${PAGE_BYTES}) (i32.const 1)
-        (i32.const ${63 * PAGE_BYTES}))`,
-    ),
-    one(
-      "table.grow by 9,000 functions",
-      Op.TABLE_GROW,
-      "(drop (table.grow $t (ref.func $f) (i32.const 9000)))",
-    ),
-    one(
-      "table.grow by a function, 900 times",
-      Op.TABLE_GROW,
-      "(drop (table.grow $t (ref.func $f) (i32.const 1)))".repeat(900),
-    ),
-  ];
+  const text = `
+memory.grow by 63 pages that are touched; ${all} ${TOUCH(1, 64)}
+memory.grow by a page that is touched, 63 times; ${onePage.join(" ")}
+memory.grow by 63 pages that are filled; ${all}
+  (memory.fill (i32.const ${PAGE_BYTES}) (i32.const 1) (i32.const ${63 * PAGE_BYTES}))
+table.grow by 9,000 functions; (drop (table.grow $t (ref.func $f) (i32.const 9000)))
+table.grow by a function, 900 times; ${
+    "(drop (table.grow $t (ref.func $f) (i32.const 1)))".repeat(900)
+  }`;
+  return kernels(text, {
+    memory: "1 64",
+    fields: "(table $t 1 10000 funcref) (func $f) (elem declare func $f)",
+    repeats: 1,
+    fresh: true,
+  });
 }

@@ -2,7 +2,6 @@
  * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class: one bus on the
  * embedded Spine, readers in client processes, one publisher, and in turns no slow reader, one, and many.
  */
-import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
 import { busTarget } from "../load/crowd/turns.ts";
@@ -10,11 +9,11 @@ import { oneRoom } from "../load/plans/plan.ts";
 import { Scrape, until } from "../measure/scrape.ts";
 import { connectSocket, type LoadSocket } from "../measure/socket.ts";
 import { answer, measuredBy } from "../measure/program.ts";
-import { scenario, UsageError } from "../measure/scenario.ts";
+import { scenario } from "../measure/scenario.ts";
 import { stall } from "../measure/stalled_clients.ts";
 import { medianOf, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
-import { type BusProcess, startConfigured } from "../measure/targets.ts";
+import { type BusProcess, socketLine, startConfigured } from "../measure/targets.ts";
 
 /** The plan of the measurement. */
 export interface SlowReaderPlan {
@@ -123,11 +122,9 @@ const ACTIONS = ["disconnected", "dropped", "conflated"] as const;
 
 function actions(scrape: Scrape): Record<typeof ACTIONS[number], number> {
   const total = (action: string) => scrape.sum("shield_slow_reader_total", `"${action}"`);
-  return {
-    disconnected: total("disconnected"),
-    dropped: total("dropped"),
-    conflated: total("conflated"),
-  };
+  return Object.fromEntries(ACTIONS.map((action) => [action, total(action)])) as ReturnType<
+    typeof actions
+  >;
 }
 
 async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<PhaseResult> {
@@ -155,11 +152,9 @@ async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<Ph
   return { ...phase, ...result, ...counts, unsent_bytes };
 }
 
-/** All phases: every class with no slow reader, one and many, in the opposite order every other round. */
-function phasesOf(round: number, { many }: SlowReaderPlan): Phase[] {
-  const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
-  return round % 2 === 0 ? phases : phases.toReversed();
-}
+/** All phases: every class with no slow reader, one and many. */
+const phasesOf = (many: number): Phase[] =>
+  CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
 
 async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
   await using owned = new AsyncDisposableStack();
@@ -177,7 +172,8 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
     // This phase makes compilers and buffers warm and does not count.
     await run(stage, { class: name, slow: 0 }, plan);
     for (let round = 0; round < plan.rounds; round++) {
-      for (const phase of phasesOf(round, plan).filter((one) => one.class === name)) {
+      const phases = phasesOf(plan.many).filter((one) => one.class === name);
+      for (const phase of round % 2 === 0 ? phases : phases.toReversed()) {
         results.push(await run(stage, phase, plan));
       }
     }
@@ -188,22 +184,14 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
 /** Largest ratio of the others' latency with slow readers to that without. */
 const RATIO_MAX = 2;
 
-/** The figures of one phase: medians of the rounds. */
-export interface Row extends Phase {
-  readonly expected: number;
-  readonly received: number;
-  readonly p50_ms: number;
-  readonly p99_ms: number;
+/** The figures of one phase: sums and medians of the rounds. */
+export interface Row extends PhaseResult {
   /** Ratio to the phase of the same class without slow readers. */
   readonly p50_ratio: number;
   readonly p99_ratio: number;
   readonly added_p99_ms: number;
   /** The same ratio of the rounds that were disturbed least. */
   readonly least_p99_ratio: number;
-  readonly disconnected: number;
-  readonly dropped: number;
-  readonly conflated: number;
-  readonly unsent_bytes: number;
 }
 
 function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
@@ -231,8 +219,7 @@ function rowOf(results: readonly PhaseResult[], phase: Phase): Row {
 
 /** The rows of the table: one for each class and number of slow readers. */
 export function rowsOf(results: readonly PhaseResult[], many: number): Row[] {
-  const phases = CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
-  return phases.map((phase) => rowOf(results, phase));
+  return phasesOf(many).map((phase) => rowOf(results, phase));
 }
 
 /** Why the promise does not hold for a row; undefined when it does. */
@@ -271,14 +258,6 @@ function render(rows: readonly Row[]): string {
   ]);
 }
 
-function serverLines(kind: string): string {
-  try {
-    return websocketLine(kind);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-}
-
 /** The scenario of `deno task bench slow_reader`. */
 export const SLOW_READER = scenario(
   "slow_reader",
@@ -297,7 +276,7 @@ the least disturbed of the rounds, or a message is missing.`,
     noise: [10, "a difference of p99 of so many ms counts for nothing"],
   },
   async ({ bytes: size_bytes, websocket, noise, ...more }) => {
-    const plan: SlowReaderPlan = { ...more, size_bytes, server_lines: serverLines(websocket) };
+    const plan: SlowReaderPlan = { ...more, size_bytes, server_lines: socketLine(websocket) };
     console.error(`slow_reader: ${plan.readers} readers, ${plan.rounds} rounds of 9 phases ...`);
     const results = await measuredBy<PhaseResult[]>(import.meta.url, plan);
     const rows = rowsOf(results, plan.many);

@@ -1,20 +1,19 @@
 /**
- * The scenario `storm`: all clients lose their connection and return at once, on a Shield and then on bare Deno:
- * crowds of clients in processes of their own, and a steady pair beside them. The promises of
- * docs/architecture.md#promises are beside the figures, and one that does not hold fails the run.
+ * The scenario `storm`: all clients of a Shield lose their connection and return at once: crowds of clients in
+ * processes of their own, and a steady pair beside them. The promises of docs/architecture.md#promises are
+ * beside the figures, and one that does not hold fails the run.
  */
-import { createIssuer } from "../../tests/harness/cluster.ts";
-import { ROOT } from "../measure/scenario.ts";
+import { createIssuer, type Issuer, startServer } from "../../tests/harness/cluster.ts";
+import { niceness, type Program, startProgram } from "../measure/line_program.ts";
+import { answer, measuredBy } from "../measure/program.ts";
+import { ROOT, scenario, UsageError } from "../measure/scenario.ts";
+import { Scrape } from "../measure/scrape.ts";
+import { renderRows, renderTable } from "../measure/table.ts";
+import { socketLine } from "../measure/targets.ts";
+import { waitedSeconds } from "../measure/usage.ts";
 import type { CrowdPlan, CrowdReport } from "./storm_crowd.ts";
 import type { PairPlan, PairReport } from "./storm_pair_child.ts";
-import { niceness, type Program, startProgram } from "../measure/line_program.ts";
-import { type Spent, startBare, startShield, type StormTarget } from "./storm_target.ts";
-import { answer, measuredBy } from "../measure/program.ts";
-import { scenario, type ScenarioResult, UsageError } from "../measure/scenario.ts";
-import { renderRows, renderTable } from "../measure/table.ts";
-import { websocketLine } from "../../tests/harness/websocket_option.ts";
-import { figuresOf, ms, promisesOf } from "./storm_verdict.ts";
-import type { Figures, Kept } from "./storm_verdict.ts";
+import { type Figures, figuresOf, type Kept, ms, promisesOf } from "./storm_verdict.ts";
 
 /** The plan of the measurement. */
 export interface StormPlan {
@@ -30,30 +29,83 @@ export interface StormPlan {
   /** Messages per second of the steady pair. */
   readonly rate: number;
   readonly tls: boolean;
-  /** `[server] websocket` of the Shield; "" leaves it out. */
-  readonly websocket: string;
+  /** A line of `[server]`, or "". */
+  readonly socket_line: string;
   /** Added to the niceness of the clients, which in reality are on other machines. */
   readonly nice: number;
-  /** Whether to leave out the storm on bare Deno. */
-  readonly alone: boolean;
 }
 
-/** The result of one storm. */
+/** What a storm cost the Shield, by its own figures. */
+export interface Spent {
+  readonly cpu_seconds: number;
+  /** Time in which its main thread was ready and had no core, as Linux reports it; absent elsewhere. */
+  readonly waited_seconds?: number;
+  /** Number of upgrades that it accepted in the storm. */
+  readonly accepted: number;
+  /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
+  readonly answered_p99_ms: number;
+  readonly cache_hits: number;
+  readonly cache_misses: number;
+}
+
+/** The result of a storm. */
 export interface StormRound {
   readonly crowds: readonly CrowdReport[];
   readonly pair: PairReport;
   readonly spent: Spent;
 }
 
-/** The result of the measurement; `bare` is absent when the Shield was alone. */
-export interface StormReport {
-  readonly shield: StormRound;
-  readonly bare?: StormRound;
-}
-
 const CA_FILE = `${ROOT}/tests/tls/ca.pem`;
 /** The whole process trusts the authority, since one that a client brings is parsed each time. */
 const CLIENT_FLAGS = ["--allow-net", "--cert", CA_FILE];
+
+const CERT = `${ROOT}/tests/tls/server.pem`;
+const KEY = `${ROOT}/tests/tls/server_key.pem`;
+
+function spentOf(before: Scrape, after: Scrape): Spent {
+  const grown = (name: string) => after.sum(name) - before.sum(name);
+  const histogram = "shield_handshake_duration_seconds";
+  const accepted = grown(`${histogram}_count`);
+  const bucket = after.labels(`${histogram}_bucket`, "le").find((bound) => {
+    const label = `le="${bound}"`;
+    const count = after.sum(`${histogram}_bucket`, label) -
+      before.sum(`${histogram}_bucket`, label);
+    return count >= accepted * 0.99;
+  });
+  return {
+    cpu_seconds: grown("process_cpu_seconds_total"),
+    accepted,
+    answered_p99_ms: Number(bucket ?? Infinity) * 1_000,
+    cache_hits: grown("shield_token_cache_hits_total"),
+    cache_misses: grown("shield_token_cache_misses_total"),
+  };
+}
+
+/** Starts a Shield with the limits of the plan, which accepts the tokens of the issuer. */
+async function startShield(plan: StormPlan, issuer: Issuer) {
+  const limits = `handshakes_per_second = ${plan.handshakes_per_second}\n` +
+    `handshake_burst = ${plan.handshake_burst}\n`;
+  const tls = plan.tls ? `tls_cert = "${CERT}"\ntls_key = "${KEY}"\n` : "";
+  const lines = `heartbeat_ms = 600_000\ndrain_ms = 0\n${plan.socket_line}${tls}`;
+  const config = `${issuer.config}\n[limits]\n${limits}`;
+  const shield = await startServer("shield", config, issuer.dir, lines);
+  const { url = "", ops_url = "" } = shield.ready;
+  const scrape = async () => new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
+  return {
+    url,
+    /** Begins to measure. Calling the function with which it resolves ends that. */
+    async measure() {
+      const [before, waited] = [await scrape(), await waitedSeconds(shield.pid)];
+      return async (): Promise<Spent> => {
+        const now = await waitedSeconds(shield.pid);
+        const known = waited !== undefined && now !== undefined;
+        const waits = known ? { waited_seconds: now - waited } : {};
+        return { ...spentOf(before, await scrape()), ...waits };
+      };
+    },
+    [Symbol.asyncDispose]: () => shield[Symbol.asyncDispose](),
+  };
+}
 
 async function startCrowds(
   plan: StormPlan,
@@ -82,12 +134,16 @@ function say(text: string): void {
   console.error(`storm: ${text} ...`);
 }
 
-async function hitOnce(
-  plan: StormPlan,
-  target: StormTarget,
-  tokens: readonly string[],
-): Promise<StormRound> {
-  const [token = "", ...others] = tokens;
+async function measure(plan: StormPlan): Promise<StormRound> {
+  await using issuer = await createIssuer();
+  // The token of the steady pair, and one for each client.
+  const [token = "", ...others] = await Promise.all(
+    Array.from(
+      { length: 1 + plan.clients },
+      (_, index) => issuer.tokenFor({ sub: index === 0 ? "steady" : `user-${index}` }),
+    ),
+  );
+  await using target = await startShield(plan, issuer);
   await using pair = startProgram("bench/storm/storm_pair_child.ts", { flags: CLIENT_FLAGS });
   const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
   await pair.say({ url, token, rate: plan.rate } satisfies PairPlan);
@@ -114,25 +170,6 @@ async function hitOnce(
   }
 }
 
-async function measure(plan: StormPlan): Promise<StormReport> {
-  await using issuer = await createIssuer();
-  // The tokens of the steady pair, and one for each client.
-  const tokens = await Promise.all(
-    Array.from(
-      { length: 1 + plan.clients },
-      (_, index) => issuer.tokenFor({ sub: index === 0 ? "steady" : `user-${index}` }),
-    ),
-  );
-  const round = async (name: string, start: () => Promise<StormTarget>) => {
-    say(name);
-    await using target = await start();
-    return await hitOnce(plan, target, tokens);
-  };
-  const shield = await round("a Shield", () => startShield(plan, issuer));
-  if (plan.alone) return { shield };
-  return { shield, bare: await round("bare Deno", () => startBare(plan)) };
-}
-
 function stormTable(figures: Figures, pair: StormRound["pair"]): string {
   const { handshake_p50_ms, handshake_p99_ms, handshake_max_ms } = figures;
   const handshake = {
@@ -154,41 +191,20 @@ function stormTable(figures: Figures, pair: StormRound["pair"]): string {
   ]);
 }
 
-function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: StormRound): string {
-  const { door } = spent;
-  return renderRows(["at the door", "count"], [
-    ["let in", String(door?.accepted)],
-    ["rejected with 503", String(refusals)],
-    ["distinct Retry-After", String(distinct_waits)],
-    ["attempts without an answer", String(failures)],
-    ["tokens remembered / verified", `${door?.cache_hits} / ${door?.cache_misses}`],
-    ["request to 101, p99 at most", ms(door?.answered_p99_ms)],
-  ]);
-}
+const seconds = (value: number) => `${value.toFixed(2)} s`;
 
-/** The table of figures beside each other, to tell the part of the machine, the runtime and the clients. */
-function besideTable(columns: readonly [name: string, figures: Figures][]): string {
-  type Row = [name: string, read: (of: Figures) => number, show: (value: number) => string];
-  const seconds = (value: number) => `${value.toFixed(2)} s`;
-  const rows: Row[] = [
-    ["the last is back", (of) => of.back_max_ms, ms],
-    ["p99 of a handshake", (of) => of.handshake_p99_ms, ms],
-    ["p99 of the steady pair", (of) => of.steady_p99_ms, ms],
-    ["steady pair, storm : before", (of) => of.steady_ratio, (value) => `${value.toFixed(2)}x`],
-    ["CPU of the server", (of) => of.server_cpu_seconds, seconds],
-    ["the server waited for a core", (of) => of.server_waited_seconds, seconds],
-    ["CPU of the clients", (of) => of.clients_cpu_seconds, seconds],
-  ];
-  const [first, ...others] = columns;
-  const heads = others.map(([name]) => `${name} / ${first?.[0]}`);
-  return renderRows(
-    ["side by side", ...columns.map(([name]) => name), ...heads],
-    rows.map(([name, read, show]) => {
-      const values = columns.map(([, figures]) => read(figures));
-      const ratios = values.slice(1).map((value) => (value / (values[0] ?? NaN)).toFixed(2));
-      return [name, ...values.map(show), ...ratios];
-    }),
-  );
+function doorTable(figures: Figures, { spent }: StormRound): string {
+  return renderRows(["at the door", ""], [
+    ["let in", String(spent.accepted)],
+    ["rejected with 503", String(figures.refusals)],
+    ["distinct Retry-After", String(figures.distinct_waits)],
+    ["attempts without an answer", String(figures.failures)],
+    ["tokens remembered / verified", `${spent.cache_hits} / ${spent.cache_misses}`],
+    ["request to 101, p99 at most", ms(spent.answered_p99_ms)],
+    ["CPU of the Shield", seconds(figures.server_cpu_seconds)],
+    ["the Shield waited for a core", seconds(figures.server_waited_seconds)],
+    ["CPU of the clients", seconds(figures.clients_cpu_seconds)],
+  ]);
 }
 
 function promiseTable(kept: readonly Kept[]): string {
@@ -200,69 +216,6 @@ function promiseTable(kept: readonly Kept[]): string {
   ]);
 }
 
-const hit = (plan: StormPlan) => measuredBy<StormReport>(import.meta.url, plan);
-
-/** The promises that were broken, in words; undefined: none. */
-function failureOf(kept: readonly Kept[], of = ""): string | undefined {
-  const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
-  return broken.length === 0 ? undefined : `${of}broken: ${broken.join("; ")}`;
-}
-
-async function compare(plans: readonly StormPlan[]): Promise<ScenarioResult> {
-  const columns: [name: string, figures: Figures][] = [];
-  const promises: Record<string, Kept[]> = {};
-  for (const plan of plans) {
-    const { shield } = await hit({ ...plan, alone: true });
-    const figures = figuresOf(shield, plan.clients);
-    columns.push([plan.websocket, figures]);
-    promises[plan.websocket] = promisesOf(figures, shield, navigator.hardwareConcurrency);
-  }
-  const judged = Object.entries(promises);
-  const failures = judged.map(([name, kept]) => failureOf(kept, `${name} has `));
-  return {
-    report: { options: plans, figures: Object.fromEntries(columns), promises },
-    table: [
-      besideTable(columns),
-      ...judged.map(([name, kept]) => `${name}\n${promiseTable(kept)}`),
-    ].join("\n\n"),
-    failure: failures.filter((one) => one !== undefined).join("; ") || undefined,
-  };
-}
-
-/** The kinds of sockets of a list with commas; "" alone: the default. Throws `UsageError`. */
-export function kindsOf(list: string): string[] {
-  const kinds = list.split(",");
-  try {
-    kinds.forEach(websocketLine);
-  } catch (error) {
-    throw new UsageError((error as Error).message);
-  }
-  if (kinds.length === 1 || !kinds.includes("")) return kinds;
-  throw new UsageError(`--websocket has an empty kind in ${JSON.stringify(list)}`);
-}
-
-async function hitAlone(plan: StormPlan): Promise<ScenarioResult> {
-  const { shield, bare } = await hit(plan);
-  const figures = figuresOf(shield, plan.clients);
-  const limit = bare && figuresOf(bare, plan.clients);
-  const promises = promisesOf(figures, shield, navigator.hardwareConcurrency);
-  const { pair, spent: { door } } = shield;
-  const beside = limit === undefined ? [] : [["bare Deno", limit] as [string, Figures]];
-  return {
-    report: {
-      ...{ options: plan, figures, pair, door, promises },
-      bare: bare && { figures: limit, pair: bare.pair },
-    },
-    table: [
-      stormTable(figures, pair),
-      doorTable(figures, shield),
-      besideTable([...beside, ["the Shield", figures]]),
-      promiseTable(promises),
-    ].join("\n\n"),
-    failure: failureOf(promises),
-  };
-}
-
 /** The scenario of `deno task bench storm`. */
 export const STORM = scenario(
   "storm",
@@ -270,8 +223,7 @@ export const STORM = scenario(
 all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
 after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
 back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
-below 100 ms, or when the p99 of the steady pair more than doubles. Then the same hits bare Deno, which
-asks nobody who it is: the limit of a machine whose cores the clients share.`,
+below 100 ms, or when the p99 of the steady pair more than doubles.`,
   {
     clients: [10_000, ""],
     processes: [2, "processes of clients"],
@@ -282,23 +234,30 @@ asks nobody who it is: the limit of a machine whose cores the clients share.`,
     rate: [200, "messages a second of the steady pair"],
     seconds: [10, "the steady pair alone, before the storm"],
     nice: ["19", "niceness of the clients, which are other machines in reality; 0: none"],
-    websocket: [
-      "",
-      "[server] websocket; several, such as own,native, are compared, without bare Deno",
-    ],
+    websocket: ["", "[server] websocket; the default"],
     plain: [false, "without TLS"],
-    alone: [false, "without the storm on bare Deno"],
   },
-  async ({ handshakes, burst, nice, websocket: kinds, plain, ...values }) => {
+  async ({ handshakes, burst, nice, websocket, plain, ...values }) => {
     const niceness = Number(nice);
     if (!(Number.isInteger(niceness) && niceness >= 0)) {
       throw new UsageError(`--nice expects a whole number, got ${JSON.stringify(nice)}`);
     }
     const limits = { handshakes_per_second: handshakes, handshake_burst: burst };
-    const plans = kindsOf(kinds).map((websocket): StormPlan => (
-      { ...values, ...limits, tls: !plain, websocket, nice: niceness }
-    ));
-    return plans.length > 1 ? await compare(plans) : await hitAlone(plans[0]!);
+    const plan: StormPlan = {
+      ...{ ...values, ...limits, nice: niceness },
+      ...{ tls: !plain, socket_line: socketLine(websocket) },
+    };
+    const round = await measuredBy<StormRound>(import.meta.url, plan);
+    const figures = figuresOf(round, plan.clients);
+    const promises = promisesOf(figures, round, navigator.hardwareConcurrency);
+    const broken = promises.filter(({ kept }) => !kept).map(({ promise }) => promise);
+    const { pair, spent } = round;
+    return {
+      report: { options: plan, figures, pair, spent, promises },
+      table: [stormTable(figures, pair), doorTable(figures, round), promiseTable(promises)]
+        .join("\n\n"),
+      failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
+    };
   },
 );
 

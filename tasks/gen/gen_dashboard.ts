@@ -1,10 +1,57 @@
 /**
- * Renders the rows of `dashboard_rows.ts` and `dashboard_stores.ts` as dashboards of Grafana 10 or newer.
- * Pure text; `gen.ts` writes the files. A dashboard that was edited in Grafana is not read back.
+ * Renders `dashboards.yaml` as dashboards of Grafana 10 or newer. Pure text; `gen.ts` writes the files. A
+ * dashboard that was edited in Grafana is not read back.
  */
-import { ROWS } from "./dashboard_rows.ts";
-import { STORE_ROWS } from "./dashboard_stores.ts";
-import type { PanelSpec, RowSpec } from "./dashboard_panel.ts";
+import { parse } from "yaml";
+
+/** One panel of a dashboard. */
+interface PanelSpec {
+  readonly title: string;
+  readonly description: string;
+  readonly unit: string;
+  /** PromQL, and the name of its lines, with `{{label}}`. */
+  readonly queries: readonly (readonly [expr: string, legend: string])[];
+  /** Kind of the panel; absent: lines over time. */
+  readonly kind?: "stat" | "table";
+  readonly limit?: number;
+}
+
+/** The text of a dashboard: its rows, and their panels. */
+type Rows = Readonly<Record<string, readonly Readonly<Record<string, string>>[]>>;
+
+const SOURCE = "tasks/gen/dashboards.yaml";
+const DASHBOARDS: Readonly<Record<string, Rows>> = parse(
+  await Deno.readTextFile(new URL("./dashboards.yaml", import.meta.url)),
+);
+
+const rate = (metric: string, by = ""): string =>
+  `sum${by === "" ? "" : ` by (${by})`} (rate(${metric}{@}[$__rate_interval]))`;
+
+/** The query of a short form; any other is one already. */
+function expanded(query: string): string {
+  const [, metric, by] = /^rate (\w+)(?: by (.+))?$/.exec(query) ?? [];
+  if (metric !== undefined) return rate(metric, by);
+  const [, kind, q, histogram = "", labels = ""] =
+    /^(quantile|recorded) ([\d.]+) of (\w+)(?: by (.+))?$/.exec(query) ?? [];
+  if (kind === undefined) return query;
+  const rates = kind === "quantile"
+    ? rate(histogram, labels)
+    : `sum by (le) (instance_le:${histogram}_bucket:rate5m{@})`;
+  return `histogram_quantile(${q}, ${rates})`;
+}
+
+function panelOf(entries: Readonly<Record<string, string>>): PanelSpec {
+  const [[head = "", description = ""] = [], ...queries] = Object.entries(entries);
+  const [, title = "", unit = "", kind, limit] =
+    /^(.+) \((\w+)(?:, (stat|table))?(?:, limit ([\d.]+))?\)$/.exec(head) ?? [];
+  if (title === "") throw new TypeError(`${SOURCE}: "${head}" is not "Title (unit)"`);
+  return {
+    ...{ title, unit, description },
+    queries: queries.map(([legend, query]) => [expanded(query), legend]),
+    ...(kind === undefined ? {} : { kind: kind as "stat" | "table" }),
+    ...(limit === undefined ? {} : { limit: Number(limit) }),
+  };
+}
 
 /** The schema of Grafana 10.2, which newer versions migrate by themselves. */
 const SCHEMA_VERSION = 39;
@@ -71,10 +118,10 @@ function renderPanel(spec: PanelSpec, id: number, gridPos: GridPosition): object
   };
 }
 
-function renderRows(rows: readonly RowSpec[]): object[] {
+function renderRows(rows: Rows): object[] {
   const panels: object[] = [];
   let y = 0;
-  for (const { title, panels: specs } of rows) {
+  for (const [title, specs] of Object.entries(rows)) {
     const gridPos = { x: 0, y, w: GRID_WIDTH, h: 1 };
     panels.push({
       id: panels.length + 1,
@@ -87,7 +134,7 @@ function renderRows(rows: readonly RowSpec[]): object[] {
     y += 1;
     let x = 0;
     let line_height = 0;
-    for (const spec of specs) {
+    for (const spec of specs.map(panelOf)) {
       const { w, h } = SIZES[spec.kind ?? "timeseries"];
       if (x + w > GRID_WIDTH || (x > 0 && h !== line_height)) {
         y += line_height;
@@ -119,13 +166,10 @@ function labelVariable(name: string, label: string, query: string): object {
   };
 }
 
-/** One dashboard: its rows, and a query whose series tell the jobs and instances. */
+/** One dashboard, and a query whose series tell the jobs and instances. */
 interface DashboardSpec {
   readonly uid: string;
   readonly title: string;
-  /** The file from which it is generated. */
-  readonly source: string;
-  readonly rows: readonly RowSpec[];
   /** A metric, with a matcher or "". */
   readonly series: readonly [metric: string, matcher: string];
 }
@@ -133,19 +177,15 @@ interface DashboardSpec {
 const OVERVIEW: DashboardSpec = {
   uid: "arqonbus-overview",
   title: "ArqonBus Overview",
-  source: "tasks/gen/dashboard_rows.ts",
-  rows: ROWS,
   series: ["arqon_build_info", ""],
 };
 const STORES: DashboardSpec = {
   uid: "arqonbus-stores",
   title: "ArqonBus Stores",
-  source: "tasks/gen/dashboard_stores.ts",
-  rows: STORE_ROWS,
   series: ["up", 'job=~"arqon-(nats|valkey)"'],
 };
 
-function render({ uid, title, source, rows, series: [metric, matcher] }: DashboardSpec): string {
+function render({ uid, title, series: [metric, matcher] }: DashboardSpec): string {
   const of = (...matchers: string[]) => {
     const all = matchers.filter((one) => one !== "").join(", ");
     return all === "" ? metric : `${metric}{${all}}`;
@@ -153,7 +193,7 @@ function render({ uid, title, source, rows, series: [metric, matcher] }: Dashboa
   const dashboard = {
     uid,
     title,
-    description: `Generated from ${source} by \`deno task gen\`. Do not edit.`,
+    description: `Generated from ${SOURCE} by \`deno task gen\`. Do not edit.`,
     tags: ["arqonbus"],
     schemaVersion: SCHEMA_VERSION,
     version: 1,
@@ -175,7 +215,7 @@ function render({ uid, title, source, rows, series: [metric, matcher] }: Dashboa
     },
     annotations: { list: [] },
     links: [],
-    panels: renderRows(rows),
+    panels: renderRows(DASHBOARDS[title]!),
   };
   return JSON.stringify(dashboard, null, 2) + "\n";
 }

@@ -14,7 +14,7 @@
  * - `<!-- fails -->`: commands that end with another code than 0.
  * - `<!-- not run: REASON -->`: a block that only people read, as is a `text` block behind it.
  * - `<!-- test command -->`: the commands that run the tests.
- * - `<!-- recorded by deno task record -->`: a session, whose lines `$ …` are commands.
+ * - `<!-- what deno task readme runs -->`: a session, whose lines `$ …` are commands.
  *
  * Pure; `reader.ts` does it. Blocks in other languages without `file=` are for people only.
  */
@@ -46,7 +46,7 @@ export type Step =
 /** What may be said above a block, by its language; `not run` above any. */
 const MARKERS: Readonly<Record<string, readonly string[]>> = {
   sh: ["keeps running", "fails", "test command"],
-  text: ["in that terminal", "recorded by deno task record"],
+  text: ["in that terminal", "what deno task readme runs"],
 };
 /** Languages in which people write commands, too: one of these would be left out in silence. */
 const OTHER_SHELLS = ["bash", "console", "shell", "zsh"];
@@ -96,7 +96,7 @@ class Page {
     else if (language === "ts") throw fault(line, "no file=PATH says where the program is saved");
     else if (language === "sh") this.#command(place, marker);
     else if (language !== "text") return;
-    else if (marker.startsWith("recorded")) this.#session(place);
+    else if (marker.startsWith("what deno")) this.#session(place);
     else if (marker === "in that terminal") this.#later(place);
     else if (last !== "left out") this.#behind(place, last);
   }

@@ -33,7 +33,7 @@ Deno.test("files, the tests and a session are steps; blocks that are not run, an
   const pages = [
     "~~~ts ignore file=a/b.ts\n1;\n~~~\n",
     sh("test", "<!-- test command -->"),
-    text("$ npx arq", "<!-- recorded by deno task record -->"),
+    text("$ npx arq", "<!-- what deno task readme runs -->"),
     sh("rm", "<!-- not run: there is only one -->"),
     text("gone"),
     "~~~toml\na = 1\n~~~\n",
@@ -58,7 +58,7 @@ Deno.test("what cannot be understood is told by its line", () => {
     [sh("a") + text("b", THERE), /line 7: each program that keeps running has its text/],
     [sh("a", KEEPS) + text("…\nb", THERE), /line 8: no first line says when to go on/],
     [sh("a", KEEPS) + sh("b"), /line 3: no text says when this is ready/],
-    [text("a", "<!-- recorded by deno task record -->"), /line 2: the session has no commands/],
+    [text("a", "<!-- what deno task readme runs -->"), /line 2: the session has no commands/],
   ];
   for (const [page, message] of refused) assert.throws(() => readSteps(page), message, page);
 });

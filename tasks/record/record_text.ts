@@ -30,7 +30,7 @@ export const PORTS = [4000, 4001, 4002] as const;
 const TITLES = ["", "", "in a second terminal", "in a third"];
 const INSTALL = "$ npm install ";
 /** The comment in front of the session in the quick start. */
-const START = "<!-- recorded by deno task record -->";
+const START = "<!-- what deno task readme runs -->";
 const END = "<!-- end of what was recorded -->";
 
 /**
@@ -75,15 +75,6 @@ export function sessionOf(page: string): string | undefined {
   const end = page.indexOf(END);
   if (start < 0 || end < start) return undefined;
   return page.slice(start + START.length, end).trim().slice("```text\n".length, -"```".length);
-}
-
-/** A page with the session between its two marks; undefined when it does not have them. */
-export function withSession(page: string, text: string): string | undefined {
-  const start = page.indexOf(START);
-  const end = page.indexOf(END);
-  if (start < 0 || end < start) return undefined;
-  const block = `${START}\n\n\`\`\`text\n${text}\`\`\`\n\n`;
-  return page.slice(0, start) + block + page.slice(end);
 }
 
 /** The first line that differs between two texts, for people; undefined when they are equal. */

@@ -1,31 +1,25 @@
 /**
  * Our own rules for the workflows of GitHub Actions, beside those of actionlint and zizmor, as pure functions
- * over the text: pins have their version, there is one version of Deno, tasks exist, jobs have time limits.
+ * over the text (`tasks/version_pins_test.ts` has that there is one Deno): pins have their version, tasks exist, jobs have time limits.
  * They parse no YAML; they look at lines, in the way our workflows are written.
  */
 import type { Violation } from "../checkout/violation.ts";
 
 /** The questions of the rules about the rest of the checkout. */
 export interface Expected {
-  /** The version of Deno that `.ci/run` uses. */
-  readonly deno_version: string;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
 }
 
 const PINNED = /^[\w.-]+(\/[\w.-]+)+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/;
 
-function lineProblems(line: string, { deno_version, tasks }: Expected): string[] {
+function lineProblems(line: string, { tasks }: Expected): string[] {
   const problems: string[] = [];
   const action = /^\s*(?:- )?uses: (.*)$/.exec(line)?.[1]?.trim();
   if (
     action !== undefined && !/^\.\/[\w.\/-]+( # zizmor: .*)?$/.test(action) && !PINNED.test(action)
   ) {
     problems.push(`"${action}": pin a commit and name its version: owner/name@<40 hex> # v1.2.3`);
-  }
-  const version = /^\s*deno-version: *(\S+)/.exec(line)?.[1]?.replace(/["']/g, "");
-  if (version !== undefined && version !== deno_version) {
-    problems.push(`Deno ${version} is not ${deno_version} of .ci/run`);
   }
   if (/registry-url:|\bregistry\.npmjs\.org\b/.test(line)) {
     problems.push("name no registry of npm: its default is the one that is meant");

@@ -4,7 +4,7 @@
  * Exits 0 when all of it holds, 1 with what does not, 3 with what this machine lacks.
  */
 import { listFiles, ROOT } from "../../tasks/checkout/source_files.ts";
-import { run } from "../../tasks/checkout/programs.ts";
+import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { readServices } from "../compose_stand_in/model.ts";
 import { runTask, type Say } from "../harness/task.ts";
 import { flag } from "../harness/task_arguments.ts";
@@ -34,7 +34,7 @@ compose.yaml does. Exits 1 when something does not hold, 3 when this machine lac
 async function lacking(programs: Readonly<Record<string, string>>): Promise<string[]> {
   if (Deno.build.os !== "linux") return ["Linux: containers are made of its namespaces"];
   const found = Object.entries(programs).map(async ([program, name]) => {
-    if ((await run("sh", ["-c", `command -v ${program}`]))?.ok === true) return [];
+    if ((await runProgram("sh", ["-c", `command -v ${program}`]))?.ok === true) return [];
     return [`${program} is not there: apt-get install ${name}`];
   });
   const root = Deno.uid() === 0 ? [] : ["root makes the containers: run it by sudo"];
