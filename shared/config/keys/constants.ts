@@ -235,8 +235,8 @@ export type WithConstants<T> = {
     : T[K];
 };
 
-/** A table with more members; a table that may be absent may be so still. */
-type Beside<T, V> = T extends object ? T & V : T;
+/** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
+type Beside<T, V> = T extends object ? string extends keyof T ? V : T & V : T;
 
 type Table = Record<string, unknown>;
 
