@@ -155,7 +155,7 @@ const NOT_ALLOWED: [string, string][] = [
   ],
   [
     "[limits]\nanswer_ms = 10_000",
-    "2:1 limits.answer_ms: it is a constant now, 10_000 (timeout for reading an answer; a slower peer blocks others' places); remove the key",
+    "2:1 limits.answer_ms: it is a constant now, 10_000 (timeout for reading an answer; slower peers hold others up); remove the key",
   ],
   [
     "[platform.mirroring]\nbuffer_messages = 1",

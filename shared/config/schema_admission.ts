@@ -1,5 +1,4 @@
 /** The limits of letting clients in: handshakes, and the work that tokens cost. */
-import { z } from "zod";
 import { count } from "./values/schema_values.ts";
 
 /** The keys of admission in `[limits]`. */

@@ -1,7 +1,7 @@
 /** What is written into the journal of decisions: `[journal]`, and the same keys of a class of rooms. */
 import { z } from "zod";
 import { JournalStorage } from "./schema_journal_store.ts";
-import { count, fraction } from "./values/schema_values.ts";
+import { fraction } from "./values/schema_values.ts";
 
 /** Which decisions are written. */
 const MODES = ["off", "refused", "all"] as const;

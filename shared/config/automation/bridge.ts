@@ -1,7 +1,7 @@
 /** `[bridge.postgres]`: a database whose commits are published. A part of `../schema.ts`. */
 import { z } from "zod";
-import { isDatabaseUrl, POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../values/postgres.ts";
-import { always, count, id, namedFile } from "../values/schema_values.ts";
+import { isDatabaseUrl, SLOT } from "../values/postgres.ts";
+import { always, id, namedFile } from "../values/schema_values.ts";
 
 const Postgres = z.strictObject({
   tenant: id.describe("whose rooms transactions publish to"),

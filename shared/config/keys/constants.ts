@@ -14,177 +14,69 @@ export interface Constant<V> {
 const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
 
 const ADMISSION = {
-  concurrent_handshakes: fixed(
-    512,
-    "unanswered upgrades; handshakes_per_second is the bound for the machine",
-  ),
-  concurrent_verifications: fixed(
-    32,
-    "signatures verified in parallel: more than a machine has cores",
-  ),
-  waiting_verifications: fixed(
-    2_048,
-    "tokens that wait for a verification or for keys; about one second of handshakes",
-  ),
-  request_head_ms: fixed(
-    10_000,
-    "timeout of a TLS handshake, and of a head; both are small",
-  ),
+  concurrent_handshakes: fixed(512, "unanswered upgrades; handshakes_per_second is the bound"),
+  concurrent_verifications: fixed(32, "signatures verified in parallel, more than cores"),
+  waiting_verifications: fixed(2_048, "tokens that wait; a second of handshakes"),
+  request_head_ms: fixed(10_000, "timeout of a TLS handshake and of a head; both are small"),
   request_body_ms: fixed(30_000, "timeout of a body: the largest one over 100 kbit/s"),
-  answer_ms: fixed(
-    10_000,
-    "timeout for reading an answer; a slower peer blocks others' places",
-  ),
+  answer_ms: fixed(10_000, "timeout for reading an answer; slower peers hold others up"),
   deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
 };
 
 const LOGS = {
-  log_pending_messages: fixed(
-    65_536,
-    "publishes that wait for the log; log_pending_bytes of messages of 1 KiB",
-  ),
-  log_pending_bytes: fixed(
-    67_108_864,
-    "publishes that wait for the log; as much as NATS may have unflushed",
-  ),
-  recovery_bytes: fixed(
-    16_777_216,
-    "bytes that one SUB recovers at a time, all in memory",
-  ),
-  spine_subscription_messages: fixed(
-    65_536,
-    "messages that one subscription of the embedded Spine holds before a GAP",
-  ),
+  log_pending_messages: fixed(65_536, "publishes that wait for the log, of 1 KiB each"),
+  log_pending_bytes: fixed(67_108_864, "the same in bytes; as much as NATS may have unflushed"),
+  recovery_bytes: fixed(16_777_216, "bytes that one SUB recovers at a time, all in memory"),
+  spine_subscription_messages: fixed(65_536, "messages of one embedded subscription before a GAP"),
   spine_subscription_bytes: fixed(67_108_864, "the same in bytes"),
-  spine_pending_bytes: fixed(
-    268_435_456,
-    "an eighth of the default memory_bytes, for all subscriptions of the embedded Spine",
-  ),
-  backup_waiting_bytes: fixed(
-    1_073_741_824,
-    "bytes written aside during `arq backup`; beyond it the backup is aborted",
-  ),
+  spine_pending_bytes: fixed(268_435_456, "the same for all; an eighth of the memory"),
+  backup_waiting_bytes: fixed(1_073_741_824, "written aside during a backup; beyond: aborted"),
 };
 
 const LIMITS = {
-  token_cache_bytes: fixed(
-    33_554_432,
-    "cache of verified tokens; a verification costs a reconnect less than a millisecond",
-  ),
-  rate_refusals: fixed(
-    10_000,
-    "rate refusals beyond the accepted operations, without a pause, before close 4429; half a second of messages_per_second",
-  ),
-  recovery_messages: fixed(
-    10_000,
-    "missed messages that one SUB recovers; beyond: recovered false, too-many, and the history has them",
-  ),
-  command_timeout_ms: fixed(
-    5_000,
-    "how long a command waits for the Brain; another one owns the room by then",
-  ),
-  patterns_per_tenant: fixed(
-    10_000,
-    "pattern subscriptions of one tenant in a process; a tenth of the rooms that they cover",
-  ),
-  reducer_modules: fixed(
-    200,
-    "stored modules of one room class; those that nothing names are removed",
-  ),
-  history_messages: fixed(
-    1_000,
-    "messages that one history.get may ask for; clients read page by page",
-  ),
-  protocol_errors: fixed(
-    64,
-    "undecodable frames before the connection ends with 1008; a correct client sends none",
-  ),
-  close_frame_bytes: fixed(
-    33_554_432,
-    "a larger frame ends the connection with 4413; 128 of the default max_frame_bytes",
-  ),
-  descriptors_reserved: fixed(
-    256,
-    "open files for other listeners, the Spine and policies; half of all if there are fewer than twice as many",
-  ),
-  listener_gone_ms: fixed(
-    30_000,
-    "a client port lost for this long ends the process; a supervisor restarts it",
-  ),
-  listener_probe_ms: fixed(
-    2_000,
-    "interval and timeout of probes of the own client port; supervisors ask no oftener",
-  ),
+  token_cache_bytes: fixed(33_554_432, "cache of verified tokens, for reconnects"),
+  rate_refusals: fixed(10_000, "refusals without a pause before 4429; no client needs them"),
+  recovery_messages: fixed(10_000, "missed messages that one SUB recovers; history has more"),
+  command_timeout_ms: fixed(5_000, "wait of a command for the Brain; clients can try again"),
+  patterns_per_tenant: fixed(10_000, "subscriptions to patterns; a tenth of their rooms"),
+  reducer_modules: fixed(200, "stored modules of one room class; unused ones are removed"),
+  history_messages: fixed(1_000, "messages of one history.get; clients read page by page"),
+  protocol_errors: fixed(64, "undecodable frames before close 1008; clients send none"),
+  close_frame_bytes: fixed(33_554_432, "a larger frame ends the connection with 4413"),
+  descriptors_reserved: fixed(256, "open files that clients leave to others; at most half"),
+  listener_gone_ms: fixed(30_000, "a port lost for this long ends the process"),
+  listener_probe_ms: fixed(2_000, "interval and timeout of probes of the own client port"),
   batch_messages: fixed(1_000, "messages of one POST /v1/messages; send two for more"),
   batch_bytes: fixed(1_048_576, "the same in bytes, in memory at once"),
   memory_ban_seconds: fixed(300, "ban of a user who filled the memory"),
-  deduplication_entries: fixed(
-    65_536,
-    "message ids of a tenant remembered for two minutes",
-  ),
-  pattern_rooms_per_tenant: fixed(
-    100_000,
-    "rooms that a tenant's patterns cover; idle ones are released until their next message",
-  ),
+  deduplication_entries: fixed(65_536, "message ids of a tenant remembered for two minutes"),
+  pattern_rooms_per_tenant: fixed(100_000, "rooms that a tenant's patterns cover"),
   pattern_positions: fixed(1_000, "positions of one SUB of a pattern, which is one frame"),
   ...ADMISSION,
   ...LOGS,
-  header_bytes: fixed(
-    16_384,
-    "names and values of all headers of an envelope; more belongs into its data",
-  ),
+  header_bytes: fixed(16_384, "names and values of all headers; more belongs into data"),
   field_bytes: fixed(
     256,
     "message_id, type, content_type, schema_id and names of commands are names",
   ),
-  admin_checks: fixed(
-    16,
-    "modules and schemas of one tenant that wait for their check; admins can try again",
-  ),
-  delta_bases_per_room: fixed(
-    64,
-    "keys of a room with a base for deltas; beyond them messages go whole",
-  ),
-  delta_bytes: fixed(
-    67_108_864,
-    "bases of all rooms; with less, messages only go whole more often",
-  ),
-  delta_bytes_per_connection: fixed(
-    16_777_216,
-    "bases that one client is assumed to keep: the SDKs' default",
-  ),
-  bans: fixed(
-    1_000_000,
-    "bans of all tenants on a Shield; bound per tenant: brain.bans_per_tenant",
-  ),
-  revocations: fixed(
-    100_000,
-    "revocations of all tenants on a Shield; each ends with its tokens",
-  ),
+  admin_checks: fixed(16, "waiting checks of a tenant's modules and schemas"),
+  delta_bases_per_room: fixed(64, "keys with a base for deltas; beyond: whole messages"),
+  delta_bytes: fixed(67_108_864, "bases of all rooms; beyond: whole messages"),
+  delta_bytes_per_connection: fixed(16_777_216, "what one client keeps: the SDKs' default"),
+  bans: fixed(1_000_000, "bans of all tenants; ten times brain.bans_per_tenant"),
+  revocations: fixed(100_000, "revocations of all tenants; each ends with its tokens"),
 };
 
 const POLICY = {
-  queue_messages: fixed(
-    1_024,
-    "messages of one tenant that wait for one thread, as operations of a connection do",
-  ),
+  queue_messages: fixed(1_024, "messages of one tenant that wait for one thread"),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
   breaker_seconds: fixed(10, "time for which a module is cut off; then one message tries it"),
-  connection_window: fixed(
-    16,
-    "messages of one connection in policies at a time; more would not be faster",
-  ),
+  connection_window: fixed(16, "messages of one connection in policies at a time"),
   unused_module_seconds: fixed(86_400, "a deployment follows its upload within a day"),
   compiled_seconds: fixed(600, "a deployment follows its check within minutes"),
   instances: fixed(4_096, "instances of modules; the runtime has no room for more memories"),
-  state_tenant_entries: fixed(
-    65_536,
-    "values of one tenant; state_tenant_bytes of values of 128 bytes",
-  ),
-  state_tenant_bytes: fixed(
-    16_777_216,
-    "an eighth of state_bytes, so that one tenant leaves room for others",
-  ),
+  state_tenant_entries: fixed(65_536, "values of one tenant, of 128 bytes each"),
+  state_tenant_bytes: fixed(16_777_216, "an eighth of state_bytes, so that others have room"),
   state_entries: fixed(524_288, "values of all tenants; eight times those of one"),
   state_bytes: fixed(134_217_728, "a sixteenth of the default memory_bytes"),
   log_lines: fixed(256, "lines of a tenant for `arq policy logs`, which is for the last ones"),
@@ -193,106 +85,46 @@ const POLICY = {
 const MIRRORING = {
   buffer_messages: fixed(8_192, "copies that wait; a slow mirror loses copies, never messages"),
   buffer_bytes: fixed(16_777_216, "the same in bytes"),
-  remembered_messages: fixed(
-    16_384,
-    "messages whose shadow verdicts can still be compared; these come within seconds",
-  ),
+  remembered_messages: fixed(16_384, "messages whose shadow verdicts are still compared"),
   candidates: fixed(1_000, "candidates of all tenants; more than anybody compares at a time"),
 };
 
 const REGISTRY = {
-  message_parts: fixed(
-    5_000,
-    "parts of one message; compiling blocks all others for about 20 ms a thousand",
-  ),
-  restore_ms: fixed(
-    200,
-    "time of each second for evicted schemas; the rest is for messages",
-  ),
+  message_parts: fixed(5_000, "parts of one message; a thousand block others for 20 ms"),
+  restore_ms: fixed(200, "time of each second for evicted schemas; messages have the rest"),
   tenant_mappings: fixed(100_000, "mappings of all tenants, on every Shield"),
   versions: fixed(1_000, "stored versions of a schema"),
-  dead_letter_bytes: fixed(
-    4_194_304,
-    "refused messages on their way to dlq subjects; beyond: copies are dropped",
-  ),
+  dead_letter_bytes: fixed(4_194_304, "copies on their way to dlq subjects"),
 };
 
 const PRESENCE = {
-  heartbeat_ms: fixed(
-    1_500,
-    "interval of heartbeats between Shields and Brains, the same in every process",
-  ),
-  down_ms: fixed(
-    30_000,
-    "members of a Shield silent for this long leave; twenty heartbeats, the same in every process",
-  ),
-  brain_timeout_ms: fixed(
-    5_000,
-    "a Brain silent for this long owns no rooms; three heartbeats, the same in every process",
-  ),
-  move_grace_ms: fixed(
-    10_000,
-    "members of a stopped Shield leave after this; clients are back within the drain",
-  ),
-  forget_ms: fixed(
-    1_200_000,
-    "a Shield silent for this long is forgotten; when it is back, it announces all anew",
-  ),
+  heartbeat_ms: fixed(1_500, "heartbeats of Shields and Brains, the same in each process"),
+  down_ms: fixed(30_000, "a silent Shield's members leave after twenty heartbeats"),
+  brain_timeout_ms: fixed(5_000, "a silent Brain owns no rooms after three heartbeats"),
+  move_grace_ms: fixed(10_000, "time for clients of a stopped Shield to be back elsewhere"),
+  forget_ms: fixed(1_200_000, "a Shield silent for this long announces all members anew"),
   page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
-  announce_ms: fixed(
-    50,
-    "joins and leaves within this time are sent together, without visible delay",
-  ),
-  sync_timeout_ms: fixed(
-    3_000,
-    "timeout of a SUB's wait for members; a healthy Brain answers within milliseconds",
-  ),
-  members_per_shield: fixed(
-    200_000,
-    "members that one Shield announces: ten times its default connections",
-  ),
-  members_per_brain: fixed(
-    2_000_000,
-    "members of the cluster: ten Shields with as many as they announce",
-  ),
+  announce_ms: fixed(50, "joins and leaves within this time are sent together"),
+  sync_timeout_ms: fixed(3_000, "wait of a SUB for members; a Brain answers in milliseconds"),
+  members_per_shield: fixed(200_000, "ten times a Shield's default connections"),
+  members_per_brain: fixed(2_000_000, "members of the cluster: those of ten Shields"),
 };
 
 const BRAIN = {
-  reducer_unused_ms: fixed(
-    3_600_000,
-    "a stored reducer that nothing names for this long is removed; deployments follow their upload in minutes",
-  ),
-  reducer_rooms: fixed(
-    1_000,
-    "rooms with reducers in a Brain's memory; reducer_bytes bounds the memory",
-  ),
-  command_id_ttl_ms: fixed(
-    600_000,
-    "how long a room remembers a command_id; clients give a command up long before",
-  ),
+  reducer_unused_ms: fixed(3_600_000, "a stored reducer unused for this long is removed"),
+  reducer_rooms: fixed(1_000, "rooms with reducers in memory; reducer_bytes bounds it"),
+  command_id_ttl_ms: fixed(600_000, "life of a command_id; clients give up long before"),
   lock_ttl_max_ms: fixed(600_000, "longest lease of a lock; longer ones are renewed"),
   lock_ttl_ms: fixed(30_000, "lease of a lock that asks for none; who needs another asks for it"),
   bans_per_tenant: fixed(100_000, "bans of one tenant; limits.bans are ten times that"),
-  pending_commands: fixed(
-    1_024,
-    "commands of one room that wait: as many operations as one connection may have",
-  ),
-  pending_bytes: fixed(
-    268_435_456,
-    "commands that wait in a Brain; an eighth of the default memory_bytes",
-  ),
-  command_ids_per_room: fixed(
-    8_192,
-    "13 commands a second of one room for the default command_id_ttl_ms",
-  ),
+  pending_commands: fixed(1_024, "waiting commands of one room: those of one connection"),
+  pending_bytes: fixed(268_435_456, "waiting commands of a Brain; an eighth of its memory"),
+  command_ids_per_room: fixed(8_192, "13 commands a second for command_id_ttl_ms"),
   reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
 const BRIDGE = {
-  waiting_messages: fixed(
-    2_000,
-    "messages that wait for the bus; above, reading the database pauses until half are left",
-  ),
+  waiting_messages: fixed(2_000, "messages that wait for the bus; above, reading pauses"),
   poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
 };
 
@@ -300,92 +132,53 @@ const BRIDGE = {
 const CONSTANTS = {
   bridge: { postgres: BRIDGE },
   telemetry: {
-    queue_spans: fixed(
-      4_096,
-      "spans that wait for export; 40 seconds of the default traces_per_second",
-    ),
+    queue_spans: fixed(4_096, "spans that wait for export: 40 s of traces_per_second"),
   },
   audit: {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
   nats: {
-    pending_bytes: fixed(
-      67_108_864,
-      "unflushed bytes to NATS; beyond them it is the bottleneck",
-    ),
+    pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
   },
   auth: {
-    jwks_cache_seconds: fixed(
-      600,
-      "life of a key set; an unknown key is fetched at once",
-    ),
+    jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },
   limits: LIMITS,
   quota: {
     slice_ms: fixed(100, "a Shield reserves its next share this often; one call for 500 tenants"),
-    timeout_ms: fixed(
-      250,
-      "an answer later than this: each Shield counts alone until the server is back",
-    ),
+    timeout_ms: fixed(250, "an answer later than this: each Shield counts alone meanwhile"),
     retry_ms: fixed(1_000, "the first pause between two attempts to reach the server"),
-    active_tenants: fixed(
-      100_000,
-      "tenants with quota slices on a Shield; further ones meet only [limits]",
-    ),
+    active_tenants: fixed(100_000, "tenants with slices on a Shield; others meet [limits]"),
   },
   policy: POLICY,
   platform: { mirroring: MIRRORING, registry: REGISTRY },
   presence: PRESENCE,
   brain: BRAIN,
   filters: {
-    filters_per_room: fixed(
-      100,
-      "different filters of a room's subscribers on one Shield; each costs steps a message",
-    ),
+    filters_per_room: fixed(100, "different filters of a room; each costs steps a message"),
     filter_chars: fixed(1_024, "a filter is a line that a person reads"),
     filter_steps: fixed(2_000, "at most a millisecond for one message and filter"),
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
   },
   durable: {
-    verify_ms: fixed(
-      10_000,
-      "interval of comparing open rooms with the log; differences are rare",
-    ),
+    verify_ms: fixed(10_000, "interval of comparing open rooms with the log"),
   },
   ledger: {
-    flush_ms: fixed(
-      5_000,
-      "interval of a Shield's writes; a killed one loses its records since the last",
-    ),
-    handshakes_per_second: fixed(
-      50,
-      "new entries of refused handshakes; a repeat extends its entry",
-    ),
+    flush_ms: fixed(5_000, "interval of a Shield's writes; a killed one loses as much"),
+    handshakes_per_second: fixed(50, "entries of refused handshakes; a repeat extends one"),
     store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
-    queue_bytes: fixed(
-      8_388_608,
-      "the backlog of the ledger's store; what is beyond it is reported as lost",
-    ),
+    queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
   },
   webhooks: {
     survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
-    refusals_per_second: fixed(
-      20,
-      "refusals stored for the hooks of a tenant; further ones are counted",
-    ),
-    events_waiting: fixed(
-      1_000,
-      "refusals and budgets that wait for their store; beyond: the oldest go",
-    ),
+    refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
+    events_waiting: fixed(1_000, "refusals and budgets that wait; beyond: the oldest go"),
   },
   journal: {
     flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
-    queue_bytes: fixed(
-      33_554_432,
-      "unstored decisions on a Shield, a 64th of the default memory_bytes; beyond: decisions are lost, and counted",
-    ),
+    queue_bytes: fixed(33_554_432, "decisions that wait; beyond: they are lost, and counted"),
     keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
   },
   usage: {
@@ -408,42 +201,24 @@ const CONSTANTS = {
   streams: {
     long_poll_ms: fixed(20_000, "duration of a long poll; shorter than what proxies wait"),
     per_tenant: fixed(10_000, "streams of one tenant, counted once a minute; the next gets 429"),
-    event_stream_ms: fixed(
-      60_000,
-      "life of an event stream; its reader then reconnects, which suits proxies",
-    ),
+    event_stream_ms: fixed(60_000, "life of an event stream; its reader then reconnects"),
   },
   growing: {
-    idle_ms: fixed(
-      60_000,
-      "a message without an addition for this long ends as it is; SDKs say every third of it that they live",
-    ),
+    idle_ms: fixed(60_000, "a message without an addition for this long ends as it is"),
     pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
     room_messages: fixed(16, "growing messages in one room: more than people can follow"),
-    tenant_messages: fixed(
-      1_000,
-      "growing messages of a tenant; bound per room: room_messages",
-    ),
+    tenant_messages: fixed(1_000, "growing messages of a tenant; room_messages of a room"),
     held_bytes: fixed(4_096, "bytes that policies may hold back of a message: some sentences"),
   },
   log: {
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   sse: {
-    gzip: fixed(
-      true,
-      "readers with gzip get events of deflate_from_bytes and more compressed, once for all of them",
-    ),
-    rooms: fixed(
-      32,
-      "rooms of one stream of server-sent events; a browser opens another, up to its six",
-    ),
+    gzip: fixed(true, "readers with gzip get it; each event is compressed once for all"),
+    rooms: fixed(32, "rooms of one stream of events; clients open another one"),
     tickets: fixed(64, "unused tickets of one user"),
     ticket_seconds: fixed(30, "life of a ticket, for immediate use"),
-    retry_ms: fixed(
-      1_000,
-      "a reader's wait before it reconnects; a drain spreads its clients separately",
-    ),
+    retry_ms: fixed(1_000, "a reader's wait before it reconnects; a drain spreads clients"),
   },
 };
 
@@ -460,8 +235,8 @@ export type WithConstants<T> = {
     : T[K];
 };
 
-/** A table with more members; a table that may be absent may be so still. */
-type Beside<T, V> = T extends object ? T & V : T;
+/** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
+type Beside<T, V> = T extends object ? string extends keyof T ? V : T & V : T;
 
 type Table = Record<string, unknown>;
 
