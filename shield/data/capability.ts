@@ -1,4 +1,5 @@
 /** What the data of tenants and users bring to a Shield: to find, export and erase them. */
+import { INSPECT } from "../admin/inspect/capability.ts";
 import type { Capability } from "../capability.ts";
 import { JOURNAL } from "../journal/capability.ts";
 import { USAGE } from "../usage/capability.ts";
@@ -17,7 +18,7 @@ export const DATA: Capability = {
     const { spine, config: { ledger }, log } = env;
     const bounds = { max_bytes: ledger.log_bytes, max_age_seconds: ledger.seconds };
     const stores = dataStores({
-      ...{ spine, logs, journal: journal?.admin.place },
+      ...{ spine, logs, journal: journal?.admin.place, asker: running.of(INSPECT)?.asker },
       blocks: [
         ...(usage === undefined ? [] : [
           {

@@ -2,6 +2,7 @@
  * What a bus keeps of tenants and users, as one list: what each store has of somebody, and how that is removed. Whatever
  * is kept somewhere else is in `KEPT`, with the reason.
  */
+import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { TenantLogs } from "../durable/log/logs.ts";
 import type { JournalPlace } from "../journal/place.ts";
@@ -50,13 +51,15 @@ export interface StoresContext {
   readonly logs: Pick<TenantLogs, "of" | "has">;
   /** Undefined: this Shield has none. */
   readonly journal: JournalPlace | undefined;
+  /** Asks a Brain to erase what only Brains may write; undefined: nothing asks. */
+  readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
   /** Those that this Shield keeps beside the journal. */
   readonly blocks: readonly KeptBlocks[];
 }
 
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
-  const { journal, blocks, spine } = context;
+  const { journal, blocks, spine, asker } = context;
   const stays = "all decisions, until [journal] retention_days: a room is not erased from them";
   return [
     messageStore(context),
@@ -65,7 +68,7 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
       : [blockStore({ name: "journal", open: () => journal.store(), stays }, journal)]),
     ...blocks.map((kept) => blockStore(kept)),
     snapshotStore(spine),
-    ...bucketStores(spine),
+    ...bucketStores(spine, asker),
   ];
 }
 
