@@ -79,7 +79,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
     "method-not-allowed": ErrorEntry(62, 405, "http", "never-retry", 0, "Method not allowed: {detail}"),
     "not-acceptable": ErrorEntry(181, 406, "http", "never-retry", 0, "Not acceptable: {detail}"),
     "ticket-invalid": ErrorEntry(182, 401, "http", "never-retry", 0, "Ticket invalid: {detail}"),
-    "command-timeout": ErrorEntry(70, 408, "reply", "back-off", 0, "The Brain did not answer in {detail} ms"),
+    "command-timeout": ErrorEntry(70, 408, "reply", "back-off", 0, "No answer to the command in {detail}"),
     "version-conflict": ErrorEntry(71, 409, "reply", "never-retry", 0, "The room is at version {detail}"),
     "locked": ErrorEntry(72, 409, "reply", "back-off", 0, "The room is locked by {detail}"),
     "fence-mismatch": ErrorEntry(73, 409, "reply", "never-retry", 0, "Fence mismatch: {detail}"),
