@@ -6,6 +6,7 @@ import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { controlAnswers } from "../shared/cluster/cluster_control.ts";
 import type { ControlOptions } from "../shared/cluster/cluster_control.ts";
+import { eraseEntries } from "../shared/cluster/cluster_erase.ts";
 import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster/cluster_node.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import {
@@ -145,6 +146,7 @@ export function startInspect(options: InspectOptions): { close(): void } {
     room_state: (params) => roomState(options, params),
     cut_off: (params) => options.cutOff(CutOffQuestion.parse(params).tenant),
     samples: () => sampler.tell() ?? null,
+    erase_entries: (params) => eraseEntries(spine, params),
     ...controlAnswers({ ...options, log }),
   };
   const named = { node_id: view.brain_id, kind: "brain" as const };

@@ -89,7 +89,6 @@ async function run(given: GivenConfig): Promise<void> {
   using _loop = watchEventLoop(registry, () => performance.now());
   using watchdog = startWatchdog({ config, node_id, component: PROGRAM, log });
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
-
   const token = readOperatorFiles(config, files.read, log, now());
   await requireFreePorts(placesOf(config).filter(({ name }) => name !== "client"));
   const starting = new Starting(now);

@@ -58,7 +58,7 @@ export const ERRORS = {
   "method-not-allowed": {"number":62,"code":405,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Method not allowed: {detail}"},
   "not-acceptable": {"number":181,"code":406,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not acceptable: {detail}"},
   "ticket-invalid": {"number":182,"code":401,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Ticket invalid: {detail}"},
-  "command-timeout": {"number":70,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The Brain did not answer in {detail} ms"},
+  "command-timeout": {"number":70,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"No answer to the command in {detail}"},
   "version-conflict": {"number":71,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The room is at version {detail}"},
   "locked": {"number":72,"code":409,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The room is locked by {detail}"},
   "fence-mismatch": {"number":73,"code":409,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Fence mismatch: {detail}"},
@@ -128,7 +128,7 @@ export const REASON_GROUPS: string = `400|invalid-field|invalid-schema|signing-f
 404|not-found|not-subscribed|schema-unknown|growing-unknown|policy-unknown
 405|method-not-allowed
 406|not-acceptable
-408  back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms
+408  back-off|command-timeout=No answer to the command in {detail}|answer-timeout=No answer within {detail} ms
 408 4408 back-off|heartbeat-lost
 409|version-conflict=The room is at version {detail}|growing-ended|schema-incompatible|fence-mismatch|growing-conflict
 409  back-off|locked=The room is locked by {detail}|settings-conflict|policy-conflict

@@ -36,13 +36,13 @@ const Node = z.object({
 });
 
 /** A running process. */
-export interface RunningNode extends z.output<typeof Node> {
+interface RunningNode extends z.output<typeof Node> {
   readonly kind: NodeKind;
   readonly node_id: string;
 }
 
 /** Why this release may not run beside those processes, in one line; undefined: it may. */
-export function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefined {
+function wireProblem(nodes: readonly RunningNode[], own = WIRE): string | undefined {
   const named = (some: readonly RunningNode[]) =>
     some.map(({ kind, node_id, version }) => `${kind} ${node_id} (ArqonBus ${version})`).join(", ")
       .slice(0, 1_000);

@@ -1,5 +1,8 @@
 /** Buckets whose keys begin with the tenant: what rooms are, who is in them, and what a tenant has set. */
 import { Buffer } from "node:buffer";
+import { ArqonError } from "@arqon/proto";
+import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
+import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
@@ -93,7 +96,38 @@ function bodyOf(value: Uint8Array, user: string | undefined): string {
   }
 }
 
-function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept): DataStore {
+/** What asks the cluster; undefined: nothing does. */
+type Asking = Pick<ClusterAsker, "ask" | "hello"> | undefined;
+
+/** How long a Brain may take for one question, in ms. */
+const ERASE_MS = 30_000;
+
+/** Deletes entries: a Brain those of its buckets, which a Shield may not write. */
+async function deleteAll(
+  bucket: KeyValue,
+  name: string,
+  tenant: string,
+  keys: readonly KvKey[],
+  asker: Asking,
+): Promise<void> {
+  const brains = isBrains(name) ? (await asker?.hello({ of: "brain" }))?.answers ?? [] : [];
+  const [brain] = brains;
+  if (brain === undefined) {
+    for (const key of keys) await bucket.delete(key);
+    return;
+  }
+  for (let at = 0; at < keys.length; at += ERASED_MAX) {
+    const some = keys.slice(at, at + ERASED_MAX).map(([, ...rest]) => rest);
+    const params = { tenant, bucket: name, keys: some };
+    const options = { params, to: brain.node_id, is_order: true, timeout_ms: ERASE_MS } as const;
+    const { answers } = await asker!.ask("erase_entries", EraseAnswer, options);
+    if (answers.length === 0) {
+      throw new ArqonError("process-unavailable", `Brain ${brain.node_id} did not erase it`);
+    }
+  }
+}
+
+function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking): DataStore {
   const { name, bucket, ofUser } = kept;
   const open = () => spine.keyValue(bucket, { leaves_stream: true });
   const reasonOf = (key: KvKey, whose: Whose) => whose.user === undefined ? true : ofUser(key);
@@ -118,18 +152,17 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept): DataStore {
     },
     async erase(whose) {
       const opened = await open();
-      let erased = 0;
+      const keys: KvKey[] = [];
       for await (const { key } of entriesOf(opened, kept, whose)) {
-        if (reasonOf(key, whose) !== true) continue;
-        await opened.delete(key);
-        erased++;
+        if (reasonOf(key, whose) === true) keys.push(key);
       }
-      return erased;
+      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker);
+      return keys.length;
     },
   };
 }
 
 /** All of them. The settings are the last: what a class keeps decides what of a log is open. */
-export function bucketStores(spine: Pick<Spine, "keyValue">): DataStore[] {
-  return BUCKETS.map((kept) => bucketStore(spine, kept));
+export function bucketStores(spine: Pick<Spine, "keyValue">, asker: Asking): DataStore[] {
+  return BUCKETS.map((kept) => bucketStore(spine, kept, asker));
 }

@@ -2,6 +2,7 @@
  * What a bus keeps of tenants and users, as one list: what each store has of somebody, and how that is removed. Whatever
  * is kept somewhere else is in `KEPT`, with the reason.
  */
+import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
@@ -47,18 +48,20 @@ export interface DataStore {
 export interface StoresContext {
   readonly spine: Spine;
   readonly logs: Pick<Logs, "of" | "has">;
+  /** Asks a Brain to erase what only Brains may write; undefined: nothing asks. */
+  readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
   /** What the capabilities of this Shield keep. */
   readonly blocks: readonly KeptBlocks[];
 }
 
 /** All of them; what was removed from files is gone once `Spine.scrub` has run. */
 export function dataStores(context: StoresContext): readonly DataStore[] {
-  const { blocks, spine } = context;
+  const { blocks, spine, asker } = context;
   return [
     messageStore(context),
     ...blocks.map(blockStore),
     snapshotStore(spine),
-    ...bucketStores(spine),
+    ...bucketStores(spine, asker),
   ];
 }
 

@@ -101,14 +101,27 @@ async function ask(
   const { spine, commands } = path;
   const asked = { timeout_ms, headers };
   const has_id = (envelope.command?.command_id ?? "") !== "";
-  const reply = commands === undefined
-    ? await spine.request(subject, request, asked)
-    : await commands.request(subject, request, asked, has_id);
+  const asking = commands === undefined
+    ? spine.request(subject, request, asked)
+    : commands.request(subject, request, asked, has_id);
+  const reply = await asking.catch((error) => {
+    throw timedOut(error, envelope, timeout_ms);
+  });
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };
   } catch (cause) {
     throw new ArqonError("internal", "", { cause });
   }
+}
+
+/** The refusal of a command that waited for a version names it: its Brain may have waited, too. */
+function timedOut(error: unknown, { command, room_id }: ScannedEnvelope, timeout_ms: number) {
+  const { after_version = 0 } = command ?? {};
+  const is_late = error instanceof ArqonError && error.reason === "command-timeout";
+  if (!is_late || BigInt(after_version) === 0n) return error;
+  const detail = `${timeout_ms} ms: ${room_id} has not reached after_version ${after_version}, ` +
+    "or its Brain does not answer";
+  return new ArqonError("command-timeout", detail, { cause: error });
 }
 
 /** Who sends a command to a room with a reducer. Throws `invalid-command` for claims that are too long. */

@@ -53,7 +53,7 @@ export class SubscriptionCounts {
   /** Nobody is left. */
   stop(): void {
     this.#tenants.clear();
-    // A tick under way ends by itself.
+    // A tick under way ends alone.
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -52,6 +52,7 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
 /** What capabilities build on, beside the kernel; a pair that nothing needs any longer goes. */
 export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["inspect", "sse"],
+  data: ["inspect"],
   durable: ["filters"],
   filters: ["schemas"],
   hooks: ["presence", "usage"],

@@ -19,6 +19,7 @@ import { shippedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "../rollout_traffic.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
 import type { AccountsWorld } from "./world.ts";
 
 type Capability = (world: AccountsWorld) => Promise<void>;
@@ -353,6 +354,46 @@ const moving: Capability = async (world) => {
   await (await world.peer(1)).done("PUT", "rooms/lobby/state/later", { value: 2 });
 };
 
+/** A user, a room and a tenant are erased by `arq`, also in the buckets that only Brains may write. */
+const erasure: Capability = async (world) => {
+  const claims = (sub: string) => ({ sub, tenant_id: "globex" });
+  const admin_url = world.shields[1].ready["admin_url"] ?? "";
+  const token = await world.issuer.tokenFor({ ...claims("officer"), role: "admin" });
+  const arq = async (...args: string[]) => {
+    const asked = ["--admin-url", admin_url, "--token", token, "--json"];
+    const { code, stdout, stderr } = await runArq([...args, ...asked]);
+    assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+    return JSON.parse(stdout);
+  };
+  for (const sub of ["ann", "bob"]) {
+    const peer = await world.peer(0, claims(sub));
+    for (const room of ["kept-1", "own-1"]) {
+      const { status, body } = await peer.call("POST", `rooms/${room}/messages`, { data: sub });
+      assert.equal(status, 200, JSON.stringify(body));
+    }
+    await peer.done("PUT", "rooms/kept-1/state/by", { value: sub });
+    await using client = await connect({
+      url: `${world.url(0)}/v1/socket`.replace("http", "ws"),
+      token: await world.issuer.tokenFor(claims(sub)),
+    });
+    await reduced<{ add: [number, number] }>(client.room("count-1")).call("add", 1);
+  }
+  const admin = new HttpPeer(admin_url, token);
+  const stores = async (of = ""): Promise<string[]> => {
+    const { body } = await admin.call("GET", `data?tenant=globex${of}`);
+    return body.stores.map(({ store }: { store: string }) => store);
+  };
+  for (const store of ["messages", "rooms"]) assert.ok((await stores()).includes(store), store);
+  const failed = ({ stores }: { stores: { failed?: string }[] }) =>
+    stores.filter(({ failed }) => failed !== undefined);
+  assert.deepEqual(failed(await arq("user", "erase", "bob", "--tenant", "globex", "--yes")), []);
+  assert.deepEqual(failed(await arq("room", "erase", "kept-1", "--tenant", "globex", "--yes")), []);
+  assert.deepEqual((await stores("&room=kept-1")).filter((one) => one === "rooms"), []);
+  assert.deepEqual(failed(await arq("tenant", "delete", "globex", "--yes")), []);
+  const counted = ["journal", "usage", "ledger"];
+  assert.deepEqual((await stores()).filter((one) => !counted.includes(one)), []);
+};
+
 /** In this order: the last one ends a Shield and a Brain. */
 export const CAPABILITIES: Readonly<Record<string, Capability>> = {
   commands,
@@ -372,5 +413,6 @@ export const CAPABILITIES: Readonly<Record<string, Capability>> = {
   administration,
   stores,
   backup,
+  erasure,
   moving,
 };

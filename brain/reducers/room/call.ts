@@ -57,7 +57,7 @@ export function inTime<Call extends WaitingCall>(
 ): Call[] {
   const late = waiting.filter(({ deadline_ms }) => deadline_ms <= monotonic_ms);
   if (late.length === 0) return waiting;
-  const timeout = new ArqonError("command-timeout", String(timeout_ms));
+  const timeout = new ArqonError("command-timeout", `${timeout_ms} ms`);
   for (const { answer } of late) answer(timeout);
   return waiting.filter(({ deadline_ms }) => deadline_ms > monotonic_ms);
 }

@@ -82,7 +82,7 @@ export class WaitingQueries {
       const some = this.#waiting.slice(0, TOGETHER);
       const isLate = ({ deadline_ms }: WaitingQuery) => deadline_ms <= monotonic_ms;
       await answerQueries(room, some.filter((query) => !isLate(query)));
-      const timeout = new ArqonError("command-timeout", String(timeout_ms));
+      const timeout = new ArqonError("command-timeout", `${timeout_ms} ms`);
       for (const query of some) if (isLate(query)) query.answer(timeout);
       this.#waiting.splice(0, some.length);
     }

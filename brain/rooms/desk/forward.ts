@@ -68,7 +68,7 @@ export async function forwardCommand(
     const owner = view.ownerOf(at.tenant_id, at.room_id);
     if (owner === view.brain_id) return "mine";
     const timeout_ms = deadline_ms - monotonic_ms();
-    if (timeout_ms <= 0) throw new ArqonError("command-timeout", String(command_timeout_ms));
+    if (timeout_ms <= 0) throw new ArqonError("command-timeout", `${command_timeout_ms} ms`);
     try {
       const subject = processSubject("commands", owner);
       const reply = await spine.request(subject, message.payload, { timeout_ms, headers });
@@ -79,7 +79,7 @@ export async function forwardCommand(
       if (reason !== "brain-unavailable") {
         onOutcome(reason === "command-timeout" ? "timed-out" : "failed");
         if (reason !== "command-timeout") throw error;
-        throw new ArqonError("command-timeout", String(command_timeout_ms), { cause: error });
+        throw new ArqonError("command-timeout", `${command_timeout_ms} ms`, { cause: error });
       }
       // Nobody listens there: the command has not run, and the next owner may have it.
       onOutcome("rerouted");

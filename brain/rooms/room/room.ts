@@ -101,7 +101,7 @@ function stillAwaited(batch: readonly WaitingCommand[], context: RoomContext): W
   const now_ms = context.monotonic_ms();
   return batch.filter((waiting) => {
     if (now_ms < waiting.deadline_ms) return true;
-    waiting.answer(new ArqonError("command-timeout", String(context.command_timeout_ms)));
+    waiting.answer(new ArqonError("command-timeout", `${context.command_timeout_ms} ms`));
     return false;
   });
 }

@@ -208,7 +208,7 @@ class EmbeddedSpine implements Spine {
     };
     const timer = setTimeout(() => {
       settle();
-      reject(new ArqonError("command-timeout", String(options.timeout_ms)));
+      reject(new ArqonError("command-timeout", `${options.timeout_ms} ms`));
     }, options.timeout_ms);
     this.#waiters.set(inbox, {
       resolve: (message) => (settle(), resolve(message)),

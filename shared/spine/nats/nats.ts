@@ -200,7 +200,7 @@ class NatsSpine implements Spine {
         throw new ArqonError("brain-unavailable", "", { cause });
       }
       if (isCausedBy(cause, errors.TimeoutError)) {
-        throw new ArqonError("command-timeout", String(timeout), { cause });
+        throw new ArqonError("command-timeout", `${timeout} ms`, { cause });
       }
       throw new ArqonError("spine-unavailable", "the request was cut off", { cause });
     }

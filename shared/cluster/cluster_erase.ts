@@ -1,0 +1,34 @@
+/** What a Shield has a Brain erase: entries of buckets that only Brains may write. Strict and bounded. */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import { MEMBERS_BUCKET } from "../records/member.ts";
+import { REDUCERS_BUCKET } from "../records/reducer_record.ts";
+import { ROOMS_BUCKET } from "../records/room_update.ts";
+import type { Spine } from "../spine/contract/spine.ts";
+
+/** Entries of one question at most. */
+export const ERASED_MAX = 400;
+
+const EraseQuestion = z.strictObject({
+  tenant: z.string().refine(isId),
+  bucket: z.enum([ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET]),
+  /** Behind the tenant. */
+  keys: z.array(z.array(z.string().min(1).max(256)).max(8)).max(ERASED_MAX),
+});
+/** Which entries. */
+export type EraseQuestion = z.output<typeof EraseQuestion>;
+
+/** How many that were. */
+export const EraseAnswer = z.strictObject({ erased: z.int().min(0) });
+
+/** Whether Brains alone write that bucket. */
+export const isBrains = (bucket: string): bucket is EraseQuestion["bucket"] =>
+  EraseQuestion.shape.bucket.safeParse(bucket).success;
+
+/** Erases them. Rejects with `spine-unavailable`. */
+export async function eraseEntries(spine: Pick<Spine, "keyValue">, params: unknown) {
+  const { tenant, bucket, keys } = EraseQuestion.parse(params);
+  const opened = await spine.keyValue(bucket, { leaves_stream: true });
+  for (const key of keys) await opened.delete([tenant, ...key]);
+  return { erased: keys.length };
+}
