@@ -9,8 +9,7 @@ import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/pro
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { evident, keptCheckpoint, openSource, openTree, verifierFor } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
