@@ -1,7 +1,7 @@
 // The lines of `arq status`, from answers made by hand; a real bus is asked in `main_test.ts`.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { duration, figureLines } from "./figures.ts";
+import { duration, figureLines } from "../commands/cluster/status.ts";
 
 const SINCE_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 

@@ -1,6 +1,6 @@
 /** Names with a time, and which files go when a newer one is there. */
 import assert from "node:assert/strict";
-import { carriesTime, outdated, pathAt } from "./rotation.ts";
+import { carriesTime, outdated, pathAt } from "../commands/backup/backup.ts";
 
 const PATH = "/data/bus-{time}.tar.age";
 const at = (day: number) => pathAt(PATH, Date.UTC(2026, 7, day, 3, 4, 5)).slice("/data/".length);

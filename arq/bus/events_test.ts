@@ -1,8 +1,8 @@
 /** Server-sent events, however the bytes are cut. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { readEvents } from "./events.ts";
-import type { ServerEvent } from "./events.ts";
+import { readEvents } from "../commands/cluster/tail.ts";
+import type { ServerEvent } from "../commands/cluster/tail.ts";
 
 function streamOf(chunks: Iterable<Uint8Array>): ReadableStream<Uint8Array> {
   return ReadableStream.from(chunks);

@@ -1,7 +1,7 @@
 // The manual page: every command and option is in it, and real tools find nothing wrong with it.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
-import { manPage, roff } from "./man_page.ts";
+import { manPage, roff } from "../commands/setup/completion.ts";
 import { buildProgram } from "../program/program.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));

@@ -1,6 +1,6 @@
 // The compiler's text, as it wrote it, turned into problems; `policy_local_test.ts` runs the compiler.
 import assert from "node:assert/strict";
-import { compileProblems } from "./compile_problems.ts";
+import { compileProblems } from "../commands/policy/policy_build.ts";
 
 const FOLDERS = { policy: "policies/", sdk: "/checkout/sdk/" };
 

@@ -1,6 +1,6 @@
 /** The way back to an earlier version, in words. */
 import assert from "node:assert/strict";
-import { wayBack, wayBackText } from "./policy_history.ts";
+import { wayBack, wayBackText } from "../commands/policy/policy_change.ts";
 
 const at = (version: number) => ({
   version,

@@ -1,7 +1,7 @@
 /** What an unknown word may stand for, over the commands that there really are. */
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "../completion/command_tree.ts";
-import { similarCommands, slips } from "./did_you_mean.ts";
+import { similarCommands, slips } from "./wrong_command_line.ts";
 import { buildProgram } from "./program.ts";
 
 const COMMANDS = everyCommand(describeCommand(buildProgram(() => async () => {})))

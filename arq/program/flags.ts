@@ -1,7 +1,7 @@
 /**
  * The options of all commands by their names: an option has one kind of value wherever it stands, which
  * `command_tree_test.ts` holds the definitions to. Commander makes the values: a span of time is
- * in seconds, a moment is in Unix ms. Names stand in words, by the kind of their value.
+ * in seconds, a moment is in Unix ms. Each list has the names of one kind of value.
  */
 import type { Json, Uint64 } from "@arqon/sdk";
 import type { Algorithm, Grant, Role } from "../bus/token.ts";

@@ -5,13 +5,10 @@
 import { Command, CommanderError } from "commander";
 import { VERSION } from "../../shared/version.ts";
 import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
-import { addAll } from "./groups/define.ts";
-import type { Definition } from "./groups/define.ts";
+import { addAll, type Definition } from "./groups/define.ts";
 import { reflow } from "./help_text.ts";
-import { print } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
-import { busOptionsLast, flagsOf } from "./groups/options.ts";
-import type { Run } from "./groups/options.ts";
+import { type Io, print } from "../terminal/io.ts";
+import { busOptionsLast, flagsOf, type Run } from "./groups/options.ts";
 import { AUDIT } from "./groups/audit.ts";
 import { AUTH } from "./groups/auth.ts";
 import { BACKUP, STANDBY } from "./groups/backup.ts";

@@ -1,7 +1,107 @@
 /** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
 import type { Command, CommanderError } from "commander";
-import { similarCommands } from "./did_you_mean.ts";
 import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
+
+/** Words of other tools, and our command for each: in full, or its last word in any group. */
+const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
+  publish: ["pub"],
+  send: ["pub"],
+  produce: ["pub"],
+  emit: ["pub"],
+  subscribe: ["sub"],
+  listen: ["sub"],
+  consume: ["sub"],
+  login: ["auth gen", "context add"],
+  signin: ["auth gen", "context add"],
+  token: ["auth gen"],
+  jwt: ["auth gen"],
+  keygen: ["auth keys"],
+  start: ["dev up", "serve"],
+  run: ["dev up", "serve"],
+  server: ["serve"],
+  stop: ["dev down"],
+  ps: ["dev status", "status"],
+  info: ["status"],
+  health: ["status"],
+  new: ["init"],
+  create: ["init", "set"],
+  follow: ["tail", "sub"],
+  monitor: ["top"],
+  stats: ["top"],
+  users: ["room members"],
+  who: ["room members"],
+  presence: ["room members", "room watch"],
+  ls: ["list"],
+  show: ["get", "list"],
+  rm: ["remove", "delete"],
+  del: ["delete", "remove"],
+  delete: ["remove"],
+  remove: ["delete"],
+  put: ["set", "push", "deploy"],
+  upload: ["push", "deploy"],
+  compile: ["build"],
+};
+
+type Test = (command: string) => boolean;
+
+/** Most suggestions that are shown. */
+const SHOWN_MAX = 6;
+
+/** The number of slips between two words: a letter inserted, left out or changed, or two letters swapped. */
+export function slips(one: string, two: string): number {
+  let before: number[] = [];
+  let row = Array.from({ length: two.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= one.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= two.length; j++) {
+      const changed = one[i - 1] === two[j - 1] ? 0 : 1;
+      const [above = 0, left = 0, across = 0] = [row[j], next[j - 1], row[j - 1]];
+      let least = Math.min(above + 1, left + 1, across + changed);
+      const is_swap = i > 1 && j > 1 && one[i - 1] === two[j - 2] && one[i - 2] === two[j - 1];
+      if (is_swap) least = Math.min(least, (before[j - 2] ?? 0) + 1);
+      next.push(least);
+    }
+    [before, row] = [row, next];
+  }
+  return row[two.length] ?? 0;
+}
+
+/** Whether a word may be a slip for another: one slip in a short word, two in a longer one. */
+const isClose = (word: string, wanted: string) =>
+  wanted.length > 2 && slips(word, wanted) <= (wanted.length > 5 ? 2 : 1);
+
+/**
+ * Commands in full that `unknown` may stand for below the group `at` ("" is `arq` itself): those of the
+ * group, else those below it, else those of other groups. None when nothing is near. `commands` holds the
+ * words of all commands: `room get`.
+ */
+export function similarCommands(
+  unknown: string,
+  at: string,
+  commands: readonly string[],
+): string[] {
+  const word = unknown.toLowerCase();
+  const meant = Object.hasOwn(SYNONYMS, word) ? SYNONYMS[word] ?? [] : [];
+  const last = (command: string) => command.slice(command.lastIndexOf(" ") + 1);
+  const named: Test[] = [
+    ...meant.map((one) => (command: string) => command === one || last(command) === one),
+    (command) => last(command) === word,
+  ];
+  const near: Test[] = [
+    (command) => isClose(word, last(command)),
+    (command) => word.length > 1 && last(command).startsWith(word),
+  ];
+  const begin = at === "" ? "" : `${at} `;
+  const below = commands.filter((command) => command.startsWith(begin));
+  const own = below.filter((command) => !command.slice(begin.length).includes(" "));
+  for (const scope of [own, below, commands]) {
+    for (const tests of [named, near]) {
+      const found = tests.flatMap((test) => scope.filter(test));
+      if (found.length > 0) return [...new Set(found)].slice(0, SHOWN_MAX);
+    }
+  }
+  return [];
+}
 
 /** The command that a command line names as far as its words are right, and these words. */
 function commandOf(program: Command, args: readonly string[]): [Command, words: string] {

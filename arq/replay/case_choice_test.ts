@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyRecord } from "../../shared/journal/record.ts";
-import { createChoice } from "./case_choice.ts";
+import { createChoice } from "../commands/policy/policy_record.ts";
 
 import { caseOf, parseCase, payloadBytes, readablePayload } from "./case_file.ts";
 import { runCase } from "./case_run.ts";

@@ -6,7 +6,7 @@ import { CommandError } from "../terminal/exit.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import { devFiles } from "./background.ts";
-import { busFlags } from "./bus_command.ts";
+import { busFlags } from "../commands/dev/dev_up.ts";
 import { startProblem, takenPlaces } from "./start_problem.ts";
 
 /** Where the system is slow to say who has the port, it is "another program". */

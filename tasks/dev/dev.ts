@@ -6,7 +6,7 @@
 import { parseArgs } from "node:util";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { busFlags } from "../../arq/serve/bus_command.ts";
+import { busFlags } from "../../arq/commands/dev/dev_up.ts";
 import type { DevBusOptions, DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { readyLine, readyText } from "../../arq/serve/ready_text.ts";
 import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";

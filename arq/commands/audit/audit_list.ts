@@ -2,12 +2,10 @@
  * `arq audit list`: shows who did what through the admin API; with `--follow` also what is done from now on.
  */
 import { plural } from "../../../shared/plural.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 

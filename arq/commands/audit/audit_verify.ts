@@ -5,11 +5,9 @@
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { plural } from "../../../shared/plural.ts";
-import { findAdmin, streamAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const PAGE = 1_000;

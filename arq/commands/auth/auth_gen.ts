@@ -5,8 +5,7 @@
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { findTarget } from "../../bus/target.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";

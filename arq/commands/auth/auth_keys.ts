@@ -3,8 +3,7 @@
  * never overwrites a key.
  */
 import { cannotWrite, CommandError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { newKeyPair } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 

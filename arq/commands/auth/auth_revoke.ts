@@ -1,8 +1,7 @@
 /** `arq auth revoke` and `arq auth revocations`: revokes tokens, and lists what is revoked. */
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf, when } from "../../answers/policy_text.ts";
 import { busNow } from "../../bus/bus_clock.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -3,12 +3,22 @@
  * snapshots of NATS. The data of an embedded bus comes through its admin API, or from its folder while it is
  * stopped.
  */
-import { packBackup } from "../../../shared/backup/archive.ts";
-import type { GivenPart } from "../../../shared/backup/archive.ts";
-import { embeddedParts } from "../../../shared/backup/embedded_parts.ts";
+import {
+  BackupError,
+  type GivenPart,
+  packBackup,
+  parseFile,
+} from "../../../shared/backup/archive.ts";
+import { DATA_FOLDER, embeddedParts } from "../../../shared/backup/embedded_parts.ts";
 import { dataFiles } from "../../../shared/backup/embedded_restore.ts";
-import { BACKUP_FORMAT } from "../../../shared/backup/manifest.ts";
-import type { BackupHead, BackupPart } from "../../../shared/backup/manifest.ts";
+import {
+  BACKUP_FORMAT,
+  BackupHead,
+  type BackupPart,
+  DatabaseFacts,
+  HEAD_PATH,
+  MANIFEST_PATH,
+} from "../../../shared/backup/manifest.ts";
 import { natsParts } from "../../../shared/backup/nats_backup.ts";
 import { busStreams } from "../../../shared/backup/nats_restore.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
@@ -17,16 +27,103 @@ import { VERSION } from "../../../shared/version.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave } from "../../backup/files.ts";
-import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
-import type { Place } from "../../backup/place.ts";
-import { remoteBackup } from "../../backup/remote.ts";
-import { carriesTime, nameIn, outdated, pathAt, TIME } from "../../backup/rotation.ts";
+import { dataDirOf, findPlace, openNats, type Place } from "../../backup/place.ts";
 import { hasFiles, manifestText, sizeText } from "../../backup/text.ts";
 import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
+import { readTar, type TarEntry } from "../../../shared/tar.ts";
+
+/** The backup that a bus gives out: which bus it is, and its databases. */
+interface RemoteBackup {
+  readonly head: BackupHead;
+  readonly parts: AsyncIterable<GivenPart>;
+}
+
+async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<GivenPart> {
+  let facts: DatabaseFacts | undefined;
+  let is_whole = false;
+  for await (const entry of entries) {
+    const { path, size_bytes } = entry;
+    if (path === MANIFEST_PATH) {
+      is_whole = true;
+    } else if (path.endsWith(".json")) {
+      const bytes = await Array.fromAsync(entry.bytes);
+      facts = await parseFile(DatabaseFacts, {
+        path,
+        size_bytes,
+        bytes: ReadableStream.from(bytes),
+      });
+      const told = { path, size_bytes, bytes };
+      const next = await entries.next();
+      if (next.done === true || next.value.path !== `${DATA_FOLDER}/${facts.name}`) {
+        throw new BackupError("the bus hands out something else than its databases");
+      }
+      yield { facts, files: [told, next.value] };
+    }
+  }
+  if (!is_whole) throw new BackupError("the bus did not hand out all");
+}
+
+/**
+ * Reads the head of a backup from the stream of the admin API; the databases come as they are read. Rejects
+ * with BackupError.
+ */
+async function remoteBackup(stream: ReadableStream<Uint8Array>): Promise<RemoteBackup> {
+  const entries = readTar(stream);
+  const first = await entries.next();
+  if (first.done === true || first.value.path !== HEAD_PATH) {
+    throw new BackupError("the bus hands out no backup");
+  }
+  return { head: await parseFile(BackupHead, first.value), parts: partsOf(entries) };
+}
+
+/** The part of a file's name that is replaced by the UTC time at which the backup begins. */
+const TIME = "{time}";
+/** The form of that time: `20260801T030000Z`. Such names sort by time and are valid on every file system. */
+const STAMP = /^\d{8}T\d{6}Z/;
+const STAMP_LENGTH = 16;
+const PARTIAL = ".partial";
+
+/** The last part of a path. */
+const nameIn = (path: string): string => path.split(/[\\/]/).at(-1) ?? "";
+
+/** Whether the name of a file has the place for the time: exactly once, and not in a folder's name. */
+export function carriesTime(path: string): boolean {
+  return nameIn(path).includes(TIME) && path.indexOf(TIME) === path.lastIndexOf(TIME);
+}
+
+/** The path with the time `now_ms` (Unix ms) in its place. */
+export function pathAt(path: string, now_ms: number): string {
+  const stamp = new Date(now_ms).toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  return path.replace(TIME, stamp);
+}
+
+/** The time in a file's name that belongs to `path`; undefined for any other name. */
+function stampIn(name: string, path: string): string | undefined {
+  const [before = "", behind = ""] = nameIn(path).split(TIME);
+  const stamp = name.slice(before.length, before.length + STAMP_LENGTH);
+  const is_ours = name.startsWith(before) && STAMP.test(stamp) &&
+    name.slice(before.length + STAMP_LENGTH) === behind;
+  return is_ours ? stamp : undefined;
+}
+
+/**
+ * Names in a folder that must be removed so that the newest `keep` backups of `path` stay. Unfinished files
+ * that killed backups left before the oldest of these are among them. Names that do not belong to `path` are
+ * left alone.
+ */
+export function outdated(names: readonly string[], path: string, keep: number): string[] {
+  const stamped = names.flatMap((name) => {
+    const is_whole = !name.endsWith(PARTIAL);
+    const stamp = stampIn(is_whole ? name : name.slice(0, -PARTIAL.length), path);
+    return stamp === undefined ? [] : [{ name, stamp, is_whole }];
+  });
+  const whole = stamped.filter(({ is_whole }) => is_whole).map(({ stamp }) => stamp).sort();
+  const oldest = whole.at(-keep) ?? whole[0] ?? "";
+  return stamped.filter(({ stamp }) => stamp < oldest).map(({ name }) => name).sort();
+}
 
 const FILE_MODE = 0o600;
 

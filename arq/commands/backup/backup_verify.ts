@@ -1,12 +1,10 @@
 /** `arq backup verify FILE`: reads all of a backup, checks every digest, and says what is in it. */
-import { BackupError, readBackup } from "../../../shared/backup/archive.ts";
-import type { BackupReader } from "../../../shared/backup/archive.ts";
+import { BackupError, type BackupReader, readBackup } from "../../../shared/backup/archive.ts";
 import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
 import { manifestText } from "../../backup/text.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** A backup that was read to its end and is complete. */

@@ -18,12 +18,10 @@ import {
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
 import { FileRestorer } from "../../backup/files.ts";
-import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
-import type { OpenNats, Place } from "../../backup/place.ts";
+import { dataDirOf, findPlace, type OpenNats, openNats, type Place } from "../../backup/place.ts";
 import { hasFiles, manifestText } from "../../backup/text.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { checkedBackup } from "./backup_verify.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -1,13 +1,11 @@
 /** `arq bridge postgres`: publishes what a database commits, until it is interrupted. */
-import { runBridge } from "../../bridge/bridge.ts";
-import type { BridgeWatch } from "../../bridge/bridge.ts";
+import { type BridgeWatch, runBridge } from "../../bridge/bridge.ts";
 import { connectedBus } from "../../bridge/bus.ts";
 import { BRIDGE_SQL } from "../../bridge/sql.ts";
 import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const ACCEPT_HINT = "--accept-loss goes on";

@@ -5,10 +5,8 @@
 import { ConfigError, configFrom, configText, parseConfig } from "../../../shared/config/load.ts";
 import { natsFiles } from "../../../shared/config/named_files.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import { busReport } from "../../doctor/bus.ts";
-import type { BusReport } from "../../doctor/bus.ts";
-import { fail, ok, warn } from "../../doctor/finding.ts";
-import type { Finding } from "../../doctor/finding.ts";
+import { type BusReport, busReport } from "../../doctor/bus.ts";
+import { fail, type Finding, ok, warn } from "../../doctor/finding.ts";
 import { keyFindings } from "../../doctor/keys.ts";
 import { natsFindings } from "../../doctor/nats.ts";
 import { outsideFindings } from "../../doctor/outside.ts";
@@ -22,11 +20,9 @@ import { tlsFindings } from "../../doctor/tls.ts";
 import { CommandError, EXIT, explain, printable } from "../../terminal/exit.ts";
 import { unlessStopped } from "../../rooms/flow.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { painter } from "../../answers/schema_text.ts";
-import { findTarget } from "../../bus/target.ts";
-import type { Target } from "../../bus/target.ts";
+import { findTarget, type Target } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const DEFAULT_FILE = "config.toml";

@@ -2,8 +2,7 @@
  * `arq top`: shows what the cluster does, drawn anew every few seconds: the nodes, then the busiest tenants,
  * rooms and policies. Rates are those between two readings; totals count from the start of the processes.
  */
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import {
   aligned,
   clusterTable,

@@ -6,10 +6,8 @@ import { ArqonError } from "@arqon/sdk";
 import { endedBy } from "../../../shared/listeners/answer_body.ts";
 import { plural } from "../../../shared/plural.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { readTrace, traceTree } from "../../answers/trace_tree.ts";
-import type { TraceSpan } from "../../answers/trace_tree.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const REQUEST_MS = 10_000;

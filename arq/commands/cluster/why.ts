@@ -5,12 +5,10 @@
 import { wayInGaps, wayInLines } from "../../answers/way_in_text.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tellsAnything, whyLines } from "../../answers/why_text.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const given = (...values: readonly unknown[]) =>

@@ -1,13 +1,10 @@
 /** `arq user erase`, `arq tenant delete` and `arq room erase`: lists what is stored where, then removes it. */
 import { z } from "zod";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { sure } from "../../terminal/confirm.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { queryOf } from "./data_export.ts";
-import type { Whose } from "./data_export.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { queryOf, type Whose } from "./data_export.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const Found = z.looseObject({

@@ -2,8 +2,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** Who, and what of it. */

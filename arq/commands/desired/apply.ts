@@ -2,24 +2,19 @@
  * `arq apply`: puts a folder, or a plan, in force: all of it in one step. Schemas are stored before and
  * are in force with it.
  */
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { reducerModulePath } from "../../desired/export_text.ts";
-import { KINDS } from "../../desired/form.ts";
-import type { Kind } from "../../desired/form.ts";
-import { decodePlan } from "../../desired/plan_file.ts";
-import type { PlanBasis } from "../../desired/plan_file.ts";
+import { type Kind, KINDS } from "../../desired/form.ts";
+import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { changesOfText, changesText, notesText } from "../../desired/plan_text.ts";
 import type { Desired, State } from "../../desired/state.ts";
 import { requireMeant } from "../../rooms/unreachable.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
-import { appliedOf, checksText, compare, schemaPath } from "./plan.ts";
-import type { Compared } from "./plan.ts";
+import { appliedOf, checksText, compare, type Compared, schemaPath } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { rolloutPath, watchRollout } from "./rollout.ts";
 import { requireFree, takeBack } from "./under_way.ts";

@@ -3,19 +3,15 @@
  * before a tenant is refused stays, and the outcome of each is reported: the same again goes on from there.
  */
 import { ArqonError } from "@arqon/proto";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { Desired } from "../../desired/state.ts";
 import { requireMeant } from "../../rooms/unreachable.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { carryOut, madeText, stageSchemas } from "./apply.ts";
-import type { Made } from "./apply.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { carryOut, type Made, madeText, stageSchemas } from "./apply.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { othersText } from "./bus_plan.ts";
-import { checksText } from "./plan.ts";
-import type { Compared } from "./plan.ts";
+import { checksText, type Compared } from "./plan.ts";
 import { requireFree } from "./under_way.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -3,15 +3,12 @@
  * held against a bus here; what is reported and made of it is `bus_plan.ts` and `bus_apply.ts`.
  */
 import { listOf } from "../../answers/policy_text.ts";
-import { askAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin } from "../../bus/admin.ts";
 import type { Desired } from "../../desired/state.ts";
 import { DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 import { CommandError } from "../../terminal/exit.ts";
-import { resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { compare } from "./plan.ts";
-import type { Compared } from "./plan.ts";
+import { type Io, resolvePath } from "../../terminal/io.ts";
+import { compare, type Compared } from "./plan.ts";
 import { BUS_FILE, readFolder } from "./read_folder.ts";
 
 /** A bus as a folder says it is to be. */

@@ -3,12 +3,10 @@ import { findAdmin } from "../../bus/admin.ts";
 import { changesOfText } from "../../desired/plan_text.ts";
 import type { Desired } from "../../desired/state.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { compareBus, readBusFolder } from "./bus_folder.ts";
 import { consequences } from "./consequences.ts";
-import { checksText, planCode, planText, planView } from "./plan.ts";
-import type { Compared } from "./plan.ts";
+import { checksText, type Compared, planCode, planText, planView } from "./plan.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** Tenants that have no folder, in a sentence; "" when there are none. */

@@ -17,17 +17,64 @@ import type { Change } from "../../desired/difference.ts";
 import type { Desired, StatePolicy } from "../../desired/state.ts";
 import { type AddedPolicy, NO_MODULE, withAdded } from "../../replay/added_policy.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
-import { fuelFigures } from "../../replay/fuel_histogram.ts";
+import { addUnits, emptyHistogram, fuelFigures } from "../../replay/fuel_histogram.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { journalRecords } from "../../replay/journal_records.ts";
 import { createRepeater } from "../../replay/repeater.ts";
 import { isSelected } from "../../replay/selection.ts";
-import { countOf, type Counts, type FlipKind, type Sample, sumOf } from "../../replay/tally.ts";
+import {
+  countOf,
+  type Counts,
+  type FlipKind,
+  type Sample,
+  SAMPLES,
+  sumOf,
+} from "../../replay/tally.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
-import { withoutPolicy } from "./removed_policy.ts";
+import type { JournalChunk } from "../../replay/journal_chunks.ts";
+
+/** Counts the decisions of a policy that are in these pieces of a journal. */
+async function withoutPolicy(
+  chunks: AsyncIterable<JournalChunk>,
+  { name, mode }: Pick<StatePolicy, "name" | "mode">,
+  { from_ms }: { readonly from_ms: number },
+): Promise<Consequence> {
+  const read = { lines: 0, bad_lines: 0, holes: 0 };
+  const [units, none] = [emptyHistogram(), emptyHistogram()];
+  const to_allowed: Consequence["samples"]["to_allowed"][number][] = [];
+  let [decisions, refuse_to_allow] = [0, 0];
+  for await (const record of journalRecords(chunks, read)) {
+    const policy = record.policies.find((one) => one.name === name);
+    if (policy === undefined || record.time_ms < from_ms) continue;
+    decisions++;
+    addUnits(units, policy.units);
+    // A chain ends with the first refusal that counts: this one.
+    if (policy.mode !== "enforce" || policy.allowed || record.allowed) continue;
+    refuse_to_allow++;
+    const sample = { room: record.room, user: record.sender?.user ?? null };
+    if (to_allowed.length < SAMPLES) to_allowed.push(sample);
+  }
+  return {
+    policy: name,
+    action: "remove",
+    mode,
+    from_ms,
+    decisions,
+    repeated: decisions,
+    allow_to_refuse: 0,
+    refuse_to_allow,
+    changed: 0,
+    recorded_different: 0,
+    unknown: 0,
+    holes: read.holes,
+    by_sender: {},
+    fuel: { recorded: fuelFigures(units), planned: fuelFigures(none) },
+    samples: { to_refused: [], to_allowed },
+  };
+}
 
 /** Most senders that are counted one by one. */
 const SENDERS = 10_000;

@@ -1,12 +1,10 @@
 /** `arq export`: writes what is in force for a tenant as a folder, which `arq plan` and `arq apply` read. */
-import { findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
 import { KINDS, stateJsonSchema } from "../../desired/form.ts";
 import type { State } from "../../desired/state.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { readBytes, readLive } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -1,7 +1,6 @@
 /** Asks a bus what is in force for a tenant, in the form in which a folder says what is to be. */
 import { ArqonError } from "@arqon/proto";
-import { askAdmin, streamAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, streamAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { KINDS } from "../../desired/form.ts";

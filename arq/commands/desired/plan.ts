@@ -1,32 +1,72 @@
 /** `arq plan`: what an apply of a folder would change, and what was changed by hand. It changes nothing. */
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { busNow } from "../../bus/bus_clock.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
-import { consequencesText } from "../../desired/consequence_text.ts";
-import type { Consequences } from "../../desired/consequence_text.ts";
-import { differences } from "../../desired/difference.ts";
-import type { Change } from "../../desired/difference.ts";
-import { encodePlan } from "../../desired/plan_file.ts";
-import type { PlanBasis } from "../../desired/plan_file.ts";
-import { isLoss, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
-import type { Losses } from "../../answers/losses_text.ts";
-import { changesText, driftText, notesText } from "../../desired/plan_text.ts";
-import type { Drift, UnderWay } from "../../desired/plan_text.ts";
+import { type Consequences, consequencesText } from "../../desired/consequence_text.ts";
+import { type Change, differences } from "../../desired/difference.ts";
+import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
+import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
+import {
+  changesText,
+  type Drift,
+  driftText,
+  notesText,
+  type UnderWay,
+} from "../../desired/plan_text.ts";
 import type { Desired, State } from "../../desired/state.ts";
 import { dueAfter } from "../../../shield/schedules/times.ts";
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { budgetNotes } from "./budget_notes.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";
-import { readLive } from "./live_state.ts";
+import { type LiveState, readLive } from "./live_state.ts";
 import { rolloutsAbout } from "./under_way.ts";
-import type { LiveState } from "./live_state.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
 import { roomLosses } from "../../rooms/unreachable.ts";
 import type { Flags } from "../../program/flags.ts";
+import { ArqonError } from "@arqon/proto";
+import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
+import { nameOf, periodAt } from "../../../shared/usage/budget.ts";
+
+const count = (number: number) => number.toLocaleString("en-US", { maximumFractionDigits: 3 });
+
+/** What the tenant has used in the period of a budget; undefined: nothing is counted there. */
+async function usedOf(
+  io: Io,
+  admin: Admin,
+  tenant: string,
+  { per, unit }: TenantBudget,
+): Promise<number | undefined> {
+  const { begin_ms } = periodAt(per, io.now());
+  const query = new URLSearchParams({ tenant, since_ms: String(begin_ms) });
+  try {
+    const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/usage?${query}` });
+    return Number(membersOf(answer["total"])[unit] ?? 0);
+  } catch (error) {
+    // A bus that counts nothing has no such path; the apply says why it takes no budgets.
+    if (error instanceof ArqonError && error.reason === "not-found") return undefined;
+    throw error;
+  }
+}
+
+/** A sentence for each budget that is to change and is used up. Throws as `askAdmin` does. */
+async function budgetNotes(
+  io: Io,
+  admin: Admin,
+  { tenant, state }: Pick<Desired, "tenant" | "state">,
+  changes: readonly Change[],
+): Promise<string[]> {
+  const notes: string[] = [];
+  for (const { kind, name, action } of changes) {
+    const budget = state.budgets?.find((one) => nameOf(one) === name);
+    if (kind !== "budgets" || action === "remove" || budget === undefined) continue;
+    const used = await usedOf(io, admin, tenant, budget);
+    if (used === undefined || used < budget.limit) continue;
+    const of = `${count(used)} of ${count(budget.limit)}`;
+    notes.push(`budget ${name} is used up already: ${of} in this ${budget.per}`);
+  }
+  return notes;
+}
 
 /** What a change would lose. Throws as `askAdmin` does. */
 async function lossesOf(

@@ -5,13 +5,10 @@
 import { gunzipSync } from "node:zlib";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { ConfigError, configText } from "../../../shared/config/load.ts";
-import { explain } from "../../../shared/config/problems.ts";
-import type { ConfigProblem } from "../../../shared/config/problems.ts";
-import { parseToml } from "../../../shared/config/toml.ts";
-import type { TomlDocument, TomlPath } from "../../../shared/config/toml.ts";
+import { type ConfigProblem, explain } from "../../../shared/config/problems.ts";
+import { parseToml, type TomlDocument, type TomlPath } from "../../../shared/config/toml.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
-import type { Kind } from "../../desired/form.ts";
+import { type Kind, KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
 import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desired/state.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";

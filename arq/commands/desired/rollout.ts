@@ -3,12 +3,10 @@
  * for it.
  */
 import { ArqonError } from "@arqon/proto";
-import { askAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin } from "../../bus/admin.ts";
 import { endText, progressText, stateOf } from "../../desired/rollout_text.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 
 /** How often the progress is asked for, in ms. */
 const LOOK_MS = 500;

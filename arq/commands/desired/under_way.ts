@@ -3,10 +3,8 @@
  * they bring another state. Applying the previous state takes the rollout back; any other state has to wait.
  */
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import { askAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
-import { differences } from "../../desired/difference.ts";
-import type { Change } from "../../desired/difference.ts";
+import { type Admin, askAdmin } from "../../bus/admin.ts";
+import { type Change, differences } from "../../desired/difference.ts";
 import type { UnderWay } from "../../desired/plan_text.ts";
 import type { Desired, State } from "../../desired/state.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";

@@ -8,8 +8,7 @@ import { runShell } from "../../doctor/shell.ts";
 import { sure } from "../../terminal/confirm.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,

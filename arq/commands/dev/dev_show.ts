@@ -4,14 +4,12 @@
  */
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { announcementOf, devFiles, isAlive, readRecord } from "../../serve/background.ts";
 import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import { composeArguments, dockerProblem, runDocker } from "../../serve/compose.ts";
 import { readLog } from "../../serve/dev_log.ts";
-import { readStack, stackText } from "../../serve/stack.ts";
-import type { StackService } from "../../serve/stack.ts";
+import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import { readContexts } from "../../bus/contexts.ts";
 import { busHere } from "./dev.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -5,14 +5,11 @@
 import { dirname, join, resolve } from "node:path";
 import { VERSION } from "../../../shared/version.ts";
 import { contextToken } from "../../bus/context_token.ts";
-import { readContexts } from "../../bus/contexts.ts";
-import type { Context } from "../../bus/contexts.ts";
+import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { writeRecord } from "../../serve/background.ts";
-import type { DevFiles } from "../../serve/background.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { type DevFiles, writeRecord } from "../../serve/background.ts";
 import { composeArguments, dockerProblem, ownComposeFile, runDocker } from "../../serve/compose.ts";
 import type { ComposeVariables } from "../../serve/compose.ts";
 import { readStack, shieldPorts, stackText } from "../../serve/stack.ts";

@@ -3,16 +3,19 @@
  * find that bus. It starts nothing, needs no bus and overwrites nothing but what it has written itself.
  */
 import { resolve } from "node:path";
-import { exportJWK, importJWK } from "@panva/jose";
-import type { JWK } from "@panva/jose";
-import { checkedContext, contextsFile, readContexts, withContext } from "../../bus/contexts.ts";
-import { tellNoContext, writeContexts } from "../../bus/contexts.ts";
-import type { Context } from "../../bus/contexts.ts";
+import { exportJWK, importJWK, type JWK } from "@panva/jose";
+import {
+  checkedContext,
+  type Context,
+  contextsFile,
+  readContexts,
+  tellNoContext,
+  withContext,
+  writeContexts,
+} from "../../bus/contexts.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
-import { fromCentrifugo } from "../../init/centrifugo.ts";
-import type { FromCentrifugo } from "../../init/centrifugo.ts";
-import { isOwn, withIgnored } from "../../init/present.ts";
+import { type FromCentrifugo, fromCentrifugo } from "../../init/centrifugo.ts";
 import {
   INIT_AUDIENCE,
   INIT_FILES,
@@ -22,13 +25,48 @@ import {
   INIT_SCHEMA,
   INIT_TENANT,
   initConfig,
+  type InitPorts,
   initReadme,
 } from "../../init/templates.ts";
-import type { InitPorts } from "../../init/templates.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
+
+/** The ports of a configuration that `arq init` has written. */
+function portsIn(text: string): InitPorts {
+  const [port = 0, ops_port = 0, admin_port = 0] = [...text.matchAll(/^port = (\d+)$/gm)]
+    .map(([, digits]) => Number(digits));
+  return { port, ops_port, admin_port };
+}
+
+/** Whether nobody has changed the file since `arq init` wrote it; `data` is what would be written now. */
+function isOwn(path: string, present: Uint8Array, data: string | Uint8Array): boolean {
+  const text = new TextDecoder().decode(present);
+  switch (path) {
+    case INIT_FILES.config: {
+      const [, arq] = /^# {3}(.+) serve --config/m.exec(text) ?? [];
+      return text === initConfig(portsIn(text), arq);
+    }
+    case INIT_FILES.readme: {
+      const [, arq] = /^Made by `(.+) init`/m.exec(text) ?? [];
+      const [, admin_port] = /127\.0\.0\.1:(\d+)\/console/.exec(text) ?? [];
+      return text === initReadme({ admin_port: Number(admin_port) }, arq);
+    }
+    default: {
+      const wanted = typeof data === "string" ? new TextEncoder().encode(data) : data;
+      return present.length === wanted.length && present.every((byte, at) => byte === wanted[at]);
+    }
+  }
+}
+
+/** The user's .gitignore with the lines that keep the private key out of a repository; undefined: it has them. */
+function withIgnored(present: Uint8Array): string | undefined {
+  const text = new TextDecoder().decode(present);
+  const lines = new Set(text.split("\n").map((line) => line.trim()));
+  const wanted = INIT_GITIGNORE.split("\n").filter((line) => line.startsWith("/"));
+  if (wanted.every((line) => lines.has(line))) return undefined;
+  return `${text}${text === "" || text.endsWith("\n") ? "" : "\n"}${INIT_GITIGNORE}`;
+}
 
 /** The options of `arq init`. */
 export type InitFlags = Omit<Flags<"adminPort" | "opsPort" | "port">, "context"> & {

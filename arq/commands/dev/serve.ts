@@ -2,8 +2,7 @@
 import type { Place } from "../../../shared/listeners/port_check.ts";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { INIT_FILES } from "../../init/templates.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -3,8 +3,7 @@ import { plural } from "../../../shared/plural.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import { journalBytes } from "../../journal/bus_journal.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { wishOf } from "./journal_list.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -4,8 +4,7 @@
  */
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { EXIT } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
 import { logLine } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -6,7 +6,6 @@ import { type Admin, findAdmin } from "../../bus/admin.ts";
 import { agoIn } from "../../bus/bus_clock.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
-import { createChoice } from "../../replay/case_choice.ts";
 import { type Case, caseOf } from "../../replay/case_file.ts";
 import { runCase } from "../../replay/case_run.ts";
 import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts";
@@ -16,6 +15,79 @@ import { isSelected } from "../../replay/selection.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+
+/** A choice that grows with each call that is offered. */
+interface CaseChoice {
+  /** Offers a call; `id` decides where it stands among all. */
+  offer(id: string, allowed: boolean, make: () => Case | undefined): void;
+  /** The chosen calls by time. */
+  chosen(): readonly Case[];
+}
+
+interface Placed {
+  readonly place: number;
+  readonly case: Case;
+}
+
+/** FNV-1a with 32 bits. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) {
+    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
+  }
+  // Its low bits change most with the last character.
+  return Math.imul(value ^ (value >>> 15), 0x2c1b3c6d) >>> 0;
+}
+
+const alike = ({ hook, room, user, type, payload, reads, verdict }: Case): string =>
+  JSON.stringify([hook, room, user, type, payload, reads, verdict.allowed, verdict.reason]);
+
+/** The `count` calls with the lowest places, no two alike. */
+class Lowest {
+  readonly #count: number;
+  readonly #kept: Placed[] = [];
+  readonly #alike = new Set<string>();
+
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  offer(place: number, make: () => Case | undefined): void {
+    const kept = this.#kept;
+    if (kept.length === this.#count && place >= kept.at(-1)!.place) return;
+    const one = make();
+    if (one === undefined || this.#alike.has(alike(one))) return;
+    this.#alike.add(alike(one));
+    const before = kept.findIndex((other) => other.place > place);
+    kept.splice(before < 0 ? kept.length : before, 0, { place, case: one });
+    const dropped = kept.length > this.#count ? kept.pop() : undefined;
+    if (dropped !== undefined) this.#alike.delete(alike(dropped.case));
+  }
+
+  first(count: number): readonly Case[] {
+    return this.#kept.slice(0, count).map((one) => one.case);
+  }
+
+  get length(): number {
+    return this.#kept.length;
+  }
+}
+
+/** Makes a choice of at most `count` calls. */
+export function createChoice(count: number): CaseChoice {
+  const allowed = new Lowest(count);
+  const refused = new Lowest(count);
+  return {
+    offer: (id, is_allowed, make) => (is_allowed ? allowed : refused).offer(hash(id), make),
+    chosen() {
+      const half = Math.ceil(count / 2);
+      const of_refused = Math.max(half, count - allowed.length);
+      const some = refused.first(of_refused);
+      return [...some, ...allowed.first(count - some.length)]
+        .sort((one, other) => one.time < other.time ? -1 : Number(one.time > other.time));
+    },
+  };
+}
 
 /** The options of `arq policy record`. */
 export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };

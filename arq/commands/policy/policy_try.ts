@@ -5,15 +5,13 @@
 import { ArqonError } from "@arqon/sdk";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
-import type { MeteredPolicy } from "../../../shield/policy/abi/abi_check.ts";
+import { type MeteredPolicy, meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import type { Hook } from "../../../shield/message/verdict.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { testText } from "../../answers/policy_report.ts";
 import { createTrial } from "../../policies/policy_trial.ts";
 import type { Trial, TrialOperation, TrialOutcome } from "../../policies/policy_trial.ts";

@@ -11,8 +11,7 @@ import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import type { ConnectionFlags } from "../../bus/target.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 

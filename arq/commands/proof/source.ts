@@ -3,13 +3,10 @@ import { ArqonError } from "@arqon/proto";
 import { AUDIT_TREE } from "../../../shared/proof/entry.ts";
 import { decodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
-import { TreeReader } from "../../../shared/proof/reader.ts";
-import type { TreeFiles } from "../../../shared/proof/reader.ts";
-import { findTarget, givenToken, noBus } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
+import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
+import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
 /** The options of every `arq proof` command. */
 export interface ProofFlags extends ConnectionFlags {

@@ -2,18 +2,135 @@
  * `arq reducer types`: makes types of the schema of a room that is a program, for clients in TypeScript and Python and
  * for the reducer in AssemblyScript. It needs no bus.
  */
-import { parseRoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
-import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
-import { SchemaError } from "../../../wasm/reducer/schema/shape.ts";
+import {
+  parseRoomSchema,
+  type RoomSchema,
+  schemaOf,
+} from "../../../wasm/reducer/schema/room_schema.ts";
+import {
+  kindsOf,
+  listedBy,
+  refOf,
+  SchemaError,
+  type Shape,
+} from "../../../wasm/reducer/schema/shape.ts";
 import { guestTypes } from "../../reducers/types/guest_types.ts";
 import { pythonTypes } from "../../reducers/types/python_types.ts";
-import { pascal } from "../../reducers/types/type_names.ts";
-import { typescriptTypes } from "../../reducers/types/typescript_types.ts";
+import { noteText, pascal, TypeNames, type TypeSource } from "../../reducers/types/type_names.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+
+const SCALARS: Readonly<Record<string, string>> = {
+  ...{ string: "string", integer: "number", number: "number", boolean: "boolean", null: "null" },
+};
+
+const nameText = (name: string) => /^[A-Za-z_]\w*$/.test(name) ? name : JSON.stringify(name);
+
+function commentOf(description: string | undefined, indent: string): string {
+  const note = noteText(description ?? "");
+  return note === "" ? "" : `${indent}/** ${note} */\n`;
+}
+
+class Writer {
+  readonly #names: ReadonlyMap<string, string>;
+
+  constructor(names: ReadonlyMap<string, string>) {
+    this.#names = names;
+  }
+
+  /** The type of a shape. */
+  typeOf(shape: Shape, indent: string): string {
+    const ref = refOf(shape);
+    if (ref !== undefined) return this.#names.get(ref)!;
+    const listed = listedBy(shape);
+    if (listed !== undefined) return listed.map((one) => JSON.stringify(one)).join(" | ");
+    return kindsOf(shape).map((kind) => {
+      if (kind === "object") return this.#objectOf(shape, indent);
+      if (kind === "array") return this.#arrayOf(shape, indent);
+      return SCALARS[kind]!;
+    }).join(" | ");
+  }
+
+  #arrayOf({ items }: Shape, indent: string): string {
+    return `readonly (${items === undefined ? "unknown" : this.typeOf(items, indent)})[]`;
+  }
+
+  #objectOf(shape: Shape, indent: string): string {
+    const { properties = {}, required = [], additionalProperties: others = true } = shape;
+    const names = Object.keys(properties);
+    if (names.length === 0) {
+      if (others === false) return "Readonly<Record<string, never>>";
+      const value = others === true ? "unknown" : this.typeOf(others, indent);
+      return `Readonly<Record<string, ${value}>>`;
+    }
+    return this.members(
+      names.map((name) => [
+        `${nameText(name)}${required.includes(name) ? "" : "?"}`,
+        properties[name]!.description,
+        this.typeOf(properties[name]!, `${indent}  `),
+      ]),
+      indent,
+    );
+  }
+
+  /** A type of members: name, what is said of it, type. */
+  members(
+    all: readonly (readonly [name: string, note: string | undefined, type: string])[],
+    indent: string,
+  ): string {
+    if (all.length === 0) return "Readonly<Record<never, never>>";
+    const lines = all.map(([name, note, type]) =>
+      `${commentOf(note, `${indent}  `)}${indent}  readonly ${name}: ${type};\n`
+    );
+    return `{\n${lines.join("")}${indent}}`;
+  }
+}
+
+/** A key of values as a member: `bids/*` is every key that begins so. */
+const keyText = (key: string) =>
+  key.endsWith("*")
+    ? `[key: \`${key.slice(0, -1).replaceAll(/[\\`$]/g, "\\$&")}\${string}\`]`
+    : nameText(key);
+
+/** The text of the file. */
+function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): string {
+  const { commands, events = {}, values = {}, $defs = {} } = schema;
+  const names = new TypeNames([name]);
+  const definitions = new Map(Object.keys($defs).map((one) => [one, names.take(pascal(one))]));
+  const writer = new Writer(definitions);
+  const types = Object.entries($defs).map(([one, shape]) =>
+    `${commentOf(shape.description ?? `\`${one}\` of the schema.`, "")}export type ${
+      definitions.get(one)
+    } = ` +
+    `${writer.typeOf(shape, "")};\n\n`
+  );
+  const indent = "  ";
+  const calls = Object.entries(commands).map(([command, { description, data, answer }]) => {
+    const given = data === undefined ? "undefined" : writer.typeOf(data, "    ");
+    const told = answer === undefined ? "null" : writer.typeOf(answer, "    ");
+    return [
+      nameText(command),
+      description,
+      `readonly [data: ${given}, answer: ${told}]`,
+    ] as const;
+  });
+  const shapes = (all: Readonly<Record<string, Shape>>, keyOf: (name: string) => string) =>
+    Object.entries(all).map(([one, shape]) =>
+      [keyOf(one), shape.description, writer.typeOf(shape, "    ")] as const
+    );
+  const room = writer.members([
+    ["commands", "What it takes and answers.", writer.members(calls, indent)],
+    ["events", "What its messages are.", writer.members(shapes(events, nameText), indent)],
+    ["values", "What it shows.", writer.members(shapes(values, keyText), indent)],
+  ], "");
+  const head = `// Made of ${
+    noteText(source)
+  } by \`arq reducer types\`: change that, and make this anew.\n\n`;
+  const note = commentOf(schema.description ?? "The room.", "");
+  return `${head}${types.join("")}${note}export type ${name} = ${room};\n`;
+}
 
 async function schemaIn(io: Io, file: string): Promise<RoomSchema> {
   const bytes = await readInput(io, file);

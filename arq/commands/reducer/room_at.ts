@@ -7,8 +7,7 @@ import { changesText, stateText } from "../../answers/room_fold_text.ts";
 import { type RoomSource, stateAt, type Wanted } from "../../reducers/room_fold.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -18,8 +18,7 @@ import {
   rehearsalLine,
   type RoomBehind,
 } from "../../answers/deploy_text.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { busAgo } from "../../bus/bus_clock.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
@@ -27,8 +26,7 @@ import { openReduced } from "../../rooms/reduced_source.ts";
 import { sure } from "../../terminal/confirm.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { foldable } from "./room_beginning.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -9,8 +9,7 @@ import { type FoldDifference, foldText } from "../../answers/room_fold_text.ts";
 import { firstOf, type Folded, foldRoom, type RoomSource } from "../../reducers/room_fold.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { EXIT } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
 import type { Flags } from "../../program/flags.ts";
 

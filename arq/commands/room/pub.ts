@@ -2,15 +2,13 @@
  * `arq pub`: publishes one event, or one event for each line of NDJSON. Publishes are acknowledged and
  * pipelined.
  */
-import { ArqonError } from "@arqon/sdk";
-import type { Ack, Room } from "@arqon/sdk";
+import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { dueAfter, pause, Window } from "../../rooms/flow.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";

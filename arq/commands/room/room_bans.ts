@@ -6,8 +6,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { withRoom } from "../../rooms/room_command.ts";
 import { banLine } from "../../answers/room_text.ts";

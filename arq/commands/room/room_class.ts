@@ -1,8 +1,7 @@
 /** What `arq room class set` and `remove` ask before they change a class. */
 import { ArqonError } from "@arqon/proto";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import { askAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin } from "../../bus/admin.ts";
 import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 import type { Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";

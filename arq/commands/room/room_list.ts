@@ -5,12 +5,10 @@
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { Admin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** Rooms of one answer at most. */

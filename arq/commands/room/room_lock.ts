@@ -6,8 +6,7 @@
 import { ArqonError } from "@arqon/sdk";
 import { printable } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { whenText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -3,11 +3,9 @@
  * and our environment, and the fence and the room as variables. Our exit code is the program's. Whether the
  * program uses the fence is its own affair.
  */
-import { ArqonError, holdLock } from "@arqon/sdk";
-import type { HeldLock } from "@arqon/sdk";
+import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
 import { CommandError, EXIT, Interrupted, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { openConnection } from "../../bus/target.ts";
 import { untilFree } from "./room_lock.ts";
 import type { Flags } from "../../program/flags.ts";

@@ -1,7 +1,6 @@
 /** `arq room members`: prints who is in a room now, or how many are. */
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tell, withRoom } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";

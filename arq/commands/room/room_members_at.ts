@@ -7,8 +7,7 @@ import { openConnection } from "../../bus/target.ts";
 import { historyPages, patient, storedIn } from "../../rooms/history.ts";
 import { isKnownPlace } from "../../rooms/known_place.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** The options of `arq room members --at`. */

@@ -2,10 +2,8 @@
 import { plural } from "../../../shared/plural.ts";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { positionText, tell, withRoom } from "../../rooms/room_command.ts";
-import type { RoomAnswer } from "../../rooms/room_command.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { positionText, type RoomAnswer, tell, withRoom } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -2,13 +2,11 @@
  * `arq room watch --values`: prints the values that a room with a reducer shows, then what becomes of them, until
  * `--count` changes or Ctrl-C. The SDK keeps them correct over reconnects.
  */
-import { reduced } from "@arqon/sdk/reducers";
-import type { ReducedValue, ValuesChanged } from "@arqon/sdk/reducers";
+import { reduced, type ReducedValue, type ValuesChanged } from "@arqon/sdk/reducers";
 import { shown } from "../../answers/reducer_text.ts";
 import { openConnection } from "../../bus/target.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const SIGNS = { value: "=", set: "~", delete: "-" } as const;

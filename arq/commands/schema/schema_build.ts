@@ -3,8 +3,7 @@
  * comparison of versions to `arq schema check`.
  */
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
   buildSchema,
   messagesOf,

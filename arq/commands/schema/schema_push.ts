@@ -5,8 +5,7 @@
 import { askAdmin, askAdminOr, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { listOf } from "../../answers/policy_text.ts";
 import { buildSchema, SchemaBuildError } from "../../schemas/schema_build.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";

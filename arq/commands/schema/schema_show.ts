@@ -1,8 +1,7 @@
 /** `arq schema get`: a version of a schema as file or text. */
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
   readDescriptorSet,
   SchemaError,

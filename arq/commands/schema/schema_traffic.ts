@@ -5,20 +5,89 @@
 import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
-import type { Connection } from "@arqon/sdk";
+import type { Connection, Message } from "@arqon/sdk";
 import { trafficText } from "../../answers/traffic_text.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
-import type { RefusedEvent, TrafficTally } from "../../traffic/schema_checker.ts";
+import type { RefusedEvent, TrafficEvent, TrafficTally } from "../../traffic/schema_checker.ts";
 import { checkTraffic, type TrafficPiece } from "../../traffic/schema_run.ts";
 import type { JournalCounts } from "../../traffic/schema_thread.ts";
-import { storedEvents } from "../../traffic/stored_events.ts";
-import { storedRooms } from "../../traffic/stored_rooms.ts";
 import type { Flags } from "../../program/flags.ts";
+import { historyPages, patient, storedIn } from "../../rooms/history.ts";
+import { listOf } from "../../answers/policy_text.ts";
+
+/** Rooms of one answer. */
+const ANSWER_ROOMS = 1_000;
+
+/** Which rooms are asked for. */
+interface StoredRoomsWish {
+  readonly tenant: string;
+  /** How their names begin. */
+  readonly prefix: string;
+  /** So many at most. */
+  readonly most: number;
+}
+
+/**
+ * Rooms whose log has messages, by their names. Rejects as the bus refuses, and with a `CommandError` for more than
+ * are asked for.
+ */
+async function storedRooms(
+  io: Io,
+  admin: Admin,
+  { tenant, prefix, most }: StoredRoomsWish,
+): Promise<readonly string[]> {
+  const rooms: string[] = [];
+  const query = new URLSearchParams({ tenant, prefix, limit: String(ANSWER_ROOMS) });
+  for (;;) {
+    const path = `/v1/rooms/stored?${query}`;
+    const answer = await askAdmin(io, admin, { method: "GET", path });
+    rooms.push(...listOf(answer["rooms"]).map(String));
+    if (rooms.length > most) {
+      throw new CommandError(
+        `more than ${most} rooms begin with ${JSON.stringify(prefix)}`,
+        EXIT.failure,
+        "a longer beginning names fewer",
+      );
+    }
+    if (typeof answer["next"] !== "string") return rooms;
+    query.set("after", answer["next"]);
+  }
+}
+
+function eventOf(room: string, message: Message): TrafficEvent {
+  const { sender, timestamp_ms, offset, content_type, data } = message;
+  const about = { room, sender, time_ms: timestamp_ms, offset: Number(offset), id: null };
+  return { ...about, content_type, data, was_refused: false };
+}
+
+/** Yields the events of a room that its log has now, oldest first, not before `from_ms`. */
+async function* storedEvents(
+  io: Io,
+  connection: Pick<Connection, "room">,
+  room_id: string,
+  { from_ms = 0, until_ms = Infinity }: { readonly from_ms?: number; readonly until_ms?: number },
+): AsyncGenerator<{ readonly events: readonly TrafficEvent[] }> {
+  let end: number | undefined;
+  for await (
+    const page of historyPages(patient(storedIn(connection.room(room_id)), io), { total: Infinity })
+  ) {
+    // What comes after the beginning is not waited for.
+    end ??= Number(page.offset);
+    const last = end;
+    const events = page.messages
+      .filter((one) => one.signal === undefined && Number(one.offset) <= last)
+      .map((one) => eventOf(room_id, one))
+      .filter(({ time_ms }) => time_ms >= from_ms && time_ms < until_ms);
+    if (events.length > 0) yield { events };
+    if (Number(page.messages.at(-1)?.offset ?? last) >= last) return;
+    io.signal.throwIfAborted();
+  }
+}
 
 /** The result of a check of traffic. */
 export interface TrafficAnswer extends TrafficTally {

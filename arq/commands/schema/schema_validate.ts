@@ -10,8 +10,7 @@ import { compileMessage } from "../../../shield/schema/validation/message_schema
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { SchemaBuildError } from "../../schemas/schema_build.ts";
 import { painter, validationText } from "../../answers/schema_text.ts";
 import { tellBuildProblems } from "./schema_build.ts";

@@ -14,8 +14,7 @@ import { fileLimit } from "../../doctor/system.ts";
 import { explainKey, explanationText } from "../../config/config_explain.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 
 /**
  * The problem of more connections than this process has files for, when a configuration asks for them by

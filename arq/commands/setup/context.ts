@@ -15,10 +15,8 @@ import {
 import type { Context, Contexts } from "../../bus/contexts.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { print, resolvePath } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
-import { findTarget, noBus } from "../../bus/target.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type ConnectionFlags, findTarget, noBus } from "../../bus/target.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 

@@ -3,8 +3,7 @@
  * it is given are beside the definition of the command; `asks_test.ts` holds them to what the routes take.
  */
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { print } from "../../terminal/io.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
 import type { Action } from "./options.ts";

@@ -1,9 +1,16 @@
 /** The commands of `arq audit`. */
-import { command, group } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group } from "./define.ts";
 import { AUDIT_OUTCOMES } from "../../../shared/audit/outcome.ts";
-import { parseAnchor } from "../../config/audit_anchor.ts";
 import { BUS, calls, count, span, tenant } from "./options.ts";
+import type { Anchor } from "../../../shared/audit/chain.ts";
+import { usageError } from "../../terminal/exit.ts";
+
+/** Reads an anchor of the form `SEQ:HASH`. Throws a usage error. */
+function parseAnchor(text: string): Anchor {
+  const [, seq = "", hash = ""] = /^([1-9][0-9]{0,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+  if (seq !== "") return { seq: Number(seq), hash };
+  throw usageError("--anchor: expected SEQ:HASH, as arq audit verify prints it");
+}
 
 /** `arq audit` */
 export const AUDIT: readonly Definition[] = [

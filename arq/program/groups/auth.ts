@@ -1,7 +1,6 @@
 /** The commands of `arq auth`. */
 import { InvalidArgumentError } from "commander";
-import { command, EACH, group } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, EACH, group } from "./define.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, ROLES } from "../../bus/token.ts";
 import { asks, from } from "./asks.ts";
 import { ANSWER, calls, span, TENANT, tenant } from "./options.ts";

@@ -1,6 +1,5 @@
 /** The commands of `arq backup`, `arq restore` and `arq standby`. */
-import { command, EACH, group, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { BUS, calls, matching, positive } from "./options.ts";
 
 // A command is loaded when it runs.

@@ -1,7 +1,6 @@
 /** The commands of `arq bridge`. */
 import { InvalidArgumentError } from "commander";
-import { command, group } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group } from "./define.ts";
 import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
 import { BUS, calls, matching } from "./options.ts";
 

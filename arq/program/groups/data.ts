@@ -1,6 +1,5 @@
 /** The commands of `arq user` and `arq tenant`. */
-import { command, group, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { BUS, calls, room, tenant } from "./options.ts";
 import { ERASED, ERASING, OF_TENANT } from "./room_history.ts";
 

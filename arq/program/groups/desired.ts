@@ -1,7 +1,6 @@
 /** The commands `arq export`, `plan` and `apply`, and those of `arq rollout`. */
 import { InvalidArgumentError } from "commander";
-import { command, EACH, group } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, EACH, group } from "./define.ts";
 import { METRICS, readCondition } from "../../../shared/rollout/condition.ts";
 import { asks, from } from "./asks.ts";
 import { ANSWER, BUS, calls, percentage, positive, span, TENANT, tenant } from "./options.ts";

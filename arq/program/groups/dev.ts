@@ -1,6 +1,5 @@
 /** The commands `arq init` and `arq serve`, and those of `arq dev`. */
-import { command, HIDDEN, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, HIDDEN, rows } from "./define.ts";
 import { calls, positive, whole } from "./options.ts";
 
 const port = positive("a port from 1 to 65535", true, 65_535);

@@ -1,6 +1,5 @@
 /** The commands of `arq hook`. */
-import { command, group, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, from, sentence } from "./asks.ts";
 import { ANSWER, id, pastMoment, span, TENANT } from "./options.ts";

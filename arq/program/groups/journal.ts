@@ -1,6 +1,5 @@
 /** The commands of `arq journal`. */
-import { command, group, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { asks, from, sentence } from "./asks.ts";
 import { BUS, calls, count, id, room, span, tenant } from "./options.ts";

@@ -1,6 +1,5 @@
 /** The commands that publish and subscribe. */
-import { command, EACH } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, EACH } from "./define.ts";
 import { BUS, calls, count, epoch, json, offset, PACE, positive, room, span } from "./options.ts";
 
 const most = positive("a whole number above 0", true, 1e9);

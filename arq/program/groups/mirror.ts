@@ -1,6 +1,5 @@
 /** The commands of `arq mirror`. */
-import { command, group, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, rows } from "./define.ts";
 import { asks, bySubject, from, settles } from "./asks.ts";
 import { ANSWER, calls, percentage, SUBJECT_TENANT, TENANT, tenant } from "./options.ts";
 

@@ -1,7 +1,6 @@
 /** The commands that show what the bus does, and `arq doctor`, which looks at all that it needs. */
 import { InvalidArgumentError } from "commander";
-import { command } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { asks, from } from "./asks.ts";

@@ -3,13 +3,11 @@
  * bus, and the way in which a command is run. It knows commander, and no command.
  */
 import { BUS_OPTIONS } from "../../completion/command_tree.ts";
-import { InvalidArgumentError } from "commander";
-import type { Command, Option } from "commander";
+import { type Command, InvalidArgumentError, type Option } from "commander";
 import { idProblem, isRoomPattern } from "@arqon/proto";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
-import { rows } from "./define.ts";
-import type { Traits } from "./define.ts";
+import { rows, type Traits } from "./define.ts";
 import type { Io } from "../../terminal/io.ts";
 
 /** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */

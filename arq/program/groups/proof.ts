@@ -1,6 +1,5 @@
 /** The commands of `arq proof`. */
-import { command, EACH, group, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, EACH, group, rows } from "./define.ts";
 import { BUS, calls, count, id } from "./options.ts";
 
 // A command is loaded when it runs.

@@ -1,11 +1,9 @@
 /** The commands of `arq room`. */
 import { InvalidArgumentError } from "commander";
 import type { Uint64 } from "@arqon/sdk";
-import { command, group, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
-import { orders } from "./asks.ts";
-import type { Given } from "./asks.ts";
+import { type Given, orders } from "./asks.ts";
 import { ANSWER, BUS, calls, count, matching, pastMoment, positive, room } from "./options.ts";
 import { span, tenant } from "./options.ts";
 import type { Action } from "./options.ts";

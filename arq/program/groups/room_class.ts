@@ -1,7 +1,6 @@
 /** The commands of `arq room class`, and `deploy`, `rollback` and `programs`, which are about classes with a reducer. */
 import { InvalidArgumentError } from "commander";
-import { command, group, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, rows } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, from, settles } from "./asks.ts";
 import { ANSWER, BUS, calls, positive, room, roomPattern, span } from "./options.ts";

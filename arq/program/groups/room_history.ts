@@ -1,7 +1,6 @@
 /** The commands of `arq room` about the past of a room: of durable ones, and of those with a reducer. */
 import { InvalidArgumentError } from "commander";
-import { command, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, NEEDED, rows } from "./define.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, sentence } from "./asks.ts";

@@ -1,9 +1,7 @@
 /** The commands of `arq schedule`. */
-import { command, group, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, rows } from "./define.ts";
 import { usageError } from "../../terminal/exit.ts";
-import { asks, from, sentence } from "./asks.ts";
-import type { Given } from "./asks.ts";
+import { asks, from, type Given, sentence } from "./asks.ts";
 import { ANSWER, id, json, moment, room, span, TENANT } from "./options.ts";
 
 // A command is loaded when it runs.

@@ -1,7 +1,6 @@
 /** The commands of `arq schema`. The code for descriptors is large and no other command uses it. */
 import { InvalidArgumentError } from "commander";
-import { command, group, HIDDEN, NEEDED, rows } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, HIDDEN, NEEDED, rows } from "./define.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { asks, bySubject, from, sentence, settles } from "./asks.ts";
 import { ANSWER, calls, matching, positive, span, SUBJECT_TENANT } from "./options.ts";

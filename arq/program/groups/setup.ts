@@ -1,6 +1,5 @@
 /** The commands of `arq config`, `arq context` and `arq completion`, and `arq man`. */
-import { command, group, HIDDEN, NEEDED } from "./define.ts";
-import type { Definition } from "./define.ts";
+import { command, type Definition, group, HIDDEN, NEEDED } from "./define.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { describeCommand } from "../../completion/command_tree.ts";
 import { asks, from } from "./asks.ts";

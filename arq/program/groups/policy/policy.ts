@@ -1,10 +1,8 @@
 /** The commands of `arq policy`. */
 import { InvalidArgumentError } from "commander";
-import { command, EACH, group } from "../define.ts";
-import type { Definition } from "../define.ts";
+import { command, type Definition, EACH, group } from "../define.ts";
 import { HOOKS } from "../../../../shield/message/verdict.ts";
-import { asks, from, sentence } from "../asks.ts";
-import type { Asked } from "../asks.ts";
+import { type Asked, asks, from, sentence } from "../asks.ts";
 import { ANSWER, calls, count, id, matching, percentage, roomPattern } from "../options.ts";
 import { TENANT, whole } from "../options.ts";
 import { POLICY_LOCAL } from "./policy_local.ts";

@@ -3,12 +3,10 @@
  * compiler and checks are large and no other command uses them.
  */
 import { InvalidArgumentError } from "commander";
-import { command, EACH } from "../define.ts";
-import type { Definition } from "../define.ts";
+import { command, type Definition, EACH } from "../define.ts";
 import { HOOKS } from "../../../../shield/message/verdict.ts";
 import { printable, usageError } from "../../../terminal/exit.ts";
-import { calls, positive, room, TENANT } from "../options.ts";
-import type { Action } from "../options.ts";
+import { type Action, calls, positive, room, TENANT } from "../options.ts";
 
 /** The configuration of the bus has the same bound. */
 const FUEL_LIMIT_MAX = 1_000_000_000;

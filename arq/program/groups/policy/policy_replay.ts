@@ -1,7 +1,6 @@
 /** `arq policy replay` and `record`; their code is loaded when they run. */
 import { InvalidArgumentError } from "commander";
-import { command, EACH, NEEDED, rows } from "../define.ts";
-import type { Definition } from "../define.ts";
+import { command, type Definition, EACH, NEEDED, rows } from "../define.ts";
 import { parseRedactPath, type RedactPath } from "../../../replay/redaction.ts";
 import type { CallBound } from "../../../commands/policy/policy_replay.ts";
 import { BUS, calls, moment, positive, roomPattern, span, tenant } from "../options.ts";

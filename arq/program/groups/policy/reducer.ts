@@ -1,6 +1,5 @@
 /** The commands of `arq reducer`, which need no bus. */
-import { command, group, NEEDED } from "../define.ts";
-import type { Definition } from "../define.ts";
+import { command, type Definition, group, NEEDED } from "../define.ts";
 import { calls, positive, room } from "../options.ts";
 import { fuel, memoryPages } from "./policy_local.ts";
 
