@@ -6,6 +6,7 @@ From `proto/arqon/v1/*.proto` it makes `_gen/*_pb2.py` and their stubs (what cli
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +17,10 @@ HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
 PACKAGE = HERE / "src" / "arqon"
 FILES = ("control", "envelope", "history", "presence")
+# Of the stubs: slots, and the numbers of fields that nobody asks for.
+UNUSED = re.compile(
+    r"^    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)\b.*\n", re.MULTILINE
+)
 
 
 def protobuf_files() -> dict[Path, str]:
@@ -28,6 +33,8 @@ def protobuf_files() -> dict[Path, str]:
         for made in sorted(Path(folder).rglob("*_pb2.py*")):
             text = made.read_text(encoding="utf-8")
             text = text.replace("from arqon.v1 import", "from arqon._gen import")
+            if made.suffix == ".pyi":
+                text = UNUSED.sub("", text)
             files[PACKAGE / "_gen" / made.name] = text
         return files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
@@ -13,6 +14,12 @@ from leaks import held, nothing_more_than
 
 from arqon._connection import hand_over
 from arqon._state import held_lock
+
+
+def pytest_collection_finish() -> None:
+    """What pytest itself holds is not looked through each time that a test asks what is left."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

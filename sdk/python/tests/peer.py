@@ -138,21 +138,6 @@ async def serve_room(_: Peer, socket: ServerConnection) -> None:
             await socket.send(b"\x08" + frame[1:])
 
 
-async def answer_all(socket: ServerConnection, on_sub: Callable[[str], list[bytes]]) -> None:
-    """ACKs every request, echoes PINGs, and sends what `on_sub` says after a SUB."""
-    async for frame in socket:
-        assert isinstance(frame, bytes)
-        if frame[0] == 0x02:
-            sub = Subscribe.FromString(frame[1:])
-            await socket.send(ack(sub.request_id))
-            for following in on_sub(sub.room_id):
-                await socket.send(following)
-        elif frame[0] == 0x01:
-            await socket.send(ack(Envelope.FromString(frame[1:]).request_id))
-        elif frame[0] == 0x07:
-            await socket.send(b"\x08" + frame[1:])
-
-
 def reset(socket: ServerConnection, first: bytes = b"") -> None:
     """Sends `first` as it is, and then RST: gone, as a process that was killed is."""
     if first:

@@ -9,12 +9,11 @@ from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 
 import pytest
 from leaks import living_sessions
-from peer import TOKEN, Peer, ack, msg, raw_server, reset, serve_room
+from peer import TOKEN, Peer, ack, raw_server, reset, serve_room
 from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.control_pb2 import Subscribe
 from arqon._gen.envelope_pb2 import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -154,37 +153,6 @@ async def test_a_server_that_asks_and_does_not_read_fills_no_memory() -> None:
 def small_buffer(transport: asyncio.Transport, which: int) -> None:
     """The kernel keeps little of what nobody reads."""
     transport.get_extra_info("socket").setsockopt(SOL_SOCKET, which, 4_096)
-
-
-async def test_answers_nobody_asked_for_and_messages_after_the_end() -> None:
-    async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x01:
-                request_id = Envelope.FromString(frame[1:]).request_id
-                for number in (request_id, request_id, 0, 12_345, 2**64 - 1):
-                    await socket.send(ack(number))
-            elif frame[0] == 0x02:
-                await socket.send(ack(Subscribe.FromString(frame[1:]).request_id))
-            # To a room that was left, to one that was never heard.
-            await socket.send(msg("lobby", "a", "t", "late"))
-            await socket.send(msg("elsewhere", "a", "t", "never"))
-
-    async with Peer(script) as peer:
-        bus = await arqon.connect(peer.url, token=TOKEN)
-        room = bus.room("lobby")
-        async with room:
-            pass
-        for _ in range(5):
-            await room.publish("x")
-        with pytest.raises(RuntimeError, match="not subscribed"):
-            await anext(room)
-        async with bus.room("lobby") as heard:
-            assert (await anext(heard)).type == "late"
-        await bus.close()
-        for use in (room.publish("x"), room.command("room.get"), room.__aenter__()):
-            with pytest.raises(arqon.ConnectionClosed):
-                await use
 
 
 async def test_a_hundred_reconnects() -> None:

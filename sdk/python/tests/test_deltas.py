@@ -87,28 +87,6 @@ async def test_nobody_else_gets_diffs(bus: Bus, heard: Heard) -> None:
             assert min(heard.sizes) > WHOLE_BYTES
 
 
-async def test_a_pattern_has_diffs_of_each_room(bus: Bus, heard: Heard) -> None:
-    rooms = ["folded-p1", "folded-p2", "folded-p3"]
-    async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room("folded-p*", delta=True) as loop:
-
-            async def said(room: str, n: int) -> tuple[str, object]:
-                await client.room(room).publish("n", {"n": n, "lines": LINES})
-                message = await anext(loop)
-                return message.room, message.signal.reason if message.signal else message.data["n"]
-
-            for n in range(12):
-                assert await said(rooms[n % 3], n) == (rooms[n % 3], n)
-            assert max(heard.sizes[3:]) < WHOLE_BYTES / 10, "all but the first of each are diffs"
-            heard.losing = 1
-            await client.room(rooms[0]).publish("n", {"n": 12, "lines": LINES})
-            assert await said(rooms[1], 13) == (rooms[1], 13)
-            assert await said(rooms[0], 14) == (rooms[0], "delta")
-            # The SUB that asks for whole messages went before these.
-            for n, room in enumerate(rooms):
-                assert await said(room, n) == (room, n)
-
-
 def _numbered(n: int) -> bytes:
     """Message `n` of the show: about a third of its lines are other ones than three before."""
     lines = [f"{line} is at {(n // 4 + line) // 12} and stays" for line in range(24)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from bus import ROOT, Bus, deno
+from waits import until
 
 import arqon
 from arqon.explanation import question_of
@@ -68,7 +69,13 @@ async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
             message = await anext(heard)
             assert sent == 0
             assert message.trace_id == sent.trace_id, "the trace is the publisher's"
-            by_id = await ask(bus, bob.explain(message, user=reader))
+            explained = bob.explain(message, user=reader)
+
+            async def told(explained: arqon.Explanation = explained) -> dict[str, Any] | None:
+                answer = await ask(bus, explained)
+                return answer if answer["connections"] else None
+
+            by_id = await until("the Shield has told of the delivery", told)
             assert described(by_id) == [(room_id, message_id or "", message.id)]
             assert [c["outcomes"][0]["state"] for c in by_id["connections"]] == ["sent"]
             by_publish = await ask(bus, ann.explain(sent, user=reader))

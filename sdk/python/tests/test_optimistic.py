@@ -11,9 +11,8 @@ from bus import Bus
 from waits import until
 
 import arqon
-from arqon._state.rebase import Rebase, put
-from arqon._state.reducer_guest import GuessedCall, ReducerGuest
-from arqon._state.values_view import Changes, Value
+from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest, put
+from arqon._state.watched_values import Changes, Value
 from arqon.optimistic import optimistic
 
 _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"

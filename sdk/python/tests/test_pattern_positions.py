@@ -10,7 +10,7 @@ from waits import until
 
 import arqon
 
-TURNS, EACH = 8, 6
+TURNS, EACH = 4, 6
 
 
 @pytest.mark.parametrize("transport", ["websocket", "http"])

@@ -92,43 +92,6 @@ def stored(offset: int) -> Envelope:
     return Envelope(room_id="r", sender_id="ann", offset=offset, event=event)
 
 
-async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
-    subs: list[tuple[int, str]] = []
-    first: list[int] = []
-    rooms: list[arqon.Room] = []
-
-    def is_replayed() -> bool:
-        entry = rooms[0]._entry
-        return entry is not None and not entry.place.reading
-
-    async def script(_: Peer, socket: ServerConnection) -> None:
-        async for frame in socket:
-            assert isinstance(frame, bytes)
-            if frame[0] == 0x02:
-                sub = Subscribe.FromString(frame[1:])
-                subs.append((sub.after_offset, sub.epoch))
-                place = b'{"offset": 4, "epoch": "e1", "recovered": true}'
-                if len(subs) == 1:
-                    first.append(sub.request_id)
-                    continue
-                await socket.send(ack(sub.request_id, offset=4, result=place))
-                await socket.send(b"\x04" + stored(4).SerializeToString())
-            elif frame[0] == 0x01:
-                request_id = Envelope.FromString(frame[1:]).request_id
-                page = History(messages=[stored(3)], offset=3, epoch="e1")
-                await socket.send(ack(request_id, result=page.SerializeToString()))
-                # Message 4 came after the history was read, and before the subscription stands.
-                await until("the replay is over", is_replayed)
-                place = b'{"offset": 4, "epoch": "e1"}'
-                await socket.send(ack(first[0], offset=4, result=place))
-
-    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as client:
-        rooms.append(client.room("r", from_="start"))
-        async with rooms[0] as heard:
-            assert await asyncio.wait_for(take(heard, 2), 20) == [3, 4]
-    assert subs == [(0, ""), (3, "e1")]
-
-
 class StoredRoom(Peer):
     """The room `r` with message 3; `answer` says what comes of its second SUB."""
 
@@ -156,20 +119,6 @@ class StoredRoom(Peer):
 def message(offset: int) -> bytes:
     """A message of the room `r` on the wire."""
     return b"\x04" + stored(offset).SerializeToString()
-
-
-async def test_between_the_history_and_the_answer_nothing_counts_that_comes_live() -> None:
-    place = b'{"offset": 6, "epoch": "e1", "recovered": true}'
-    # 4 and 5 came while the history was read; 6 would move the place over them.
-    room = StoredRoom(
-        lambda _: message(6),
-        lambda sub: ack(sub.request_id, offset=6, result=place),
-        *(lambda _, offset=offset: message(offset) for offset in (4, 5, 6)),
-    )
-    async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
-        async with client.room("r", from_="start") as heard:
-            assert await take(heard, 2) == [3, 4]
-            assert await take(heard, 2) == [5, 6]
 
 
 async def test_a_sub_behind_the_history_that_is_refused_for_good_ends_the_loop() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,11 +21,11 @@ from waits import pace
 import arqon
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-LOOPS = int(os.environ.get("REPLAY_LOOPS", "12"))
+LOOPS = int(os.environ.get("REPLAY_LOOPS", "4"))
 AT_ONCE = 4
 LINE_SECONDS = 0.02
 WORK_SECONDS = 0.005
-EVERY_SECONDS = 0.02
+EVERY_SECONDS = 0.01
 BUFFER = 16
 # Messages that are stored before the first loop begins, and how many one hears at least.
 STORED = 200
@@ -95,10 +94,9 @@ class Publisher:
         self.offsets[number] = int(sent)
 
     async def run(self) -> None:
-        """A machine that is late publishes what is due at once."""
-        begun, first = time.monotonic(), self.number
+        """One after another, and on a slow machine no more than it can store."""
         while True:
-            while begun + (self.number - first) * EVERY_SECONDS < time.monotonic():
+            if len(self._under_way) < BUFFER:
                 self.publish()
             await pace(EVERY_SECONDS)
 
@@ -119,13 +117,11 @@ async def publishing(room: arqon.Room, stored: int) -> AsyncIterator[Publisher]:
         await publisher.stored()
 
 
-async def test_loops_have_no_hole_however_live_messages_come_in_between(tmp_path: Path) -> None:
-    config, found, left = tmp_path / "config.toml", Found(), iter(range(LOOPS))
-    config.write_text(CONFIG)
-    bus = await asyncio.to_thread(Bus, config=config)
+async def test_loops_have_no_hole_however_live_messages_come_in_between(bus: Bus) -> None:
+    found, left = Found(), iter(range(LOOPS))
 
     async def one(at: int, publisher: Publisher, url: str) -> None:
-        offset = publisher.offsets[publisher.number - 50 - at % 100]
+        offset = sorted(publisher.offsets.values())[-50 - at % 100]
         ways: tuple[dict[str, Any], ...] = (
             {"last": 50 + at % 150},
             {"since": 1 + 0.037 * at % 3},
@@ -139,15 +135,12 @@ async def test_loops_have_no_hole_however_live_messages_come_in_between(tmp_path
         for at in left:
             await one(at, publisher, url)
 
-    try:
-        async with (
-            CuttableProxy(bus.port, LINE_SECONDS) as proxy,
-            arqon.connect(bus.url, token=bus.token()) as writer,
-            publishing(writer.room(ROOM), STORED) as publisher,
-        ):
-            await asyncio.gather(*(worker(publisher, proxy.url) for _ in range(AT_ONCE)))
-    finally:
-        await asyncio.to_thread(bus.stop)
+    async with (
+        CuttableProxy(bus.port, LINE_SECONDS) as proxy,
+        arqon.connect(bus.url, token=bus.token()) as writer,
+        publishing(writer.room(ROOM), STORED) as publisher,
+    ):
+        await asyncio.gather(*(worker(publisher, proxy.url) for _ in range(AT_ONCE)))
     print(f"{LOOPS} loops, {found.messages} messages, {len(found.holes)} holes, {found.gaps}")
     assert found.holes == []
 
@@ -163,7 +156,7 @@ async def test_a_bus_that_restarts_while_history_is_read_makes_no_hole(tmp_path:
             CuttableProxy(bus.port, LINE_SECONDS) as proxy,
             arqon.connect(proxy.url, token=bus.token(), backoff=fast) as writer,
             arqon.connect(proxy.url, token=bus.token(), backoff=fast) as client,
-            publishing(writer.room(ROOM), 700) as publisher,
+            publishing(writer.room(ROOM), 300) as publisher,
             client.room(ROOM, from_="start", buffer=BUFFER) as heard,
         ):
             taken = await found.follow(heard, 150)

@@ -6,7 +6,6 @@ import asyncio
 import doctest
 import gc
 import importlib
-import json
 import math
 import pkgutil
 import re
@@ -22,15 +21,13 @@ from arqon._request.outgoing import traced_by
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
 from arqon._subscription.buffer import MessageBuffer
-from arqon._subscription.changes import PresenceChanges
-from arqon._subscription.position import read_answer
-from arqon._time.backoff import Backoff
-from arqon._time.within import within
+from arqon._time.clock import Backoff, within
 from arqon._wire import frames
+from arqon._wire.command_answer import sub_answer_of
 from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.errors_gen import __all__ as REASONS
-from arqon.presence import MemberTable
+from arqon.presence import MemberTable, PresenceChanges
 from arqon.signing import signing_input
 
 
@@ -65,15 +62,6 @@ def test_every_reason_has_its_class() -> None:
     assert (policy.code, policy.retry_after_ms, policy.reason) == (451, 7, "policy-rejected")
     assert isinstance(error_from_wire(599), arqon.Internal)
     assert len(error_from_wire(400, "", "x" * 5_000).message) == 1_024
-
-
-def test_refused_upgrades() -> None:
-    body = json.dumps({"reason": "too-many-connections", "detail": "No", "retry_after_ms": 9})
-    error = upgrade_error(429, {"Retry-After": "1"}, body.encode())
-    assert isinstance(error, arqon.TooManyConnections)
-    assert error.retry_after_ms == 9
-    assert isinstance(upgrade_error(502, {}, b"<html>"), arqon.Unreachable)
-    assert isinstance(upgrade_error(401, {}, b"[]"), arqon.TokenClaim)
 
 
 def test_data_that_no_json_can_say() -> None:
@@ -155,7 +143,7 @@ async def test_changes_that_are_thrown_away_are_forgotten() -> None:
 @pytest.mark.parametrize("result", [b"NaN", b'{"a":NaN}', '{"a":1}'.encode("utf-16"), b"[" * 10**5])
 def test_the_answer_to_a_sub_is_json_as_everywhere(result: bytes) -> None:
     with pytest.raises(arqon.MalformedFrame):
-        read_answer(Ack(result=result))
+        sub_answer_of(Ack(result=result))
     assert upgrade_error(502, {}, result).reason == "unreachable"
 
 

@@ -22,11 +22,10 @@ from arqon._session.close_reaction import Reaction, close_reaction, refusal_reac
 from arqon._session.delta_bases import DeltaBases
 from arqon._subscription.position import Place
 from arqon._subscription.replay import Reading
-from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.clock import Backoff, backoff_delay_ms
 from arqon._wire import frames
-from arqon._wire.fossil import apply_fossil
+from arqon._wire.diffs import apply_fossil, apply_vcdiff
 from arqon._wire.frames import Ping, Pong, decode_server_frame, payload_field
-from arqon._wire.vcdiff import apply_vcdiff
 from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import ERRORS
 from arqon.message import decode_data, message_of

@@ -9,9 +9,8 @@ import logging
 
 from arqon import errors_gen
 from arqon._state.held_lock import Lock
-from arqon._subscription.changes import PresenceChanges
 from arqon._subscription.position import Position
-from arqon._time.backoff import Backoff
+from arqon._time.clock import Backoff
 from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
@@ -20,7 +19,7 @@ from arqon.explanation import Explanation, Published
 from arqon.listener import Listener
 from arqon.message import Message, Signal
 from arqon.options import Options, Status
-from arqon.presence import Member, MemberCount, PresenceChange
+from arqon.presence import Member, MemberCount, PresenceChange, PresenceChanges
 from arqon.room import History, Room
 from arqon.room_state import (
     Lease,

@@ -9,7 +9,7 @@ from arqon._connection.driver import Driver
 from arqon._subscription.buffer import Overflow
 from arqon._subscription.position import Position
 from arqon._subscription.room_entry import SubscribeOptions
-from arqon._time.duration import Duration
+from arqon._time.clock import Duration
 from arqon.errors import ArqonError
 from arqon.explanation import Explanation, Published, explanation_of, question_of
 from arqon.message import Message

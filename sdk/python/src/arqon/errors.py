@@ -146,6 +146,14 @@ class ArqonError(Exception):
         return self.entry.client != "never-retry"
 
 
+def is_passing(error: ArqonError) -> bool:
+    """Whether a question is worth asking again: it was lost, or the bus says no for now."""
+    if error.code == 503 and not error.retryable:
+        return False
+    lost = error.reason in ("connection-lost", "answer-timeout")
+    return lost or error.code in (408, 429, 503)
+
+
 def _made(kind: type[ArqonError], parts: dict[str, Any]) -> ArqonError:
     return kind(**parts)
 

@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from arqon._state.rebase import Rebase
-from arqon._state.reducer_guest import GuessedCall, ReducerGuest
+from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
 from arqon.errors import error_of
 from arqon.reducers import Called, Changes, Value, call, watch
 

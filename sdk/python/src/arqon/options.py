@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from arqon._session.dial import Transport
 from arqon._session.token import TokenSource
-from arqon._time.backoff import Backoff, backoff_of
+from arqon._time.clock import Backoff, backoff_of
 from arqon.errors import ArqonError
 from arqon.signing import Signer
 

@@ -11,8 +11,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from arqon._state.values_view import Changes, Value
-from arqon._state.watched_values import ValuesChanged, WatchedValues
+from arqon._state.watched_values import Changes, Value, ValuesChanged, WatchedValues
 from arqon._subscription.room_entry import SubscribeOptions
 from arqon.room import Room
 

@@ -15,7 +15,6 @@ from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._gen.history_pb2 import HistoryQuery
 from arqon._request.outgoing import traced_by
 from arqon._state.state_repair import StateRepair
-from arqon._subscription.changes import PresenceChanges
 from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
 from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions, ended
@@ -26,7 +25,7 @@ from arqon.errors import error_of
 from arqon.explanation import Published
 from arqon.listener import Listener
 from arqon.message import JSON_TYPE, Message, encode_data, message_of
-from arqon.presence import Member, MemberCount, read_members
+from arqon.presence import Member, MemberCount, PresenceChanges, read_members
 from arqon.room_state import RoomState, StateVersion
 from arqon.typed_room import OnInvalid, TypedRoom
 
@@ -88,11 +87,9 @@ class Room:
             raise self.bus.closed_error()
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
-        entry.repair = entry.repair or StateRepair(
-            self.id, self.state, entry.push, entry.tell_gap, self.bus.options.random
-        )
+        entry.repair = entry.repair or StateRepair(self.state, entry.push, entry.tell_gap)
         if (start := self._options.start) is not None:
-            entry.replay = self.bus.spawn(replay(self, self.bus, entry, start))
+            entry.replay = self.bus.spawn(replay(self, entry, start))
         try:
             await asyncio.shield(reader.ready)
         except BaseException:

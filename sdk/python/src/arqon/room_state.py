@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from arqon._state.held_lock import Lock, hold
-from arqon._time.duration import Duration, seconds_of
+from arqon._time.clock import Duration, seconds_of
 from arqon._wire.command_answer import fields
 
 if TYPE_CHECKING:

@@ -12,12 +12,11 @@ import re
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Any, Final, Literal
 
 from arqon._subscription.room_entry import SubscribeOptions
-from arqon._time.backoff import Backoff, backoff_delay_ms
-from arqon.errors import ArqonError, error_of
+from arqon._time.clock import Backoff, backoff_delay_ms
+from arqon.errors import ArqonError, error_of, is_passing
 from arqon.message import Message
 from arqon.room import Room
 
@@ -25,7 +24,6 @@ State = Literal["growing", "finished", "stopped", "aborted"]
 
 _PATIENCE_SECONDS: Final = 60.0
 _BACKOFF: Final = Backoff(base_ms=100, max_ms=2_000)
-_LOST: Final = ("connection-lost", "answer-timeout")
 _GONE: Final = ("growing-ended", "growing-unknown")
 _PIECE_CHARS: Final = 8_192
 _WAITING_CHARS: Final = 65_536
@@ -71,9 +69,7 @@ async def _ask(room: Room, verb: str, **data: Any) -> dict[str, Any]:
             answer: dict[str, Any] = await room.command(f"growing.{verb}", data)
             return answer
         except ArqonError as error:
-            passing = error.reason in _LOST or error.code in (408, 429, 503)
-            for_good = error.code == 503 and not error.retryable
-            if not passing or for_good or loop.time() > until:
+            if not is_passing(error) or loop.time() > until:
                 raise
             wait_ms = backoff_delay_ms(attempt, _BACKOFF, room.bus.options.random)
             await asyncio.sleep(max(error.retry_after_ms, wait_ms) / 1_000)
@@ -128,12 +124,7 @@ class TextStream:
         """The stream itself."""
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *raised: object) -> None:
         """Finishes it, or aborts it with what was raised as the reason."""
         if self.end is not None:
             return
@@ -151,10 +142,7 @@ class TextStream:
         self._something.set()
         while len(self._waiting) > _WAITING_CHARS and not self._over.done():
             self._room_for_more.clear()
-            waiting = asyncio.ensure_future(self._room_for_more.wait())
-            either: set[asyncio.Future[Any]] = {waiting, self._over}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await self._room_for_more.wait()
         self._require_open()
 
     async def wait_ended(self) -> None:
@@ -163,27 +151,28 @@ class TextStream:
 
     async def finish(self) -> StreamEnd:
         """Sends what is queued, and makes the message one of the room's log."""
-        self._require_open()
-        self._closed = True
-        self._something.set()
-        try:
-            await self._tasks[0]
-            if self._over.done():
-                self._over.result()
-            return self._said(await _ask(self._room, "finish", id=self.id, seq=self._seq))
-        finally:
-            await self._close()
+        return await self._end("finish")
 
     async def abort(self, reason: str = "", *, keep: bool = True) -> StreamEnd:
         """Ends the message as it is; without `keep` nothing of it is kept."""
+        plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)[:200]
+        return await self._end("abort", reason=plain, keep=keep)
+
+    async def _end(self, verb: str, **data: Any) -> StreamEnd:
         self._require_open()
         self._closed = True
-        self._waiting = ""
+        if verb == "abort":
+            self._waiting = ""
         self._something.set()
         try:
             await self._tasks[0]
-            plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)[:200]
-            return self._said(await _ask(self._room, "abort", id=self.id, reason=plain, keep=keep))
+            if verb == "finish":
+                if self._over.done():
+                    self._over.result()
+                data = {"seq": self._seq}
+            said = await _ask(self._room, verb, id=self.id, **data)
+            self.end = StreamEnd(self.id, said["outcome"], said.get("offset"))
+            return self.end
         finally:
             await self._close()
 
@@ -203,10 +192,6 @@ class TextStream:
         own = self._started_ms
         return own is None or told.get("started_ms", own) == own
 
-    def _said(self, answer: dict[str, Any]) -> StreamEnd:
-        self.end = StreamEnd(self.id, answer["outcome"], answer.get("offset"))
-        return self.end
-
     def _require_open(self) -> None:
         if self._over.done():
             self._over.result()
@@ -218,6 +203,7 @@ class TextStream:
             self._over.set_exception(error)
             # Whoever writes learns of it; nobody has to.
             self._over.exception()
+            self._room_for_more.set()
 
     async def _send(self) -> None:
         try:
@@ -307,10 +293,10 @@ async def stream(
                 end = await out.outcome()
                 if end.outcome == "stopped":
                     return end
-        await out.__aexit__(ArqonError, error, None)
+        await out.__aexit__(None, error)
         raise
     except BaseException as error:
-        await out.__aexit__(error.__class__, error, None)
+        await out.__aexit__(None, error)
         raise
     finally:
         writing.cancel()

@@ -10,8 +10,9 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterator
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
@@ -20,11 +21,12 @@ from arqon.message import Message
 from arqon.options import OptionsDict
 from arqon.presence import Member
 from arqon.room import History, Room
-from arqon.room_state import Lease, RoomState, StateSnapshot, StateValue, StateVersion
+from arqon.room_state import RoomState
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+_P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
 
@@ -78,6 +80,16 @@ async def _next_or_none(room: Room, timeout_seconds: float | None) -> Message | 
         raise TimeoutError(f"no message within {timeout_seconds} s") from None
 
 
+def _blocking(
+    method: Callable[Concatenate[RoomState, _P], Coroutine[Any, Any, _Result]],
+) -> Callable[Concatenate[SyncState, _P], _Result]:
+    @wraps(method)
+    def blocking(self: SyncState, /, *args: _P.args, **options: _P.kwargs) -> _Result:
+        return self._bus._call(method(self._state, *args, **options))
+
+    return blocking
+
+
 class SyncState:
     """A room's state, as `SyncConnection.state`: the methods of `RoomState`, but blocking."""
 
@@ -86,29 +98,12 @@ class SyncState:
         self._bus = bus
         self._state = state
 
-    def get(self, key: str, **options: Any) -> StateValue:
-        """One key."""
-        return self._bus._call(self._state.get(key, **options))
-
-    def get_all(self, **options: Any) -> StateSnapshot:
-        """All keys."""
-        return self._bus._call(self._state.get_all(**options))
-
-    def set(self, key: str, value: Any, **options: Any) -> StateVersion:
-        """Writes one key."""
-        return self._bus._call(self._state.set(key, value, **options))
-
-    def delete(self, key: str, **options: Any) -> StateVersion:
-        """Removes one key."""
-        return self._bus._call(self._state.delete(key, **options))
-
-    def acquire_lock(self, **options: Any) -> Lease:
-        """Locks the room; nothing renews it but another call with its `fence`."""
-        return self._bus._call(self._state.acquire_lock(**options))
-
-    def unlock(self, fence: int, **options: Any) -> StateVersion:
-        """Ends the lock with this fence."""
-        return self._bus._call(self._state.unlock(fence, **options))
+    get = _blocking(RoomState.get)
+    get_all = _blocking(RoomState.get_all)
+    set = _blocking(RoomState.set)
+    delete = _blocking(RoomState.delete)
+    acquire_lock = _blocking(RoomState.acquire_lock)
+    unlock = _blocking(RoomState.unlock)
 
 
 class SyncConnection:

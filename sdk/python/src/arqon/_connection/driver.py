@@ -23,8 +23,7 @@ from arqon._session.session import Session
 from arqon._session.token import TokenKeeper, refresh_forever
 from arqon._state.held_lock import HeldLock
 from arqon._subscription.subscriptions import Subscriptions
-from arqon._time.backoff import backoff_delay_ms
-from arqon._time.server_clock import ServerClock
+from arqon._time.clock import ServerClock, backoff_delay_ms
 from arqon.errors import ArqonError, error_of
 from arqon.options import Options, Status, nothing, socket_url
 
@@ -53,19 +52,11 @@ class Driver:
         """Starts nothing yet. Raises ValueError, `TokenMalformed`."""
         self._url = socket_url(url)
         self.options = options
-        renewable = options.get_token is not None
-        timeout_ms = options.handshake_timeout_ms
         self._clock = ServerClock(options.now_ms)
-        self._tokens = TokenKeeper(options.token, options.get_token, timeout_ms, self._clock)
-        self.outbox = Outbox(
-            window=options.window,
-            queue_max=options.queue,
-            queue_bytes_max=options.queue_bytes,
-            renewable=renewable,
-            random=options.random,
-        )
+        self._tokens = TokenKeeper(options, self._clock)
+        self.outbox = Outbox(options)
         self.sender = Sender(self)
-        self.subscriptions = Subscriptions(self.next_id, options.backoff, options.random)
+        self.subscriptions = Subscriptions(self)
         self.held_locks: set[HeldLock] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sessions: set[Session] = set()
@@ -158,7 +149,7 @@ class Driver:
         if self._welcome is not None:
             # On another Shield, when the former one stops, it stays the same connection.
             url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
-        session = await open_session(self.options, url, token, self)
+        session = await open_session(self, url, token)
         self._sessions = {known for known in self._sessions if not known.over} | {session}
         self._clock.set(session.welcome.server_time_ms)
         return session
@@ -173,10 +164,7 @@ class Driver:
             self.subscriptions.attach(session)
             self.outbox.connected(session)
         if self._tokens.renewable and session.welcome.token_expires_ms > 0:
-            renewing = refresh_forever(
-                session, self._tokens, self._clock, self.options.random, self.next_id, self.on_err
-            )
-            refreshing = self.spawn(renewing)
+            refreshing = self.spawn(refresh_forever(self, session, self._tokens))
             session.ended.add_done_callback(lambda _: refreshing.cancel())
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)

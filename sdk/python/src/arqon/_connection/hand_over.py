@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from arqon._session.close_reaction import refusal_reaction
 from arqon._session.session import Session
-from arqon._time.backoff import backoff_delay_ms
+from arqon._time.clock import backoff_delay_ms
 from arqon.errors import ArqonError
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Envelope(_message.Message):
-    __slots__ = ("trace_id", "tenant_id", "room_id", "timestamp", "headers", "ack_requested", "request_id", "sender_id", "offset", "signature", "message_id", "cmd", "event", "signal", "delta")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -16,21 +15,8 @@ class Envelope(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
-    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
-    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
-    ROOM_ID_FIELD_NUMBER: _ClassVar[int]
-    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
-    ACK_REQUESTED_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
-    SENDER_ID_FIELD_NUMBER: _ClassVar[int]
-    OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
-    CMD_FIELD_NUMBER: _ClassVar[int]
-    EVENT_FIELD_NUMBER: _ClassVar[int]
-    SIGNAL_FIELD_NUMBER: _ClassVar[int]
-    DELTA_FIELD_NUMBER: _ClassVar[int]
     trace_id: str
     tenant_id: str
     room_id: str
@@ -49,11 +35,6 @@ class Envelope(_message.Message):
     def __init__(self, trace_id: _Optional[str] = ..., tenant_id: _Optional[str] = ..., room_id: _Optional[str] = ..., timestamp: _Optional[int] = ..., headers: _Optional[_Mapping[str, str]] = ..., ack_requested: bool = ..., request_id: _Optional[int] = ..., sender_id: _Optional[str] = ..., offset: _Optional[int] = ..., signature: _Optional[bytes] = ..., message_id: _Optional[str] = ..., cmd: _Optional[_Union[Command, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., signal: _Optional[_Union[SystemSignal, _Mapping]] = ..., delta: _Optional[_Union[Delta, _Mapping]] = ...) -> None: ...
 
 class Delta(_message.Message):
-    __slots__ = ("slot", "number", "base", "checksum")
-    SLOT_FIELD_NUMBER: _ClassVar[int]
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
-    BASE_FIELD_NUMBER: _ClassVar[int]
-    CHECKSUM_FIELD_NUMBER: _ClassVar[int]
     slot: int
     number: int
     base: int
@@ -61,11 +42,6 @@ class Delta(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., number: _Optional[int] = ..., base: _Optional[int] = ..., checksum: _Optional[int] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("type", "data", "content_type", "schema_id")
-    TYPE_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
-    SCHEMA_ID_FIELD_NUMBER: _ClassVar[int]
     type: str
     data: bytes
     content_type: str
@@ -73,15 +49,6 @@ class Event(_message.Message):
     def __init__(self, type: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., schema_id: _Optional[str] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("name", "data", "content_type", "expect_version", "after_version", "fence", "epoch", "command_id")
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    DATA_FIELD_NUMBER: _ClassVar[int]
-    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
-    EXPECT_VERSION_FIELD_NUMBER: _ClassVar[int]
-    AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
-    FENCE_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
-    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     data: bytes
     content_type: str
@@ -93,7 +60,6 @@ class Command(_message.Message):
     def __init__(self, name: _Optional[str] = ..., data: _Optional[bytes] = ..., content_type: _Optional[str] = ..., expect_version: _Optional[int] = ..., after_version: _Optional[int] = ..., fence: _Optional[int] = ..., epoch: _Optional[str] = ..., command_id: _Optional[str] = ...) -> None: ...
 
 class SystemSignal(_message.Message):
-    __slots__ = ("kind", "target", "reason", "until_ms")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[SystemSignal.Kind]
@@ -110,10 +76,6 @@ class SystemSignal(_message.Message):
     KIND_REVOKE: SystemSignal.Kind
     KIND_DRAIN: SystemSignal.Kind
     KIND_GAP: SystemSignal.Kind
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    TARGET_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
     kind: SystemSignal.Kind
     target: str
     reason: str

@@ -8,12 +8,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class HistoryQuery(_message.Message):
-    __slots__ = ("after", "before", "limit", "reverse", "filter")
-    AFTER_FIELD_NUMBER: _ClassVar[int]
-    BEFORE_FIELD_NUMBER: _ClassVar[int]
-    LIMIT_FIELD_NUMBER: _ClassVar[int]
-    REVERSE_FIELD_NUMBER: _ClassVar[int]
-    FILTER_FIELD_NUMBER: _ClassVar[int]
     after: int
     before: int
     limit: int
@@ -22,11 +16,7 @@ class HistoryQuery(_message.Message):
     def __init__(self, after: _Optional[int] = ..., before: _Optional[int] = ..., limit: _Optional[int] = ..., reverse: bool = ..., filter: _Optional[str] = ...) -> None: ...
 
 class History(_message.Message):
-    __slots__ = ("messages", "offset", "epoch", "more")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
-    OFFSET_FIELD_NUMBER: _ClassVar[int]
-    EPOCH_FIELD_NUMBER: _ClassVar[int]
-    MORE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Envelope]
     offset: int
     epoch: str

@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import bisect
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from arqon._gen.control_pb2 import Ack
 from arqon._session.session import Session, error_of_ack
 from arqon.errors import ArqonError, error_of
+
+if TYPE_CHECKING:
+    from arqon.options import Options
 
 # Wait before the first repeat after a 503 when the Shield names none; doubled up to the other.
 _RETRY_MS: Final = 250
@@ -57,21 +59,9 @@ class Request:
 class Outbox:
     """Holds a request from `add` until it is settled or forgotten."""
 
-    def __init__(
-        self,
-        *,
-        window: int,
-        queue_max: int,
-        queue_bytes_max: int,
-        renewable: bool,
-        random: Callable[[], float],
-    ) -> None:
-        """`renewable`: what an expired token refused is kept for the next connection."""
-        self._window = window
-        self._queue_max = queue_max
-        self._queue_bytes_max = queue_bytes_max
-        self._renewable = renewable
-        self._random = random
+    def __init__(self, options: Options) -> None:
+        """Empty. With `get_token` what an expired token refused is kept for the next connection."""
+        self._options = options
         self._queue: list[Request] = []
         self._queue_bytes = 0
         self._in_flight: dict[int, Request] = {}
@@ -84,8 +74,8 @@ class Outbox:
 
     def add(self, request: Request) -> None:
         """Takes a request; raises `TooManyPending` when the queue is full."""
-        over = self._queue and self._queue_bytes + len(request.frame) > self._queue_bytes_max
-        if len(self._queue) >= self._queue_max or over:
+        over = self._queue and self._queue_bytes + len(request.frame) > self._options.queue_bytes
+        if len(self._queue) >= self._options.queue or over:
             raise error_of("too-many-pending", f"{len(self._queue)} requests wait in this client")
         self._queue.append(request)
         self._queue_bytes += len(request.frame)
@@ -168,7 +158,7 @@ class Outbox:
         held: list[Request] = []
         taken = 0
         for request in self._queue:
-            if len(self._in_flight) >= self._window or not sink.writable:
+            if len(self._in_flight) >= self._options.window or not sink.writable:
                 break
             taken += 1
             if request.room in self._holds or request.room in elsewhere:
@@ -197,7 +187,7 @@ class Outbox:
         Neither where the reason says never retry: a call that failed is remembered under its key,
         and each repeat would get that answer and hold back the others.
         """
-        expired = self._renewable and error.entry.client == "refresh-token"
+        expired = self._options.get_token is not None and error.entry.client == "refresh-token"
         if error.reason == "draining" or expired:
             # Refused before it did anything, and the Shield closes next.
             if self._sink is request.sink:
@@ -211,7 +201,7 @@ class Outbox:
         if error.code == 503:
             least_ms = min(_RETRY_MS * 2 ** min(request.failures, 10), _RETRY_MAX_MS)
         wait_ms = max(error.retry_after_ms, least_ms)
-        until = time.monotonic() + wait_ms * (1 + self._random() * 0.1) / 1_000
+        until = time.monotonic() + wait_ms * (1 + self._options.random() * 0.1) / 1_000
         if not again or until > request.deadline:
             request.fail(error)
             return

@@ -14,7 +14,7 @@ from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._request.outbox import Request
 from arqon._request.outgoing import check_outgoing
-from arqon._time.within import within
+from arqon._time.clock import within
 from arqon._wire.frames import encode_pub, payload_field
 from arqon.errors import ArqonError, error_of
 from arqon.signing import Signer, signing_input

@@ -9,8 +9,7 @@ import zlib
 from typing import Final
 
 from arqon._gen.envelope_pb2 import Delta, Envelope, SystemSignal
-from arqon._wire.fossil import apply_fossil
-from arqon._wire.vcdiff import MAGIC, apply_vcdiff
+from arqon._wire.diffs import MAGIC, apply_fossil, apply_vcdiff
 
 LOST_DELTA: Final = "delta"
 """The reason of the GAP in place of a message that cannot be made."""

@@ -19,12 +19,12 @@ from websockets.typing import Subprotocol
 
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.http_socket import HttpSocket
-from arqon._session.session import Session, SessionEnd, SessionListener, Socket
-from arqon._time.within import within
+from arqon._session.session import Session, SessionEnd, Socket
+from arqon._time.clock import within
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
-    from arqon.options import Options
+    from arqon._connection.driver import Driver
 
 # At DEBUG the library would log the request's headers, and with them the token.
 _WIRE_LOG: Final = logging.getLogger("arqon.websocket")
@@ -44,27 +44,26 @@ _http_until: Final[dict[str, float]] = {}
 _short_lives: Final[dict[str, int]] = {}
 
 
-async def open_session(
-    options: Options, url: str, token: str, listener: SessionListener
-) -> Session:
+async def open_session(bus: Driver, url: str, token: str) -> Session:
     """Opens a session; returns after WELCOME, raises the reason why there is none."""
-    if options.transport != "auto":
-        return await _open(options, url, token, listener, options.transport == "http")
+    transport = bus.options.transport
+    if transport != "auto":
+        return await _open(bus, url, token, transport == "http")
     host = urlsplit(url).netloc
     if time.monotonic() < _http_until.get(host, 0.0):
         try:
-            return await _open(options, url, token, listener, True)
+            return await _open(bus, url, token, True)
         except ArqonError:
             # Perhaps HTTP is broken by now, and WebSocket is not.
             del _http_until[host]
             raise
     try:
-        session = await _open(options, url, token, listener, False)
+        session = await _open(bus, url, token, False)
     except ArqonError as error:
         if error.reason not in _IN_BETWEEN:
             raise
         try:
-            session = await _open(options, url, token, listener, True)
+            session = await _open(bus, url, token, True)
         except ArqonError as other:
             raise (error if other.reason == "unreachable" else other) from None
         _remember(host)
@@ -90,15 +89,14 @@ def _remember(host: str) -> None:
     _http_until[host] = time.monotonic() + _REMEMBERED_SECONDS
 
 
-async def _open(
-    options: Options, url: str, token: str, listener: SessionListener, over_http: bool
-) -> Session:
-    tls, timeout_ms = options.tls, options.handshake_timeout_ms
+async def _open(bus: Driver, url: str, token: str, over_http: bool) -> Session:
+    headers, tls = bus.options.headers, bus.options.tls
+    timeout_ms = bus.options.handshake_timeout_ms
     timeout_seconds = timeout_ms / 1_000
-    http = HttpSocket(url, token, options.headers, tls) if over_http else None
+    http = HttpSocket(url, token, headers, tls) if over_http else None
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
-        dialling = _dial(url, token, tls, options.headers) if http is None else _dial_http(http)
+        dialling = _dial(url, token, tls, headers) if http is None else _dial_http(http)
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
         answer = error.response
@@ -107,7 +105,7 @@ async def _open(
         raise _late("upgrade", timeout_ms, http) from None
     except (OSError, WebSocketException, EOFError, ValueError) as error:
         raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
-    session = Session(socket, listener, options.request_timeout_ms)
+    session = Session(socket, bus)
     opened = False
     try:
         opened = bool((await asyncio.wait({session.opened}, timeout=timeout_seconds))[0])

@@ -53,7 +53,6 @@ class HttpStream:
     """One connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Use `open`."""
         self._reader = reader
         self._writer = writer
 

@@ -10,63 +10,26 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from arqon._gen.control_pb2 import Ack, Welcome
-from arqon._gen.envelope_pb2 import Envelope
 from arqon._session.delta_bases import DeltaBases
+from arqon._session.http_socket import HttpSocket
 from arqon._wire.frames import Err, Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon.errors import ArqonError, error_from_wire, error_of
 
+if TYPE_CHECKING:
+    from arqon._connection.driver import Driver
+
 Answer: TypeAlias = "Ack | ArqonError"
+Socket: TypeAlias = "ClientConnection | HttpSocket"
 _LOG: Final = logging.getLogger("arqon")
 # Above this the session counts as full: the outbox waits.
 _UNSENT_BYTES_MAX: Final = 1_048_576
 _PROTOCOL_VERSION: Final = 1
-
-
-class Abortable(Protocol):
-    """The connection below a socket."""
-
-    def abort(self) -> None:
-        """Ends it at once."""
-
-
-class Socket(Protocol):
-    """What a session speaks over: a WebSocket, or `http_socket.py`."""
-
-    @property
-    def transport(self) -> Abortable:
-        """The connection below."""
-        ...
-
-    async def recv(self) -> str | bytes:
-        """The next frame; raises ConnectionClosed at the end."""
-        ...
-
-    async def send(self, frame: bytes, /) -> None:
-        """Sends a frame after those before it."""
-
-    async def close(self) -> None:
-        """Closes with 1000 and waits for the peer, a bounded time."""
-
-
-class SessionListener(Protocol):
-    """Who receives what comes in. Must not raise."""
-
-    async def on_envelopes(self, envelopes: list[Envelope], session: Session) -> None:
-        """Messages, in order; nothing else is read until it returns."""
-
-    def on_ack(self, ack: Ack) -> None:
-        """An ACK that answers none of the session's own requests."""
-
-    def on_err(self, error: ArqonError) -> None:
-        """A refusal that answers no request."""
-
-    def on_writable(self) -> None:
-        """The session was full and is not any longer."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +45,11 @@ class SessionEnd:
 class Session:
     """One socket, made by `open_session`. Its tasks are gone once `ended` is done."""
 
-    def __init__(self, socket: Socket, listener: SessionListener, request_timeout_ms: int) -> None:
-        """Starts reading and writing."""
+    def __init__(self, socket: Socket, bus: Driver) -> None:
+        """Starts reading and writing. `bus` receives what comes in."""
         loop = asyncio.get_running_loop()
         self._socket = socket
-        self._listener = listener
-        self._request_timeout_ms = request_timeout_ms
+        self._bus = bus
         self._waiting: dict[int, tuple[Callable[[Answer], None], asyncio.TimerHandle]] = {}
         self._echoes: dict[bytes, asyncio.Future[bool]] = {}
         self._echo_number = 0
@@ -139,7 +101,7 @@ class Session:
         if self.over:
             on_answer(error_of("connection-lost", "the session is over"))
             return
-        timeout_ms = self._request_timeout_ms
+        timeout_ms = self._bus.options.request_timeout_ms
         loop = asyncio.get_running_loop()
         timer = loop.call_later(timeout_ms / 1_000, self._late, request_id, timeout_ms)
         self._waiting[request_id] = (on_answer, timer)
@@ -213,7 +175,7 @@ class Session:
                     self._unsent_bytes -= len(frame)
                     if self._full and self._unsent_bytes < _UNSENT_BYTES_MAX // 2:
                         self._full = False
-                        self._listener.on_writable()
+                        self._bus.on_writable()
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionClosed, OSError):
@@ -224,12 +186,12 @@ class Session:
         if isinstance(frame, list):
             for envelope in frame:
                 self.deltas.unfold(envelope)
-            await self._listener.on_envelopes(frame, self)
+            await self._bus.on_envelopes(frame, self)
         elif isinstance(frame, Ack):
             self._answer(frame)
         elif isinstance(frame, Err):
             self.last_error = self._here(error_from_wire(**asdict(frame)))
-            self._listener.on_err(self.last_error)
+            self._bus.on_err(self.last_error)
         elif isinstance(frame, Ping):
             # A server that asks and does not read must not fill the memory.
             if self.writable:
@@ -269,7 +231,7 @@ class Session:
     def _answer(self, ack: Ack) -> None:
         on_answer, timer = self._waiting.pop(ack.request_id, (None, None))
         if on_answer is None or timer is None:
-            self._listener.on_ack(ack)
+            self._bus.on_ack(ack)
             return
         timer.cancel()
         on_answer(ack if ack.code == 0 else self._here(error_of_ack(ack)))

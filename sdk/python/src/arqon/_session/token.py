@@ -10,14 +10,15 @@ from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from arqon._time.server_clock import ServerClock
-from arqon._time.within import within
+from arqon._time.clock import ServerClock, within
 from arqon._wire.frames import encode_refresh
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
 
 if TYPE_CHECKING:
+    from arqon._connection.driver import Driver
     from arqon._session.session import Session
+    from arqon.options import Options
 
 TokenSource: TypeAlias = (
     "Callable[[], Awaitable[str] | str] | Callable[[ArqonError | None], Awaitable[str] | str]"
@@ -66,21 +67,16 @@ def _wants_refusal(source: Callable[..., Any]) -> bool:
 class TokenKeeper:
     """Keeps the token of one connection, for every handshake and REFRESH."""
 
-    def __init__(
-        self,
-        token: str | None,
-        get_token: TokenSource | None,
-        timeout_ms: int,
-        clock: ServerClock,
-    ) -> None:
-        """`timeout_ms` bounds one answer of `get_token`. Raises ValueError when both are None."""
+    def __init__(self, options: Options, clock: ServerClock) -> None:
+        """Raises ValueError without a token and a source, `TokenMalformed`."""
+        token, get_token = options.token, options.get_token
         if token is None and get_token is None:
             raise ValueError("connect needs `token` or `get_token`")
         self._token = None if token is None else check_token(token)
         self._source = cast("Callable[..., Awaitable[str] | str] | None", get_token)
         self._wants_refusal = get_token is not None and _wants_refusal(get_token)
         self._refused: ArqonError | None = None
-        self._timeout_ms = timeout_ms
+        self._timeout_ms = options.handshake_timeout_ms
         self._clock = clock
 
     @property
@@ -127,24 +123,17 @@ class TokenKeeper:
         return await answer if inspect.isawaitable(answer) else answer
 
 
-async def refresh_forever(
-    session: Session,
-    tokens: TokenKeeper,
-    clock: ServerClock,
-    random: Callable[[], float],
-    next_id: Callable[[], int],
-    on_error: Callable[[ArqonError], None],
-) -> None:
+async def refresh_forever(bus: Driver, session: Session, tokens: TokenKeeper) -> None:
     """Sends REFRESH at 75 to 90 % of each token's life, at most once a second; never returns."""
     expires_ms = session.welcome.token_expires_ms
     while True:
-        remaining_ms = expires_ms - clock.now_ms()
-        await sleep(refresh_delay_ms(remaining_ms, random) / 1_000)
+        remaining_ms = expires_ms - bus.now_ms()
+        await sleep(refresh_delay_ms(remaining_ms, bus.options.random) / 1_000)
         try:
             token = await tokens.renew()
-            request_id = next_id()
+            request_id = bus.next_id()
             await session.request(request_id, encode_refresh(token, request_id))
             expires_ms = token_expiry_ms(token) or expires_ms
         except ArqonError as error:
             # Tried again in what is left; at the end 4401 and the reconnect ask anyway.
-            on_error(error)
+            bus.on_err(error)

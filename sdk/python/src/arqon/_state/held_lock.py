@@ -24,7 +24,6 @@ class Lock:
     """A lease on a room that is renewed on its own: give `fence` to everything that it guards."""
 
     def __init__(self, fence: int, until_ms: int) -> None:
-        """Use `room.state.lock`."""
         self.fence = fence
         self.until_ms = until_ms
         """By the Brain's clock, Unix ms; moves with each renewal."""
@@ -53,7 +52,6 @@ class HeldLock:
     """A lock from before it is granted until it is given back. The driver knows them all."""
 
     def __init__(self, state: RoomState, bus: Driver, ttl_ms: int) -> None:
-        """Use `hold`."""
         self._state = state
         self._bus = bus
         self._ttl_ms = ttl_ms

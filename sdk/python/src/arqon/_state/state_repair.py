@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.clock import Backoff, backoff_delay_ms
 from arqon.errors import ArqonError
 from arqon.message import JSON_TYPE, Message
 from arqon.room_state import StateRead, StateSnapshot, StateVersion
@@ -157,19 +157,14 @@ class StateRepair:
     """Of one room, for as long as somebody receives it."""
 
     def __init__(
-        self,
-        room: str,
-        state: RoomState,
-        give: Callable[[Message], None],
-        gap: Callable[[str], None],
-        random: Callable[[], float],
+        self, state: RoomState, give: Callable[[Message], None], gap: Callable[[str], None]
     ) -> None:
         """`give` and `gap` are the loops': a change, and why changes are missing for good."""
         self._state = state
         self._give_one = give
         self._gap = gap
-        self._random = random
-        self._changes = RoomChanges(room)
+        self._random = state._room.bus.options.random
+        self._changes = RoomChanges(state._room.id)
         self._due = False
         """Something may be missing that no question has been sent for."""
         self._task: asyncio.Task[None] | None = None

@@ -1,4 +1,5 @@
-"""Watches visible values of a room: reads them, and receives their changes in the room beside it.
+"""Visible values of a room as one moment has them: read in pages, with the changes that messages
+tell in the room beside it.
 
 What was missed over a reconnect is recovered like messages of any durable room; where it is not
 available, values are read again, and keep those of the moment before until then.
@@ -7,17 +8,154 @@ available, values are read again, and keep those of the moment before until then
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from arqon._state.values_view import Changes, Outcome, Value, ValuesView
-from arqon._time.backoff import Backoff, backoff_delay_ms
-from arqon.errors import ArqonError, error_of
+from arqon._time.clock import Backoff, backoff_delay_ms
+from arqon.errors import ArqonError, error_of, is_passing
 
 if TYPE_CHECKING:
     from arqon.message import Message
     from arqon.room import Room
+
+Value: TypeAlias = str | bytes
+"""A value: its text, or its bytes where they are none."""
+Changes: TypeAlias = dict[str, Value | None]
+"""What was written by key; None: deleted."""
+Outcome: TypeAlias = Literal["more", "again", "wait", "whole"]
+"""More pages are to be read, one has to begin again, changes are still to come, or all is there."""
+
+# Changes that wait for pages; with more the pages are read again.
+_WAITING_MAX: Final = 65_536
+
+
+def value_of(wire: Any) -> Value:
+    """A value of the wire.
+
+    >>> value_of("x"), value_of({"base64": "AP8="})
+    ('x', b'\\x00\\xff')
+    """
+    return wire if isinstance(wire, str) else base64.b64decode(wire["base64"])
+
+
+class ValuesView:
+    """The values below a prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        """Without any."""
+        self.prefix = prefix
+        self.version: int | None = None
+        """The entry whose values these are; None: none yet."""
+        self.values: dict[str, Value] = {}
+        self._scope = ""
+        self._heard = 0
+        """The highest entry that a message was about, of `_heard_scope`."""
+        self._heard_scope = ""
+        self._parts: Mapping[str, Any] | None = None
+        self._pages: list[Mapping[str, Any]] | None = None
+        self._waiting: list[Mapping[str, Any]] = []
+        self._waiting_changes = 0
+
+    def begin(self) -> None:
+        """Pages are read from the first one on; what is there stays until they are whole."""
+        self._pages, self._waiting, self._waiting_changes = [], [], 0
+
+    def page(self, page: Mapping[str, Any]) -> Outcome:
+        """Takes the page behind the last one."""
+        pages = self._pages = self._pages if self._pages is not None else []
+        pages.append(page)
+        if page["scope"] != pages[0]["scope"]:
+            return "again"
+        # A previous owner may answer with stale values.
+        # In another scope entries may have begun anew.
+        if page["scope"] == self._scope and page["version"] < (self.version or 0):
+            return "again"
+        return "more" if "next" in page else self.settle()
+
+    def settle(self) -> Outcome:
+        """Whether pages and changes are whole by now."""
+        pages = self._pages or []
+        version = min(page["version"] for page in pages)
+        if self._waiting_changes > _WAITING_MAX:
+            return "again"
+        read = {key: value_of(value) for page in pages for key, value in page["values"]}
+        for told in self._waiting:
+            if told["to"] <= version:
+                continue
+            if told["after"] > version or told["scope"] != pages[0]["scope"]:
+                return "again"
+            # A newer page has them already, and what comes up to its version says the same.
+            for key, value in self._changes(told, 0).items():
+                _put(read, key, value)
+            version = told["to"]
+        if version < max(page["version"] for page in pages):
+            return "wait"
+        # Earlier messages were about later entries than a previous owner knows.
+        scope = pages[0]["scope"]
+        if version < self._heard and scope in (self._scope, self._heard_scope):
+            return "again"
+        self._scope, self.version, self.values = scope, version, read
+        self._pages, self._waiting = None, []
+        return "whole"
+
+    def hear(self, part: Mapping[str, Any]) -> Changes | Literal["again"]:
+        """Takes a message; returns what changed now, or "again" when it cannot be applied."""
+        told = self._whole(part)
+        if told is None:
+            return {}
+        heard = self._heard if told["scope"] == self._heard_scope else 0
+        self._heard, self._heard_scope = max(heard, told["to"]), told["scope"]
+        if self._pages is not None:
+            self._waiting_changes += len(told["changes"])
+            if self._waiting_changes <= _WAITING_MAX:
+                self._waiting.append(told)
+            return {}
+        version = self.version or 0
+        if told["scope"] != self._scope or told["to"] > version < told["after"]:
+            return "again"
+        if told["to"] <= version:
+            return {}
+        changes = self._changes(told, version)
+        for key, value in changes.items():
+            _put(self.values, key, value)
+        self.version = told["to"]
+        return changes
+
+    def _changes(self, told: Mapping[str, Any], version: int) -> Changes:
+        return {
+            key: None if value is None else value_of(value)
+            for entry, key, value in told["changes"]
+            if entry > version and key.startswith(self.prefix)
+        }
+
+    def _whole(self, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The message whose last part this is; None: more are to come.
+
+        One without its first parts goes on nowhere.
+        """
+        before, self._parts = self._parts, None
+        number, more, told = part.get("part", 1), part.get("more", False), part
+        if number > 1:
+            place = ("after", "to")
+            follows = before is not None and all(before[name] == part[name] for name in place)
+            if before is None or not follows or before.get("part") != number - 1:
+                return None if more else {**part, "after": part["to"], "changes": []}
+            told = {**part, "changes": [*before["changes"], *part["changes"]]}
+        if not more:
+            return told
+        self._parts = told
+        return None
+
+
+def _put(values: dict[str, Value], key: str, value: Value | None) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
 
 _WAITS: Final = Backoff(base_ms=100, max_ms=5_000)
 # How often it is looked whether changes have come that pages wait for, and how often at most.
@@ -44,7 +182,6 @@ class WatchedValues:
     """
 
     def __init__(self, room: Room, beside: Room, prefix: str) -> None:
-        """Use `arqon.reducers.watch`."""
         self._room = room
         self._beside = beside
         self._view = ValuesView(prefix)
@@ -106,7 +243,6 @@ class WatchedValues:
         await self._beside.__aexit__(*raised)
 
     def __aiter__(self) -> WatchedValues:
-        """The changes."""
         return self
 
     async def __anext__(self) -> ValuesChanged:
@@ -170,7 +306,7 @@ class WatchedValues:
             try:
                 outcome = await self._read_pages()
             except ArqonError as error:
-                if not _is_passing(error):
+                if not is_passing(error):
                     raise
                 outcome = "again"
             if outcome == "whole":
@@ -201,10 +337,3 @@ class WatchedValues:
         for key in before.keys() | now.keys():
             if before.get(key) != now.get(key):
                 self._changes[key] = now.get(key)
-
-
-def _is_passing(error: ArqonError) -> bool:
-    if error.code == 503 and not error.retryable:
-        return False
-    lost = error.reason in ("connection-lost", "answer-timeout")
-    return lost or error.code in (408, 429, 503)

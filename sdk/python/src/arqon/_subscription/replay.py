@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from arqon.errors import ArqonError
 
 if TYPE_CHECKING:
-    from arqon._connection.driver import Driver
     from arqon._subscription.position import Place
     from arqon._subscription.room_entry import RoomEntry
     from arqon.room import History, Room
@@ -36,14 +35,14 @@ class Start:
     """Those behind the newest one that is older."""
 
 
-async def replay(room: Room, bus: Driver, entry: RoomEntry, start: Start) -> None:
+async def replay(room: Room, entry: RoomEntry, start: Start) -> None:
     """Gives the loops what is stored, then asks for the rest. A refusal ends the subscription."""
     try:
-        await _give(room, bus, entry, start)
+        await _give(room, entry, start)
     except ArqonError as error:
-        bus.subscriptions.refuse(entry, error)
+        room.bus.subscriptions.refuse(entry, error)
     else:
-        bus.subscriptions.complete(entry)
+        room.bus.subscriptions.complete(entry)
 
 
 class Reading:
@@ -83,11 +82,11 @@ class Reading:
         return fits
 
 
-async def _give(room: Room, bus: Driver, entry: RoomEntry, start: Start) -> None:
+async def _give(room: Room, entry: RoomEntry, start: Start) -> None:
     place = entry.place
-    reading, due = Reading(place, await _find(room, bus, start), start.after > 0), True
+    reading, due = Reading(place, await _find(room, start), start.after > 0), True
     while due:
-        page = await _read(room, bus, after=reading.after)
+        page = await _read(room, after=reading.after)
         if not reading.take(page):
             return
         entry.tell_ready()
@@ -110,14 +109,14 @@ async def _space(entry: RoomEntry) -> bool:
     return waited
 
 
-async def _find(room: Room, bus: Driver, start: Start) -> int:
+async def _find(room: Room, start: Start) -> int:
     """The offset behind which the first wanted message comes; goes back from the newest one."""
     if math.isinf(start.last) and math.isinf(start.since_seconds):
         return start.after
-    oldest_ms = bus.now_ms() - start.since_seconds * 1_000
+    oldest_ms = room.bus.now_ms() - start.since_seconds * 1_000
     after, before, left, more = 0, 0, start.last, True
     while more:
-        page = await _read(room, bus, before=before, reverse=True)
+        page = await _read(room, before=before, reverse=True)
         more = page.more
         if before == 0:
             after = page.offset
@@ -129,9 +128,7 @@ async def _find(room: Room, bus: Driver, start: Start) -> int:
     return after
 
 
-async def _read(
-    room: Room, bus: Driver, *, after: int = 0, before: int = 0, reverse: bool = False
-) -> History:
+async def _read(room: Room, *, after: int = 0, before: int = 0, reverse: bool = False) -> History:
     """A page, however long the bus is unreachable."""
     while True:
         try:
@@ -139,6 +136,6 @@ async def _read(
                 after=after, before=before, reverse=reverse, filter=room.filter
             )
         except ArqonError as error:
-            if bus.over or not error.retryable:
+            if room.bus.over or not error.retryable:
                 raise
             await asyncio.sleep(max(_RETRY_SECONDS, error.retry_after_ms / 1_000))

@@ -16,10 +16,9 @@ from arqon._session.delta_bases import KEPT_BYTES
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._subscription.member_meta import CarriedMeta, MemberMeta
-from arqon._subscription.pattern_positions import NONE, PatternPositions
-from arqon._subscription.position import Place, Position
+from arqon._subscription.position import NONE, PatternPositions, Place, Position
 from arqon._subscription.replay import Start
-from arqon._time.duration import Duration, seconds_of
+from arqon._time.clock import Duration, seconds_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable
@@ -52,7 +51,6 @@ class SubscribeOptions:
     positions: bool = False
 
     def __post_init__(self) -> None:
-        """Checks."""
         _ = self.start
         if not self.presence and (self.observer or self.member_meta is not None):
             raise ValueError("observer and member_meta need presence=True")
@@ -145,9 +143,8 @@ class RoomEntry:
     def __init__(self, room: str, options: SubscribeOptions) -> None:
         """Without loops; no SUB was sent."""
         self.room = room
-        self.wish = options.wish
-        self.delta = options.delta
-        """Messages may come as diffs."""
+        self.options = options
+        """What all its loops agree on, and where the first one begins."""
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
@@ -180,7 +177,7 @@ class RoomEntry:
 
     def agree(self, options: SubscribeOptions) -> None:
         """Raises ValueError when another loop wants what the present SUB does not say."""
-        if options.wish != self.wish:
+        if options.wish != self.options.wish:
             raise ValueError(f"room {self.room} is subscribed with other options already")
         if options.position is not None or options.start is not None:
             raise ValueError(f"room {self.room}: where to begin is for the first loop only")
@@ -204,8 +201,7 @@ class RoomEntry:
 
     def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
         """Other metadata for the next SUB; done when a Shield has taken it."""
-        presence, observer, *_ = self.wish
-        if not presence or observer:
+        if not self.options.presence or self.options.observer:
             raise ValueError("only a subscription with presence and without observer is a member")
         return self.meta.change(encode_meta(member_meta))
 
@@ -213,17 +209,17 @@ class RoomEntry:
         self, request_id: int, asked: Position | None, meta: bytes, positions: bytes = b""
     ) -> Subscribe:
         """The SUB with this metadata, from `asked` or `positions` on if there are some."""
-        presence, observer, no_echo, wanted, delta, _ = self.wish
+        options = self.options
         return Subscribe(
             room_id=self.room,
             request_id=request_id,
-            presence=presence,
-            observer=observer,
-            no_echo=no_echo,
-            filter=wanted,
-            delta=delta,
-            delta_bytes=KEPT_BYTES if delta else 0,
-            vcdiff=delta,
+            presence=options.presence,
+            observer=options.observer,
+            no_echo=options.no_echo,
+            filter=options.filter,
+            delta=options.delta,
+            delta_bytes=KEPT_BYTES if options.delta else 0,
+            vcdiff=options.delta,
             batch=True,
             member_meta=meta,
             after_offset=0 if asked is None else asked.offset,

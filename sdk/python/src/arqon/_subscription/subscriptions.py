@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
@@ -17,7 +17,7 @@ from arqon._session.delta_bases import LOST_DELTA
 from arqon._session.session import Answer, Session
 from arqon._subscription.buffer import MessageBuffer
 from arqon._subscription.member_meta import CarriedMeta
-from arqon._subscription.position import Position, read_answer
+from arqon._subscription.position import Position
 from arqon._subscription.room_entry import (
     Move,
     Reader,
@@ -26,10 +26,14 @@ from arqon._subscription.room_entry import (
     ended,
     is_presence,
 )
-from arqon._time.backoff import Backoff, backoff_delay_ms
+from arqon._time.clock import backoff_delay_ms
+from arqon._wire.command_answer import sub_answer_of
 from arqon._wire.frames import encode_sub, encode_unsub
 from arqon.errors import ArqonError, error_of
 from arqon.message import gap_message, message_of
+
+if TYPE_CHECKING:
+    from arqon._connection.driver import Driver
 
 
 class Subscriptions:
@@ -38,13 +42,9 @@ class Subscriptions:
     Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
     """
 
-    def __init__(
-        self, next_id: Callable[[], int], backoff: Backoff, random: Callable[[], float]
-    ) -> None:
-        """`next_id` is shared with publishes; the waits are between SUBs that are refused."""
-        self._next_id = next_id
-        self._backoff = backoff
-        self._random = random
+    def __init__(self, bus: Driver) -> None:
+        """`bus` gives options, and ids of requests."""
+        self._bus = bus
         self._rooms: dict[str, RoomEntry] = {}
         self._patterns: list[RoomEntry] = []
         """Those of them that stand for many: their ids end in `*`."""
@@ -54,23 +54,15 @@ class Subscriptions:
 
     def subscribe(self, room: str, options: SubscribeOptions) -> tuple[RoomEntry, Reader]:
         """A new loop. Raises ValueError for options that contradict another loop's."""
-        entry = self._rooms.get(room)
-        if entry is not None:
-            entry.agree(options)
-        new = entry is None
-        entry = entry or RoomEntry(room, options)
-        reader = Reader(
-            MessageBuffer(
-                room,
-                options.buffer,
-                options.buffer_bytes,
-                options.on_overflow,
-                lambda: self.leave(entry, reader),
-            ),
-            asyncio.get_running_loop().create_future(),
-        )
+        known = self._rooms.get(room)
+        if known is not None:
+            known.agree(options)
+        entry = known or RoomEntry(room, options)
+        size, size_bytes, overflow = options.buffer, options.buffer_bytes, options.on_overflow
+        buffer = MessageBuffer(room, size, size_bytes, overflow, lambda: self.leave(entry, reader))
+        reader = Reader(buffer, asyncio.get_running_loop().create_future())
         entry.readers.add(reader)
-        if new:
+        if known is None:
             self._rooms[room] = entry
             if room.endswith("*"):
                 self._patterns.append(entry)
@@ -238,7 +230,7 @@ class Subscriptions:
             return True
         message = message_of(envelope, place.epoch if offset else "")
         signal = message.signal
-        if signal is not None and signal.reason == LOST_DELTA and entry.delta:
+        if signal is not None and signal.reason == LOST_DELTA and entry.options.delta:
             if not entry.active:
                 # What was on its way to a loop that has ended.
                 return True
@@ -290,7 +282,7 @@ class Subscriptions:
 
     def _send(self, entry: RoomEntry, session: Session, attempt: int) -> None:
         """Sends SUB, with the newest metadata, and the position if there is one."""
-        request_id = self._next_id()
+        request_id = self._bus.next_id()
         is_next = session is self._next
         carried = entry.meta.carry(is_next)
         asked = entry.place.asked(session)
@@ -298,7 +290,7 @@ class Subscriptions:
         frame_bytes = session.welcome.max_frame_bytes
         positions, count = entry.asked_positions(stands, self._rooms, frame_bytes)
         entry.asking.append(session)
-        if entry.delta:
+        if entry.options.delta:
             session.deltas.begin(entry.room)
 
         def answered(answer: Answer) -> None:
@@ -344,7 +336,9 @@ class Subscriptions:
             return
         delay_ms = error.retry_after_ms if verdict == "later" else 0
         if verdict == "later":
-            delay_ms += backoff_delay_ms(attempt, self._backoff, self._random)
+            delay_ms += backoff_delay_ms(
+                attempt, self._bus.options.backoff, self._bus.options.random
+            )
         entry.retry(session, delay_ms, lambda: self._resend(entry, session, attempt + 1))
 
     def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
@@ -369,7 +363,7 @@ class Subscriptions:
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
         entry.heard = True
         try:
-            answer = read_answer(ack)
+            answer = sub_answer_of(ack)
             if entry.positions is not None:
                 for room, reason in entry.positions.answered(answer):
                     entry.push(gap_message(room, reason, int(time.time() * 1_000)))
@@ -398,7 +392,7 @@ class Subscriptions:
     def _unsubscribe(self, entry: RoomEntry) -> None:
         for session in (self._session, self._next):
             if session is not None:
-                request_id = self._next_id()
+                request_id = self._bus.next_id()
                 session.ask(request_id, encode_unsub(entry.room, request_id), lambda _: None)
 
     def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:

@@ -1,4 +1,4 @@
-"""What the answer to a command says, read with suspicion: `MalformedFrame` for anything else."""
+"""What an answer says, read with suspicion: `MalformedFrame` for anything else."""
 
 from __future__ import annotations
 
@@ -17,6 +17,17 @@ def answer_of(ack: Ack) -> Any:
         return json_of(ack.result)
     except (ValueError, RecursionError):
         raise error_of("malformed-frame", "from the server: an answer that is no JSON") from None
+
+
+def sub_answer_of(ack: Ack) -> dict[str, Any]:
+    """The JSON of a SUB's ACK, empty when there is none."""
+    try:
+        answer = json_of(ack.result or b"{}")
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise error_of("malformed-frame", "from the server: the answer to SUB is no JSON object")
+    return cast("dict[str, Any]", answer)
 
 
 def fields(answer: Any, **kinds: type) -> dict[str, Any]:
