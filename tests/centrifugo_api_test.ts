@@ -107,6 +107,31 @@ Deno.test("a backend publishes by Centrifugo's server API", async () => {
   assert.deepEqual(heard, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
 });
 
+Deno.test("messages of a batch are stored in its order, and what reads behind them finds them", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const ask = api(bus);
+  const channels = ["log:1", "log:2"];
+  const commands = Array.from(
+    { length: 400 },
+    (_, n) =>
+      n % 100 === 99
+        ? { history: { channel: "log:1", limit: 1_000 } }
+        : n % 10 === 0
+        ? { broadcast: { channels, data: n } }
+        : { publish: { channel: "log:1", data: n } },
+  );
+  const { replies } = (await ask("/batch", { commands })).body;
+  const offsets = replies.flatMap((reply: Answer["body"]) =>
+    reply.publish?.offset ?? reply.broadcast?.responses[0].result.offset ?? []
+  );
+  for (const at of [99, 199, 299, 399]) {
+    const { publications } = replies[at].history;
+    const data = commands.slice(0, at).flatMap((one, n) => "history" in one ? [] : [n]);
+    const told = publications.map((one: Answer["body"]) => [one.data, one.offset]);
+    assert.deepEqual(told, data.map((n, index) => [n, offsets[index]]));
+  }
+});
+
 Deno.test("a backend reads and ends by Centrifugo's server API", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);

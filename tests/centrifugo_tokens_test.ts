@@ -78,6 +78,8 @@ Deno.test("a token of a channel lets its connection into that channel, until it 
   const of_bob = await tokenOf("d", { user: "bob" });
   assert.equal((await outcome(client, "d", { token: of_bob })).code, 103);
   assert.equal((await outcome(client, "e", { token: "no.token.here" })).code, 103);
+  const elsewhere = await tokenOf("i", { tenant: "other" });
+  assert.equal((await outcome(client, "i", { token: elsewhere })).code, 103);
   const forever = { token: await tokenOf("$f", { ttl_seconds: 1 }, { expire_at: 0 }) };
   const { sub, code } = await outcome(client, "$f", forever);
   assert.equal(code, undefined);

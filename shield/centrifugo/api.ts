@@ -4,10 +4,12 @@
  * https://centrifugal.dev/docs/server/server_api
  */
 import { ArqonError, jsonItems } from "@arqon/proto";
+import { nextTurn, TURN_MESSAGES } from "../http/batch.ts";
 import { bodyText, readBody } from "../http/http_body.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import { objectText } from "../http/members.ts";
 import { httpCaller } from "../http/route.ts";
+import type { Caller } from "../message/caller.ts";
 import { takeIngress } from "../rates/ingress.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
@@ -15,8 +17,8 @@ import type { PendingRequests } from "../http/pending.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { ApiRefusal, errorOf, METHODS } from "./api_methods.ts";
-import type { MethodCall, MethodContext } from "./api_methods.ts";
+import { answerOf, ApiRefusal, errorOf, METHODS, PASSING } from "./api_methods.ts";
+import type { MethodContext, Refused } from "./api_methods.ts";
 import type { ApiKeys } from "./api_keys.ts";
 import { ERROR } from "./codes.ts";
 import { jsonOf } from "./forms.ts";
@@ -54,10 +56,7 @@ function refusalOf({ stats, log }: ApiContext, error: unknown): ArqonError {
 }
 
 /** What a command got, as JSON. */
-interface Reply {
-  readonly result?: object;
-  readonly error?: { readonly code: number; readonly message: string };
-}
+type Reply = { readonly result: object; readonly error?: never } | Refused;
 
 /** Answers a request. Rejects with a refusal of the request as a whole. */
 async function answerApi(
@@ -78,60 +77,90 @@ async function answerApi(
   using _under_way = context.pending.enter(identity);
   const text = bodyText(await readBody(request, context.limits.batch_bytes));
   const caller = httpCaller({ identity, remote_ip }, request.headers);
-  const run = (name: string, params: string) => answered(context, { name, params, caller });
   const respond = (body: string) => new Response(body, { headers: HEADERS });
-  if (method === undefined) return respond(await ofLines(context, text, run));
-  if (method !== "batch") return respond(jsonOf(await run(method, text)));
-  const replies: object[] = [];
-  for (const command of commandsOf(context, text)) {
-    const [[name, params] = ["", "{}"]] = objectText(command);
-    const { result, error } = await run(name, params);
-    replies.push(error === undefined ? { [name]: result } : { error });
+  if (method === undefined) {
+    const replies = await answerAll(context, caller, linesOf(context, text));
+    return respond(replies.map((reply) => `${jsonOf(reply)}\n`).join(""));
   }
+  if (method !== "batch") {
+    const [reply] = await answerAll(context, caller, [[method, text]]);
+    return respond(jsonOf(reply));
+  }
+  const commands = commandsOf(context, text);
+  const replies = (await answerAll(context, caller, commands)).map((reply, at) =>
+    "error" in reply ? reply : { [commands[at]![0]]: reply.result }
+  );
   return respond(jsonOf({ replies }));
 }
 
-type Run = (name: string, params: string) => Promise<Reply>;
+/** A command: its method, and its parameters as they came. */
+type Command = readonly [name: string, params: string];
+
+/** Answers commands one after the other; messages among them are passed on in order, and answered together. */
+async function answerAll(
+  context: ApiContext,
+  caller: Caller,
+  commands: readonly Command[],
+): Promise<Reply[]> {
+  const answers: (Reply | Promise<Reply>)[] = [];
+  for (const [index, [name, params]] of commands.entries()) {
+    if (index % TURN_MESSAGES === TURN_MESSAGES - 1) await nextTurn();
+    // It finds what those before it have done.
+    if (!PASSING.includes(name)) await Promise.all(answers);
+    answers.push((await begun(context, caller, name, params)).answer);
+  }
+  return await Promise.all(answers);
+}
 
 function keyOf({ headers }: Request): string {
   const [, key = ""] = /^apikey +(.+)$/i.exec(headers.get("authorization") ?? "") ?? [];
   return headers.get("x-api-key") ?? key;
 }
 
-function commandsOf({ limits }: ApiContext, text: string): string[] {
+function commandsOf({ limits }: ApiContext, text: string): Command[] {
   const list = objectText(text).get("commands") ?? "";
   if (!list.startsWith("[")) throw new ArqonError("malformed-body", 'expected {"commands":[…]}');
   const items = jsonItems(list, 0, limits.batch_messages, () => tooMany(limits.batch_messages));
-  return items.map(({ start, end }) => list.slice(start, end));
+  return items.map(({ start, end }) => {
+    const [command = ["", "{}"] as const] = objectText(list.slice(start, end));
+    return command;
+  });
 }
 
 const tooMany = (most: number) => new ArqonError("too-large", `more than ${most} commands`);
 
 /** Commands as lines `{"method":"…","params":{…}}`, each with a line for an answer. */
-async function ofLines({ limits }: ApiContext, text: string, run: Run): Promise<string> {
+function linesOf({ limits }: ApiContext, text: string): Command[] {
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   if (lines.length > limits.batch_messages) throw tooMany(limits.batch_messages);
-  const commands = lines.map(objectText);
-  let replies = "";
-  for (const command of commands) {
+  return lines.map((line) => {
+    const command = objectText(line);
     const name: unknown = JSON.parse(command.get("method") ?? "null");
-    replies += `${jsonOf(await run(String(name), command.get("params") ?? "{}"))}\n`;
-  }
-  return replies;
+    return [String(name), command.get("params") ?? "{}"];
+  });
 }
 
-/** Runs one command. Its refusal is its own answer; it never rejects. */
-async function answered(context: ApiContext, call: MethodCall): Promise<Reply> {
-  const { identity } = call.caller;
-  try {
-    takeIngress(context, identity, "centrifugo_request", call.params.length);
-    const method = METHODS.get(call.name);
-    if (method === undefined) {
-      return { error: { code: ERROR.method_not_found, message: call.name } };
-    }
-    return { result: await method(context, call) };
-  } catch (error) {
+/** Runs one command until what comes next may begin. Its refusal is its own answer; it never rejects. */
+async function begun(
+  context: ApiContext,
+  caller: Caller,
+  name: string,
+  params: string,
+): Promise<{ readonly answer: Reply | Promise<Reply> }> {
+  const { identity } = caller;
+  const refused = (error: unknown) => {
     context.tenants.of(identity.tenant_id).rejects++;
     return { error: errorOf(error instanceof ApiRefusal ? error : refusalOf(context, error)) };
+  };
+  try {
+    takeIngress(context, identity, "centrifugo_request", params.length);
+    const method = METHODS.get(name);
+    if (method === undefined) {
+      return { answer: { error: { code: ERROR.method_not_found, message: name } } };
+    }
+    const call = { name, params, caller, refused };
+    return answerOf(await method(context, call), call);
+  } catch (error) {
+    return { answer: refused(error) };
   }
 }

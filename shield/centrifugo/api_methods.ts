@@ -12,7 +12,8 @@ import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { objectText } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
-import { publish } from "../message/pipeline.ts";
+import { admit, publishAdmitted } from "../message/pipeline.ts";
+import { NONE_ADDED } from "../message/stamp.ts";
 import { historyAsked, PRESENCE_PAGE, presenceOf, type Result } from "./answers.ts";
 import { channelOf, roomOf } from "./channel.ts";
 import { DISCONNECT, ERROR, type SaidError, saidError } from "./codes.ts";
@@ -44,15 +45,35 @@ export interface MethodCall {
   /** JSON, as it came. */
   readonly params: string;
   readonly caller: Caller;
+  /** Counts a refusal, and gives what an answer says of it. */
+  readonly refused: (error: unknown) => Refused;
 }
 
-type Method = (context: MethodContext, call: MethodCall) => Promise<object>;
+/** What is said in place of a result. */
+export interface Refused {
+  readonly error: { readonly code: number; readonly message: string };
+}
+
+/** What has been done so far that what comes next is behind it; the result may come later. */
+interface Passed {
+  readonly result: object | Promise<object>;
+}
+
+type Method = (context: MethodContext, call: MethodCall) => Promise<Passed>;
+
+type Run<Z extends z.ZodType, R> = (
+  context: MethodContext,
+  call: MethodCall,
+  given: z.output<Z>,
+) => Promise<R>;
 
 /** A method whose parameters are of this form; further ones are nothing to it. */
-function method<Z extends z.ZodType>(
-  schema: Z,
-  run: (context: MethodContext, call: MethodCall, given: z.output<Z>) => Promise<object>,
-): Method {
+function method<Z extends z.ZodType>(schema: Z, run: Run<Z, object>): Method {
+  return passing(schema, async (...asked) => ({ result: await run(...asked) }));
+}
+
+/** The same, where the result may come later. */
+function passing<Z extends z.ZodType>(schema: Z, run: Run<Z, Passed>): Method {
   return (context, call) => {
     objectText(call.params);
     const parsed = schema.safeParse(JSON.parse(call.params));
@@ -131,44 +152,48 @@ async function publishIn(
   { skip_history }: z.output<typeof Publishing>,
   message: ScannedEnvelope,
   channel: string,
-): Promise<object> {
+): Promise<Passed> {
   const { path, flushes } = context;
   const { caller } = call;
   const room_id = roomIn(context, call, channel);
   if (skip_history && path.classes.of(caller.identity.tenant_id, room_id).durable) {
     throw unavailable("skip_history in a durable room");
   }
+  const envelope = { ...message, room_id };
+  const added = await admit(path, caller, envelope) ?? NONE_ADDED;
   const sender = { caller, origin: undefined };
-  const stored = await publish(path, sender, { ...message, room_id });
-  if (stored !== undefined) {
-    return { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
-  }
-  await flushes.confirmed();
-  return {};
+  const stored = publishAdmitted(path, sender, envelope, added, path.now());
+  const result = stored === undefined
+    ? flushes.confirmed().then(() => ({}))
+    : stored.then(({ offset, stream }) => ({ offset, epoch: roomEpoch(stream, room_id) }));
+  return { result };
 }
 
 async function broadcast(
   context: MethodContext,
   call: MethodCall,
   given: z.output<typeof Broadcast>,
-): Promise<object> {
+): Promise<Passed> {
   const { limits: { batch_messages }, rates } = context;
   if (given.channels.length > batch_messages) {
     throw new ArqonError("too-large", `more than ${batch_messages} channels`);
   }
   const message = messageOf(context, call, given);
-  const responses = given.channels.map(async (channel, index) => {
+  const passed = await Promise.all(given.channels.map(async (channel, index) => {
     try {
       if (index > 0) rates.take(call.caller.identity, message.size_bytes);
-      return { result: await publishIn(context, call, given, message, channel) };
+      return answerOf(await publishIn(context, call, given, message, channel), call);
     } catch (error) {
-      if (error instanceof ArqonError || error instanceof ApiRefusal) {
-        return { error: errorOf(error) };
-      }
-      throw error;
+      return { answer: call.refused(error) };
     }
-  });
-  return { responses: await Promise.all(responses) };
+  }));
+  const responses = Promise.all(passed.map(({ answer }) => answer));
+  return { result: responses.then((all) => ({ responses: all })) };
+}
+
+/** The answer to a command that has been passed on; it never rejects. */
+export function answerOf({ result }: Passed, { refused }: MethodCall) {
+  return { answer: Promise.resolve(result).then((result) => ({ result }), refused) };
 }
 
 /** Runs a command in a channel's room, and gives its result as text. Rejects with its refusal. */
@@ -289,18 +314,21 @@ async function info(context: MethodContext, call: MethodCall): Promise<object> {
 /** The methods that are never there, of which libraries have a call. */
 const MISSING = ["subscribe", "refresh", "history_remove", "rpc", "connections"] as const;
 
+/** Methods that pass messages on: those of a batch are behind each other, and their answers come together. */
+export const PASSING: readonly string[] = ["publish", "broadcast"];
+
 /** Every method but `batch`, by name. */
 export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ...MISSING.map((name): [string, Method] => [name, () => Promise.reject(unavailable(name))]),
   [
     "publish",
-    method(
+    passing(
       Publishing.extend(Channel.shape),
       (context, call, given) =>
         publishIn(context, call, given, messageOf(context, call, given), given.channel),
     ),
   ],
-  ["broadcast", method(Broadcast, broadcast)],
+  ["broadcast", passing(Broadcast, broadcast)],
   [
     "presence",
     method(Channel, async (context, call, { channel }) => {

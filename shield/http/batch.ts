@@ -41,7 +41,7 @@ export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "li
  * How many messages are published before other work gets a turn: a batch must not hold up the sockets
  * of the process.
  */
-const TURN_MESSAGES = 64;
+export const TURN_MESSAGES = 64;
 
 /** A message that was passed on: to a log, whose answer is awaited, or to the Spine. */
 interface Passed {
@@ -160,6 +160,7 @@ function refusal(
   return { ...EMPTY_ACK, request_id: named, code, reason, message, retry_after_ms };
 }
 
-function nextTurn(): Promise<void> {
+/** Gives other work a turn. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
