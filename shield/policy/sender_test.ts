@@ -25,6 +25,7 @@ Deno.test("clients of a Pusher app are one sender for each address, since each c
     secret: "s",
     room_prefix: "p-",
     client_events: true,
+    subscription_count: false,
   };
   const client = (socket_id: string, remote_ip: string): Caller => ({
     ...tokenlessCaller(USER, socket_id),
