@@ -12,7 +12,12 @@ export const DATA: Capability = {
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
   start({ spine, log }, { node_id, logs, running }) {
-    const stores = dataStores({ spine, logs, blocks: running.keeps(), asker: running.of(INSPECT)?.asker });
+    const stores = dataStores({
+      spine,
+      logs,
+      blocks: running.keeps(),
+      asker: running.of(INSPECT)?.asker,
+    });
     return {
       routes: DATA_ROUTES.serve({ stores, spine, node_id, log: log.child({ part: "data" }) }),
     };
