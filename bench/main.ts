@@ -5,9 +5,10 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/harness/end_on_signal.ts";
+import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
-import { allScenario, scenarioOf } from "./load/load_command.ts";
+import { allScenario, scenarioOf, SOCKETS } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
@@ -28,6 +29,8 @@ const SCENARIOS: readonly Scenario[] = [
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
   JOURNAL,
+  DURABLE,
+  SOCKETS,
   FLOOD,
   SLOW_READER,
   STORM,

@@ -150,7 +150,9 @@ function verdict({ met, missed_by = 0 }: Goal): string {
 const shareText = (share: number) => share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
 /** The goals that are measured elsewhere. */
-const ELSEWHERE = `Goals that take longer: \`deno task bench policy\` (what a bound policy adds)`;
+const ELSEWHERE =
+  `Goals that take longer: \`deno task bench durable --only write\` (durable publishes of
+bare JetStream's), \`deno task bench policy\` (what a bound policy adds)`;
 
 /** The table of the goals. */
 export function renderGoals(goals: readonly Goal[]): string {

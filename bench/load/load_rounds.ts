@@ -92,10 +92,6 @@ async function tried<T>(
 const able = ({ abilities }: Target, { needs }: LoadCase) =>
   needs.every((need) => abilities.has(need));
 
-const setupOf = ({ tls = false, tenants = 1, durable = false }: LoadCase) => (
-  { tls, tenants, durable }
-);
-
 /** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
 async function startAll(
   { name }: Measured,
@@ -107,7 +103,9 @@ async function startAll(
 ): Promise<Map<string, RunningTarget>> {
   const kept = new Map<string, RunningTarget>();
   for (const target of targets) {
-    const running = await tried(collected, cases, target, () => target.start(setupOf(cases[0]!)));
+    const { tls = false, tenants = 1 } = cases[0]!;
+    const start = () => target.start({ tls, tenants });
+    const running = await tried(collected, cases, target, start);
     if (running !== undefined) kept.set(target.id, owned.use(running));
   }
   for (const target of targets) {
@@ -135,7 +133,12 @@ async function measureCases(
     : await startAll(scenario, cases, targets, warm, collected, owned);
   const measureOne = async (one: LoadCase, target: Target) => {
     await using fresh = kept === undefined
-      ? await tried(collected, [one], target, () => target.start(setupOf(one)))
+      ? await tried(
+        collected,
+        [one],
+        target,
+        () => target.start({ tls: one.tls ?? false, tenants: one.tenants ?? 1 }),
+      )
       : undefined;
     const running = kept?.get(target.id) ?? fresh;
     if (running === undefined) return;
@@ -167,7 +170,7 @@ export async function measureLoad(
     }
   }
   // The same setting of a target serves several cases.
-  const setups = Map.groupBy(cases, (one) => JSON.stringify(setupOf(one)));
+  const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
   for (const setup of setups.values()) {
     await measureCases(scenario, setup, targets, effort, collected);
   }

@@ -40,7 +40,6 @@ export interface LoadCase {
   readonly needs: readonly Ability[];
   readonly tls?: boolean;
   readonly tenants?: number;
-  readonly durable?: boolean;
   /** The case with whose figures on Bun this one is compared; absent: this case itself. */
   readonly beside?: string;
   /** Measures once; with `seconds`, for so long. */

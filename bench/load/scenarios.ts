@@ -64,7 +64,7 @@ const ECHO_OPTIONS = {
 } as const;
 
 /** Latency and CPU time at a constant rate. */
-const ECHO: LoadScenario<typeof ECHO_OPTIONS> = {
+export const ECHO: LoadScenario<typeof ECHO_OPTIONS> = {
   name: "echo",
   about: `publish -> receive at a constant rate; every connection publishes to a room of
 its own and hears itself; a bare server echoes. Latencies count from when a message was due.`,
@@ -90,7 +90,7 @@ const THROUGHPUT_OPTIONS = {
 } as const;
 
 /** As fast as possible. */
-const THROUGHPUT: LoadScenario<typeof THROUGHPUT_OPTIONS> = {
+export const THROUGHPUT: LoadScenario<typeof THROUGHPUT_OPTIONS> = {
   name: "throughput",
   about: `as \`echo\`, as fast as it goes: each connection always has so many
 messages under way.`,
@@ -135,7 +135,7 @@ function fanoutPlan(
 }
 
 /** One publisher, many receivers of its room. */
-const FANOUT: LoadScenario<typeof FANOUT_OPTIONS> = {
+export const FANOUT: LoadScenario<typeof FANOUT_OPTIONS> = {
   name: "fanout",
   about: `one publisher to many receivers of one room; several messages at once are what a
 turn of the event loop brings on a busy server. BATCH: receivers that take several in a frame.`,
@@ -224,28 +224,6 @@ sizes of real events (1 to 26 KB). On average a message goes to 44 members.`,
   },
 };
 
-const DURABLE_OPTIONS = { window: [16, "messages of a connection under way"], ...SIZED } as const;
-/** What it costs to keep messages. */
-const DURABLE: LoadScenario<typeof DURABLE_OPTIONS> = {
-  name: "durable",
-  about: `as \`throughput\`, in rooms that keep their messages and in rooms that do not;
-a message of the former is delivered when it is stored.`,
-  options: DURABLE_OPTIONS,
-  quick: SHORT,
-  columns: [["delivered_per_s", "messages/s", 0], ...LATENCIES, ...costs(1)],
-  headline: "per_cpu_s",
-  cases: (values) => {
-    const { window, connections, processes, bytes } = values;
-    const run = runOf(values, { kind: "window", window }, bytes);
-    return ["kept", "live"].map((prefix) => {
-      const groups = [ownRooms(connections, prefix)];
-      const name = `${connections} x ${window}, ${prefix}`;
-      const one = { name, needs: ["durable"], durable: true } as const;
-      return planned(one, { groups, processes, echo: false, ...run });
-    });
-  },
-};
-
 const idleCrowd = (connections: number, prefix: string, processes: number): Crowd => ({
   ...{ groups: [idlers(connections, prefix)], processes, echo: true },
 });
@@ -257,7 +235,7 @@ const HANDSHAKE_OPTIONS = {
   processes: [2, "of clients"],
 } as const;
 /** New connections at a constant rate, without and with TLS. */
-const HANDSHAKE: LoadScenario<typeof HANDSHAKE_OPTIONS> = {
+export const HANDSHAKE: LoadScenario<typeof HANDSHAKE_OPTIONS> = {
   name: "handshake",
   about: `new connections at a constant rate, from when each was due to what a user calls
 connected: TCP, TLS, upgrade and the server's greeting. They stay until the round is over.`,
@@ -323,7 +301,7 @@ const IDLE_OPTIONS = {
   tls: [false, "over TLS"],
 } as const;
 /** Memory of connections that do nothing. */
-const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
+export const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each
 time. What one connection takes is the growth since the first hundred.`,
@@ -361,6 +339,5 @@ export const LOAD_SCENARIOS = [
   FANOUT,
   MANY_ROOMS,
   CHAT,
-  DURABLE,
   IDLE,
 ] as readonly unknown[] as readonly LoadScenario[];

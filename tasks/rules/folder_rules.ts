@@ -39,7 +39,7 @@ arq: terminal reducers/types reducers answers bus backup completion config docto
   commands/desired commands/setup program/groups program/groups/policy program
   .
 bench: measure load/wires load/targets load/plans load/crowd load policy journal governance
-  slow_reader storm sockets kernels leaves scaling sizing usage peers .`;
+  durable slow_reader storm sockets kernels leaves scaling sizing usage peers .`;
 
 /**
  * The folders with product files of each package, lowest first. A module may import values from its own

@@ -15,7 +15,7 @@ export type TargetId =
   | "socketio";
 
 /** An ability that a scenario may need. A scenario leaves out the targets without it, and says so. */
-export type Ability = "echo" | "rooms" | "tenants" | "tls" | "batch" | "durable";
+export type Ability = "echo" | "rooms" | "tenants" | "tls" | "batch";
 
 /** The options with which a scenario starts a target. */
 export interface TargetOptions {
@@ -23,8 +23,6 @@ export interface TargetOptions {
   readonly tls: boolean;
   /** Number of tenants that need tokens, at least 1. */
   readonly tenants: number;
-  /** Keep the messages of rooms whose names begin with `kept-`. */
-  readonly durable?: boolean;
 }
 
 /** A server that can be measured. */

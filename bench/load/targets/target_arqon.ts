@@ -11,9 +11,7 @@ import { startConfigured } from "../../measure/targets.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { caOf, TLS_FILES } from "./target_bare.ts";
 
-const ABILITIES: ReadonlySet<Ability> = new Set([
-  ...["echo", "rooms", "tenants", "tls", "batch", "durable"] as const,
-]);
+const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
 
 /** Raised limits: all clients come from one machine, and thousands of them are one user. */
 export const LIMITS = `
@@ -35,10 +33,6 @@ connections_per_user = 1_000_000
 connections_per_tenant = 1_000_000
 `;
 
-/** Few messages are kept, so that rooms are full after the warm-up, and each message removes another. */
-const roomLines = ({ durable = false }: TargetOptions) =>
-  durable ? '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' : "";
-
 const tlsLines = (tls: boolean) =>
   tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
 
@@ -57,7 +51,7 @@ async function tokens(
 async function startEmbedded(options: TargetOptions, more = ""): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
   const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${more}${tlsLines(options.tls)}
-[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}${roomLines(options)}`;
+[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}`;
   const bus = owned.use(await startConfigured(config));
   const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
   const key = await importJWK(jwk, "RS256");
@@ -82,8 +76,8 @@ async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
   const issuer = await createIssuer();
   owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
   const config = `[nats]\nurls = ["${nats.url}"]\n[brain]\ntap = 0\n`;
-  const brain = owned.use(await startServer("brain", config + roomLines(options), issuer.dir));
-  const all = config + LIMITS + roomLines(options) + issuer.config;
+  const brain = owned.use(await startServer("brain", config, issuer.dir));
+  const all = config + LIMITS + issuer.config;
   const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
   const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
   const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;

@@ -1,7 +1,7 @@
 /** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
 import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
-import { ARQON, ARQON_NATIVE, ARQON_NATS } from "./target_arqon.ts";
+import { ARQON, ARQON_NATS } from "./target_arqon.ts";
 import { DENO } from "./target_bare.ts";
 
 const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO];
@@ -13,8 +13,8 @@ export async function targetsNamed(list: string): Promise<readonly Target[]> {
     return OWN.filter(({ id }) => names.includes(id));
   }
   const { PEERS } = await import("../../peers/mod.ts");
-  const every = [...OWN, ARQON_NATIVE, ...PEERS];
-  if (names.includes("all")) return every.filter((one) => one !== ARQON_NATIVE);
+  const every = [...OWN, ...PEERS];
+  if (names.includes("all")) return every;
   const unknown = names.filter((name) => !every.some(({ id }) => id === name));
   if (unknown.length === 0) return every.filter(({ id }) => names.includes(id));
   const known = every.map(({ id }) => id).join(", ");

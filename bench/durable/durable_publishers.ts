@@ -1,0 +1,141 @@
+/**
+ * The publishers of durable messages in the benchmark: WebSocket clients of a Shield, and a bare JetStream
+ * publisher. Both say when a message is stored, and nothing else.
+ */
+import { decodeServerFrame, encodePub, Opcode, writeEnvelope } from "@arqon/proto";
+import { jetstream } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { connectSocket } from "../measure/socket.ts";
+import { delaysOf } from "../measure/statistics.ts";
+
+/** One connection that publishes. `publish` resolves when its message has been acknowledged. */
+export interface Publisher {
+  publish(room_id: string, body: Uint8Array): Promise<void>;
+  close(): void;
+}
+
+/** A server to publish to. The connections of `open` share nothing but the server. */
+export interface PublishTarget {
+  readonly name: string;
+  open(): Promise<Publisher>;
+}
+
+/** Prefix of message ids, which no other message of this or an earlier process has. */
+const PREFIX = crypto.randomUUID().slice(0, 8);
+let published = 0;
+const messageId = () => `${PREFIX}-${published++}`;
+
+/**
+ * Publishers that are clients of a Shield. Each message asks for an ACK, which must have an offset if
+ * `is_durable`.
+ */
+export function shieldTarget(
+  name: string,
+  url: string,
+  token: string,
+  is_durable = true,
+): PublishTarget {
+  const open = async (): Promise<Publisher> => {
+    const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
+    const waiting = new Map<number, PromiseWithResolvers<void>>();
+    let sent = 0;
+    socket.onmessage = (bytes) => {
+      if (bytes[0] === Opcode.PING) {
+        socket.send(new Uint8Array([Opcode.PONG, ...bytes.subarray(1)]));
+        return;
+      }
+      const frame = decodeServerFrame(bytes);
+      if (frame.kind !== "ack") return;
+      const request = Number(frame.ack.request_id);
+      const one = waiting.get(request);
+      waiting.delete(request);
+      const is_stored = Number(frame.ack.offset) > 0;
+      if (frame.ack.code === 0 && is_stored === is_durable) one?.resolve();
+      else one?.reject(new Error(`ACK ${frame.ack.code} ${frame.ack.message}`));
+    };
+    return {
+      publish(room_id, data) {
+        const request_id = ++sent;
+        const one = Promise.withResolvers<void>();
+        waiting.set(request_id, one);
+        const event = { type: "bench", data, content_type: "application/octet-stream" };
+        const envelope = { room_id, request_id, message_id: messageId(), event };
+        socket.send(encodePub(writeEnvelope(envelope)));
+        return one.promise;
+      },
+      close: () => socket.close(),
+    };
+  };
+  return { name, open };
+}
+
+/**
+ * Publishers to JetStream alone, on one connection, as a Shield has one. `payload` is what a Shield stores.
+ */
+export function bareTarget(
+  name: string,
+  connection: NatsConnection,
+  subjectOf: (room_id: string) => string,
+  payload: Uint8Array,
+): PublishTarget {
+  const js = jetstream(connection, { timeout: 30_000 });
+  const publish = async (room_id: string) => {
+    await js.publish(subjectOf(room_id), payload, { msgID: messageId() });
+  };
+  return { name, open: () => Promise.resolve({ publish, close: () => {} }) };
+}
+
+/** The acknowledgements of messages at a constant rate, whatever the target does; `sent` and on count. */
+export async function acksAt(
+  target: PublishTarget,
+  roomOf: (message: number) => string,
+  { rate, seconds, warmup_seconds, connections, body }: {
+    readonly rate: number;
+    readonly seconds: number;
+    readonly warmup_seconds: number;
+    readonly connections: number;
+    readonly body: Uint8Array;
+  },
+) {
+  const publishers = await Promise.all(Array.from({ length: connections }, target.open));
+  const first = rate * warmup_seconds;
+  const total = first + rate * seconds;
+  const took_ms: number[] = [];
+  const asked: Promise<void>[] = [];
+  const start_ms = performance.now();
+  const publish = async (message: number) => {
+    const sent_ms = performance.now();
+    await publishers[message % connections]!.publish(roomOf(message), body);
+    if (message >= first) took_ms.push(performance.now() - sent_ms);
+  };
+  while (asked.length < total) {
+    const due = Math.min(total, (performance.now() - start_ms) * rate / 1_000);
+    // One that is refused is missing from the times.
+    while (asked.length < due) asked.push(publish(asked.length).catch(() => {}));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await Promise.all(asked);
+  for (const publisher of publishers) publisher.close();
+  return { sent: total - first, received: took_ms.length, ...delaysOf(took_ms) };
+}
+
+/** Publishes so many messages at a time for so many seconds, and tells how fast that was. */
+export async function keepBusyFor(
+  seconds: number,
+  outstanding: number,
+  once: (worker: number) => Promise<void>,
+) {
+  const took_ms: number[] = [];
+  const began_ms = performance.now();
+  const work = async (worker: number) => {
+    for (;;) {
+      const sent_ms = performance.now();
+      if (sent_ms >= began_ms + seconds * 1_000) return;
+      await once(worker);
+      took_ms.push(performance.now() - sent_ms);
+    }
+  };
+  await Promise.all(Array.from({ length: outstanding }, (_, worker) => work(worker)));
+  const commands_per_s = took_ms.length * 1_000 / (performance.now() - began_ms);
+  return { commands_per_s, ...delaysOf(took_ms) };
+}
