@@ -10,6 +10,7 @@ WORKDIR /app
 COPY deno.json deno.lock LICENSE NOTICE ./
 # The workspace is only whole with a deno.json of every member.
 COPY examples/deno.json examples/
+COPY examples/capability/deno.json examples/capability/
 COPY proto/ proto/
 COPY shared/ shared/
 COPY shield/ shield/

@@ -15,6 +15,7 @@ COPY sdk/typescript/deno.json sdk/typescript/
 COPY sdk/react/deno.json sdk/react/
 COPY sdk/yjs/deno.json sdk/yjs/
 COPY examples/deno.json examples/
+COPY examples/capability/deno.json examples/capability/
 COPY proto/ proto/
 COPY shared/ shared/
 COPY shield/ shield/

@@ -203,6 +203,17 @@ const servers: Story = [
   row("dev reset --yes"),
 ];
 
+const proofs = (way: Way): Story => [
+  row("pub kept-proof 1"),
+  row(`proof checkpoint ${way}.kept-proof`, { shows: /kept-proof\n1\n/ }),
+  row(`proof key ${way}.kept-proof`, { shows: /\+/ }),
+  row(`proof inclusion ${way}.kept-proof 999999`, { code: 1 }),
+  row(`proof consistency ${way}.kept-proof none.checkpoint`, { code: 1 }),
+  row(`proof save ${way}.kept-proof kept-log`),
+  row("proof verify ./kept-log", { shows: /1 entry/ }),
+  row(`proof rotate ${way}`),
+];
+
 /** The longest first. They do not know each other. */
 export const stories = (way: Way): Story[] => [
   policies,
@@ -211,4 +222,5 @@ export const stories = (way: Way): Story[] => [
   rooms,
   setup(way),
   schemas(way),
+  proofs(way),
 ];

@@ -177,7 +177,7 @@ async function refused(bus: TestBus, where: Where): Promise<void> {
 
 Deno.test("every command runs in a terminal and in a pipe", async (t) => {
   await using bus = await startBusWith(
-    '[[rooms]]\nroom = "kept-*"\ndurable = true\n[usage]\nenabled = true\n',
+    '[[rooms]]\nroom = "kept-*"\ndurable = true\nproof = true\n[usage]\nenabled = true\n',
   );
   const folder = await Deno.makeTempDir({ prefix: "arq-terminal-" });
   const ways: Way[] = ["terminal", "pipe"];

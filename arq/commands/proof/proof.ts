@@ -8,8 +8,6 @@ import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/mer
 import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
-import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
@@ -40,20 +38,6 @@ export async function key(io: Io, place: string, flags: ProofFlags): Promise<num
   const source = await openSource(io, place, flags);
   const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
   await print(io.stdout, flags.json === true ? line({ vkeys }) : `${vkeys.join("\n")}\n`);
-  return EXIT.ok;
-}
-
-/** Makes a new key for the logs of a tenant, or for those of the bus. */
-export async function rotate(
-  io: Io,
-  tenant: string | undefined,
-  flags: ConnectionFlags,
-): Promise<number> {
-  const admin = await findAdmin(io, flags);
-  const query = tenant === undefined ? "" : `?tenant=${encodeURIComponent(tenant)}`;
-  await askAdmin(io, admin, { method: "POST", path: `/v1/proof/rotate${query}` });
-  const whose = tenant === undefined ? "the bus" : printable(tenant);
-  await print(io.stderr, `logs of ${whose} have a new key, and the one before signs, too\n`);
   return EXIT.ok;
 }
 

@@ -1,6 +1,7 @@
 /** The commands of `arq proof`. */
 import { command, type Definition, EACH, group, rows } from "./define.ts";
-import { BUS, calls, count, id } from "./options.ts";
+import { asks, sentence } from "./asks.ts";
+import { ANSWER, BUS, calls, count, id } from "./options.ts";
 
 // A command is loaded when it runs.
 const proof = () => import("../../commands/proof/proof.ts");
@@ -52,8 +53,14 @@ export const PROOF: readonly Definition[] = [
 
 
     $ arq proof save acme.bets ./bets`(calls(proof, "save")),
-  command`proof rotate: make a new key for the logs of a tenant; the one before signs, too, until the next time ${BUS}
+  command`proof rotate: make a new key for the logs of a tenant; the one before signs, too, until the next time
     [tenant]  whose (default: the audit log) ${id("tenant")}
+    ${ANSWER}
 
-    $ arq proof rotate acme`(calls(proof, "rotate")),
+    $ arq proof rotate acme`(asks({
+    route: "POST /v1/proof/rotate?tenant",
+    text: sentence((_, { tenant = "the bus" }) =>
+      `logs of ${tenant} have a new key, and the one before signs, too`
+    ),
+  })),
 ];
