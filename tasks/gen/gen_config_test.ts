@@ -11,7 +11,9 @@ import { withParts } from "./gen_pages.ts";
 const PAGE = await Deno.readTextFile(`${ROOT}docs/configuration.md`);
 
 function keys(node: JsonSchema): string[] {
-  const children = Object.entries((node.items ?? node).properties ?? {});
+  // A table all of whose keys are constants by now has none.
+  const children = Object.entries((node.items ?? node).properties ?? {})
+    .filter(([, { properties }]) => properties === undefined || Object.keys(properties).length > 0);
   return children.flatMap(([name, child]) => [name, ...keys(child)]);
 }
 

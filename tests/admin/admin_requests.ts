@@ -181,6 +181,7 @@ function cluster(): Row[] {
     ["POST /v1/revocations", gone],
     ["GET /v1/revocations?tenant=TENANT"],
     ["DELETE /v1/revocations?tenant=TENANT&kind=user&id=gone"],
+    ["POST /v1/proof/rotate?tenant=TENANT"],
     ["GET /v1/status"],
     ["GET /v1/access"],
     ["GET /v1/cluster"],
