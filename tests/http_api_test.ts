@@ -527,7 +527,7 @@ Deno.test("a reader moves to another Shield without a gap; a ticket of one is go
 });
 
 Deno.test("a command that waits in vain for a version says for which", async () => {
-  await using bus = await startLocalBus("[limits]\ncommand_timeout_ms = 200\n");
+  await using bus = await startLocalBus("#constant limits.command_timeout_ms = 200\n");
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "waits" }));
   const { status, body } = await peer.call("GET", "rooms/lobby/state?after_version=9");
   assert.deepEqual([status, body.reason], [408, "command-timeout"]);
