@@ -47,7 +47,7 @@ export interface ProofServiceOptions {
   readonly spine: Pick<Spine, "keyValue" | "ledger">;
   readonly logs: Pick<Logs, "of" | "has">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
-  readonly tenants: Pick<TenantTable, "entries">;
+  readonly tenants: Pick<TenantTable, "entries" | "has">;
   readonly node_id: string;
   readonly log: Logger;
   readonly monotonic_ms: () => number;
@@ -124,7 +124,7 @@ export class ProofService {
   async isThere({ room }: NamedTree): Promise<boolean> {
     if (room === undefined) return true;
     const { tenant_id, room_id } = room;
-    for (const [known] of this.#options.tenants.entries()) if (known === tenant_id) return true;
+    if (this.#options.tenants.has(tenant_id)) return true;
     return await (await this.#openBucket()).get([tenant_id, room_id, "head"]) !== undefined;
   }
 

@@ -39,6 +39,11 @@ export class TenantTable {
     return totals;
   }
 
+  /** Whether the tenant has totals of its own. */
+  has(tenant_id: string): boolean {
+    return this.#totals.has(tenant_id);
+  }
+
   entries(): Iterable<[string, TenantTotals]> {
     return this.#totals.entries();
   }
