@@ -4,7 +4,7 @@ import { decodeVerifier } from "../../shared/proof/note.ts";
 import type { Verifier } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
-import { until } from "../../shared/testing/until.ts";
+import { seen, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 
 /** Every room has a public tree, but those that begin with `own-`. */
@@ -39,13 +39,19 @@ export type Served = Pick<TestBus, "http_url" | "token">;
 export const treeUrl = ({ http_url }: Pick<Served, "http_url">, tree: string) =>
   `${http_url}/v1/proof/${tree}`;
 
-/** Reads the files of a tree; with a token, as its holder. */
+/**
+ * Reads the files of a tree; with a token, as its holder. A tree that another Shield begins answers 503 until its first
+ * checkpoint: it is asked again, as the answer says.
+ */
 export function served(bus: Pick<Served, "http_url">, tree: string, token?: string): TreeFiles {
   return async (path) => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-    const answer = await fetch(`${treeUrl(bus, tree)}/${path}`, { headers });
-    const bytes = new Uint8Array(await answer.arrayBuffer());
-    assert.equal(answer.status, 200, `${path}: ${new TextDecoder().decode(bytes)}`);
+    const ask = async () => {
+      const answer = await fetch(`${treeUrl(bus, tree)}/${path}`, { headers });
+      return { status: answer.status, bytes: new Uint8Array(await answer.arrayBuffer()) };
+    };
+    const { status, bytes } = await seen(path, ask, ({ status }) => status !== 503);
+    assert.equal(status, 200, `${path}: ${new TextDecoder().decode(bytes)}`);
     return bytes;
   };
 }
