@@ -7,14 +7,14 @@ import { ANSWER, BUS, calls, count, id } from "./options.ts";
 const proof = () => import("../../commands/proof/proof.ts");
 
 const SOURCE = rows`
-    <source>  TENANT.ROOM or audit of the bus, an address, or ./FOLDER`;
+    <source>  of the bus TENANT.ROOM, audit, journal@TENANT or usage@TENANT; an address, or ./FOLDER`;
 const KEY = rows`
     --vkey <vkey>  who must have signed the log; several: any of them (default: the source's keys) ${EACH}
     --json  print what was found as JSON`;
 
 /** `arq proof` */
 export const PROOF: readonly Definition[] = [
-  group`proof: transparency logs: checkpoints and proofs of a room or of the audit log, checked on this machine`,
+  group`proof: transparency logs: checkpoints and proofs of a room or a record, checked on this machine`,
   command`proof checkpoint: print the newest checkpoint, to keep it ${BUS}
     ${SOURCE} ${KEY}
 
