@@ -84,6 +84,10 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   return { files, history };
 }
 
+/** The files of what has no key with it. */
+export const noKey: TreeFiles = () =>
+  Promise.reject(usageError("this file has no key: give --vkey"));
+
 /** The keys of the option; without one those of the source, which may then say what it likes. */
 export async function verifiersFor(
   io: Io,
