@@ -5,7 +5,12 @@
  */
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
-import type { BlockStore, BlockStoreName } from "../shared/spine/contract/block_store.ts";
+import type { BlockLeaf } from "../shared/proof/entry.ts";
+import type {
+  BlockStore,
+  BlockStoreName,
+  StoredBlock,
+} from "../shared/spine/contract/block_store.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { AuditTrail } from "./admin/routing/audited.ts";
 import type { ListedRoute, ServedRoute } from "./admin/routing/admin_routes.ts";
@@ -150,6 +155,8 @@ export interface KeptBlocks {
   readonly stays: string;
   /** Makes a user unreadable in them, and tells how many keys that took; absent: users are not named by keys. */
   readonly eraseUser?: (tenant_id: string, user_id: string) => Promise<number>;
+  /** What a transparency log has of a block, in its order; absent: it may have none of them. */
+  readonly leavesOf?: (tenant_id: string, block: StoredBlock) => Promise<readonly BlockLeaf[]>;
 }
 
 /** What a capability has before the way of messages is put together. */

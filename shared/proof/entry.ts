@@ -11,6 +11,20 @@ export const PROOF_BUCKET = "ARQON_PROOF";
 export const PROOF_KEYS_BUCKET = "ARQON_PROOF_KEYS";
 /** The tree of the audit log, which is no tenant's. */
 export const AUDIT_TREE = "audit";
+/** Records of a tenant that are kept in blocks. */
+export const BLOCK_RECORDS = ["journal", "usage"] as const;
+/** One of them. */
+export type BlockRecord = typeof BLOCK_RECORDS[number];
+
+/** What a tenant has used in one minute of one process, all of it in one. */
+export interface MinuteUse {
+  /** Names it: node, life and number. A log that was read anew has it twice. */
+  readonly block: string;
+  /** In minutes since 1970. */
+  readonly minute: number;
+  /** What is not 0, by the names of the counts. */
+  readonly counts: Readonly<Record<string, number>>;
+}
 
 /** One entry of a record. */
 export interface RecordEntry {
@@ -19,9 +33,14 @@ export interface RecordEntry {
   readonly offset: number;
   /** When the log took it, Unix ms by the log's clock. */
   readonly time_ms: number;
-  /** Hex, of the message's text form, or of the stored bytes of the audit entry. */
+  /** Hex: of the message's text form, of a decision's canonical JSON, else of the stored bytes. */
   readonly sha256: string;
+  /** Of the record of use. */
+  readonly use?: MinuteUse | undefined;
 }
+
+/** What an entry has that is made of one line of a stored block. */
+export type BlockLeaf = Pick<RecordEntry, "sha256" | "use">;
 
 /**
  * Says that the record does not go on as it was. `gap`: entries up to the offset were removed before the tree had them.
@@ -40,8 +59,9 @@ const utf8 = new TextEncoder();
 /** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
 export function encodeLeaf(entry: RecordEntry | RecordBreak): Uint8Array {
   if (!("sha256" in entry)) return utf8.encode(canonicalJson(entry));
+  const { epoch, offset, sha256, time_ms, use } = entry;
+  if (use !== undefined) return utf8.encode(canonicalJson(entry));
   // There is one for each message: its members are in order already.
-  const { epoch, offset, sha256, time_ms } = entry;
   return utf8.encode(JSON.stringify({ epoch, offset, sha256, time_ms }));
 }
 
@@ -66,3 +86,15 @@ export const payloadHash = (payload: Uint8Array | string): string =>
 
 /** The name of a room's tree. Neither part has a dot. */
 export const roomTree = (tenant_id: string, room_id: string): string => `${tenant_id}.${room_id}`;
+
+/** The name of the tree of a tenant's record. */
+export const blockTree = (record: BlockRecord, tenant_id: string): string =>
+  `${record}@${tenant_id}`;
+
+/** The record and the tenant in such a name; undefined for any other text. */
+export function blockTreeOf(
+  name: string,
+): { readonly record: BlockRecord; readonly tenant_id: string } | undefined {
+  const record = BLOCK_RECORDS.find((one) => name.startsWith(`${one}@`));
+  return record && { record, tenant_id: name.slice(record.length + 1) };
+}

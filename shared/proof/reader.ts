@@ -14,9 +14,9 @@ import {
   leafHash,
   rootOfInclusion,
 } from "./merkle.ts";
-import type { Hash, SubtreeReader } from "./merkle.ts";
+import type { Hash, SubtreeReader, TreeHead } from "./merkle.ts";
 import { encodeProof, openCheckpoint } from "./note.ts";
-import type { Checkpoint, Verifier } from "./note.ts";
+import type { Checkpoint, EntryProof, Verifier } from "./note.ts";
 import {
   decodeBundle,
   Edge,
@@ -36,6 +36,17 @@ export interface ReadEntry {
   readonly index: number;
   readonly bytes: Uint8Array;
   readonly entry: RecordEntry | RecordBreak;
+}
+
+/** The bytes of the entry that a proof shows to be in a tree. Throws an Error when it does not. */
+export function provenBytes(
+  { index, hashes, extra }: Omit<EntryProof, "checkpoint">,
+  { size, root }: TreeHead,
+): Uint8Array {
+  if (extra === undefined) throw new Error("the proof has no entry");
+  const proven = rootOfInclusion(leafHash(extra), index, size, hashes);
+  if (proven !== undefined && isSameHash(proven, root)) return extra;
+  throw new Error(`entry ${index} is not in the tree of the checkpoint`);
 }
 
 /** A tree with the checkpoint that it was opened with. */
@@ -75,13 +86,10 @@ export class TreeReader {
 
   /** The `.tlog-proof` of an entry. Rejects when the tiles do not prove it. */
   async proofOf({ index, bytes }: Pick<ReadEntry, "index" | "bytes">): Promise<string> {
-    const { size, root } = this.checkpoint;
-    const hashes = await inclusionProof(this.#read, index, size);
-    const proven = rootOfInclusion(leafHash(bytes), index, size, hashes);
-    if (proven === undefined || !isSameHash(proven, root)) {
-      throw new Error(`entry ${index} is not in the tree of the checkpoint`);
-    }
-    return encodeProof({ index, hashes, checkpoint: this.note, extra: bytes });
+    const hashes = await inclusionProof(this.#read, index, this.checkpoint.size);
+    const proof = { index, hashes, checkpoint: this.note, extra: bytes };
+    provenBytes(proof, this.checkpoint);
+    return encodeProof(proof);
   }
 
   /** The entries from an index on, as they are in the bundles: `whole` or `proofOf` proves them. */

@@ -3,8 +3,12 @@
  * the minute runs, and again when it is over: whoever reads one twice counts it once.
  */
 import { z } from "zod";
-import { COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";
+import { payloadHash } from "../proof/entry.ts";
+import type { BlockLeaf } from "../proof/entry.ts";
+import { addCounts, COUNTERS, noCounts, type UsageRow } from "../records/counts.ts";
 import { readStored } from "../records/stored.ts";
+import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
+import type { StoredBlock } from "../spine/contract/block_store.ts";
 
 /** Rows of one tenant. */
 export interface TenantRows {
@@ -69,6 +73,19 @@ export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinu
     rows: storedRows(rows),
   };
   return new TextEncoder().encode(JSON.stringify(stored));
+}
+
+/** What a transparency log has of a stored minute; nothing of sums of such. */
+export function minuteLeaves({ node_id, payload }: StoredBlock): readonly BlockLeaf[] {
+  if (Object.values<string>(FOLD_WRITERS).includes(node_id)) return [];
+  const told = decodeMinute(payload);
+  const sha256 = payloadHash(payload);
+  if (told === undefined) return [{ sha256 }];
+  const { life_ms, seq, minute, rows } = told;
+  const sums = noCounts();
+  for (const row of rows) addCounts(sums, row.counts);
+  const counts = Object.fromEntries(Object.entries(sums).filter(([, count]) => count > 0));
+  return [{ sha256, use: { block: `${node_id}/${life_ms}/${seq}`, minute, counts } }];
 }
 
 /** The minute in these bytes; undefined when they are none. Throws `incompatible-version`. */

@@ -1,10 +1,13 @@
 /** What journal brings to a Shield. */
 import type { Capability } from "../capability.ts";
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
+import { canonicalJson } from "../../shared/canonical_json.ts";
+import { payloadHash } from "../../shared/proof/entry.ts";
 import { MIRROR } from "../mirror/capability.ts";
 import { QUOTA_KEYS } from "../rates/rates.ts";
 import { RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
+import { linesOf } from "./admin/read.ts";
 import { type StartedJournal, startJournal } from "./start.ts";
 
 /** What is written, and what every decision depends on. */
@@ -39,6 +42,9 @@ export const JOURNAL: Capability<StartedJournal> = {
         stays: "all decisions, until [journal] retention_days: a room is not erased from them",
         eraseUser: async (tenant_id, user_id) =>
           await (await place.keys()).erase(tenant_id, user_id, place.max_age_ms),
+        leavesOf: async (tenant_id, block) =>
+          (await linesOf({ keys: () => place.keys() }, tenant_id, block))
+            .map((line) => ({ sha256: payloadHash(canonicalJson(line)) })),
       }],
       start: ({ logs }) => ({
         routes: JOURNAL_ROUTES.serve({ ...admin, logs }),

@@ -11,7 +11,7 @@ import type { ProofHttpContext } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";
 import { ProofService } from "./service.ts";
 
-const TITLE = "transparency logs of rooms and of the audit log";
+const TITLE = "transparency logs of rooms and of records";
 
 /** The service starts when the kernel is assembled, and is asked for with each request. */
 const contextOf = ({ config, now }: ShieldOptions, parts: Parts): ProofHttpContext => ({
@@ -46,6 +46,7 @@ export const PROOF: Capability<ProofService> = {
     ): Running<ProofService> => {
       const service = new ProofService({
         ...{ config, keys, spine, logs, classes, tenants, node_id, monotonic_ms, now, log },
+        blocks: running.keeps(),
       });
       scrapedFamily(
         registry,

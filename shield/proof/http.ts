@@ -1,6 +1,6 @@
 /**
  * Trees over HTTP, as c2sp.org/tlog-tiles has them, below `/v1/proof/{tree}/`: the checkpoint, tiles and bundles, and
- * the key that checks them. A tree is `TENANT.ROOM` or `audit`. Whoever may read a room's history may read its tree;
+ * the key that checks them. A tree is `TENANT.ROOM`, `audit`, `journal@TENANT` or `usage@TENANT`. Whoever may read a room's history may read its tree;
  * of a public one, anybody, and what is between may keep what never changes.
  */
 import { ArqonError } from "@arqon/proto";
@@ -31,7 +31,7 @@ const TILE_PARTS = ["{n}", "{n}/{m}", "{n}/{m}/{o}", "{n}/{m}/{o}/{p}", "{n}/{m}
 
 /** The parts of a path. */
 const PARTS: Readonly<Record<string, string>> = {
-  tree: "TENANT.ROOM, or audit",
+  tree: "TENANT.ROOM, audit, journal@TENANT or usage@TENANT",
   level: "the level of the tile, or entries",
   n: "the index of the tile, or its first part",
   m: "the next part",
@@ -118,20 +118,23 @@ async function answer(asked: Asked): Promise<Response> {
 }
 
 /** Asks everything that can refuse a reader of the room's history. */
-async function admit(context: ProofHttpContext, call: ClientCall, { room }: Asked): Promise<void> {
-  const { client, client: { identity } } = call;
-  if (room === undefined) {
-    const is_operator = identity.role === "admin" &&
-      adminOf(client, context.operators()).only_tenant === undefined;
-    if (!is_operator) throw new ArqonError("role-forbidden", "this log is for operators");
-    return;
+async function admit(
+  context: ProofHttpContext,
+  { client, request }: ClientCall,
+  { tenant_id, room_id }: Asked,
+): Promise<void> {
+  const { identity } = client;
+  if (room_id === undefined) {
+    if (identity.role !== "admin") throw new ArqonError("role-forbidden", "this log is for admins");
+    const { only_tenant } = adminOf(client, context.operators());
+    if (only_tenant === undefined || only_tenant === tenant_id) return;
+    if (tenant_id !== undefined) throw new ArqonError("tenant-mismatch", tenant_id);
+    throw new ArqonError("role-forbidden", "this log is for operators");
   }
-  if (room.tenant_id !== identity.tenant_id) {
-    throw new ArqonError("tenant-mismatch", room.tenant_id);
-  }
-  requireGrant(identity, "subscribe", room.room_id);
-  context.bans.requireRoom(identity, room.room_id);
-  await context.overseer.onSubscribe(httpCaller(client, call.request.headers), room.room_id);
+  if (tenant_id !== identity.tenant_id) throw new ArqonError("tenant-mismatch", tenant_id);
+  requireGrant(identity, "subscribe", room_id);
+  context.bans.requireRoom(identity, room_id);
+  await context.overseer.onSubscribe(httpCaller(client, request.headers), room_id);
 }
 
 /** Makes the routes for clients with a token. */

@@ -23,7 +23,7 @@ import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { RecordTreeOptions } from "./record_tree.ts";
-import { auditSource, roomSource } from "./sources.ts";
+import { auditSource, blockSource, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 
 const ORIGIN = "bus.example/acme.bets";
@@ -343,4 +343,63 @@ Deno.test("an audit log that is another one than its tree's shows as lost, and i
     shown.push("break" in entry ? entry.break : entry.offset);
   }
   assert.deepEqual(shown, [1, 2, 3, 4, "lost", 1, 2, 3, "lost", 1, 2, 3, 4]);
+});
+
+Deno.test("blocks of another store than the tree's show as lost, and none of a clock that is set back", async () => {
+  const { engine, tree, keys } = await world();
+  const clock = { ms: 1_000 };
+  const [first, second] = [testSpine({}, () => clock.ms), testSpine({}, () => clock.ms)];
+  await using _ = engine;
+  await using _first = first;
+  await using _second = second;
+  const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
+  const [whole, copy] = [
+    await first.spine.blocks("usage", bounds),
+    await second.spine.blocks("usage", bounds),
+  ];
+  const append = async (store: typeof whole, at_ms: number, ...texts: string[]) => {
+    clock.ms = at_ms;
+    for (const text of texts) {
+      const payload = new TextEncoder().encode(text);
+      const about = { tenant_id: "acme", node_id: "n", ttl_seconds: 3_600, max_bytes: 1_048_576 };
+      await store.append({ ...about, payload });
+    }
+  };
+  const now = { store: whole };
+  // A block has an entry for each of its letters.
+  const one = tree(blockSource({
+    name: "usage",
+    open: () => Promise.resolve(now.store),
+    leavesOf: (_, { payload }) =>
+      Promise.resolve([...payload].map((byte) => ({
+        sha256: byte.toString(16).padStart(64, "0"),
+      }))),
+  }, "acme"));
+  const look = async (store: typeof whole) => {
+    now.store = store;
+    await one.advance();
+  };
+  await append(copy, 1_000, "ab");
+  await append(whole, 1_000, "ab", "", "c");
+  await append(whole, 3_000, "d");
+  await append(whole, 2_000, "e");
+  await look(whole);
+  await whole.remove("acme", "n", 6);
+  await look(whole);
+  await append(whole, 2_500, "f");
+  await look(whole);
+  // The copy has nothing newer than the tree, and then it has.
+  await look(copy);
+  await append(copy, 4_000, "g");
+  await look(copy);
+  await append(copy, 4_001, "h");
+  await look(copy);
+  const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
+  let shown = "";
+  for await (const { entry } of reader.whole()) {
+    shown += "break" in entry
+      ? ` ${entry.break} `
+      : String.fromCharCode(parseInt(entry.sha256, 16)) + entry.offset;
+  }
+  assert.equal(shown, "a1b2c3d4e5f6 lost a7b8g9h10");
 });

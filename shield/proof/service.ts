@@ -7,19 +7,22 @@ import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { AUDIT_TREE, PROOF_BUCKET, roomTree } from "../../shared/proof/entry.ts";
+import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
+import { roomTree } from "../../shared/proof/entry.ts";
+import type { BlockRecord } from "../../shared/proof/entry.ts";
 import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
-import { auditSource, leafAt, roomSource } from "./sources.ts";
+import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
@@ -36,6 +39,13 @@ const TREES_MAX = 500;
 const TENANTS_MAX = 1_000;
 /** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
 const PROMISE_MS = 60_000;
+/**
+ * How often blocks of tenants are looked for that did something lately, and those of all tenants, in ms. A minute of use
+ * is stored when it is over, and summed up an hour later.
+ */
+const BLOCKS_MS = 5_000;
+const LATELY_MS = 120_000;
+const ALL_BLOCKS_MS = 600_000;
 const DAY_SECONDS = 86_400;
 /** The owner of the bus's own trees, which is no tenant id. */
 export const BUS = "+bus";
@@ -48,6 +58,8 @@ export interface ProofServiceOptions {
   readonly logs: Pick<Logs, "of" | "has">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
   readonly tenants: Pick<TenantTable, "entries" | "has">;
+  /** What capabilities keep of tenants in blocks. */
+  readonly blocks: readonly KeptBlocks[];
   readonly node_id: string;
   readonly log: Logger;
   readonly monotonic_ms: () => number;
@@ -57,10 +69,16 @@ export interface ProofServiceOptions {
 
 /** A tree by its name, with who may read it. */
 export interface NamedTree {
-  /** Undefined: of the audit log. */
-  readonly room: { readonly tenant_id: string; readonly room_id: string } | undefined;
+  readonly name: string;
+  /** Whose; undefined: the bus's. */
+  readonly tenant_id: string | undefined;
+  /** Undefined: it is of no room. */
+  readonly room_id: string | undefined;
   readonly is_public: boolean;
 }
+
+/** Blocks that have trees. */
+type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockRecord };
 
 /** What is known of a tenant's log. */
 interface Watched {
@@ -84,15 +102,28 @@ export class ProofService {
   #timer: ReturnType<typeof setInterval> | undefined;
   #looking: Promise<void> | undefined;
   #is_failing = false;
+  readonly #blocks: readonly TreeBlocks[];
+  /** Tenants whose blocks are looked after: what they had done, and since when. */
+  readonly #doing = new Map<string, { readonly done: string; readonly since_ms: number }>();
+  #blocks_ms = -Infinity;
+  #all_blocks_ms = -Infinity;
+  #looking_at_blocks: Promise<void> | undefined;
 
   constructor(options: ProofServiceOptions) {
     this.#options = options;
+    this.#blocks = options.config.proof.records.flatMap((name) => {
+      const { open, leavesOf } = options.blocks.find((kept) => kept.name === name) ?? {};
+      if (name === "audit" || open === undefined || leavesOf === undefined) return [];
+      return [{ name, open, leavesOf }];
+    });
   }
 
   /** Begins to look for what is new. */
   begin(): void {
     this.#timer = setInterval(() => {
       this.#looking ??= this.#look().finally(() => this.#looking = undefined);
+      this.#looking_at_blocks ??= this.#lookAtBlocks()
+        .finally(() => this.#looking_at_blocks = undefined);
     }, LOOK_MS);
     Deno.unrefTimer(this.#timer);
   }
@@ -100,7 +131,7 @@ export class ProofService {
   /** Ends it; resolves when what is under way has ended. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#looking;
+    await Promise.all([this.#looking, this.#looking_at_blocks]);
   }
 
   /** The tree of that name; undefined: nothing has such a tree. */
@@ -108,22 +139,29 @@ export class ProofService {
     const { config: { proof, audit }, classes } = this.#options;
     if (name === AUDIT_TREE) {
       const has_tree = audit.enabled && proof.records.includes("audit");
-      return has_tree ? { room: undefined, is_public: proof.public_records } : undefined;
+      const { public_records: is_public } = proof;
+      return has_tree ? { name, tenant_id: undefined, room_id: undefined, is_public } : undefined;
+    }
+    const { record, tenant_id: whose = "" } = blockTreeOf(name) ?? {};
+    if (record !== undefined) {
+      const has_tree = isId(whose) && this.#blocks.some((blocks) => blocks.name === record);
+      return has_tree
+        ? { name, tenant_id: whose, room_id: undefined, is_public: false }
+        : undefined;
     }
     const [tenant_id = "", room_id = "", ...rest] = name.split(".");
     if (!isId(tenant_id) || !isId(room_id) || rest.length > 0) return undefined;
     const one = classes.of(tenant_id, room_id);
     if (!one.durable || !one.proof) return undefined;
-    return { room: { tenant_id, room_id }, is_public: one.proof_public };
+    return { name, tenant_id, room_id, is_public: one.proof_public };
   }
 
   /**
    * Whether a tree that `find` has found is there, or its tenant is known here: nobody may have keys and logs made for
    * tenants that there are not. Rejects as the Spine does.
    */
-  async isThere({ room }: NamedTree): Promise<boolean> {
-    if (room === undefined) return true;
-    const { tenant_id, room_id } = room;
+  async isThere({ tenant_id, room_id }: NamedTree): Promise<boolean> {
+    if (tenant_id === undefined || room_id === undefined) return true;
     if (this.#options.tenants.has(tenant_id)) return true;
     return await (await this.#openBucket()).get([tenant_id, room_id, "head"]) !== undefined;
   }
@@ -138,11 +176,10 @@ export class ProofService {
 
   /** Opens a tree that `find` has found. Rejects as the Spine does. */
   open(named: NamedTree): Promise<RecordTree> {
-    const { room } = named;
-    const name = room === undefined ? AUDIT_TREE : roomTree(room.tenant_id, room.room_id);
+    const { name } = named;
     const known = this.#trees.get(name);
     if (known !== undefined) return known;
-    const opening = this.#open(name, named);
+    const opening = this.#open(named);
     this.#trees.set(name, opening);
     opening.catch(() => this.#trees.delete(name));
     return opening;
@@ -188,19 +225,29 @@ export class ProofService {
     }
   }
 
-  async #open(name: string, { room }: NamedTree): Promise<RecordTree> {
-    const { keys, logs, node_id, log, monotonic_ms } = this.#options;
+  async #open({ name, tenant_id, room_id }: NamedTree): Promise<RecordTree> {
+    const { keys, node_id, log, monotonic_ms } = this.#options;
     const bucket = await this.#openBucket();
-    const owner = room?.tenant_id ?? BUS;
+    const owner = tenant_id ?? BUS;
     const origin = this.#originOf(name);
-    const source: RecordSource = room === undefined
-      ? auditSource(() => this.#auditLog())
-      : roomSource(() => logs.of(room.tenant_id), room.room_id);
+    const source = this.#sourceOf(name, tenant_id, room_id);
     return new RecordTree({
       ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
-      place: [owner, room?.room_id ?? name],
+      // No room has such a name as a record.
+      place: [owner, room_id ?? (tenant_id === undefined ? name : `+${name.split("@")[0]}`)],
       keys: () => keys.of(owner, origin),
     });
+  }
+
+  #sourceOf(
+    name: string,
+    tenant_id: string | undefined,
+    room_id: string | undefined,
+  ): RecordSource {
+    if (tenant_id === undefined) return auditSource(() => this.#auditLog());
+    if (room_id !== undefined) return roomSource(() => this.#options.logs.of(tenant_id), room_id);
+    const blocks = this.#blocks.find((one) => blockTree(one.name, tenant_id) === name);
+    return blockSource(blocks!, tenant_id);
   }
 
   #auditLog(): Promise<Ledger> {
@@ -238,6 +285,38 @@ export class ProofService {
     const { last_offset } = await (await this.#auditLog()).status();
     if (last_offset === this.#audit_offset) return;
     if (await this.#advance(await this.open(named))) this.#audit_offset = last_offset;
+  }
+
+  /** Looks after trees of blocks, when it is time. Never rejects. */
+  async #lookAtBlocks(): Promise<void> {
+    const { tenants, monotonic_ms, log } = this.#options;
+    const now_ms = monotonic_ms();
+    if (this.#blocks.length === 0 || now_ms - this.#blocks_ms < BLOCKS_MS) return;
+    this.#blocks_ms = now_ms;
+    for (const [tenant_id, totals] of tenants.entries()) {
+      const done = Object.values(totals).join();
+      if (this.#doing.get(tenant_id)?.done === done) continue;
+      this.#doing.set(tenant_id, { done, since_ms: now_ms });
+    }
+    const is_all = now_ms - this.#all_blocks_ms >= ALL_BLOCKS_MS;
+    const lately = [...this.#doing].filter(([, { since_ms }]) => now_ms - since_ms < LATELY_MS)
+      .map(([tenant_id]) => tenant_id);
+    try {
+      for (const { name, open } of this.#blocks) {
+        const whose = is_all ? await (await open()).tenants() : lately;
+        for (let from = 0; from < whose.length; from += AT_A_TIME) {
+          await Promise.all(
+            whose.slice(from, from + AT_A_TIME).map(async (tenant_id) => {
+              const named = this.find(blockTree(name, tenant_id));
+              if (named !== undefined) await this.#advance(await this.open(named));
+            }),
+          );
+        }
+      }
+      if (is_all) this.#all_blocks_ms = now_ms;
+    } catch (error) {
+      log.warn("transparency logs of tenants' records are behind; it is tried again", { error });
+    }
   }
 
   async #lookAt(log: DurableLog, patterns: readonly string[]): Promise<void> {

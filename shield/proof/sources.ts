@@ -1,15 +1,17 @@
 /**
- * What trees are made of: the messages of a durable room, and the audit log. A source is read from where its tree ends,
+ * What trees are made of: messages of a durable room, the audit log, and blocks of a tenant. A source is read from where its tree ends,
  * and says so when the record does not go on as the tree knows it.
  */
 import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
 import { decodeEntry } from "../../shared/audit/entry.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
-import type { RecordBreak } from "../../shared/proof/entry.ts";
+import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf } from "../../shared/spine/contract/lives.ts";
+import type { KeptBlocks } from "../capability.ts";
 
 /** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
 export interface Position {
@@ -159,6 +161,63 @@ export function auditSource(open: () => Promise<Ledger>): RecordSource {
         end: leaves.length + breaks.length === 0 ? position : { stream, offset },
         more: page.length > 0,
         breaks: breaks.map((one) => one.break),
+      };
+    },
+  };
+}
+
+/** Blocks that are asked for at once. */
+const BLOCKS = 64;
+
+/** Where a tree ends in blocks: the last one, when it was stored, and the newest such time until then. */
+type BlockEnd = readonly [cursor: number, time_ms: number, newest_ms: number];
+
+/** Whether the store is not the one in which the tree ends; `page` begins at its last block. */
+async function isOtherStore(
+  store: BlockStore,
+  tenant_id: string,
+  [cursor, time_ms, newest_ms]: BlockEnd,
+  { blocks: [first] }: Awaited<ReturnType<BlockStore["read"]>>,
+): Promise<boolean> {
+  if (cursor === 0) return false;
+  if (first !== undefined) return first.cursor === cursor && first.time_ms !== time_ms;
+  // What was stored later than anything in the tree cannot be in front of its end.
+  const later = await store.read({ tenant_id, from_ms: newest_ms + 1, limit: 1 });
+  return later.blocks.some((block) => block.cursor < cursor);
+}
+
+/** The blocks of a tenant. Their entries are numbered, and a position has their place instead of a life. */
+export function blockSource(
+  { name, open, leavesOf }: Required<Pick<KeptBlocks, "name" | "open" | "leavesOf">>,
+  tenant_id: string,
+): RecordSource {
+  return {
+    async read(position) {
+      const store = await open();
+      const [cursor = 0, time_ms = 0, newest_ms = 0] = position.stream.split(".").map(Number);
+      const from = { tenant_id, limit: BLOCKS };
+      const known = await store.read({ ...from, after: Math.max(0, cursor - 1) });
+      const is_lost = await isOtherStore(store, tenant_id, [cursor, time_ms, newest_ms], known);
+      const page = is_lost ? await store.read(from) : known;
+      const blocks = page.blocks.filter((block) => is_lost || block.cursor > cursor);
+      const leaves: RecordEntry[] = [];
+      let end: BlockEnd = [cursor, time_ms, is_lost ? 0 : newest_ms];
+      let taken = 0;
+      for (const block of blocks) {
+        if (leaves.length >= BATCH) break;
+        for (const leaf of await leavesOf(tenant_id, block)) {
+          const offset = position.offset + leaves.length + 1;
+          leaves.push({ ...leaf, epoch: name, offset, time_ms: block.time_ms });
+        }
+        end = [block.cursor, block.time_ms, Math.max(end[2], block.time_ms)];
+        taken++;
+      }
+      const lost: RecordBreak = { break: "lost", epoch: name, offset: 0 };
+      return {
+        leaves: [...is_lost ? [lost] : [], ...leaves].map(encodeLeaf),
+        end: { stream: end.join("."), offset: position.offset + leaves.length },
+        more: taken < blocks.length || !page.is_end,
+        breaks: is_lost ? ["lost"] : [],
       };
     },
   };

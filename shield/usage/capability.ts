@@ -1,6 +1,7 @@
 /** What usage brings to a Shield. */
 import type { Capability } from "../capability.ts";
 import { USAGE_ROUTES } from "./admin/api.ts";
+import { minuteLeaves } from "../../shared/usage/minute.ts";
 import { type StartedUsage, startUsage } from "./start.ts";
 
 /** What tenants use, and how much they may. */
@@ -27,6 +28,7 @@ export const USAGE: Capability<StartedUsage> = {
         name: "usage",
         open: () => usage.admin.place.store(),
         stays: "sums of the tenant, until [usage] retention_days",
+        leavesOf: (_, block) => Promise.resolve(minuteLeaves(block)),
       }],
       start() {
         const trail = running.trail();

@@ -212,6 +212,8 @@ const proofs = (way: Way): Story => [
   row(`proof save ${way}.kept-proof kept-log`),
   row("proof verify ./kept-log", { shows: /1 entry/ }),
   row(`proof rotate ${way}`),
+  row("proof decide none.ndjson", { code: 1 }),
+  row("usage invoice ./kept-log", { code: 1 }),
 ];
 
 /** The longest first. They do not know each other. */

@@ -32,6 +32,29 @@ room = "plain"
 durable = true
 `;
 
+/** Trees of every record, the audit log's as public as it gets. */
+export const RECORDS_CONFIG = `
+[server]
+host = "127.0.0.1"
+port = 0
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[proof]
+records = ["audit", "journal", "usage"]
+origin = "bus.example"
+public_records = true
+[journal]
+journal = "all"
+#constant journal.flush_ms = 50
+[usage]
+enabled = true
+flush_ms = 50
+[[rooms]]
+room = "bets"
+durable = true
+`;
+
 /** What is needed of a bus. */
 export type Served = Pick<TestBus, "http_url" | "token">;
 

@@ -122,7 +122,10 @@ async function candidateOf(
 }
 
 /** The modules of files by their SHA-256. */
-async function filesBySha(io: Io, files: readonly string[]): Promise<Map<string, Uint8Array>> {
+export async function filesBySha(
+  io: Io,
+  files: readonly string[],
+): Promise<Map<string, Uint8Array>> {
   const found = new Map<string, Uint8Array>();
   for (const file of files) {
     const bytes = await readModuleFile(io, file);

@@ -4,13 +4,13 @@
  */
 import { jsonItems, jsonMembers } from "@arqon/proto";
 import { payloadHash } from "../../../shared/proof/entry.ts";
-import { isSameHash, leafHash, rootOfInclusion } from "../../../shared/proof/merkle.ts";
 import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
+import { provenBytes } from "../../../shared/proof/reader.ts";
 import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
+import { evident, keptCheckpoint, noKey, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
 /** The options of `arq proof verify`. */
@@ -125,19 +125,14 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   return EXIT.ok;
 }
 
-const noKey = () => Promise.reject(usageError("this file has no key: give --vkey"));
-
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
   const verifiers = await verifiersFor(io, { files: noKey }, flags);
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
-    const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
-    if (extra === undefined) throw new Error("the proof has no entry");
-    const { size, root } = await openCheckpoint(proof.checkpoint, ...verifiers);
-    const proven = rootOfInclusion(leafHash(extra), proof.index, size, proof.hashes);
-    if (proven !== undefined && isSameHash(proven, root)) return [extra, proof.index, size];
-    throw new Error(`entry ${proof.index} is not in the tree of the checkpoint`);
+    const proof = decodeProof(new TextDecoder().decode(bytes));
+    const head = await openCheckpoint(proof.checkpoint, ...verifiers);
+    return [provenBytes(proof, head), proof.index, head.size];
   });
   const text = printable(new TextDecoder().decode(entry));
   await print(io.stdout, `${text} is entry ${index} of ${size}\n`);

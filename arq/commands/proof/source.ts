@@ -1,6 +1,6 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
 import { ArqonError } from "@arqon/proto";
-import { AUDIT_TREE } from "../../../shared/proof/entry.ts";
+import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { decodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
@@ -51,14 +51,15 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
   );
 }
 
-/** The source of an operand: an address, a tree of the bus such as `acme.bets` or `audit`, else a folder. */
+/** The source of an operand: an address, a tree of the bus (`acme.bets`, `audit`, `journal@acme`), else a folder. */
 export async function openSource(io: Io, place: string, flags: ProofFlags): Promise<ProofSource> {
   const given = await givenToken(io, flags);
   if (/^https?:\/\//.test(place)) {
     const url = place.replace(/\/+$/, "");
     return { files: (path) => fetched(io, `${url}/${path}`, given) };
   }
-  if (place !== AUDIT_TREE && !/^[A-Za-z0-9_~:=-]+\.[A-Za-z0-9_~:=-]+$/.test(place)) {
+  const is_record = place === AUDIT_TREE || blockTreeOf(place) !== undefined;
+  if (!is_record && !/^[A-Za-z0-9_~:=-]+\.[A-Za-z0-9_~:=-]+$/.test(place)) {
     const folder = resolvePath(io.cwd, place);
     return {
       files: (path) =>
@@ -72,9 +73,9 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   if (address === undefined) throw noBus(io);
   const origin = new URL(address.includes("://") ? address : `ws://${address}`).origin
     .replace(/^ws/, "http");
-  const token = given ?? await target?.token(place === AUDIT_TREE ? "admin" : "user");
+  const token = given ?? await target?.token(is_record ? "admin" : "user");
   const files: TreeFiles = (path) => fetched(io, `${origin}/v1/proof/${place}/${path}`, token);
-  if (place === AUDIT_TREE) return { files };
+  if (is_record) return { files };
   const [, room = ""] = place.split(".");
   const history = async (after: number) => {
     const url = `${origin}/v1/rooms/${room}/messages?after=${after}&limit=1000`;
@@ -82,6 +83,10 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   };
   return { files, history };
 }
+
+/** The files of what has no key with it. */
+export const noKey: TreeFiles = () =>
+  Promise.reject(usageError("this file has no key: give --vkey"));
 
 /** The keys of the option; without one those of the source, which may then say what it likes. */
 export async function verifiersFor(

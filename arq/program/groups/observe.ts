@@ -1,6 +1,7 @@
 /** The commands that show what the bus does, and `arq doctor`, which looks at all that it needs. */
 import { InvalidArgumentError } from "commander";
-import { command, type Definition } from "./define.ts";
+import { command, type Definition, group } from "./define.ts";
+import { INVOICE } from "./proof.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { asks, from } from "./asks.ts";
@@ -70,7 +71,8 @@ export const OBSERVE: readonly Definition[] = [
     $ arq tail orders --tenant acme --json | jq .type`(
     calls(() => import("../../commands/cluster/tail.ts"), "tail"),
   ),
-  command`usage: what a tenant has used: messages, deliveries, connections, fuel, storage, cost ${BUS}
+  group`usage: what a tenant has used: show it, and check it by its log`,
+  command`usage [show]: what a tenant has used: messages, deliveries, connections, fuel, storage, cost ${BUS}
     --tenant <id>  tenant; that of the token if absent ${tenant}
     --by <list>  told apart by some of room, user, policy, node, minute, hour, day
     --since <time>  of the minutes so long ago at most: 30d, 1h or seconds ${span} ${{ is: 86_400 }}
@@ -91,6 +93,7 @@ export const OBSERVE: readonly Definition[] = [
     times: async ({ since }, ago) => ({ since_ms: await ago(since) }),
     text: from(() => import("../../answers/usage_text.ts"), "usageText"),
   })),
+  INVOICE,
 ];
 
 /** `arq trace` and `arq why`: the outcome of a message. */

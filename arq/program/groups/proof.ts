@@ -1,20 +1,37 @@
 /** The commands of `arq proof`. */
 import { command, type Definition, EACH, group, rows } from "./define.ts";
 import { asks, sentence } from "./asks.ts";
-import { ANSWER, BUS, calls, count, id } from "./options.ts";
+import { ANSWER, BUS, calls, count, id, moment } from "./options.ts";
 
 // A command is loaded when it runs.
 const proof = () => import("../../commands/proof/proof.ts");
+const records = () => import("../../commands/proof/records.ts");
 
 const SOURCE = rows`
-    <source>  TENANT.ROOM or audit of the bus, an address, or ./FOLDER`;
+    <source>  of the bus TENANT.ROOM, audit, journal@TENANT or usage@TENANT; an address, or ./FOLDER`;
 const KEY = rows`
     --vkey <vkey>  who must have signed the log; several: any of them (default: the source's keys) ${EACH}
     --json  print what was found as JSON`;
 
+/** `arq usage invoice` */
+export const INVOICE: Definition =
+  command`usage invoice: add up the minutes of use that a log proves, and compare them with own counts; 1: they differ ${BUS}
+    <source>  usage@TENANT of the bus, an address, ./FOLDER, or a FILE.proofs of --proof
+    --from <time>  the minutes from this time on ${moment}
+    --to <time>  the minutes before this time ${moment}
+    --proof  print the minutes' entries, each with the proof that it is in the log
+    --own <file>  own counts, a minute a line: {"minute":"2026-11-27T10:05Z","messages_in":120}
+    ${KEY}
+
+    A minute is in the log when it has ended. A FILE.proofs needs no bus, and no entry can be left out of it.
+    $ arq usage invoice usage@acme --from 2026-11-01 --to 2026-12-01 --proof > november.proofs
+    $ arq usage invoice november.proofs --vkey "$VKEY" --own mine.ndjson`(
+    calls(records, "invoice"),
+  );
+
 /** `arq proof` */
 export const PROOF: readonly Definition[] = [
-  group`proof: transparency logs: checkpoints and proofs of a room or of the audit log, checked on this machine`,
+  group`proof: transparency logs: checkpoints and proofs of a room or a record, checked on this machine`,
   command`proof checkpoint: print the newest checkpoint, to keep it ${BUS}
     ${SOURCE} ${KEY}
 
@@ -53,6 +70,15 @@ export const PROOF: readonly Definition[] = [
 
 
     $ arq proof save acme.bets ./bets`(calls(proof, "save")),
+  command`proof decide: make journalled decisions again on this machine, and show their places in the log; 1: one differs ${BUS}
+    <file>  lines of arq journal export; - is stdin
+    --log <source>  the log (default: journal@TENANT of the bus)
+    --module <file>  a module that decided; repeatable (default: the bus's, by their hashes) ${EACH}
+    ${KEY}
+
+    Each policy's module is the one of the recorded hash, and gets the recorded inputs and fuel.
+    $ arq journal export --message-id m-17 --out one.ndjson
+    $ arq proof decide one.ndjson --vkey "$VKEY"`(calls(records, "decide")),
   command`proof rotate: make a new key for the logs of a tenant; the one before signs, too, until the next time
     [tenant]  whose (default: the audit log) ${id("tenant")}
     ${ANSWER}

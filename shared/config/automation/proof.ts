@@ -3,8 +3,8 @@ import { z } from "zod";
 
 /** `[proof]`. */
 export const Proof = z.strictObject({
-  records: z.array(z.enum(["audit"])).max(1).default([]).describe(
-    "records of the bus that have a transparency log: audit; rooms have one by proof of their class",
+  records: z.array(z.enum(["audit", "journal", "usage"])).max(3).default([]).describe(
+    "records that have a transparency log: audit of the bus, journal and usage of each tenant; rooms have one by proof of their class",
   ),
   origin: z.string().regex(/^[a-z0-9][a-z0-9./-]{0,127}$/, {
     error: 'expected a host and a path without a scheme, for example "bus.example.com/log"',
@@ -15,7 +15,7 @@ export const Proof = z.strictObject({
     "file with an Ed25519 private key (PKCS #8 PEM) that signs every log; absent: a key for each tenant, made at first use and kept in the bus",
   ),
   public_records: z.boolean().default(false).describe(
-    "whether anybody may read checkpoints and tiles of records, without a token; else operators may",
+    "whether anybody may read checkpoints and tiles of the audit log, without a token; else operators may",
   ),
 });
 /** A checked `[proof]`. */

@@ -199,12 +199,22 @@ async function counted(
   }
 }
 
+/** All lines of a block. Rejects as the keys do. */
+export async function linesOf(
+  reading: Pick<JournalReading, "keys">,
+  tenant: string,
+  block: StoredBlock,
+): Promise<readonly JournalLine[]> {
+  const slices = slicesOf(reading, { tenant, limit: Infinity }, block, new BlockSequence(""));
+  return (await Array.fromAsync(slices)).flat();
+}
+
 /**
  * All lines of a block, some at a time; none of one that is of another time, or that was read before. Once all are
  * taken, the block is a part of the sequence.
  */
 async function* slicesOf(
-  { keys }: JournalReading,
+  { keys }: Pick<JournalReading, "keys">,
   { tenant, since_ms = 0, until_ms = Infinity }: JournalQuery,
   { node_id, time_ms, payload }: StoredBlock,
   sequence: BlockSequence,
