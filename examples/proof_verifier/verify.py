@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 """Checks a transparency log that an ArqonBus serves, from its specifications alone.
 
-It reads a log over HTTP or from a folder and believes nothing of it. It needs Python 3.9 and
-nothing else: notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's.
+It reads a log over HTTP or from a folder, believes nothing of it, and needs Python 3.9 alone:
+notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's.
 
   verify.py --vkey VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
   verify.py --vkey VKEY --proof FILE
 
 SOURCE is a folder or the URL of a tree. --older is a checkpoint from an earlier visit: the log
 must continue it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
-message that has an entry must have the entry's hash. Exit code 1 says that something is wrong, and
-prints what.
+message that has an entry must have the entry's hash. Exit code 1: something is wrong, and what is
+printed shows it; of a fork, both signed checkpoints. Exit code 2: it could not be read.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ import json
 import os
 import re
 import sys
-import urllib.request
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib import error, request
 
-WIDTH = 256
+WIDTH, WAIT = 256, 60
 
 
 class Wrong(Exception):
-    """What the log should not have: the evidence in one sentence."""
+    """What the log should not have: the evidence."""
 
 
 # RFC 8032: verification of Ed25519 signatures.
@@ -52,12 +53,10 @@ def add(a: Point, b: Point) -> Point:
 
 def times(scalar: int, point: Point) -> Point:
     """A multiple of a point."""
-    total = (0, 1, 1, 0)
-    while scalar > 0:
-        if scalar & 1:
-            total = add(total, point)
-        point, scalar = add(point, point), scalar >> 1
-    return total
+    if scalar == 0:
+        return (0, 1, 1, 0)
+    rest = times(scalar >> 1, add(point, point))
+    return add(rest, point) if scalar & 1 else rest
 
 
 def point_of(data: bytes) -> Point | None:
@@ -107,23 +106,15 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 
 
 def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
-    """The root that follows from an entry and its proof (RFC 9162, 2.1.3.2)."""
-    if not 0 <= index < size:
-        raise Wrong(f"entry {index} of a tree of {size} entries")
-    at, last, root = index, size - 1, leaf
-    for one in proof:
-        if last == 0:
-            raise Wrong("the proof is too long")
-        if at & 1 or at == last:
-            root = node_hash(one, root)
-            while not at & 1 and at != 0:
-                at, last = at >> 1, last >> 1
-        else:
-            root = node_hash(root, one)
-        at, last = at >> 1, last >> 1
-    if last != 0:
-        raise Wrong("the proof is too short")
-    return root
+    """The root that follows from an entry and its proof (RFC 6962, 2.1.1)."""
+    if not 0 <= index < size or (size > 1) != (len(proof) > 0):
+        raise Wrong(f"the proof is none of an entry {index} of {size}")
+    if size == 1:
+        return leaf
+    split = 1 << (size - 1).bit_length() - 1
+    if index < split:
+        return node_hash(root_of_inclusion(leaf, index, split, proof[:-1]), proof[-1])
+    return node_hash(proof[-1], root_of_inclusion(leaf, index - split, size - split, proof[:-1]))
 
 
 # c2sp.org/signed-note and c2sp.org/tlog-checkpoint.
@@ -176,16 +167,25 @@ class Source:
         self.place, self.token = place.rstrip("/"), token
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file."""
-        try:
-            if not self.place.startswith("http"):
-                return Path(self.place, path).read_bytes()
-            headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
-            request = urllib.request.Request(f"{self.place}/{path}", headers=headers)
-            with urllib.request.urlopen(request) as answer:
-                return bytes(answer.read())
-        except OSError as error:
-            raise Wrong(f"{path} cannot be read: {error}") from None
+        """The bytes of a file, which a server may ask to come again for."""
+        headers, waited = {"authorization": f"Bearer {self.token}"} if self.token else {}, 0
+        while True:
+            try:
+                if not self.place.startswith("http"):
+                    return Path(self.place, path).read_bytes()
+                asked = request.Request(f"{self.place}/{path}", headers=headers)
+                with request.urlopen(asked, timeout=WAIT) as answer:
+                    return bytes(answer.read())
+            except error.HTTPError as no:
+                again = no.headers.get("retry-after", "")
+                if no.code not in (429, 503) or not again.isdigit():
+                    raise Wrong(f"{path} cannot be read: {no}") from None
+                if waited + int(again) > WAIT:
+                    raise TimeoutError(f"{path}: {no.read(999)!r}; waited {waited} s") from None
+                time.sleep(max(1, int(again)))
+                waited += max(1, int(again))
+            except FileNotFoundError:
+                raise Wrong(f"{path} is not there") from None
 
     def entries(self, size: int) -> Iterator[bytes]:
         """All entries of the bundles."""
@@ -226,7 +226,8 @@ def verify_tree(
     source: Source, vkey: str, older: Sequence[str], messages: dict[tuple[str, int], str]
 ) -> dict[str, object]:
     """What was found, when all is right: signature, entries, tiles, old checkpoints, messages."""
-    size, root = open_checkpoint(source.read("checkpoint").decode(), vkey)
+    newest = source.read("checkpoint").decode()
+    size, root = open_checkpoint(newest, vkey)
     entries = list(source.entries(size))
     hashes = [leaf_hash(entry) for entry in entries]
     if root_of(hashes) != root:
@@ -240,37 +241,34 @@ def verify_tree(
         level += 1
     for note in older:
         old, old_root = open_checkpoint(note, vkey)
-        if old > size:
-            signed = f"a checkpoint that it has signed has {old}"
-            raise Wrong(f"the log has {size} entries, and {signed}")
-        if root_of(hashes[:old]) != old_root:
-            raise Wrong(f"two signed trees: that of {size} entries does not continue that of {old}")
+        if old > size or root_of(hashes[:old]) != old_root:
+            what = f"that of {size} entries does not continue that of {old}"
+            raise Wrong(f"two signed trees: {what}\n\n{note}\n{newest}")
     records = [json.loads(entry) for entry in entries]
     logged = {(one["epoch"], one["offset"]): one["sha256"] for one in records if "sha256" in one}
     # What came after the newest entry is not logged yet.
-    newest = max((offset for _, offset in logged), default=0)
-    due = {at: one for at, one in messages.items() if at[1] <= newest}
+    last = max((offset for _, offset in logged), default=0)
+    due = {at: one for at, one in messages.items() if at[1] <= last}
     for at, one in due.items():
         if logged.get(at) != one:
             raise Wrong(f"the message at offset {at[1]} is not the one that was logged")
-    breaks = [record for record in records if "break" in record]
     found = {"size": size, "root": base64.b64encode(root).decode()}
-    return {**found, "breaks": breaks, "messages": len(due)}
+    return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 
 
 def verify_proof(text: str, vkey: str) -> dict[str, object]:
     """What the entry of a c2sp.org/tlog-proof says, when its proof is right."""
-    head, _, checkpoint = text.partition("\n\n")
-    first, extra, index, *proof = head.split("\n")
-    form = first == "c2sp.org/tlog-proof@v1" and extra.startswith("extra ")
-    if not form or not index.startswith("index "):
+    form = re.fullmatch(
+        r"c2sp.org/tlog-proof@v1\nextra (\S+)\nindex (\d+)\n((?:\S+\n)*)\n(.+)", text, re.DOTALL
+    )
+    if form is None:
         raise Wrong("it is no tlog-proof with an entry")
-    entry = base64.b64decode(extra[6:], validate=True)
-    size, root = open_checkpoint(checkpoint, vkey)
-    path = [base64.b64decode(one, validate=True) for one in proof]
-    if root_of_inclusion(leaf_hash(entry), int(index[6:]), size, path) != root:
+    entry, index = base64.b64decode(form[1], validate=True), int(form[2])
+    size, root = open_checkpoint(form[4], vkey)
+    path = [base64.b64decode(one, validate=True) for one in form[3].split()]
+    if root_of_inclusion(leaf_hash(entry), index, size, path) != root:
         raise Wrong("the entry is not in the tree of the signed checkpoint")
-    return {"index": int(index[6:]), "size": size, "entry": json.loads(entry)}
+    return {"index": index, "size": size, "entry": json.loads(entry)}
 
 
 def main() -> None:
@@ -292,8 +290,10 @@ def main() -> None:
             older = [Path(path).read_bytes().decode() for path in given.older]
             found = verify_tree(source, given.vkey, older, messages)
         print(json.dumps(found))
-    except (Wrong, ValueError, KeyError) as error:
-        sys.exit(f"wrong: {error}")
+    except OSError as problem:
+        options.exit(2, f"{problem}\n")
+    except (Wrong, ValueError, KeyError) as problem:
+        sys.exit(f"wrong: {problem}")
 
 
 if __name__ == "__main__":

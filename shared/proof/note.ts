@@ -1,6 +1,6 @@
 /**
- * Signed notes and checkpoints, as c2sp.org/signed-note and c2sp.org/tlog-checkpoint have them: text, and lines of
- * Ed25519 signatures of it by named keys.
+ * Signed notes and checkpoints, as c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature have them: text, and lines
+ * of Ed25519 signatures of it by named keys.
  */
 import { HASH_BYTES } from "./merkle.ts";
 import type { TreeHead } from "./merkle.ts";
@@ -8,6 +8,9 @@ import { createHash } from "node:crypto";
 
 const utf8 = new TextEncoder();
 const ED25519 = 1;
+/** The kind of a witness's key: its signature has the time in it. */
+const COSIGNATURE = 4;
+const TIME_BYTES = 8;
 /** Longest note in bytes, and most signature lines that are read. */
 const NOTE_BYTES_MAX = 65_536;
 const SIGNATURES_MAX = 64;
@@ -18,6 +21,8 @@ export interface Verifier {
   /** 32 bits. */
   readonly id: number;
   readonly public_key: Uint8Array;
+  /** Whether it is a witness's, whose signatures are cosignatures. */
+  readonly is_witness: boolean;
 }
 
 /** A key that signs. */
@@ -28,27 +33,58 @@ export interface Signer extends Verifier {
 /** Whether a text can name a key. */
 const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
 
+const kindOf = ({ is_witness }: Pick<Verifier, "is_witness">) =>
+  Uint8Array.of(is_witness ? COSIGNATURE : ED25519);
+
 /** The verifier of a public Ed25519 key under that name. */
-export function verifierOf(name: string, public_key: Uint8Array): Verifier {
+export function verifierOf(name: string, public_key: Uint8Array, is_witness = false): Verifier {
   if (!isKeyName(name)) throw new TypeError(`not a key name: ${JSON.stringify(name)}`);
-  const digest = createHash("sha256").update(`${name}\n`).update(Uint8Array.of(ED25519))
+  const digest = createHash("sha256").update(`${name}\n`).update(kindOf({ is_witness }))
     .update(public_key).digest();
-  return { name, id: digest.readUInt32BE(0), public_key };
+  return { name, id: digest.readUInt32BE(0), public_key, is_witness };
 }
 
 const hexId = (id: number) => id.toString(16).padStart(8, "0");
 
 /** A verifier as text: `NAME+ID+KEY`. */
-export const encodeVerifier = ({ name, id, public_key }: Verifier): string =>
-  `${name}+${hexId(id)}+${Uint8Array.of(ED25519, ...public_key).toBase64()}`;
+export const encodeVerifier = (verifier: Verifier): string =>
+  `${verifier.name}+${hexId(verifier.id)}+${
+    Uint8Array.of(...kindOf(verifier), ...verifier.public_key).toBase64()
+  }`;
 
 /** The verifier of such a text; undefined for any other one. */
 export function decodeVerifier(text: string): Verifier | undefined {
   const [, name = "", id = "", key = ""] = /^([^+]+)\+([0-9a-f]{8})\+(\S+)$/.exec(text) ?? [];
   const bytes = fromBase64(key);
-  if (!isKeyName(name) || bytes?.length !== 33 || bytes[0] !== ED25519) return undefined;
-  const verifier = verifierOf(name, bytes.slice(1));
+  const is_known = bytes?.[0] === ED25519 || bytes?.[0] === COSIGNATURE;
+  if (!isKeyName(name) || bytes?.length !== 33 || !is_known) return undefined;
+  const verifier = verifierOf(name, bytes.slice(1), bytes[0] === COSIGNATURE);
   return hexId(verifier.id) === id ? verifier : undefined;
+}
+
+/** The verifier of a witness's key, which may be written as any Ed25519 key; undefined for any other text. */
+export function decodeWitness(text: string): Verifier | undefined {
+  const verifier = decodeVerifier(text);
+  return verifier && verifierOf(verifier.name, verifier.public_key, true);
+}
+
+/** What signs as a witness: `sign` is of its key, and `now` gives Unix ms. */
+export function cosigner(
+  { name, public_key, sign }: Pick<Signer, "name" | "public_key" | "sign">,
+  now: () => number,
+): Signer {
+  const signTimed = async (text: Uint8Array) => {
+    const time = new Uint8Array(TIME_BYTES);
+    new DataView(time.buffer).setBigUint64(0, BigInt(Math.floor(now() / 1_000)));
+    return Uint8Array.of(...time, ...await sign(cosigned(time, text)));
+  };
+  return { ...verifierOf(name, public_key, true), sign: signTimed };
+}
+
+/** What a witness has signed at that time. */
+function cosigned(time: Uint8Array, text: Uint8Array): Uint8Array {
+  const seconds = new DataView(time.buffer, time.byteOffset).getBigUint64(0);
+  return Uint8Array.of(...utf8.encode(`cosignature/v1\ntime ${seconds}\n`), ...text);
 }
 
 function fromBase64(text: string): Uint8Array | undefined {
@@ -74,11 +110,13 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
   return note;
 }
 
-/** The signed text, and who of the verifiers has signed it. Throws an Error that says what is wrong. */
+/** The signed text, and who of the verifiers has signed it, with those lines. Throws an Error that says what is wrong. */
 export async function openNote(
   note: string,
   verifiers: readonly Verifier[],
-): Promise<{ readonly text: string; readonly by: readonly Verifier[] }> {
+): Promise<
+  { readonly text: string; readonly by: readonly Verifier[]; readonly lines: readonly string[] }
+> {
   const split = note.lastIndexOf("\n\n");
   // deno-lint-ignore no-control-regex
   if (note.length > NOTE_BYTES_MAX || split < 0 || /[\x00-\x09\x0b-\x1f]/.test(note)) {
@@ -88,6 +126,7 @@ export async function openNote(
   const lines = note.slice(split + 2).split("\n");
   if (lines.pop() !== "" || lines.length > SIGNATURES_MAX) throw new Error("it is no signed note");
   const by: Verifier[] = [];
+  const own: string[] = [];
   for (const line of lines) {
     const [, name = "", encoded = ""] = /^— (\S+) (\S+)$/.exec(line) ?? [];
     const bytes = fromBase64(encoded);
@@ -101,15 +140,30 @@ export async function openNote(
       throw new Error(`the signature of ${name} is not of this text`);
     }
     by.push(verifier);
+    own.push(`${line}\n`);
   }
   if (by.length === 0) throw new Error("no known key has signed it");
-  return { text, by };
+  return { text, by, lines: own };
 }
 
-async function isSignature({ public_key }: Verifier, text: string, signature: Uint8Array) {
+/** The first of these witnesses that has not cosigned a note; undefined: each has. */
+export async function uncosigned(
+  note: string,
+  witnesses: readonly Verifier[],
+): Promise<Verifier | undefined> {
+  const { by } = await openNote(note, witnesses).catch(() => ({ by: [] as readonly Verifier[] }));
+  return witnesses.find((one) => !by.includes(one));
+}
+
+async function isSignature(verifier: Verifier, text: string, signed: Uint8Array) {
   const bytes = (array: Uint8Array) => new Uint8Array(array);
+  const { public_key, is_witness } = verifier;
+  if (is_witness && signed.length < TIME_BYTES) return false;
+  const [message, signature] = is_witness
+    ? [cosigned(signed.slice(0, TIME_BYTES), utf8.encode(text)), signed.slice(TIME_BYTES)]
+    : [utf8.encode(text), signed];
   const key = await crypto.subtle.importKey("raw", bytes(public_key), "Ed25519", false, ["verify"]);
-  return await crypto.subtle.verify("Ed25519", key, bytes(signature), bytes(utf8.encode(text)));
+  return await crypto.subtle.verify("Ed25519", key, bytes(signature), bytes(message));
 }
 
 /** What a checkpoint says: the tree of that origin at one time. */

@@ -4,8 +4,10 @@ import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import { decodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
+import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { pause } from "../../rooms/flow.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
 /** The options of every `arq proof` command. */
@@ -26,15 +28,19 @@ const REQUEST_MS = 30_000;
 /** Bytes of one file at most: a bundle of the largest entries. */
 const FILE_BYTES_MAX = 16_842_752;
 
-/** The whole body of an answer. Throws what it was refused with. */
+/** The whole body of an answer, which may say when to ask again. Throws what it was refused with. */
 async function fetched(io: Io, url: string, token: string | undefined): Promise<Uint8Array> {
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  let answer: Response;
-  let bytes: Uint8Array;
+  let answered: Answered;
   try {
-    answer = await fetch(url, { headers, signal });
-    bytes = new Uint8Array(await answer.arrayBuffer());
+    answered = await askPatiently(
+      () => {
+        const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+        return fetch(url, { headers, signal });
+      },
+      REQUEST_MS,
+      (delay_ms) => pause(delay_ms, io.signal),
+    );
   } catch (error) {
     io.signal.throwIfAborted();
     throw new ArqonError(
@@ -42,11 +48,12 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
       `${url}: ${error instanceof Error ? error.message : error}`,
     );
   }
+  const { answer, bytes, waited } = answered;
   if (answer.ok && bytes.length <= FILE_BYTES_MAX) return bytes;
   const said = new TextDecoder().decode(bytes.subarray(0, 1_000));
   const is_refused = answer.status === 401 || answer.status === 403;
   throw new CommandError(
-    `${url}: HTTP ${answer.status} ${said}`,
+    `${url}: HTTP ${answer.status} ${said}${waited}`,
     is_refused ? EXIT.refused : EXIT.failure,
   );
 }

@@ -4,13 +4,14 @@
  */
 import { encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
+import { askPatiently } from "./patient.ts";
 import { GrowingTree, hex, openCheckpoint, sha256, TILE_WIDTH } from "./tree.ts";
 import type { Checkpoint, LogFiles } from "./tree.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
 const utf8 = new TextEncoder();
-const pause = () => new Promise((resolve) => setTimeout(resolve, POLL_MS));
+const pause = (delay_ms = POLL_MS) => new Promise<void>((resolve) => setTimeout(resolve, delay_ms));
 
 /** What is needed to read a log. */
 export interface VerifiedLogOptions {
@@ -22,7 +23,10 @@ export interface VerifiedLogOptions {
   readonly token?: string | (() => string | Promise<string>);
   /** A checkpoint that was kept: the log must continue it. */
   readonly checkpoint?: string;
-  /** How long a message may wait for its entry, in ms; default one minute, as in a receipt. */
+  /**
+   * How long a message may wait for its entry, and a file that the log says will come, in ms; default one minute, as in
+   * a receipt.
+   */
   readonly wait_ms?: number;
   /**
    * Whether every entry must have come as a message; default true. With a filter, without echo, or where a replay
@@ -155,13 +159,15 @@ export class VerifiedLog {
   }
 
   readonly #files: LogFiles = async (path) => {
-    const { url, token } = this.#options;
-    const given = typeof token === "function" ? await token() : token;
-    const headers = given === undefined ? {} : { authorization: `Bearer ${given}` };
-    const answer = await fetch(`${url}/${path}`, { headers });
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const { url, token, wait_ms = WAIT_MS } = this.#options;
+    const ask = async () => {
+      const given = typeof token === "function" ? await token() : token;
+      const headers = given === undefined ? {} : { authorization: `Bearer ${given}` };
+      return await fetch(`${url}/${path}`, { headers });
+    };
+    const { answer, bytes, waited } = await askPatiently(ask, wait_ms, pause);
     if (answer.ok) return bytes;
-    throw new Error(`${path}: HTTP ${answer.status} ${text(bytes).slice(0, 1_000)}`);
+    throw new Error(`${path}: HTTP ${answer.status} ${text(bytes).slice(0, 1_000)}${waited}`);
   };
 
   /** The hash of a message, as its entry has it: of its text form. */

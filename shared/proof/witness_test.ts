@@ -1,0 +1,109 @@
+/** A witness: it signs what continues what it has signed, and nothing else; and its cosignatures are those of the specification. */
+import assert from "node:assert/strict";
+import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { filesOf, signerOf } from "../../tests/proof/made_tree.ts";
+import {
+  cosigner,
+  decodeWitness,
+  encodeVerifier,
+  openNote,
+  uncosigned,
+  verifierOf,
+} from "./note.ts";
+import { TreeReader } from "./reader.ts";
+import { decodeShown, encodeShown, Witness } from "./witness.ts";
+
+const entryOf = (at: number) => new TextEncoder().encode(`entry ${at}`);
+
+async function world() {
+  const log = await signerOf("bus.example/log/acme.bets");
+  const signer = cosigner(await signerOf("witness.example"), () => 1_700_000_000_999);
+  const seen = new Map<string, string>();
+  const kept = { fails: false, times: 0 };
+  const keep = () => {
+    kept.times++;
+    return kept.fails ? Promise.reject(new Error("the disk is full")) : Promise.resolve();
+  };
+  const witness = new Witness({ signer, logs: [log], seen, keep });
+  const noteOf = async (size: number, as = log, first = entryOf) => {
+    const files = await filesOf(Array.from({ length: size }, (_, at) => first(at)), as);
+    return new TextDecoder().decode(files.get("checkpoint"));
+  };
+  const proofOf = async (old_size: number, size: number) => {
+    const files = await filesOf(Array.from({ length: size }, (_, at) => entryOf(at)), log);
+    const tree = await TreeReader.open((path) => Promise.resolve(files.get(path)!), log);
+    const old = await filesOf(Array.from({ length: old_size }, (_, at) => entryOf(at)), log);
+    const before = await TreeReader.open((path) => Promise.resolve(old.get(path)!), log);
+    return await tree.continues(before.checkpoint);
+  };
+  const show = async (old_size: number, size: number) =>
+    await witness.add(
+      encodeShown({ old_size, proof: await proofOf(old_size, size), note: await noteOf(size) }),
+    );
+  return { log, signer, seen, kept, witness, noteOf, proofOf, show };
+}
+
+Deno.test("a witness cosigns a log that only grows, and whoever knows its key sees that", async () => {
+  const { signer, show, noteOf, kept } = await world();
+  const random = createRandom(58);
+  for (let [size, turn] = [0, 0]; turn < 20; turn++) {
+    const next = size + random.int(0, 40);
+    const { status, body } = await show(size, next);
+    assert.equal(status, 200, body);
+    const note = await noteOf(next) + body;
+    const vkey = encodeVerifier(verifierOf(signer.name, signer.public_key));
+    assert.equal(await uncosigned(note, [decodeWitness(vkey)!]), undefined);
+    const { by, lines } = await openNote(note, [signer]);
+    assert.deepEqual([by, lines.join("")], [[signer], body]);
+    await assert.rejects(
+      openNote(note.replace(`\n${next}\n`, `\n${next + 1}\n`), [signer]),
+      /is not of/,
+    );
+    size = next;
+  }
+  assert.equal(kept.times, 20);
+  assert.equal(await uncosigned(await noteOf(1), [signer]), signer);
+});
+
+Deno.test("a witness refuses a fork, what it has not seen, and strangers, as the specification says", async () => {
+  const { log, seen, witness, noteOf, proofOf, show, kept } = await world();
+  assert.equal((await show(0, 10)).status, 200);
+  const note = seen.get(log.name)!;
+  // Who does not know what it has seen learns it.
+  assert.deepEqual(await show(0, 12), { status: 409, body: "10\n" });
+  assert.deepEqual(await show(0, 7), { status: 409, body: "10\n" });
+  const forked = await noteOf(12, log, (at) => entryOf(at + 1));
+  const proof = await proofOf(10, 12);
+  const fork = await witness.add(encodeShown({ old_size: 10, proof, note: forked }));
+  assert.deepEqual([fork.status, fork.fork], [422, [note, forked]]);
+  const same = await noteOf(10, log, (at) => entryOf(at + 1));
+  const twin = await witness.add(encodeShown({ old_size: 10, proof: [], note: same }));
+  assert.deepEqual([twin.status, twin.fork], [409, [note, same]]);
+  const stranger = await noteOf(3, await signerOf(log.name));
+  assert.equal(
+    (await witness.add(encodeShown({ old_size: 0, proof: [], note: stranger }))).status,
+    403,
+  );
+  const other = await noteOf(3, await signerOf("bus.example/log/other.bets"));
+  assert.equal(
+    (await witness.add(encodeShown({ old_size: 0, proof: [], note: other }))).status,
+    404,
+  );
+  const shown = encodeShown({ old_size: 11, proof: [], note: await noteOf(10) });
+  assert.equal((await witness.add(shown)).status, 400);
+  for (const wrong of ["", "old 01\n\nx", "old 1\nAA==\n\nx", "old 1\n\n", `old 1\nx\n\n${note}`]) {
+    assert.equal(decodeShown(wrong), undefined, wrong);
+    assert.equal((await witness.add(wrong)).status, 400);
+  }
+  // Another room of the tenant has the same key.
+  const sibling = { ...log, ...verifierOf("bus.example/log/acme.darts", log.public_key) };
+  const darts = encodeShown({ old_size: 0, proof: [], note: await noteOf(3, sibling) });
+  assert.equal((await witness.add(darts)).status, 200);
+  // What is not kept is not signed.
+  kept.fails = true;
+  await assert.rejects(show(10, 12), /disk is full/);
+  kept.fails = false;
+  assert.equal(seen.get(log.name), note);
+  const both = await Promise.all([show(10, 12), show(10, 13)]);
+  assert.deepEqual(both.map(({ status }) => status), [200, 409]);
+});

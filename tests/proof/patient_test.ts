@@ -1,0 +1,63 @@
+/** A log that another Shield begins answers "come again" until its first checkpoint: every reader does, for a while. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { connect } from "@arqon/sdk";
+import { replay } from "@arqon/sdk/history";
+import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
+import { runArq } from "../../arq/testing/run_arq.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import { grown, PROOF_CONFIG, publish, served, verifierOf, vkeyOf } from "./served.ts";
+import { verifierPy } from "./verifier.ts";
+
+const REFUSALS = 2;
+
+Deno.test("readers ask again when a log says so, and say in the end what they waited for", async () => {
+  await using bus = await startLocalBus(PROOF_CONFIG);
+  await publish(bus, "bets", 5);
+  const files = served(bus, "default.bets");
+  await grown(files, await verifierOf(files), 5);
+  const vkey = await vkeyOf(files);
+  let [left, retry_after_ms] = [0, 1];
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (request) => {
+      const detail = "the tree has no checkpoint yet";
+      if (left-- > 0) {
+        return problemResponse(new ArqonError("log-unavailable", detail, { retry_after_ms }));
+      }
+      const path = new URL(request.url).pathname.slice(1);
+      return new Response(new Uint8Array(await files(path)), { status: 200 });
+    },
+  );
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  const readers = {
+    sdk: async () => {
+      const log = new VerifiedLog({ url, vkeys: [vkey] });
+      await using client = await connect({ url: bus.url, token: bus.token });
+      const messages = client.room("bets").subscribe({ begin: replay({ from: "start" }) });
+      for await (const message of log.verify(messages)) return `${message.json<{ n: number }>().n}`;
+    },
+    arq: async () => {
+      const { code, stdout, stderr } = await runArq(["proof", "verify", url, "--vkey", vkey]);
+      if (code !== 0) throw new Error(stderr);
+      return stdout;
+    },
+    python: async () => {
+      const { found, wrong } = await verifierPy(["--vkey", vkey, url]);
+      if (wrong !== undefined) throw new Error(wrong);
+      return JSON.stringify(found);
+    },
+  };
+  for (const [name, read] of Object.entries(readers)) {
+    [left, retry_after_ms] = [REFUSALS, 1];
+    assert.match(await read() ?? "", /0|5 entries|"size":5/, name);
+    assert(left < 0, name);
+    // Longer than anybody waits.
+    [left, retry_after_ms] = [Infinity, 600_000];
+    const error = await read().then(() => assert.fail(name), (error: Error) => error);
+    assert(!(error instanceof ProofError), "it is no evidence");
+    assert.match(error.message, /no checkpoint yet.*; waited \d+ s/, name);
+    assert.doesNotMatch(error.message, /wrong|not what it was/, name);
+  }
+});
