@@ -75,6 +75,10 @@ export class Journal implements Observer, Notes {
     if (stored === undefined) this.#notes.get(envelope)?.stamped(routed);
   }
 
+  awaits(envelope: ScannedEnvelope): boolean {
+    return this.#notes.has(envelope);
+  }
+
   /** Writes that a message was let through, with its place in the room's log, if it has one. */
   confirmed(envelope: ScannedEnvelope, stored: Appended | undefined): void {
     const note = this.#taken(envelope);

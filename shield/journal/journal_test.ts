@@ -5,17 +5,21 @@ import { configFrom } from "../../shared/config/load.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Caller } from "../message/caller.ts";
+import { observersOf } from "../message/observers.ts";
+import { publish } from "../message/pipeline.ts";
+import { scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalRules } from "./rules.ts";
 
-const { journal: config } = configFrom({ journal: { journal: "refused" } });
+const configOf = (mode: "off" | "refused" | "all") =>
+  configFrom({ journal: { journal: mode } }).journal;
 
 function callerOf(connection_id: string): Caller {
   return { identity: ann, connection_id, request_headers: [], remote_ip: "192.0.2.7" };
 }
 
-function testJournal(): { journal: Journal; written: JournalEntry[] } {
+function testJournal(config = configOf("refused")): { journal: Journal; written: JournalEntry[] } {
   const written: JournalEntry[] = [];
   const journal = new Journal({
     rules: new JournalRules(config),
@@ -60,4 +64,16 @@ Deno.test("journal: that a sender signed a message stands in its record", () => 
     journal.refused(callerOf("c1"), envelope, new ArqonError("policy-rejected", "no"));
   }
   assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
+});
+
+Deno.test("journal: the server is asked about a message only where its record waits for that", async () => {
+  for (const [mode, asked] of [["off", 0], ["refused", 1], ["all", 1]] as const) {
+    const { journal } = testJournal(configOf(mode));
+    const observers = observersOf([journal]);
+    await using world = testPath([], undefined, undefined, { journal, observers });
+    let pushed = 0;
+    const path = { ...world.path, flushes: { push: () => void pushed++ } };
+    await publish(path, { caller: callerOf("c1"), origin: undefined }, scan());
+    assert.equal(pushed, asked, mode);
+  }
 });

@@ -1,5 +1,5 @@
 /** What the ledger, from which "why" is answered, brings to a Shield. */
-import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
+import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
 import type { Capability, KeptBlocks } from "../capability.ts";
 import type { Parts } from "../parts.ts";
 import type { ShieldOptions } from "../server.ts";
@@ -24,7 +24,7 @@ export const WHY: Capability<StartedLedger> = {
   title: "what was delivered to whom, and what was not",
   open(env, { node_id, life }) {
     // What it tells apart by time, it tells right when the wall clock is set.
-    const started = startLedger({ ...env, node_id, life, now: steadyTime(env) });
+    const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
     if (started === undefined) return {};
     const { ledger, observer, close } = started;
     const begin = ({ connections }: Pick<Parts, "connections">) =>

@@ -52,6 +52,8 @@ export interface Observer {
   passed?(passed: Readonly<Passed>): void;
   /** Its ACK may go out: the log, or the server, has it. Without that, `refused` is reported. */
   confirmed?(envelope: ScannedEnvelope, stored: Appended | undefined): void;
+  /** Whether that is of use to it: the server is asked for it only then. Absent: it is, of every message. */
+  awaits?(envelope: ScannedEnvelope): boolean;
   /** A command has its answer. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
   /** A client asks for a socket. */
@@ -76,6 +78,8 @@ export type Observers = {
   readonly [Event in keyof Observer]-?: readonly NonNullable<Observer[Event]>[];
 };
 
+const always = () => true;
+
 /** The lists of those observers, in their order. */
 export function observersOf(all: readonly (Observer | undefined)[]): Observers {
   const of = <Told>(pick: (one: Observer) => Told | undefined): Told[] =>
@@ -87,6 +91,7 @@ export function observersOf(all: readonly (Observer | undefined)[]): Observers {
     refused: of((one) => one.refused?.bind(one)),
     passed: of((one) => one.passed?.bind(one)),
     confirmed: of((one) => one.confirmed?.bind(one)),
+    awaits: of((one) => one.confirmed && (one.awaits?.bind(one) ?? always)),
     answered: of((one) => one.answered?.bind(one)),
     asked: of((one) => one.asked?.bind(one)),
     known: of((one) => one.known?.bind(one)),

@@ -295,7 +295,11 @@ function send(
   const subject = roomSubject("in", tenant_id, room_id);
   give(path, subject, routed, headers);
   tellPassed(path, caller, envelope, subject, room_class, routed, headers, undefined, true);
-  if (path.observers.confirmed.length > 0) confirmOnFlush(path, caller, envelope);
+  for (const awaits of path.observers.awaits) {
+    if (!awaits(envelope)) continue;
+    confirmOnFlush(path, caller, envelope);
+    break;
+  }
   return undefined;
 }
 

@@ -44,6 +44,22 @@ export function steadyTime(clocks: Clocks): () => number {
   return () => clock.now();
 }
 
+/**
+ * As `steadyTime`, for what asks with every message: looks at both clocks once for each ms that the wall clock
+ * shows, which is a third of the price.
+ */
+export function steadyMs(clocks: Clocks): () => number {
+  const steady = steadyTime(clocks);
+  let seen_ms = NaN;
+  let time_ms = 0;
+  return () => {
+    const wall_ms = clocks.now();
+    if (wall_ms === seen_ms) return time_ms;
+    seen_ms = wall_ms;
+    return time_ms = steady();
+  };
+}
+
 let newest = { time_ms: NaN, text: "" };
 
 /** A time as a text; messages that are stored together have the same. */

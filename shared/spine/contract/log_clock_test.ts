@@ -1,7 +1,7 @@
 /** The clock of the embedded log under wall clocks that jump. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { LogClock } from "./log_clock.ts";
+import { LogClock, steadyMs } from "./log_clock.ts";
 
 const HOUR_MS = 3_600_000;
 
@@ -32,6 +32,22 @@ Deno.test("a jump of the wall clock is worked off by a tenth of the time that pa
     wall.ms += 20 * HOUR_MS;
     assert.equal(clock.now(), wall.ms, "in the end they agree");
   }
+});
+
+Deno.test("steady ms: each ms of the wall clock is looked at once, whatever it jumps to", () => {
+  const [wall, passed] = [{ ms: 1_000 }, { ms: 0 }];
+  let looks = 0;
+  const now = steadyMs({ now: () => wall.ms, monotonic_ms: () => (looks++, passed.ms) });
+  assert.equal(now(), 1_000);
+  const at_first = looks;
+  passed.ms += 0.5;
+  assert.deepEqual([now(), now(), looks], [1_000, 1_000, at_first]);
+  wall.ms += HOUR_MS;
+  passed.ms += 1_000;
+  assert.equal(now(), 2_100, "a second, and a tenth of it towards the wall clock");
+  wall.ms -= 2 * HOUR_MS;
+  passed.ms += 1_000;
+  assert.equal(now(), 3_000);
 });
 
 Deno.test("it never goes back, whatever the wall clock does", () => {
