@@ -1,5 +1,5 @@
 /** What is read of the Shield's text frames, and what becomes of it in Centrifugo's protocol. Pure. */
-import type { Asked, ClientInfo } from "./messages.ts";
+import type { Asked, ClientInfo, Reply, Subscribed } from "./messages.ts";
 
 /** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
 const REFRESH_SECONDS = 25;
@@ -35,9 +35,9 @@ export function presenceOf(members: readonly Member[]): Readonly<Record<string, 
 export const PRESENCE_PAGE = 1_000;
 
 /** Which part of a history a client wants. */
-interface HistoryAsked {
+export interface HistoryAsked {
   readonly limit?: number;
-  readonly since?: { readonly offset?: number } | undefined;
+  readonly since?: { readonly offset?: number; readonly epoch?: string } | undefined;
   readonly reverse?: boolean;
 }
 
@@ -89,4 +89,27 @@ export interface Welcome {
   readonly heartbeat_ms: number;
   readonly token_expires_ms: number;
   readonly node_id: string;
+}
+
+/** The result of `connect`, with the subscriptions that the server has made. */
+export function connectedOf(
+  { connection, heartbeat_ms, token_expires_ms, node_id }: Welcome,
+  { version, session, now }: {
+    readonly version: string;
+    readonly session?: string;
+    readonly now: () => number;
+  },
+  subs: Readonly<Record<string, Subscribed>>,
+): NonNullable<Reply["connect"]> {
+  return {
+    client: connection,
+    version,
+    ...ttlOf(token_expires_ms, now()),
+    ...(Object.keys(subs).length === 0 ? {} : { subs }),
+    // The Shield looks who is silent a few times in each heartbeat.
+    ping: Math.max(1, Math.ceil(1.5 * heartbeat_ms / 1_000)),
+    pong: true,
+    ...(session === undefined ? {} : { session }),
+    node: node_id,
+  };
 }

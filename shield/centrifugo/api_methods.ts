@@ -14,11 +14,10 @@ import { objectText } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import { historyAsked, PRESENCE_PAGE, presenceOf, type Result } from "./answers.ts";
 import { channelOf, roomOf } from "./channel.ts";
 import { DISCONNECT, ERROR, type SaidError, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
-import { readPage } from "./publications.ts";
+import { type ReadAsked, readOf } from "./reads.ts";
 import { EVENT_TYPE } from "./tags.ts";
 
 /** Rooms and connections that are asked for at once. */
@@ -213,6 +212,20 @@ async function command(
   return new TextDecoder().decode(ack.result);
 }
 
+/** What is read of a channel. Rejects with its refusal. */
+async function read(
+  context: MethodContext,
+  call: MethodCall,
+  asked: ReadAsked,
+): Promise<object> {
+  const { channel = "", name, data, said } = readOf(asked, context.limits.history_messages)!;
+  const raw = await command(context, call, channel, name, data);
+  const { error, ...result } = said({ code: 0, result: JSON.parse(raw), raw });
+  if (error !== undefined) throw new ApiRefusal({ code: 0, message: "", ...error });
+  const [read = {}] = Object.values(result);
+  return read;
+}
+
 const History = Channel.extend({
   limit: z.int().default(0),
   since: z.object({ offset: z.int().default(0), epoch: z.string().default("") }).optional(),
@@ -329,38 +342,15 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
     ),
   ],
   ["broadcast", passing(Broadcast, broadcast)],
-  [
-    "presence",
-    method(Channel, async (context, call, { channel }) => {
-      const limit = PRESENCE_PAGE;
-      const text = await command(context, call, channel, "presence.list", { limit });
-      const { members = [], next }: Result = JSON.parse(text);
-      if (next === undefined) return { presence: presenceOf(members) };
-      const message = `more than ${limit} clients are in ${channel}`;
-      throw new ApiRefusal({ code: ERROR.limit_exceeded, message });
-    }),
-  ],
+  ["presence", method(Channel, (context, call, presence) => read(context, call, { presence }))],
   [
     "presence_stats",
-    method(Channel, async (context, call, { channel }) => {
-      const text = await command(context, call, channel, "presence.count");
-      const { connections = 0, users = 0 }: Result = JSON.parse(text);
-      return { num_clients: connections, num_users: users };
-    }),
+    method(
+      Channel,
+      (context, call, presence_stats) => read(context, call, { presence_stats }),
+    ),
   ],
-  [
-    "history",
-    method(History, async (context, call, given) => {
-      const data = historyAsked(given, context.limits.history_messages);
-      const page = readPage(await command(context, call, given.channel, "history.get", data));
-      const { epoch = "" } = given.since ?? {};
-      if (epoch !== "" && epoch !== page.epoch) {
-        const message = `the room's epoch is ${page.epoch}`;
-        throw new ApiRefusal({ code: ERROR.unrecoverable_position, message });
-      }
-      return given.limit === 0 ? { ...page, publications: [] } : page;
-    }),
-  ],
+  ["history", method(History, (context, call, history) => read(context, call, { history }))],
   [
     "unsubscribe",
     method(Leaving, async (context, call, given) => {

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { historyAsked, infoOf, PRESENCE_PAGE, presenceOf, ttlOf, unsupported } from "./answers.ts";
+import { connectedOf, infoOf, ttlOf, unsupported } from "./answers.ts";
 import type { Answer, Result, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
@@ -21,11 +21,14 @@ import {
 import type { SaidError } from "./codes.ts";
 import type { DeltaBases } from "./deltas.ts";
 import type { Form } from "./forms.ts";
-import type { Asked, Command, Data, Publication, Reply } from "./messages.ts";
-import { memberTexts, readPage } from "./publications.ts";
+import type { Asked, Command, Data, Publication, Reply, Resumed } from "./messages.ts";
+import { Opening, pushesOf } from "./opening.ts";
+import { memberTexts } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
+import { type Read, readOf } from "./reads.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
-import { type Channel, type ChannelClasses, channelOf, subOf } from "./subscription.ts";
+import { channelOf, placeOf, subOf } from "./subscription.ts";
+import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE, UnmappedFilter } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
@@ -81,7 +84,14 @@ export class CentrifugoSocket implements ClientSocket {
   #letIn: LetIn | undefined;
   /** The id of the command `connect` that is under way, or was. */
   #connecting: number | undefined;
-  /** Commands that came while the client was being let in. */
+  /** From where the client goes on in channels to which the server subscribes it. */
+  #resumed: ReadonlyMap<string, Resumed> = new Map();
+  #server_side: readonly ServerSide[] = [];
+  /** Undefined before its WELCOME, and once `connect` is answered. */
+  #opening: Opening | undefined;
+  #welcome: Welcome | undefined;
+  #is_open = false;
+  /** Commands that came before `connect` was answered. */
   #early: Command[] = [];
   #early_bytes = 0;
   readonly #channels = new Map<string, Channel>();
@@ -135,9 +145,10 @@ export class CentrifugoSocket implements ClientSocket {
     this.#events = events;
   }
 
-  /** Begins the connection that the client has been given. */
-  begin(connection: GrantedConnection): void {
+  /** Begins the connection that the client has been given, in the channels to which it is subscribed. */
+  begin(connection: GrantedConnection, server_side: readonly ServerSide[]): void {
     this.#connection = connection;
+    this.#server_side = server_side;
     this.#letIn = undefined;
     if (this.#closed === undefined) this.#events?.opened();
     else this.#events?.closed(this.#closed);
@@ -168,7 +179,13 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #reply(reply: Reply): void {
-    this.#inner.send(this.#options.form.encode(reply));
+    this.#write(this.#options.form.encode(reply));
+  }
+
+  #write(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#opening === undefined) return this.#inner.send(frame);
+    this.#opening.hold(frame);
+    this.#open();
   }
 
   #fail(id: number, error: SaidError): void {
@@ -183,7 +200,7 @@ export class CentrifugoSocket implements ClientSocket {
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
     let commands: Command[];
     const { max_frame_bytes } = this.#options;
-    if (this.#connecting !== undefined && this.#connection === undefined) {
+    if (this.#connecting !== undefined && !this.#is_open) {
       this.#early_bytes += frame.length;
     }
     if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
@@ -195,7 +212,7 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#disconnect(DISCONNECT.bad_request, error instanceof Error ? error.message : "");
     }
     for (const command of commands) {
-      if (this.#connection !== undefined) this.#run(command);
+      if (this.#is_open) this.#run(command);
       else if (this.#connecting !== undefined) this.#early.push(command);
       else if (command.connect === undefined || !command.id) {
         return this.#disconnect(DISCONNECT.bad_request, "expected connect first");
@@ -203,8 +220,9 @@ export class CentrifugoSocket implements ClientSocket {
     }
   }
 
-  async #connect(id: number, { token = "" }: Asked<"connect">): Promise<void> {
+  async #connect(id: number, { token = "", subs = {} }: Asked<"connect">): Promise<void> {
     this.#connecting = id;
+    this.#resumed = new Map(Object.entries(subs));
     try {
       await this.#letIn?.(this, token);
     } catch (error) {
@@ -217,22 +235,24 @@ export class CentrifugoSocket implements ClientSocket {
     }
   }
 
-  #onWelcome({ connection, heartbeat_ms, token_expires_ms, node_id }: Welcome): void {
-    const { now, version, session } = this.#options;
-    this.#client = connection;
-    this.#reply({
-      id: this.#connecting ?? NO_REPLY,
-      connect: {
-        client: connection,
-        version,
-        ...ttlOf(token_expires_ms, now()),
-        // The Shield looks who is silent a few times in each heartbeat.
-        ping: Math.max(1, Math.ceil(1.5 * heartbeat_ms / 1_000)),
-        pong: true,
-        ...(session === undefined ? {} : { session }),
-        node: node_id,
-      },
-    });
+  #onWelcome(welcome: Welcome): void {
+    this.#client = welcome.connection;
+    this.#welcome = welcome;
+    const asked = this.#server_side.flatMap((one) => this.#served(one) ?? []);
+    this.#opening = new Opening(asked);
+    for (const channel of asked) this.#askSubscribe(NO_REPLY, channel);
+    this.#open();
+  }
+
+  /** Answers `connect`, once nothing is waited for. */
+  #open(): void {
+    if (this.#opening?.is_over !== true || this.#welcome === undefined) return;
+    const { subs, frames } = this.#opening.finish();
+    const connect = connectedOf(this.#welcome, this.#options, subs);
+    this.#opening = this.#welcome = undefined;
+    this.#is_open = true;
+    this.#reply({ id: this.#connecting ?? NO_REPLY, connect });
+    for (const frame of frames) this.#inner.send(frame);
     const early = this.#early;
     this.#early = [];
     for (const command of early) this.#run(command);
@@ -255,13 +275,12 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #runAsked(id: number, command: Command): void {
-    const { subscribe, unsubscribe, publish, presence, presence_stats, history } = command;
+    const { subscribe, unsubscribe, publish } = command;
     if (subscribe !== undefined) return this.#subscribe(id, subscribe);
     if (unsubscribe !== undefined) return this.#unsubscribe(id, unsubscribe);
     if (publish !== undefined) return this.#publish(id, publish);
-    if (presence !== undefined) return this.#presence(id, presence);
-    if (presence_stats !== undefined) return this.#presenceStats(id, presence_stats);
-    if (history !== undefined) return this.#history(id, history);
+    const read = readOf(command, this.#options.history_messages);
+    if (read !== undefined) return this.#read(id, read);
     if (command.refresh !== undefined) return this.#refresh(id, command.refresh);
     if (command.rpc !== undefined) return this.#rpc(id, command.rpc);
     if (command.send !== undefined) return this.#send(command.send);
@@ -342,7 +361,7 @@ export class CentrifugoSocket implements ClientSocket {
   #askSubscribe(id: number, channel: Channel): void {
     const { room_id, without } = channel;
     const own = this.#connection === undefined ? {} : this.#connection.identity.claims;
-    const info = this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
+    const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
     this.#ask({ op: "sub", room: room_id, ...subOf(channel, info) }, (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
@@ -350,16 +369,46 @@ export class CentrifugoSocket implements ClientSocket {
         without.add(left_out);
         return this.#askSubscribe(id, channel);
       }
+      if (answer.code !== 0 && is_wanted) this.#forget(room_id);
+      if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted);
       if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
-      if (is_wanted) this.#forget(room_id);
       this.#fail(id, saidError(answer));
     });
   }
 
+  /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
+  #served(server: ServerSide): Channel | undefined {
+    try {
+      const room_id = this.#room(server.channel);
+      if (this.#channels.has(room_id)) return undefined;
+      const asked = { ...this.#resumed.get(server.channel), channel: server.channel };
+      const identity = this.#connection?.identity;
+      const channel = channelOf(asked, room_id, identity, this.#options, server);
+      this.#channels.set(room_id, channel);
+      return channel;
+    } catch (error) {
+      if (error instanceof ArqonError) return undefined;
+      throw error;
+    }
+  }
+
+  #onServed(channel: Channel, { result = {}, ...answer }: Answer, is_wanted: boolean): void {
+    const is_made = answer.code === 0 && is_wanted;
+    const { message, temporary } = saidError(answer);
+    if (answer.code !== 0 && temporary === true && this.#opening !== undefined) {
+      // Its client comes again, and asks for all of it anew.
+      return this.#disconnect(DISCONNECT.internal, message);
+    }
+    channel.is_in = is_made;
+    const subscribed = is_made ? placeOf(channel, result) : undefined;
+    this.#opening?.end(channel, subscribed);
+    if (this.#opening !== undefined) return this.#open();
+    for (const push of pushesOf(channel, subscribed)) this.#push(channel.name, push);
+  }
+
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
     const { position, room_id } = channel;
-    const { epoch, offset = 0, recovered = false } = result;
-    if (channel.is_strict && position !== undefined && !recovered) {
+    if (channel.is_strict && position !== undefined && result.recovered !== true) {
       if (this.#channels.get(room_id) === channel) {
         this.#forget(room_id);
         this.#ask({ op: "unsub", room: room_id }, () => {});
@@ -368,18 +417,11 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#fail(id, { code: ERROR.unrecoverable_position, message });
     }
     channel.is_in = true;
-    const place = epoch === undefined ? {} : {
-      recoverable: true,
-      positioned: true,
-      epoch,
-      // What was missed follows: who loses the connection meanwhile goes on from where it was.
-      offset: recovered && position !== undefined ? position.offset : offset,
-    };
-    const recovery = position === undefined ? {} : { was_recovering: true, recovered };
+    const place = placeOf(channel, result);
     const deltas = channel.has_deltas ? { delta: true } : {};
     this.#reply({
       id,
-      subscribe: { ...this.#ttlOf(room_id), ...place, ...recovery, ...deltas },
+      subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas },
     });
   }
 
@@ -400,37 +442,10 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askFor(id, frame, () => this.#reply({ id, publish: {} }), data);
   }
 
-  #presence(id: number, { channel }: Asked<"presence">): void {
-    const data = { json: `{"limit":${PRESENCE_PAGE}}`, content_type: "" };
-    const frame = { op: "cmd", room: this.#room(channel), name: "presence.list" };
-    this.#askFor(id, frame, ({ result: { members = [], next } = {} }) => {
-      if (next === undefined) {
-        return this.#reply({ id, presence: { presence: presenceOf(members) } });
-      }
-      const message = `more than ${PRESENCE_PAGE} clients are in ${channel}`;
-      this.#fail(id, { code: ERROR.limit_exceeded, message });
-    }, data);
-  }
-
-  #presenceStats(id: number, { channel }: Asked<"presence_stats">): void {
-    const frame = { op: "cmd", room: this.#room(channel), name: "presence.count" };
-    this.#askFor(id, frame, ({ result: { connections = 0, users = 0 } = {} }) => {
-      this.#reply({ id, presence_stats: { num_clients: connections, num_users: users } });
-    });
-  }
-
-  #history(id: number, { channel, ...asked }: Asked<"history">): void {
-    const { limit = 0, since: { epoch = "" } = {} } = asked;
-    const json = JSON.stringify(historyAsked(asked, this.#options.history_messages));
-    const frame = { op: "cmd", room: this.#room(channel), name: "history.get" };
-    this.#askFor(id, frame, ({ raw = "{}" }) => {
-      const history = readPage(raw);
-      if (epoch !== "" && epoch !== history.epoch) {
-        const message = `the room's epoch is ${history.epoch}`;
-        return this.#fail(id, { code: ERROR.unrecoverable_position, message });
-      }
-      this.#reply({ id, history: limit === 0 ? { ...history, publications: [] } : history });
-    }, { json, content_type: "" });
+  #read(id: number, { channel, name, data, said }: Read): void {
+    const frame = { op: "cmd", room: this.#room(channel), name };
+    const json = { json: JSON.stringify(data), content_type: "" };
+    this.#askFor(id, frame, (answer) => this.#reply({ id, ...said(answer) }), json);
   }
 
   /** Takes the token of a channel, after which `then` goes on. */
@@ -534,11 +549,11 @@ export class CentrifugoSocket implements ClientSocket {
     const { form, messages, bases } = this.#options;
     const reply = (pub: Publication) => ({ push: { channel: channel.name, pub } });
     if (!channel.has_deltas) {
-      return this.#inner.send(messages.written(form, message, () => reply(publication)));
+      return this.#write(messages.written(form, message, () => reply(publication)));
     }
     const { written, base } = messages.folded(form, publication, channel.base, reply);
     channel.base = bases.replace(channel.base, base);
-    this.#inner.send(written);
+    this.#write(written);
   }
 
   /** Kicks, bans, what was missed, and the end of the Shield. */
@@ -548,7 +563,11 @@ export class CentrifugoSocket implements ClientSocket {
     if (sender !== "") return;
     if (kind === "GAP") {
       // Before the answer to a SUB comes what is left of the subscription before it.
-      if (NO_LOSS.includes(reason) || this.#channels.get(room_id)?.is_in !== true) return;
+      const channel = this.#channels.get(room_id);
+      if (NO_LOSS.includes(reason) || channel?.is_in !== true) return;
+      if (channel.server !== undefined) {
+        return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
+      }
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
       // the queue behind the GAP is sent while the bus is asked, and would count as received.
       this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");

@@ -70,12 +70,17 @@ export class ChannelTokens {
       ? Infinity
       : expire_at * 1_000;
     if (until_ms <= now()) throw new ArqonError("token-expired", "expire_at is over");
+    this.hold(room_id, until_ms, memberMetaOf(claims));
+    return true;
+  }
+
+  /** Lets the connection subscribe to a room until then, Unix ms; `meta` is its member's. */
+  hold(room_id: string, until_ms: number, meta: unknown): void {
     clearTimeout(this.#held.get(room_id)?.timer);
-    const held: Held = { until_ms, meta: memberMetaOf(claims), timer: undefined };
+    const held: Held = { until_ms, meta, timer: undefined };
     this.#held.set(room_id, held);
     this.#grant();
     this.#wait(room_id, held);
-    return true;
   }
 
   /** Forgets the token of a room that the client leaves. */

@@ -78,6 +78,7 @@ export const DISCONNECT = {
   internal: 3004,
   expired: 3005,
   slow: 3008,
+  insufficient_state: 3010,
   no_pong: 3012,
   too_many_requests: 3013,
   invalid_token: 3500,

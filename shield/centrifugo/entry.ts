@@ -32,6 +32,7 @@ import { Emulation, isEmulated } from "./emulation.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 import { RoomMessages } from "./publications.ts";
 import type { ChannelClasses } from "./subscription.ts";
+import { roomIn, serverSideOf } from "./tokens.ts";
 
 const PATH = "/connection/websocket";
 const PROTOBUF = "centrifuge-protobuf";
@@ -94,6 +95,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     room_prefix: centrifugo.room_prefix,
     hasMembers: isIn(centrifugo.presence),
     hasJoins: isIn(centrifugo.join_leave),
+    isServerSide: isIn(centrifugo.server_side),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
     ...{ requireKnown: context.requireKnown, hasDeltas: context.hasDeltas },
@@ -235,11 +237,16 @@ async function letIn(
   endpoint.requireCapacity();
   try {
     const identity = await endpoint.authenticator.authenticate(token);
+    const { room_prefix, isServerSide } = endpoint.shared;
+    const server_side = serverSideOf(
+      identity.claims,
+      (channel) => isServerSide(roomIn(channel, room_prefix)),
+    );
     const opening = { socket, listen: socket.listen.bind(socket) };
     const client = { identity, remote_ip };
     const { connection } = await endpoint.enter(request, client, () => opening, "text");
     if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
-    socket.begin(connection);
+    socket.begin(connection, server_side);
   } catch (error) {
     const known = error instanceof ArqonError ? error : new ArqonError("internal");
     if (error !== known) endpoint.log.error("a Centrifugo client was not let in", { error });

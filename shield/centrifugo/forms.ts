@@ -11,7 +11,7 @@ import {
   WireWriter,
 } from "@arqon/proto";
 import { COMMAND, EMULATION, EMULATION_BYTES, REPLY } from "./messages.ts";
-import type { Command, Data, Emulation, Kind, Reply, Table } from "./messages.ts";
+import type { Command, Data, Emulation, Kind, MapOf, Reply, Table } from "./messages.ts";
 
 /** How one client and the Shield write. */
 export interface Form {
@@ -31,8 +31,11 @@ type Fields = Record<string, unknown>;
 /** As many as may wait for their answers by default: what a frame asks takes effect in one turn. */
 const COMMANDS_MAX = 1_024;
 const MEMBERS_MAX = 64;
+/** Entries of a map: as many channels as a client may be in by default. */
+const ENTRIES_MAX = 1_024;
 const wrong = (detail: string) => new DecodeError("malformed-frame", detail);
 const tooMany = () => wrong(`more than ${MEMBERS_MAX} members`);
+const tooManyEntries = () => wrong(`more than ${ENTRIES_MAX} channels`);
 const FATAL = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Bytes of a publisher: JSON if they are, so that readers of JSON see what was meant. */
@@ -91,9 +94,13 @@ function readJsonValue(
       readJsonValue(of, text, item.start, item.end, name)
     );
   }
-  // No command has a map that is read.
   if (text[start] !== "{") throw wrong(`${name}: expected an object`);
-  return readJson(kind as Table, text, start);
+  if (!isMap(kind)) return readJson(kind as Table, text, start);
+  const members = jsonMembers(text, start, ENTRIES_MAX, tooManyEntries).values();
+  return Object.fromEntries([...members].map((member) => {
+    const { key, start: from, end: to } = member;
+    return [key, readJsonValue(kind.map, text, from, to, name)];
+  }));
 }
 
 function readLine(line: string, fields: Table): Fields {
@@ -115,6 +122,8 @@ export function jsonOf(value: unknown): string {
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join()}}`;
 }
+
+const isMap = (kind: Kind): kind is MapOf => typeof kind === "object" && "map" in kind;
 
 function isData(value: object): value is Data {
   return "json" in value && "content_type" in value;
@@ -153,6 +162,7 @@ function numbered(fields: Table): Map<number, readonly [name: string, kind: Kind
 
 function readWire(reader: WireReader, fields: Table): Fields {
   const message: Fields = {};
+  let entries = 0;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
     const [name, kind] = numbered(fields).get(tag >>> 3) ?? [];
@@ -162,6 +172,12 @@ function readWire(reader: WireReader, fields: Table): Fields {
     } else if (typeof kind === "object" && "list" in kind) {
       const list = (message[name] ??= []) as unknown[];
       if (list.push(readWireValue(reader, kind.list as Kind)) > MEMBERS_MAX) throw tooMany();
+    } else if (isMap(kind)) {
+      // A channel may be named as what objects inherit.
+      const map = (message[name] ??= Object.create(null)) as Fields;
+      const { key = "", value = {} } = reader.embedded(readWire, kind.entry);
+      map[key as string] = value;
+      if (++entries > ENTRIES_MAX) throw tooManyEntries();
     } else message[name] = readWireValue(reader, kind);
   }
   if (reader.pos > reader.end) throw wrong("a message that is longer than it says");
@@ -195,19 +211,15 @@ function writeField(writer: WireWriter, no: number, kind: Kind, value: unknown):
     for (const one of value as unknown[]) writeField(writer, no, kind.list as Kind, one);
     return;
   }
-  if ("map" in kind) return writeMap(writer, no, kind.map as Kind, value as Fields);
+  if (isMap(kind)) {
+    for (const [key, member] of Object.entries(value as Fields)) {
+      writeField(writer, no, kind.entry, { key, value: member });
+    }
+    return;
+  }
   const mark = writer.open(no);
   writeWire(writer, kind as Table, value as Fields);
   writer.close(mark);
-}
-
-function writeMap(writer: WireWriter, no: number, of: Kind, value: Fields): void {
-  for (const [key, member] of Object.entries(value)) {
-    const mark = writer.open(no);
-    writer.text(1, key);
-    writeField(writer, 2, of, member);
-    writer.close(mark);
-  }
 }
 
 /** Messages of Protobuf, each after its length. */

@@ -10,9 +10,10 @@ export type Kind = "string" | "number" | "bool" | "data" | "bytes" | Table | Map
 export interface Table {
   readonly [name: string]: readonly [number: number, kind: Kind];
 }
-/** A map from strings to messages, or to strings. */
-export interface MapOf {
-  readonly map: Table | "string";
+/** A map from strings to messages, or to strings; in Protobuf it is a list of entries. */
+export interface MapOf<M extends Table | "string" = Table | "string"> {
+  readonly map: M;
+  readonly entry: Table;
 }
 
 /** Any number of messages, or of strings. */
@@ -41,6 +42,10 @@ export type Message<T> = {
 };
 
 const table = <const T extends Table>(fields: T): T => fields;
+const mapOf = <const M extends Table | "string">(map: M): MapOf<M> => ({
+  map,
+  entry: { key: [1, "string"], value: [2, map] },
+});
 
 const CHANNEL = table({ channel: [1, "string"] });
 const POSITION = table({ offset: [1, "number"], epoch: [2, "string"] });
@@ -54,7 +59,7 @@ const PUBLICATION = table({
   data: [4, "data"],
   info: [5, CLIENT_INFO],
   offset: [6, "number"],
-  tags: [7, { map: "string" }],
+  tags: [7, mapOf("string")],
   delta: [8, "bool"],
   time: [9, "number"],
 });
@@ -80,12 +85,14 @@ const filterAt = (depth: number): Table => ({
   ...(depth > 1 ? { nodes: [6, { list: filterAt(depth - 1) }] } : {}),
 });
 
+/** From where a client goes on. */
+const RESUMED = table({ recover: [3, "bool"], epoch: [6, "string"], offset: [7, "number"] });
+/** From where a client goes on. */
+export type Resumed = Message<typeof RESUMED>;
 const SUBSCRIBE = table({
   channel: [1, "string"],
   token: [2, "string"],
-  recover: [3, "bool"],
-  epoch: [6, "string"],
-  offset: [7, "number"],
+  ...RESUMED,
   join_leave: [11, "bool"],
   delta: [12, "string"],
   tf: [13, filterAt(FILTER_DEPTH)],
@@ -97,7 +104,7 @@ const TTL = { expires: [3, "bool"], ttl: [4, "number"] } as const;
 /** What a client asks; exactly one of the fields behind `id` is there, or none: a pong. */
 export const COMMAND = table({
   id: [1, "number"],
-  connect: [4, table({ token: [1, "string"] })],
+  connect: [4, table({ token: [1, "string"], subs: [3, mapOf(RESUMED)] })],
   subscribe: [5, SUBSCRIBE],
   unsubscribe: [6, CHANNEL],
   publish: [7, table({ channel: [1, "string"], data: [2, "data"], type: [3, "number"] })],
@@ -124,6 +131,21 @@ export type Command = Message<typeof COMMAND>;
 export type Asked<Name extends keyof Command> = NonNullable<Command[Name]>;
 
 const INFO = table({ info: [1, CLIENT_INFO] });
+const SUBSCRIBED = table({
+  expires: [1, "bool"],
+  ttl: [2, "number"],
+  recoverable: [3, "bool"],
+  epoch: [6, "string"],
+  recovered: [8, "bool"],
+  offset: [9, "number"],
+  positioned: [10, "bool"],
+  data: [11, "data"],
+  was_recovering: [12, "bool"],
+  delta: [13, "bool"],
+});
+/** How a subscription begins. */
+export type Subscribed = Message<typeof SUBSCRIBED>;
+
 /** What the Shield answers; without an id a push, without that, too, a ping. */
 export const REPLY = table({
   id: [1, "number"],
@@ -136,6 +158,16 @@ export const REPLY = table({
       join: [5, INFO],
       leave: [6, INFO],
       unsubscribe: [7, table({ code: [2, "number"], reason: [3, "string"] })],
+      subscribe: [
+        9,
+        table({
+          recoverable: [1, "bool"],
+          epoch: [4, "string"],
+          offset: [5, "number"],
+          positioned: [6, "bool"],
+          data: [7, "data"],
+        }),
+      ],
       disconnect: [11, table({ code: [1, "number"], reason: [2, "string"] })],
     }),
   ],
@@ -145,29 +177,17 @@ export const REPLY = table({
       client: [1, "string"],
       version: [2, "string"],
       ...TTL,
+      subs: [6, mapOf(SUBSCRIBED)],
       ping: [7, "number"],
       pong: [8, "bool"],
       session: [9, "string"],
       node: [10, "string"],
     }),
   ],
-  subscribe: [
-    6,
-    table({
-      expires: [1, "bool"],
-      ttl: [2, "number"],
-      recoverable: [3, "bool"],
-      epoch: [6, "string"],
-      recovered: [8, "bool"],
-      offset: [9, "number"],
-      positioned: [10, "bool"],
-      was_recovering: [12, "bool"],
-      delta: [13, "bool"],
-    }),
-  ],
+  subscribe: [6, SUBSCRIBED],
   unsubscribe: [7, table({})],
   publish: [8, table({})],
-  presence: [9, table({ presence: [1, { map: CLIENT_INFO }] })],
+  presence: [9, table({ presence: [1, mapOf(CLIENT_INFO)] })],
   presence_stats: [10, table({ num_clients: [1, "number"], num_users: [2, "number"] })],
   history: [
     11,

@@ -2,7 +2,8 @@
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { DeltaBase } from "./deltas.ts";
-import type { Asked } from "./messages.ts";
+import type { Result } from "./answers.ts";
+import type { Asked, Data, Resumed, Subscribed } from "./messages.ts";
 import { filterOf } from "./tags.ts";
 
 /** The present epoch, with offset 0: from its beginning. */
@@ -16,6 +17,8 @@ export interface Channel {
   readonly room_id: string;
   readonly joins: boolean;
   is_in: boolean;
+  /** The answer to `connect` had it before the server has made it. */
+  is_listed: boolean;
   /** It wants an error where it cannot go on. */
   readonly is_strict: boolean;
   /** From where it wants to go on; undefined: from now. */
@@ -26,10 +29,23 @@ export interface Channel {
   readonly has_deltas: boolean;
   /** What the client has of the channel, to make the next delta from. */
   base: DeltaBase | undefined;
+  /** The server subscribes the client; undefined: the client subscribes itself. */
+  readonly server: ServerSide | undefined;
+}
+
+/** A channel to which a token, or the server API, subscribes a client. */
+export interface ServerSide {
+  readonly channel: string;
+  /** The member's, in place of the connection's. */
+  readonly info?: unknown;
+  /** What the client is given with the subscription. */
+  readonly data?: Data | undefined;
 }
 
 /** What the classes of rooms say of a channel. */
 export interface ChannelClasses {
+  /** Whether tokens and the server API may subscribe clients to a room. */
+  readonly isServerSide: (room_id: string) => boolean;
   /** Whether subscribers of a room are members. */
   readonly hasMembers: (room_id: string) => boolean;
   /** Whether subscribers of a room receive joins and leaves that they have not asked for. */
@@ -48,6 +64,7 @@ export function channelOf(
   room_id: string,
   identity: Identity | undefined,
   { hasMembers, hasJoins, hasDeltas }: ChannelClasses,
+  server?: ServerSide,
 ): Channel {
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
   const joins = join_leave === true || hasJoins(room_id);
@@ -58,6 +75,7 @@ export function channelOf(
     room_id,
     joins,
     is_in: false,
+    is_listed: false,
     is_strict: (flag & REJECT_UNRECOVERED) !== 0,
     position: recover === true ? from : undefined,
     without: new Set(is_member ? [] : ["presence" as const]),
@@ -65,7 +83,23 @@ export function channelOf(
     has_deltas: delta !== undefined && delta !== "" && identity !== undefined &&
       hasDeltas(identity.tenant_id, room_id),
     base: undefined,
+    server,
   };
+}
+
+/** Where a subscription begins, for its client; nothing, in a room that is not durable. */
+export function placeOf(
+  { position, server }: Pick<Channel, "position" | "server">,
+  { epoch, offset = 0, recovered = false }: Pick<Result, "epoch" | "offset" | "recovered">,
+): Subscribed {
+  const more = {
+    ...(position === undefined ? {} : { was_recovering: true, recovered }),
+    ...(server?.data === undefined ? {} : { data: server.data }),
+  };
+  if (epoch === undefined) return more;
+  // What was missed follows: who loses the connection meanwhile goes on from where it was.
+  const from = recovered && position !== undefined ? position.offset : offset;
+  return { recoverable: true, positioned: true, epoch, offset: from, ...more };
 }
 
 /** The members of the SUB by which the bus is asked, but for `op` and `room`. `info` is the member's. */

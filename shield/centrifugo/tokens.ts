@@ -3,6 +3,7 @@ import { ArqonError, isRoomPattern } from "@arqon/proto";
 import type { Claims } from "../auth/claims.ts";
 import type { Action, Grant } from "../auth/identity.ts";
 import { roomOf } from "./channel.ts";
+import type { ServerSide } from "./subscription.ts";
 
 /** As many as a token may have of our own. */
 const GRANTS_MAX = 64;
@@ -51,7 +52,8 @@ export function grantsOf(
 const namesIn = (subs: unknown): readonly string[] =>
   typeof subs === "object" && subs !== null ? Object.keys(subs) : refuse("subs is not an object");
 
-function roomIn(channel: string, room_prefix: string): string {
+/** The room of a channel that a token names. Throws `token-claim`. */
+export function roomIn(channel: string, room_prefix: string): string {
   try {
     return roomOf(channel, room_prefix);
   } catch (error) {
@@ -75,6 +77,29 @@ function grantsOfCap(cap: unknown, at: string, room_prefix: string): Grant[] {
     }
     return { room: pattern, actions };
   });
+}
+
+/**
+ * The channels to which the server subscribes the holder of a token: those of its claims whose rooms are `isServerSide`.
+ * Throws `token-claim`.
+ */
+export function serverSideOf(
+  { channels = [], subs = {} }: Claims,
+  isServerSide: (channel: string) => boolean,
+): readonly ServerSide[] {
+  const named = new Map<string, ServerSide>();
+  for (const channel of strings(channels, "channels")) named.set(channel, { channel });
+  for (const channel of namesIn(subs)) {
+    const options: Claims = Object((subs as Claims)[channel]);
+    const { data } = options;
+    named.set(channel, {
+      channel,
+      info: memberMetaOf(options),
+      ...(data === undefined ? {} : { data: { json: JSON.stringify(data), content_type: "" } }),
+    });
+  }
+  const allowed = [...named.values()].filter(({ channel }) => isServerSide(channel));
+  return allowed.length > GRANTS_MAX ? refuse(`more than ${GRANTS_MAX} channels`) : allowed;
 }
 
 /** `info`, or `b64info`, of a token: JSON; undefined: it has none that is JSON. */

@@ -29,6 +29,9 @@ export const Centrifugo = z.strictObject({
   join_leave: z.array(roomPattern).max(64).default([]).describe(
     "rooms whose subscribers receive joins and leaves, and are members, without asking for it",
   ),
+  server_side: z.array(roomPattern).max(64).default([]).describe(
+    "rooms to which tokens (channels, subs) and the server API subscribe clients",
+  ),
   declared_namespaces: z.boolean().default(false).describe(
     "a channel NAME:… takes a room class whose pattern begins with NAME: (behind room_prefix)",
   ),

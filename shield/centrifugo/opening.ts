@@ -1,0 +1,70 @@
+/**
+ * The answer to `connect` while the subscriptions that it lists are under way: whatever the client is sent meanwhile
+ * waits behind it. Pure.
+ */
+import { UNSUBSCRIBE } from "./codes.ts";
+import type { Reply, Subscribed } from "./messages.ts";
+import type { Channel } from "./subscription.ts";
+
+/** So much waits, in units of frames; with more, the answer does not wait for the rest. */
+const HELD_MAX = 65_536;
+
+type Frame = string | Uint8Array<ArrayBuffer>;
+
+/** The subscriptions of one client, until it is answered. */
+export class Opening {
+  readonly #subs = new Map<string, Subscribed>();
+  readonly #asked: Set<Channel>;
+  readonly #frames: Frame[] = [];
+  #size = 0;
+
+  constructor(asked: readonly Channel[]) {
+    this.#asked = new Set(asked);
+  }
+
+  /** Whether the client is to be answered. */
+  get is_over(): boolean {
+    return this.#asked.size === 0 || this.#size > HELD_MAX;
+  }
+
+  /** One more subscription. */
+  add(channel: Channel): void {
+    this.#asked.add(channel);
+  }
+
+  /** A subscription is under way no more; without `subscribed` it came to nothing. */
+  end(channel: Channel, subscribed?: Subscribed): void {
+    this.#asked.delete(channel);
+    if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
+  }
+
+  hold(frame: Frame): void {
+    this.#frames.push(frame);
+    this.#size += frame.length;
+  }
+
+  /** What the answer lists, and what follows it. A subscription that would go on, and is not made yet, goes on in it. */
+  finish(): { subs: Readonly<Record<string, Subscribed>>; frames: readonly Frame[] } {
+    for (const channel of this.#asked) {
+      const { name, position } = channel;
+      if (position === undefined) continue;
+      channel.is_listed = true;
+      const recovery = { was_recovering: true, recovered: true };
+      this.#subs.set(name, { recoverable: true, positioned: true, ...position, ...recovery });
+    }
+    return { subs: Object.fromEntries(this.#subs), frames: this.#frames };
+  }
+}
+
+/** Pushes to a client that is answered already, of a subscription; undefined `subscribed`: it came to nothing. */
+export function pushesOf(
+  { is_listed }: Pick<Channel, "is_listed">,
+  subscribed: Subscribed | undefined,
+): NonNullable<Reply["push"]>[] {
+  if (is_listed && subscribed?.recovered === true) return [];
+  const unsubscribe = { code: UNSUBSCRIBE.server, reason: "not recovered" };
+  const ends = is_listed ? [{ unsubscribe }] : [];
+  if (subscribed === undefined) return ends;
+  const { was_recovering: _, recovered: __, ...subscribe } = subscribed;
+  return [...ends, { subscribe }];
+}
