@@ -34,6 +34,7 @@ import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
+import type { DocumentKinds } from "./settings/document_kinds.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 
@@ -104,6 +105,10 @@ export interface Given {
   /** Learn of reads of stored messages. */
   readonly noteRead: NoteRead | undefined;
   readonly reads: ReadMeter | undefined;
+  /** Whether quotas that tenants have of their own are counted. */
+  readonly has_quotas: boolean;
+  /** Reads how a tenant's budgets stand, so that they hold from then on; undefined: nothing counts budgets. */
+  readonly standBudgets: ((tenant_id: string) => Promise<unknown>) | undefined;
 }
 
 /** The way of messages of a bare gateway. */
@@ -126,6 +131,8 @@ const NOTHING: Given = {
   policyUsed: undefined,
   noteRead: undefined,
   reads: undefined,
+  has_quotas: false,
+  standBudgets: undefined,
 };
 
 /** Spans of messages. */
@@ -200,6 +207,8 @@ export interface Running<Own = unknown> {
   readonly routes?: Iterable<ServedRoute>;
   /** Answers commands here, which do not go to a Brain. */
   readonly commands?: OwnCommands;
+  /** Kinds of a tenant's state that it stores as documents of their own. */
+  readonly kinds?: DocumentKinds;
   /** Writes down what admins do. */
   readonly trail?: AuditTrail | undefined;
   readonly follows?: readonly Followed[] | undefined;
@@ -300,6 +309,11 @@ export class RunningCapabilities {
   /** Every route of the admin API that they answer here. */
   routes(): ServedRoute[] {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
+  }
+
+  /** The kinds of a tenant's state that those have which are started by now. */
+  kinds(): DocumentKinds {
+    return Object.assign({}, ...[...this.#running.values()].map(({ kinds }) => kinds));
   }
 
   /** What writes down what admins do; undefined: nothing. */

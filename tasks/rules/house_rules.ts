@@ -58,7 +58,7 @@ export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   hooks: ["presence", "usage"],
   inspect: ["durable", "journal", "policies", "presence", "why"],
   journal: ["mirror"],
-  plan: ["hooks", "policies", "quota", "reducers", "schedules", "schemas", "usage"],
+  plan: ["policies", "schemas"],
   proof: ["audit"],
   pusher: ["inspect"],
   reducers: ["policies", "usage"],
