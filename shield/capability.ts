@@ -4,6 +4,8 @@
  * and the kernel knows no other name.
  */
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { BlockStore, BlockStoreName } from "../shared/spine/contract/block_store.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
@@ -169,6 +171,8 @@ export interface Opened<Own = unknown> {
   readonly keeps?: readonly KeptBlocks[];
   /** What readiness asks. */
   checks?(): Record<string, HealthCheck>;
+  /** Its part of what the Shield counts since its start. */
+  totals?(): Partial<ClusterNode["totals"]>;
   /** Its member of the status for admins. */
   status?(): Record<string, unknown>;
   /** As `Capability.start`. */
@@ -207,6 +211,8 @@ export interface Running<Own = unknown> {
   readonly routes?: Iterable<ServedRoute>;
   /** Answers commands here, which do not go to a Brain. */
   readonly commands?: OwnCommands;
+  /** What it answers when a process of the bus asks. */
+  readonly questions?: AnswerHandlers;
   /** Kinds of a tenant's state that it stores as documents of their own. */
   readonly kinds?: DocumentKinds;
   /** Writes down what admins do. */
@@ -292,6 +298,10 @@ export class RunningCapabilities {
     return Object.assign({}, ...[...this.#opened.values()].map((one) => one.checks?.()));
   }
 
+  totals(): Partial<ClusterNode["totals"]> {
+    return Object.assign({}, ...[...this.#opened.values()].map((one) => one.totals?.()));
+  }
+
   status(): Record<string, Record<string, unknown>> {
     const all = [...this.#opened].map(([{ name }, one]) => [name, one.status?.()]);
     return Object.fromEntries(all.filter(([, status]) => status !== undefined));
@@ -309,6 +319,11 @@ export class RunningCapabilities {
   /** Every route of the admin API that they answer here. */
   routes(): ServedRoute[] {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
+  }
+
+  /** What they answer when a process of the bus asks. */
+  questions(): AnswerHandlers {
+    return Object.assign({}, ...[...this.#running.values()].map(({ questions }) => questions));
   }
 
   /** The kinds of a tenant's state that those have which are started by now. */
