@@ -4,6 +4,8 @@
  * and the kernel knows no other name.
  */
 import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { BlockLeaf } from "../shared/proof/entry.ts";
 import type {
@@ -39,6 +41,7 @@ import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
+import type { DocumentKinds } from "./settings/document_kinds.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 
@@ -109,6 +112,10 @@ export interface Given {
   /** Learn of reads of stored messages. */
   readonly noteRead: NoteRead | undefined;
   readonly reads: ReadMeter | undefined;
+  /** Whether quotas that tenants have of their own are counted. */
+  readonly has_quotas: boolean;
+  /** Reads how a tenant's budgets stand, so that they hold from then on; undefined: nothing counts budgets. */
+  readonly standBudgets: ((tenant_id: string) => Promise<unknown>) | undefined;
 }
 
 /** The way of messages of a bare gateway. */
@@ -131,6 +138,8 @@ const NOTHING: Given = {
   policyUsed: undefined,
   noteRead: undefined,
   reads: undefined,
+  has_quotas: false,
+  standBudgets: undefined,
 };
 
 /** Spans of messages. */
@@ -169,6 +178,8 @@ export interface Opened<Own = unknown> {
   readonly keeps?: readonly KeptBlocks[];
   /** What readiness asks. */
   checks?(): Record<string, HealthCheck>;
+  /** Its part of what the Shield counts since its start. */
+  totals?(): Partial<ClusterNode["totals"]>;
   /** Its member of the status for admins. */
   status?(): Record<string, unknown>;
   /** As `Capability.start`. */
@@ -207,6 +218,10 @@ export interface Running<Own = unknown> {
   readonly routes?: Iterable<ServedRoute>;
   /** Answers commands here, which do not go to a Brain. */
   readonly commands?: OwnCommands;
+  /** What it answers when a process of the bus asks. */
+  readonly questions?: AnswerHandlers;
+  /** Kinds of a tenant's state that it stores as documents of their own. */
+  readonly kinds?: DocumentKinds;
   /** Writes down what admins do. */
   readonly trail?: AuditTrail | undefined;
   readonly follows?: readonly Followed[] | undefined;
@@ -290,6 +305,10 @@ export class RunningCapabilities {
     return Object.assign({}, ...[...this.#opened.values()].map((one) => one.checks?.()));
   }
 
+  totals(): Partial<ClusterNode["totals"]> {
+    return Object.assign({}, ...[...this.#opened.values()].map((one) => one.totals?.()));
+  }
+
   status(): Record<string, Record<string, unknown>> {
     const all = [...this.#opened].map(([{ name }, one]) => [name, one.status?.()]);
     return Object.fromEntries(all.filter(([, status]) => status !== undefined));
@@ -307,6 +326,16 @@ export class RunningCapabilities {
   /** Every route of the admin API that they answer here. */
   routes(): ServedRoute[] {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
+  }
+
+  /** What they answer when a process of the bus asks. */
+  questions(): AnswerHandlers {
+    return Object.assign({}, ...[...this.#running.values()].map(({ questions }) => questions));
+  }
+
+  /** The kinds of a tenant's state that those have which are started by now. */
+  kinds(): DocumentKinds {
+    return Object.assign({}, ...[...this.#running.values()].map(({ kinds }) => kinds));
   }
 
   /** What writes down what admins do; undefined: nothing. */

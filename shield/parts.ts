@@ -4,6 +4,7 @@ import type { KeyValue } from "../shared/spine/contract/spine.ts";
 import type { Given } from "./capability.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Bans } from "./auth/bans.ts";
+import type { Cluster } from "./cluster.ts";
 import type { Connection } from "./connection/connection.ts";
 import type { ConnectionTable } from "./connection/connection_table.ts";
 import type { Ground } from "./foundation.ts";
@@ -20,6 +21,7 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
   readonly authenticator: Authenticator;
   readonly counters: ConnectionCounters;
   readonly rates: RateTable;
+  readonly cluster: Cluster;
   readonly hub: Hub;
   readonly observers: Observers;
   readonly bans: Bans;

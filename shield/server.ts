@@ -26,6 +26,7 @@ import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
 import { type Capability, fileOf, type Given } from "./capability.ts";
+import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
 import { handleRequest } from "./http/http.ts";
@@ -170,12 +171,13 @@ function assemble(
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
+  const cluster = new Cluster(options, ground, ledger);
   const parts: Parts = {
     ...ground,
     authenticator,
     counters: createConnectionCounters(limits, options.registry),
     rates: new RateTable(limits, options.registry, now()),
-    ...{ hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
+    ...{ cluster, hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
       ...options,
@@ -245,8 +247,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const http = httpContext(options, parts);
   const nats_api = startNatsApi(options, http);
   const status = () => statusOf(options, parts);
-  const { running } = parts;
+  const { cluster, running } = parts;
   await running.start(options.capabilities, options, parts);
+  cluster.start(running.questions());
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const kernel = kernelRoutes(
@@ -260,6 +263,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);
+  cluster.hello();
   await running.begin();
   const sweeper = new Sweeper(parts.connections, config.server, now());
   const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
@@ -281,6 +285,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       running.drain();
       nats_api.close();
       await Promise.all([running.close(), drain(options, parts, () => clearInterval(sweeps))]);
+      cluster.close();
       await running[Symbol.asyncDispose]();
     },
   };

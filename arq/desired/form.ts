@@ -19,7 +19,7 @@ import {
 } from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
 import { HOOKS } from "../../shield/message/verdict.ts";
-import { refuseWhen, SCHEDULE_MEMBERS } from "../../shield/schedules/members.ts";
+import { refuseWhen, SCHEDULE_MEMBERS } from "../../shared/records/schedule.ts";
 
 /** Rules, mappings or classes that one tenant may have, of each; of policies 64. */
 const RULES_MAX = 1_000;

@@ -5,7 +5,7 @@ import type { MirrorRule, SchemaMapping } from "../../shared/config/schema_gover
 import type { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { OwnQuota } from "../../shared/config/schema_quota.ts";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
-import type { When } from "../../shield/schedules/times.ts";
+import type { When } from "../../shared/records/schedule.ts";
 
 /** A policy without the bytes of its module. */
 export interface StatePolicy {

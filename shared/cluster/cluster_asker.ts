@@ -170,6 +170,12 @@ export class ClusterAsker {
     return this.#known.has(node_id);
   }
 
+  /** Throws `not-found` when a node that has not answered is unknown. */
+  require(node: string | undefined, { answered }: AskedNodes): void {
+    if (node === undefined || answered.includes(node) || this.#known.has(node)) return;
+    throw new ArqonError("not-found", `no node ${node} answers`);
+  }
+
   /** Takes note of a process that has asked or told something: it is there. */
   onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
     if (question === BYE) this.#known.delete(asker);

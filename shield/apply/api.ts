@@ -31,9 +31,10 @@ import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";
+import { StateHook, StateReducer, StateSchedule } from "../settings/document_kinds.ts";
 import type { Settings } from "../settings/settings.ts";
 import { needsDecision, STATE_KINDS } from "./decision.ts";
-import { documentsHash, madeSecrets, StateHook, StateReducer, StateSchedule } from "./documents.ts";
+import { documentsHash, madeSecrets } from "./documents.ts";
 import type { DocumentLists, Documents } from "./documents.ts";
 import type { Applies } from "./applies.ts";
 import type { StoredState } from "./applies.ts";
@@ -60,9 +61,7 @@ export interface ApplyAdminContext {
   readonly policies: PolicyAdminContext;
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
-  readonly counted: CountedLimits;
-  /** Reads how a tenant's budgets stand, so that they hold from then on. Rejects as the ledger's store rejects. */
-  readonly standBudgets: (tenant_id: string) => Promise<unknown>;
+  readonly given: CountedLimits;
   readonly log: Logger;
   /** The id of this Shield. */
   readonly node_id: string;
@@ -253,10 +252,11 @@ async function apply(
 }
 
 /** Whether the tenant's budgets hold here by now: how much of them is used could be read in time. */
-async function stands({ standBudgets }: ApplyAdminContext, tenant: string): Promise<boolean> {
+async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), IN_FORCE_MS);
-  const read = standBudgets(tenant).then(() => true, () => false);
+  const standing = given.standBudgets?.(tenant) ?? Promise.resolve();
+  const read = standing.then(() => true, () => false);
   return await Promise.race([read, late]).finally(() => clearTimeout(timer));
 }
 
@@ -325,9 +325,9 @@ export async function checkState(
     | "reducers"
   >,
 ): Promise<CheckedState> {
-  const { schemas, settings, counted, documents } = context;
+  const { schemas, settings, given, documents } = context;
   const before = (await settings.read(tenant)).settings;
-  requireLimits(counted, { only_tenant }, before, limits);
+  requireLimits(given, { only_tenant }, before, limits);
   const modules = await inTurn({ checks }, tenant, () => requireModules(context, policies));
   if (versions.length > 0) requireScope("bus", { only_tenant }, []);
   if (schemas === undefined && versions.length > 0) {

@@ -5,6 +5,8 @@
  */
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
+import type { DocumentKindName } from "../settings/document_kinds.ts";
 import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
 import type { PolicyDocument } from "../policy/chain/chain.ts";
@@ -18,15 +20,8 @@ export const STATE_KINDS = [
   "quotas",
   "budgets",
   "require_signature",
-  "hooks",
-  "schedules",
-  "reducers",
+  ...DOCUMENT_KINDS,
 ] as const;
-
-/** Those of them of which each thing is a document of its own (`documents.ts`). */
-export const DOCUMENT_KINDS = ["hooks", "schedules", "reducers"] as const;
-/** One of those. */
-export type DocumentKindName = typeof DOCUMENT_KINDS[number];
 
 /** What is to be in force; an absent kind stays as it is. */
 export type Wanted =

@@ -6,80 +6,24 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { canonicalJson } from "../../shared/canonical_json.ts";
-import { TenantHook } from "../../shared/config/automation/hooks.ts";
-import { roomPattern } from "../../shared/config/values/schema_values.ts";
 import type { PendingApply } from "../../shared/records/tenant_settings.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
-import { Id } from "../admin/routing/query.ts";
-import { ScheduleBody } from "../schedules/body.ts";
-import { refuseWhen } from "../schedules/members.ts";
-import { DOCUMENT_KINDS } from "./decision.ts";
-import type { DocumentKindName, Wanted } from "./decision.ts";
-
-const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
-
-/** A hook; without a secret it keeps its own, and a new one gets one. */
-export const StateHook = z.strictObject({ id: Id, ...TenantHook.shape, paused });
-/** A hook. */
-export type StateHook = z.output<typeof StateHook>;
-
-/** A schedule. */
-export const StateSchedule = z.strictObject({ id: Id, ...ScheduleBody.shape, paused })
-  .superRefine(refuseWhen);
-/** A schedule. */
-export type StateSchedule = z.output<typeof StateSchedule>;
-
-/** The module that is the program of a class of rooms, in place of the file of the configuration. */
-export const StateReducer = z.strictObject({
-  class: roomPattern,
-  sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
-});
-/** One of these. */
-export type StateReducer = z.output<typeof StateReducer>;
-
-/** A thing of each kind. */
-export interface DocumentThings {
-  readonly hooks: StateHook;
-  readonly schedules: StateSchedule;
-  readonly reducers: StateReducer;
-}
+import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
+import type {
+  DocumentKind,
+  DocumentKindName,
+  DocumentKinds,
+  DocumentThings,
+  StateHook,
+  Writing,
+} from "../settings/document_kinds.ts";
+import type { Wanted } from "./decision.ts";
 
 /** The lists of a tenant; a kind that is switched off here is absent. */
 export type DocumentLists = { readonly [Name in DocumentKindName]?: DocumentThings[Name][] };
 
-/** The tenant whose documents are written, for which apply. */
-export interface Writing {
-  readonly tenant_id: string;
-  readonly by: string;
-  /** When the apply began, Unix ms. */
-  readonly at_ms: number;
-  /** False once the apply is finished: what is there then is nobody's to change. Asked behind each read. */
-  readonly isPending: () => Promise<boolean>;
-}
-
-/** One kind. */
-export interface DocumentKind<Thing> {
-  readonly entry: z.ZodType<Thing>;
-  /** Why it cannot be set here; undefined: it can. */
-  readonly off: string | undefined;
-  /** What is in force, without secrets. */
-  list(tenant_id: string): Promise<Thing[]>;
-  /** Tenants that have some. */
-  tenants(): Promise<Iterable<string>>;
-  /** What is to be stored. Throws `invalid-settings` for what may not be, `settings-conflict` for too much. */
-  check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
-  /** Throws when what was checked earlier can no longer be put in force. */
-  require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
-  write(writing: Writing, wanted: readonly Thing[]): Promise<void>;
-}
-
 /** A schedule that ends on its own is nothing that somebody has changed. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
-
-/** The kinds that this process has; of a capability that it is without there is none. */
-export type DocumentKinds = {
-  readonly [Name in DocumentKindName]: DocumentKind<DocumentThings[Name]> | undefined;
-};
 
 /** All kinds of one process. */
 export class Documents {

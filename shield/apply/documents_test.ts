@@ -9,9 +9,10 @@ import { openSettings } from "../settings/settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
-import { Documents, documentsHash, StateHook, StateSchedule } from "./documents.ts";
-import { hooksKind } from "./hooks_kind.ts";
-import { schedulesKind } from "./schedules_kind.ts";
+import { hooksKind } from "../hooks/hooks_kind.ts";
+import { schedulesKind } from "../schedules/schedules_kind.ts";
+import { StateHook, StateSchedule } from "../settings/document_kinds.ts";
+import { Documents, documentsHash } from "./documents.ts";
 
 const LIMITS = { headers: 8, header_bytes: 1_024, field_bytes: 256 };
 const hook = (id: string, retries: number) =>

@@ -6,15 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
+import type { Given } from "../capability.ts";
 import type { Wanted } from "./decision.ts";
 
-/** Which limits this Shield counts. */
-export interface CountedLimits {
-  /** It has `[quota]`. */
-  readonly quotas: boolean;
-  /** It has `[usage] enabled`. */
-  readonly budgets: boolean;
-}
+/** What says which limits this Shield counts. */
+export type CountedLimits = Pick<Given, "has_quotas" | "standBudgets">;
 
 const NEEDS = {
   quotas: "[quota] is not in the configuration of this Shield, so nothing counts them",
@@ -26,11 +22,12 @@ const NEEDS = {
  * gives, and `invalid-settings` for those that are not counted here.
  */
 export function requireLimits(
-  counted: CountedLimits,
+  { has_quotas, standBudgets }: CountedLimits,
   { only_tenant }: Pick<AdminCall, "only_tenant">,
   before: Pick<TenantSettings, "quotas" | "budgets">,
   wanted: Pick<Wanted, "quotas" | "budgets">,
 ): void {
+  const counted = { quotas: has_quotas, budgets: standBudgets !== undefined };
   for (const kind of ["quotas", "budgets"] as const) {
     const list = wanted[kind];
     if (list === undefined || JSON.stringify(list) === JSON.stringify(before[kind] ?? [])) continue;

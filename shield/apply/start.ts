@@ -1,5 +1,4 @@
 /** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
-import type { ScanLimits } from "@arqon/proto";
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
@@ -9,48 +8,23 @@ import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import { BusApplies } from "./bus_applies.ts";
 import { Documents } from "./documents.ts";
-import { hooksKind } from "./hooks_kind.ts";
-import type { HooksKindOptions } from "./hooks_kind.ts";
-import { reducersKind } from "./reducers_kind.ts";
-import { schedulesKind } from "./schedules_kind.ts";
-import type { SchedulesKindOptions } from "./schedules_kind.ts";
-import type { ReducerAdminContext } from "../reducers/api.ts";
+import type { CountedLimits } from "./limits.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
 import type { RolloutsOptions } from "./rollouts.ts";
-import type { StartedUsage } from "../usage/start.ts";
 import { promote, stagedBytes } from "../schema/registry/staging.ts";
+import type { DocumentKinds } from "../settings/document_kinds.ts";
 
 /** The parts of the process that applies act on; one that is switched off has no context. */
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly policies: PolicyAdminContext | undefined;
   readonly schemas: SchemaAdminContext | undefined;
-  /** Absent: not counted here. */
-  readonly quota: object | undefined;
-  readonly usage: Pick<StartedUsage, "admin"> | undefined;
-}
-
-/** What admins set of what the Shield does on its own, as their routes have it; undefined: it is without that. */
-export interface AutomationParts {
-  readonly hooks: HooksKindOptions | undefined;
-  readonly reducers: ReducerAdminContext | undefined;
-  /** Undefined: they are left to other Shields. */
-  readonly schedules: SchedulesKindOptions["running"];
+  readonly given: CountedLimits;
+  readonly kinds: DocumentKinds;
 }
 
 interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random"> {
   readonly spine: Spine;
-  readonly config: { readonly limits: ScanLimits };
-}
-
-function documentsFrom({ spine, config, log, now }: ApplyStart, automation: AutomationParts) {
-  const { hooks, reducers, schedules: running } = automation;
-  const { limits } = config;
-  return new Documents({
-    hooks: hooks && hooksKind(hooks),
-    schedules: schedulesKind({ spine, limits, running, log, now }),
-    reducers: reducers && reducersKind(reducers),
-  });
 }
 
 /** Applies and rollouts of one Shield. */
@@ -88,40 +62,24 @@ async function openBus(
 }
 
 /** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
-export async function startApplies(
-  start: ApplyStart,
-  parts: ApplyParts,
-  automation: AutomationParts,
-): Promise<StartedApplies> {
+export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
-  const { settings, node_id, schemas, policies } = parts;
+  const { settings, node_id, schemas, policies, given } = parts;
   if (policies === undefined) {
     return { admin: { state: undefined, rollouts: undefined }, close: () => {} };
   }
   const { registry } = policies;
   const { requireStaged, ...promoting } = promotionOf(schemas);
   const bus = await openBus(start, promoting.promote, requireStaged);
-  const documents = documentsFrom(start, automation);
+  const documents = new Documents(parts.kinds);
   const stores = { settings, policies: registry.store, documents };
   const applies = new Applies({ ...start, ...stores, ...promoting });
   const own_part = requireStaged === undefined ? {} : { requireStaged };
   const rolling = { spine, registry, applies, node_id, log, now, ...own_part };
   const running = await openRollouts(rolling);
   const { bucket: rollouts } = running;
-  const counted = { quotas: parts.quota !== undefined, budgets: parts.usage !== undefined };
-  const standBudgets = async (tenant_id: string) =>
-    await parts.usage?.admin.budgets.stand(tenant_id);
-  const own = {
-    applies,
-    bus,
-    standBudgets,
-    settings,
-    documents,
-    rollouts,
-    policies,
-    schemas,
-  };
-  const state = { ...own, counted, log, node_id };
+  const own = { applies, bus, given, settings, documents, rollouts, policies, schemas };
+  const state = { ...own, log, node_id };
   return {
     admin: { state, rollouts: { state, bucket: rollouts, log, now, random, node_id } },
     close() {

@@ -1,5 +1,4 @@
 /** What the data of tenants and users bring to a Shield: to find, export and erase them. */
-import { INSPECT } from "../admin/inspect/capability.ts";
 import type { Capability } from "../capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { dataStores } from "./stores.ts";
@@ -11,13 +10,8 @@ export const DATA: Capability = {
   name: "data",
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
-  start({ spine, log }, { node_id, logs, running }) {
-    const stores = dataStores({
-      spine,
-      logs,
-      blocks: running.keeps(),
-      asker: running.of(INSPECT)?.asker,
-    });
+  start({ spine, log }, { node_id, logs, running, cluster: { asker } }) {
+    const stores = dataStores({ spine, logs, blocks: running.keeps(), asker });
     return {
       routes: DATA_ROUTES.serve({ stores, spine, node_id, log: log.child({ part: "data" }) }),
     };

@@ -2,17 +2,17 @@
 import type { Capability, Running } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { HOOK_ROUTES, NO_LOG } from "./api.ts";
-import type { HookAdminContext } from "./api.ts";
 import type { Parts } from "../parts.ts";
 import type { ShieldOptions } from "../server.ts";
 import { USAGE } from "../usage/capability.ts";
 import { askingHooks } from "./gate.ts";
 import { HookStore } from "./hook_store.ts";
+import { hooksKind } from "./hooks_kind.ts";
 import { tellingRefusals } from "./refusals.ts";
 import { TenantEvents } from "./tenant_events.ts";
 
 /** URLs that are called when something has happened. */
-export const HOOKS: Capability<HookAdminContext> = {
+export const HOOKS: Capability = {
   name: "hooks",
   title: "URLs that are called when something has happened",
   admin: {
@@ -32,7 +32,7 @@ async function startHooks(
   { config, spine, log, now, readTextFile }: ShieldOptions,
   { node_id, logs, running, rooms: { classes } }: Parts,
   events: TenantEvents,
-): Promise<Running<HookAdminContext>> {
+): Promise<Running> {
   const hasLog = (tenant_id: string) => classes.logRetentionOf(tenant_id) !== undefined;
   for (const { id, tenant, events } of config.hooks) {
     if (events.length === 0 || hasLog(tenant)) continue;
@@ -47,5 +47,9 @@ async function startHooks(
   const { webhooks } = config;
   const asked = { store, webhooks, readTextFile, now, node_id, hasLog };
   const own = { ...asked, log: log.child({ part: "hooks" }) };
-  return { own, routes: HOOK_ROUTES.serve(own), close: () => events.close() };
+  return {
+    kinds: { hooks: hooksKind(own) },
+    routes: HOOK_ROUTES.serve(own),
+    close: () => events.close(),
+  };
 }

@@ -1,9 +1,11 @@
 /** What the ledger, from which "why" is answered, brings to a Shield. */
 import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
-import type { Capability, KeptBlocks } from "../capability.ts";
-import type { Parts } from "../parts.ts";
+import type { Capability, KeptBlocks, Opened } from "../capability.ts";
+import { readingOf } from "../journal/admin/read.ts";
+import { JOURNAL } from "../journal/capability.ts";
 import type { ShieldOptions } from "../server.ts";
-import { type StartedLedger, startLedger } from "./start.ts";
+import { openOf, WHY_ROUTES } from "./admin/why.ts";
+import { ledgerAnswers, startLedger } from "./start.ts";
 
 /** Its blocks, where it is stored. */
 function keptBy(
@@ -19,21 +21,36 @@ function keptBy(
 }
 
 /** What was delivered to whom, and what was not. */
-export const WHY: Capability<StartedLedger> = {
+export const WHY: Capability = {
   name: "why",
   title: "what was delivered to whom, and what was not",
+  admin: { tables: [WHY_ROUTES], tags: {} },
   open(env, { node_id, life }) {
     // What it tells apart by time, it tells right when the wall clock is set.
     const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
-    if (started === undefined) return {};
-    const { ledger, observer, close } = started;
-    const begin = ({ connections }: Pick<Parts, "connections">) =>
-      started.store?.writer.begin(connections);
-    return {
-      own: started,
-      gives: { ledger, noteRead: started.noteRead },
-      ...{ observer, close, keeps: keptBy(env) },
-      start: (parts) => ({ begin: () => begin(parts) }),
+    const ledger = started?.ledger;
+    const start: Opened["start"] = (parts) => {
+      const { node_id, connections, logs, cluster: { asker }, rooms: { classes }, running } = parts;
+      const place = running.of(JOURNAL)?.admin.place;
+      const journal = place && readingOf(place);
+      const known = { journal, former: started?.store?.former, logs, classes };
+      return {
+        routes: WHY_ROUTES.serve({
+          asker,
+          node_id,
+          log: env.log.child({ part: "admin" }),
+          ...known,
+        }),
+        questions: ledgerAnswers(
+          started ?? {},
+          () => ledger?.now_ms ?? env.now(),
+          (asked) => openOf(parts, asked),
+        ),
+        begin: () => started?.store?.writer.begin(connections),
+      };
     };
+    if (started === undefined) return { start };
+    const { noteRead, observer, close } = started;
+    return { gives: { ledger, noteRead }, keeps: keptBy(env), observer, close, start };
   },
 };

@@ -1,8 +1,9 @@
 /** What policies bring to a Shield. */
-import type { Capability } from "../capability.ts";
+import type { Capability, Opened } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { POLICY_SCHEMAS } from "./openapi_policies.ts";
+import { POLICY_STATS_ROUTES } from "./policy_stats.ts";
 import { type StartedOverseer, startOverseer } from "./start.ts";
 
 /** WebAssembly policies. */
@@ -10,7 +11,7 @@ export const POLICIES: Capability<StartedOverseer> = {
   name: "policies",
   title: "WebAssembly policies",
   admin: {
-    tables: [POLICY_ROUTES],
+    tables: [POLICY_ROUTES, POLICY_STATS_ROUTES],
     tags: { policies: "WebAssembly policies" },
     names: {
       policy: inPath("policy", "its name"),
@@ -22,8 +23,19 @@ export const POLICIES: Capability<StartedOverseer> = {
     const { candidates, traces, policyUsed: onUsed } = running.given;
     const asked = { ...env, candidates, traces, onUsed, log: env.overseer_log };
     const policies = await startOverseer(asked);
-    const { overseer, checks, status, close } = policies;
-    const start = () => ({ routes: POLICY_ROUTES.serve(policies.admin) });
-    return { own: policies, gives: { policies: overseer }, checks, status, start, close };
+    const { overseer, table, checks, status, close } = policies;
+    const start: Opened<StartedOverseer>["start"] = ({ cluster: { asker } }) => ({
+      routes: [
+        ...POLICY_ROUTES.serve(policies.admin),
+        ...POLICY_STATS_ROUTES.serve({ asker, log: env.log }),
+      ],
+      questions: { policy_stats: () => ({ rows: table?.rows() ?? [] }) },
+    });
+    return {
+      own: policies,
+      gives: { policies: overseer },
+      totals: () => ({ policy_verdicts: table?.verdicts() ?? {} }),
+      ...{ checks, status, start, close },
+    };
   },
 };

@@ -1,13 +1,25 @@
 /** What presence brings to a Shield. */
 import type { Capability } from "../capability.ts";
-import { type PresenceService, startPresence } from "./service.ts";
+import { HeardAnswer } from "./moving.ts";
+import { startPresence } from "./service.ts";
 
 /** Who is in rooms. */
-export const PRESENCE: Capability<PresenceService> = {
+export const PRESENCE: Capability = {
   name: "presence",
   title: "who is in rooms",
   open(env, { node_id, rooms: { classes } }) {
     const service = startPresence({ ...env, classes, node_id });
-    return { own: service, gives: { presence: service }, close: () => service.close() };
+    return {
+      gives: { presence: service },
+      start({ cluster: { asker } }) {
+        service.moving.askBy(async (params, timeout_ms) => {
+          const options = { params, timeout_ms, of: "shield" } as const;
+          const { answers, nodes } = await asker.ask("moving", HeardAnswer, options);
+          return nodes.silent.length + answers.filter(({ value }) => !value.heard).length;
+        });
+        return { questions: { moving: (params) => service.moving.heard(params) } };
+      },
+      close: () => service.close(),
+    };
   },
 };

@@ -12,7 +12,7 @@ export const QUOTA: Capability<StartedQuota> = {
     if (quota === undefined) return {};
     return {
       own: quota,
-      gives: { quota },
+      gives: { quota, has_quotas: true },
       start: () => ({ follows: [{ keys: QUOTA_KEYS, renew: () => quota.renew() }] }),
       close: () => quota.close(),
     };

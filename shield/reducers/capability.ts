@@ -3,11 +3,11 @@ import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { USAGE } from "../usage/capability.ts";
 import { REDUCER_ROUTES } from "./api.ts";
-import type { ReducerAdminContext } from "./api.ts";
 import { createReducerCheck } from "./check.ts";
+import { reducersKind } from "./reducers_kind.ts";
 
 /** Programs of rooms. */
-export const REDUCERS: Capability<ReducerAdminContext> = {
+export const REDUCERS: Capability = {
   name: "reducers",
   title: "programs of rooms",
   admin: {
@@ -22,6 +22,6 @@ export const REDUCERS: Capability<ReducerAdminContext> = {
     const requireBudget = async (tenant_id: string) =>
       await running.of(USAGE)?.admin.budgets.takeRead(tenant_id);
     const own = { requireBudget, spine, classes, reducers, limits, check, now, node_id, log };
-    return { own, routes: REDUCER_ROUTES.serve(own), drain };
+    return { kinds: { reducers: reducersKind(own) }, routes: REDUCER_ROUTES.serve(own), drain };
   },
 };

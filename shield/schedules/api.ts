@@ -14,7 +14,8 @@ import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
 import { abouts, COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
-import { begun, requireDue, ScheduleBody } from "./body.ts";
+import { ScheduleBody } from "../../shared/records/schedule.ts";
+import { begun, requireDue } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Schedules } from "./schedules.ts";

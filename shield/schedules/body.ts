@@ -4,22 +4,10 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import { z } from "zod";
-import { refuseWhen, SCHEDULE_MEMBERS } from "./members.ts";
+import { dueAfter } from "../../shared/records/schedule.ts";
+import type { ScheduleBody, When } from "../../shared/records/schedule.ts";
 import { messageAt } from "./publishing.ts";
 import type { Schedule } from "./schedule.ts";
-import { dueAfter } from "./times.ts";
-import type { When } from "./times.ts";
-
-/** A schedule as a request has it. */
-export const ScheduleBody = z.strictObject({
-  ...SCHEDULE_MEMBERS,
-  message: z.record(z.string(), z.unknown()).describe(
-    "a message in the text form, without op and room: type, data, content_type, headers, ...",
-  ),
-}).superRefine(refuseWhen);
-/** A schedule as a request has it. */
-export type ScheduleBody = z.output<typeof ScheduleBody>;
 
 /** The schedule's owner, and the time at which it is set, Unix ms. */
 export interface ScheduleSetting {

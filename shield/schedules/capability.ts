@@ -2,11 +2,11 @@
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEDULE_ROUTES } from "./api.ts";
-import type { ScheduleAdminContext } from "./api.ts";
+import { schedulesKind } from "./schedules_kind.ts";
 import { startSchedules } from "./start.ts";
 
 /** Messages that are published at a time. */
-export const SCHEDULES: Capability<ScheduleAdminContext> = {
+export const SCHEDULES: Capability = {
   name: "schedules",
   title: "messages that are published at a time",
   admin: {
@@ -16,6 +16,11 @@ export const SCHEDULES: Capability<ScheduleAdminContext> = {
   },
   async start(env, parts) {
     const { admin, close } = await startSchedules(env, parts);
-    return { ...(admin && { own: admin }), routes: SCHEDULE_ROUTES.serve(admin), close };
+    const { spine, now, log, config: { limits } } = env;
+    return {
+      kinds: { schedules: schedulesKind({ spine, limits, running: admin, log, now }) },
+      routes: SCHEDULE_ROUTES.serve(admin),
+      close,
+    };
   },
 };

@@ -3,7 +3,7 @@
  * it is due, published, due again. Pure. Who claims and publishes is `schedules.ts`.
  */
 import { Id } from "../admin/routing/query.ts";
-import { dueAfter, WHEN } from "./times.ts";
+import { dueAfter, WHEN } from "../../shared/records/schedule.ts";
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 

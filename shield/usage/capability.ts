@@ -22,6 +22,7 @@ export const USAGE: Capability<StartedUsage> = {
         quota: usage.gate(running.given.quota),
         policyUsed: usage.onUsed,
         reads: usage.reads,
+        standBudgets: (tenant_id) => usage.admin.budgets.stand(tenant_id),
       },
       observer: usage.observer,
       keeps: [{

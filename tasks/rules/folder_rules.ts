@@ -21,7 +21,7 @@ shield: stats rates quota settings socket sse traces auth message ledger memory 
   schema/validation schema/registry schema/admin schema filter signals durable/messages
   durable/recovery durable/log durable/room durable/history durable fossil vcdiff growing fanout
   deltas presence connection backend schedules hooks apply http growing/http durable/http sse/http
-  streams journal/admin usage/admin data proof admin/inspect pusher centrifugo admin/operations
+  streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
 brain: telemetry presence classes reducers/state reducers/guest reducers/log reducers/visible
   reducers/thread reducers/usage reducers/room reducers/removal reducers rooms/locks rooms/store

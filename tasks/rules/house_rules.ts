@@ -52,17 +52,17 @@ export const CAPABILITIES: Readonly<Record<string, readonly string[]>> = {
 /** What capabilities build on, beside the kernel; a pair that nothing needs any longer goes. */
 export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["inspect", "sse"],
-  data: ["inspect"],
   durable: ["filters"],
   filters: ["schemas"],
   hooks: ["presence", "usage"],
-  inspect: ["durable", "journal", "policies", "presence", "why"],
+  inspect: ["durable"],
   journal: ["mirror"],
-  plan: ["hooks", "policies", "quota", "reducers", "schedules", "schemas", "usage"],
+  plan: ["policies", "schemas"],
   proof: ["audit"],
   pusher: ["inspect"],
   reducers: ["policies", "usage"],
   streams: ["durable"],
+  why: ["journal"],
 };
 
 /**

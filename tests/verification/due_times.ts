@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import process from "node:process";
-import { dueAfter } from "../../shield/schedules/times.ts";
+import { dueAfter } from "../../shared/records/schedule.ts";
 
 interface Asked {
   readonly crons: readonly string[];

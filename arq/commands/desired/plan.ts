@@ -15,7 +15,7 @@ import {
   type UnderWay,
 } from "../../desired/plan_text.ts";
 import type { Desired, State } from "../../desired/state.ts";
-import { dueAfter } from "../../../shield/schedules/times.ts";
+import { dueAfter } from "../../../shared/records/schedule.ts";
 import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";

@@ -1,5 +1,5 @@
 /**
- * What one Shield answers to questions about its connections, rooms, tenants and policies. Any Shield
+ * What one Shield answers to questions about its connections, rooms and tenants. Any Shield
  * of the cluster may ask, for an operator; only processes with a right to NATS can. Answers are
  * bounded, and never take long in one turn.
  */
@@ -8,7 +8,6 @@ import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts
 import type { Connection } from "../../connection/connection.ts";
 import type { Channel } from "../../fanout/hub.ts";
 import type { Parts } from "../../parts.ts";
-import { POLICIES } from "../../policy/capability.ts";
 import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
 import type { TenantTotals } from "../../stats/tenant_stats.ts";
 import { ROWS_MAX } from "../routing/query.ts";
@@ -27,7 +26,7 @@ import { topOf, visitAll } from "../../../shared/containers/top.ts";
 /** The parts of a Shield that are read. */
 export type InspectedParts = Pick<
   Parts,
-  "node_id" | "connections" | "hub" | "rooms" | "counters" | "tenants" | "running"
+  "node_id" | "connections" | "hub" | "counters" | "tenants"
 >;
 
 const RowLimit = z.int().min(1).max(ROWS_MAX);
@@ -221,6 +220,5 @@ export function shieldAnswers(parts: InspectedParts): AnswerHandlers {
     room: (params) => room(parts, params),
     room_counts: (params) => roomCounts(parts, params),
     tenants: (params) => tenants(parts, params),
-    policy_stats: () => ({ rows: parts.running.of(POLICIES)?.table.rows() ?? [] }),
   };
 }

@@ -36,15 +36,11 @@ import { roomHistory, roomState } from "./room_contents.ts";
 import type { ContentsContext } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
-import { cluster, clusterHistory, connections, policyStats, rooms, tenants } from "./lists.ts";
+import { cluster, clusterHistory, connections, rooms, tenants } from "./lists.ts";
 import type { Answer } from "./lists.ts";
 import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
-import { POLICIES_ABOUT } from "../../policy/openapi_policies.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
 import { REDUCED_ABOUT, REDUCED_PAST_ABOUT } from "./openapi_reduced.ts";
-import { WHY_ABOUT } from "./openapi_why.ts";
-import { why } from "./why.ts";
-import type { WhyContext } from "./why.ts";
 import { checked, readQuery, requireId } from "../routing/query.ts";
 import { storedRooms } from "./stored_rooms.ts";
 import type { StoredRoomsContext } from "./stored_rooms.ts";
@@ -58,7 +54,6 @@ export type InspectContext =
   & DetailContext
   & ContentsContext
   & OrderContext
-  & WhyContext
   & StoredRoomsContext
   & ReducedPastContext
   & {
@@ -220,10 +215,6 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
     },
   },
   "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
-  "/v1/policies/stats": {
-    GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: reading(policyStats) },
-  },
-  "/v1/why": { GET: { scope: "own", about: WHY_ABOUT.why, handle: reading(why) } },
   "/v1/drain": {
     POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
   },

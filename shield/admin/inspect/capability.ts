@@ -1,7 +1,6 @@
 /** What inspect brings to a Shield. */
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
-import { PRESENCE } from "../../presence/capability.ts";
 import { INSPECT_ROUTES } from "./api.ts";
 import type { ListContext } from "./lists.ts";
 import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
@@ -21,12 +20,11 @@ export const INSPECT: Capability<ListContext> = {
     schemas: CLUSTER_SCHEMAS,
   },
   start(env, parts) {
-    const { admin, begin, drain, close, askHeard } = startInspect(env, parts);
-    parts.running.of(PRESENCE)?.moving.askBy(askHeard);
+    const { admin, questions, drain, close } = startInspect(env, parts);
     return {
       own: admin,
       routes: INSPECT_ROUTES.serve(admin),
-      ...{ begin, drain },
+      ...{ questions, drain },
       [Symbol.asyncDispose]: () => Promise.resolve(close()),
     };
   },

@@ -4,14 +4,13 @@ import { NodeConfigAnswer } from "../../../shared/cluster/cluster_control.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery } from "../routing/query.ts";
-import { requireNode } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
 
 /** Answers `GET /v1/config`. */
 export async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, { node: Id.optional() });
   const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
-  requireNode(context, node, gathered.nodes);
+  context.asker.require(node, gathered.nodes);
   return told(gathered);
 }
 
@@ -29,7 +28,7 @@ export async function reloadConfig(
 ): Promise<Answer> {
   const options = { params: { by }, to: node_id, is_order: true } as const;
   const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
-  requireNode(context, node_id, gathered.nodes);
+  context.asker.require(node_id, gathered.nodes);
   return told(gathered);
 }
 

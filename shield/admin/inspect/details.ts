@@ -11,7 +11,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { History } from "../../durable/history/history.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { ownOf, requireNode } from "./lists.ts";
+import { ownOf } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
 import { Id, readQuery, requireId } from "../routing/query.ts";
 import { askState } from "./room_contents.ts";
@@ -143,7 +143,7 @@ export function limits({ node_id, config }: DetailContext, { url }: AdminCall): 
 
 /** Throws `not-found` or `process-unavailable` when that node has not answered. */
 function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes): void {
-  requireNode(context, node_id, nodes);
+  context.asker.require(node_id, nodes);
   if (nodes.answered.includes(node_id)) return;
   const detail = `no answer from ${node_id}, which may still do it within half a minute`;
   throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
@@ -172,7 +172,7 @@ export async function drain(
 export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, { node: Id.optional() });
   const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   return { levels: answers.map(levelsOf), nodes };
 }
 

@@ -2,13 +2,10 @@
  * The lists of the admin API: asks all Shields, or all processes, and makes one answer of theirs. Their
  * answers are `answers.ts`; paths and methods are `api.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
-import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { PolicyAnswer, quantileOf_us } from "../../policy/policy_table.ts";
-import type { PolicyRow } from "../../policy/policy_table.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
 import {
   ConnectionAnswer,
@@ -19,7 +16,6 @@ import {
   TenantAnswer,
   TenantSort,
 } from "./rows.ts";
-import { POLICIES_MAX } from "../../policy/policy_table.ts";
 import type { ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
 
@@ -42,17 +38,11 @@ const Node = { node: Id.optional() };
 export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
   only_tenant === undefined ? {} : { tenant: only_tenant };
 
-/** Throws `not-found` when a node that has not answered is unknown. */
-export function requireNode({ asker }: ListContext, node: string | undefined, nodes: AskedNodes) {
-  if (node === undefined || nodes.answered.includes(node) || asker.isKnown(node)) return;
-  throw new ArqonError("not-found", `no node ${node} answers`);
-}
-
 /** Answers `GET /v1/cluster`. */
 export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, Node);
   const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   // A node speaks only for itself.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
@@ -63,7 +53,7 @@ export async function clusterHistory(context: ListContext, { url }: AdminCall): 
   const { node } = readQuery(url, Node);
   const schema = NodeSamples.nullable();
   const { answers, nodes } = await context.asker.ask("samples", schema, { to: node });
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   const shown = answers.flatMap(({ node_id, kind, value }) =>
     value === null ? [] : [{ ...value, node_id, kind }]
   );
@@ -89,7 +79,7 @@ export async function connections(
   const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   // Whatever a row says, it belongs to the node that sent it.
   const rows = answers.flatMap(({ node_id, value }) =>
     value.rows.map((row) => ({ ...row, node_id }))
@@ -159,7 +149,7 @@ export async function rooms(
   const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("rooms", RoomAnswer, options);
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   const merged = await mergeRooms(answers);
   const { items } = await topOf(merged.values(), {
     limit,
@@ -231,7 +221,7 @@ export async function tenants(
   const { node, limit, sort } = readQuery(url, { ...Node, sort: TenantSort, limit: Limit });
   const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("tenants", TenantAnswer, options);
-  requireNode(context, node, nodes);
+  context.asker.require(node, nodes);
   const merged = await mergeTenants(answers);
   const { items } = await topOf(merged.values(), {
     limit,
@@ -240,67 +230,4 @@ export async function tenants(
   });
   const truncated = merged.size > items.length || isCut(answers);
   return { tenants: items, truncated, nodes };
-}
-
-interface MergedPolicy extends Omit<PolicyRow, "buckets"> {
-  readonly buckets: Map<number, number>;
-}
-
-function mergePolicies(rows: readonly PolicyRow[]): MergedPolicy[] {
-  const merged = new Map<string, MergedPolicy>();
-  for (const { buckets, ...row } of rows) {
-    const key = `${row.tenant_id}\n${row.name}\n${row.module}\n${row.hook}`;
-    const before = merged.get(key);
-    const policy = before ?? { ...row, buckets: new Map<number, number>() };
-    if (before !== undefined) {
-      for (const figure of ["allow", "reject", "error", "fuel"] as const) {
-        before[figure] += row[figure];
-      }
-      before.fuel_max = Math.max(before.fuel_max, row.fuel_max);
-    }
-    for (const [bucket, count] of buckets) {
-      policy.buckets.set(bucket, (policy.buckets.get(bucket) ?? 0) + count);
-    }
-    merged.set(key, policy);
-  }
-  return [...merged.values()];
-}
-
-function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy) {
-  const { allow, reject, error, fuel, fuel_max, buckets } = totals;
-  const evaluated = allow + reject + error;
-  return {
-    tenant_id,
-    name,
-    module,
-    hook,
-    verdicts: { allow, reject, error },
-    fuel_mean: evaluated === 0 ? 0 : fuel / evaluated,
-    fuel_max,
-    p50_us: quantileOf_us(buckets, 0.5),
-    p99_us: quantileOf_us(buckets, 0.99),
-  };
-}
-
-/** Answers `GET /v1/policies/stats`. */
-export async function policyStats(
-  context: ListContext,
-  { url, only_tenant }: AdminCall,
-): Promise<Answer> {
-  const query = readQuery(url, { ...Node, tenant: Id.optional(), limit: Limit });
-  const { node, limit } = query;
-  const tenant = only_tenant ?? query.tenant;
-  const options = { to: node, of: "shield" } as const;
-  const { answers, nodes } = await context.asker.ask("policy_stats", PolicyAnswer, options);
-  requireNode(context, node, nodes);
-  const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
-  const { items, total } = await topOf(all, {
-    limit: Math.min(limit, POLICIES_MAX),
-    // The entry that several tenants share has no name, whatever a tenant is called.
-    accept: ({ tenant_id, name }) =>
-      (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
-    score: ({ allow, reject, error }) => allow + reject + error,
-    name: ({ tenant_id, name, module, hook }) => `${tenant_id}/${name}/${module}/${hook}`,
-  });
-  return { policies: items.map(shownPolicy), truncated: total > items.length, nodes };
 }

@@ -10,7 +10,6 @@ import type { Registry } from "../../../shared/metrics/metrics.ts";
 import type { HealthReport } from "../../../shared/listeners/ops.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Parts } from "../../parts.ts";
-import { POLICIES } from "../../policy/capability.ts";
 
 /** What the record of a Shield needs. */
 export interface ShieldNodeOptions {
@@ -48,10 +47,11 @@ async function totalsOf({ parts, registry }: ShieldNodeOptions): Promise<Cluster
     handshakes: sum(stats.handshakes),
     rejects: known(stats.rejects),
     closes: known(stats.closes),
-    policy_verdicts: running.of(POLICIES)?.table.verdicts() ?? {},
+    policy_verdicts: {},
     schema_violations,
     mirrored,
     gaps: stats.gaps,
+    ...running.totals(),
   };
 }
 

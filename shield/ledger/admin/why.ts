@@ -6,19 +6,19 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { AskedMessage, WhyFind, WhyUser } from "../../../shared/cluster/cluster_why.ts";
-import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
 import { wayIn } from "../../journal/admin/way_in.ts";
 import type { WayIn } from "../../journal/admin/way_in.ts";
-import type { FormerReading } from "../../ledger/former.ts";
-import { WHY } from "../../ledger/capability.ts";
-import type { OpenConnection } from "../../ledger/history.ts";
-import { ledgerAnswers } from "../../ledger/start.ts";
+import type { FormerReading } from "../former.ts";
+import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../parts.ts";
-import type { AdminCall } from "../routing/admin_routes.ts";
-import { Id, readQuery } from "../routing/query.ts";
-import type { Answer, ListContext } from "./lists.ts";
+import { AdminTable } from "../../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../../admin/routing/admin_routes.ts";
+import { Id, readQuery } from "../../admin/routing/query.ts";
+import { WHY_ABOUT } from "./openapi_why.ts";
 import { bothOf, firstOf, WhyQuestions } from "./why_ask.ts";
 import type { Heard } from "./why_ask.ts";
 import { Clocks } from "./why_clocks.ts";
@@ -60,7 +60,9 @@ const QUERY = {
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 /** What `GET /v1/why` needs of the process. */
-export interface WhyContext extends ListContext, WhyLogContext {
+interface WhyContext extends WhyLogContext {
+  readonly asker: ClusterAsker;
+  readonly log: Logger;
   /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
   /** The ledgers of Shields that are not there any longer; absent: they are not stored. */
@@ -69,8 +71,13 @@ export interface WhyContext extends ListContext, WhyLogContext {
   readonly node_id: string;
 }
 
+/** The route. */
+export const WHY_ROUTES = new AdminTable<WhyContext>({
+  "/v1/why": { GET: { scope: "own", about: WHY_ABOUT.why, handle: why } },
+});
+
 /** The open connections that a question is about. */
-function openOf(
+export function openOf(
   { connections, rooms: { classes } }: Pick<Parts, "connections" | "rooms">,
   asked: WhyUser,
 ): OpenConnection[] {
@@ -101,26 +108,8 @@ function openOf(
   }));
 }
 
-/** The clock of the ledger, where there is one: it follows the wall clock without its jumps. */
-export const noteTime = ({ running }: Pick<Parts, "running">, now: () => number): () => number => {
-  const ledger = running.of(WHY)?.ledger;
-  return ledger === undefined ? now : () => ledger.now_ms;
-};
-
-/** What a Shield answers of its ledger. */
-export function whyAnswers(
-  parts: Pick<Parts, "connections" | "running" | "rooms">,
-  now: () => number,
-): AnswerHandlers {
-  return ledgerAnswers(
-    parts.running.of(WHY) ?? {},
-    noteTime(parts, now),
-    (asked) => openOf(parts, asked),
-  );
-}
-
 /** Answers `GET /v1/why`. */
-export async function why(context: WhyContext, call: AdminCall): Promise<Answer> {
+async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   const query = readQuery(call.url, QUERY);
   const { only_tenant } = call;
   const tenant = query.tenant ?? only_tenant ?? call.tenant_id;
@@ -151,7 +140,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
     questions.lives,
     (heard) => asked === undefined ? [] : questions.unheardOf(asked, heard),
   );
-  return {
+  return Response.json({
     tenant_id: tenant,
     way_in: way_in ?? null,
     messages: (whole?.messages.length === 0 ? messages : whole?.messages ?? []).map((one) => ({
@@ -170,7 +159,7 @@ export async function why(context: WhyContext, call: AdminCall): Promise<Answer>
     here: context.node_id,
     nodes: bothOf(told?.nodes, whole?.nodes),
     truncated: told?.truncated === true || whole?.truncated === true || gone.truncated,
-  };
+  });
 }
 
 /** The messages that were found; where no Shield knows of any, what the room's log has, if the room is named. */

@@ -1,9 +1,10 @@
 /**
- * When a schedule is due: once, every so often, or by a cron expression in a time zone. Pure. Who publishes
- * then is `schedules.ts`.
+ * What is said of a schedule by whoever sets it, in requests and in files, and when it is due: once, every so often,
+ * or by a cron expression in a time zone. Pure. Who publishes then is `shield/schedules/`.
  */
 import { Cron, CronDate } from "croner";
 import { z } from "zod";
+import { id } from "../config/values/schema_values.ts";
 
 /** The shortest period, in ms. */
 const EVERY_MS_MIN = 1_000;
@@ -36,6 +37,32 @@ export interface When {
   readonly cron?: string | undefined;
   readonly zone?: string | undefined;
   readonly until_ms?: number | undefined;
+}
+
+/** The members without the message, which files have as a text. */
+export const SCHEDULE_MEMBERS = {
+  room: id,
+  user: z.string().min(1).max(128).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, {
+    error: "expected characters that can be printed",
+  }).default("schedule").describe("in whose name it is published"),
+  ...WHEN,
+};
+
+/** A schedule as a request has it. */
+export const ScheduleBody = z.strictObject({
+  ...SCHEDULE_MEMBERS,
+  message: z.record(z.string(), z.unknown()).describe(
+    "a message in the text form, without op and room: type, data, content_type, headers, ...",
+  ),
+}).superRefine(refuseWhen);
+/** A schedule as a request has it. */
+export type ScheduleBody = z.output<typeof ScheduleBody>;
+
+/** Refuses times that are none. */
+export function refuseWhen(given: When, context: z.core.$RefinementCtx): void {
+  const problem = whenProblem(given);
+  if (problem === undefined) return;
+  context.addIssue({ code: "custom", path: [problem.path], message: problem.message });
 }
 
 const DAY_MS = 86_400_000;

@@ -10,10 +10,10 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import { deployed, deployedClasses, namedClass } from "../reducers/api.ts";
-import type { ReducerAdminContext } from "../reducers/api.ts";
-import { StateReducer } from "./documents.ts";
-import type { DocumentKind, Writing } from "./documents.ts";
+import { deployed, deployedClasses, namedClass } from "./api.ts";
+import type { ReducerAdminContext } from "./api.ts";
+import { StateReducer } from "../settings/document_kinds.ts";
+import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 class ReducersKind implements DocumentKind<StateReducer> {

@@ -13,11 +13,11 @@ import type {
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
-import { accountsOf, readsOf } from "../../ledger/explain.ts";
-import { findMessages, roomMessages } from "../../ledger/find_messages.ts";
-import { lifeName, readFormer } from "../../ledger/former.ts";
-import type { Former, FormerLedger, FormerReading } from "../../ledger/former.ts";
-import { gather } from "../../ledger/history.ts";
+import { accountsOf, readsOf } from "../explain.ts";
+import { findMessages, roomMessages } from "../find_messages.ts";
+import { lifeName, readFormer } from "../former.ts";
+import type { Former, FormerLedger, FormerReading } from "../former.ts";
+import { gather } from "../history.ts";
 import { withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 

@@ -1,7 +1,7 @@
 /** When schedules are due: held against the package's own reading of cron, and against a plain count. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { dueAfter, whenProblem } from "./times.ts";
+import { dueAfter, whenProblem } from "./schedule.ts";
 
 const at = (text: string) => Date.parse(text);
 

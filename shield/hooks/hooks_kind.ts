@@ -5,9 +5,9 @@ import { newSecret } from "../../shared/hooks/signature.ts";
 import { plural } from "../../shared/plural.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { resumed } from "../../shared/records/hook_document.ts";
-import type { HookStore } from "../hooks/hook_store.ts";
-import { StateHook } from "./documents.ts";
-import type { DocumentKind } from "./documents.ts";
+import type { HookStore } from "./hook_store.ts";
+import { StateHook } from "../settings/document_kinds.ts";
+import type { DocumentKind } from "../settings/document_kinds.ts";
 
 /** What it needs of the process. */
 export interface HooksKindOptions {

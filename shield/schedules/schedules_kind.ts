@@ -6,13 +6,13 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { plural } from "../../shared/plural.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
-import { begun, requireDue, whenFrom } from "../schedules/body.ts";
-import { decodeSchedule, encodeSchedule, paused } from "../schedules/schedule.ts";
+import { begun, requireDue, whenFrom } from "./body.ts";
+import { decodeSchedule, encodeSchedule, paused } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import type { Schedule } from "../schedules/schedule.ts";
-import { dueAfter } from "../schedules/times.ts";
-import { StateSchedule } from "./documents.ts";
-import type { DocumentKind, Writing } from "./documents.ts";
+import type { Schedule } from "./schedule.ts";
+import { dueAfter } from "../../shared/records/schedule.ts";
+import { StateSchedule } from "../settings/document_kinds.ts";
+import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
 /** What it needs of the process. */
 export interface SchedulesKindOptions {

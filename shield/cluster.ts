@@ -1,0 +1,89 @@
+/**
+ * The questions that the processes of a bus ask each other, at this Shield: it asks all of them, and answers with what
+ * its capabilities know.
+ */
+import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
+import type { Answerer, AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
+import { readRegistered } from "../shared/lives/registered.ts";
+import { scrapedGauge } from "../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
+import type { Given } from "./capability.ts";
+import type { Ground } from "./foundation.ts";
+import type { ShieldOptions } from "./server.ts";
+
+/** The questions of one Shield; nobody asks any before they are started. */
+export class Cluster {
+  readonly asker: ClusterAsker;
+  readonly #start: (handlers: AnswerHandlers) => Answerer;
+  #answerer!: Answerer;
+  #stopEvents!: () => void;
+
+  /** Subscribes for answers, with effect from the next flush. Throws `spine-unavailable`. */
+  constructor(options: ShieldOptions, { node_id, life }: Ground, ledger: Given["ledger"]) {
+    const { config, spine, registry, random, now } = options;
+    const log = options.log.child({ part: "admin" });
+    const common = { spine, node_id, kind: "shield" as const, log };
+    const asker = new ClusterAsker({
+      ...common,
+      // Beside an embedded Spine there is no other Shield.
+      ...config.nats && { registered: () => readRegistered(life, now) },
+      // Other clocks are compared with that of the ledger, whose times are reported.
+      now: () => ledger?.now_ms ?? now(),
+      random,
+      answerer: { own: (...asked) => this.#answerer.own(...asked) },
+    });
+    this.asker = asker;
+    this.#start = (handlers) => {
+      this.#stopEvents = spine.onEvent((event) => {
+        if (event.type === "state" && event.status.state === "connected") this.hello();
+      });
+      const answerer = startAnswerer({
+        ...{ ...common, now, handlers },
+        onAsker: (who) => asker.onAsker(who),
+      });
+      registerQuestions(registry, asker, answerer);
+      return answerer;
+    };
+  }
+
+  /** Begins to answer, with effect from the next flush. Throws `spine-unavailable`. */
+  start(handlers: AnswerHandlers): void {
+    this.#answerer = this.#start(handlers);
+  }
+
+  /** Asks which processes are there, once the Spine has the subscriptions: who is not asked says so with its own beat. */
+  hello(): void {
+    void this.asker.hello().catch(() => {});
+  }
+
+  /** Tells the others that the process ends, and answers nothing any longer. */
+  close(): void {
+    this.#stopEvents();
+    this.#answerer.close();
+    this.asker.close();
+  }
+}
+
+function registerQuestions(
+  registry: ShieldOptions["registry"],
+  asker: ClusterAsker,
+  answerer: Answerer,
+): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
+    scrapedFamily(registry, name, help, "outcome", read);
+  gauge("shield_admin_questions", "Questions to the cluster under way.", () => asker.pending);
+  gauge("shield_admin_answers", "Questions of others being answered.", () => answerer.pending);
+  counter(
+    "shield_admin_questions_total",
+    "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",
+    () => ({ ...asker.counts }),
+  );
+  counter(
+    "shield_admin_answers_total",
+    "Questions of other processes, by outcome.",
+    () => ({ ...answerer.counts }),
+  );
+}

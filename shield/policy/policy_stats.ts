@@ -1,0 +1,87 @@
+/** `/v1/policies/stats`: what each policy has decided and cost at all Shields. What one of them knows is `policy_table.ts`. */
+import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
+import { topOf } from "../../shared/containers/top.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { AdminTable } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { Id, Limit, readQuery } from "../admin/routing/query.ts";
+import { POLICIES_ABOUT } from "./openapi_policies.ts";
+import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
+import type { PolicyRow } from "./policy_table.ts";
+
+/** What it needs of the process. */
+interface StatsContext {
+  readonly asker: ClusterAsker;
+  readonly log: Logger;
+}
+
+/** The route. */
+export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>({
+  "/v1/policies/stats": {
+    GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: policyStats },
+  },
+});
+
+interface MergedPolicy extends Omit<PolicyRow, "buckets"> {
+  readonly buckets: Map<number, number>;
+}
+
+function mergePolicies(rows: readonly PolicyRow[]): MergedPolicy[] {
+  const merged = new Map<string, MergedPolicy>();
+  for (const { buckets, ...row } of rows) {
+    const key = `${row.tenant_id}\n${row.name}\n${row.module}\n${row.hook}`;
+    const before = merged.get(key);
+    const policy = before ?? { ...row, buckets: new Map<number, number>() };
+    if (before !== undefined) {
+      for (const figure of ["allow", "reject", "error", "fuel"] as const) {
+        before[figure] += row[figure];
+      }
+      before.fuel_max = Math.max(before.fuel_max, row.fuel_max);
+    }
+    for (const [bucket, count] of buckets) {
+      policy.buckets.set(bucket, (policy.buckets.get(bucket) ?? 0) + count);
+    }
+    merged.set(key, policy);
+  }
+  return [...merged.values()];
+}
+
+function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy) {
+  const { allow, reject, error, fuel, fuel_max, buckets } = totals;
+  const evaluated = allow + reject + error;
+  return {
+    tenant_id,
+    name,
+    module,
+    hook,
+    verdicts: { allow, reject, error },
+    fuel_mean: evaluated === 0 ? 0 : fuel / evaluated,
+    fuel_max,
+    p50_us: quantileOf_us(buckets, 0.5),
+    p99_us: quantileOf_us(buckets, 0.99),
+  };
+}
+
+/** Answers `GET /v1/policies/stats`. */
+async function policyStats(
+  { asker }: StatsContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Response> {
+  const query = readQuery(url, { node: Id.optional(), tenant: Id.optional(), limit: Limit });
+  const { node, limit } = query;
+  const tenant = only_tenant ?? query.tenant;
+  const options = { to: node, of: "shield" } as const;
+  const { answers, nodes } = await asker.ask("policy_stats", PolicyAnswer, options);
+  asker.require(node, nodes);
+  const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
+  const { items, total } = await topOf(all, {
+    limit: Math.min(limit, POLICIES_MAX),
+    // The entry that several tenants share has no name, whatever a tenant is called.
+    accept: ({ tenant_id, name }) =>
+      (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
+    score: ({ allow, reject, error }) => allow + reject + error,
+    name: ({ tenant_id, name, module, hook }) => `${tenant_id}/${name}/${module}/${hook}`,
+  });
+  const policies = items.map(shownPolicy);
+  return Response.json({ policies, truncated: total > items.length, nodes });
+}

@@ -1,0 +1,73 @@
+/**
+ * The kinds of a tenant's state of which each thing is a document of its own: hooks, schedules, and the modules that
+ * are deployed to classes of rooms. Whoever stores such a kind says here how it is read, checked and written; who
+ * replaces a tenant's whole state asks them.
+ */
+import { z } from "zod";
+import { TenantHook } from "../../shared/config/automation/hooks.ts";
+import { id, roomPattern } from "../../shared/config/values/schema_values.ts";
+import { refuseWhen, ScheduleBody } from "../../shared/records/schedule.ts";
+
+/** The kinds. */
+export const DOCUMENT_KINDS = ["hooks", "schedules", "reducers"] as const;
+/** One of them. */
+export type DocumentKindName = typeof DOCUMENT_KINDS[number];
+
+const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
+
+/** A hook; without a secret it keeps its own, and a new one gets one. */
+export const StateHook = z.strictObject({ id, ...TenantHook.shape, paused });
+/** A hook. */
+export type StateHook = z.output<typeof StateHook>;
+
+/** A schedule. */
+export const StateSchedule = z.strictObject({ id, ...ScheduleBody.shape, paused })
+  .superRefine(refuseWhen);
+/** A schedule. */
+export type StateSchedule = z.output<typeof StateSchedule>;
+
+/** The module that is the program of a class of rooms, in place of the file of the configuration. */
+export const StateReducer = z.strictObject({
+  class: roomPattern,
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
+});
+/** One of these. */
+export type StateReducer = z.output<typeof StateReducer>;
+
+/** A thing of each kind. */
+export interface DocumentThings {
+  readonly hooks: StateHook;
+  readonly schedules: StateSchedule;
+  readonly reducers: StateReducer;
+}
+
+/** The tenant whose documents are written, for which apply. */
+export interface Writing {
+  readonly tenant_id: string;
+  readonly by: string;
+  /** When the apply began, Unix ms. */
+  readonly at_ms: number;
+  /** False once the apply is finished: what is there then is nobody's to change. Asked behind each read. */
+  readonly isPending: () => Promise<boolean>;
+}
+
+/** One kind. */
+export interface DocumentKind<Thing> {
+  readonly entry: z.ZodType<Thing>;
+  /** Why it cannot be set here; undefined: it can. */
+  readonly off: string | undefined;
+  /** What is in force, without secrets. */
+  list(tenant_id: string): Promise<Thing[]>;
+  /** Tenants that have some. */
+  tenants(): Promise<Iterable<string>>;
+  /** What is to be stored. Throws `invalid-settings` for what may not be, `settings-conflict` for too much. */
+  check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
+  /** Throws when what was checked earlier can no longer be put in force. */
+  require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
+  write(writing: Writing, wanted: readonly Thing[]): Promise<void>;
+}
+
+/** The kinds that this process has; of a capability that it is without there is none. */
+export type DocumentKinds = {
+  readonly [Name in DocumentKindName]?: DocumentKind<DocumentThings[Name]>;
+};
