@@ -12,14 +12,9 @@ export const DATA: Capability = {
   title: TITLE,
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
   start({ spine, log }, { node_id, logs, running }) {
-    const stores = dataStores({
-      spine,
-      logs,
-      blocks: running.keeps(),
-      asker: running.of(INSPECT)?.asker,
-    });
-    return {
-      routes: DATA_ROUTES.serve({ stores, spine, node_id, log: log.child({ part: "data" }) }),
-    };
+    const asker = running.of(INSPECT)?.asker;
+    const stores = dataStores({ spine, logs, blocks: running.keeps(), asker });
+    const part = log.child({ part: "data" });
+    return { routes: DATA_ROUTES.serve({ stores, asker, spine, node_id, log: part }) };
   },
 };
