@@ -12,8 +12,9 @@ import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
 import { DATA_ABOUT } from "./openapi_data.ts";
 import { isTenant } from "./blocks.ts";
+import { findBrain } from "./buckets.ts";
 import { KEPT } from "./stores.ts";
-import type { DataStore, Whose } from "./stores.ts";
+import type { DataStore, StoresContext, Whose } from "./stores.ts";
 
 const BODY_BYTES = 4_096;
 const NO_STORE = { "cache-control": "no-store" };
@@ -21,6 +22,7 @@ const NO_STORE = { "cache-control": "no-store" };
 /** What the routes need of the process. */
 export interface DataContext {
   readonly stores: readonly DataStore[];
+  readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;
   readonly node_id: string;
   readonly log: Logger;
@@ -118,7 +120,7 @@ async function exportAll(
 }
 
 async function erase(
-  { stores, spine, node_id, log }: DataContext,
+  { stores, asker, spine, node_id, log }: DataContext,
   { by }: AdminCall,
   { all, ...whose }: z.output<typeof Erased>,
 ): Promise<Response> {
@@ -128,9 +130,10 @@ async function erase(
     throw new ArqonError("invalid-settings", detail);
   }
   const done: { store: string; erased: number; failed?: string }[] = [];
+  const brainOf = findBrain(asker);
   for (const store of stores) {
     try {
-      done.push({ store: store.name, erased: await store.erase(whose) });
+      done.push({ store: store.name, erased: await store.erase(whose, brainOf) });
     } catch (error) {
       // The others go all the same; who asks again erases the rest.
       const failed = error instanceof Error ? error.message : String(error);

@@ -16,7 +16,7 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
-import type { DataStore, Stock, Whose } from "./stores.ts";
+import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
 
 interface Kept {
   readonly name: string;
@@ -99,6 +99,13 @@ function bodyOf(value: Uint8Array, user: string | undefined): string {
 /** What asks the cluster; undefined: nothing does. */
 type Asking = Pick<ClusterAsker, "ask" | "hello"> | undefined;
 
+/** Which Brain erases what only Brains may write, for one erasure: asked once, when it is needed. */
+export function findBrain(asker: Asking): BrainOf {
+  const ask = async () => (await asker?.hello({ of: "brain" }))?.answers[0]?.node_id;
+  let asked: ReturnType<BrainOf> | undefined;
+  return () => asked ??= ask();
+}
+
 /** How long a Brain may take for one question, in ms. */
 const ERASE_MS = 30_000;
 
@@ -109,20 +116,20 @@ async function deleteAll(
   tenant: string,
   keys: readonly KvKey[],
   asker: Asking,
+  brainOf: BrainOf,
 ): Promise<void> {
-  const brains = isBrains(name) ? (await asker?.hello({ of: "brain" }))?.answers ?? [] : [];
-  const [brain] = brains;
-  if (brain === undefined) {
+  const brain_id = isBrains(name) ? await brainOf() : undefined;
+  if (brain_id === undefined) {
     for (const key of keys) await bucket.delete(key);
     return;
   }
   for (let at = 0; at < keys.length; at += ERASED_MAX) {
     const some = keys.slice(at, at + ERASED_MAX).map(([, ...rest]) => rest);
     const params = { tenant, bucket: name, keys: some };
-    const options = { params, to: brain.node_id, is_order: true, timeout_ms: ERASE_MS } as const;
+    const options = { params, to: brain_id, is_order: true, timeout_ms: ERASE_MS } as const;
     const { answers } = await asker!.ask("erase_entries", EraseAnswer, options);
     if (answers.length === 0) {
-      throw new ArqonError("process-unavailable", `Brain ${brain.node_id} did not erase it`);
+      throw new ArqonError("process-unavailable", `Brain ${brain_id} did not erase it`);
     }
   }
 }
@@ -150,13 +157,13 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
         yield lineOf(name, entry, whose);
       }
     },
-    async erase(whose) {
+    async erase(whose, brainOf) {
       const opened = await open();
       const keys: KvKey[] = [];
       for await (const { key } of entriesOf(opened, kept, whose)) {
         if (reasonOf(key, whose) === true) keys.push(key);
       }
-      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker);
+      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
       return keys.length;
     },
   };

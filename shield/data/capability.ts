@@ -12,8 +12,7 @@ export const DATA: Capability = {
   admin: { tables: [DATA_ROUTES], tags: { data: TITLE } },
   start({ spine, log }, { node_id, logs, running, cluster: { asker } }) {
     const stores = dataStores({ spine, logs, blocks: running.keeps(), asker });
-    return {
-      routes: DATA_ROUTES.serve({ stores, spine, node_id, log: log.child({ part: "data" }) }),
-    };
+    const part = log.child({ part: "data" });
+    return { routes: DATA_ROUTES.serve({ stores, asker, spine, node_id, log: part }) };
   },
 };

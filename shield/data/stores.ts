@@ -41,8 +41,11 @@ export interface DataStore {
   /** Lines of NDJSON without the newline. */
   lines(whose: Whose): AsyncIterable<string>;
   /** Removes it, and tells how much that was. */
-  erase(whose: Whose): Promise<number>;
+  erase(whose: Whose, brainOf: BrainOf): Promise<number>;
 }
+
+/** The id of a Brain that erases what only Brains may write; undefined: none answers. */
+export type BrainOf = () => Promise<string | undefined>;
 
 /** What the stores are found by. */
 export interface StoresContext {

@@ -55,6 +55,8 @@ def test_every_reason_has_its_class() -> None:
         error = error_of(reason, "x")
         assert error.reason == reason
         assert getattr(arqon, type(error).__name__) is type(error)
+        # As a traceback and a pickle name it.
+        assert type(error).__module__ == "arqon"
     unknown = error_from_wire(409, "quite-new", "No")
     assert isinstance(unknown, arqon.VersionConflict)
     assert unknown.message == "No (quite-new)"

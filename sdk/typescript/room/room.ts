@@ -75,8 +75,8 @@ function listenTo(
 /** What a room needs of its connection. */
 export interface RoomPort extends RequestPort {
   subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
-  /** From here on the loops of all rooms get each change of state once and in order. */
-  mend(mend: Mend): void;
+  /** From here on the loops of all rooms get each change of state once and in order. Gives what repairs a room. */
+  mend(mend: Mend): (room: string) => ReturnType<Mend> | undefined;
   /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void;
   /** Reports an error that no promise reports: `ConnectOptions.onError`. */

@@ -59,7 +59,7 @@ export interface StatefulRoom {
  */
 export function roomState(room: Room): StatefulRoom {
   const port = portOf(room);
-  port.mend((entry, options) => new StateRepair(new Room(entry.room, port), entry, options));
+  const repairOf = port.mend((entry, options) => new StateRepair(new Room(entry.room, port), entry, options));
   const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>
     ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
   return {
@@ -68,6 +68,7 @@ export function roomState(room: Room): StatefulRoom {
     delete: (key, options = {}) => ask(room, "room.delete", { key }, options),
     changes(options) {
       const source = room.subscribe(options);
+      repairOf(room.id)?.follow();
       return loopOver(source, changesOf(source, (read) => get(undefined, read)));
     },
   };

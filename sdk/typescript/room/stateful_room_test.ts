@@ -47,6 +47,21 @@ Deno.test("a loop gets the changes that come, and from roomState on each once an
   assert.equal(asked, 1);
 });
 
+Deno.test("the changes of a state have what was missed over a reconnect before the first change came", async () => {
+  let version = 5;
+  await using peer = startRoom((line, subscribe) => line.accept(subscribe), (line, operation) => {
+    if (operation.kind !== "publish") return;
+    const read = { version, epoch: "7", state: { n: version } };
+    line.answer(operation.envelope.request_id, encoder.encode(JSON.stringify(read)));
+  });
+  await using bus = await connect({ ...quick(peer.peer.url).options, random: () => 0 });
+  using changes = roomState(bus.room(ROOM)).changes({ signal: AbortSignal.timeout(60_000) });
+  assert.equal((await next(changes)).version, 5);
+  version = 6;
+  peer.line.drop();
+  assert.deepEqual((await next(changes))["state"], { n: 6 });
+});
+
 async function next(changes: AsyncIterator<RoomEvent, undefined>): Promise<RoomEvent> {
   const { value } = await changes.next();
   assert.ok(value !== undefined, "the loop has ended");

@@ -1,7 +1,7 @@
 /**
  * Which changes of one room's state a client has heard of (`RoomChanges`, pure), and the fetching of those that a
  * subscription has missed, so that its loops get each once and in order, as if it had come. A room of whose state
- * nobody has heard anything is not asked for.
+ * nobody has heard anything, and which no loop follows, is not asked for.
  */
 import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
@@ -180,6 +180,8 @@ export class StateRepair {
   #is_running = false;
   /** True when the bus, or this client, has told a loss, and no change has come since. */
   #is_told = false;
+  /** True when a loop follows the state: it knows of it before it hears of a change. */
+  #is_followed = false;
   /** True when the client may not ask; until the next session. */
   #is_refused = false;
 
@@ -207,7 +209,12 @@ export class StateRepair {
   /** Takes note that a GAP was put: changes may be missing. */
   doubt(): void {
     this.#is_told = true;
-    if (this.#changes.doubt()) this.#ask();
+    if (this.#changes.doubt() || this.#is_followed) this.#ask();
+  }
+
+  /** Takes note that a loop reads the state, and follows it from there. */
+  follow(): void {
+    this.#is_followed = true;
   }
 
   /** Takes note that the room is heard on another session. */

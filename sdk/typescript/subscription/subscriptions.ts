@@ -64,11 +64,13 @@ export class Subscriptions {
     return asSubscription(room, reader, entry.place, update);
   }
 
-  /** The loops get each change of a room's state once and in order from here on. */
-  mend(mend: Mend): void {
-    if (this.#mend) return;
-    this.#mend = mend;
-    for (const entry of this.#rooms.values()) entry.repair = mend(entry, this.#options);
+  /** The loops get each change of a room's state once and in order from here on. Gives what repairs a room. */
+  mend(mend: Mend): (room: string) => RoomEntry["repair"] {
+    if (!this.#mend) {
+      this.#mend = mend;
+      for (const entry of this.#rooms.values()) entry.repair = mend(entry, this.#options);
+    }
+    return (room) => this.#rooms.get(room)?.repair;
   }
 
   /**

@@ -128,6 +128,8 @@ export interface BlockStore {
   /** The tenants that have blocks, in no order. */
   tenants(): Promise<readonly string[]>;
   status(tenant_id: string): Promise<BlockStatus>;
+  /** How far the engine's clock is ahead of this process's, in ms; below 0: behind. */
+  aheadMs(): Promise<number>;
   room(): Promise<BlockRoom>;
   /** Removes every block of the tenant. */
   purge(tenant_id: string): Promise<void>;

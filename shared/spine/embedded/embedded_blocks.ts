@@ -204,6 +204,10 @@ export class EmbeddedBlocks implements BlockStore {
     };
   }
 
+  aheadMs(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   // deno-lint-ignore require-await
   async room(): Promise<BlockRoom> {
     this.#options.assertOpen();

@@ -74,9 +74,9 @@ export async function* readJournal(
   { lines: lines_max = Infinity, isMeant = () => true, ...filter }: JournalFilter = {},
 ): AsyncGenerator<readonly JournalLine[], JournalEnd> {
   const store = await reading.store();
-  const { tenant: tenant_id, since_ms, until_ms = Infinity, limit } = query;
-  const { from_ms = since_ms === undefined ? undefined : Math.max(0, since_ms - CLOCK_SKEW_MS) } =
-    filter;
+  const { tenant: tenant_id, limit } = query;
+  const { oldest_ms, youngest_ms } = await storedWithin(store, query);
+  const { from_ms = oldest_ms } = filter;
   let next = query.after ?? { block: 0, lines: undefined };
   const sequence = new BlockSequence(next.seen ?? "");
   const endAt = (place: JournalPlaceText, is_end: boolean): JournalEnd => ({
@@ -98,7 +98,7 @@ export async function* readJournal(
     const from = block > 0 ? { after } : from_ms === undefined ? {} : { from_ms };
     const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
     for (const one of page.blocks) {
-      const is_later = one.time_ms > until_ms + LATE_MS;
+      const is_later = one.time_ms > youngest_ms + LATE_MS;
       if (is_later && !await isSetBack(store, tenant_id, one)) return endAt(next, true);
       const back = setBack(query, one, stored_ms).filter(isMeant);
       stored_ms = one.time_ms;
@@ -140,13 +140,15 @@ export async function* readNewest(
   reading: JournalReading,
   query: JournalQuery,
 ): AsyncGenerator<readonly JournalLine[], JournalEnd> {
-  const { tenant, since_ms = 0, until_ms = Infinity, limit } = query;
-  const { first_ms = 0, last_ms = 0 } = await (await reading.store()).status(tenant);
-  const oldest_ms = Math.max(first_ms, since_ms - CLOCK_SKEW_MS);
+  const store = await reading.store();
+  const { first_ms = 0, last_ms = 0 } = await store.status(query.tenant);
+  const { oldest_ms: asked_ms = 0, youngest_ms } = await storedWithin(store, query);
+  const oldest_ms = Math.max(first_ms, asked_ms);
+  const { limit } = query;
   const all = { ...query, limit: Infinity };
   let [skipped, from_ms, is_cut] = [0, oldest_ms, false];
   for (let back_ms = WINDOW_MS;; back_ms *= 2) {
-    const start_ms = Math.max(oldest_ms, Math.min(last_ms, until_ms) - back_ms);
+    const start_ms = Math.max(oldest_ms, Math.min(last_ms, youngest_ms) - back_ms);
     const { found, is_end } = await counted(readJournal(reading, all, { from_ms: start_ms }));
     // The smallest window counts whatever it has.
     if (!is_end && back_ms > WINDOW_MS) {
@@ -164,6 +166,20 @@ export async function* readNewest(
     skipped = Math.max(0, skipped - value.length);
     if (lines.length > 0) yield lines;
   }
+}
+
+/**
+ * When the blocks were stored, by the store's clock, that have the time which is asked for; the oldest is undefined
+ * where any may have it.
+ */
+async function storedWithin(store: BlockStore, { since_ms, until_ms = Infinity }: JournalQuery) {
+  const is_all = since_ms === undefined && until_ms === Infinity;
+  const ahead_ms = is_all ? 0 : await store.aheadMs();
+  // Only more is looked at: it may have been stored before a clock was set.
+  const oldest_ms = since_ms === undefined
+    ? undefined
+    : Math.max(0, since_ms - CLOCK_SKEW_MS + Math.min(0, ahead_ms));
+  return { oldest_ms, youngest_ms: until_ms + Math.max(0, ahead_ms) };
 }
 
 /** Whether the clock of the store was set back behind that block: its newest block is older. */

@@ -96,6 +96,8 @@ class ArqonError(Exception):
             cls.reason = reason
         if entry is not None:
             ERRORS.setdefault(cls.reason, ErrorEntry(*entry))
+            # As programs import it; a traceback names it so.
+            cls.__module__ = "arqon"
         _CLASSES.setdefault(cls.reason, cls)
 
     def __init__(

@@ -232,6 +232,13 @@ class NatsBlocks implements BlockStore {
     }, { blocks: 0, bytes: 0, first_ms: undefined, last_ms: undefined, whole_ms: undefined });
   }
 
+  aheadMs(): Promise<number> {
+    return this.#stream.look(async (timeout_ms) => {
+      const { ts } = await this.#stream.api.info(this.#name, timeout_ms);
+      return Date.parse(ts) - this.#options.link.now();
+    }, 0);
+  }
+
   room(): Promise<BlockRoom> {
     return this.#stream.look(async (timeout_ms) => {
       const { state, config } = await this.#stream.api.info(this.#name, timeout_ms);
