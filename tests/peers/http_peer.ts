@@ -1,4 +1,5 @@
 /** One caller of the client listener's HTTP API, for tests: real requests, plain answers. */
+import { seen } from "../../shared/testing/until.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** What came back. */
@@ -44,10 +45,12 @@ export class HttpPeer {
     return { status: response.status, headers: response.headers, body: answer };
   }
 
-  /** The result of a call that must be accepted. */
+  /** The result of a call that must be accepted; who only reads comes again as long as it is told to. */
   // deno-lint-ignore no-explicit-any -- the shape depends on the path
   async done(method: string, path: string, body?: unknown): Promise<any> {
-    const answer = await this.call(method, path, body);
+    const call = () => this.call(method, path, body);
+    const isAnswer = ({ status }: HttpAnswer) => method !== "GET" || status !== 503;
+    const answer = await seen(`${path} is answered`, call, isAnswer);
     if (answer.status !== 200 || answer.body.code !== 0) {
       throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     }
