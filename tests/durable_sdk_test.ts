@@ -7,7 +7,6 @@ import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { until } from "../shared/testing/until.ts";
-import { startBus } from "./harness/bus.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -227,17 +226,13 @@ const STEPS: Readonly<Record<string, (way: Way) => Promise<void>>> = {
   "options change among messages without a loss": changedMeta,
 };
 
-async function allSteps(t: Deno.TestContext, bus: TestBus): Promise<void> {
+Deno.test("durable rooms by the SDK", async (t) => {
+  await using bus = await startLocalBus(CONFIG);
   for (const [what, step] of Object.entries(STEPS)) {
     // Each with a way of its own: one that fails may leave it cut.
     await using proxy = startTcpProxy(Number(new URL(bus.url).port));
     await t.step(what, () => step(wayTo(bus, proxy)));
   }
-}
-
-Deno.test("durable rooms by the SDK on the embedded Spine", async (t) => {
-  await using bus = await startLocalBus(CONFIG);
-  await allSteps(t, bus);
 });
 
 /** As an operator would by mistake. */
@@ -268,36 +263,27 @@ async function deletedLog({ url, token }: TestBus, nats: NatsServer): Promise<vo
   assert.equal(messages.offset, offset);
 }
 
-Deno.test("durable rooms by the SDK on NATS", async (t) => {
+Deno.test("a log that is deleted in NATS while it is heard is told, and the new place is learned", async () => {
   await using nats = await startNats({ jetstream: true });
   await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
-  await allSteps(t, bus);
-  await t.step(
-    "a log that is deleted while it is heard is told, and the new place is learned",
-    () => deletedLog(bus, nats),
-  );
+  await deletedLog(bus, nats);
 });
 
 Deno.test("a log that is gone is a GAP: 'epoch-changed', and the loop goes on in the new one", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, CONFIG);
-  try {
-    const first = await startBus(["--config", file]);
-    await using proxy = startTcpProxy(Number(new URL(first.url).port));
-    await using listener = await wayTo(first, proxy).shaky();
-    const room = listener.room("orders-1");
-    using messages = room.subscribe();
-    await messages.ready;
-    for (const n of upTo(3)) await room.publish("n", n);
-    assert.deepEqual(numbers(await take(messages, 3)), [0, 1, 2]);
-    const { epoch } = messages;
-    await first[Symbol.asyncDispose]();
-    // In memory: the new process has another log.
-    await using _second = await startBus(["--config", file, "--port", new URL(first.url).port]);
-    await room.publish("n", 3, { message_id: "m3", timeout_ms: 60_000 });
-    assert.deepEqual(numbers(await take(messages, 2)), ["epoch-changed", 3]);
-    assert.notEqual(messages.epoch, epoch);
-  } finally {
-    await Deno.remove(file);
-  }
+  await using first = await startLocalBus(CONFIG);
+  const port = Number(new URL(first.url).port);
+  await using proxy = startTcpProxy(port);
+  await using listener = await wayTo(first, proxy).shaky();
+  const room = listener.room("orders-1");
+  using messages = room.subscribe();
+  await messages.ready;
+  for (const n of upTo(3)) await room.publish("n", n);
+  assert.deepEqual(numbers(await take(messages, 3)), [0, 1, 2]);
+  const { epoch } = messages;
+  await first.stop();
+  // In memory: the new bus has another log.
+  await using _second = await startLocalBus(CONFIG, { ports: [port, 0, 0] });
+  await room.publish("n", 3, { message_id: "m3", timeout_ms: 60_000 });
+  assert.deepEqual(numbers(await take(messages, 2)), ["epoch-changed", 3]);
+  assert.notEqual(messages.epoch, epoch);
 });

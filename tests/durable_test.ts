@@ -1,6 +1,6 @@
 /**
- * Durable rooms as clients see them on the wire, with the embedded Spine and on a real NATS: offsets,
- * positions, recovery and its refusals. Real processes killed under load are `durable/`.
+ * Durable rooms as clients see them on the wire, with the embedded Spine and on a real NATS whose streams tenants share:
+ * offsets, positions, recovery and its refusals. A tenant's own streams: `tests/model`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
@@ -305,12 +305,6 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
 
 Deno.test("durable rooms on the embedded Spine", async (t) => {
   await using bus = await startLocalBus(CONFIG);
-  await steps(t, bus);
-});
-
-Deno.test("durable rooms on NATS", async (t) => {
-  await using nats = await startNats({ jetstream: true });
-  await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
   await steps(t, bus);
 });
 

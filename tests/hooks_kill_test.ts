@@ -1,7 +1,7 @@
 /**
- * Hooks while Brains are killed in the middle of calls, on NATS: no stored message is left out, each room that somebody
- * was told he has made is told of, once by its id, and each end after its birth. What a Brain leaves unsaid is in
- * `brain/hooks/life_events_test.ts`.
+ * Hooks while Brains are killed in the middle of calls, on NATS: each room that somebody was told he has made is told of,
+ * once by its id, and each end after its birth. What a Brain leaves unsaid is in `brain/hooks/life_events_test.ts`; calls
+ * for messages are the focus `hook` of `walks/`.
  */
 import assert from "node:assert/strict";
 import { commandEnvelope, sendBytes } from "../brain/rooms/testing/command_probe.ts";
@@ -10,13 +10,9 @@ import { createLogger } from "../shared/logs/log.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
-import { documentedAccounts } from "./harness/documented_accounts.ts";
-import { freePort } from "./harness/free_ports.ts";
+import { startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
-import { HttpPeer } from "./peers/http_peer.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
 
 const ROOMS = 12;
 const KILLS = 6;
@@ -145,69 +141,4 @@ Deno.test("rooms that are made and end under kills of Brains are told of, once a
     await spine.drain();
     await Deno.remove(dir, { recursive: true });
   }
-});
-
-Deno.test("a hook's Brain is killed again and again: each message comes, in order by room", async () => {
-  await using receiver = new Receiver();
-  await using issuer = await createIssuer();
-  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const text = hookTables(receiver.url, "acme");
-  const port = freePort();
-  const start = (part: "shield" | "brain", at: number) => {
-    const url = nats.url.replace("nats://", `nats://${part}:secret@`);
-    const config = `[nats]\nurls = ["${url}"]\n${text}${issuer.config}`;
-    return startServer(
-      part,
-      config,
-      issuer.dir,
-      `node_id = "${part}-${at}"`,
-      part === "shield" ? port : 0,
-    );
-  };
-  const brains: ServerProcess[] = [await start("brain", 0), await start("brain", 1)];
-  await using _shield = await start("shield", 0);
-  const peer = new HttpPeer(`http://127.0.0.1:${port}`, await issuer.tokenFor());
-  const sent: Record<string, number[]> = { "o-1": [], "o-2": [], "o-3": [] };
-  let next = 0, is_over = false;
-  const publish = async () => {
-    while (!is_over) {
-      for (const [room, list] of Object.entries(sent)) {
-        const n = next++;
-        const body = { type: "order", data: { n }, message_id: `m${n}` };
-        const { status, body: answer } = await peer.call("POST", `rooms/${room}/messages`, body);
-        assert.equal(status, 200, JSON.stringify(answer));
-        list.push(n);
-      }
-    }
-  };
-  let turn = 0;
-  // Some are refused, so that a kill also meets pauses.
-  receiver.answer = () => turn++ % 7 === 0 ? new Response(null, { status: 503 }) : undefined;
-  const publishing = publish();
-  const grows = async (by: number) => {
-    const count = () => Object.values(numbersOf(receiver)).flat().length;
-    const before = count();
-    await until(`${by} more than ${before}`, () => count() >= before + by);
-  };
-  await grows(30);
-  for (const at of [0, 1, 0, 1]) {
-    await brains[at]?.stop("SIGKILL");
-    await grows(30);
-    brains[at] = await start("brain", at);
-    await grows(10);
-  }
-  await Promise.all(brains.map((brain) => brain.stop("SIGKILL")));
-  for (const at of [0, 1]) brains[at] = await start("brain", at);
-  is_over = true;
-  await publishing;
-  await until("everything", () => Object.values(numbersOf(receiver)).flat().length >= next);
-  const numbers = numbersOf(receiver);
-  // What was stored before the hook had begun is not its.
-  for (const [room, list] of Object.entries(sent)) {
-    const own = numbers[room] ?? [];
-    assert.deepEqual(own, list.slice(-own.length));
-    assert.ok(own.length > 0);
-  }
-  assert.deepEqual(receiver.problems, []);
-  await Promise.all(brains.map((brain) => brain.stop()));
 });

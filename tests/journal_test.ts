@@ -1,15 +1,14 @@
 /**
- * What a bus writes into its journal: every decision once, with what was read for it, on both engines. Blocks
+ * What a bus writes into its journal: every decision once, with what was read for it. On NATS: `tests/model`. Blocks
  * and the queue have their own tests in `shared/journal` and `shield/journal`.
  */
 import assert from "node:assert/strict";
-import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
 import { DEV_DEFAULTS } from "../arq/serve/dev_bus.ts";
+import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
-import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 
@@ -119,10 +118,9 @@ function check(lines: readonly JournalLine[], sha256: string): void {
 
 Deno.test("journal: an embedded bus writes every decision once, with what was read, and its last ones too", async () => {
   await withFolder(async (data_dir) => {
-    const config = `[server]\ndata_dir = ${
-      JSON.stringify(data_dir)
-    }\n[journal]\njournal = "all"\n${ROOMS}${PATIENT_POLICIES}`;
-    await using bus = await startLocalBus(config);
+    // The development bus writes all by itself.
+    const config = `${DEV_DEFAULTS}${PATIENT_POLICIES}`;
+    await using bus = await startLocalBus(config, { data_dir });
     const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
     await converse(bus);
     const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
@@ -130,15 +128,6 @@ Deno.test("journal: an embedded bus writes every decision once, with what was re
     await bus.stop();
     check(await journalLines({ server: { data_dir } }, TENANT), sha256);
   });
-});
-
-Deno.test("journal: a bus on NATS writes the same, and the development bus writes all by itself", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using bus = await startLocalBus(`${DEV_DEFAULTS}[nats]\nurls = ["${nats.url}"]\n`);
-  const sha256 = await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
-  await converse(bus);
-  await bus.stop();
-  check(await journalLines({ nats: { urls: [nats.url] } }, TENANT), sha256);
 });
 
 Deno.test("journal: a class of rooms says what is written of it, and how much of a payload", async () => {

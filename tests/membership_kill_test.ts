@@ -1,11 +1,10 @@
 /**
- * Journals of members over SIGKILL: Shields with members, Brains in the middle of writing, then all of
- * them at once, on NATS; and an embedded bus that is killed with members in it. What the journal says is
- * played again and held against who is really there.
+ * Journals of members over SIGKILL: of all Brains at once, on NATS, and of an embedded bus with members in it. What the
+ * journal says is played again and held against who is really there. Shields and Brains that are killed one by one
+ * while members come and go are the focus `members` of `walks/`.
  */
 import assert from "node:assert/strict";
-import { pace } from "../shared/testing/pace.ts";
-import { insist, seen, until } from "../shared/testing/until.ts";
+import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
@@ -19,7 +18,6 @@ import { openText } from "./peers/raw_client.ts";
 type Client = Awaited<ReturnType<typeof openText>>;
 
 const ROOM = "stage-1";
-const USERS = 8;
 const TABLES = `
 [presence]
 #constant presence.heartbeat_ms = 200
@@ -54,16 +52,6 @@ async function enter(url: string, token: string): Promise<Client> {
   client.send({ op: "sub", room: ROOM, id: 1, presence: true });
   while ((await client.json()).op !== "ack");
   return client;
-}
-
-/** Comes to one of the addresses that answers, that one first. */
-async function enterSomewhere(
-  urls: readonly string[],
-  first: number,
-  token: string,
-): Promise<Client> {
-  let turn = first;
-  return await insist("a Shield takes it", () => enter(urls[turn++ % urls.length]!, token));
 }
 
 const named = (user: string) => ({ sub: user });
@@ -106,72 +94,6 @@ async function startCluster(): Promise<Cluster> {
     },
   };
 }
-
-/** Users who come and go until they are stopped; then as many as `stay` are there. */
-function churn(cluster: Cluster) {
-  const here = new Map<string, Client>();
-  let is_over = false;
-  const live = async (at: number) => {
-    const user = `u${at}`;
-    const token = await cluster.issuer.tokenFor(named(user));
-    while (!is_over) {
-      const client = await enterSomewhere(cluster.urls, at, token);
-      here.set(user, client);
-      await pace(5 + 20 * at);
-      if (is_over && at % 2 === 0) break;
-      here.delete(user);
-      client.socket.close(1000);
-    }
-    // Whoever stays may have been on a Shield that was killed.
-    if (at % 2 === 1) return;
-    const open = here.get(user)?.socket.readyState === WebSocket.OPEN;
-    if (!open) here.set(user, await enterSomewhere(cluster.urls, at, token));
-  };
-  const lives = Array.from({ length: USERS }, (_, at) => live(at));
-  return {
-    async stop() {
-      is_over = true;
-      await Promise.all(lives);
-      return [...here.keys()].toSorted();
-    },
-    close: () => here.forEach(({ socket }) => socket.close()),
-  };
-}
-
-Deno.test("one leave for each join, whoever is killed, on NATS", async () => {
-  await using cluster = await startCluster();
-  const peer = await cluster.peer();
-  const crowd = churn(cluster);
-  const grows = async (by: number) => {
-    const { entries } = await played(peer);
-    await until("it goes on", async () => (await played(peer)).entries >= entries + by);
-  };
-  await grows(30);
-  const token = await cluster.issuer.tokenFor(named("witness"));
-  for (const [part, at] of [["brain", 0], ["shield", 1], ["brain", 1]] as const) {
-    // Of those who come and go nobody may be there just then.
-    using witness = part === "shield" ? await enter(cluster.urls[at]!, token) : undefined;
-    const stands = async () => (await played(peer)).users.includes("witness");
-    if (witness !== undefined) await until("the witness stands there", stands);
-    await cluster.kill(part, at);
-    await grows(10);
-    await cluster.start(part, at);
-    await grows(10);
-  }
-  await Promise.all([cluster.kill("brain", 0), cluster.kill("brain", 1)]);
-  await Promise.all([cluster.start("brain", 0), cluster.start("brain", 1)]);
-  await grows(10);
-  const users = await crowd.stop();
-  const are = async () => (await played(peer)).users;
-  await until(
-    () => `${users} are there`,
-    async () => (await are()).join() === users.join(),
-  );
-  const { causes } = await played(peer);
-  assert.ok(causes.includes("closed") && causes.includes("node-lost"), [...new Set(causes)].join());
-  crowd.close();
-  await until("all have gone", async () => (await are()).length === 0);
-});
 
 Deno.test("who came and went while no Brain served stands there, with when and why", async () => {
   await using cluster = await startCluster();

@@ -4,7 +4,7 @@
  * neither version.
  */
 import assert from "node:assert/strict";
-import { found, until } from "../shared/testing/until.ts";
+import { found, seen, until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -244,7 +244,8 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   await nats.kill();
   await nats.start();
   await until("NATS answers", async () => (await ask("GET", "rollouts/acme")).status === 200);
-  const { body: held } = await ask("POST", "rollouts/acme/resume");
+  const resume = () => ask("POST", "rollouts/acme/resume");
+  const { body: held } = await seen("it goes on", resume, ({ status }) => status !== 503);
   const { id, stage } = before.rollout;
   assert.deepEqual([held.rollout.id, held.rollout.stage], [id, stage], "it has held");
   // Every connection is the same as before.

@@ -132,14 +132,6 @@ Deno.test("usage, embedded: counts are those of the clients, and arq shows them"
   await check(bus);
 });
 
-Deno.test("usage, NATS: counts are those of the clients, and arq shows them", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using bus = await startLocalBus(
-    `[nats]\nurls = ["${nats.url}"]\n${CONFIG}${PATIENT_POLICIES}`,
-  );
-  await check(bus);
-});
-
 Deno.test("usage: a killed Shield's counts are there but for its last, which is told", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();

@@ -15,33 +15,67 @@ const LIMIT_MS = 60_000;
 /** So long nothing has happened to what stands still. */
 const STILL_MS = 500;
 
+/** What an answer has that says "come again": a code, a reason, how long to wait. */
+const COME_AGAIN = /\b(?:408|409|429|502|503|504)\b|unavailable|retry_after/;
+
 type Condition = () => boolean | Promise<boolean>;
 type What = string | (() => string);
 
 const textOf = (what: What) => typeof what === "string" ? what : what();
 
-/** Whether `condition` comes to hold within the limit: for a judge that tells itself what is missing. */
-export async function becomes(condition: Condition, limit_ms: number): Promise<boolean> {
+/**
+ * Whether a look that throws has only come too early: the answer says "come again", nobody listens, or a member that is
+ * read is not there yet.
+ */
+function isTooEarly(error: unknown): boolean {
+  if (error instanceof TypeError || error instanceof SyntaxError) return true;
+  const { code, status } = Object(error);
+  return COME_AGAIN.test(`${error} ${code} ${status}`);
+}
+
+/** What the last look threw, if it did, when `condition` has not come to hold within the limit. */
+async function vain(
+  condition: Condition,
+  limit_ms: number,
+  isPassing: (error: unknown) => boolean = isTooEarly,
+): Promise<{ readonly thrown?: unknown } | undefined> {
   const begun_ms = performance.now();
   for (;;) {
     const looked_ms = performance.now();
-    if (await condition()) return true;
+    let last = {};
+    try {
+      if (await condition()) return undefined;
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      last = { thrown: error };
+    }
     const now_ms = performance.now();
-    if (now_ms - begun_ms > limit_ms) return false;
+    if (now_ms - begun_ms > limit_ms) return last;
     const share_ms = Math.min(POLL_SHARE * (now_ms - begun_ms), POLL_SHARE_MAX_MS);
     // A look that takes long leaves the machine as much time for what is waited for.
     await pace(Math.min(Math.max(POLL_MS, now_ms - looked_ms, share_ms), POLL_MAX_MS));
   }
 }
 
-/** Resolves once `condition` holds; rejects with `what` when it has not within the limit. */
+/** Whether `condition` comes to hold within the limit: for a judge that tells itself what is missing. */
+export async function becomes(condition: Condition, limit_ms: number): Promise<boolean> {
+  return await vain(condition, limit_ms) === undefined;
+}
+
+/**
+ * Resolves once `condition` holds; rejects with `what` when it has not within the limit. A look that comes too early
+ * (see `isTooEarly`) may throw; what the last one threw is told.
+ */
 export async function until(
   what: What,
   condition: Condition,
   limit_ms: number = LIMIT_MS,
+  isPassing: (error: unknown) => boolean = isTooEarly,
 ): Promise<void> {
-  if (await becomes(condition, limit_ms)) return;
-  throw new Error(`waited ${limit_ms} ms in vain: ${textOf(what)}`);
+  const last = await vain(condition, limit_ms, isPassing);
+  if (last === undefined) return;
+  const threw = "thrown" in last ? `; the last look threw ${last.thrown}` : "";
+  throw new Error(`waited ${limit_ms} ms in vain: ${textOf(what)}${threw}`, { cause: last.thrown });
 }
 
 /** Resolves with the first value of `find` that is not undefined; rejects as `until` does. */
@@ -81,13 +115,17 @@ export async function insist<T>(
   isPassing: (error: unknown) => boolean = () => true,
   limit_ms: number = LIMIT_MS,
 ): Promise<T> {
-  const refused = (error: unknown) => {
-    if (!isPassing(error)) throw error;
-    return { error };
-  };
-  const once = () => attempt().then((value) => ({ value }), refused);
-  const end = await seen(what, once, (one) => "value" in one, limit_ms);
-  return (end as { readonly value: T }).value;
+  let value: T;
+  await until(
+    what,
+    async () => {
+      value = await attempt();
+      return true;
+    },
+    limit_ms,
+    isPassing,
+  );
+  return value!;
 }
 
 /**

@@ -27,7 +27,28 @@ Deno.test("who waits long looks less and less often", async () => {
   assert.ok(looks <= 40, `${looks} looks`);
 });
 
-Deno.test("what a condition throws is not waited for", async () => {
+Deno.test("a look that comes too early has seen nothing yet, and what the last one threw is told", async () => {
+  const early = [
+    // Nobody listens; a member of a body that is not there yet; a body that is no JSON.
+    () => fetch("http://127.0.0.1:1/"),
+    () => JSON.parse("{}").rows[0].name,
+    () => JSON.parse("<html>"),
+    () => assert.equal(503, 200),
+    () => assert.equal(1, 0, "error: Log unavailable (503 log-unavailable)"),
+    () => Promise.reject(Object.assign(new Error("too many"), { code: 429 })),
+  ];
+  const looks = [...early];
+  await until("the look after these", async () => {
+    await looks.shift()?.();
+    return looks.length === 0;
+  });
+  assert.equal(await becomes(async () => !!await early[0]!(), 0), false);
+  await assert.rejects(until("the moon", () => Promise.reject(new TypeError("no moon")), 0), {
+    message: "waited 0 ms in vain: the moon; the last look threw TypeError: no moon",
+  });
+});
+
+Deno.test("what a condition throws else is not waited for", async () => {
   const failed = new Error("failed");
   await assert.rejects(until("it", () => Promise.reject(failed)), failed);
   await assert.rejects(found("it", () => Promise.reject(failed)), failed);
@@ -61,7 +82,7 @@ Deno.test("insist tries again what is refused for now, and nothing else", async 
   const busy = () => Promise.reject(new Error("busy: no leader"));
   await assert.rejects(
     insist("an answer", busy, isBusy, 0),
-    /^Error: waited 0 ms in vain: an answer; last seen: .*busy: no leader/s,
+    /^Error: waited 0 ms in vain: an answer; the last look threw Error: busy: no leader$/,
   );
 });
 

@@ -20,7 +20,7 @@ const BRAINS = ["brain-0", "brain-1"] as const;
 /** The processes; the first Shield is the one that is struck. */
 export interface Cluster {
   readonly fleet: Fleet;
-  /** Of the first Shield; undefined: this machine has no library for it. */
+  /** Of the first Shield and the first Brain; undefined: this machine has no library for it. */
   readonly clock: WallClock | undefined;
   /** What nobody asked for: processes that ended by themselves, errors that nobody caught. */
   surprises(): readonly string[];
@@ -53,7 +53,7 @@ export async function startCluster(
         const port = ports.get(name);
         return {
           ...(port === undefined ? {} : { port }),
-          ...(name === SHIELDS[0] ? { env: clock?.env ?? {} } : {}),
+          ...(name === SHIELDS[0] || name === BRAINS[0] ? { env: clock?.env ?? {} } : {}),
         };
       },
       groupOf: (target) => target,

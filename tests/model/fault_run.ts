@@ -172,7 +172,7 @@ export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[];
   let epoch = "";
   for (let after = 0, is_more = true; is_more;) {
     const query = `limit=1000${after === 0 ? "" : `&after=${after}`}`;
-    const { body } = await backend.call("GET", `rooms/${room}/messages?${query}`);
+    const { body } = await backend.get(`rooms/${room}/messages?${query}`);
     const page = body.result ?? body;
     own.push(
       ...page.messages.filter(({ type }: { type?: string }) =>

@@ -179,7 +179,7 @@ async function compareMembers(stage: Stage, users: readonly string[]): Promise<s
   if (wanted.length > 0) wanted.push("occupied");
   let told: string[] = [];
   const isRight = async () => {
-    const { body } = await backend.call("GET", `rooms/${room}~members/messages?limit=100`);
+    const { body } = await backend.get(`rooms/${room}~members/messages?limit=100`);
     const { messages } = body.result ?? body;
     told = messages.map(({ type, data }: { type: string; data: { user_id?: string } }) =>
       `${type} ${data.user_id ?? ""}`.trim()

@@ -220,7 +220,7 @@ async function history({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant, user }));
   return {
     async hear(got) {
-      const { body } = await peer.call("GET", `rooms/${room}/messages?limit=1000`);
+      const { body } = await peer.get(`rooms/${room}/messages?limit=1000`);
       const { messages } = body.result ?? body;
       await upToEnd(() => Promise.resolve(messages.shift()), got);
     },

@@ -273,7 +273,7 @@ async function publish(
 
 /** The place of the first message that the log has. */
 async function firstPlace({ backend, room }: Stage): Promise<Place> {
-  const { body } = await backend.call("GET", `rooms/${room}/messages?limit=1`);
+  const { body } = await backend.get(`rooms/${room}/messages?limit=1`);
   const { messages, epoch } = body.result ?? body;
   return { offset: messages[0]?.offset ?? 0, epoch };
 }

@@ -72,17 +72,23 @@ export class AdminClient {
     return this.ask("GET", path);
   }
 
+  /** What is answered to who comes again as long as it is told to, such as while the storage elects a leader. */
+  #answer(path: string): Promise<AdminAnswer> {
+    const isAnswer = ({ status }: AdminAnswer) => status !== 429 && status !== 503;
+    return seen(`${path} is answered`, () => this.get(path), isAnswer);
+  }
+
   /** The body of a 200; fails for anything else. */
   // deno-lint-ignore no-explicit-any -- as above
   async read(path: string): Promise<any> {
-    const { status, body } = await this.get(path);
+    const { status, body } = await this.#answer(path);
     assert.equal(status, 200, `${path}: ${JSON.stringify(body)}`);
     return body;
   }
 
   /** A tenant's journal. */
   async journal(tenant: string): Promise<JournalLine[]> {
-    const { status, text } = await this.get(`/v1/journal?tenant=${tenant}`);
+    const { status, text } = await this.#answer(`/v1/journal?tenant=${tenant}`);
     assert.equal(status, 200, text);
     // The last line says where the answer ends.
     return text.trimEnd().split("\n").slice(0, -1).map((line) => {

@@ -3,6 +3,7 @@
  * in between in their order. Not the SDK, which hides repeats and reconnects automatically.
  */
 import assert from "node:assert/strict";
+import { seen } from "../../shared/testing/until.ts";
 import { openText } from "./raw_client.ts";
 import type { RawClient } from "./raw_client.ts";
 
@@ -75,9 +76,10 @@ export class DurableClient implements Disposable {
     return await this.ask({ op: "sub", room, ...more });
   }
 
-  /** SUB that has to be accepted: its result. */
+  /** SUB that has to be accepted, if need be after some that say "come again": its result. */
   async join(room: string, more: object = {}): Promise<Answer["result"]> {
-    const answer = await this.sub(room, more);
+    const isAnswer = ({ code }: Answer) => code !== 503;
+    const answer = await seen(`a SUB of ${room}`, () => this.sub(room, more), isAnswer);
     assert.equal(answer.code, 0, JSON.stringify(answer));
     assert.equal(answer.offset ?? 0, answer.result?.offset ?? 0);
     return answer.result;

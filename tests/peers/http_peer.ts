@@ -1,4 +1,5 @@
 /** One caller of the client listener's HTTP API, for tests: real requests, plain answers. */
+import { seen } from "../../shared/testing/until.ts";
 import { OWN_CONNECTIONS } from "./own_connections.ts";
 
 /** What came back. */
@@ -44,10 +45,16 @@ export class HttpPeer {
     return { status: response.status, headers: response.headers, body: answer };
   }
 
+  /** What is answered to who comes again as long as it is told to, such as while the storage elects a leader. */
+  get(path: string): Promise<HttpAnswer> {
+    const isAnswer = ({ status }: HttpAnswer) => status !== 503;
+    return seen(`${path} is answered`, () => this.call("GET", path), isAnswer);
+  }
+
   /** The result of a call that must be accepted. */
   // deno-lint-ignore no-explicit-any -- the shape depends on the path
   async done(method: string, path: string, body?: unknown): Promise<any> {
-    const answer = await this.call(method, path, body);
+    const answer = await (method === "GET" ? this.get(path) : this.call(method, path, body));
     if (answer.status !== 200 || answer.body.code !== 0) {
       throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
     }

@@ -111,7 +111,8 @@ async function stored(client: DurableClient, after: number): Promise<number[]> {
   const offsets: number[] = [];
   for (let more = true; more;) {
     const data = { after: offsets.at(-1) ?? after, limit: 1_000 };
-    const { result } = await client.ask({ op: "cmd", room: ROOM, name: "history.get", data });
+    const ask = () => client.ask({ op: "cmd", room: ROOM, name: "history.get", data });
+    const { result } = await seen("a page of the history", ask, ({ code }) => code !== 503);
     offsets.push(...result.messages.map(({ offset }: { offset: number }) => offset));
     more = result.more;
   }

@@ -8,6 +8,8 @@ const WISH = { steps: 9, rooms: 4, seconds: 0, seed: 4, say: console.log } as co
 
 const FOCI: readonly (readonly [Focus, "1" | "3"])[] = [
   ["durable", "3"],
+  ["plain", "3"],
+  ["hook", "1"],
   ["members", "3"],
   ["rooms", "1"],
   ["why", "1"],
