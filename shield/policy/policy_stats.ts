@@ -63,7 +63,7 @@ function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy)
 }
 
 /** Answers `GET /v1/policies/stats`. */
-async function policyStats(
+export async function policyStats(
   { asker }: StatsContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
