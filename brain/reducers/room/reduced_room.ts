@@ -16,7 +16,6 @@ import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { StoringLimits } from "./points.ts";
 import { countApplied, noteApplied, noteSwitch, storedUnits } from "./noting.ts";
 import { dueEvents, publishEvents } from "./publishing.ts";
-import { PublishingTurns } from "./publishing_turns.ts";
 import { appendEntries, appendPublished, boundLog, storeOrMakeRoom } from "./storing.ts";
 import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
 import { TimerPace } from "./timer_pace.ts";
@@ -433,5 +432,25 @@ export class ReducedRoom {
     if (isConflict(error) && owns(this.at)) return;
     if (isConflict(error)) return this.#refuse(new ArqonError("brain-unavailable"));
     this.#refuse(known ?? new ArqonError("internal", "", { cause: error }));
+  }
+}
+
+/** Turns of publishing. */
+export class PublishingTurns {
+  #under_way: Promise<void> | undefined;
+
+  /** Begins a turn behind the one before. Rejects, and begins none, with what that failed with. */
+  async next(publish: () => Promise<void>): Promise<void> {
+    await this.done();
+    const turn = this.#under_way = publish();
+    // Who asks next is notified of a failure.
+    turn.catch(() => {});
+  }
+
+  /** Waits until nothing is under way. Rejects once with what failed. */
+  async done(): Promise<void> {
+    const turn = this.#under_way;
+    this.#under_way = undefined;
+    await turn;
   }
 }
