@@ -44,7 +44,7 @@ import type { RoomObserver } from "./room/room_observer.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
-import { startSaying } from "./lives/saying.ts";
+import { startPublisher } from "./lives/change_publisher.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
 import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
@@ -311,7 +311,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const standing: Standing = { term: { number: 1, started_ms: monotonic_ms() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
-  const { saying, doubts, stop: stopSaying } = startSaying({
+  const { saying, doubts, stop: stopSaying } = startPublisher({
     ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
     term: () => standing.term,
     look: (at) => loadRoom(at, context).then(() => {}),

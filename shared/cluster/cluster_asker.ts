@@ -171,7 +171,7 @@ export class ClusterAsker {
 
   /** Throws `not-found` when a node that has not answered is unknown. */
   require(node: string | undefined, { answered }: AskedNodes): void {
-    if (node === undefined || answered.includes(node) || this.#known.has(node)) return;
+    if (node === undefined || answered.includes(node) || this.isKnown(node)) return;
     throw new ArqonError("not-found", `no node ${node} answers`);
   }
 

@@ -4,7 +4,7 @@
  */
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
-import type { SubscriptionMark } from "../fanout/noted.ts";
+import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type {
   CaughtUp,
   ConnectionBegin,

@@ -18,9 +18,9 @@ import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { packApplied, unpackEntries } from "./packing.ts";
+import { packApplied, unpackEntries } from "./packed_entries.ts";
 import { ENTRY_UNITS, pageUnits, stateUnits } from "./thread_price.ts";
-import { changesPage, valuesPage } from "./showing.ts";
+import { changesPage, valuesPage } from "./shown_values.ts";
 import type {
   Applied,
   LoadedProgram,

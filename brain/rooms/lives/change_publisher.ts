@@ -24,7 +24,7 @@ export interface Term {
 }
 
 /** What publishing changes needs. */
-export interface SayingOptions {
+export interface ChangePublisherOptions {
   readonly spine: Pick<Spine, "flush">;
   readonly announcer: Announcer;
   readonly published: PublishedChanges;
@@ -52,11 +52,11 @@ interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
 type AgeOf = (at_ms: number) => number;
 
 /** Publishes the changes of rooms; one per Brain. */
-export class Saying {
-  readonly #options: SayingOptions;
+export class ChangePublisher {
+  readonly #options: ChangePublisherOptions;
   #unconfirmed: Unconfirmed[] = [];
 
-  constructor(options: SayingOptions) {
+  constructor(options: ChangePublisherOptions) {
     this.#options = options;
   }
 
@@ -210,14 +210,16 @@ export class Saying {
 
 /** What the parts need of the Brain. */
 interface SayingStart
-  extends Omit<SayingOptions, "published" | "doubts" | "tails">, Omit<DoubtsOptions, "rooms_max"> {
+  extends
+    Omit<ChangePublisherOptions, "published" | "doubts" | "tails">,
+    Omit<DoubtsOptions, "rooms_max"> {
   readonly spine: Spine;
   readonly rooms_in_memory: number;
 }
 
 /** The parts that publish changes, at work until `stop`. */
 interface SayingParts {
-  readonly saying: Saying;
+  readonly saying: ChangePublisher;
   readonly doubts: Doubts;
   /** Resolves when nothing is under way; rooms in doubt are left to their next owner. */
   stop(): Promise<void>;
@@ -229,7 +231,7 @@ const TAILS_MIN = 8_192;
 /**
  * Starts the parts; one set per Brain. Throws `spine-unavailable` while the Spine is not connected.
  */
-export function startSaying(options: SayingStart): SayingParts {
+export function startPublisher(options: SayingStart): SayingParts {
   const { spine, rooms_in_memory, announcer, monotonic } = options;
   const doubts = new Doubts({ ...options, rooms_max: rooms_in_memory });
   const tails = new Tails({
@@ -240,7 +242,7 @@ export function startSaying(options: SayingStart): SayingParts {
     isConnected: () => spine.status.state === "connected",
   });
   const published = new PublishedChanges(rooms_in_memory);
-  const saying = new Saying({ ...options, published, doubts, tails });
+  const saying = new ChangePublisher({ ...options, published, doubts, tails });
   // A Shield says hello when its connection to NATS is back, as a Brain does.
   const hellos = spine.subscribe(HELLO, () => tails.ask(), { reads_only: true });
   const stop = async () => {
