@@ -25,7 +25,7 @@ import type { FlushQueue } from "./connection/flush_queue.ts";
 import type { DurableRooms } from "./fanout/channel.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
-import type { DeliveryNotes } from "./fanout/noted.ts";
+import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 import type { Ground } from "./foundation.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";

@@ -3,7 +3,7 @@ import type { Listener } from "../shared/listeners/listen.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import { followTls } from "../shared/listeners/tls_reload.ts";
-import type { TlsPair } from "../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../shared/http1/door.ts";
 
 /** What serves clients, as far as another certificate concerns it. */
 export interface Serving {

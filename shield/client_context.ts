@@ -10,11 +10,11 @@ import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import { clientOpenApi } from "./http/http_openapi.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
-import { requireEntry } from "./entry.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { leaveAll } from "./connection/subscribe.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./server.ts";
+import type { Identity } from "./auth/identity.ts";
 
 function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   const { operations, running: { given: { journal, ledger, usage } } } = parts;
@@ -78,4 +78,13 @@ function firstOf(entries: readonly ForeignEntry[]): ForeignEntry {
     }
     return undefined;
   };
+}
+
+/** Throws when the user is banned or the token revoked, and while that is unknown. */
+function requireEntry(
+  { bans, revocations }: Pick<Parts, "bans" | "revocations">,
+  identity: Identity,
+): void {
+  bans.requireEntry(identity);
+  revocations.held.requireEntry(identity);
 }

@@ -48,7 +48,7 @@ import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { requireUsableAs } from "../shared/listeners/tls_reload.ts";
-import type { TlsPair } from "../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../shared/http1/door.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";

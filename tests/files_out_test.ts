@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
-import type { TlsPair } from "../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../shared/http1/door.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith, withFiles } from "./harness/bus.ts";

@@ -7,7 +7,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/logs/log.ts";
 import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
-import { subjectPattern } from "../shared/subjects/subject.ts";
+import { subjectPattern } from "../shared/spine/conformance/subjects.ts";
 import { until } from "../shared/testing/until.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { openText } from "./peers/raw_client.ts";

@@ -9,7 +9,7 @@ import { CommandError } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import { resolvePath } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-import type { Place } from "./place.ts";
+import type { Place } from "./backup_place.ts";
 
 /** Folder of these files in the archive; each file is in a folder of its own below it. */
 const FILES_FOLDER = "files";

@@ -8,7 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { BUS_STREAMS } from "../../shared/backup/stream_order.ts";
 import { plural } from "../../shared/plural.ts";
 import { callApi } from "../../shared/spine/nats/log/nats_log_api.ts";
-import { readUsage, totalBytes } from "../../shared/spine/nats/stores/nats_storage.ts";
+import { readUsage, totalBytes } from "../../shared/spine/nats/log/nats_storage.ts";
 import { promisedBytes, storageProblem } from "../../shared/spine/contract/storage_plan.ts";
 import type { StorageWish } from "../../shared/spine/contract/storage_plan.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";

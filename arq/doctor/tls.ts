@@ -5,7 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
 import { endOf, pairProblem } from "../../shared/listeners/tls_reload.ts";
-import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
 import type { Io } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";

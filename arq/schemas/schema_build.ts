@@ -15,8 +15,8 @@ import { BUF_HINT, bufCommand } from "./buf_command.ts";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
-import { type TarFile, tarOf } from "./schema_tar.ts";
 import { readInput } from "../terminal/input.ts";
+import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
 
 /** Most files in a folder; a descriptor set has at most 1,000. */
 const FILES_MAX = 1_000;
@@ -231,4 +231,27 @@ export function messagesOf({ schema, files }: BuiltSchema): string[] {
   return files.flatMap((file) =>
     schema.registry.getFile(file)?.messages.map(({ typeName }) => typeName) ?? []
   );
+}
+
+/** One file of an archive; the path is relative, with `/` between its parts. */
+interface TarFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The bytes of the archive. Throws RangeError for a path that is too long for the format. */
+export function tarOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
+  const parts = files.flatMap(({ path, bytes }) => [
+    tarHeader(path, bytes.length),
+    bytes,
+    tarPadding(bytes.length),
+  ]);
+  parts.push(tarEnd());
+  const archive = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    archive.set(part, at);
+    at += part.length;
+  }
+  return archive;
 }

@@ -1,6 +1,6 @@
 /** The archive is read back by the system's `tar`, which is not ours. */
 import assert from "node:assert/strict";
-import { tarOf } from "./schema_tar.ts";
+import { tarOf } from "./schema_build.ts";
 
 async function unpack(archive: Uint8Array<ArrayBuffer>): Promise<[string, Map<string, string>]> {
   const folder = await Deno.makeTempDir();

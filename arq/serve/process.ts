@@ -5,7 +5,7 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
 import type { Watchdog, WatchdogOptions } from "../../shared/watchdog/watchdog.ts";
 
 /** The files, clocks and random numbers of one process, and how it ends. */

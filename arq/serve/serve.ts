@@ -13,7 +13,7 @@ import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
 import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
-import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";

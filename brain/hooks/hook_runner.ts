@@ -29,10 +29,10 @@ import { isWanted } from "./feeds.ts";
 import type { HookFeeds } from "./feeds.ts";
 import type { HookEventCall } from "./hook_event.ts";
 import type { HookMetrics } from "./metrics.ts";
-import { positionBefore } from "./position_before.ts";
 import { RoomFeed } from "./room_feed.ts";
 import type { CallOutcome } from "./room_feed.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import { lifeAt } from "../../shared/spine/contract/lives.ts";
 
 const ROOMS_PAGE = 1_000;
 const NO_ROOMS: ReadonlySet<string> = new Set();
@@ -371,5 +371,32 @@ export class HookRunner {
     const edge = this.#edge;
     this.#edge = { stream, offset: log_offset };
     if (is_quiet && edge?.stream === stream) await this.#together(edge);
+  }
+}
+
+const READ_MESSAGES = 512;
+const READ_BYTES = 1_048_576;
+
+/**
+ * The position behind which everything is that the room got since then; the room's beginning, when nothing that is
+ * older is kept; undefined: it got nothing since. Rejects as the log does.
+ */
+async function positionBefore(
+  durable: DurableLog,
+  room_id: string,
+  from_ms: number,
+): Promise<HookPosition | undefined> {
+  const { last } = await durable.head(room_id);
+  if (last === undefined || last.time_ms < from_ms) return undefined;
+  for (let before = last.offset + 1;;) {
+    const limits = { before, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+    const { messages, more } = await durable.readBack(room_id, limits);
+    const older = messages.findLast(({ time_ms }) => time_ms < from_ms);
+    const offset = older?.offset ?? 0;
+    const [oldest] = messages;
+    if (older !== undefined || !more || oldest === undefined) {
+      return { stream: lifeAt(durable.lives, offset).name, offset };
+    }
+    before = oldest.offset;
   }
 }

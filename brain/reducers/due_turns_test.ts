@@ -1,6 +1,6 @@
 /** Which of the waiting rooms has its turn. */
 import assert from "node:assert/strict";
-import { DueTurns } from "./due_turns.ts";
+import { DueTurns } from "./service.ts";
 
 const rooms = (tenant_id: string, count: number) =>
   Array.from({ length: count }, (_, at) => ({ tenant_id, room_id: `r${at}` }));

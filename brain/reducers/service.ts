@@ -25,7 +25,6 @@ import { createBreakers } from "../../shared/rates/breaker.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { ClassPrograms, type ReducedClass } from "./class_programs.ts";
-import { DueTurns } from "./due_turns.ts";
 import { keyOf, KnownRooms } from "./known_rooms.ts";
 import { LogTimes } from "./log_times.ts";
 import { KeptPrograms } from "./log/kept_programs.ts";
@@ -440,5 +439,33 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   } catch (error) {
     host.end();
     throw error;
+  }
+}
+
+/** The turns of a Brain. */
+export class DueTurns {
+  /** Rooms that have had theirs since all had. */
+  #had = new Set<string>();
+
+  /** The next ones of those that wait, at most so many. */
+  take<P extends Place>(waiting: Iterable<P>, most: number): P[] {
+    const had = new Set<string>();
+    const tenants = new Map<string, P[]>();
+    for (const at of waiting) {
+      const key = keyOf(at);
+      if (this.#had.has(key)) had.add(key);
+      else tenants.set(at.tenant_id, [...tenants.get(at.tenant_id) ?? [], at]);
+    }
+    const taken: P[] = [];
+    for (let turn = 0; taken.length < most && tenants.size > 0; turn++) {
+      for (const [tenant_id, rooms] of tenants) {
+        const at = rooms[turn];
+        if (at === undefined) tenants.delete(tenant_id);
+        else if (taken.push(at) === most) break;
+      }
+    }
+    // With fewer, all have had their turn. What no longer waits is forgotten.
+    this.#had = taken.length < most ? new Set() : had.union(new Set(taken.map(keyOf)));
+    return taken;
   }
 }

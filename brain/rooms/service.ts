@@ -44,11 +44,12 @@ import type { RoomObserver } from "./room/room_observer.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
-import { startSaying } from "./lives/start_saying.ts";
-import { startAnnouncing } from "./announcing.ts";
-import type { Told } from "./announcing.ts";
+import { startPublisher } from "./lives/change_publisher.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
+import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
+import { AnnouncedRooms } from "./lives/announced_rooms.ts";
+import { isRoomKey } from "./store/command_pages.ts";
 
 /** What rooms need of their Brain. */
 export interface RoomServiceOptions {
@@ -310,7 +311,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const standing: Standing = { term: { number: 1, started_ms: monotonic_ms() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
-  const { saying, doubts, stop: stopSaying } = startSaying({
+  const { saying, doubts, stop: stopSaying } = startPublisher({
     ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
     term: () => standing.term,
     look: (at) => loadRoom(at, context).then(() => {}),
@@ -362,4 +363,29 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     throw error;
   }
   return { drain: () => drained ??= drain(), documentOf: documentReader(rooms, lives) };
+}
+
+/** See `AnnouncedRooms`. */
+type Told = Pick<AnnouncedRooms, "waiting" | "look" | "settle" | "settleGone" | "stop">;
+
+const NOBODY: Told = {
+  waiting: 0,
+  look: () => {},
+  settle: () => Promise.resolve(true),
+  settleGone: () => Promise.resolve(),
+  stop: () => Promise.resolve(),
+};
+
+/** Begins to tell. Rejects with `spine-unavailable`. */
+async function startAnnouncing(
+  { life_events: events, spine, config, metrics, log }: RoomServiceOptions,
+  context: RoomContext,
+): Promise<Told> {
+  if (events === undefined) return NOBODY;
+  return new AnnouncedRooms({
+    ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
+    listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),
+    waiting_max: config.brain.rooms_per_tenant,
+    onTold: (event) => metrics.rooms_told.inc({ event }),
+  });
 }

@@ -15,7 +15,6 @@ import type { Random } from "../ids.ts";
 import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
 import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
 import type { RegisteredShield, Wanted } from "./known_nodes.ts";
-import { ShieldRegistry } from "./shield_registry.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** What asking needs of its process. */
@@ -172,7 +171,7 @@ export class ClusterAsker {
 
   /** Throws `not-found` when a node that has not answered is unknown. */
   require(node: string | undefined, { answered }: AskedNodes): void {
-    if (node === undefined || answered.includes(node) || this.#known.has(node)) return;
+    if (node === undefined || answered.includes(node) || this.isKnown(node)) return;
     throw new ArqonError("not-found", `no node ${node} answers`);
   }
 
@@ -399,4 +398,34 @@ function gatheredOf({ expected, answers, failed, asked_ms, heard_ms }: Asked): G
   const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
   const nodes = { answered: sorted.map(({ node_id }) => node_id), silent };
   return { answers: sorted, nodes, asked_ms, heard_ms: new Map(heard_ms) };
+}
+
+/** What was read holds for so long, in ms: Shields renew their marks as often. */
+const FRESH_MS = 5_000;
+
+/** The registry, as one process reads it. */
+class ShieldRegistry {
+  readonly #read: () => Promise<readonly RegisteredShield[]>;
+  readonly #log: Logger;
+  #read_ms = -Infinity;
+  #reading: Promise<void> | undefined;
+
+  constructor(read: () => Promise<readonly RegisteredShield[]>, log: Logger) {
+    this.#read = read;
+    this.#log = log;
+  }
+
+  /** Resolves when it was read and told, or cannot be. Undefined: what was reported a moment ago holds. Never rejects. */
+  read(tell: (shields: readonly RegisteredShield[]) => void): Promise<void> | undefined {
+    if (this.#reading === undefined && performance.now() - this.#read_ms < FRESH_MS) {
+      return undefined;
+    }
+    this.#reading ??= this.#read().then(tell).catch((error) => {
+      this.#log.warn("the registry of Shields was not read", { error });
+    }).finally(() => {
+      this.#reading = undefined;
+      this.#read_ms = performance.now();
+    });
+    return this.#reading;
+  }
 }

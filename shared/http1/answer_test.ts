@@ -4,7 +4,7 @@ import { clientBehind } from "../listeners/forwarded.ts";
 import { listen } from "../listeners/listen.ts";
 import { until } from "../testing/until.ts";
 import { listenBare } from "./listener.ts";
-import type { Handler } from "../listeners/http_handler.ts";
+import type { Handler } from "./exchange.ts";
 
 const HOST = "127.0.0.1";
 const TYPE = { headers: { "content-type": "text/event-stream" } };

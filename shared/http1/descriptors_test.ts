@@ -1,7 +1,7 @@
 /** What our listeners do when the system gives it no file for another connection. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
-import type { TlsPair } from "../listeners/tls_reload.ts";
+import type { TlsPair } from "./door.ts";
 
 const CHILD = new URL("descriptors_child.ts", import.meta.url).pathname;
 /** What the child has open anyway is some thirty. */

@@ -3,10 +3,15 @@
  * `acceptor.ts`. TLS of our own has a door of its own, `tls_door.ts`; who may stay is `listener.ts`.
  */
 import type { Logger } from "../logs/log.ts";
-import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Acceptor } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { FileRoom } from "./file_reserve.ts";
+
+/** PEM texts. */
+export interface TlsPair {
+  readonly cert: string;
+  readonly key: string;
+}
 
 /** An accepted connection of which nothing was read yet. */
 export interface Visitor {

@@ -3,7 +3,6 @@
  * else: the shell around `head.ts` and `body.ts`. How long anything may take is `arrivals.ts`, where
  * connections come from `listener.ts`.
  */
-import type { Handler } from "../listeners/http_handler.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals, Away } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
@@ -16,6 +15,12 @@ import type { RequestHead } from "./head.ts";
 import { onTokenShown } from "./shown_token.ts";
 import { NO_TURN } from "../turns/turns.ts";
 import type { Turns } from "../turns/turns.ts";
+
+/** Answers one request; must not reject, or the client gets a bare 500. */
+export type Handler = (
+  request: Request,
+  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+) => Response | Promise<Response>;
 
 /** The longest head of a request, more than the largest token takes. A longer one is answered 431. */
 const HEAD_BYTES_MAX = 131_072;

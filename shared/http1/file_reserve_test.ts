@@ -1,7 +1,8 @@
 /** What clients may take of a process's file descriptors, by the rule that the lowest free one is given out. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { descriptorsBy, FileReserve, placeholder } from "./file_reserve.ts";
+import { descriptorsBy, FileReserve } from "./file_reserve.ts";
+import { placeholder } from "../process/asked_files.ts";
 import type { Descriptors } from "./file_reserve.ts";
 
 /** The descriptors of a process that may open `limit`. */

@@ -1,6 +1,6 @@
 /**
  * TCP by the bare handle of the runtime, as a `LiveStream`: no socket, no promise for a read that waits,
- * and one buffer for all connections. TLS is `tls_stream.ts`; accepting is `plain_door.ts`.
+ * and one buffer for all connections. TLS is `tls_stream.ts`; accepting is `listener.ts`.
  */
 import { joined } from "./byte_stream.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";

@@ -1,15 +1,14 @@
 /**
  * The listener of every port. It bounds the connections that have shown no token yet, and reads
- * what a trusted proxy says. Accepting is `door.ts`, `plain_door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
+ * what a trusted proxy says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
  * `runtime_exchange.ts` where the runtime's WebSockets are wanted.
  */
 import type { Logger } from "../logs/log.ts";
-import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
-import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
+import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
 import type {
   ClientOf,
@@ -19,15 +18,17 @@ import type {
   TurnAway,
 } from "./exchange.ts";
 import type { FileReserve, FileRoom } from "./file_reserve.ts";
-import type { Handler } from "../listeners/http_handler.ts";
+import type { Handler } from "./exchange.ts";
 import { NOTHING } from "./inbound.ts";
 import { lookAtSockets } from "../turns/next_turn.ts";
-import { openHandleDoor } from "./plain_door.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
 import { Turns } from "../turns/turns.ts";
+import { HandleStream } from "./handle_stream.ts";
+import { NodeDoor, openServer } from "./node_door.ts";
+import type { TcpHandle } from "./node_handle.ts";
 
 /** Where a listener listens, and within which bounds. */
 export interface BareListenOptions {
@@ -340,4 +341,22 @@ class Listening implements BareListener {
 
 function run(taken: TakenConnection | undefined): Promise<void> | undefined {
   return taken?.run();
+}
+
+/**
+ * Opens a door without TLS. Rejects with the runtime's own error when the address is taken, forbidden
+ * or not of this machine.
+ */
+async function openHandleDoor(options: DoorOptions): Promise<Door> {
+  return new HandleDoor(options, await openServer(options, options.port)).begin();
+}
+
+class HandleDoor extends NodeDoor {
+  override renew(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  protected override take(handle: TcpHandle): Pick<Visitor, "stream"> {
+    return { stream: new HandleStream(handle) };
+  }
 }

@@ -1,7 +1,7 @@
 /** Streams that hand over by themselves what comes, over TCP and over TLS: pauses, writes and ends. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
-import type { TlsPair } from "../listeners/tls_reload.ts";
+import type { TlsPair } from "./door.ts";
 import { standsStill, until } from "../testing/until.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { takeBareUpgrade } from "./exchange.ts";

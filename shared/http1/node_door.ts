@@ -1,11 +1,10 @@
 /**
  * What doors on servers of `node:net` have in common: how the port stays open. What is made of a
- * connection is `tls_door.ts` and `plain_door.ts`; doors of the runtime's own are `door.ts`.
+ * connection is `tls_door.ts` and `listener.ts`; doors of the runtime's own are `door.ts`.
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
-import type { TlsPair } from "../listeners/tls_reload.ts";
-import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
+import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 

@@ -7,9 +7,8 @@
 import type { Server } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
-import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Turns } from "../turns/turns.ts";
-import type { Door, DoorOptions, Visitor } from "./door.ts";
+import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
 import { socketOn } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";

@@ -10,9 +10,10 @@ import { networksOf } from "../config/schema_server.ts";
 import { probe } from "./door_probe.ts";
 import { DoorWatch, Inconclusive } from "./door_watch.ts";
 import { clientBehind } from "./forwarded.ts";
-import { descriptorsBy, FileReserve, placeholder } from "../http1/file_reserve.ts";
+import { descriptorsBy, FileReserve } from "../http1/file_reserve.ts";
+import { placeholder } from "../process/asked_files.ts";
 import type { DoorLimits } from "../http1/listener.ts";
-import type { Handler } from "./http_handler.ts";
+import type { Handler } from "../http1/exchange.ts";
 import { listenClient } from "./listen.ts";
 import type { ClientListenOptions, Listener } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
@@ -20,7 +21,7 @@ import { problemResponse } from "../problem.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 import type { HealthCheck } from "./ops.ts";
-import type { TlsPair } from "./tls_reload.ts";
+import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
 
 /** What the listener for clients needs. */

@@ -7,10 +7,10 @@ import type { FileReserve } from "../http1/file_reserve.ts";
 import { listenBare, listenPlain } from "../http1/listener.ts";
 import type { BareListener, BareListenOptions, BareListenStats } from "../http1/listener.ts";
 import type { DoorLimits } from "../http1/listener.ts";
-import type { Handler } from "./http_handler.ts";
+import type { Handler } from "../http1/exchange.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
-import type { TlsPair } from "./tls_reload.ts";
+import type { TlsPair } from "../http1/door.ts";
 
 /** How long `close` waits unless its caller says otherwise, in ms. */
 const GRACE_MS = 2_000;

@@ -13,7 +13,7 @@ import { openOpsToken } from "./ops_token.ts";
 import type { OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { followTls, requireUsableAs } from "./tls_reload.ts";
-import type { TlsPair } from "./tls_reload.ts";
+import type { TlsPair } from "../http1/door.ts";
 
 /** The place of one of these ports, and what it needs of its process. */
 export interface OperatorListenOptions

@@ -4,15 +4,10 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
+import type { TlsPair } from "../http1/door.ts";
 import type { Logger } from "../logs/log.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
-
-/** PEM texts. */
-export interface TlsPair {
-  readonly cert: string;
-  readonly key: string;
-}
 
 /** What following needs. */
 export interface TlsReloadOptions {

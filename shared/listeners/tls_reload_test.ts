@@ -8,7 +8,7 @@ import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";
 import { CertificateError, followTls, requireUsable, requireUsableAs } from "./tls_reload.ts";
-import type { TlsPair } from "./tls_reload.ts";
+import type { TlsPair } from "../http1/door.ts";
 
 const EVERY_MS = 5;
 const NOW_MS = Date.UTC(2026, 10, 20);

@@ -59,3 +59,22 @@ export function filesByTrial(wanted: number, open: () => { close(): void }): num
     for (const file of held) file.close();
   }
 }
+
+/**
+ * Finds a file that can be opened: one that everybody may read, or a source of this program; undefined
+ * where neither may be read.
+ */
+export function placeholder(): string | undefined {
+  const own = import.meta.filename;
+  // A compiled program reads its own sources from itself, not from files of the system.
+  const paths = ["/dev/null", ...(own === undefined || Deno.build.standalone ? [] : [own])];
+  return paths.find((path) => {
+    if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return false;
+    try {
+      Deno.openSync(path).close();
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}

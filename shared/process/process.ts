@@ -8,8 +8,7 @@ import { ConfigError, configText, parseConfig, unreadable } from "../config/load
 import type { ConfigDefaults } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { denoProblem } from "../deno_versions.ts";
-import { askedFiles, fileProblem, filesByTrial } from "./asked_files.ts";
-import { placeholder } from "../http1/file_reserve.ts";
+import { askedFiles, fileProblem, filesByTrial, placeholder } from "./asked_files.ts";
 import { LineQueue } from "../logs/line_queue.ts";
 import type { Logger } from "../logs/log.ts";
 

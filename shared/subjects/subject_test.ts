@@ -9,14 +9,13 @@ import {
   blockSubject,
   commandSubject,
   deadLetterSubject,
-  exactSubject,
   parseBlockSubject,
   parseRoomSubject,
   roomSubject,
-  subjectPattern,
   tapSubject,
   tenantBlocksPattern,
 } from "./subject.ts";
+import { exactSubject, subjectPattern } from "../spine/conformance/subjects.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
 const plane = fc.constantFrom("in" as const, "out" as const);

@@ -8,7 +8,7 @@ import { turn } from "../turns/next_turn.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { readStoredUse, toldIn } from "./stored_use.ts";
 import type { UsageStores } from "./usage_stores.ts";
-import { CLOCKS_MS, readRunning } from "./running.ts";
+import { CLOCKS_MS, readRunning } from "./running_usage.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
 

@@ -36,11 +36,11 @@ import type { Settings } from "../settings/settings.ts";
 import { needsDecision, STATE_KINDS } from "./decision.ts";
 import { documentsHash, madeSecrets } from "./documents.ts";
 import type { DocumentLists, Documents } from "./documents.ts";
-import type { Applies } from "./applies.ts";
-import type { StoredState } from "./applies.ts";
+import type { Applies, StoredState } from "./applies.ts";
 import type { BusApplies } from "./bus_applies.ts";
-import { requireLimits } from "./limits.ts";
-import type { CountedLimits } from "./limits.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import type { Given } from "../capability.ts";
+import type { Wanted } from "./decision.ts";
 
 /** The largest body, in bytes: what one document can hold, twice. */
 const BODY_BYTES = 2_097_152;
@@ -364,4 +364,32 @@ async function requireModules(
     throw new ArqonError("invalid-policy", `${name}: the module does not export ${exports}`);
   }
   return modules;
+}
+
+/** What says which limits this Shield counts. */
+export type CountedLimits = Pick<Given, "has_quotas" | "standBudgets">;
+
+const NEEDS = {
+  quotas: "[quota] is not in the configuration of this Shield, so nothing counts them",
+  budgets: "[usage] enabled is not true on this Shield, so nothing counts them",
+} as const;
+
+/**
+ * Lets limits pass that are as they were. Throws `role-forbidden` (403) for others that a tenant's own admin
+ * gives, and `invalid-settings` for those that are not counted here.
+ */
+function requireLimits(
+  { has_quotas, standBudgets }: CountedLimits,
+  { only_tenant }: Pick<AdminCall, "only_tenant">,
+  before: Pick<TenantSettings, "quotas" | "budgets">,
+  wanted: Pick<Wanted, "quotas" | "budgets">,
+): void {
+  const counted = { quotas: has_quotas, budgets: standBudgets !== undefined };
+  for (const kind of ["quotas", "budgets"] as const) {
+    const list = wanted[kind];
+    if (list === undefined || JSON.stringify(list) === JSON.stringify(before[kind] ?? [])) continue;
+    requireScope("bus", { only_tenant }, []);
+    if (list.length === 0 || counted[kind]) continue;
+    throw new ArqonError("invalid-settings", `${kind}: ${NEEDS[kind]}`);
+  }
 }

@@ -8,7 +8,7 @@ import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import { BusApplies } from "./bus_applies.ts";
 import { Documents } from "./documents.ts";
-import type { CountedLimits } from "./limits.ts";
+import type { CountedLimits } from "./api.ts";
 import type { RolloutAdminContext } from "./rollout_api.ts";
 import { openRollouts } from "./rollouts.ts";
 import type { RolloutsOptions } from "./rollouts.ts";

@@ -14,7 +14,18 @@ import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import { BACKUP_ABOUT } from "./openapi_backup.ts";
+import { abouts } from "../openapi/openapi_parts.ts";
+
+/** Routes of this part. */
+const BACKUP_ABOUT = abouts({
+  downloadBackup: {
+    tag: "backup",
+    summary: "all that the embedded Spine keeps, at one moment, as arq backup writes it",
+    answer: { type: "string", format: "binary" },
+    type: "application/x-tar",
+    refusals: [429, 503],
+  },
+});
 
 /** What backups need of the process. */
 export interface BackupStart {

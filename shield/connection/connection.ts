@@ -2,12 +2,19 @@
  * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
  * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
  */
-import { ArqonError, DecodeError, ERRORS, requestIdOf } from "@arqon/proto";
+import {
+  ArqonError,
+  decodeClientFrame,
+  decodeClientText,
+  DecodeError,
+  ERRORS,
+  Opcode,
+  requestIdOf,
+} from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
 import { withGrants } from "../auth/authorize.ts";
 import type { Grant, Identity } from "../auth/identity.ts";
 import type { RoomMessage } from "../fanout/backlog.ts";
-import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
 import type { Queued } from "./fifo.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
@@ -31,6 +38,8 @@ import { bump, countClose } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { owned } from "../../shared/containers/byte_arena.ts";
 
 const EMPTY_BODY = new Uint8Array(0);
 
@@ -387,4 +396,26 @@ export class Connection {
     this.#process.onBug(this, error);
     return new ArqonError("internal");
   }
+}
+
+/** Decodes one frame. Throws `DecodeError` with what is wrong. */
+export function decodeOperation(
+  data: string | Uint8Array,
+  text: boolean,
+  limits: Config["limits"],
+): ClientOperation {
+  if (typeof data !== "string") {
+    // A message is only looked at on its way; of the others something may be kept.
+    const frame = data[0] === Opcode.PUB ? data : owned(data);
+    if (!text) return decodeClientFrame(frame, limits);
+    const detail = "a binary frame on a text connection (arqon.v1.json)";
+    throw new DecodeError("malformed-frame", detail, requestIdOf(frame));
+  }
+  const operation = decodeClientText(data, limits);
+  if (text || operation.kind === "subscribe") return operation;
+  throw new DecodeError(
+    "malformed-frame",
+    'a text frame; on a binary connection only {"op":"sub",…} may be text',
+    requestOf(operation).request_id || undefined,
+  );
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { encodePing, encodePub, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { decodeOperation } from "./decode_operation.ts";
+import { decodeOperation } from "./connection.ts";
 
 const { limits } = configFrom({});
 

@@ -16,7 +16,7 @@ import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
-import type { DeliveryNotes, LeftOutRun } from "../fanout/noted.ts";
+import type { DeliveryNotes, LeftOutRun } from "../fanout/delivery_notes.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
 import { Outbox } from "../fanout/outbox.ts";
 import type { OutboxOptions, Pump } from "../fanout/outbox.ts";

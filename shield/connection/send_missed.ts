@@ -8,7 +8,7 @@ import type { Flow } from "../fanout/flow.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type { Filters, MissedJudge } from "../fanout/filters.ts";
-import type { DeliveryNotes } from "../fanout/noted.ts";
+import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { ShieldStats } from "../stats/stats.ts";

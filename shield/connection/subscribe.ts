@@ -13,7 +13,7 @@ import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf } from "../../shared/rooms/growing_room.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { DeliveryNotes } from "../fanout/noted.ts";
+import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";

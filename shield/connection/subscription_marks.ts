@@ -4,7 +4,7 @@ import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
-import type { DeliveryNotes, SubscriptionMark } from "../fanout/noted.ts";
+import type { DeliveryNotes, SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type { Connection } from "./connection.ts";
 
 /** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */

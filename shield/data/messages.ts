@@ -7,7 +7,7 @@ import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } 
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
 import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
-import { legible } from "../../shared/spine/contract/legible.ts";
+import { legible } from "../../shared/spine/contract/legible_message.ts";
 import type { DataStore, Stock, StoresContext, Whose } from "./stores.ts";
 
 const PAGE = { limit: 500, max_bytes: 4_194_304 };

@@ -5,7 +5,7 @@
  */
 import type { SlowReader } from "../../shared/config/schema_durable.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
-import type { LeftOutRun } from "./noted.ts";
+import type { LeftOutRun } from "./delivery_notes.ts";
 import { emptyLane, type Lane, type Waiting } from "./backlog_lane.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";

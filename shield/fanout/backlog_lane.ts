@@ -1,5 +1,5 @@
 /** What is queued in a backlog, as its links have it. Data only. */
-import type { LeftOutRun } from "./noted.ts";
+import type { LeftOutRun } from "./delivery_notes.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A frame in the queue, and in its room's lane if it may be left out. */

@@ -5,7 +5,7 @@ import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import type { Filtered, Filters } from "./filters.ts";
 import type { Flow } from "./flow.ts";
 import type { DurableRoom, RoomEvents } from "./entry.ts";
-import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./noted.ts";
+import type { DeliveryNotes, NotedRoom, SubscriptionMark } from "./delivery_notes.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { ShieldStats } from "../stats/stats.ts";

@@ -18,7 +18,8 @@ import type {
   SpineMessage,
   SpineState,
 } from "../../shared/spine/contract/spine.ts";
-import { roomSubject, subjectPattern } from "../../shared/subjects/subject.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { subjectPattern } from "../../shared/spine/conformance/subjects.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";

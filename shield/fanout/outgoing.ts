@@ -8,7 +8,7 @@ import { entryFrame } from "./flow.ts";
 import type { Entry } from "./entry.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel, Subscriber } from "./channel.ts";
-import type { DeliveryNotes } from "./noted.ts";
+import type { DeliveryNotes } from "./delivery_notes.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */

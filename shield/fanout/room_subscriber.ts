@@ -11,7 +11,7 @@ import type { Filter } from "./filters.ts";
 import type { DeltaWish, KeptData } from "./deltas.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
-import type { SubscriptionMark } from "./noted.ts";
+import type { SubscriptionMark } from "./delivery_notes.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 
 /** What a connection asks of a room. */

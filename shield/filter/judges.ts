@@ -9,7 +9,12 @@ import { roomSubject } from "../../shared/subjects/subject.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { Channel, Subscriber } from "../fanout/channel.ts";
 import type { Filter, Filtered, MissedJudge, SentJudge } from "../fanout/filters.ts";
-import type { DeliveryNotes, LeftOutRun, NotedRoom, SubscriptionMark } from "../fanout/noted.ts";
+import type {
+  DeliveryNotes,
+  LeftOutRun,
+  NotedRoom,
+  SubscriptionMark,
+} from "../fanout/delivery_notes.ts";
 import type { Outgoing } from "../fanout/outgoing.ts";
 import type { SchemaGate } from "../schema/gate.ts";
 import { type ClassFilter, classFilter, withholding } from "./filter.ts";

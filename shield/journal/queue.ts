@@ -11,12 +11,11 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
-import { entrySize } from "./entry_size.ts";
-import { causeOf } from "./hole_cause.ts";
 import type { HoleCause, JournalTotals } from "./metrics.ts";
-import { QueueShares } from "./queue_shares.ts";
 import type { JournalKeeping } from "./rules.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import { ArqonError } from "@arqon/proto";
+import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 
 /** A block is closed at this size before it is compressed; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
@@ -364,3 +363,74 @@ export class JournalQueue {
 
 const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
+
+/** The cause of a hole after that refusal. */
+function causeOf(error: unknown): HoleCause {
+  if (isFinalRefusal(error)) return "queue-full";
+  // Also the keys of users may have found no room.
+  const is_full = error instanceof StorageFull ||
+    (error instanceof ArqonError && error.reason === "log-unavailable");
+  return is_full ? "storage-full" : "unavailable";
+}
+
+/** About the bytes of an entry, from above but for texts of more than a byte a character. */
+function entrySize(entry: JournalEntry): number {
+  const { payload, policies, message, schema, room, type, content_type } = entry;
+  let size = 256 + message.length + room.length + type.length + content_type.length +
+    (entry.message_id?.length ?? 0) + (payload.form === "kept" ? payload.data.length : 0);
+  if (schema !== null) size += violationSize(schema);
+  for (const policy of policies) size += policySize(policy);
+  return size;
+}
+
+function violationSize({ id, violation }: NonNullable<JournalEntry["schema"]>): number {
+  if (violation === null) return id.length;
+  return id.length + violation.path.length + violation.rule.length + violation.message.length;
+}
+
+function policySize(policy: JournalEntry["policies"][number]): number {
+  const { reads, writes, logs, added_headers, reason, detail, payload } = policy;
+  // A new payload is base64 here, and bytes in a block.
+  let size = 128 + reason.length + detail.length + (payload?.length ?? 0) * 3 / 4;
+  for (const { name, value, key } of reads) {
+    size += name.length + (value?.length ?? 0) + (key?.length ?? 0);
+  }
+  for (const { name, value } of writes) size += name.length + (value?.length ?? 0);
+  for (const { message } of logs) size += message.length;
+  for (const [name, value] of added_headers) size += name.length + value.length;
+  return size;
+}
+
+/** A tenant alone has this many parts of the queue, and one is left for who comes next. */
+const PARTS = 4;
+
+/** The bytes that are held, by tenant. */
+export class QueueShares {
+  readonly #bytes_max: number;
+  /** Of tenants that hold something. */
+  readonly #of = new Map<string, number>();
+  #bytes = 0;
+
+  constructor(bytes_max: number) {
+    this.#bytes_max = bytes_max;
+  }
+
+  /** How many bytes all tenants hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether a tenant may hold so many bytes more. */
+  hasRoom(tenant_id: string, size_bytes: number): boolean {
+    const free = this.#bytes_max - this.#bytes - size_bytes;
+    return free >= 0 && (this.#of.get(tenant_id) ?? 0) + size_bytes <= PARTS * free;
+  }
+
+  /** Takes note that a tenant holds so many bytes more, or fewer. */
+  add(tenant_id: string, size_bytes: number): void {
+    this.#bytes += size_bytes;
+    const held = (this.#of.get(tenant_id) ?? 0) + size_bytes;
+    if (held > 0) this.#of.set(tenant_id, held);
+    else this.#of.delete(tenant_id);
+  }
+}

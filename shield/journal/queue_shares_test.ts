@@ -1,7 +1,7 @@
 /** Who may hold how much of a queue: one alone most of it, and whoever comes next always something. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { QueueShares } from "./queue_shares.ts";
+import { QueueShares } from "./queue.ts";
 
 /** Takes pieces for a tenant until there is no room; how many bytes it has then. */
 function fill(shares: QueueShares, tenant: string, piece: number): number {

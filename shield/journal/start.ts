@@ -11,7 +11,7 @@ import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalTotals } from "./metrics.ts";
-import { JournalPlace } from "./place.ts";
+import { JournalPlace } from "./journal_place.ts";
 import { JournalQueue } from "./queue.ts";
 import { JournalRules } from "./rules.ts";
 import { TermsOf } from "./terms.ts";

@@ -4,7 +4,7 @@
  */
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
-import type { SubscriptionMark } from "../fanout/noted.ts";
+import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type {
   CaughtUp,
   ConnectionBegin,
@@ -13,13 +13,12 @@ import type {
   PassedOver,
   PastRead,
   Refusal,
+  SubscriptionBegin,
   SubscriptionEnd,
 } from "./row_facts.ts";
-import { roomsOf, wantedOf } from "./asked.ts";
-import { HEAD_BYTES, isWanted, KIND, readMessage } from "./row_form.ts";
+import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { factsOf, scan } from "./scan.ts";
-import { addJoined, addWaiting, removeJoined } from "./stored_rows.ts";
 import type { LedgerSource, Passed } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
@@ -399,4 +398,65 @@ function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {
     ...shown,
   });
   if (refusals.length > WHY_REFUSALS_MAX) refusals.shift();
+}
+
+/** The rooms that a question is about, by their numbers in the ledger. */
+function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
+  const rooms = new Map<number, string>();
+  const ids = asked.messages.map(({ room_id }) => room_id);
+  if (asked.room !== undefined) ids.push(asked.room);
+  for (const room_id of ids) {
+    if (asked.tenant === undefined) continue;
+    for (const number of ledger.rooms.numbersOf(asked.tenant, room_id)) rooms.set(number, room_id);
+  }
+  return rooms;
+}
+
+/** The ids of a message, as rows have them; undefined where it has none. */
+function wantedOf(
+  { offset, twist_id, trace_id, message_id }: AskedMessage,
+): WantedIds | undefined {
+  const wanted = {
+    // An offset alone is not enough: after a loss of the log, another message may have it.
+    offset: offset === 0 ? undefined : offset,
+    twist: packedId(twist_id),
+    trace: packedId(trace_id),
+    // Of the longest ids rows have the beginning, which may end within a character.
+    id: message_id === "" || message_id.endsWith("\ufffd")
+      ? undefined
+      : packedMessageId(message_id),
+  };
+  return Object.values(wanted).every((one) => one === undefined) ? undefined : wanted;
+}
+
+/** Takes note of a subscription that was there when it was written; of one and the same the last counts. */
+function addJoined(history: ConnectionHistory, row: Passed, room_id: string): void {
+  const begin = factsOf<SubscriptionBegin>(row);
+  const { number, since, since_ms, caught_up, filters = [] } = begin;
+  removeJoined(history, room_id, begin);
+  const ends = { until: Infinity, until_ms: Infinity, why: "" };
+  const batch = history.batch ?? false;
+  history.intervals.push({ room_id, number, since, since_ms, ...ends, batch, caught_up, filters });
+}
+
+/** Takes note that messages waited for the connection when that was written. */
+function addWaiting(history: ConnectionHistory | undefined, row: Passed): void {
+  if (history === undefined) return;
+  history.waiting = { from: factsOf<{ from: number }>(row).from, at_ms: row.time_ms };
+}
+
+/**
+ * Takes out what was said of a subscription while it was there: it is said anew. Another of the same room may have
+ * begun at the same position and time.
+ */
+function removeJoined(
+  { intervals }: ConnectionHistory,
+  room_id: string,
+  { number, since, since_ms }: SubscriptionBegin,
+): void {
+  const at = intervals.findIndex((one) =>
+    one.room_id === room_id && one.number === number && one.since === since &&
+    one.since_ms === since_ms && one.until === Infinity
+  );
+  if (at >= 0) intervals.splice(at, 1);
 }

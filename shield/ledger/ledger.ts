@@ -15,7 +15,7 @@ import {
 import { findIds, noIds } from "../message/message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
 import type { RunningRow } from "./left_out_rows.ts";
-import type { SubscriptionMark } from "../fanout/noted.ts";
+import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type {
   ConnectionEnd,
   LeftOutWhy,

@@ -6,6 +6,7 @@ import type { HandshakeNotes } from "./handshakes.ts";
 import type { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
+import type { NoteRead } from "../message/reads.ts";
 
 /** Refusals of one connection that are made longer when they come again. */
 const REFUSALS_MAX = 8;
@@ -82,4 +83,25 @@ function noteRefused(
   if (run === before?.run) return;
   noted.delete(key);
   noted.set(key, { run, at_ms: now_ms });
+}
+
+/** Offsets of one row: JSON of so many fits. */
+const LISTED_MAX = 256;
+/** How the connection of a caller over HTTP begins, of which there is none. */
+const HTTP = "http:";
+
+/** The notes of a process. */
+export function readNotes(ledger: Pick<Ledger, "read">): NoteRead {
+  return ({ caller, room_id, how, offsets, is_whole }) => {
+    const { identity: { tenant_id, user_id } } = caller;
+    const connection_id = caller.connection_id.startsWith(HTTP) ? "" : caller.connection_id;
+    const size = is_whole ? Math.max(1, offsets.length) : LISTED_MAX;
+    for (let at = 0; at < offsets.length; at += size) {
+      const part = offsets.slice(at, at + size);
+      const from = part.reduce((least, one) => Math.min(least, one), Infinity);
+      const to = part.reduce((most, one) => Math.max(most, one), 0);
+      const listed = is_whole ? {} : { listed: part };
+      ledger.read(tenant_id, room_id, { user_id, connection_id, how, from, to, ...listed });
+    }
+  };
 }

@@ -6,7 +6,7 @@
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
 import { clipped } from "./row_facts.ts";
-import type { SubscriptionMark } from "../fanout/noted.ts";
+import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";

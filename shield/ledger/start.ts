@@ -1,5 +1,5 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
-import { readNotes } from "./past_reads.ts";
+import { readNotes } from "./observer.ts";
 import type { NoteRead } from "../message/reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";

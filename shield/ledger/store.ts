@@ -8,7 +8,7 @@ import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
-import type { FormerReading } from "./former.ts";
+import type { FormerReading } from "./former_ledgers.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerStart } from "./start.ts";
 import { registerReads, StoreReads } from "./store_reads.ts";

@@ -1,6 +1,6 @@
 /**
  * How many questions read stored ledgers at a time, for each holds what it has read until it is answered. The others
- * wait for their turn, not for ever. Reading is `former.ts`.
+ * wait for their turn, not for ever. Reading is `former_ledgers.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";

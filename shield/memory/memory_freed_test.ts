@@ -1,6 +1,6 @@
 /** What sockets give back, with a runtime that frees it when the close event is over. */
 import assert from "node:assert/strict";
-import { Freed } from "./memory_freed.ts";
+import { Freed } from "./memory_watch.ts";
 
 function freedBy() {
   let memory_bytes = 1_000;

@@ -5,7 +5,6 @@
  */
 import { Leaving } from "./memory_leaving.ts";
 import type { Leaver } from "./memory_leaving.ts";
-import { pauseFor } from "./memory_pause.ts";
 
 /** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
 const ASK_AT = 0.45;
@@ -354,4 +353,29 @@ function waitOf<S extends Suspect>(
 /** Whether a client is known to hold too little of a message to be a suspect. */
 function isInnocent({ unfinished_bytes }: Suspect): boolean {
   return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
+}
+
+/** What is known when a pause is decided. */
+export interface Pace {
+  /** The growth of memory since the last look. */
+  readonly grown_bytes: number;
+  /** How long ago the last look was, in ms. */
+  readonly took_ms: number;
+  /** How long the state still waits, in ms. */
+  readonly left_ms: number;
+  /** How much memory may grow in that time; below 0 when it has already grown more. */
+  readonly left_bytes: number;
+  readonly longest_ms: number;
+}
+
+/**
+ * The next pause in ms. The runtime reads whatever it finds: how often it looks can be decided, how
+ * much it takes cannot. If every look takes as much as the last one, the looks that fit into
+ * `left_bytes` are spread over `left_ms`; with room for less than one, nothing is read until that time
+ * is over.
+ */
+export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms }: Pace): number {
+  if (grown_bytes <= 0 || left_ms <= 0) return 0;
+  const due_ms = left_bytes <= grown_bytes ? left_ms : left_ms * grown_bytes / left_bytes - took_ms;
+  return Math.max(0, Math.min(due_ms, left_ms, longest_ms));
 }

@@ -1,6 +1,6 @@
 /**
  * A client's WebSocket, as narrow as the Shield needs it, and where such sockets come from. Interfaces
- * only: `native.ts` and `own.ts` are the implementations, and `conformance.ts` is what both must do.
+ * only: `native.ts` and `own_socket.ts` are the implementations, and `conformance.ts` is what both must do.
  */
 
 /** The close code of a socket that closed without a close frame. */

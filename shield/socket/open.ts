@@ -3,9 +3,13 @@ import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { SocketServer } from "./client_socket.ts";
+import type { SocketOptions, SocketServer, Upgraded } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
-import { ownSockets } from "./own.ts";
+import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
+import { PING_LOST } from "./client_socket.ts";
+import { agreeOnDeflate } from "./deflate.ts";
+import { handshakeAnswer, requireHandshake } from "./handshake.ts";
+import { OwnShared, OwnSocket } from "./own_socket.ts";
 
 /**
  * Messages take memory besides their bytes, so the bound in bytes must not be far below that in
@@ -54,4 +58,30 @@ function openKind({ server, limits }: Pick<Config, "server" | "limits">): Socket
     ? { from_bytes: limits.deflate_from_bytes, inflated_bytes_max: limits.max_frame_bytes }
     : undefined;
   return ownSockets({ heartbeat_ms, max_message_bytes, deflate });
+}
+
+/** Makes our own sockets, for requests of a listener of `shared/http1`. */
+export function ownSockets(options: SocketOptions): SocketServer {
+  const shared = new OwnShared(options);
+  return {
+    implementation: "own",
+    get waiting_bytes() {
+      return shared.waiting_bytes;
+    },
+    upgrade(request, protocol, lost_code = PING_LOST): Upgraded {
+      requireHandshake(request);
+      const upgrade = takeBareUpgrade(request);
+      if (upgrade === undefined) throw new TypeError("not a request of our own listener");
+      const offered = request.headers.get("sec-websocket-extensions");
+      const agreed = options.deflate === undefined ? undefined : agreeOnDeflate(offered);
+      const socket = new OwnSocket(shared, agreed?.window_bits ?? 0, lost_code);
+      upgrade.take(handshakeAnswer(request, protocol, agreed?.answer), socket);
+      return {
+        socket,
+        response: upgrade.response,
+        listen: (events) => socket.listen(events),
+      };
+    },
+    close: () => shared.heartbeat.close(),
+  };
 }

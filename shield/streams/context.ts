@@ -15,7 +15,7 @@ import type { ReadMeter } from "../message/reads.ts";
 import type { AppendMemory } from "./append_memory.ts";
 import type { Population } from "./population.ts";
 import type { Records } from "./records.ts";
-import type { StreamTurns } from "./turns.ts";
+import type { StreamTurns } from "./stream_turns.ts";
 import type { StreamWakes } from "./wakes.ts";
 import type { Policies } from "../message/gates.ts";
 

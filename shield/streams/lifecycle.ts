@@ -7,7 +7,7 @@ import { isExpired } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { Found, StreamKey } from "./records.ts";
-import { ownTail } from "./reading.ts";
+import { ownTail } from "./read.ts";
 
 /** A creation or removal that takes longer, in ms, was cut off. */
 const UNDER_WAY_MS = 30_000;

@@ -2,8 +2,8 @@
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import type { StreamContext } from "./context.ts";
-import { readStream } from "./reading.ts";
-import type { StreamPage } from "./reading.ts";
+import { readStream } from "./read.ts";
+import type { StreamPage } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
 import type { ReadRequest } from "./request.ts";

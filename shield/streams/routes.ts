@@ -10,17 +10,17 @@ import { httpCaller } from "../http/route.ts";
 import type { ClientCall, ClientRoute } from "../http/route.ts";
 import { STREAM_ROUTES } from "./stream_paths.ts";
 import { answer, closedHeader, COMMON, NO_STORE } from "./answers.ts";
-import { append } from "./appending.ts";
+import { append } from "./append.ts";
 import type { StreamContext } from "./context.ts";
-import { create } from "./creating.ts";
+import { create } from "./create.ts";
 import { findStream, removeStream } from "./lifecycle.ts";
 import { tokenOf } from "./offset.ts";
 import { admitReader, head, read } from "./read_routes.ts";
 import type { StreamKey } from "./records.ts";
-import { tailOf } from "./reading.ts";
+import { tailOf } from "./read.ts";
 import { HEADER, StreamRefusal } from "./refusal.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
-import { bodyBytesMax } from "./sending.ts";
+import { bodyBytesMax } from "./send.ts";
 
 type Answer = (context: StreamContext, call: ClientCall, key: StreamKey) => Promise<Response>;
 

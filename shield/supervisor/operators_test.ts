@@ -1,7 +1,7 @@
 /** One page, one health and one admin API over real listeners, of which some fail. */
 import assert from "node:assert/strict";
 import { listen } from "../../shared/listeners/listen.ts";
-import type { Handler } from "../../shared/listeners/http_handler.ts";
+import type { Handler } from "../../shared/http1/exchange.ts";
 import type { Listener } from "../../shared/listeners/listen.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";

@@ -10,7 +10,7 @@ import type { FoldLives } from "../../shared/usage/fold_lives.ts";
 import { readStoredUse, type Told, type UseSink } from "../../shared/usage/stored_use.ts";
 import type { UsageKey, UsageRow } from "../../shared/records/counts.ts";
 import type { UsageStores } from "../../shared/usage/usage_stores.ts";
-import { CLOCKS_MS, readRunning } from "../../shared/usage/running.ts";
+import { CLOCKS_MS, readRunning } from "../../shared/usage/running_usage.ts";
 import { type PriceBook, pricesAt } from "../../shared/usage/price_book.ts";
 import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts";
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";

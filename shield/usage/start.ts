@@ -22,7 +22,6 @@ import { BrainTenants } from "./brain_tenants.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { pricesAt } from "../../shared/usage/price_book.ts";
 import { Prices } from "../../shared/usage/prices.ts";
-import { readMeter } from "./read_meter.ts";
 import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
@@ -252,4 +251,18 @@ function startBudgets(
   registerBudgets(registry, budgets, teller, usage.metric_tenants);
   budgets.start();
   return [budgets, teller];
+}
+
+/** The meter of one Shield. */
+function readMeter(
+  ledger: Pick<UsageLedger, "read">,
+  budgets: Pick<Budgets, "take">,
+): ReadMeter {
+  return {
+    page(identity, pattern) {
+      budgets.take(identity.tenant_id);
+      ledger.read(identity, pattern, 1, 0);
+    },
+    give: (identity, pattern, size_bytes) => ledger.read(identity, pattern, 0, size_bytes),
+  };
 }

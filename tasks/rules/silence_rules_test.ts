@@ -1,6 +1,6 @@
 /** The rule for failures that nobody hears of. */
 import assert from "node:assert/strict";
-import { checkSilence } from "./silence_rules.ts";
+import { checkSilence } from "./size_rules.ts";
 
 const linesOf = (text: string) => checkSilence("shield/a.ts", text).map(({ line }) => line);
 

@@ -6,7 +6,6 @@
 import ts from "typescript";
 import { isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
-import { checkSilence } from "./silence_rules.ts";
 import { checkSleeps } from "./sleep_rules.ts";
 
 /** Where a failure that nobody learns of is one of the product. */
@@ -175,4 +174,22 @@ export function checkTypeScript(path: string, text: string): Violation[] {
     ...(isTestCode(path) || path.startsWith("tests/") ? checkSleeps(path, source) : []),
     ...(isTestCode(path) || !PRODUCT.test(path) ? [] : checkSilence(path, text)),
   ];
+}
+
+const NOTHING = String.raw`\(\) => (\{\}|undefined|null|false|0|""|\[\])\)`;
+const SWALLOWS = new RegExp(
+  String.raw`\.catch\(${NOTHING}|\.then\(\w+, ${NOTHING}|\.debug\(.*\berror\b`,
+);
+const COMMENT = /(^|\s)\/\/|^\s*\/?\*/;
+const LINES_ABOVE = 2;
+const WHY = "a failure is swallowed: log it at warn, or say above why nobody needs to know";
+
+/** Every failure of a product's file that is swallowed silently. */
+export function checkSilence(path: string, text: string): Violation[] {
+  const lines = text.split("\n");
+  return lines.flatMap((line, at) => {
+    const near = lines.slice(Math.max(0, at - LINES_ABOVE), at + 1);
+    if (!SWALLOWS.test(line) || near.some((one) => COMMENT.test(one))) return [];
+    return [{ path, line: at + 1, message: WHY }];
+  });
 }

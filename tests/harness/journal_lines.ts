@@ -4,7 +4,7 @@ import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { openSpine } from "../../shared/spine/open.ts";
-import { JournalPlace } from "../../shield/journal/place.ts";
+import { JournalPlace } from "../../shield/journal/journal_place.ts";
 
 const log = createLogger({
   level: "error",

@@ -4,7 +4,7 @@
  * are the caller's: `tests/strangers_test.ts` takes small ones, `main.ts` those of the record.
  */
 import assert from "node:assert/strict";
-import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith, withFiles } from "../harness/bus.ts";
 import { RawClient } from "../peers/raw_client.ts";

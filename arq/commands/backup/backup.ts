@@ -27,7 +27,7 @@ import { VERSION } from "../../../shared/version.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave } from "../../backup/files.ts";
-import { dataDirOf, findPlace, openNats, type Place } from "../../backup/place.ts";
+import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
 import { hasFiles, manifestText, sizeText } from "../../backup/text.ts";
 import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";

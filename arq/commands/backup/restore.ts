@@ -18,7 +18,13 @@ import {
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
 import { FileRestorer } from "../../backup/files.ts";
-import { dataDirOf, findPlace, type OpenNats, openNats, type Place } from "../../backup/place.ts";
+import {
+  dataDirOf,
+  findPlace,
+  type OpenNats,
+  openNats,
+  type Place,
+} from "../../backup/backup_place.ts";
 import { hasFiles, manifestText } from "../../backup/text.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";

@@ -6,7 +6,7 @@ import { mirrorStates, promoteStandby, syncStandby } from "../../../shared/backu
 import type { MirrorState, StandbySite } from "../../../shared/backup/standby.ts";
 import { StreamApi } from "../../../shared/backup/stream_api.ts";
 import { plural } from "../../../shared/plural.ts";
-import { findPlace, type OpenNats, openNats, type Place } from "../../backup/place.ts";
+import { findPlace, type OpenNats, openNats, type Place } from "../../backup/backup_place.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";

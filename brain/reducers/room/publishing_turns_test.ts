@@ -1,6 +1,6 @@
 /** Turns of publishing: in their order, one under way, and a failure is told once. */
 import assert from "node:assert/strict";
-import { PublishingTurns } from "./publishing_turns.ts";
+import { PublishingTurns } from "./reduced_room.ts";
 
 Deno.test("a turn begins when the one before has ended, and nothing begins behind a failure", async () => {
   const turns = new PublishingTurns();

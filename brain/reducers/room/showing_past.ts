@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { LogEntry, Outcome } from "../state/entry.ts";
-import { type ShownBytes, shownBytes } from "../thread/showing.ts";
+import { type ShownBytes, shownBytes } from "../thread/shown_values.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { newestEntry, openPast } from "./past.ts";
 

@@ -11,9 +11,9 @@ import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
 import { Compiling } from "./compiling.ts";
-import { packEntries, unpackApplied } from "./packing.ts";
+import { packEntries, unpackApplied } from "./packed_entries.ts";
 import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
-import type { ShowOptions } from "./showing.ts";
+import type { ShowOptions } from "./shown_values.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 
 type Answered = Extract<ThreadAnswer, { applied: unknown }>;

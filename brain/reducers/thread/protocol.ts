@@ -5,7 +5,7 @@ import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
 import type { CompiledProgram } from "./compiling.ts";
-import type { ChangeText, ShowOptions, ValuesPage } from "./showing.ts";
+import type { ChangeText, ShowOptions, ValuesPage } from "./shown_values.ts";
 
 /** What came of one entry. */
 export interface Applied

@@ -5,8 +5,8 @@
 import { createReducer, type ReducerGuest, type Run, unitsOf } from "../guest/reducer_guest.ts";
 import { applyEntry } from "../state/fold.ts";
 import type { Outcome } from "../state/entry.ts";
-import { withoutEntries } from "../state/lost_entries.ts";
 import {
+  digestOf,
   emptyRoom,
   nextTimer,
   nextTimers,
@@ -18,12 +18,18 @@ import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { packApplied, unpackEntries } from "./packing.ts";
-import { awakeState, type RestingState, restingState, snapshotOf } from "./resting.ts";
+import { packApplied, unpackEntries } from "./packed_entries.ts";
 import { ENTRY_UNITS, pageUnits, stateUnits } from "./thread_price.ts";
-import { changesPage, valuesPage } from "./showing.ts";
-import type { Applied, LoadedProgram, RoomStanding } from "./protocol.ts";
-import type { ThreadAnswer, ThreadRequest } from "./protocol.ts";
+import { changesPage, valuesPage } from "./shown_values.ts";
+import type {
+  Applied,
+  LoadedProgram,
+  RoomStanding,
+  ThreadAnswer,
+  ThreadRequest,
+} from "./protocol.ts";
+import { CanonicalWriter } from "../state/canonical.ts";
+import { Buffer } from "node:buffer";
 
 /** Timers of a room that may run together, at most. */
 const TIMERS_TOGETHER = 16;
@@ -231,3 +237,33 @@ thread.onmessage = ({ data: request }) => {
     });
   }
 };
+
+/**
+ * The state as if the entries before `offset` had changed nothing; that one is the operator's word. Its digest says that they are missing, so that no
+ * replay that has them takes it for its own.
+ */
+function withoutEntries(state: RoomState, offset: number): RoomState {
+  const writer = new CanonicalWriter().raw(state.chain).text("lost");
+  writer.i64(state.offset).i64(offset);
+  return { ...state, offset, chain: digestOf(writer.done()) };
+}
+
+/** Bytes of a state that is read again in a part of a millisecond; what is larger stays as it is. */
+const RESTING_BYTES = 16_384;
+
+/** A state as a text with one character for each byte: bytes would take two objects more, and memory of the system. */
+type RestingState = string;
+
+/** The state at rest; undefined: it is too large for that. */
+export function restingState(state: RoomState): RestingState | undefined {
+  if (state.size_bytes + state.remembered_bytes > RESTING_BYTES) return undefined;
+  const { buffer, byteOffset, length } = encodeSnapshot(state);
+  if (length > RESTING_BYTES) return undefined;
+  return Buffer.from(buffer, byteOffset, length).toString("latin1");
+}
+
+/** The snapshot of a state at rest. */
+export const snapshotOf = (resting: RestingState): Uint8Array => Buffer.from(resting, "latin1");
+
+/** The state as it was. */
+export const awakeState = (resting: RestingState): RoomState => decodeSnapshot(snapshotOf(resting));

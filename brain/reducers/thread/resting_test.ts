@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { emptyRoom, type RoomState, tree } from "../state/room_state.ts";
 import { utf8 } from "../testing/rooms.ts";
-import { awakeState, restingState, snapshotOf } from "./resting.ts";
+import { awakeState, restingState, snapshotOf } from "./reducer_thread.ts";
 
 function stateWith(values: Readonly<Record<string, Uint8Array>>): RoomState {
   const empty = emptyRoom();

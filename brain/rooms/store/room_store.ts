@@ -11,7 +11,7 @@ import { emptyDocument } from "./document.ts";
 import type { RoomDocument } from "./document.ts";
 import { inLife } from "./life.ts";
 import type { RoomLives } from "../lives/room_lives.ts";
-import type { Saying } from "../lives/saying.ts";
+import type { ChangePublisher } from "../lives/change_publisher.ts";
 import { decodeDocument, encodeDocument, settleDocument } from "./stored_document.ts";
 import type { TenantBytes } from "./tenant_bytes.ts";
 
@@ -36,7 +36,7 @@ export interface StoreContext {
    */
   readonly firstVersion: (now_ms: number) => number;
   readonly announcer: Announcer;
-  readonly saying: Saying;
+  readonly saying: ChangePublisher;
   /** Unix ms. */
   readonly now: () => number;
   readonly isOwner: (at: RoomAddress) => boolean;

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import { exactSubject, subjectPattern } from "../../subjects/subject.ts";
+import { exactSubject, subjectPattern } from "./subjects.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { KeyValueOptions, Spine, SpineMessage, SubscribeOptions } from "../contract/spine.ts";
 

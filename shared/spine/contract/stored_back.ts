@@ -5,7 +5,7 @@
 import { DecodeError, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "./durable_log.ts";
-import { legible } from "./legible.ts";
+import { legible } from "./legible_message.ts";
 
 /** Messages of a page of the log. */
 const PAGE_MESSAGES = 256;

@@ -21,11 +21,10 @@ import type { Appended, DurableLog, LogLimits, Retention } from "../contract/dur
 import type { LogFile } from "./embedded_log_file.ts";
 import { LogRows } from "./embedded_log_rows.ts";
 import type { LogRow } from "./embedded_log_rows.ts";
-import { continueLog } from "./embedded_log_lives.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
-import { newLifeId } from "../contract/lives.ts";
+import { newestLife, newLifeId, withLife } from "../contract/lives.ts";
 import { isoOf, LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
 import type { SpineHeaders, StorageReport } from "../contract/spine.ts";
@@ -347,4 +346,24 @@ export class EmbeddedLogs {
     this.#failing = false;
     this.options.log.info("the log of the durable rooms is written again");
   }
+}
+
+/** Continues the tenant's log in a new life. */
+function continueLog(logs: EmbeddedLogs, tenant_id: string, stored: LogRow): EmbeddedLog {
+  const { rows, options: { file, log: logger } } = logs;
+  const known = file.reading(() => rows.lives(stored.id));
+  const before = known.length > 0 ? known : [{ name: stored.stream, first: 0 }];
+  const lives = withLife(before, `${stored.stream}~${newLifeId(Math.random)}`, stored.last + 1);
+  const { name: stream } = newestLife(lives);
+  // What a power cut took had offsets up to `reserved`: not even another life gives them again.
+  const row = { ...stored, stream, last: Math.max(stored.last, stored.reserved) };
+  const log = new EmbeddedLog(tenant_id, row, lives, logs);
+  try {
+    file.transaction(() => rows.saveLives(row.id, lives));
+  } catch (error) {
+    // A full disk keeps nobody from reading. It must be written before the first message.
+    log.is_saved = false;
+    logger.warn("the life of a log is not written yet", { tenant_id, error });
+  }
+  return log;
 }

@@ -1,4 +1,4 @@
-/** Puts together what a Shield shows of the cluster and tells of itself, and keeps the tails of rooms. */
+/** Puts together what a Shield shows of the cluster and reports of itself, and keeps the tails of rooms. */
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { controlAnswers } from "../../../shared/cluster/cluster_control.ts";
 import { Sampler, startSampler } from "../../../shared/cluster/cluster_samples.ts";

@@ -4,7 +4,7 @@
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible.ts";
+import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();

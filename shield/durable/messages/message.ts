@@ -11,7 +11,7 @@ import {
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
-import { legible } from "../../../shared/spine/contract/legible.ts";
+import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { StoredMessage } from "./timeline.ts";
 
 /** A message that came on `in` after its log had taken it. */

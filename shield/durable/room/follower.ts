@@ -6,14 +6,13 @@
  */
 import type { LogPage, RoomHead } from "../../../shared/spine/contract/durable_log.ts";
 import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
-import { Arrivals } from "./arrivals.ts";
-import { Freshness } from "./freshness.ts";
 import { LiveBuffer } from "../messages/live_buffer.ts";
 import type { FollowerOptions, Gap, Heard } from "./following.ts";
 import { fromLog } from "../messages/message.ts";
 import type { LiveMessage } from "../messages/message.ts";
 import { Timeline } from "../messages/timeline.ts";
 import type { Entry, StoredMessage } from "../messages/timeline.ts";
+import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 
 /** Bounds of the messages that wait for older ones; messages beyond them are read from the log. */
 const BUFFER = { messages: 4_096, bytes: 8_388_608 };
@@ -394,5 +393,68 @@ export class Follower {
   #announce(): void {
     const is_on = this.#phase === "following" && this.#is_filling;
     this.#arrivals.announce(is_on ? this.#timeline : undefined);
+  }
+}
+
+interface Arrival {
+  readonly offset: number;
+  readonly list: Timeline;
+  readonly resolve: () => void;
+}
+
+/** The waits for one room. */
+class Arrivals {
+  #arrivals: Arrival[] = [];
+
+  /** Resolves when the list has reached `offset`, or is not the room's any longer. */
+  wait(offset: number, list: Timeline): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#arrivals.push({ offset, list, resolve });
+    return promise;
+  }
+
+  /**
+   * Wakes the waits that `list`, the room's present one, allows. Undefined: nothing will be read any
+   * longer, so nobody needs to wait.
+   */
+  announce(list: Timeline | undefined): void {
+    if (this.#arrivals.length === 0) return;
+    this.#arrivals = this.#arrivals.filter((arrival) => {
+      if (arrival.list === list && list.last < arrival.offset) return true;
+      arrival.resolve();
+      return false;
+    });
+  }
+}
+
+/**
+ * The time beyond a class's age within which nothing can have come and gone unnoticed. A message stays
+ * in the log for at least twice the age that its class asks for, and two minutes.
+ */
+const NOTICED_MS = 60_000;
+
+/** The freshness of one room. Times are by the log's clock. */
+class Freshness {
+  readonly #class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  #known_ms = 0;
+
+  constructor(class_of: () => Pick<RoomClass, "history_ttl_seconds">) {
+    this.#class_of = class_of;
+  }
+
+  /** Takes note that the room was complete at that time. */
+  know(time_ms: number): void {
+    this.#known_ms = Math.max(this.#known_ms, time_ms);
+  }
+
+  /** Whether age can have removed no message by `time_ms` that came since then. */
+  holds(time_ms: number): boolean {
+    return this.keeps(this.#known_ms, time_ms);
+  }
+
+  /** Whether a message of `then_ms` is too young to have been removed by its age at `time_ms`. */
+  keeps(then_ms: number, time_ms: number): boolean {
+    const age_ms = this.#class_of().history_ttl_seconds * 1_000;
+    return time_ms - then_ms < age_ms + NOTICED_MS;
   }
 }

@@ -13,7 +13,7 @@ import { checked, Id, readQuery } from "../../admin/routing/query.ts";
 import { JOURNAL_ABOUT, LINES_MAX } from "./openapi_journal.ts";
 import { withPayloads } from "./payloads.ts";
 import type { LogsOf } from "./payloads.ts";
-import type { JournalPlace } from "../place.ts";
+import type { JournalPlace } from "../journal_place.ts";
 import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 import { readingOf, readJournal, readNewest } from "./read.ts";

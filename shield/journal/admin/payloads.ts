@@ -10,7 +10,7 @@ import {
   type PolicyRecord,
 } from "../../../shared/journal/record.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible.ts";
+import { legible } from "../../../shared/spine/contract/legible_message.ts";
 
 /** Messages and bytes of one read of a log. */
 const READ = { limit: 256, max_bytes: 4_194_304 };

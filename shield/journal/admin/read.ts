@@ -9,7 +9,7 @@ import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
-import type { JournalPlace } from "../place.ts";
+import type { JournalPlace } from "../journal_place.ts";
 import { BlockSequence } from "./block_sequence.ts";
 import { isWanted } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";

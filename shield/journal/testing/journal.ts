@@ -5,7 +5,7 @@ import type { JournalEntry } from "../../../shared/journal/entry.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { keptLog } from "../../testing/spine.ts";
-import { JournalPlace } from "../place.ts";
+import { JournalPlace } from "../journal_place.ts";
 
 /** A decision of `ann` about a message in `lobby`, unless `change` says otherwise. */
 export function decision(

@@ -12,7 +12,7 @@ import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
 import { wayIn } from "../../journal/admin/way_in.ts";
 import type { WayIn } from "../../journal/admin/way_in.ts";
-import type { FormerReading } from "../former.ts";
+import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../parts.ts";
 import { AdminTable } from "../../admin/routing/admin_routes.ts";

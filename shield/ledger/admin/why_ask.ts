@@ -17,7 +17,7 @@ import type {
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
-import { lifeName } from "../former.ts";
+import { lifeName } from "../former_ledgers.ts";
 import type { Clocks } from "./why_clocks.ts";
 import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";

@@ -1,6 +1,6 @@
 /**
  * What the stored ledgers of Shields that are not there any longer add to `GET /v1/why`: answers of the same form as
- * those of the living, and one line of each. Reading them is `shield/ledger/former.ts`.
+ * those of the living, and one line of each. Reading them is `shield/ledger/former_ledgers.ts`.
  */
 import type {
   ConnectionAccount,
@@ -15,8 +15,8 @@ import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { turn } from "../../../shared/turns/next_turn.ts";
 import { accountsOf, readsOf } from "../explain.ts";
 import { findMessages, roomMessages } from "../find_messages.ts";
-import { lifeName, readFormer } from "../former.ts";
-import type { Former, FormerLedger, FormerReading } from "../former.ts";
+import { lifeName, readFormer } from "../former_ledgers.ts";
+import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";

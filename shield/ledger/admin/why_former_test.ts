@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { lifeName } from "../former.ts";
+import { lifeName } from "../former_ledgers.ts";
 import { StoreReads } from "../store_reads.ts";
 import { encodeMark, lifeKey } from "../../../shared/lives/life.ts";
 import { Lives } from "../../../shared/lives/lives.ts";

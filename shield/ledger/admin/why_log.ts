@@ -6,7 +6,7 @@ import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
 import { WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
 import type { WhyMessage, WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible.ts";
+import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 
 /** What one question reads of a log: of more, the newest. */

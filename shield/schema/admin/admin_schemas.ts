@@ -28,7 +28,7 @@ import {
 } from "../registry/register.ts";
 import { rollBack } from "../registry/rollback.ts";
 import { stage } from "../registry/staging.ts";
-import type { StoredHead } from "../registry/standing.ts";
+import type { StoredHead } from "../registry/stored_set.ts";
 
 /** The largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
 const PAYLOAD_BYTES = 16_777_216;

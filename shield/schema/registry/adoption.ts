@@ -13,8 +13,8 @@ import type { Refusal } from "./schema_record.ts";
 import type { PutTable } from "./put_table.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged, remainsOf } from "./standing.ts";
-import type { StoredSet } from "./standing.ts";
+import { isJudged, remainsOf } from "./stored_set.ts";
+import type { StoredSet } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /**

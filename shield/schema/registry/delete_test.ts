@@ -8,7 +8,7 @@ import { askPart, operator } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
-import { tombstoneOf } from "./standing.ts";
+import { tombstoneOf } from "./stored_set.ts";
 import { versionsBucket } from "./store.ts";
 import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
 import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";

@@ -18,8 +18,8 @@ import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, SchemaRecord, SchemaVersion } from "./schema_record.ts";
 import { CANDIDATE } from "./set_jobs.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged } from "./standing.ts";
-import type { Standing, StoredHead } from "./standing.ts";
+import { isJudged } from "./stored_set.ts";
+import type { Standing, StoredHead } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** How a candidate was compared, and with what result. */

@@ -11,7 +11,7 @@ import { appended, checkCandidate, IncompatibleError, isSameSet, onSchema } from
 import type { CompatibilityCheck, RegisterTools } from "./register.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { SchemaVersion } from "./schema_record.ts";
-import type { Standing } from "./standing.ts";
+import type { Standing } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** Which set is stored. */

@@ -35,8 +35,8 @@ import type {
   SchemaVersion,
   Tombstone,
 } from "./schema_record.ts";
-import { checkedBeside, isJudged, isPut } from "./standing.ts";
-import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
+import { checkedBeside, isJudged, isPut } from "./stored_set.ts";
+import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./stored_set.ts";
 
 /** The end of the name of the bucket of histories, after `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";

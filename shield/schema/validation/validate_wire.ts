@@ -4,10 +4,17 @@
  */
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
-import { endsEarly, unknownField, wrongWire } from "./validate_text.ts";
 import { countElements, joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
-import { type FieldEntry, type MessageTable, WIRE_BYTES, WIRE_VARINT } from "./validate_table.ts";
-import { WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64, WIRE_GROUP } from "./validate_table.ts";
+import {
+  type FieldEntry,
+  type MessageTable,
+  WIRE_BYTES,
+  WIRE_END_GROUP,
+  WIRE_FIXED32,
+  WIRE_FIXED64,
+  WIRE_GROUP,
+  WIRE_VARINT,
+} from "./validate_table.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 
 /** Shorter text than this is checked here: the native check costs about 80 ns a call. */
@@ -347,4 +354,32 @@ export class WireWalker {
   #path(packed?: PackedPlace): string {
     return pathTo(this.#bytes, this.#levels, this.#level, packed);
   }
+}
+
+const WIRES = ["a varint", "8 bytes", "length-delimited", "a group", "an end of group", "4 bytes"];
+
+function wireName(wire: number): string {
+  return WIRES[wire] ?? `wire type ${wire}`;
+}
+
+/** The sentence for a field with another wire type than its own. */
+function wrongWire(table: MessageTable, field: FieldEntry, wire: number): string {
+  const expected = `${wireName(field.wire)}${field.packable ? " or packed" : ""}`;
+  const what = `field ${field.name} of ${table.type_name} (${field.type})`;
+  return `${what} is ${expected} on the wire, not ${wireName(wire)}`;
+}
+
+/** The sentence for a field that the schema does not have. */
+function unknownField(table: MessageTable, number: number, wire: number): string {
+  return `field ${number} (${wireName(wire)}) is not in ${table.type_name}`;
+}
+
+/**
+ * The sentence for something that reaches beyond byte `end`, where the data or the message around it
+ * ends.
+ */
+function endsEarly(end: number, lacking: number, whole: boolean): string {
+  const what = whole ? "the data ends" : "the message around it ends";
+  const size = lacking > Number.MAX_SAFE_INTEGER ? "2^53 or more" : lacking;
+  return `${what} at byte ${end}, at least ${size} bytes too early`;
 }

@@ -5,7 +5,7 @@ import type { ClientSocket, SocketOptions, SocketServer } from "../client_socket
 import { MESSAGE_BYTES_MAX, Seen } from "./conformance.ts";
 import type { Host, HostOptions } from "./conformance.ts";
 import { nativeSockets } from "../native.ts";
-import { ownSockets } from "../own.ts";
+import { ownSockets } from "../open.ts";
 
 const OPEN = { native: nativeSockets, own: ownSockets };
 const WAITING_BYTES_MAX = 100_000_000;

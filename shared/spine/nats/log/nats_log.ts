@@ -35,7 +35,7 @@ import { ALL, isLowered, Purges } from "./nats_log_purges.ts";
 import type { StreamLimits } from "./nats_log_purges.ts";
 import { changeStream, openStream } from "./nats_log_stream.ts";
 import type { StreamTools } from "./nats_log_stream.ts";
-import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { NatsStorage } from "./nats_storage.ts";
 
 /** What one stream shares with the others of its connection. */
 export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
-import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
 /** How often a stream that nothing bounds is tried to be bounded, while somebody publishes. */

@@ -1,6 +1,6 @@
 /**
  * Where a log lies in JetStream: in a stream of its tenant's own, or in one of a fixed number of streams
- * that tenants share. Pure; who decides is `nats_log_placing.ts`.
+ * that tenants share. Pure; who decides is `nats_logs.ts`.
  */
 import {
   logSubject,

@@ -1,7 +1,7 @@
 /** Pages of subjects, as the server gives them of a stream with very many; that it lists them is `conformance_log_read.ts`. */
 import assert from "node:assert/strict";
 import type { Reading } from "./nats_log_read.ts";
-import { readRooms } from "./nats_log_rooms.ts";
+import { readRooms } from "./nats_log_tenant.ts";
 
 const PATTERN = "log.t.acme.r.*";
 

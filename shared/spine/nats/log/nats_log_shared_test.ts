@@ -9,7 +9,7 @@ import { ArqonError } from "@arqon/proto";
 import { until } from "../../../testing/until.ts";
 import { bytes, refusedWith } from "../../conformance/conformance.ts";
 import type { DurableLog, Retention } from "../../contract/durable_log.ts";
-import { subjectPattern } from "../../../subjects/subject.ts";
+import { subjectPattern } from "../../conformance/subjects.ts";
 import { ALL, logEngine, operator, readAll } from "../testing/nats_log_harness.ts";
 import type { LogEngine } from "../testing/nats_log_harness.ts";
 import { grantOf, shareBounds } from "./nats_log_share.ts";

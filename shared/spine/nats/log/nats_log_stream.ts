@@ -11,7 +11,7 @@ import { agreeOnName, noteMade } from "./nats_log_names.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
-import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { NatsStorage } from "./nats_storage.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 

@@ -29,7 +29,6 @@ import { HeldAppends } from "./nats_log_held.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
-import { readRooms } from "./nats_log_rooms.ts";
 import type { TenantShare } from "./nats_log_share.ts";
 import { trimStream } from "./nats_log_stream.ts";
 
@@ -293,4 +292,28 @@ export class TenantLog implements DurableLog, AppendLog {
       return { ...await ask(own), stream };
     });
   }
+}
+
+/** Rooms of a tenant whose log's subjects match `pattern`, in the order of their names. */
+export async function readRooms(
+  { api, stream, timeout_ms }: Reading,
+  pattern: string,
+  { prefix, after, limit }: RoomsRead,
+): Promise<RoomsPage> {
+  // Only the last token of a tenant's pattern is open: it is the room.
+  const room_at = pattern.length - 1;
+  let first = new Set<string>();
+  for (let offset = 0;;) {
+    const { subjects, total } = await api.subjects(stream, pattern, offset, timeout_ms);
+    for (const subject of subjects) {
+      const room_id = subject.slice(room_at);
+      if (room_id > after && room_id.startsWith(prefix)) first.add(room_id);
+    }
+    // More than are asked for are not kept, however many there are.
+    first = new Set([...first].sort().slice(0, limit + 1));
+    offset += subjects.length;
+    if (subjects.length === 0 || offset >= total) break;
+  }
+  const rooms = [...first];
+  return { rooms: rooms.slice(0, limit), more: rooms.length > limit };
 }

@@ -6,7 +6,7 @@ import { tenantLogPattern } from "../../../subjects/subject.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { StreamLog } from "./nats_log.ts";
-import { LogApi } from "./nats_log_api.ts";
+import { insist, LogApi } from "./nats_log_api.ts";
 import { AppendLane } from "./nats_log_append.ts";
 import type { ByteCount } from "./nats_log_append.ts";
 import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
@@ -15,15 +15,24 @@ import type { NameTools } from "./nats_log_names.ts";
 import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
 import { Silences, tellTail, ToldTails } from "./nats_log_witness.ts";
 import { Inbox } from "./nats_log_inbox.ts";
-import { aloneIn, ownPlace, sharedPlace, sharing } from "./nats_log_place.ts";
+import { aloneIn, ownPlace, shardOf, sharedPlace, sharing } from "./nats_log_place.ts";
 import type { LogPlace } from "./nats_log_place.ts";
-import { placeOf } from "./nats_log_placing.ts";
-import type { PlacingTools } from "./nats_log_placing.ts";
-import { TenantShare } from "./nats_log_share.ts";
+import {
+  countStored,
+  grantOf,
+  readShared,
+  shareBounds,
+  TenantShare,
+  writeShared,
+} from "./nats_log_share.ts";
 import { TenantLog } from "./nats_log_tenant.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
-import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { NatsStorage } from "./nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
+import { ArqonError } from "@arqon/proto";
+import { changeDocument } from "../../contract/compare_and_set.ts";
+import type { LogTools } from "./nats_log.ts";
+import { largerRetention } from "./nats_log_config.ts";
 
 /**
  * What JetStream reports about streams; the last token is the stream's name. At most once: a busy server now
@@ -270,4 +279,57 @@ export class NatsLogs {
       this.#link.listeners.emit({ type: "log", tenant_id });
     }
   }
+}
+
+/** Where a tenant's log lies. */
+type Placing =
+  | { readonly shard: undefined }
+  /** `granted`: bytes that this process may store there at once. */
+  | { readonly shard: string; readonly granted: number };
+
+/** True when the classes that are for every tenant ask for as much as this one's. Pure. */
+function mayShare({ common, ...own }: Retention, { shared_streams }: LogLimits): boolean {
+  if (common === undefined || shared_streams === 0) return false;
+  const most = largerRetention(common, own);
+  return most.history_size === common.history_size &&
+    most.history_ttl_seconds === common.history_ttl_seconds && own.replicas === common.replicas;
+}
+
+/** What placing needs beside the tools: the streams that are shared. */
+interface PlacingTools extends LogTools {
+  /** Opens the shared stream, as large as is asked for. */
+  openShared(shard: string, retention: Retention): Promise<StreamLog>;
+}
+
+/** Where the log of the tenant lies, from now on. Rejects as the opening of a log does. */
+async function placeOf(
+  tools: PlacingTools,
+  tenant_id: string,
+  retention: Retention,
+): Promise<Placing> {
+  const { api, limits, link, monotonic, names } = tools;
+  const pattern = tenantLogPattern(tenant_id);
+  const own = await insist(link, monotonic, (timeout_ms) => api.names(pattern, timeout_ms));
+  if (own.length > 0) return { shard: undefined };
+  return await changeDocument<Placing>(async (mayLose) => {
+    const bucket = await names.bucket();
+    const entry = await bucket.get([tenant_id]);
+    const shared = entry && readShared(entry);
+    if (shared !== undefined) return { shard: shared.shared, granted: 0 };
+    // It had a stream of its own, which is gone or being made.
+    if (entry !== undefined || !mayShare(retention, limits)) return { shard: undefined };
+    const shard = shardOf(tenant_id, limits.shared_streams);
+    const log = await tools.openShared(shard, retention);
+    // Nothing, unless the bucket was lost, or is older than the stream.
+    const held = await log.ask((reading) =>
+      countStored(reading, sharing(shard, tenant_id).pattern)
+    );
+    const granted = grantOf(held.bytes, 0, shareBounds(limits), false);
+    const made = writeShared({ shared: shard, held: held.bytes + granted });
+    await mayLose(bucket.update([tenant_id], made, 0));
+    return { shard, granted };
+  }, {
+    overtaken: () =>
+      new ArqonError("log-unavailable", "too many processes decide where its log lies"),
+  });
 }

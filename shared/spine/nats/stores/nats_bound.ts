@@ -5,7 +5,7 @@
  */
 import type { StreamAPI, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { isForbidden, isMade, lacksStorage } from "../connection/nats_persist.ts";
-import type { NatsStorage } from "./nats_storage.ts";
+import type { NatsStorage } from "../log/nats_storage.ts";
 import {
   BUCKET_BYTES_MIN,
   bucketBound,

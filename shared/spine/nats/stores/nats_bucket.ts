@@ -36,7 +36,7 @@ import {
   isUnheard,
   persist,
 } from "../connection/nats_persist.ts";
-import type { NatsStorage } from "./nats_storage.ts";
+import type { NatsStorage } from "../log/nats_storage.ts";
 import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
 
 /** Bytes of the nonce before every stored value. */

@@ -13,7 +13,7 @@ import type { Link } from "../connection/nats_link.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
 import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
 import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
-import type { NatsStorage } from "./nats_storage.ts";
+import type { NatsStorage } from "../log/nats_storage.ts";
 
 /** Nanoseconds of a second, in which JetStream has ages. */
 export const NANOS = 1e9;

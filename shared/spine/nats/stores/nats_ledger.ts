@@ -22,7 +22,7 @@ import { askDirect } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
 import { KeptStream, NANOS } from "./nats_kept_stream.ts";
-import type { NatsStorage } from "./nats_storage.ts";
+import type { NatsStorage } from "../log/nats_storage.ts";
 
 /** JetStream's error code for a sequence that is not the newest. */
 const WRONG_LAST_SEQUENCE = 10071;

@@ -19,7 +19,7 @@ import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { isStreamMissing, OPEN_MS, persist } from "../connection/nats_persist.ts";
 import type { Persistent } from "../connection/nats_persist.ts";
-import type { NatsStorage } from "./nats_storage.ts";
+import type { NatsStorage } from "../log/nats_storage.ts";
 import type { ObjectStore, StoredObject } from "../../contract/spine.ts";
 
 /** The outcome of a read; trying again does not help against `corrupt`. */

@@ -19,7 +19,7 @@ import { logError } from "../log/nats_log_api.ts";
 import { Inbox } from "../log/nats_log_inbox.ts";
 import { LOGS_BUCKET } from "../log/nats_log_names.ts";
 import { openNatsObjects } from "./nats_objects.ts";
-import { NatsStorage } from "./nats_storage.ts";
+import { NatsStorage } from "../log/nats_storage.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 import type {
   KeyValue,

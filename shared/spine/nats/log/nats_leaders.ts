@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Link } from "../connection/nats_link.ts";
-import { callApi, CODES, Refusal, StreamLost } from "../log/nats_log_api.ts";
+import { callApi, CODES, Refusal, StreamLost } from "./nats_log_api.ts";
 
 /** Who leads a stream, where there are several servers. */
 interface Led {

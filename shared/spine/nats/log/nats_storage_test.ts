@@ -6,7 +6,7 @@ import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { bytes, refusedWith } from "../../conformance/conformance.ts";
-import { callApi } from "../log/nats_log_api.ts";
+import { callApi } from "./nats_log_api.ts";
 import { ALL, logEngine, operator, RETENTION } from "../testing/nats_log_harness.ts";
 
 const MIB = 1_048_576;

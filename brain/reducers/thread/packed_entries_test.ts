@@ -1,7 +1,7 @@
 /** Entries and outcomes on their way to the thread and back: what comes is what went. */
 import assert from "node:assert/strict";
 import { command, timer, utf8 } from "../testing/rooms.ts";
-import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packing.ts";
+import { packApplied, packEntries, unpackApplied, unpackEntries } from "./packed_entries.ts";
 import type { Applied } from "./protocol.ts";
 
 Deno.test("entries come as they went", () => {

@@ -1,6 +1,6 @@
 /**
  * POST: appends to a stream, and closes it. What is asked in headers is `request.ts`, how messages are
- * stored `sending.ts`.
+ * stored `send.ts`.
  *
  * A producer's append is noted in the record before its messages are stored, under ids that make a
  * repetition harmless: whoever finds it incomplete completes it, and an older epoch comes too late at
@@ -12,14 +12,14 @@ import { messageIdOf, storedOf } from "./append_memory.ts";
 import { mediaOf, messagesOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { findStream, finishClosing, lookUp } from "./lifecycle.ts";
-import { tailOf } from "./reading.ts";
+import { tailOf } from "./read.ts";
 import { isSameTuple, sequence, withProducer } from "./record.ts";
 import type { ProducerState, ProducerTuple, StreamRecord } from "./record.ts";
 import type { Found, StreamKey } from "./records.ts";
 import { HEADER, invalid, StreamRefusal } from "./refusal.ts";
 import type { AppendRequest } from "./request.ts";
-import { admitAll, send } from "./sending.ts";
-import type { Admitted } from "./sending.ts";
+import { admitAll, send } from "./send.ts";
+import type { Admitted } from "./send.ts";
 
 /** What an append has led to. */
 export interface AppendOutcome {

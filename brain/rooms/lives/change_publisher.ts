@@ -8,10 +8,13 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { RoomDocument } from "../store/document.ts";
-import type { Doubts } from "./doubts.ts";
-import type { PublishedChanges, PublishedState } from "./published_changes.ts";
+import type { DoubtsOptions } from "./doubts.ts";
+import type { PublishedState } from "./published_changes.ts";
 import type { FreshEvent, RoomEvent, WriteMark } from "../store/room_event.ts";
-import type { Tails } from "./tails.ts";
+import { HELLO } from "../../../shared/subjects/subject.ts";
+import { Doubts } from "./doubts.ts";
+import { PublishedChanges } from "./published_changes.ts";
+import { Tails } from "./tails.ts";
 
 /** A span of ownership; it ends whenever the set of live Brains changes. */
 export interface Term {
@@ -21,7 +24,7 @@ export interface Term {
 }
 
 /** What publishing changes needs. */
-export interface SayingOptions {
+export interface ChangePublisherOptions {
   readonly spine: Pick<Spine, "flush">;
   readonly announcer: Announcer;
   readonly published: PublishedChanges;
@@ -49,11 +52,11 @@ interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
 type AgeOf = (at_ms: number) => number;
 
 /** Publishes the changes of rooms; one per Brain. */
-export class Saying {
-  readonly #options: SayingOptions;
+export class ChangePublisher {
+  readonly #options: ChangePublisherOptions;
   #unconfirmed: Unconfirmed[] = [];
 
-  constructor(options: SayingOptions) {
+  constructor(options: ChangePublisherOptions) {
     this.#options = options;
   }
 
@@ -203,4 +206,49 @@ export class Saying {
       this.#doubt(at);
     }
   }
+}
+
+/** What the parts need of the Brain. */
+interface SayingStart
+  extends
+    Omit<ChangePublisherOptions, "published" | "doubts" | "tails">,
+    Omit<DoubtsOptions, "rooms_max"> {
+  readonly spine: Spine;
+  readonly rooms_in_memory: number;
+}
+
+/** The parts that publish changes, at work until `stop`. */
+interface SayingParts {
+  readonly saying: ChangePublisher;
+  readonly doubts: Doubts;
+  /** Resolves when nothing is under way; rooms in doubt are left to their next owner. */
+  stop(): Promise<void>;
+}
+
+/** Rooms whose last change is remembered, at least; each takes about 1 KiB. */
+const TAILS_MIN = 8_192;
+
+/**
+ * Starts the parts; one set per Brain. Throws `spine-unavailable` while the Spine is not connected.
+ */
+export function startPublisher(options: SayingStart): SayingParts {
+  const { spine, rooms_in_memory, announcer, monotonic } = options;
+  const doubts = new Doubts({ ...options, rooms_max: rooms_in_memory });
+  const tails = new Tails({
+    announcer,
+    monotonic,
+    // The embedded engine loses nothing but what it tells.
+    rooms_max: spine.status.engine === "nats" ? Math.max(TAILS_MIN, rooms_in_memory) : 0,
+    isConnected: () => spine.status.state === "connected",
+  });
+  const published = new PublishedChanges(rooms_in_memory);
+  const saying = new ChangePublisher({ ...options, published, doubts, tails });
+  // A Shield says hello when its connection to NATS is back, as a Brain does.
+  const hellos = spine.subscribe(HELLO, () => tails.ask(), { reads_only: true });
+  const stop = async () => {
+    hellos.unsubscribe();
+    tails.stop();
+    await doubts.stop();
+  };
+  return { saying, doubts, stop };
 }

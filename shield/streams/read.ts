@@ -5,7 +5,7 @@
 import { readEnvelope } from "@arqon/proto";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readHistory } from "../durable/history/history_window.ts";
-import { legible } from "../../shared/spine/contract/legible.ts";
+import { legible } from "../../shared/spine/contract/legible_message.ts";
 import type { StreamContext } from "./context.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";

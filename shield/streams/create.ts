@@ -3,19 +3,19 @@
  * the same configuration changes nothing.
  */
 import type { Caller } from "../message/caller.ts";
-import { closeStream } from "./appending.ts";
+import { closeStream } from "./append.ts";
 import { DEFAULT_TYPE, isJson, mediaOf, messagesOf, prefixOf } from "./content.ts";
 import type { StreamContext } from "./context.ts";
 import { leaveSource, lookUp } from "./lifecycle.ts";
 import { offsetOf, tokenOf } from "./offset.ts";
-import { CHAIN_MAX, readStream, tailOf } from "./reading.ts";
+import { CHAIN_MAX, readStream, tailOf } from "./read.ts";
 import { forkExpiry, FORKS_MAX } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 import type { Found, StreamKey } from "./records.ts";
 import { invalid, StreamRefusal } from "./refusal.ts";
 import type { CreateRequest } from "./request.ts";
-import { admitAll, send } from "./sending.ts";
-import type { Admitted } from "./sending.ts";
+import { admitAll, send } from "./send.ts";
+import type { Admitted } from "./send.ts";
 import { traceId } from "../../shared/ids.ts";
 
 /** One PUT on its way. */

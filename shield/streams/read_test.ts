@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { testSpine } from "../testing/spine.ts";
 import { findStream, removeStream } from "./lifecycle.ts";
-import { readStream } from "./reading.ts";
+import { readStream } from "./read.ts";
 import { streamShield } from "./testing/context.ts";
 
 const TEXT = { "content-type": "text/plain" };
