@@ -12,7 +12,7 @@ export const PROOF_KEYS_BUCKET = "ARQON_PROOF_KEYS";
 /** The tree of the audit log, which is no tenant's. */
 export const AUDIT_TREE = "audit";
 /** Records of a tenant that are kept in blocks. */
-export const BLOCK_RECORDS = ["journal", "usage"] as const;
+const BLOCK_RECORDS = ["journal", "usage"] as const;
 /** One of them. */
 export type BlockRecord = typeof BLOCK_RECORDS[number];
 

@@ -139,7 +139,7 @@ const messages: Story = [
   row("room replay kept-1 --to copy-1", { shows: /4/ }),
   row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
   row("why --room kept-1 --offset 1 --user nobody", { shows: /no connection of nobody/ }),
-  row("usage --by room", { shows: /messages in/ }),
+  row("usage show --by room", { shows: /messages in/ }),
   row("config show", { shows: /limits\.headers = / }),
   // The file of this bus is gone by now.
   row("config reload", { code: 1, shows: /refused, nothing has changed: cannot read/ }),

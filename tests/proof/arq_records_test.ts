@@ -114,15 +114,7 @@ Deno.test("a bill is checked by its log, or by proofs alone, and own counts name
   assert.equal(bill.total.messages_in, 50);
   assert.match((await run(0, "usage", "invoice", "./log", ...key)).stdout, /messages_in {2}50\n/);
 
-  // What a customer counts: here, what the entries say of each minute.
-  const uses = proofs.trim().split("\n").map((line) => {
-    const [, extra = ""] = /^extra (.+)$/m.exec(JSON.parse(line).proof) ?? [];
-    return JSON.parse(new TextDecoder().decode(Uint8Array.fromBase64(extra))).use;
-  });
-  const counts = new Map<number, number>();
-  for (const { minute, counts: { messages_in = 0 } } of uses) {
-    counts.set(minute, (counts.get(minute) ?? 0) + messages_in);
-  }
+  const counts = countsIn(proofs);
   const own = (less: number) =>
     [...counts].map(([minute, count], at) =>
       JSON.stringify({
@@ -148,13 +140,24 @@ Deno.test("a bill is checked by its log, or by proofs alone, and own counts name
   assert.match((await run(1, "usage", "invoice", "cut.proofs", ...key)).stderr, /not the next one/);
   await write("swapped.proofs", [lines[1], lines[0], ...lines.slice(2)].join("\n"));
   await run(1, "usage", "invoice", "swapped.proofs", ...key);
-  const more = (whole: string) => whole.replace(/messages_in":\d+/, 'messages_in":1');
-  const [first = ""] = lines;
-  const { proof } = JSON.parse(first);
+  const { proof } = JSON.parse(lines[0]!);
   const changed = proof.replace(/^extra (.+)$/m, (_: string, extra: string) => {
-    const said = more(new TextDecoder().decode(Uint8Array.fromBase64(extra)));
+    const said = saidIn(extra).replace(/messages_in":\d+/, 'messages_in":1');
     return `extra ${new TextEncoder().encode(said).toBase64()}`;
   });
   await write("less.proofs", JSON.stringify({ proof: changed }));
   assert.match((await run(1, "usage", "invoice", "less.proofs", ...key)).stderr, /not in the tree/);
 });
+
+const saidIn = (extra: string) => new TextDecoder().decode(Uint8Array.fromBase64(extra));
+
+/** What a customer counts: here, what the entries say of each minute. */
+function countsIn(proofs: string): Map<number, number> {
+  const sums = new Map<number, number>();
+  for (const line of proofs.trim().split("\n")) {
+    const [, extra = ""] = /^extra (.+)$/m.exec(JSON.parse(line).proof) ?? [];
+    const { minute, counts: { messages_in = 0 } } = JSON.parse(saidIn(extra)).use;
+    sums.set(minute, (sums.get(minute) ?? 0) + messages_in);
+  }
+  return sums;
+}

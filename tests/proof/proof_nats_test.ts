@@ -64,3 +64,42 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
     await Deno.remove(issuer.dir, { recursive: true });
   }
 });
+
+Deno.test("two Shields on NATS write one tree of a tenant's decisions, also when one is killed", async () => {
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n` +
+    `${issuer.config}${ROOMS}[proof]\nrecords = ["journal", "usage"]\n` +
+    '[usage]\nenabled = true\n[journal]\njournal = "all"\n#constant journal.flush_ms = 50\n';
+  const start = (name: string) => startServer("shield", config, issuer.dir, `node_id = "${name}"`);
+  const shields = await Promise.all(["one", "two"].map(start));
+  try {
+    const token = await issuer.tokenFor({ role: "service" });
+    const admin = await issuer.tokenFor({ role: "admin" });
+    const [one, two] = shields.map(({ ready }) => ({
+      token,
+      http_url: new URL(ready.url ?? "").origin.replace(/^ws/, "http"),
+    }));
+    await Promise.all([publish(one!, "bets", 40), publish(two!, "bets", 40, 40)]);
+    const tree = "journal@acme";
+    const verifier = await verifierOf(served(one!, tree, admin));
+    const first = await grown(served(one!, tree, admin), verifier, 80);
+    await first.continues((await grown(served(two!, tree, admin), verifier, 80)).checkpoint);
+    await shields[0]!.stop("SIGKILL");
+    await publish(two!, "bets", 20, 80);
+    const last = await grown(served(two!, tree, admin), verifier, 100);
+    await last.continues(first.checkpoint);
+    const offsets: number[] = [];
+    for await (const { entry } of last.whole()) {
+      assert("sha256" in entry, JSON.stringify(entry));
+      offsets.push(entry.offset);
+    }
+    assert.deepEqual(offsets, Array.from({ length: 100 }, (_, at) => at + 1));
+    // The minute of the killed Shield has not ended: its tree has a checkpoint of nothing, or of a minute.
+    const usage = served(two!, "usage@acme", admin);
+    await grown(usage, await verifierOf(usage), 0);
+  } finally {
+    await Promise.all(shields.map((shield) => shield.stop()));
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});

@@ -83,7 +83,7 @@ export const OBSERVE: readonly Definition[] = [
     its own. user is the class of users by [usage] user_claim. cost is by [usage.prices]. Shields
     that were killed are named, with the time of which their last counts are missing.
     $ arq usage --by room,policy,user --since 30d
-    $ arq usage --tenant acme --by day --since 30d --csv > acme.csv
+    $ arq usage show --tenant acme --by day --since 30d --csv > acme.csv
     $ arq usage --json | jq .total.cost`(asks({
     route: "GET /v1/usage?since_ms,tenant,by",
     given(given) {
