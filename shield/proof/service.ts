@@ -21,6 +21,7 @@ import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
 import { auditSource, leafAt, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
+import { Witnesses } from "./witnesses.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
 const LOOK_MS = 1_000;
@@ -74,7 +75,10 @@ interface Watched {
 
 /** All trees of a process. */
 export class ProofService {
-  readonly counts: ProofCounts = { entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0 };
+  readonly counts: ProofCounts = {
+    ...{ entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0, cosigned: 0, uncosigned: 0 },
+  };
+  readonly #cosign: Witnesses["cosign"] | undefined;
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
@@ -87,6 +91,9 @@ export class ProofService {
 
   constructor(options: ProofServiceOptions) {
     this.#options = options;
+    const { config: { proof: { witnesses } }, log, monotonic_ms } = options;
+    if (witnesses.length === 0) return;
+    this.#cosign = new Witnesses({ witnesses, counts: this.counts, log, monotonic_ms }).cosign;
   }
 
   /** Begins to look for what is new. */
@@ -200,6 +207,7 @@ export class ProofService {
       ...{ origin, bucket, source, node_id, log, counts: this.counts, monotonic_ms },
       place: [owner, room?.room_id ?? name],
       keys: () => keys.of(owner, origin),
+      cosign: this.#cosign,
     });
   }
 

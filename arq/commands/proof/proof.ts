@@ -10,7 +10,15 @@ import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import { evident, keptCheckpoint, openSource, openTree, verifiersFor } from "./source.ts";
+import {
+  evident,
+  keptCheckpoint,
+  openSource,
+  openTree,
+  requireWitnesses,
+  verifiersFor,
+  witnessesOf,
+} from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
 /** The options of `arq proof verify`. */
@@ -135,6 +143,7 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
     const { extra, ...proof } = decodeProof(new TextDecoder().decode(bytes));
     if (extra === undefined) throw new Error("the proof has no entry");
     const { size, root } = await openCheckpoint(proof.checkpoint, ...verifiers);
+    await requireWitnesses(proof.checkpoint, witnessesOf(flags));
     const proven = rootOfInclusion(leafHash(extra), proof.index, size, proof.hashes);
     if (proven !== undefined && isSameHash(proven, root)) return [extra, proof.index, size];
     throw new Error(`entry ${proof.index} is not in the tree of the checkpoint`);
