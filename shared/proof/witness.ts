@@ -69,6 +69,7 @@ export class Witness {
   /** Answers `add-checkpoint`, one after the other. Rejects as `keep` does, and has not signed then. */
   add(body: string): Promise<WitnessAnswer> {
     const answered = this.#turn.then(() => this.#add(body));
+    // Whoever asks receives the failure.
     this.#turn = answered.catch(() => {});
     return answered;
   }

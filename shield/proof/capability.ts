@@ -51,7 +51,7 @@ export const PROOF: Capability<ProofService> = {
       scrapedFamily(
         registry,
         "shield_proof_total",
-        "Of transparency logs: entries and checkpoints that this Shield has signed, attempts that failed, breaks of a record, and forks: a stored log was not the one that was signed.",
+        "Of transparency logs: entries and checkpoints that this Shield has signed, attempts that failed, breaks of a record, forks: a stored log was not the one that was signed, and cosignatures of witnesses: cosigned, and uncosigned where one has not signed.",
         "what",
         () => ({ ...service.counts }),
       );

@@ -14,7 +14,7 @@ import {
   isSameHash,
   leafHash,
 } from "../../shared/proof/merkle.ts";
-import type { TreeHead } from "../../shared/proof/merkle.ts";
+import type { SubtreeReader, TreeHead } from "../../shared/proof/merkle.ts";
 import { decodeCheckpoint, encodeCheckpoint, openNote, signNote } from "../../shared/proof/note.ts";
 import {
   countAt,
@@ -32,6 +32,7 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
 import type { LogKeys } from "./keys.ts";
 import type { Batch, Position, RecordSource } from "./sources.ts";
+import type { Witnesses } from "./witnesses.ts";
 
 /** A tree that has waited for the Shield that claims it for so long is another's, in ms. */
 const CLAIM_MS = 5_000;
@@ -45,8 +46,11 @@ export interface ProofCounts {
   failed: number;
   /** How often a record did not go on as its tree had it. */
   breaks: number;
-  /** How often the stored tree was not the one that this Shield knew. */
+  /** How often the stored tree was not the one that this Shield, or a witness, knew. */
   forks: number;
+  /** Signatures of witnesses, and how often one has not signed. */
+  cosigned: number;
+  uncosigned: number;
 }
 
 /** What a tree needs of the process. */
@@ -61,7 +65,9 @@ export interface RecordTreeOptions {
   readonly keys: () => Promise<LogKeys>;
   readonly node_id: string;
   readonly log: Logger;
-  readonly counts: Omit<ProofCounts, "failed">;
+  readonly counts: Pick<ProofCounts, "entries" | "checkpoints" | "breaks" | "forks">;
+  /** Absent: it has no witnesses. */
+  readonly cosign?: Witnesses["cosign"] | undefined;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
 }
@@ -107,8 +113,8 @@ export class RecordTree {
   #writing: Writing | undefined;
   #work: Promise<boolean> | undefined;
   #worked_ms = -Infinity;
-  /** Since when something waits for the Shield that has claimed the tree. */
-  #waiting: { readonly revision: number; readonly since_ms: number } | undefined;
+  /** Since when something waits for the Shield that has claimed the tree: by its revision and whether it is whole. */
+  #waiting: { readonly what: string; readonly since_ms: number } | undefined;
 
   constructor(options: RecordTreeOptions) {
     this.#options = options;
@@ -128,8 +134,10 @@ export class RecordTree {
     return this.#work;
   }
 
-  /** The newest checkpoint. Rejects as `advance` does. */
+  /** The newest checkpoint, with its witnesses' signatures when they have come. Rejects as `advance` does. */
   async checkpoint(): Promise<string> {
+    // A failure rejects whoever waits for the work itself.
+    if (this.#options.cosign !== undefined) await this.#work?.catch(() => {});
     return (await this.#read()).head.checkpoint;
   }
 
@@ -146,35 +154,53 @@ export class RecordTree {
   }
 
   async #advance(): Promise<boolean> {
-    const { source, monotonic_ms } = this.#options;
+    const { source, monotonic_ms, cosign } = this.#options;
     this.#worked_ms = monotonic_ms();
     for (;;) {
       const stored = await this.#read();
       const batch = await source.read(stored.head);
-      const is_whole = batch.leaves.length === 0 && !batch.more;
-      if (is_whole && await this.#isSignedByAll()) return true;
-      if (!this.#mayWrite(stored)) return false;
+      const is_whole = batch.leaves.length === 0 && !batch.more && await this.#isSignedByAll();
+      if (is_whole && cosign === undefined) return true;
+      if (!this.#mayWrite(stored, is_whole)) return is_whole;
       try {
+        if (is_whole) return await this.#show(stored);
         const claimed = this.#writing?.revision === stored.revision
           ? stored
           : await this.#claim(stored);
-        await this.#take(claimed, batch);
+        const published = await this.#take(claimed, batch);
+        if (!batch.more) return await this.#show(published);
       } catch (error) {
         this.#writing = undefined;
         if (isConflict(error)) return false;
         throw error;
       }
-      if (!batch.more) return true;
     }
   }
 
+  /** Shows a published checkpoint to the witnesses that have not signed it, and adds what they sign; true. */
+  async #show({ head, revision }: Pick<StoredHead, "head" | "revision">): Promise<true> {
+    const { cosign, origin } = this.#options;
+    const { checkpoint: note, size } = head;
+    const lines = await cosign?.({ origin, size, note, read: this.#subtrees(size) }) ?? "";
+    if (lines === "") return true;
+    const checkpoint = note + lines;
+    const next = await this.#writeHead({ ...head, checkpoint }, revision);
+    this.#known = { ...this.#known, checkpoint };
+    const writing = this.#writing;
+    if (writing?.revision === revision) this.#writing = { ...writing, revision: next };
+    return true;
+  }
+
+  #subtrees(size: number): SubtreeReader {
+    return tileReader(size, async (tile) => (await this.#stored(tile)).bytes);
+  }
+
   /** Whether the tree is this Shield's, or has been left by the one that has it. */
-  #mayWrite({ head: { owner }, revision }: StoredHead): boolean {
+  #mayWrite({ head: { owner }, revision }: StoredHead, is_whole: boolean): boolean {
     const { node_id, monotonic_ms } = this.#options;
     if (owner === node_id || owner === "") return true;
-    if (this.#waiting?.revision !== revision) {
-      this.#waiting = { revision, since_ms: monotonic_ms() };
-    }
+    const what = `${revision} ${is_whole}`;
+    if (this.#waiting?.what !== what) this.#waiting = { what, since_ms: monotonic_ms() };
     return monotonic_ms() - this.#waiting.since_ms >= CLAIM_MS;
   }
 
@@ -225,8 +251,7 @@ export class RecordTree {
     if (size < this.#known.size) {
       return this.#fork(`it has ${size} entries, and had ${this.#known.size} before`);
     }
-    const reader = tileReader(size, async (tile) => (await this.#stored(tile)).bytes);
-    const proof = await consistencyProof(reader, this.#known.size, size);
+    const proof = await consistencyProof(this.#subtrees(size), this.#known.size, size);
     if (!isConsistent(this.#known, tree, proof)) {
       return this.#fork(`with ${size} entries it does not continue that of ${this.#known.size}`);
     }
@@ -290,7 +315,10 @@ export class RecordTree {
   }
 
   /** Writes the tiles of a batch, then its checkpoint. */
-  async #take({ head, revision }: StoredHead, { leaves, end, breaks }: Batch): Promise<void> {
+  async #take(
+    { head, revision }: StoredHead,
+    { leaves, end, breaks }: Batch,
+  ): Promise<Pick<StoredHead, "head" | "revision">> {
     const { counts, origin, log, bucket } = this.#options;
     const { edge, entries, revisions } = this.#writing!;
     // What fails leaves the edge as it is not stored.
@@ -328,6 +356,7 @@ export class RecordTree {
     for (const kind of breaks) {
       log.warn("a record does not go on as its transparency log has it", { origin, kind });
     }
+    return { head: next, revision: published };
   }
 
   /**

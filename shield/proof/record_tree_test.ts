@@ -12,19 +12,28 @@ import {
   PROOF_BUCKET,
   PROOF_KEYS_BUCKET,
 } from "../../shared/proof/entry.ts";
-import { openCheckpoint, openNote } from "../../shared/proof/note.ts";
-import type { Checkpoint } from "../../shared/proof/note.ts";
+import {
+  cosigner,
+  encodeVerifier,
+  openCheckpoint,
+  openNote,
+  uncosigned,
+} from "../../shared/proof/note.ts";
+import type { Checkpoint, Verifier } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { tileOf } from "../../shared/proof/tiles.ts";
+import { Witness } from "../../shared/proof/witness.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
+import { signerOf } from "../../tests/proof/made_tree.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { RecordTreeOptions } from "./record_tree.ts";
 import { auditSource, blockSource, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
+import { Witnesses } from "./witnesses.ts";
 
 const ORIGIN = "bus.example/acme.bets";
 const PLACE = ["acme", "bets"];
@@ -83,9 +92,34 @@ const bucketOf = (bucket: KeyValue, own: Partial<KeyValue>): KeyValue => ({
   ...own,
 });
 
-Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", async () => {
+/** A witness of the log on a socket, which takes note of each fork that it is shown. */
+async function witnessOf(verifier: Verifier) {
+  const signer = cosigner(await signerOf("witness.example"), () => 0);
+  const options = { signer, logs: [verifier], seen: new Map(), keep: () => Promise.resolve() };
+  const witness = new Witness(options);
+  const forks: unknown[] = [];
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (request) => {
+      const { status, body, fork } = await witness.add(await request.text());
+      if (fork !== undefined) forks.push(fork);
+      return new Response(body, { status });
+    },
+  );
+  const named = { url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(signer) };
+  return { signer, named, forks, [Symbol.asyncDispose]: () => server.shutdown() };
+}
+
+async function shieldsVanish(turns: number, has_witness: boolean): Promise<void> {
   const { engine, bucket, clock, tree, keys } = await world();
   await using _ = engine;
+  const counts = { cosigned: 0, uncosigned: 0, forks: 0 };
+  await using witness = await witnessOf((await keys.of("acme", ORIGIN)).verifiers[0]!);
+  const asked = () =>
+    !has_witness ? undefined : new Witnesses({
+      ...{ witnesses: [witness.named], counts, log: keptLog().log, monotonic_ms: () => clock.ms },
+      wait_ms: 60_000,
+    }).cosign;
   const random = createRandom(7);
   const { record, source } = growing(40);
   const lose = () => {
@@ -99,11 +133,13 @@ Deno.test("Shields that vanish at any step, and answers that are lost, make no f
       return revision;
     },
   });
-  const shield = () => tree(source, { bucket: lossy, node_id: `s${random.int(0, 999)}` });
+  const shield = () =>
+    tree(source, { bucket: lossy, node_id: `s${random.int(0, 999)}`, cosign: asked() });
   const shields = [shield(), shield(), shield()];
   const seen = new Map<number, Checkpoint>();
+  const cosigned = new Set<number>();
   const { signers: [verifier] } = await keys.of("acme", ORIGIN);
-  for (let turn = 0; turn < 300; turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     record.size += random.int(0, 11);
     clock.ms += random.int(0, 3_999);
     if (random.chance(0.1)) shields[random.int(0, 2)] = shield();
@@ -112,20 +148,35 @@ Deno.test("Shields that vanish at any step, and answers that are lost, make no f
       const note = await one.checkpoint();
       if (note === "") return;
       const checkpoint = await openCheckpoint(note, verifier!);
+      const is_missing = has_witness && !cosigned.has(checkpoint.size);
+      if (is_missing && await uncosigned(note, [witness.signer]) === undefined) {
+        cosigned.add(checkpoint.size);
+      }
       const known = seen.get(checkpoint.size) ?? checkpoint;
       assert.deepEqual(checkpoint, known);
       seen.set(checkpoint.size, checkpoint);
     }));
   }
-  const last = tree(source, { node_id: "last" });
+  const last = tree(source, { node_id: "last", cosign: asked() });
   while (!await last.advance()) clock.ms += 5_000;
+  if (has_witness) {
+    assert.equal(await uncosigned(await last.checkpoint(), [witness.signer]), undefined);
+    assert(cosigned.size > 10);
+  }
+  assert.deepEqual([witness.forks, counts.forks], [[], 0], "no honest run is a fork");
   const reader = await TreeReader.open(filesOf(last), verifier!);
-  assert(seen.size > 50);
+  assert(seen.size > turns / 6);
   for (const checkpoint of seen.values()) await reader.continues(checkpoint);
   const entries: Uint8Array[] = [];
   for await (const { bytes } of reader.whole()) entries.push(bytes);
   assert.deepEqual(entries, Array.from({ length: record.size }, (_, at) => entryOf(at + 1)));
-});
+}
+
+Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", () =>
+  shieldsVanish(300, false));
+
+Deno.test("a witness of Shields that vanish at any step sees no fork", () =>
+  shieldsVanish(60, true));
 
 Deno.test("a tree is another Shield's once its own has done nothing for five seconds", async () => {
   const { engine, clock, tree } = await world();

@@ -24,6 +24,7 @@ import { RecordTree } from "./record_tree.ts";
 import type { ProofCounts } from "./record_tree.ts";
 import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
+import { Witnesses } from "./witnesses.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
 const LOOK_MS = 1_000;
@@ -92,7 +93,10 @@ interface Watched {
 
 /** All trees of a process. */
 export class ProofService {
-  readonly counts: ProofCounts = { entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0 };
+  readonly counts: ProofCounts = {
+    ...{ entries: 0, checkpoints: 0, failed: 0, breaks: 0, forks: 0, cosigned: 0, uncosigned: 0 },
+  };
+  readonly #cosign: Witnesses["cosign"] | undefined;
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
@@ -116,6 +120,9 @@ export class ProofService {
       if (name === "audit" || open === undefined || leavesOf === undefined) return [];
       return [{ name, open, leavesOf }];
     });
+    const { config: { proof: { witnesses } }, log, monotonic_ms } = options;
+    if (witnesses.length === 0) return;
+    this.#cosign = new Witnesses({ witnesses, counts: this.counts, log, monotonic_ms }).cosign;
   }
 
   /** Begins to look for what is new. */
@@ -236,6 +243,7 @@ export class ProofService {
       // No room has such a name as a record.
       place: [owner, room_id ?? (tenant_id === undefined ? name : `+${name.split("@")[0]}`)],
       keys: () => keys.of(owner, origin),
+      cosign: this.#cosign,
     });
   }
 

@@ -211,6 +211,10 @@ const proofs = (way: Way): Story => [
   row(`proof consistency ${way}.kept-proof none.checkpoint`, { code: 1 }),
   row(`proof save ${way}.kept-proof kept-log`),
   row("proof verify ./kept-log", { shows: /1 entry/ }),
+  row("proof witness --name w --key-file none.pem --state w.json --vkey none", {
+    code: 1,
+    shows: /openssl genpkey/,
+  }),
   row(`proof rotate ${way}`),
   row("proof decide none.ndjson", { code: 1 }),
   row("usage invoice ./kept-log", { code: 1 }),

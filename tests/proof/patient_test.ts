@@ -4,7 +4,8 @@ import { ArqonError } from "@arqon/proto";
 import { connect } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { verify } from "../../arq/commands/proof/proof.ts";
+import { diskIo } from "../../arq/testing/disk_io.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { grown, PROOF_CONFIG, publish, served, verifierOf, vkeyOf } from "./served.ts";
@@ -39,9 +40,9 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
       for await (const message of log.verify(messages)) return `${message.json<{ n: number }>().n}`;
     },
     arq: async () => {
-      const { code, stdout, stderr } = await runArq(["proof", "verify", url, "--vkey", vkey]);
-      if (code !== 0) throw new Error(stderr);
-      return stdout;
+      const io = diskIo("/");
+      await verify(io, url, { vkey: [vkey] });
+      return io.stdout.text();
     },
     python: async () => {
       const { found, wrong } = await verifierPy(["--vkey", vkey, url]);

@@ -5,6 +5,7 @@
 //	proof_tool read URL VKEY  reads the tree there by its checkpoint and tiles, and says size and root
 //	proof_tool fsck URL VKEY  the same by tessera's fsck, over entries and tiles
 //	proof_tool note VKEY      reads a note, and says whether the key has signed it
+//	proof_tool cosigned VKEY  the same of a witness, by transparency-dev's cosignatures
 package main
 
 import (
@@ -21,6 +22,7 @@ import (
 	"os"
 	"strings"
 
+	cosigned "github.com/transparency-dev/formats/note"
 	"github.com/transparency-dev/formats/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
@@ -235,8 +237,7 @@ func check_all(prefix, vkey string) error {
 	return nil
 }
 
-func open_note(vkey string) error {
-	verifier, err := note.NewVerifier(vkey)
+func open_note(vkey string, verifier note.Verifier, err error) error {
 	if err != nil {
 		return err
 	}
@@ -259,7 +260,11 @@ func main() {
 	case "read":
 		err = read(os.Args[2], os.Args[3])
 	case "note":
-		err = open_note(os.Args[2])
+		verifier, problem := note.NewVerifier(os.Args[2])
+		err = open_note(os.Args[2], verifier, problem)
+	case "cosigned":
+		verifier, problem := cosigned.NewVerifierForCosignatureV1(os.Args[2])
+		err = open_note(os.Args[2], verifier, problem)
 	case "fsck":
 		err = check_all(os.Args[2], os.Args[3])
 	}

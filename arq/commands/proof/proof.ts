@@ -10,7 +10,16 @@ import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import { evident, keptCheckpoint, noKey, openSource, openTree, verifiersFor } from "./source.ts";
+import {
+  evident,
+  keptCheckpoint,
+  noKey,
+  openSource,
+  openTree,
+  requireWitnesses,
+  verifiersFor,
+  witnessesOf,
+} from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
 /** The options of `arq proof verify`. */
@@ -132,6 +141,7 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
   const [entry, index, size] = await evident(async () => {
     const proof = decodeProof(new TextDecoder().decode(bytes));
     const head = await openCheckpoint(proof.checkpoint, ...verifiers);
+    await requireWitnesses(proof.checkpoint, witnessesOf(flags));
     return [provenBytes(proof, head), proof.index, head.size];
   });
   const text = printable(new TextDecoder().decode(entry));

@@ -1,7 +1,12 @@
 /** Where `arq proof` reads a tree from: a bus, any server of tiles, or a folder; and which key must have signed it. */
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
-import { decodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
+import {
+  decodeVerifier,
+  decodeWitness,
+  openCheckpoint,
+  uncosigned,
+} from "../../../shared/proof/note.ts";
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
@@ -14,17 +19,24 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 export interface ProofFlags extends ConnectionFlags {
   /** Who may have signed the tree; each of one name. */
   readonly vkey?: readonly string[];
+  /** Who must have cosigned its checkpoint: all of them. */
+  readonly witness?: readonly string[];
   readonly json?: boolean;
 }
 
 /** What a tree is read from. */
 export interface ProofSource {
   readonly files: TreeFiles;
+  /** Whether it is a folder, which nobody writes. */
+  readonly is_still?: boolean;
   /** Of a room on a bus: its history, from above an offset on, as the bus's text; undefined: it has none. */
   readonly history?: (after: number) => Promise<string>;
 }
 
 const REQUEST_MS = 30_000;
+/** How often a checkpoint is read until its cosignatures have come, and the time between. */
+const COSIGNED_LOOKS = 5;
+const COSIGNED_MS = 1_000;
 /** Bytes of one file at most: a bundle of the largest entries. */
 const FILE_BYTES_MAX = 16_842_752;
 
@@ -69,6 +81,7 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   if (!is_record && !/^[A-Za-z0-9_~:=-]+\.[A-Za-z0-9_~:=-]+$/.test(place)) {
     const folder = resolvePath(io.cwd, place);
     return {
+      is_still: true,
       files: (path) =>
         io.files.read(`${folder}/${path}`).catch((error: unknown) => {
           throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
@@ -127,6 +140,24 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
+/** The witnesses that the options name. */
+export const witnessesOf = ({ witness = [] }: ProofFlags): Verifier[] =>
+  witness.map((vkey) => {
+    const verifier = decodeWitness(vkey);
+    if (verifier !== undefined) return verifier;
+    throw usageError("--witness: expected NAME+ID+KEY, as arq proof witness prints");
+  });
+
+/** Throws unless each of the witnesses has cosigned a checkpoint. */
+export async function requireWitnesses(
+  note: string,
+  witnesses: readonly Verifier[],
+): Promise<void> {
+  const missing = await uncosigned(note, witnesses);
+  if (missing === undefined) return;
+  throw new CommandError(`${missing.name} has not cosigned the checkpoint`);
+}
+
 /** Opens a tree by its newest checkpoint. */
 export async function openTree(
   io: Io,
@@ -134,7 +165,19 @@ export async function openTree(
   flags: ProofFlags,
 ): Promise<{ readonly tree: TreeReader; readonly verifiers: readonly Verifier[] }> {
   const verifiers = await verifiersFor(io, source, flags);
-  return { tree: await evident(() => TreeReader.open(source.files, ...verifiers)), verifiers };
+  const witnesses = witnessesOf(flags);
+  for (let look = 1;; look++) {
+    const tree = await evident(() => TreeReader.open(source.files, ...verifiers));
+    try {
+      await requireWitnesses(tree.note, witnesses);
+      return { tree, verifiers };
+    } catch (error) {
+      // A witness signs what is published already.
+      if (look === COSIGNED_LOOKS || source.is_still) throw error;
+      await pause(COSIGNED_MS, io.signal);
+      io.signal.throwIfAborted();
+    }
+  }
 }
 
 /** A checkpoint in a file, signed by one of the same keys. */

@@ -1,5 +1,5 @@
 /** The commands of `arq proof`. */
-import { command, type Definition, EACH, group, rows } from "./define.ts";
+import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import { asks, sentence } from "./asks.ts";
 import { ANSWER, BUS, calls, count, id, moment } from "./options.ts";
 
@@ -11,6 +11,7 @@ const SOURCE = rows`
     <source>  of the bus TENANT.ROOM, audit, journal@TENANT or usage@TENANT; an address, or ./FOLDER`;
 const KEY = rows`
     --vkey <vkey>  who must have signed the log; several: any of them (default: the source's keys) ${EACH}
+    --witness <vkey>  who must have cosigned the checkpoint; several: each of them ${EACH}
     --json  print what was found as JSON`;
 
 /** `arq usage invoice` */
@@ -79,6 +80,18 @@ export const PROOF: readonly Definition[] = [
     Each policy's module is the one of the recorded hash, and gets the recorded inputs and fuel.
     $ arq journal export --message-id m-17 --out one.ndjson
     $ arq proof decide one.ndjson --vkey "$VKEY"`(calls(records, "decide")),
+  command`proof witness: cosign checkpoints of logs that only grow, for buses that name this witness
+    --vkey <vkey>  the key of a log, as arq proof key prints it; it counts for all rooms of its tenant ${EACH} ${NEEDED}
+    --key-file <file>  its Ed25519 private key (PKCS #8 PEM) ${NEEDED}
+    --name <name>  its name, which readers know: an address without a scheme ${NEEDED}
+    --state <file>  what it has cosigned, from which it goes on ${NEEDED}
+    --listen <address>  HOST:PORT, behind a server that ends TLS ${{ is: "127.0.0.1:8025" }}
+    --json  one JSON object a line for what happens
+
+    The protocol is that of c2sp.org/tlog-witness. Keep the state: without it, a fork is not seen.
+    $ arq proof witness --name witness.example/1 --key-file w.pem --state w.json --vkey "$VKEY"`(
+    calls(() => import("../../commands/proof/witness.ts"), "witness"),
+  ),
   command`proof rotate: make a new key for the logs of a tenant; the one before signs, too, until the next time
     [tenant]  whose (default: the audit log) ${id("tenant")}
     ${ANSWER}

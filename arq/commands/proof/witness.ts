@@ -1,0 +1,132 @@
+/**
+ * `arq proof witness`: cosigns checkpoints of the logs that the command line names, as c2sp.org/tlog-witness has it. What it has
+ * cosigned is in a file, from which it goes on: it never signs what does not continue that.
+ */
+import { createPrivateKey, createPublicKey, sign } from "node:crypto";
+import {
+  cosigner,
+  decodeVerifier,
+  encodeVerifier,
+  verifierOf,
+} from "../../../shared/proof/note.ts";
+import type { Signer } from "../../../shared/proof/note.ts";
+import { Witness } from "../../../shared/proof/witness.ts";
+import type { WitnessAnswer } from "../../../shared/proof/witness.ts";
+import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+
+/** The options of `arq proof witness`. */
+export interface WitnessFlags {
+  /** The keys of logs. */
+  readonly vkey: readonly string[];
+  readonly name: string;
+  readonly keyFile: string;
+  readonly state: string;
+  /** HOST:PORT. */
+  readonly listen: string;
+  readonly json?: boolean;
+}
+
+type Answer = Omit<WitnessAnswer, "status"> & { readonly status: number };
+
+const BODY_BYTES_MAX = 131_072;
+
+/** Answers until the signal. */
+export async function witness(io: Io, flags: WitnessFlags): Promise<number> {
+  const signer = await signerFor(io, flags);
+  const logs = flags.vkey.map((vkey) => {
+    const verifier = decodeVerifier(vkey);
+    if (verifier !== undefined) return verifier;
+    throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
+  });
+  const state = resolvePath(io.cwd, flags.state);
+  const seen = await seenIn(io, state);
+  const one = new Witness({ signer, logs, seen, keep: () => write(io, state, seen) });
+  const say = (text: string, found: unknown) =>
+    flags.json === true
+      ? print(io.stdout, `${JSON.stringify(found)}\n`)
+      : print(io.stderr, `${text}\n`);
+  const { hostname, port } = new URL(`http://${flags.listen}`);
+  const vkey = encodeVerifier(signer);
+  let server: Deno.HttpServer<Deno.NetAddr>;
+  try {
+    server = Deno.serve(
+      { hostname, port: Number(port || 80), signal: io.signal, onListen() {} },
+      async (request) => {
+        const { status, body, fork } = await answer(one, request);
+        if (fork !== undefined) {
+          const [older, newer] = fork;
+          await say(`A fork: two signed trees of one log.\n\n${older}\n${newer}`, { fork });
+        }
+        const type = status === 409 ? "text/x.tlog.size" : "text/plain; charset=utf-8";
+        return new Response(body, { status, headers: { "content-type": type } });
+      },
+    );
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`cannot listen on ${flags.listen}: ${why}`);
+  }
+  const url = `http://${hostname}:${server.addr.port}`;
+  if (flags.json !== true) await print(io.stdout, `${vkey}\n`);
+  await say(`The witness listens on ${url}`, { vkey, url });
+  await server.finished;
+  return EXIT.ok;
+}
+
+async function answer(one: Witness, request: Request): Promise<Answer> {
+  if (request.method !== "POST" || !new URL(request.url).pathname.endsWith("/add-checkpoint")) {
+    return { status: 404, body: "POST add-checkpoint\n" };
+  }
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let left = BODY_BYTES_MAX;
+  for await (const chunk of request.body ?? []) {
+    left -= chunk.length;
+    if (left < 0) return { status: 413, body: "it is too large\n" };
+    chunks.push(chunk);
+  }
+  return await one.add(await new Blob(chunks).text());
+}
+
+/** The key of the file, which signs as the witness. */
+async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signer> {
+  const path = resolvePath(io.cwd, keyFile);
+  try {
+    const key = createPrivateKey(new TextDecoder().decode(await io.files.read(path)));
+    const { crv, x = "" } = createPublicKey(key).export({ format: "jwk" });
+    if (crv !== "Ed25519") throw new Error("is no Ed25519 key");
+    const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
+    const signed = (text: Uint8Array) => Promise.resolve(new Uint8Array(sign(null, text, key)));
+    return cosigner({ ...verifier, sign: signed }, io.now);
+  } catch (error) {
+    throw new CommandError(
+      `${path}: ${error instanceof Error ? error.message : error}`,
+      EXIT.failure,
+      "openssl genpkey -algorithm ed25519 makes one",
+    );
+  }
+}
+
+/** What an earlier run has cosigned. Throws for a file that is none: nobody begins anew unnoticed. */
+async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
+  if (await io.files.state(path) === undefined) return new Map();
+  try {
+    const text = new TextDecoder().decode(await io.files.read(path));
+    return new Map(Object.entries(JSON.parse(text)));
+  } catch (error) {
+    throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Resolves when the file with what was seen is on the disk, in place of the one before. */
+async function write(io: Io, path: string, seen: ReadonlyMap<string, string>): Promise<void> {
+  const next = `${path}.next`;
+  try {
+    if (await io.files.state(next) !== undefined) await io.files.remove(next);
+    const file = await io.files.writer(next, 0o600);
+    await file.write(new TextEncoder().encode(JSON.stringify(Object.fromEntries(seen))));
+    await file.finish();
+    await io.files.rename(next, path);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}

@@ -1,0 +1,124 @@
+/** `arq proof witness` beside a bus: it cosigns, it refuses a fork, and nothing waits for one that is away. */
+import assert from "node:assert/strict";
+import { createPublicKey, generateKeyPairSync, sign } from "node:crypto";
+import { checkpoint, verify } from "../../arq/commands/proof/proof.ts";
+import { witness } from "../../arq/commands/proof/witness.ts";
+import { diskIo } from "../../arq/testing/disk_io.ts";
+import { encodeVerifier, verifierOf } from "../../shared/proof/note.ts";
+import { encodeShown } from "../../shared/proof/witness.ts";
+import { found, until } from "../../shared/testing/until.ts";
+import { startLocalBus } from "../harness/local_bus.ts";
+import { proofTool } from "./go_tool.ts";
+import { filesOf } from "./made_tree.ts";
+import {
+  grown,
+  PROOF_CONFIG,
+  publish,
+  served,
+  treeUrl,
+  verifierOf as servedKey,
+} from "./served.ts";
+import { verifierPy } from "./verifier.ts";
+
+const TREE = "default.bets";
+const NAME = `bus.example/${TREE}`;
+
+/** A new Ed25519 key in a file, and what it verifies under a name. */
+async function keyIn(file: string, name: string, is_witness = false) {
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const pem = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+  await Deno.writeTextFile(file, pem, { mode: 0o600 });
+  const { x = "" } = createPublicKey(pem).export({ format: "jwk" });
+  const verifier = verifierOf(
+    name,
+    Uint8Array.fromBase64(x, { alphabet: "base64url" }),
+    is_witness,
+  );
+  const signed = (text: Uint8Array) =>
+    Promise.resolve(new Uint8Array(sign(null, text, privateKey)));
+  return { ...verifier, vkey: encodeVerifier(verifier), sign: signed };
+}
+
+/** `arq proof witness` until its scope ends. */
+async function running(cwd: string, name: string, log: string) {
+  const stopping = new AbortController();
+  const io = { ...diskIo(cwd), signal: stopping.signal };
+  const options = { name, vkey: [log], keyFile: `${name}.pem`, state: `${name}.json` };
+  const ended = witness(io, { ...options, listen: "127.0.0.1:0", json: true });
+  const said = () => io.stdout.text().split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  await Promise.race([until("the witness listens", () => said().length > 0), ended]);
+  const stop = async () => {
+    stopping.abort();
+    assert.equal(await ended, 0);
+  };
+  return { said, url: said()[0].url as string, stop, [Symbol.asyncDispose]: stop };
+}
+
+Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothing when they are away", async () => {
+  const cwd = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
+  const owner = await keyIn(`${cwd}/bus.pem`, NAME);
+  const log = owner.vkey;
+  const keys = [
+    (await keyIn(`${cwd}/w1.pem`, "w1", true)).vkey,
+    (await keyIn(`${cwd}/w2.pem`, "w2", true)).vkey,
+  ];
+  await using one = await running(cwd, "w1", log);
+  await using two = await running(cwd, "w2", log);
+  const named = [one, two].map(({ url }, at) => `{ url = "${url}/", vkey = "${keys[at]}" }`);
+  await using bus = await startLocalBus(PROOF_CONFIG.replace(
+    "[proof]",
+    `[proof]\nkey_file = "${cwd}/bus.pem"\nwitnesses = [${named.join(", ")}]`,
+  ));
+  const files = served(bus, TREE);
+  const url = treeUrl(bus, TREE);
+  /** On a machine under load a witness may count as away for half a minute. */
+  const cosigned = () =>
+    found("the cosigned checkpoint", () =>
+      newest(keys).catch((error) => {
+        if (/has not cosigned/.test(error.message)) return undefined;
+        throw error;
+      }));
+  const newest = async (witnesses: readonly string[]) => {
+    const io = diskIo(cwd);
+    await checkpoint(io, url, { vkey: [log], witness: witnesses });
+    return io.stdout.text();
+  };
+  for (const size of [20, 300]) {
+    await publish(bus, "bets", size === 20 ? 20 : 280);
+    await grown(files, await servedKey(files), size);
+    const note = await cosigned();
+    assert.match(note, new RegExp(`^${NAME}\n${size}\n`));
+    for (const vkey of keys) {
+      assert.deepEqual(await proofTool(["cosigned", vkey], note), { by: vkey });
+    }
+    assert.deepEqual(await proofTool(["note", log], note), { by: log });
+  }
+  assert.equal((await verifierPy(["--vkey", log, url])).found?.["size"], 300);
+  await verify(diskIo(cwd), url, { vkey: [log], witness: keys });
+  const { vkey: stranger } = await keyIn(`${cwd}/w3.pem`, "w3", true);
+  await assert.rejects(newest([...keys, stranger]), /w3 has not cosigned the checkpoint/);
+
+  // Whoever has the bus's key shows a witness another past.
+  const others = Array.from({ length: 300 }, (_, at) => new TextEncoder().encode(`other ${at}`));
+  const other = new TextDecoder().decode((await filesOf(others, owner)).get("checkpoint"));
+  const add = (to: string, note: string, old_size: number) =>
+    fetch(`${to}/add-checkpoint`, {
+      method: "POST",
+      body: encodeShown({ old_size, proof: [], note }),
+    });
+  const { status, body } = await add(one.url, other, 300);
+  await body?.cancel();
+  assert.equal(status, 409);
+  await until("it says so", () => one.said().some(({ fork }) => fork?.[1] === other));
+  await two.stop();
+  await publish(bus, "bets", 1, 300);
+  await grown(files, await servedKey(files), 301);
+  assert.match(await newest([]), new RegExp(`^${NAME}\n301\n`));
+  await assert.rejects(newest(keys), /w2 has not cosigned the checkpoint/);
+  // It goes on from what it has cosigned, and so the bus does.
+  await using again = await running(cwd, "w2", log);
+  const answer = await add(again.url, await newest([]), 0);
+  assert.deepEqual([answer.status, await answer.text()], [409, "300\n"]);
+  assert.equal(answer.headers.get("content-type"), "text/x.tlog.size");
+});
