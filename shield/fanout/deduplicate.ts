@@ -2,6 +2,9 @@
  * Remembers message ids for two minutes, so that a message that was retried after a lost answer
  * reaches a subscriber once (docs/protocol.md#deduplication). Bounded: when full, the oldest ids are forgotten first.
  */
+import { idsOf } from "../message/message_ids.ts";
+
+/** For so long an id is remembered. */
 export const DEDUPLICATION_MS = 120_000;
 
 /** The ids of one tenant's messages, with the time each was first seen: monotonic ms. */
@@ -37,51 +40,17 @@ export class SeenMessages {
   }
 }
 
-/** Tags of length-delimited fields: number times 8 plus 2. */
-const SENDER_ID = 8 * 8 + 2;
-const MESSAGE_ID = 11 * 8 + 2;
-
 // A byte order mark is part of an id; without this option two ids could become one.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /**
- * The position at which `varint` reads next. It is kept here, as a closure in each call would be
- * garbage of each message.
- */
-let at = 0;
-
-function varint(envelope: Uint8Array): number {
-  let value = 0;
-  for (let scale = 1; at < envelope.length; scale *= 128) {
-    const byte = envelope[at++] ?? 0;
-    value += (byte & 0x7f) * scale;
-    if (byte < 0x80) break;
-  }
-  return value;
-}
-
-/**
  * The key of an envelope: its sender and message id; "" without a message id. A line break separates
  * the two, which no sender contains: otherwise "a b" with id "c" would have the same key as "a" with id
- * "b c". Walks tags and lengths only; bytes that it cannot walk to their end have no key. Never throws.
+ * "b c". Bytes that cannot be walked to their end have no key. Never throws.
  */
 export function messageKey(envelope: Uint8Array): string {
-  at = 0;
-  // Most messages have no id, so nothing is decoded before one is found.
-  let sender = 0, sender_end = 0, id = 0, id_end = 0;
-  while (at < envelope.length) {
-    const tag = varint(envelope);
-    const length = varint(envelope);
-    if (tag % 8 === 0) continue;
-    const start = at;
-    const end = start + length;
-    // This is true, too, when an overlong varint has made `length` NaN.
-    if (tag % 8 !== 2 || !(end <= envelope.length)) return "";
-    if (tag === SENDER_ID) [sender, sender_end] = [start, end];
-    if (tag === MESSAGE_ID) [id, id_end] = [start, end];
-    at = end;
-  }
-  if (id === id_end) return "";
-  const text = decoder.decode(envelope.subarray(sender, sender_end));
+  const { sender, sender_end, id, id_end, is_whole } = idsOf(envelope);
+  if (id < 0 || !is_whole) return "";
+  const text = sender < 0 ? "" : decoder.decode(envelope.subarray(sender, sender_end));
   return `${text}\n${decoder.decode(envelope.subarray(id, id_end))}`;
 }

@@ -8,7 +8,7 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import type { EntryPayload, JournalEntry } from "../../shared/journal/entry.ts";
 import type { JournalRecord, PolicyRecord, Terms } from "../../shared/journal/record.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import { findIds, noIds } from "../message/message_ids.ts";
+import { idsOf } from "../message/message_ids.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Note as Noting } from "../message/gates.ts";
 import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../message/verdict.ts";
@@ -22,8 +22,6 @@ const TEXT_CHARACTERS = 256;
 
 const UUID_TEXT = 36;
 const decoder = new TextDecoder();
-/** Where ids lie in the message that is being looked at. */
-const ids = noIds();
 
 /** What an operation is about, beside its caller. */
 export interface Noted {
@@ -87,10 +85,10 @@ export class Note implements Noting {
   stamped(routed: Uint8Array): void {
     const { envelope } = this.#about;
     if (envelope === undefined || envelope.message_id || givenTraceId(envelope)) return;
-    findIds(routed, ids);
-    if (ids.twist < 0) return;
+    const { twist } = idsOf(routed);
+    if (twist < 0) return;
     // A block leaves out what is no UUID.
-    this.#twist = decoder.decode(routed.subarray(ids.twist, ids.twist + UUID_TEXT));
+    this.#twist = decoder.decode(routed.subarray(twist, twist + UUID_TEXT));
   }
 
   /**

@@ -12,7 +12,7 @@ import {
   writeHead,
   writeMessage,
 } from "./row_form.ts";
-import { findIds, noIds } from "../message/message_ids.ts";
+import { idsOf } from "../message/message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
@@ -79,7 +79,6 @@ export class Ledger {
   readonly counts: LedgerCounts = { messages: 0, rows: 0 };
   readonly rooms = new LedgerRooms();
   readonly #bounds: LedgerBounds;
-  readonly #ids = noIds();
   readonly #encoder = new TextEncoder();
   readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES - REFUSED_BYTES);
   #segments: Segment[] = [];
@@ -290,8 +289,7 @@ export class Ledger {
   }
 
   #message(kind: number, room: LedgerRoom, envelope: Uint8Array, offset: number): number {
-    const ids = this.#ids;
-    findIds(envelope, ids);
+    const ids = idsOf(envelope);
     const size = messageSize(ids, offset) - HEAD_BYTES;
     const start = this.#row(kind, size, room, 0);
     const { bytes, view } = this.#segment;

@@ -1,11 +1,12 @@
 /**
  * Finds the ids of a stamped envelope in one walk over its tags, without decoding anything: trace,
- * `X-Twist-ID` and message id. Not a scanner: bytes that it cannot walk have the ids found so far.
+ * `X-Twist-ID`, sender and message id. Not a scanner: bytes that it cannot walk have the ids found so far.
  */
 
 /** Tags of length-delimited fields: number times 8 plus 2. */
 const TRACE_ID = 1 * 8 + 2;
 const HEADER = 5 * 8 + 2;
+const SENDER_ID = 8 * 8 + 2;
 const MESSAGE_ID = 11 * 8 + 2;
 /** Bytes of a trace id and of a UUID as text. */
 const TRACE_TEXT = 32;
@@ -15,15 +16,23 @@ const TWIST_NAME = new TextEncoder().encode("x-twist-id");
 const TWIST_ENTRY = 4 + TWIST_NAME.length + UUID_TEXT;
 
 /** Where the ids of an envelope lie; -1: it has none of that kind. One object serves all messages. */
-export interface MessageIds {
+interface MessageIds {
   trace: number;
   twist: number;
+  sender: number;
+  sender_end: number;
   id: number;
   id_end: number;
+  /** Whether the walk came to the end of the bytes. */
+  is_whole: boolean;
 }
 
-/** The places of no ids. */
-export const noIds = (): MessageIds => ({ trace: -1, twist: -1, id: -1, id_end: -1 });
+const ids: MessageIds = {
+  ...{ trace: -1, twist: -1, sender: -1, sender_end: -1, id: -1, id_end: -1 },
+  is_whole: false,
+};
+/** The bytes whose ids these are: several ask about a message, one after the other. */
+let walked: Uint8Array | undefined;
 
 /** The position at which `varint` reads next; a closure in each call would be garbage. */
 let at = 0;
@@ -45,13 +54,18 @@ function isTwist(bytes: Uint8Array, start: number): boolean {
   return bytes[start + 3 + TWIST_NAME.length] === UUID_TEXT;
 }
 
-/** Puts the places of the envelope's ids into `ids`. Never throws. */
-export function findIds(bytes: Uint8Array, ids: MessageIds): void {
+/** Where the ids of an envelope lie, until somebody asks about another one. Its bytes must not change. Never throws. */
+export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
+  if (bytes === walked) return ids;
+  walked = bytes;
   ids.trace =
     ids.twist =
+    ids.sender =
+    ids.sender_end =
     ids.id =
     ids.id_end =
       -1;
+  ids.is_whole = false;
   at = 0;
   while (at < bytes.length) {
     const tag = varint(bytes);
@@ -59,14 +73,20 @@ export function findIds(bytes: Uint8Array, ids: MessageIds): void {
     if (tag % 8 === 0) continue;
     const start = at;
     // This is false, too, when an overlong varint has made `length` NaN.
-    if (tag % 8 !== 2 || !(start + length <= bytes.length)) return;
+    if (tag % 8 !== 2 || !(start + length <= bytes.length)) return ids;
     at = start + length;
     if (tag === TRACE_ID && length === TRACE_TEXT) ids.trace = start;
     else if (tag === HEADER && length === TWIST_ENTRY && isTwist(bytes, start)) {
       ids.twist = at - UUID_TEXT;
-    } else if (tag === MESSAGE_ID && length > 0) {
-      ids.id = start;
+    } else if (tag === SENDER_ID) {
+      ids.sender = start;
+      ids.sender_end = at;
+    } else if (tag === MESSAGE_ID) {
+      // An empty one is none.
+      ids.id = length > 0 ? start : -1;
       ids.id_end = at;
     }
   }
+  ids.is_whole = true;
+  return ids;
 }

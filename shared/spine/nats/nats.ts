@@ -19,10 +19,10 @@ import {
 import { assertBucket } from "../contract/kv_key.ts";
 import { connectNats } from "./connection/nats_connect.ts";
 import type { NatsConfig } from "./connection/nats_connect.ts";
-import { isText } from "./connection/nats_answer.ts";
 import { Flusher } from "./connection/nats_flush.ts";
 import type { MessageFrame } from "./connection/nats_frames.ts";
-import { headerBlock, headerLines, NO_HEADERS, readHeaders } from "./connection/nats_headers.ts";
+import { headerBlock, headerLines, isText, NO_HEADERS } from "./connection/nats_headers.ts";
+import { readHeaders } from "./connection/nats_headers.ts";
 import { Link } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_names.ts";
 import { NatsLogs } from "./log/nats_logs.ts";

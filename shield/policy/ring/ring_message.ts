@@ -9,6 +9,7 @@ import type { Hook, PolicyFault, PolicyMode } from "../../message/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import type { Records } from "./ring.ts";
+import { encodeFacts, factsAt, factsBytes } from "./ring_facts.ts";
 import {
   OUTCOME_BYTES,
   outcomeAt,
@@ -70,7 +71,7 @@ export interface WorkerRequest {
   readonly chain: readonly WorkerEntry[];
   /** The facts, parsed on the first call and then kept; empty when no policy of the chain can ask. */
   readonly facts: () => PolicyFacts;
-  /** The size of the facts as `encodeFacts` writes them. */
+  /** The size of the facts as JSON; 0 when no policy of the chain can ask. */
   readonly facts_bytes: number;
   readonly payload: Uint8Array;
   /** What is new of the holds of its policies; absent: nothing. */
@@ -120,7 +121,7 @@ export interface WorkerReply {
   readonly payload?: Uint8Array;
 }
 
-const REQUEST_HEAD_BYTES = 36;
+const REQUEST_HEAD_BYTES = 40;
 const REPLY_HEAD_BYTES = 12;
 /** Bits of a reply. */
 const EXPIRED = 1;
@@ -131,7 +132,7 @@ const HAS_PAYLOAD = 2;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[8, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[9, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 /** The bit of a request's hook that asks what policies read. */
@@ -139,8 +140,6 @@ const RECORD_READS = 0x80;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_TEXTS: readonly [string, string] = ["", ""];
 const NO_VALUES: readonly SlotValue[] = [];
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /** What a worker needs of a request. */
 type Asked = Pick<
@@ -157,7 +156,7 @@ export function requestInPlace(
   const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? request.facts() : NO_FACTS;
-  const facts_bytes = asks ? encodeFacts(facts).length : 0;
+  const written = asks ? encodeFacts(facts) : undefined;
   const read = {
     generation: 0,
     id: 0,
@@ -166,7 +165,9 @@ export function requestInPlace(
     tenant_id,
     chain,
     facts: asks ? () => facts : noFacts,
-    facts_bytes,
+    facts_bytes: written === undefined
+      ? 0
+      : factsBytes(written.headers.length, written.claims.length),
     payload,
     payload_most,
     record_reads,
@@ -177,11 +178,6 @@ export function requestInPlace(
 }
 
 const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
-
-/** Headers and claims as they travel. The price of asking depends on the size of this. */
-export function encodeFacts(facts: PolicyFacts): Uint8Array {
-  return encoder.encode(JSON.stringify(facts));
-}
 
 /**
  * The parts of a request's record; their lengths add up to its size. They must be copied before the
@@ -205,11 +201,12 @@ export function encodeRequest(
   view.setUint8(16, HOOKS.indexOf(hook) | (record_reads ? RECORD_READS : 0));
   view.setUint8(17, chain.length);
   view.setUint16(18, tenant.length, true);
-  view.setUint32(20, facts?.length ?? 0, true);
+  view.setUint32(20, facts?.headers.length ?? 0, true);
   view.setUint32(24, payload.length, true);
   const values = state === undefined ? undefined : encodeRequestState(state);
   view.setUint32(28, values?.length ?? 0, true);
   view.setInt32(32, payload_most, true);
+  view.setUint32(36, facts?.claims.length ?? 0, true);
   let at = REQUEST_HEAD_BYTES;
   for (const entry of chain) {
     view.setUint32(at, entry.module, true);
@@ -217,11 +214,14 @@ export function encodeRequest(
     view.setUint8(at + 5, slotsOf(entry));
     at += ENTRY_BYTES;
   }
-  const count = 3 + (facts === undefined ? 0 : 1) + (values === undefined ? 0 : 1);
+  const count = 3 + (facts === undefined ? 0 : 2) + (values === undefined ? 0 : 1);
   const parts = partsFrom(headPart(at), count);
   let place = 1;
   parts[place++] = tenant;
-  if (facts !== undefined) parts[place++] = facts;
+  if (facts !== undefined) {
+    parts[place++] = facts.headers;
+    parts[place++] = facts.claims;
+  }
   if (values !== undefined) parts[place++] = values;
   parts[place] = payload;
   return parts;
@@ -236,7 +236,8 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
   const chain = chainAt(view, entries_start, view.getUint8(start + 17));
   const at = entries_start + chain.length * ENTRY_BYTES;
   const tenant_end = at + view.getUint16(start + 18, true);
-  const facts_end = tenant_end + view.getUint32(start + 20, true);
+  const claims_start = tenant_end + view.getUint32(start + 20, true);
+  const facts_end = claims_start + view.getUint32(start + 36, true);
   const state_end = facts_end + view.getUint32(start + 28, true);
   const payload_end = state_end + view.getUint32(start + 24, true);
   if (payload_end !== end) throw new RangeError(`a request of ${end - start} bytes`);
@@ -247,8 +248,10 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
     hook: HOOKS[view.getUint8(start + 16) & ~RECORD_READS]!,
     tenant_id: tenantOf(bytes, at, tenant_end),
     chain,
-    facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, facts_end),
-    facts_bytes: facts_end - tenant_end,
+    facts: facts_end === tenant_end ? noFacts : factsAt(bytes, tenant_end, claims_start, facts_end),
+    facts_bytes: facts_end === tenant_end
+      ? 0
+      : factsBytes(claims_start - tenant_end, facts_end - claims_start),
     payload: bytes.subarray(state_end, payload_end),
     payload_most: view.getInt32(start + 32, true),
     record_reads: (view.getUint8(start + 16) & RECORD_READS) !== 0,
@@ -261,12 +264,6 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
 }
 
 const noFacts = () => NO_FACTS;
-
-/** The facts that are there, parsed on the first call. */
-function factsAt(bytes: Uint8Array, start: number, end: number): () => PolicyFacts {
-  let facts: PolicyFacts | undefined;
-  return () => facts ??= JSON.parse(decoder.decode(bytes.subarray(start, end)));
-}
 
 /** The parts of a reply's record, which must be copied like those of a request. */
 export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {

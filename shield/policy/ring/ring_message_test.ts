@@ -7,7 +7,6 @@ import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import {
   decodeReply,
   decodeRequest,
-  encodeFacts,
   encodeReply,
   encodeRequest,
   requestInPlace,
@@ -49,12 +48,34 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
     assert.deepEqual([...payload], [...sent]);
     const asks = chain.some((entry) => entry.asks);
     assert.equal(asked, asks ? 1 : 0);
-    assert.equal(facts_bytes, asks ? encodeFacts(facts).length : 0);
+    const json_bytes = new TextEncoder().encode(JSON.stringify(facts)).length;
+    assert.equal(facts_bytes, asks ? json_bytes : 0);
     assert.equal(
       JSON.stringify(readFacts()),
       JSON.stringify(asks ? facts : { headers: [], claims: {} }),
     );
     assert.equal(readFacts(), readFacts());
+  }));
+});
+
+Deno.test("headers and claims are read for themselves, whoever had which before", () => {
+  const given = {
+    hook: "on_message",
+    tenant_id: "a",
+    payload: new Uint8Array(0),
+    payload_most: 0,
+  } as const;
+  const asking = [{ module: 1, name: "p", mode: "enforce", asks: true }] as const;
+  const long = { text: "x".repeat(5_000) };
+  const claims = fc.constantFrom({}, { a: 1 }, { a: "1" }, { b: { a: 1 } }, { "é": null }, long);
+  const asked = fc.record({ headers: fc.constantFrom([], [["a", "b"] as const]), claims }, PLAIN);
+  fc.assert(fc.property(fc.array(asked, { maxLength: 20 }), (all) => {
+    for (const facts of all) {
+      const request = { ...given, facts: () => facts };
+      const head = { generation: 1, id: 1, deadline_ms: 0 };
+      const read = decodeRequest(recordOf(encodeRequest(head, request, asking)));
+      assert.deepEqual(read.facts(), facts);
+    }
   }));
 });
 

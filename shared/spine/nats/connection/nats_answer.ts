@@ -1,6 +1,6 @@
 /** Answers of a NATS server, taken out of the bytes that were read. Pure. */
 import type { MessageFrame } from "./nats_frames.ts";
-import { readHeaders } from "./nats_headers.ts";
+import { isText, readHeaders } from "./nats_headers.ts";
 import type { HeaderBlock } from "./nats_headers.ts";
 
 /** An answer to a request of JetStream's API. */
@@ -30,15 +30,6 @@ export function isFromNobody(frame: MessageFrame): boolean {
   const { bytes, headers_from, payload_from, payload_to } = frame;
   if (payload_from < payload_to || headers_from === payload_from) return false;
   return readHeaders(bytes, headers_from, payload_from).code === NOBODY;
-}
-
-/** Whether the bytes between are this ASCII text. */
-export function isText(bytes: Uint8Array, from: number, to: number, text: string): boolean {
-  if (to - from !== text.length) return false;
-  for (let index = 0; index < text.length; index++) {
-    if (bytes[from + index] !== text.charCodeAt(index)) return false;
-  }
-  return true;
 }
 
 /** JetStream's acknowledgement of a message that was published to a stream. */

@@ -56,18 +56,31 @@ function readLines(text: string): SpineHeaders | undefined {
 /** The name that was the only one of a block lately, and how such a block begins. */
 let lone_name = "";
 let lone_start = "";
-const PRINTABLE = 0x21;
+const SPACE = 0x20, TILDE = 0x7e;
+
+/** Whether the bytes between are this ASCII text. */
+export function isText(bytes: Uint8Array, from: number, to: number, text: string): boolean {
+  if (to - from !== text.length) return false;
+  for (let index = 0; index < text.length; index++) {
+    if (bytes[from + index] !== text.charCodeAt(index)) return false;
+  }
+  return true;
+}
 
 /** The headers of a block of nothing but that name and a plain value; undefined: it may be any other. */
-function readLone(text: string): SpineHeaders | undefined {
-  const from = lone_start.length;
-  const to = text.length - BLOCK_END.length;
-  if (from === 0 || from >= to || !text.startsWith(lone_start)) return undefined;
-  if (!text.endsWith(BLOCK_END)) return undefined;
-  if (text.indexOf("\r", from) !== to || text.indexOf("\n", from) !== to + 1) return undefined;
-  if (text.charCodeAt(from) < PRINTABLE || text.charCodeAt(to - 1) < PRINTABLE) return undefined;
+function readLone(bytes: Uint8Array, from: number, to: number): SpineHeaders | undefined {
+  const start = from + lone_start.length;
+  const end = to - BLOCK_END.length;
+  if (lone_start === "" || start >= end || !isText(bytes, from, start, lone_start)) {
+    return undefined;
+  }
+  if (!isText(bytes, end, to, BLOCK_END)) return undefined;
+  if (bytes[start] === SPACE || bytes[end - 1] === SPACE) return undefined;
+  for (let at = start; at < end; at++) {
+    if (bytes[at]! < SPACE || bytes[at]! > TILDE) return undefined;
+  }
   const headers: Record<string, string> = Object.create(null);
-  headers[lone_name] = text.slice(from, to);
+  headers[lone_name] = decoder.decode(bytes.subarray(start, end));
   return headers;
 }
 
@@ -83,14 +96,14 @@ function rememberLone(headers: SpineHeaders): void {
 /** Reads the block between these bytes. Throws what nats.js throws for a bad one. */
 export function readHeaders(bytes: Uint8Array, from: number, to: number): HeaderBlock {
   if (from >= to) return NO_BLOCK;
+  const lone = readLone(bytes, from, to);
+  if (lone !== undefined) return { headers: lone, code: 0, description: "" };
   const block = bytes.subarray(from, to);
   const text = decoder.decode(block);
   // Not ASCII: places in the text are not those of the bytes, and white space may be any.
   if (text.length !== block.length || !text.startsWith(VERSION + LINE_END)) {
     return readSlowly(block);
   }
-  const lone = readLone(text);
-  if (lone !== undefined) return { headers: lone, code: 0, description: "" };
   const headers = readLines(text);
   if (headers === undefined) return readSlowly(block);
   rememberLone(headers);
