@@ -52,10 +52,12 @@ async function open(
   { at = bus.url, ...options }: Partial<Options> & { at?: string } = {},
 ) {
   const told: unknown[] = [];
+  const ids: string[] = [];
   const getToken = () => bus.tokenFor(token);
   const client = new Client(new URL("/connection/websocket", at).href, {
     ...{ getToken, ...HURRY, ...options },
   });
+  client.on("connected", (context) => void ids.push(context.client));
   client.on("subscribed", ({ channel, wasRecovering, recovered, data }) => {
     const gone_on = wasRecovering ? [recovered] : [];
     told.push(["+", channel, ...gone_on, ...[data && json(data)].filter(Boolean)]);
@@ -65,7 +67,7 @@ async function open(
   client.on("join", ({ channel, info }) => void told.push(["join", channel, info.user]));
   client.connect();
   await client.ready(20_000);
-  return { client, told, [Symbol.dispose]: () => client.disconnect() };
+  return { client, told, ids, [Symbol.dispose]: () => client.disconnect() };
 }
 
 const sorted = (told: unknown[]) => told.map((one) => JSON.stringify(one)).sort();
@@ -124,3 +126,72 @@ for (const [name, form] of Object.entries(FORMS)) {
     assert.deepEqual(of("hall:1"), [["+", "hall:1"]]);
   });
 }
+
+// deno-lint-ignore no-explicit-any -- what comes is what is tested
+type Answer = any;
+
+async function api(bus: TestBus, method: string, params: unknown, key = KEY): Promise<Answer> {
+  const response = await fetch(new URL(`/api/${method}`, bus.http_url), {
+    ...{ method: "POST", headers: { "x-api-key": key }, body: JSON.stringify(params) },
+  });
+  return await response.json();
+}
+
+Deno.test("a backend subscribes and unsubscribes a user, on any Shield and in both forms", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  for (const [name, form] of Object.entries(FORMS)) {
+    const user = `ann-${name}`;
+    using one = await open(bus, form, { user, claims: { grants: [] } });
+    using other = await open(bus, form, { user, claims: { grants: [] } });
+    const data = { hello: 2 };
+    const channel = `log:${name}`;
+    assert.deepEqual(await api(bus, "subscribe", { user, channel, data }), { result: {} });
+    for (const { told } of [one, other]) {
+      await until("in", () => told.length === 1);
+      assert.deepEqual(told, [["+", channel, data]]);
+    }
+    // Again is nothing.
+    await api(bus, "subscribe", { user, channel });
+    await api(bus, "publish", { channel, data: 1 });
+    await until("a message", () => one.told.length === 2 && other.told.length === 2);
+    assert.deepEqual(one.told[1], [channel, 1]);
+    await api(bus, "unsubscribe", { user, channel });
+    await until("out", () => one.told.length === 3 && other.told.length === 3);
+    assert.deepEqual([one.told[2], other.told[2]], [["-", channel], ["-", channel]]);
+    const since = { offset: 0, epoch: "" };
+    await api(bus, "subscribe", { user, channel, client: one.ids[0], recover_since: since });
+    await until("what was kept", () => one.told.length === 5);
+    assert.deepEqual(one.told.slice(3), [["+", channel], [channel, 1]]);
+    await api(bus, "publish", { channel, data: 2 });
+    await until("the next", () => one.told.length === 6);
+    assert.equal(other.told.length, 3);
+  }
+});
+
+Deno.test("a backend ends connections with a code of its own", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  for (const form of Object.values(FORMS)) {
+    using one = await open(bus, form, { user: "ann" });
+    const codes: unknown[] = [];
+    one.client.on("connecting", ({ code, reason }) => void codes.push([code, reason]));
+    one.client.on("disconnected", ({ code, reason }) => void codes.push([code, reason]));
+    const end = (code: number, reason: string) =>
+      api(bus, "disconnect", { user: "ann", disconnect: { code, reason } });
+    // The bus has a meaning of its own for this word, and for the second code.
+    for (const [code, reason] of [[3000, "disconnected"], [4401, "häßlich"]] as const) {
+      assert.deepEqual(await end(code, reason), { result: {} });
+      await until("an end", () => codes.length > 0);
+      await one.client.ready(20_000);
+      assert.deepEqual(codes.splice(0), [[code, reason]]);
+    }
+    await end(4500, "go away");
+    await until("the last end", () => one.client.state === "disconnected");
+    assert.deepEqual(codes, [[4500, "go away"]]);
+  }
+  for (
+    const [code, reason] of [[1000, ""], [2999, ""], [5000, ""], [3.5, ""], [3000, "é".repeat(62)]]
+  ) {
+    const answer = await api(bus, "disconnect", { user: "ann", disconnect: { code, reason } });
+    assert.equal(answer.error?.code, 107, `${code}`);
+  }
+});

@@ -89,6 +89,9 @@ export const DISCONNECT = {
   too_many_errors: 3509,
 } as const;
 
+/** Whether a client that is disconnected with this code comes again. */
+export const comesAgain = (code: number): boolean => code % 1_000 < 500;
+
 /** What their clients read as a message that is too long. */
 export const TOO_BIG = 1009;
 
