@@ -64,7 +64,7 @@ export function historyAsked(
 }
 
 /** A member of a room. */
-interface Member {
+export interface Member {
   readonly connection_id: string;
   readonly user_id: string;
   readonly meta?: unknown;

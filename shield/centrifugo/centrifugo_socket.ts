@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { connectedOf, joinsOf, ttlOf, unsupported } from "./answers.ts";
-import type { Answer, Welcome } from "./answers.ts";
+import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
   DISCONNECT,
@@ -164,7 +164,8 @@ export class CentrifugoSocket implements ClientSocket {
     if (this.#options.session !== undefined) {
       this.#inner.send(this.#options.form.encode({ push: { disconnect } }));
     }
-    this.#inner.close(disconnect.code, disconnect.reason);
+    const is_silent = disconnect.code === DISCONNECT.connection_closed;
+    this.#inner.close(is_silent ? 1000 : disconnect.code, disconnect.reason);
   }
 
   /** What its client is closed with, whatever the bus closes it with. */
@@ -213,9 +214,7 @@ export class CentrifugoSocket implements ClientSocket {
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
     let commands: Command[];
     const { max_frame_bytes } = this.#options;
-    if (this.#connecting !== undefined && !this.#is_open) {
-      this.#early_bytes += frame.length;
-    }
+    if (this.#connecting !== undefined && !this.#is_open) this.#early_bytes += frame.length;
     if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
       return this.#disconnect(TOO_BIG, `more than ${max_frame_bytes} bytes`);
     }
@@ -372,8 +371,9 @@ export class CentrifugoSocket implements ClientSocket {
 
   #askSubscribe(id: number, channel: Channel): void {
     const { room_id, without } = channel;
-    const own = this.#connection === undefined ? {} : this.#connection.identity.claims;
-    const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
+    const { claims = {}, user_id = "" } = this.#connection?.identity ?? {};
+    const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(claims);
+    const member = { user_id, connection_id: this.#client, meta: info };
     this.#ask({ op: "sub", room: room_id, ...subOf(channel, info) }, (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
@@ -382,21 +382,18 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#askSubscribe(id, channel);
       }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
-      if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted);
+      if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
       this.#fail(id, saidError(answer));
     });
   }
 
   /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
-  #served(
-    server: ServerSide,
-    resumed = this.#resumed.get(server.channel),
-  ): Channel | undefined {
+  #served(server: ServerSide, from = this.#resumed.get(server.channel)): Channel | undefined {
     try {
       const room_id = this.#room(server.channel);
       if (this.#channels.has(room_id)) return undefined;
-      const asked = { ...resumed, channel: server.channel };
+      const asked = { ...from, channel: server.channel };
       const identity = this.#connection?.identity;
       const channel = channelOf(asked, room_id, identity, this.#options, server);
       this.#channels.set(room_id, channel);
@@ -407,7 +404,7 @@ export class CentrifugoSocket implements ClientSocket {
     }
   }
 
-  #onServed(channel: Channel, { result = {}, ...answer }: Answer, is_wanted: boolean): void {
+  #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
     const is_made = answer.code === 0 && is_wanted;
     const { message, temporary } = saidError(answer);
     if (answer.code !== 0 && temporary === true && this.#opening !== undefined) {
@@ -415,10 +412,13 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#disconnect(DISCONNECT.internal, message);
     }
     channel.is_in = is_made;
-    const subscribed = is_made ? placeOf(channel, result) : undefined;
+    const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
     this.#opening?.end(channel, subscribed);
-    if (this.#opening !== undefined) return this.#open();
-    for (const push of pushesOf(channel, subscribed)) this.#push(channel.name, push);
+    const is_answered = this.#opening === undefined;
+    for (const push of pushesOf(channel, subscribed, { member, is_answered })) {
+      this.#push(channel.name, push);
+    }
+    this.#open();
   }
 
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
