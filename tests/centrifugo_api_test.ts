@@ -181,9 +181,11 @@ Deno.test("Centrifugo's server API refuses what it has not, and who has no key",
   }
   assert.equal((await ask("/dance")).status, 404);
   assert.equal((await ask("/batch", "no json")).status, 400);
-  for (const method of ["subscribe", "refresh", "history_remove", "rpc"]) {
+  for (const method of ["refresh", "history_remove", "rpc"]) {
     assert.equal((await ask(`/${method}`, {})).body.error.code, 108, method);
   }
+  const one = { user: "ann", channel: "plain" };
+  assert.equal((await ask("/subscribe", one)).body.error.code, 103);
   assert.equal((await ask("/history", { channel: "plain" })).body.error.code, 108);
   const session = { user: "ann", session: "s" };
   assert.equal((await ask("/disconnect", session)).body.error.code, 108);

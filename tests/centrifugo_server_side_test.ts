@@ -52,10 +52,12 @@ async function open(
   { at = bus.url, ...options }: Partial<Options> & { at?: string } = {},
 ) {
   const told: unknown[] = [];
+  const ids: string[] = [];
   const getToken = () => bus.tokenFor(token);
   const client = new Client(new URL("/connection/websocket", at).href, {
     ...{ getToken, ...HURRY, ...options },
   });
+  client.on("connected", (context) => void ids.push(context.client));
   client.on("subscribed", ({ channel, wasRecovering, recovered, data }) => {
     const gone_on = wasRecovering ? [recovered] : [];
     told.push(["+", channel, ...gone_on, ...[data && json(data)].filter(Boolean)]);
@@ -65,7 +67,7 @@ async function open(
   client.on("join", ({ channel, info }) => void told.push(["join", channel, info.user]));
   client.connect();
   await client.ready(20_000);
-  return { client, told, [Symbol.dispose]: () => client.disconnect() };
+  return { client, told, ids, [Symbol.dispose]: () => client.disconnect() };
 }
 
 const sorted = (told: unknown[]) => told.map((one) => JSON.stringify(one)).sort();
@@ -124,3 +126,254 @@ for (const [name, form] of Object.entries(FORMS)) {
     assert.deepEqual(of("hall:1"), [["+", "hall:1"]]);
   });
 }
+
+// deno-lint-ignore no-explicit-any -- what comes is what is tested
+type Answer = any;
+
+async function api(bus: TestBus, method: string, params: unknown, key = KEY): Promise<Answer> {
+  const response = await fetch(new URL(`/api/${method}`, bus.http_url), {
+    ...{ method: "POST", headers: { "x-api-key": key }, body: JSON.stringify(params) },
+  });
+  return await response.json();
+}
+
+Deno.test("a backend subscribes and unsubscribes a user, in both forms", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  for (const [name, form] of Object.entries(FORMS)) {
+    const user = `ann-${name}`;
+    using one = await open(bus, form, { user, claims: { grants: [] } });
+    using other = await open(bus, form, { user, claims: { grants: [] } });
+    const data = { hello: 2 };
+    const channel = `log:${name}`;
+    assert.deepEqual(await api(bus, "subscribe", { user, channel, data }), { result: {} });
+    for (const { told } of [one, other]) {
+      await until("in", () => told.length === 1);
+      assert.deepEqual(told, [["+", channel, data]]);
+    }
+    // Again is nothing.
+    await api(bus, "subscribe", { user, channel });
+    await api(bus, "publish", { channel, data: 1 });
+    await until("a message", () => one.told.length === 2 && other.told.length === 2);
+    assert.deepEqual(one.told[1], [channel, 1]);
+    await api(bus, "unsubscribe", { user, channel });
+    await until("out", () => one.told.length === 3 && other.told.length === 3);
+    assert.deepEqual([one.told[2], other.told[2]], [["-", channel], ["-", channel]]);
+    const since = { offset: 0, epoch: "" };
+    await api(bus, "subscribe", { user, channel, client: one.ids[0], recover_since: since });
+    await until("what was kept", () => one.told.length === 5);
+    assert.deepEqual(one.told.slice(3), [["+", channel], [channel, 1]]);
+    await api(bus, "publish", { channel, data: 2 });
+    await until("the next", () => one.told.length === 6);
+    assert.equal(other.told.length, 3);
+  }
+});
+
+Deno.test("a backend ends connections with a code of its own", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  for (const form of Object.values(FORMS)) {
+    using one = await open(bus, form, { user: "ann" });
+    const codes: unknown[] = [];
+    one.client.on("connecting", ({ code, reason }) => void codes.push([code, reason]));
+    one.client.on("disconnected", ({ code, reason }) => void codes.push([code, reason]));
+    const end = (code: number, reason: string) =>
+      api(bus, "disconnect", { user: "ann", disconnect: { code, reason } });
+    // The bus has a meaning of its own for this word, and for the second code.
+    for (const [code, reason] of [[4000, "disconnected"], [4401, "häßlich"]] as const) {
+      assert.deepEqual(await end(code, reason), { result: {} });
+      await until("an end", () => codes.length > 0);
+      await one.client.ready(20_000);
+      assert.deepEqual(codes.splice(0), [[code, reason]]);
+    }
+    // Their number for a connection that is closed without a number.
+    await end(3000, "");
+    await until("a close", () => codes.length > 0);
+    await one.client.ready(20_000);
+    assert.deepEqual(codes.splice(0), [[1, "transport closed"]]);
+    await end(4500, "go away");
+    await until("the last end", () => one.client.state === "disconnected");
+    assert.deepEqual(codes, [[4500, "go away"]]);
+  }
+  for (
+    const [code, reason] of [[1000, ""], [2999, ""], [5000, ""], [3.5, ""], [3000, "é".repeat(62)]]
+  ) {
+    const answer = await api(bus, "disconnect", { user: "ann", disconnect: { code, reason } });
+    assert.equal(answer.error?.code, 107, `${code}`);
+  }
+});
+
+/** A socket on which commands are written as they are, and what it is told; it ends with the test. */
+async function raw(bus: TestBus, token: TokenOptions, more = {}) {
+  const socket = new WebSocket(new URL("/connection/websocket", bus.url));
+  const told: Answer[] = [];
+  const end = new Promise<number>((resolve) => socket.onclose = ({ code }) => resolve(code));
+  const opened = new Promise((resolve) => socket.onopen = resolve);
+  socket.onmessage = ({ data }) => void told.push(...data.split("\n").map(JSON.parse));
+  await opened;
+  const send = (command: unknown) => socket.send(JSON.stringify(command));
+  send({ id: 1, connect: { token: await bus.tokenFor(token), ...more } });
+  const about = (id: number) => told.find((one) => one.id === id);
+  const reply = async (id: number): Promise<Answer> => {
+    await until(() => `an answer: ${JSON.stringify(told)}`, () => about(id) !== undefined);
+    return about(id);
+  };
+  return { told, end, send, reply, [Symbol.dispose]: () => socket.close() };
+}
+
+Deno.test("a channel that may not be is not in the answer, and no claim ends a Shield", async () => {
+  const more = "[limits]\nrooms_per_connection = 3\n";
+  await using bus = await startLocalBus(CONFIG + more);
+  const subsOf = async (claims: Record<string, unknown>, asked = {}) => {
+    using one = await raw(bus, { user: "ann", claims }, asked);
+    return Object.keys((await one.reply(1)).connect.subs ?? {}).sort();
+  };
+  const names = ["hall:1", "user#bob", "$mine", "other", "__proto__"];
+  assert.deepEqual(await subsOf({ channels: names }), ["$mine", "hall:1"]);
+  // Own grants are the only ones: what they do not cover is not granted by a channel's name.
+  assert.deepEqual(await subsOf({ grants: [], channels: ["hall:1"] }), []);
+  const of_hall = [{ room: "hall:1", actions: ["subscribe"] }];
+  assert.deepEqual(await subsOf({ grants: of_hall, channels: names }), ["hall:1"]);
+  const many = Array.from({ length: 5 }, (_, n) => `hall:${n}`);
+  assert.equal((await subsOf({ channels: many })).length, 3);
+  const subs = { "hall:1": null, "hall:2": 7, "hall:3": { b64info: "no base64", data: null } };
+  assert.deepEqual(await subsOf({ grants: ALL, subs }), ["hall:1", "hall:2", "hall:3"]);
+  const resumed = Object.fromEntries([["hall:1", { recover: true, offset: -1, epoch: "x" }]]);
+  assert.deepEqual(await subsOf({ channels: ["hall:1"] }, { subs: resumed }), []);
+  const gone = {
+    "log:1": { recover: true, offset: 5, epoch: "gone" },
+    "hall:9": { recover: true },
+  };
+  using lost = await raw(bus, { user: "ann", claims: { channels: ["log:1"] } }, { subs: gone });
+  const { subs: { "log:1": log } } = (await lost.reply(1)).connect;
+  assert.deepEqual([log.was_recovering, log.recovered, log.recoverable], [true, false, true]);
+  const ten_thousand = Array.from({ length: 10_000 }, (_, n) => `hall:${n}`);
+  for (
+    const [claims, asked] of [
+      [{ channels: ten_thousand.slice(0, 65) }, {}],
+      [{ grants: ALL, channels: ten_thousand.slice(0, 65) }, {}],
+      [{ grants: ALL, channels: ["x".repeat(256)] }, {}],
+      [{ grants: ALL, channels: [7] }, {}],
+      [{ grants: ALL, channels: "hall:1" }, {}],
+      [{ grants: ALL, subs: "hall:1" }, {}],
+      [{}, { subs: Object.fromEntries(ten_thousand.map((name) => [name, {}])) }],
+      [{}, { subs: [] }],
+      [{}, { subs: { a: 7 } }],
+    ] as const
+  ) {
+    using one = await raw(bus, { user: "ann", claims }, asked);
+    assert.ok([3500, 3501, 1009].includes(await one.end), JSON.stringify(claims).slice(0, 80));
+  }
+  assert.deepEqual(await subsOf({ channels: ["hall:1"] }), ["hall:1"]);
+});
+
+Deno.test("orders of a backend that may not be do nothing", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  using one = await raw(bus, { user: "ann", claims: { grants: [] } });
+  await one.reply(1);
+  const ann = { user: "ann", channel: "hall:1" };
+  const codes: Readonly<Record<number, unknown[]>> = {
+    103: [{ ...ann, channel: "other" }, { ...ann, channel: "hallo#bob".slice(3) }],
+    107: [
+      ...[{ ...ann, channel: "" }, { ...ann, channel: "é".repeat(60) }, { channel: "hall:1" }],
+      ...[{ ...ann, expire_at: 1 }, { ...ann, expire_at: -1 }, { ...ann, b64data: "?" }],
+    ],
+    108: [{ ...ann, override: {} }, { ...ann, session: "s" }],
+  };
+  for (const [code, all] of Object.entries(codes)) {
+    for (const params of all) {
+      const { error } = await api(bus, "subscribe", params);
+      assert.equal(error?.code, Number(code), JSON.stringify(params));
+    }
+  }
+  const other = "another tenant's key";
+  for (
+    const [method, params, key] of [
+      ["subscribe", ann, other],
+      ["disconnect", { user: "ann" }, other],
+      ["subscribe", { ...ann, user: "bob" }, KEY],
+      ["subscribe", { ...ann, client: "nobody" }, KEY],
+      ["subscribe", { ...ann, channel: "user#bob" }, KEY],
+      ["disconnect", { user: "ann", client: "nobody", disconnect: { code: 4500 } }, KEY],
+    ] as const
+  ) {
+    assert.deepEqual(await api(bus, method, params, key), { result: {} });
+  }
+  await api(bus, "subscribe", { ...ann, channel: "hall:2" });
+  await until("the only one", () => one.told.length >= 2);
+  assert.deepEqual(one.told.slice(1).map(({ push }) => push.channel), ["hall:2"]);
+  // What ends gets back what the token says: nothing.
+  await api(bus, "unsubscribe", { user: "ann", channel: "hall:2" });
+  await until("its end", () => one.told.some(({ push }) => push?.unsubscribe !== undefined));
+  one.send({ id: 2, subscribe: { channel: "hall:2" } });
+  assert.equal((await one.reply(2)).error.code, 103);
+});
+
+Deno.test("what the bus does to subscriptions it does to those of the server, too", async () => {
+  let now_ms = Date.now();
+  await using bus = await startLocalBus(
+    CONFIG.replace("presence", 'join_leave = ["hall*"]\npresence'),
+    {
+      now: () => now_ms,
+    },
+  );
+  const channels = ["hall:1", "log:1"];
+  using one = await raw(bus, { user: "ann", claims: { channels, grants: ALL } });
+  await one.reply(1);
+  const pushes = (kind: string) =>
+    one.told.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
+  await until("the own join", () => pushes("join").length === 1);
+  assert.equal(pushes("join")[0].join.info.user, "ann");
+  // Beside the client's own subscriptions, and as they are.
+  one.send({ id: 2, subscribe: { channel: "hall:1" } });
+  one.send({ id: 3, subscribe: { channel: "hall:2" } });
+  assert.equal((await one.reply(2)).error.code, 105);
+  await one.reply(3);
+  await api(bus, "subscribe", { user: "ann", channel: "hall:2" });
+  await api(bus, "subscribe", {
+    ...{ user: "ann", channel: "hall:3", expire_at: Math.floor(now_ms / 1_000) + 60 },
+  });
+  await until("the third", () => pushes("subscribe").length === 1);
+  assert.equal(pushes("subscribe")[0].channel, "hall:3");
+  const authorization = `Bearer ${await bus.tokenFor({ role: "service" })}`;
+  const ban = await fetch(`${bus.http_url}/v1/rooms/hall:1/commands`, {
+    method: "POST",
+    headers: { authorization, "content-type": "application/json" },
+    body: JSON.stringify({ name: "room.kick", data: { user_id: "ann" } }),
+  });
+  assert.equal(ban.status, 200, await ban.text());
+  await until("out of one", () => pushes("unsubscribe").length === 1);
+  assert.deepEqual(pushes("unsubscribe")[0], {
+    ...{ channel: "hall:1", unsubscribe: { code: 2000, reason: "kicked" } },
+  });
+  const grants = [{ room: "hall:*", actions: ["subscribe"] }];
+  one.send({ id: 4, refresh: { token: await bus.tokenFor({ user: "ann", claims: { grants } }) } });
+  await until("out of what is not granted any longer", () => pushes("unsubscribe").length === 2);
+  assert.equal(pushes("unsubscribe")[1].channel, "log:1");
+  one.send({ id: 5, unsubscribe: { channel: "hall:3" } });
+  await one.reply(5);
+  const stopped = bus.stop();
+  assert.equal(await one.end, 3001);
+  await stopped;
+});
+
+Deno.test("an answer does not wait for more than the Shield holds", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  await using other = await connect({ url: bus.url, token: bus.token });
+  const channels = Array.from({ length: 8 }, (_, n) => `log:${n}`);
+  const text = "x".repeat(20_000);
+  for (const room of channels) {
+    await Promise.all(
+      Array.from({ length: 10 }, (_, n) => other.room(room).publish("p", { n, text })),
+    );
+  }
+  const from = Object.fromEntries(channels.map((name) => [name, { recover: true }]));
+  using one = await raw(bus, { user: "ann", claims: { channels } }, { subs: from });
+  const { connect: { subs } } = await one.reply(1);
+  assert.equal(one.told[0].id, 1);
+  assert.deepEqual(Object.keys(subs).sort(), channels);
+  const heard = () => one.told.flatMap(({ push }) => push?.pub === undefined ? [] : push);
+  await until(() => `all: ${heard().length}`, () => heard().length >= 80);
+  for (const room of channels) {
+    const of = heard().filter(({ channel }) => channel === room).map(({ pub }) => pub.data.n);
+    assert.deepEqual(of.sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  }
+});

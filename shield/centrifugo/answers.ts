@@ -19,6 +19,19 @@ export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
   return { user: user_id, client: connection_id, ...conn_info };
 }
 
+const JOINS: Readonly<Record<string, "join" | "leave">> = {
+  PRESENCE_UPDATE: "join",
+  PRESENCE_LEAVE: "leave",
+};
+
+/** Pushes of members that come and go, of what the bus itself says of a room. */
+export function joinsOf(type: string, json = "{}"): NonNullable<Reply["push"]>[] {
+  const event = JOINS[type];
+  if (event === undefined) return [];
+  const { members = [], snapshot }: Result = JSON.parse(json);
+  return snapshot === true ? [] : members.map((one) => ({ [event]: { info: infoOf(one) } }));
+}
+
 /** When a client has to bring another token. */
 export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; ttl: number } {
   const left = (expires_ms - now_ms) / 1_000;
@@ -51,7 +64,7 @@ export function historyAsked(
 }
 
 /** A member of a room. */
-interface Member {
+export interface Member {
   readonly connection_id: string;
   readonly user_id: string;
   readonly meta?: unknown;

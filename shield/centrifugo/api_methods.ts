@@ -2,11 +2,10 @@
  * The methods of Centrifugo's server API by what the bus has: messages and commands of a service over HTTP, and what
  * operators ask of the cluster, about the key's tenant only.
  */
-import { ArqonError, decodeClientText } from "@arqon/proto";
+import { ArqonError, decodeClientText, encodeUtf8 } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
-import { disconnect } from "../admin/inspect/details.ts";
 import { connections, type ListContext, rooms, tenants } from "../admin/inspect/lists.ts";
 import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
@@ -15,11 +14,15 @@ import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { channelOf, roomOf } from "./channel.ts";
-import { DISCONNECT, ERROR, type SaidError, saidError } from "./codes.ts";
+import { ERROR, type SaidError, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
+import type { Order, SendOrder } from "./orders.ts";
 import { type ReadAsked, readOf } from "./reads.ts";
 import { EVENT_TYPE } from "./tags.ts";
+import { memberMetaOf } from "./tokens.ts";
 
+/** A close frame has room for no more. */
+const REASON_BYTES_MAX = 123;
 /** Rooms and connections that are asked for at once. */
 const LIST_MAX = 1_000;
 
@@ -34,6 +37,10 @@ export interface MethodContext extends HttpPublishContext {
   /** Throws `not-found` for a channel whose namespace has no class. */
   readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   readonly version: string;
+  /** Whether clients may be subscribed to a room. */
+  readonly isServerSide: (room_id: string) => boolean;
+  /** Has Shields do something to clients; undefined: this process cannot yet. */
+  readonly orders: () => SendOrder | undefined;
   /** What asks the whole cluster; undefined: this process cannot. */
   readonly lists: () => ListContext | undefined;
 }
@@ -111,6 +118,14 @@ const Publishing = z.object({
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
 
+function requireSize(
+  { limits }: Pick<MethodContext, "limits">,
+  { params }: Pick<MethodCall, "params">,
+): void {
+  if (params.length <= limits.max_frame_bytes) return;
+  throw new ArqonError("too-large", `more than ${limits.max_frame_bytes} bytes`);
+}
+
 /** A publication without its room; data goes out as it was written. */
 function messageOf(
   { limits }: MethodContext,
@@ -118,9 +133,7 @@ function messageOf(
   { b64data, tags, idempotency_key: message_id, version }: z.output<typeof Publishing>,
 ): ScannedEnvelope {
   if (version !== 0) throw unavailable("version");
-  if (params.length > limits.max_frame_bytes) {
-    throw new ArqonError("too-large", `a message over ${limits.max_frame_bytes} bytes`);
-  }
+  requireSize({ limits }, { params });
   const { json, content_type } = b64data === ""
     ? { json: objectText(params).get("data") ?? "null", content_type: "" }
     : dataOf(Uint8Array.fromBase64(b64data));
@@ -240,7 +253,22 @@ const User = z.object({
 const Leaving = User.extend(Channel.shape);
 const Disconnected = User.extend({
   whitelist: z.array(z.string()).default([]),
-  disconnect: z.object({ code: z.int().default(0) }).optional(),
+  disconnect: z.object({
+    code: z.int().refine((code) => code === 0 || code >= 3_000 && code < 5_000, {
+      error: "expected 3000 to 4999",
+    }).default(0),
+    reason: z.string().refine((text) => encodeUtf8(text).length <= REASON_BYTES_MAX, {
+      error: `expected at most ${REASON_BYTES_MAX} bytes`,
+    }).default(""),
+  }).default({ code: 0, reason: "" }),
+});
+const Subscribing = Leaving.extend({
+  info: z.unknown().optional(),
+  b64info: z.unknown().optional(),
+  b64data: z.base64().default(""),
+  expire_at: z.int().default(0),
+  recover_since: z.object({ offset: z.int().default(0), epoch: z.string().default("") }).optional(),
+  override: z.unknown().optional(),
 });
 
 function requireNoSession({ session }: { readonly session: string }): void {
@@ -257,26 +285,51 @@ function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) 
   return { context, about, urlOf };
 }
 
-async function endConnections(
+/** Has every Shield with clients of a user do something to them. */
+async function order(
   context: MethodContext,
   call: MethodCall,
-  given: z.output<typeof Disconnected>,
+  given: z.output<typeof User> & Partial<Pick<Order, "whitelist" | "disconnect" | "subscribe">>,
 ): Promise<object> {
   requireNoSession(given);
-  const { user, client, whitelist, disconnect: { code = 0 } = {} } = given;
-  if (code !== 0 && code !== DISCONNECT.forced) throw unavailable(`disconnect code ${code}`);
+  requireSize(context, call);
   const { context: lists, about, urlOf } = asking(context, call);
-  const found = await connections(lists, { ...about, url: urlOf({ user }) });
-  const ids = (found.connections as { connection_id: string }[]).map((one) => one.connection_id)
-    .filter((id) => (client === "" || id === client) && !whitelist.includes(id));
-  const url = new URL("http://bus/");
-  for (const connection of ids) {
-    await disconnect(lists, { ...about, url, names: { connection } }).catch((error) => {
-      // It has gone meanwhile.
-      if (!(error instanceof ArqonError) || error.reason !== "not-found") throw error;
-    });
-  }
+  const { user: user_id, client, whitelist = [], disconnect, subscribe } = given;
+  const found = await connections(lists, { ...about, url: urlOf({ user: user_id }) });
+  const nodes = new Set((found.connections as { node_id: string }[]).map((one) => one.node_id));
+  await context.orders()?.(nodes, {
+    ...{ tenant_id: about.only_tenant, user_id, client, whitelist },
+    ...(disconnect === undefined ? {} : { disconnect }),
+    ...(subscribe === undefined ? {} : { subscribe }),
+  });
   return {};
+}
+
+/** Subscribes the clients of a user, where rooms are for that. */
+function subscribe(
+  context: MethodContext,
+  call: MethodCall,
+  given: z.output<typeof Subscribing>,
+): Promise<object> {
+  const { channel, b64data, expire_at, recover_since, override, info, b64info } = given;
+  if (override !== undefined) throw unavailable("override");
+  if (!context.isServerSide(roomIn(context, call, channel))) {
+    const message = `${channel} is of no room of [centrifugo] server_side`;
+    throw new ApiRefusal({ code: ERROR.permission_denied, message });
+  }
+  if (expire_at !== 0 && expire_at * 1_000 <= context.path.now()) {
+    throw new ArqonError("invalid-field", "expire_at is over");
+  }
+  const json = objectText(call.params).get("data");
+  const data = b64data === ""
+    ? json && { json, content_type: "" }
+    : dataOf(Uint8Array.fromBase64(b64data));
+  const resumed = recover_since === undefined ? {} : { ...recover_since, recover: true };
+  const server = { channel, info: memberMetaOf({ info, b64info }), ...(data ? { data } : {}) };
+  return order(context, call, {
+    ...given,
+    subscribe: { ...server, until_ms: expire_at * 1_000, resumed },
+  });
 }
 
 /** Channels with subscribers. In a pattern `*` stands for anything. */
@@ -325,7 +378,7 @@ async function info(context: MethodContext, call: MethodCall): Promise<object> {
 }
 
 /** The methods that are never there, of which libraries have a call. */
-const MISSING = ["subscribe", "refresh", "history_remove", "rpc", "connections"] as const;
+const MISSING = ["refresh", "history_remove", "rpc", "connections"] as const;
 
 /** Methods that pass messages on: those of a batch are behind each other, and their answers come together. */
 export const PASSING: readonly string[] = ["publish", "broadcast"];
@@ -361,7 +414,8 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
       return {};
     }),
   ],
-  ["disconnect", method(Disconnected, endConnections)],
+  ["disconnect", method(Disconnected, order)],
+  ["subscribe", method(Subscribing, subscribe)],
   ["channels", method(z.object({ pattern: z.string().default("") }), listChannels)],
   ["info", method(z.object({}), info)],
 ]);

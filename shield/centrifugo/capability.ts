@@ -7,14 +7,15 @@ import { HttpRates } from "../rates/http_rates.ts";
 import { createApi } from "./api.ts";
 import { readApiKeys } from "./api_keys.ts";
 import { requireNamespace } from "./channel.ts";
+import { type SendOrder, startOrders } from "./orders.ts";
 import { grantsOf } from "./tokens.ts";
-import { type CentrifugoEntry, createCentrifugoEntry } from "./entry.ts";
+import { type CentrifugoEntry, createCentrifugoEntry, isIn } from "./entry.ts";
 
 /** The endpoint of each Shield of the process that has one. */
 const ENTRIES = new WeakMap<Parts, CentrifugoEntry>();
 
 /** Clients and backends that speak Centrifugo's protocol. */
-export const CENTRIFUGO: Capability = {
+export const CENTRIFUGO: Capability<SendOrder> = {
   name: "centrifugo",
   title: "clients and backends that speak Centrifugo's protocol",
   grantsOf({ config: { centrifugo: { enabled, room_prefix } } }, claims) {
@@ -26,27 +27,33 @@ export const CENTRIFUGO: Capability = {
     if (!centrifugo.enabled) return undefined;
     const { authenticator, stats, tenants, operations, running, socket_server } = parts;
     const { node_id, forwarding, rooms: { classes } } = parts;
-    const { room_prefix, declared_namespaces } = centrifugo;
+    const { room_prefix, declared_namespaces, server_side } = centrifugo;
+    const isServerSide = isIn(server_side);
     const requireKnown = (tenant_id: string, channel: string, room_id: string) => {
       if (!declared_namespaces) return;
       requireNamespace(channel, room_prefix, classes.of(tenant_id, room_id).pattern);
     };
     const api = createApi({
       ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
-      ...{ room_prefix, requireKnown },
+      ...{ room_prefix, requireKnown, isServerSide },
       rates: new HttpRates(parts.rates, now),
       keys: readApiKeys(centrifugo, readTextFile),
       lists: () => running.of(INSPECT),
+      orders: () => running.of(CENTRIFUGO),
     });
     const entry = createCentrifugoEntry({
       ...env,
       ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
       enter: createEntrance(door.entrance),
-      requireKnown,
+      ...{ requireKnown, isServerSide },
       hasDeltas: (tenant_id, room_id) => classes.of(tenant_id, room_id).delta === "fossil",
     });
     ENTRIES.set(parts, entry);
     return (...asked) => api(...asked) ?? entry.answer(...asked);
   },
-  start: (_, parts) => ({ drain: () => ENTRIES.get(parts)?.drain() }),
+  async start({ log }, parts) {
+    const entry = ENTRIES.get(parts);
+    const drain = () => entry?.drain();
+    return entry === undefined ? { drain } : { drain, own: await startOrders({ ...parts, log }) };
+  },
 };

@@ -6,8 +6,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { connectedOf, infoOf, ttlOf, unsupported } from "./answers.ts";
-import type { Answer, Result, Welcome } from "./answers.ts";
+import { connectedOf, joinsOf, ttlOf, unsupported } from "./answers.ts";
+import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
   DISCONNECT,
@@ -25,9 +25,9 @@ import type { Asked, Command, Data, Publication, Reply, Resumed } from "./messag
 import { Opening, pushesOf } from "./opening.ts";
 import { memberTexts } from "./publications.ts";
 import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
-import { type Read, readOf } from "./reads.ts";
+import { calledBy, type Read, readOf } from "./reads.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
-import { channelOf, placeOf, subOf } from "./subscription.ts";
+import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE, UnmappedFilter } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
@@ -37,16 +37,6 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
-/** What is left out of a SUB that is refused for this. */
-const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
-  "presence-disabled": "presence",
-  "not-durable": "position",
-};
-const JOINS: Readonly<Record<string, "join" | "leave">> = {
-  PRESENCE_UPDATE: "join",
-  PRESENCE_LEAVE: "leave",
-};
-
 /** What a socket needs of its process. */
 export interface CentrifugoSocketOptions extends ChannelClasses {
   readonly form: Form;
@@ -99,6 +89,7 @@ export class CentrifugoSocket implements ClientSocket {
   #requests = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closed: number | undefined;
+  #end: { readonly code: number; readonly reason: string } | undefined;
 
   constructor(inner: ClientSocket, options: CentrifugoSocketOptions, letIn: LetIn) {
     this.#inner = inner;
@@ -167,7 +158,30 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   close(code: number, reason: string): void {
-    this.#inner.close(disconnectOf(code, reason), reason);
+    const disconnect = this.#end;
+    if (disconnect === undefined) return this.#inner.close(disconnectOf(code, reason), reason);
+    // A stream would read its number as one of the bus.
+    if (this.#options.session !== undefined) {
+      this.#inner.send(this.#options.form.encode({ push: { disconnect } }));
+    }
+    const is_silent = disconnect.code === DISCONNECT.connection_closed;
+    this.#inner.close(is_silent ? 1000 : disconnect.code, disconnect.reason);
+  }
+
+  /** What its client is closed with, whatever the bus closes it with. */
+  endAs(code: number, reason: string): void {
+    this.#end = { code, reason };
+  }
+
+  /** Subscribes the client to a channel until then, Unix ms. */
+  serve(server: ServerSide, until_ms: number, resumed: Resumed): void {
+    const room_id = roomOf(server.channel, this.#options.room_prefix);
+    if (this.#closed !== undefined || this.#channels.has(room_id)) return;
+    this.#tokens.hold(room_id, until_ms, server.info);
+    const channel = this.#served(server, resumed);
+    if (channel === undefined) return this.#tokens.drop(room_id);
+    this.#opening?.add(channel);
+    this.#askSubscribe(NO_REPLY, channel);
   }
 
   rest(wait_ms: number): void {
@@ -200,9 +214,7 @@ export class CentrifugoSocket implements ClientSocket {
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
     let commands: Command[];
     const { max_frame_bytes } = this.#options;
-    if (this.#connecting !== undefined && !this.#is_open) {
-      this.#early_bytes += frame.length;
-    }
+    if (this.#connecting !== undefined && !this.#is_open) this.#early_bytes += frame.length;
     if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
       return this.#disconnect(TOO_BIG, `more than ${max_frame_bytes} bytes`);
     }
@@ -253,9 +265,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#is_open = true;
     this.#reply({ id: this.#connecting ?? NO_REPLY, connect });
     for (const frame of frames) this.#inner.send(frame);
-    const early = this.#early;
-    this.#early = [];
-    for (const command of early) this.#run(command);
+    for (const command of this.#early.splice(0)) this.#run(command);
   }
 
   #run(command: Command): void {
@@ -283,11 +293,12 @@ export class CentrifugoSocket implements ClientSocket {
     if (read !== undefined) return this.#read(id, read);
     if (command.refresh !== undefined) return this.#refresh(id, command.refresh);
     if (command.rpc !== undefined) return this.#rpc(id, command.rpc);
-    if (command.send !== undefined) return this.#send(command.send);
+    const called = command.send && calledBy(command.send);
+    if (called !== undefined) return this.#rpc(NO_REPLY, called);
     if (command.sub_refresh !== undefined) return this.#subRefresh(id, command.sub_refresh);
     this.#count();
     // Without an id it is a pong.
-    if (id === NO_REPLY) return;
+    if (command.send !== undefined || id === NO_REPLY) return;
     if (command.ping !== undefined) return this.#reply({ id, ping: {} });
     if (command.connect === undefined) throw new ArqonError("unknown-opcode", "no command");
     this.#disconnect(DISCONNECT.bad_request, "connected already");
@@ -360,8 +371,9 @@ export class CentrifugoSocket implements ClientSocket {
 
   #askSubscribe(id: number, channel: Channel): void {
     const { room_id, without } = channel;
-    const own = this.#connection === undefined ? {} : this.#connection.identity.claims;
-    const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(own);
+    const { claims = {}, user_id = "" } = this.#connection?.identity ?? {};
+    const info = channel.server?.info ?? this.#tokens.of(room_id)?.meta ?? memberMetaOf(claims);
+    const member = { user_id, connection_id: this.#client, meta: info };
     this.#ask({ op: "sub", room: room_id, ...subOf(channel, info) }, (answer) => {
       const is_wanted = this.#channels.get(room_id) === channel;
       const left_out = LEFT_OUT[answer.reason ?? ""];
@@ -370,18 +382,18 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#askSubscribe(id, channel);
       }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
-      if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted);
+      if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
       this.#fail(id, saidError(answer));
     });
   }
 
   /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
-  #served(server: ServerSide): Channel | undefined {
+  #served(server: ServerSide, from = this.#resumed.get(server.channel)): Channel | undefined {
     try {
       const room_id = this.#room(server.channel);
       if (this.#channels.has(room_id)) return undefined;
-      const asked = { ...this.#resumed.get(server.channel), channel: server.channel };
+      const asked = { ...from, channel: server.channel };
       const identity = this.#connection?.identity;
       const channel = channelOf(asked, room_id, identity, this.#options, server);
       this.#channels.set(room_id, channel);
@@ -392,7 +404,7 @@ export class CentrifugoSocket implements ClientSocket {
     }
   }
 
-  #onServed(channel: Channel, { result = {}, ...answer }: Answer, is_wanted: boolean): void {
+  #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
     const is_made = answer.code === 0 && is_wanted;
     const { message, temporary } = saidError(answer);
     if (answer.code !== 0 && temporary === true && this.#opening !== undefined) {
@@ -400,10 +412,13 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#disconnect(DISCONNECT.internal, message);
     }
     channel.is_in = is_made;
-    const subscribed = is_made ? placeOf(channel, result) : undefined;
+    const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
     this.#opening?.end(channel, subscribed);
-    if (this.#opening !== undefined) return this.#open();
-    for (const push of pushesOf(channel, subscribed)) this.#push(channel.name, push);
+    const is_answered = this.#opening === undefined;
+    for (const push of pushesOf(channel, subscribed, { member, is_answered })) {
+      this.#push(channel.name, push);
+    }
+    this.#open();
   }
 
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
@@ -509,19 +524,6 @@ export class CentrifugoSocket implements ClientSocket {
     }, data);
   }
 
-  /** `{"method":"CHANNEL/COMMAND","data":…}` is a command whose answer nobody waits for; other data is nothing here. */
-  #send({ data }: Asked<"send">): void {
-    const json = data?.content_type === "" && data.json.trimStart().startsWith("{")
-      ? data.json
-      : "{}";
-    const raw = memberTexts(json);
-    const method: unknown = JSON.parse(raw("method") ?? "null");
-    const sent = raw("data");
-    const inner = sent === undefined ? {} : { data: { json: sent, content_type: "" } };
-    if (typeof method === "string") return this.#rpc(NO_REPLY, { method, ...inner });
-    this.#count();
-  }
-
   #onAck(request: number, answer: Answer): void {
     const then = this.#asked.get(request);
     this.#asked.delete(request);
@@ -538,11 +540,8 @@ export class CentrifugoSocket implements ClientSocket {
     const channel = this.#channels.get(room_id);
     if (channel === undefined || !channel.is_in) return;
     if (publication !== undefined) return this.#onPublication(channel, message, publication);
-    const event = JOINS[type];
-    if (event === undefined || !channel.joins || message.json === undefined) return;
-    const { members = [], snapshot }: Result = JSON.parse(message.json);
-    if (snapshot === true) return;
-    for (const member of members) this.#push(channel.name, { [event]: { info: infoOf(member) } });
+    if (!channel.joins) return;
+    for (const push of joinsOf(type, message.json)) this.#push(channel.name, push);
   }
 
   #onPublication(channel: Channel, message: RoomMessage, publication: Publication): void {

@@ -74,6 +74,8 @@ export function saidError(
 
 /** Codes of disconnects: below 3500 a client comes again, from there on it does not. */
 export const DISCONNECT = {
+  /** Nothing is said to a WebSocket. */
+  connection_closed: 3000,
   shutdown: 3001,
   internal: 3004,
   expired: 3005,
@@ -88,6 +90,9 @@ export const DISCONNECT = {
   permission_denied: 3507,
   too_many_errors: 3509,
 } as const;
+
+/** Whether a client that is disconnected with this code comes again. */
+export const comesAgain = (code: number): boolean => code % 1_000 < 500;
 
 /** What their clients read as a message that is too long. */
 export const TOO_BIG = 1009;

@@ -40,8 +40,13 @@ const JSON_PROTOCOL = "centrifuge-json";
 /** Time between two looks at the sockets that wait, in ms. */
 const SWEEP_MS = 100;
 
+/** Whether a room is of one of the patterns. */
+export const isIn = (patterns: readonly string[]) => (room_id: string): boolean =>
+  patterns.some((pattern) => matchesRoomPattern(pattern, room_id));
+
 /** What the endpoint needs of the process. */
-export interface CentrifugoContext extends Pick<ChannelClasses, "requireKnown" | "hasDeltas"> {
+export interface CentrifugoContext
+  extends Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isServerSide"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;
@@ -89,16 +94,14 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
   );
   const { config: { centrifugo, limits, server }, now, random, version } = context;
   const bases = new DeltaBases(limits);
-  const isIn = (patterns: readonly string[]) => (room_id: string) =>
-    patterns.some((pattern) => matchesRoomPattern(pattern, room_id));
   const shared = {
     room_prefix: centrifugo.room_prefix,
     hasMembers: isIn(centrifugo.presence),
     hasJoins: isIn(centrifugo.join_leave),
-    isServerSide: isIn(centrifugo.server_side),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
     ...{ requireKnown: context.requireKnown, hasDeltas: context.hasDeltas },
+    isServerSide: context.isServerSide,
     ...{ bases, messages: new RoomMessages(bases) },
     random: () => randomFraction(random),
     verify: context.authenticator.authenticate,

@@ -2,6 +2,8 @@
  * The answer to `connect` while the subscriptions that it lists are under way: whatever the client is sent meanwhile
  * waits behind it. Pure.
  */
+import { infoOf } from "./answers.ts";
+import type { Member } from "./answers.ts";
 import { UNSUBSCRIBE } from "./codes.ts";
 import type { Reply, Subscribed } from "./messages.ts";
 import type { Channel } from "./subscription.ts";
@@ -56,15 +58,21 @@ export class Opening {
   }
 }
 
-/** Pushes to a client that is answered already, of a subscription; undefined `subscribed`: it came to nothing. */
+/**
+ * Pushes to a client behind a subscription that the server has made; undefined `subscribed`: it came to nothing. Whoever
+ * gets joins gets its own, too, which the bus sends to the others alone.
+ */
 export function pushesOf(
-  { is_listed }: Pick<Channel, "is_listed">,
+  { is_listed, joins, without }: Channel,
   subscribed: Subscribed | undefined,
+  { member, is_answered }: { readonly member: Member; readonly is_answered: boolean },
 ): NonNullable<Reply["push"]>[] {
-  if (is_listed && subscribed?.recovered === true) return [];
+  const is_member = subscribed !== undefined && joins && !without.has("presence");
+  const own = is_member ? [{ join: { info: infoOf(member) } }] : [];
+  if (!is_answered || is_listed && subscribed?.recovered === true) return own;
   const unsubscribe = { code: UNSUBSCRIBE.server, reason: "not recovered" };
   const ends = is_listed ? [{ unsubscribe }] : [];
   if (subscribed === undefined) return ends;
   const { was_recovering: _, recovered: __, ...subscribe } = subscribed;
-  return [...ends, { subscribe }];
+  return [...ends, { subscribe }, ...own];
 }

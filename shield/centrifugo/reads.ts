@@ -3,8 +3,8 @@ import { historyAsked, PRESENCE_PAGE, presenceOf } from "./answers.ts";
 import type { Answer, HistoryAsked } from "./answers.ts";
 import { ERROR } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
-import type { Reply } from "./messages.ts";
-import { readPage } from "./publications.ts";
+import type { Asked, Reply } from "./messages.ts";
+import { memberTexts, readPage } from "./publications.ts";
 
 /** One read. */
 export interface Read {
@@ -68,4 +68,14 @@ export function readOf(
       return { history: limit === 0 ? { ...page, publications: [] } : page };
     },
   };
+}
+
+/** `{"method":"CHANNEL/COMMAND","data":…}` as a command whose answer nobody waits for; undefined: other data. */
+export function calledBy({ data }: Asked<"send">): Asked<"rpc"> | undefined {
+  const is_json = data?.content_type === "" && data.json.trimStart().startsWith("{");
+  const raw = memberTexts(is_json ? data.json : "{}");
+  const method: unknown = JSON.parse(raw("method") ?? "null");
+  if (typeof method !== "string") return undefined;
+  const json = raw("data");
+  return json === undefined ? { method } : { method, data: { json, content_type: "" } };
 }

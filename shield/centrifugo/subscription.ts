@@ -11,6 +11,12 @@ const ANY_EPOCH = "*";
 /** A flag of a subscription: it is refused where it cannot go on. */
 const REJECT_UNRECOVERED = 2;
 
+/** What is left out of a SUB that is refused for this. */
+export const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
+  "presence-disabled": "presence",
+  "not-durable": "position",
+};
+
 /** A channel that the client is in, or has asked for. */
 export interface Channel {
   readonly name: string;

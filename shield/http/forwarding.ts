@@ -12,7 +12,7 @@ const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
 /** The kinds of clients; an older Shield knows the first alone, and does not name it. */
-export type ForwardKind = "frames" | "centrifugo";
+export type ForwardKind = "frames" | "centrifugo" | "centrifugo-order";
 
 /** Takes a request that came to another Shield. Rejects with the refusal. */
 export type TakeForwarded = (
