@@ -198,7 +198,7 @@ export class HttpSocket implements SocketLike {
     }
   }
 
-  /** Hears the answer that does not end. False: nothing of it has come. */
+  /** Reads the answer that does not end. False: nothing of it has come. */
   async #stream(url: string): Promise<boolean> {
     let is_held = false;
     this.#late = setTimeout(() => {
