@@ -16,6 +16,7 @@ import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { startNginx } from "./proxies/proxies.ts";
 
 const CONFIG = `
 [server]
@@ -147,6 +148,46 @@ for (const websocket of ["native", "own"]) {
   });
 }
 
+/** Polls by hand: what is repeated, what is refused, and the end. */
+async function polled(bus: TestBus): Promise<void> {
+  const ask = async (path: string, token = bus.token, body?: number[]) => {
+    const method = body === undefined ? "GET" : "POST";
+    const init = { method, ...(body === undefined ? {} : { body: new Uint8Array(body) }) };
+    const headers = { authorization: `Bearer ${token}` };
+    const response = await fetch(bus.http_url + path, { ...init, headers });
+    return { status: response.status, text: await response.text() };
+  };
+  const { text } = await ask("/v1/connections?poll=0");
+  const { path } = JSON.parse(/event: session\ndata: (.*)/.exec(text)![1]!);
+  const next = `${path}&poll=1`;
+  const waiting = ask(next);
+  assert.equal((await ask(path, bus.token, [...NUMBER_ONLY])).status, 204);
+  const answer = await waiting;
+  assert.match(answer.text, /^data: /, "the PONG, or WELCOME before it");
+  assert.deepEqual(await ask(next), answer, "a request that is repeated has the same answer");
+  assert.equal((await ask(`${path}&poll=3`)).status, 400);
+  assert.equal((await ask(path)).status, 400);
+  assert.equal((await ask(next, await bus.tokenFor({ user: "other" }))).status, 404);
+  const end = [0, 0, 0, 1, 0, 0, 0, 0];
+  assert.equal((await ask(path, bus.token, end)).status, 204);
+  let told = "";
+  for (let poll = 2; !told.includes("event: closed"); poll++) {
+    told = (await ask(`${path}&poll=${poll}`)).text;
+  }
+  await until("it is gone", async () => (await ask(`${path}&poll=9`)).status === 404);
+  using stream = await EventReader.open(`${bus.http_url}/v1/connections`, { token: bus.token });
+  const { path: streamed } = (await stream.until("session")).data;
+  assert.equal((await ask(`${streamed}&poll=1`)).status, 404, "it is no polled one");
+}
+
+Deno.test("behind a proxy that holds streams back the client polls, and everything works", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const buffering = "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;";
+  await using proxy = await startNginx(Number(new URL(bus.http_url).port), false, buffering);
+  const behind = { ...bus, http_url: `http://127.0.0.1:${proxy.port}` };
+  for (const step of [speaks, isPutOut, polled]) await step(behind);
+});
+
 Deno.test("requests that come to another Shield reach the one that has the stream", async () => {
   // The documented users: batches go from Shield to Shield.
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
@@ -163,13 +204,17 @@ Deno.test("requests that come to another Shield reach the one that has the strea
   const token = await issuer.tokenFor();
   /** A proxy without stickiness: streams here, requests there. */
   let requests = 0;
+  let holds = false;
+  const held = Promise.withResolvers<Response>();
   const proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const url = new URL(request.url);
-    if (request.method === "POST") requests++;
-    url.host = (request.method === "POST" ? second : first) ?? "";
+    const is_stream = url.pathname === "/v1/connections";
+    if (!is_stream) requests++;
+    url.host = (is_stream ? first : second) ?? "";
+    if (holds && is_stream && !url.searchParams.has("poll")) return held.promise;
     return fetch(new Request(url, request));
   });
-  {
+  for (holds of [false, true]) {
     const url = `http://127.0.0.1:${proxy.addr.port}`;
     await using bus = await connect({ url, token, webSocket: HttpSocket });
     assert.equal(bus.welcome.node_id, "one");
@@ -178,7 +223,10 @@ Deno.test("requests that come to another Shield reach the one that has the strea
     for (const n of NUMBERS.slice(0, 20)) await bus.room("lobby").publish("t", n);
     assert.deepEqual(await taken(heard, 20), NUMBERS.slice(0, 20));
     assert.ok(requests >= 20);
+    requests = 0;
   }
+  // A server that owes an answer does not end.
+  held.resolve(new Response());
   await proxy.shutdown();
 });
 

@@ -18,7 +18,7 @@ export type ForwardKind = "frames" | "centrifugo" | "centrifugo-order";
 export type TakeForwarded = (
   headers: Readonly<Record<string, string>>,
   body: Uint8Array<ArrayBuffer>,
-) => Promise<void>;
+) => Promise<Uint8Array | void>;
 
 /** Between this Shield and all others. */
 export class Forwarding {
@@ -43,13 +43,13 @@ export class Forwarding {
     this.#is_heard = true;
   }
 
-  /** Has Shield `node` take a request. Rejects with its refusal, and with `not-found` where there is no such Shield. */
+  /** Has Shield `node` take a request, and gives what it answers. Rejects with its refusal, and with `not-found` where there is no such Shield. */
   async forward(
     kind: ForwardKind,
     node: string,
     headers: Readonly<Record<string, string>>,
     body: Uint8Array,
-  ): Promise<void> {
+  ): Promise<Uint8Array> {
     const unknown = () =>
       new ArqonError("not-found", `there is no Shield ${JSON.stringify(node.slice(0, 64))}`);
     let subject;
@@ -70,7 +70,7 @@ export class Forwarding {
       throw new ArqonError("spine-unavailable", `Shield ${node} did not answer`);
     }
     const { reason, message = "" } = reply.headers;
-    if (reason === undefined || !(reason in ERRORS)) return;
+    if (reason === undefined || !(reason in ERRORS)) return reply.payload;
     throw Object.assign(new ArqonError(reason as Reason, ""), {
       message: decodeURIComponent(message),
     });
@@ -81,8 +81,8 @@ export class Forwarding {
     try {
       const take = this.#takers.get(kind);
       if (take === undefined) throw new ArqonError("not-found", "no such stream");
-      await take(message.headers, new Uint8Array(message.payload));
-      message.respond(NOTHING, {});
+      const answer = await take(message.headers, new Uint8Array(message.payload));
+      message.respond(answer ?? NOTHING, {});
     } catch (error) {
       const { reason, message: text } = error instanceof ArqonError
         ? error

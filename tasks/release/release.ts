@@ -10,10 +10,13 @@ import {
   withVersion,
 } from "../gen/gen_version.ts";
 import {
+  assertDigest,
   changelogProblem,
+  DIGEST_FILES,
   releaseText,
   sectionOf,
   versionOfTag,
+  withDigests,
   withSection,
 } from "./release_rules.ts";
 import { run } from "../checkout/programs.ts";
@@ -22,7 +25,9 @@ import { ROOT } from "../checkout/source_files.ts";
 const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout ready for this tag?
        deno task release notes X.Y.Z [URL/]    the text of the release page; relative links
                                                are put below the URL
-       deno task release set X.Y.Z             writes the version everywhere`;
+       deno task release set X.Y.Z             writes the version everywhere
+       deno task release digests FOLDER        fills in the manifests and the chart's values which
+                                               images they are: a file for each image`;
 
 /** A wrong command line; its message is shown with the usage. */
 class UsageError extends Error {}
@@ -83,6 +88,22 @@ async function set(version: string): Promise<string> {
   return `version ${version}; date its section in CHANGELOG.md on the day of the release\n`;
 }
 
+/** Our images that manifests and the chart name. */
+const IMAGES = ["arqon", "arqon-brain", "arqon-shield"];
+
+async function fillIn(folder: string): Promise<string> {
+  const digests = new Map<string, string>();
+  for (const name of IMAGES) {
+    const digest = (await Deno.readTextFile(`${folder}/${name}`)).trim();
+    assertDigest(name, digest);
+    digests.set(name, digest);
+  }
+  for (const path of Object.keys(DIGEST_FILES) as (keyof typeof DIGEST_FILES)[]) {
+    await Deno.writeTextFile(ROOT + path, withDigests(path, await read(path), digests));
+  }
+  return `${digests.size} digests in ${Object.keys(DIGEST_FILES).join(", ")}\n`;
+}
+
 function versionArgument(text: string | undefined): string {
   if (text !== undefined && isVersion(text)) return text;
   throw new UsageError(
@@ -105,6 +126,9 @@ async function main([command, ...args]: string[]): Promise<string> {
       return await notes(versionArgument(args[0]), args[1]);
     case "set":
       return await set(versionArgument(args[0]));
+    case "digests":
+      if (args[0] === undefined) throw new UsageError("the folder is missing");
+      return await fillIn(args[0]);
     case "--help":
       return `${USAGE}\n`;
     default:

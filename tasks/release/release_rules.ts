@@ -86,3 +86,47 @@ export function releaseText(section: Section, base?: string): string {
   const absolute = text.replace(/\]\((?![a-z][a-z0-9+.-]*:|#)([^)\s]+)\)/gi, `](${base}$1)`);
   return `${absolute}\n`;
 }
+
+/** Where a release fills in which images it is, and the place of one in each. */
+export const DIGEST_FILES = {
+  "deploy/kubernetes/kustomization.yaml": (name: string) =>
+    new RegExp(`(^  - name: \\S+/${name}\\n    newTag: \\S+)()$`, "m"),
+  "deploy/kubernetes/restore.yaml": imageOf,
+  "deploy/kubernetes/standby.yaml": imageOf,
+  "deploy/helm/arqonbus/values.yaml": (name: string) =>
+    new RegExp(`(^  digests:\\n(?:    .*\\n)*?    ${name}: )("")$`, "m"),
+} as const satisfies Readonly<Record<string, (name: string) => RegExp>>;
+
+/** How the digest is written there. */
+const DIGEST_FORMS: Readonly<Record<keyof typeof DIGEST_FILES, string>> = {
+  "deploy/kubernetes/kustomization.yaml": "\n    digest: ",
+  "deploy/kubernetes/restore.yaml": "@",
+  "deploy/kubernetes/standby.yaml": "@",
+  "deploy/helm/arqonbus/values.yaml": "",
+};
+
+function imageOf(name: string): RegExp {
+  return new RegExp(`(^ +image: \\S+/${name}:[^@\\s]+)()$`, "m");
+}
+
+/** Digests of images, by their names. Throws an Error for what is none. */
+export function assertDigest(name: string, digest: string): void {
+  if (/^sha256:[0-9a-f]{64}$/.test(digest)) return;
+  throw new Error(
+    `the digest of ${name} is "${digest.slice(0, 80)}"; expected sha256: and 64 digits`,
+  );
+}
+
+/** The file with the digests of the images that it names. Throws an Error where it names none of them. */
+export function withDigests(
+  path: keyof typeof DIGEST_FILES,
+  text: string,
+  digests: ReadonlyMap<string, string>,
+): string {
+  let made = text;
+  for (const [name, digest] of digests) {
+    made = made.replace(DIGEST_FILES[path](name), `$1${DIGEST_FORMS[path]}${digest}`);
+  }
+  if (made === text) throw new Error(`${path} has no place for the digest of an image`);
+  return made;
+}

@@ -1,6 +1,8 @@
 /** `deno task release` on copies of a small checkout under git: what it refuses, what it writes. */
 import assert from "node:assert/strict";
+import { parseAllDocuments } from "yaml";
 import { ROOT } from "../checkout/source_files.ts";
+import { DIGEST_FILES } from "./release_rules.ts";
 
 const CHANGELOG = "# Changes\n\n## 0.1.0 (2026-11-20)\n\n- First,\n  [here](a.md).\n";
 /** Stands where `deno task gen` is: it is another program, with tests of its own. */
@@ -115,6 +117,38 @@ Deno.test("set writes the version and opens a section", async () => {
   const verdict = await made.release("check", "v0.2.0");
   assert.match(verdict, /^1: CHANGELOG\.md says "0\.2\.0 \(not yet released\)": put the day/);
   assert.match(verdict, /^not committed: CHANGELOG\.md and 1 more;/m);
+});
+
+Deno.test("digests are filled in where the manifests and the chart name our images", async () => {
+  await using made = await checkout();
+  const digestOf = (name: string) => `sha256:${name.length.toString(16).repeat(64).slice(0, 64)}`;
+  const names = ["arqon", "arqon-brain", "arqon-shield"];
+  await Deno.mkdir(`${made.root}/digests`);
+  for (const name of names) await made.write(`digests/${name}`, `${digestOf(name)}\n`);
+  const paths = Object.keys(DIGEST_FILES);
+  for (const path of paths) {
+    await Deno.mkdir(`${made.root}/${path.slice(0, path.lastIndexOf("/"))}`, { recursive: true });
+    await Deno.copyFile(ROOT + path, `${made.root}/${path}`);
+  }
+  assert.match(await made.release("digests", "digests"), /^0: 3 digests in /);
+  const [kustomization, restore, standby, values] = await Promise.all(
+    paths.map(async (path) => parseAllDocuments(await made.read(path)).map((one) => one.toJS())),
+  );
+  assert.deepEqual(
+    kustomization![0].images.map(({ name, digest }: Record<string, string>) => [name, digest]),
+    ["arqon-shield", "arqon-brain", "arqon"].map((
+      name,
+    ) => [`ghcr.io/novelbytelabs/${name}`, digestOf(name)]),
+  );
+  const image = new RegExp(`/arqon:\\S+@${digestOf("arqon")}"`);
+  for (const one of [restore, standby]) assert.match(JSON.stringify(one), image);
+  assert.deepEqual(
+    values![0].image.digests,
+    Object.fromEntries(names.map((name) => [name, digestOf(name)])),
+  );
+  assert.match(await made.release("digests", "digests"), /^1: \S+ has no place for the digest/);
+  await made.write("digests/arqon", "latest");
+  assert.match(await made.release("digests", "digests"), /^1: the digest of arqon is "latest"/);
 });
 
 Deno.test("a wrong command line changes nothing and shows the usage", async () => {

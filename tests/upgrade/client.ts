@@ -35,6 +35,8 @@ async function done<T>(what: string, ask: () => Promise<T>): Promise<T | undefin
     return await ask();
   } catch (error) {
     if (!(error instanceof ArqonError)) throw error;
+    // A Brain that takes over on a loaded machine may be later than a command waits; all has its id.
+    if (error.reason === "command-timeout") return await done(what, ask);
     found.refused.push(`${what}: ${error.reason}: ${error.message}`);
     return undefined;
   }

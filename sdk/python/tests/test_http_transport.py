@@ -110,7 +110,7 @@ backend shields
 
 
 async def listens(child: asyncio.subprocess.Process, port: int) -> bool:
-    assert child.returncode is None, "haproxy does not start"
+    assert child.returncode is None, "the proxy does not start"
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -120,19 +120,21 @@ async def listens(child: asyncio.subprocess.Process, port: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def haproxy(target: int, folder: Path) -> AsyncIterator[str]:
-    """HAProxy before a bus, which hands on no upgrade; gives its URL."""
+async def proxy(
+    config: str, name: str, flags: list[str], target: int, folder: Path
+) -> AsyncIterator[str]:
+    """A proxy of the system's packages before a bus; gives its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    file = folder / "haproxy.cfg"
-    file.write_text(HAPROXY.format(port=port, target=target))
+    file = folder / f"{name}.cfg"
+    file.write_text(config.format(port=port, target=target, folder=folder))
     quiet = asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(
-        "haproxy", "-db", "-f", str(file), stdout=quiet, stderr=quiet
+        name, *flags, str(file), stdout=quiet, stderr=quiet
     )
     try:
-        await until("haproxy listens", lambda: listens(child, port))
+        await until("the proxy listens", lambda: listens(child, port))
         yield f"ws://127.0.0.1:{port}"
     finally:
         if child.returncode is None:
@@ -144,7 +146,7 @@ async def haproxy(target: int, folder: Path) -> AsyncIterator[str]:
 async def test_http_is_used_behind_haproxy_without_upgrades(
     bus: Bus, room_id: str, tmp_path: Path
 ) -> None:
-    async with haproxy(bus.port, tmp_path) as url:
+    async with proxy(HAPROXY, "haproxy", ["-db", "-f"], bus.port, tmp_path) as url:
         for n in range(2):
             async with (
                 arqon.connect(url, token=bus.token(f"u{n}"), transport="auto") as client,
@@ -154,6 +156,39 @@ async def test_http_is_used_behind_haproxy_without_upgrades(
                 assert (await anext(heard)).data == n
         with pytest.raises(arqon.ArqonError):
             await arqon.connect(url, token=bus.token(), transport="websocket")
+
+
+NGINX = """
+daemon off; user root; worker_processes 1; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+  uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://127.0.0.1:{target}; proxy_http_version 1.1;
+      proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not there")
+@pytest.mark.usefixtures("nothing_left")
+async def test_events_are_polled_where_a_proxy_holds_them_back(
+    bus: Bus, room_id: str, tmp_path: Path
+) -> None:
+    async with proxy(NGINX, "nginx", ["-c"], bus.port, tmp_path) as url:
+        for n in range(2):
+            async with (
+                arqon.connect(url, token=bus.token(f"u{n}"), transport="http") as client,
+                client.room(room_id, presence=True) as heard,
+            ):
+                await asyncio.gather(*(client.room(room_id).publish("t", n) for _ in range(50)))
+                assert [(await anext(heard)).data for _ in range(50)] == [n] * 50
 
 
 async def test_refusals_are_the_same_over_http(bus: Bus) -> None:

@@ -1,7 +1,7 @@
 /**
  * A connection without WebSocket, as a socket: the frames that come are events of one answer that does
- * not end, those that go are requests of their own, in batches (docs/sse.md, Connections). It never
- * reconnects, as no socket does.
+ * not end, those that go are requests of their own, in batches (docs/sse.md, Connections). Where a proxy hands no
+ * answer on before its end, events are polled. It never reconnects, as no socket does.
  */
 import type { SocketLike } from "../options/options.ts";
 
@@ -116,6 +116,15 @@ const BROKEN = 1006, NORMAL = 1000;
 const CLOSE_MS = 2_000;
 const TOKEN = "arqon.token.";
 
+/** An answer of which nothing has come for so long is held back, in ms. */
+const HELD_MS = 4_000;
+/** For how long a bus behind such a proxy is polled at once, in ms. */
+const REMEMBERED_MS = 600_000;
+/** Between two polls, in ms: what comes meanwhile comes in one answer. */
+const PAUSE_MS = 20;
+/** Until when a bus is polled at once, by `performance.now`. */
+const POLLED = new Map<string, number>();
+
 /** The frame that an event says; the text as it is where it says none. */
 function frameOf(data: string): ArrayBuffer | string {
   try {
@@ -135,7 +144,8 @@ export class HttpSocket implements SocketLike {
   onclose: SocketLike["onclose"] = null;
   progress = "over HTTP: no answer to its request";
   readonly #base: string;
-  readonly #life = new AbortController();
+  readonly #parser = new EventParser();
+  #life = new AbortController();
   readonly #queue = new FrameQueue();
   /** Of the answer that does not end. Deno forgets a signal whose request is old: an abort alone leaves it open. */
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
@@ -147,6 +157,8 @@ export class HttpSocket implements SocketLike {
   #is_closing = false;
   #is_over = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
+  /** Until the first event is late. */
+  #late: ReturnType<typeof setTimeout> | undefined;
 
   /** Opens at once; what comes of it is reported by events. Throws as `URL` does. */
   constructor(url: string, protocols: string[]) {
@@ -179,19 +191,58 @@ export class HttpSocket implements SocketLike {
 
   async #listen(url: string): Promise<void> {
     try {
-      const { ok, status, body } = await this.#fetch(url, {});
-      if (!ok || !body) return this.#fail(`HTTP ${status}`);
-      this.progress = `over HTTP: HTTP ${status}, and no event: a proxy may hold it back`;
-      const parser = new EventParser();
-      const reader = this.#reader = body.getReader();
-      if (this.#is_over) return await reader.cancel();
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) return this.#end(this.#is_closing ? NORMAL : BROKEN, "");
-        for (const event of parser.read(value)) this.#hear(event);
-      }
+      const is_held = performance.now() < (POLLED.get(this.#base) ?? 0);
+      if (is_held || !await this.#stream(url)) await this.#poll(url);
     } catch (error) {
       this.#fail((error as Error).message);
+    }
+  }
+
+  /** Reads the answer that does not end. False: nothing of it has come. */
+  async #stream(url: string): Promise<boolean> {
+    let is_held = false;
+    this.#late = setTimeout(() => {
+      is_held = true;
+      this.#life.abort();
+      this.#life = new AbortController();
+      this.#reader?.cancel().catch(() => {});
+    }, HELD_MS);
+    try {
+      const { ok, status, body } = await this.#fetch(url, {});
+      if (!ok || !body) this.#fail(`HTTP ${status}`);
+      else {
+        this.progress = `over HTTP: HTTP ${status}, and no event: a proxy may hold it back`;
+        await this.#read(body);
+        if (!is_held) this.#end(this.#is_closing ? NORMAL : BROKEN, "");
+      }
+    } catch (error) {
+      if (!is_held) throw error;
+    }
+    return !is_held || this.#is_over;
+  }
+
+  /** Polls: each answer ends once it has something. */
+  async #poll(url: string): Promise<void> {
+    this.progress = "over HTTP, polled as its stream was held back: no answer to its request";
+    const open = `${url}${url.includes("?") ? "&" : "?"}poll=0`;
+    for (let poll = 0; !this.#is_over; poll++) {
+      const next = poll === 0 ? open : `${this.#base}${this.#path}&poll=${poll}`;
+      const { ok, status, body } = await this.#fetch(next, {});
+      if (!ok || !body) return this.#fail(`HTTP ${status}`);
+      await this.#read(body);
+      if (this.#path === "") return this.#fail("a poll, and no session");
+      POLLED.set(this.#base, performance.now() + REMEMBERED_MS);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    }
+  }
+
+  async #read(body: ReadableStream<Uint8Array>): Promise<void> {
+    const reader = this.#reader = body.getReader();
+    if (this.#is_over) return await reader.cancel();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      for (const event of this.#parser.read(value)) this.#hear(event);
     }
   }
 
@@ -211,6 +262,7 @@ export class HttpSocket implements SocketLike {
     if (name === "message") return this.onmessage?.({ data: frameOf(data) });
     const said = JSON.parse(data);
     if (name === "session") {
+      clearTimeout(this.#late);
       this.#path = String(said.path);
       this.progress = "over HTTP: its session, and no WELCOME";
       this.#sendSoon();
@@ -265,6 +317,7 @@ export class HttpSocket implements SocketLike {
     if (this.#is_over) return;
     this.#is_over = this.#is_closing = true;
     clearTimeout(this.#closing);
+    clearTimeout(this.#late);
     this.#life.abort();
     this.#reader?.cancel().catch(() => {});
     this.onclose?.({ code, reason });

@@ -59,7 +59,9 @@ export interface StatefulRoom {
  */
 export function roomState(room: Room): StatefulRoom {
   const port = portOf(room);
-  const repairOf = port.mend((entry, options) => new StateRepair(new Room(entry.room, port), entry, options));
+  const repairOf = port.mend((entry, options) =>
+    new StateRepair(new Room(entry.room, port), entry, options)
+  );
   const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>
     ask<RoomValue & RoomState>(room, "room.get", { key, events_after }, options);
   return {

@@ -180,7 +180,7 @@ export class StateRepair {
   #is_running = false;
   /** True when the bus, or this client, has told a loss, and no change has come since. */
   #is_told = false;
-  /** True when a loop follows the state: it knows of it before it hears of a change. */
+  /** True when a loop follows the state: it knows of it before a change comes. */
   #is_followed = false;
   /** True when the client may not ask; until the next session. */
   #is_refused = false;

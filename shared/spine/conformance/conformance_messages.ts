@@ -1,5 +1,6 @@
 /** Conformance cases of publish, subscribe and request; see `conformance.ts`. */
 import assert from "node:assert/strict";
+import type { ArqonError } from "@arqon/proto";
 import { bytes, collect, pattern, refusedWith, subject, text, within } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
@@ -187,7 +188,11 @@ async function requests({ spine, other, name }: Bus): Promise<void> {
 
 async function refusesUnheard({ spine, other, name }: Bus): Promise<void> {
   const ask = () => spine.request(subject(name), bytes("?"), { timeout_ms: 10_000 });
-  await assert.rejects(ask(), refusedWith("brain-unavailable"));
+  await assert.rejects(ask(), ({ reason, retry_after_ms }: ArqonError) => {
+    assert.equal(reason, "brain-unavailable");
+    assert.ok(retry_after_ms > 0, "who asks is told when to come again");
+    return true;
+  });
   const subscription = other.subscribe(subject(name), (message) => message.respond(bytes("!")));
   await other.flush();
   assert.equal(text((await ask()).payload), "!");

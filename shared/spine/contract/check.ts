@@ -99,3 +99,10 @@ export function assertObjectName(name: string): void {
     throw new TypeError(`not an object name: ${JSON.stringify(name.slice(0, 64))}`);
   }
 }
+
+/** How long who has asked nobody is to wait, in ms: Brains that begin or take over need about that. */
+const UNHEARD_RETRY_MS = 250;
+
+/** The refusal of a request that nobody receives. */
+export const unheard = (cause?: unknown): ArqonError =>
+  new ArqonError("brain-unavailable", "", { retry_after_ms: UNHEARD_RETRY_MS, cause });

@@ -15,6 +15,7 @@ import {
   assertSubject,
   hasWildcard,
   headerBytes,
+  unheard,
 } from "../contract/check.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import { connectNats } from "./connection/nats_connect.ts";
@@ -197,7 +198,7 @@ class NatsSpine implements Spine {
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
       if (isCausedBy(cause, errors.NoRespondersError)) {
-        throw new ArqonError("brain-unavailable", "", { cause });
+        throw unheard(cause);
       }
       if (isCausedBy(cause, errors.TimeoutError)) {
         throw new ArqonError("command-timeout", `${timeout} ms`, { cause });

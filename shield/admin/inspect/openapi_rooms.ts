@@ -58,7 +58,10 @@ export const CLUSTER_ROOMS_ABOUT = abouts({
       "durable rooms that have messages, also those that nobody is subscribed to, by their names",
     query: [
       inQuery("tenant", "the tenant; absent: that of the token"),
-      inQuery("prefix", "only rooms whose id begins with this"),
+      inQuery("prefix", "only rooms whose id begins with this; empty: all", {
+        ...ID,
+        pattern: "^[A-Za-z0-9_~:=-]{0,64}$",
+      }),
       inQuery("after", "`next` of the answer before: rooms behind this one"),
       LIMIT,
     ],

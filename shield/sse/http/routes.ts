@@ -7,6 +7,7 @@ const EVENTS_QUERY = [
   inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
   inQuery("ticket", "in place of a token", TEXT),
 ];
+const NODE = inQuery("node", "the Shield that has the connection, as its stream has said", TEXT);
 const EVENTS = { answer: TEXT, type: "text/event-stream", refusals: [406, 409] };
 
 /** Each of them. */
@@ -39,8 +40,30 @@ export const EVENT_ROUTES = {
     about: {
       ...{ id: "connect", tag: "client" },
       summary: "A connection as over WebSocket, whose frames come as server-sent events",
-      query: [inQuery("resume", "the connection that the client had before", TEXT)],
+      query: [
+        inQuery("resume", "the connection that the client had before", TEXT),
+        inQuery("poll", "0: the answer ends with the first events; the next ones are polled", {
+          enum: ["0"],
+        }),
+      ],
       ...EVENTS,
+    },
+  },
+  poll: {
+    method: "GET",
+    template: "/v1/connections/{connection}",
+    while_draining: true,
+    about: {
+      ...{ id: "poll", tag: "client" },
+      summary: "What a connection that is polled has for its client, once there is something",
+      query: [
+        NODE,
+        inQuery("poll", "the number of this answer; one behind that of the last", {
+          type: "integer",
+          minimum: 1,
+        }),
+      ],
+      ...{ answer: TEXT, type: "text/event-stream", refusals: [404] },
     },
   },
   frames: {
@@ -50,7 +73,7 @@ export const EVENT_ROUTES = {
     about: {
       ...{ id: "frames", tag: "client", status: 204, answer: undefined },
       summary: "Frames of the client of such a connection",
-      query: [inQuery("node", "the Shield that has the connection, as its stream has said", TEXT)],
+      query: [NODE],
       body: { type: "application/octet-stream", schema: {} },
       refusals: [404],
     },

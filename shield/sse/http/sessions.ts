@@ -1,6 +1,7 @@
 /**
  * Connections without WebSocket: `GET /v1/connections` opens one, as a stream of events that are its
- * frames, and `POST /v1/connections/{connection}` takes the frames of its client. A batch may come to
+ * frames, and `POST /v1/connections/{connection}` takes the frames of its client. Where streams are held back
+ * `GET /v1/connections/{connection}` polls the events. A request may come to
  * any Shield: it goes to the one that has the stream. The connection itself is
  * `shield/sse/session_socket.ts`.
  */
@@ -11,15 +12,19 @@ import type { HttpRates } from "../../rates/http_rates.ts";
 import type { EventReaders } from "../event_turn.ts";
 import { GzipStream } from "../gzip.ts";
 import type { EventPacker } from "../gzip.ts";
+import { PolledStream } from "../polled_stream.ts";
 import { FrameEvents, SessionSocket } from "../session_socket.ts";
 import { bump } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import type { Forwarding } from "../../http/forwarding.ts";
+import { NOTHING } from "../../../shared/http1/inbound.ts";
 import { readBody } from "../../http/http_body.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
+/** How long a poll waits for something: less than proxies do, and than another Shield may take. */
+const POLL_MS = 8_000;
 /** What a batch has beside its frames, in bytes: their lengths. */
 const LENGTHS_BYTES = 8_192;
 
@@ -43,6 +48,8 @@ export interface SessionsContext {
 interface Session {
   readonly socket: SessionSocket;
   readonly owner: string;
+  /** Its client polls. */
+  readonly polled: PolledStream | undefined;
 }
 
 const ownerOf = ({ tenant_id, user_key }: Identity): string => `${tenant_id}\n${user_key}`;
@@ -52,6 +59,7 @@ export function sessionRoutes(context: SessionsContext): ClientRoute[] {
   const sessions = new Sessions(context);
   return [
     { ...EVENT_ROUTES.connect, answer: (call) => sessions.open(call) },
+    { ...EVENT_ROUTES.poll, answer: (call) => sessions.poll(call) },
     { ...EVENT_ROUTES.frames, answer: (call) => sessions.frames(call) },
   ];
 }
@@ -65,18 +73,22 @@ class Sessions {
     this.#context = context;
   }
 
-  async open({ request, client }: ClientCall): Promise<Response> {
+  async open({ request, client, url }: ClientCall): Promise<Response> {
     const context = this.#context;
     bump(context.stats.ingress_ops, "http_connect");
     context.rates.take(client.identity, request.url.length);
     requireAccepted(request);
     const headers = headersOf(context, request);
+    const polled = url.searchParams.get("poll") === "0" ? new PolledStream() : undefined;
+    if (polled !== undefined) headers.delete("content-encoding");
     // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
     await context.forwarding.hear(
       "frames",
-      ({ connection = "", owner = "" }, body) =>
-        this.#take(connection, decodeURIComponent(owner), body),
+      ({ connection = "", owner = "", poll }, body) =>
+        poll === undefined
+          ? this.#take(connection, decodeURIComponent(owner), body)
+          : this.#polled(connection, decodeURIComponent(owner), Number(poll)),
     );
     const place: { id?: string } = {};
     const socket = new SessionSocket({
@@ -88,9 +100,33 @@ class Sessions {
     const opening = { socket, listen: socket.listen.bind(socket) };
     const { connection: { id } } = await context.enter(request, client, () => opening, "binary");
     place.id = id;
-    this.#open.set(id, { socket, owner: ownerOf(client.identity) });
+    this.#open.set(id, { socket, owner: ownerOf(client.identity), polled });
     socket.begin(`/v1/connections/${id}?node=${encodeURIComponent(context.node_id)}`);
-    return answerWith(request, socket.writer, headers, context.now());
+    if (polled === undefined) return answerWith(request, socket.writer, headers, context.now());
+    void socket.writer.run(polled, NOTHING);
+    return new Response(await polled.take(0, POLL_MS), { headers });
+  }
+
+  async poll({ request, client, url, names: { connection = "" } }: ClientCall): Promise<Response> {
+    const context = this.#context;
+    context.rates.take(client.identity, request.url.length);
+    const headers = headersOf(context, request);
+    headers.delete("content-encoding");
+    if (request.method === "HEAD") return new Response(null, { headers });
+    const poll = url.searchParams.get("poll") ?? "";
+    const node = url.searchParams.get("node") ?? context.node_id;
+    const owner = ownerOf(client.identity);
+    const forwarded = { connection, owner: encodeURIComponent(owner), poll };
+    const body = node === context.node_id
+      ? await this.#polled(connection, owner, Number(poll))
+      : await context.forwarding.forward("frames", node, forwarded, NOTHING);
+    return new Response(new Uint8Array(body), { headers });
+  }
+
+  async #polled(connection: string, owner: string, number: number) {
+    const session = this.#open.get(connection);
+    if (session?.polled === undefined || session.owner !== owner) throw unknown(connection);
+    return await session.polled.take(number, POLL_MS);
   }
 
   async frames(

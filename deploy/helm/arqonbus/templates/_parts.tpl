@@ -11,7 +11,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
 {{/* An image of ours: (list $ NAME). */}}
 {{- define "arqonbus.image" -}}
 {{- $root := index . 0 -}}
-{{- printf "%s/%s:%s" $root.Values.image.registry (index . 1) ($root.Values.image.tag | default $root.Chart.AppVersion) | quote -}}
+{{- $image := $root.Values.image -}}
+{{- $digest := $image.tag | empty | ternary (get $image.digests (index . 1)) "" -}}
+{{- $suffix := $digest | empty | ternary "" (print "@" $digest) -}}
+{{- printf "%s/%s:%s%s" $image.registry (index . 1) ($image.tag | default $root.Chart.AppVersion) $suffix | quote -}}
 {{- end }}
 
 {{/* Where pods run, and with which credentials their images are pulled: (list $ VALUES). */}}

@@ -1,8 +1,8 @@
 """A connection without WebSocket, as a socket: frames come as events and go as requests.
 
-The events are those of one answer that does not end (docs/sse.md, Connections). It never
-reconnects. Of HTTP/1.1 there is as much as this needs: one request at a time, no redirects, no
-cookies.
+The events are those of one answer that does not end (docs/sse.md, Connections), and are polled
+where a proxy hands no answer on before its end. It never reconnects. Of HTTP/1.1 there is as much
+as this needs: one request at a time, no redirects, no cookies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from base64 import b64decode
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import count
+from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +24,7 @@ from websockets.frames import Close
 
 from arqon._gen.control_pb2 import Refresh
 from arqon._session.close_reaction import upgrade_error
+from arqon.errors import ArqonError
 
 _REFRESH: Final = 0x06
 _FRAMES_MAX: Final = 1_024
@@ -33,6 +36,13 @@ _CLOSE_SECONDS: Final = 2
 _LINE_BYTES_MAX: Final = 65_536
 _HEADERS_MAX: Final = 256
 _PIECE_BYTES: Final = 65_536
+# An answer of which nothing has come for so long is held back.
+_HELD_SECONDS: Final = 4
+# Between two polls: what comes meanwhile comes in one answer.
+_PAUSE_SECONDS: Final = 0.02
+# For how long a bus behind such a proxy is polled at once, and until when which is, by `monotonic`.
+_REMEMBERED_SECONDS: Final = 600
+_POLLED: Final[dict[str, float]] = {}
 
 
 class BrokenAnswerError(ConnectionError):
@@ -168,26 +178,58 @@ class HttpSocket:
 
     async def open(self) -> None:
         """Raises OSError, or the refusal."""
-        self._stream = await self._connect()
-        target = f"{self._base}/v1/connections{self._query}"
-        headers = {**self._all_headers(), "Accept": "text/event-stream"}
-        answer = await self._stream.ask("GET", target, headers)
-        if answer.status != 200:
-            body = b""
-            async for piece in self._stream.body(answer):
-                body += piece
-                if len(body) > _BODY_BYTES_MAX:
-                    break
-            retry = {"Retry-After": answer.headers.get("retry-after", "")}
-            raise upgrade_error(answer.status, retry, body)
-        self.progress = "HTTP 200, and no event: a proxy may hold it back"
-        self._events = _events(self._stream.body(answer))
+        polled = monotonic() < _POLLED.get(self._headers["Host"], 0)
+        try:
+            pieces = self._polls() if polled else self._pieces()
+            await asyncio.wait_for(self._begin(pieces), None if polled else _HELD_SECONDS)
+        except asyncio.TimeoutError:
+            if self._stream is not None:
+                self._stream.abort()
+            await self._begin(self._polls())
+
+    async def _begin(self, pieces: AsyncIterator[bytes]) -> None:
+        self._events = _events(pieces)
         name, data = await anext(self._events, ("", ""))
         if name != "session":
             raise BrokenAnswerError("the answer is no connection")
         self._path = self._base + str(json.loads(data)["path"])
         self.progress = "its session, and no WELCOME"
         self._sender = asyncio.get_running_loop().create_task(self._send_all())
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        """The answer that does not end."""
+        stream, answer = await self._listen(f"{self._base}/v1/connections{self._query}")
+        self.progress = "HTTP 200, and no event: a proxy may hold it back"
+        async for piece in stream.body(answer):
+            yield piece
+
+    async def _polls(self) -> AsyncIterator[bytes]:
+        """Answers that end once they have something, one after another."""
+        self.progress = "polled as its stream was held back: no answer to its request"
+        target = f"{self._base}/v1/connections{self._query}&poll=0"
+        for poll in count(1):
+            stream, answer = await self._listen(target)
+            async for piece in stream.body(answer):
+                yield piece
+            stream.abort()
+            _POLLED[self._headers["Host"]] = monotonic() + _REMEMBERED_SECONDS
+            await asyncio.sleep(_PAUSE_SECONDS)
+            target = f"{self._path}&poll={poll}"
+
+    async def _listen(self, target: str) -> tuple[HttpStream, Answer]:
+        """Asks on a connection of its own. Raises OSError, or the refusal."""
+        self._stream = stream = await self._connect()
+        headers = {**self._all_headers(), "Accept": "text/event-stream"}
+        answer = await stream.ask("GET", target, headers)
+        if answer.status == 200:
+            return stream, answer
+        body = b""
+        async for piece in stream.body(answer):
+            body += piece
+            if len(body) > _BODY_BYTES_MAX:
+                break
+        retry = {"Retry-After": answer.headers.get("retry-after", "")}
+        raise upgrade_error(answer.status, retry, body)
 
     async def _connect(self) -> HttpStream:
         return await HttpStream.open(self._host, self._port, self._tls)
@@ -207,7 +249,7 @@ class HttpSocket:
                     said = json.loads(data)
                     close = Close(int(said["code"]), str(said["reason"]))
                     break
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, ArqonError):
             pass
         # The Shield has ended its side; a client that kept its own would hold the socket.
         self.abort()

@@ -1,0 +1,89 @@
+/**
+ * A stream of events as the answers of long-polls, one after another: for clients behind a proxy that hands no
+ * answer on before its end. Who asks for them is `shield/sse/http/sessions.ts`.
+ */
+import { Buffer } from "node:buffer";
+import { ArqonError } from "@arqon/proto";
+import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+
+/** What waits for an answer before its writer has to wait, in bytes. */
+const WAITING_BYTES = 65_536;
+
+/** One stream. It is only written: a client that has gone is noticed by its silence. */
+export class PolledStream implements LiveStream {
+  #sink: ByteSink | undefined;
+  #waiting: Uint8Array<ArrayBuffer>[] = [];
+  #waiting_bytes = 0;
+  /** The number of the answer that is asked for next, and the one before it. */
+  #next = 0;
+  #answer: Promise<Uint8Array<ArrayBuffer>> | undefined;
+  #come = Promise.withResolvers<void>();
+  readonly #emptied = Promise.withResolvers<void>();
+  #is_closing = false;
+
+  flow(sink: ByteSink): void {
+    this.#sink = sink;
+  }
+
+  send(bytes: Uint8Array<ArrayBuffer>): boolean {
+    this.#waiting.push(bytes);
+    this.#waiting_bytes += bytes.length;
+    this.#come.resolve();
+    return this.#waiting_bytes < WAITING_BYTES;
+  }
+
+  /**
+   * The answer with that number, from 0: what has come since the one before it, at the latest after so many ms. The last
+   * one may be asked for again, as a proxy or a client may repeat a request. Rejects with `invalid-field` (400).
+   */
+  take(number: number, within_ms: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (number === this.#next) {
+      this.#next++;
+      return this.#answer = this.#taken(within_ms);
+    }
+    if (number === this.#next - 1 && this.#answer !== undefined) return this.#answer;
+    const detail = `poll ${number}; expected ${this.#next}`;
+    return Promise.reject(new ArqonError("invalid-field", detail));
+  }
+
+  async #taken(within_ms: number): Promise<Uint8Array<ArrayBuffer>> {
+    const timer = setTimeout(() => this.#come.resolve(), within_ms);
+    await this.#come.promise;
+    clearTimeout(timer);
+    if (!this.#is_closing) this.#come = Promise.withResolvers();
+    const bytes = new Uint8Array(Buffer.concat(this.#waiting));
+    const was_full = this.#waiting_bytes >= WAITING_BYTES;
+    this.#waiting = [];
+    this.#waiting_bytes = 0;
+    if (was_full) this.#sink?.written();
+    if (this.#is_closing) this.#emptied.resolve();
+    return bytes;
+  }
+
+  /** Resolves once the last answer has been asked for. */
+  closeWrite(): Promise<void> {
+    this.#is_closing = true;
+    if (this.#waiting_bytes === 0) this.#emptied.resolve();
+    return this.#emptied.promise;
+  }
+
+  close(): void {
+    this.#sink = undefined;
+    this.#is_closing = true;
+    this.#come.resolve();
+    this.#emptied.resolve();
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  read(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+    this.send(bytes);
+    return Promise.resolve(bytes.length);
+  }
+}
