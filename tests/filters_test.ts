@@ -1,15 +1,14 @@
 /**
- * Filters of subscribers and of room classes on a real bus: who gets what, live and from a log, in both forms, what is
- * refused, and what `GET /v1/why` says of what was kept back. Also over data that has a schema.
+ * Filters of subscribers and of room classes on a real bus: who gets what, live and from a log, in both forms, and what is
+ * refused. Also over data that has a schema. Beside every other reader, and what `why` says: `tests/model`.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { encodePub, writeEnvelope } from "@arqon/proto";
 import { fromJson, toBinary } from "@bufbuild/protobuf";
 import { field, list, registryOf } from "../shield/schema/testing/messages.ts";
 import { upload } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { joinRooms } from "./peers/room_listener.ts";
@@ -78,33 +77,6 @@ async function askFor(client: RawClient, operation: object): Promise<any> {
 }
 
 const history = (room: string, data: object) => ({ op: "cmd", room, name: "history.get", data });
-const ODD = [1, 3, 5, 7, 9];
-
-Deno.test("subscribers with filters get what they asked for, live and from the log, in order", () =>
-  withBus(async (bus) => {
-    for (const room of ["plain", "log-a"]) {
-      const filter = 'type == "end" || headers["parity"] == "odd"';
-      using odd = await subscribe(bus, room, { filter });
-      using again = await subscribe(bus, room, { filter });
-      using high = await subscribe(bus, room, { filter: 'type == "end" || data.n > 6' });
-      using all = await subscribe(bus, room, {});
-      using binary = await openBinary(bus.url, await bus.tokenFor({ user: "reader" }));
-      binary.send(encodeSub({ room_id: room, request_id: 1, batch: true, filter }));
-      await binary.frame();
-      await publishNumbers(bus, room, 10);
-      assert.deepEqual(await numbers(odd), ODD);
-      assert.deepEqual(await numbers(again), ODD);
-      assert.deepEqual(await numbers(high), [7, 8, 9]);
-      assert.equal((await numbers(all)).length, 10);
-    }
-    using late = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
-    const { epoch } = await askFor(late, { op: "sub", room: "log-a", filter: "data.n == 4" });
-    await ask(late, {
-      ...{ op: "sub", room: "log-a", filter: 'type == "end" || data.n == 4' },
-      ...{ after_offset: 1, epoch },
-    });
-    assert.deepEqual(await numbers(late), [4]);
-  }));
 
 Deno.test("what is stored comes whole and in order also where filters take many turns", () =>
   withBus(async (bus) => {
@@ -210,23 +182,6 @@ Deno.test("a pattern's filter holds in each of its rooms, and changes with the n
     using team = await subscribe(bus, "team-*", {}, { teams: ["blue", "both"] });
     await publishNumbers(bus, "team-7", 4);
     assert.deepEqual(await numbers(team), [0, 3]);
-  }));
-
-Deno.test("GET /v1/why says what a filter kept back", () =>
-  withBus(async (bus) => {
-    const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-    using exact = await subscribe(bus, "plain", { filter: 'type == "end" || data.n == 3' });
-    await publishNumbers(bus, "plain", 6);
-    assert.deepEqual(await numbers(exact), [3]);
-    const outcome = async (n: number) => {
-      const path = `/v1/why?message_id=plain-${n}&user=reader`;
-      const { connections } = await admin.read(path);
-      return connections.at(-1).outcomes[0];
-    };
-    assert.equal((await outcome(3)).state, "sent");
-    assert.deepEqual(await outcome(2), { state: "left_out", why: "filter" });
-    await ask(exact, { op: "unsub", room: "plain" });
-    assert.deepEqual(await outcome(4), { state: "left_out", why: "filter" });
   }));
 
 Deno.test("server-sent events have a filter, and the class's", () =>

@@ -23,7 +23,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
-// Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them.
+// Commands over plain HTTP, on two Shields with NATS between them.
 
 /** A bus as `deno task dev` starts it, for the tests that need no other. */
 const running = sharedByTests(() => startLocalBus());
@@ -36,12 +36,6 @@ async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
   await t.step("a batch is heard in its order", () => batches(bus));
   await t.step("tenants have nothing in common", () => tenants(bus));
 }
-
-Deno.test("commands over HTTP, embedded", async (t) => {
-  const bus = await running();
-  const tokenFor: TwoWays["tokenFor"] = (who) => bus.tokenFor({ tenant: "acme", ...who });
-  await all(t, { urls: [bus.http_url, bus.http_url], tokenFor });
-});
 
 Deno.test("commands over HTTP, on two Shields", async (t) => {
   await using nats = await startNats({ jetstream: true });

@@ -134,20 +134,6 @@ async function ordered(bus: TestBus): Promise<void> {
   subscriber[Symbol.dispose]();
 }
 
-async function echo(bus: TestBus): Promise<void> {
-  const quiet = await openText(bus.url, bus.token);
-  const other = await openText(bus.url, bus.token);
-  await subscribe(quiet, "echo", { no_echo: true });
-  await subscribe(other, "echo");
-  quiet.send({ op: "pub", room: "echo", type: "own", data: 1 });
-  other.send({ op: "pub", room: "echo", type: "theirs", data: 2 });
-  assert.equal((await quiet.json()).type, "theirs", "its own message was left out");
-  assert.equal((await other.json()).type, "own");
-  assert.equal((await other.json()).type, "theirs", "hears itself unless it asks not to");
-  quiet[Symbol.dispose]();
-  other[Symbol.dispose]();
-}
-
 async function commands(bus: TestBus): Promise<void> {
   const client = await openText(bus.url, bus.token);
   const data = { key: "topic", value: { text: "hello" } };
@@ -189,7 +175,6 @@ Deno.test("messages end to end", async (t) => {
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
   await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
   await t.step("messages of one connection keep their order", () => ordered(bus));
-  await t.step("a publisher hears itself unless it asks not to", () => echo(bus));
   await t.step("commands reach the Brain and its answer comes back", () => commands(bus));
   await t.step("PING is answered with the same bytes", () => pings(bus));
 });

@@ -3,7 +3,6 @@
  * and what is refused.
  */
 import assert from "node:assert/strict";
-import { writeEnvelope } from "@arqon/proto";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -92,42 +91,6 @@ async function commanded(bus: TestBus): Promise<void> {
   assert.ok(JSON.stringify(await sender.json()).includes("a * b"));
 }
 
-/** What HTTP says beside an envelope holds for the message with the new payload, too. */
-async function besideHttp(bus: TestBus): Promise<void> {
-  const admin = await policyAdmin(bus);
-  const tenant = "beside";
-  await deploy(admin, await Deno.readFile(MASK), { tenant, name: "mask" });
-  using watcher = await client(bus, tenant);
-  watcher.send({ op: "sub", room: "web", id: 1 });
-  await watcher.json();
-  const trace = "0af7651916cd43dd8448eb211c80319c";
-  const post = (type: string, body: BodyInit) =>
-    fetch(`${bus.http_url}/v1/rooms/web/messages`, {
-      method: "POST",
-      headers: {
-        authorization: `Bearer ${token}`,
-        "content-type": type,
-        traceparent: `00-${trace}-b7ad6b7169203331-01`,
-      },
-      body,
-    });
-  const token = await bus.tokenFor({ tenant });
-  const data = new TextEncoder().encode('"code 42"');
-  const event = { type: "chat", content_type: "application/json", data };
-  for (
-    const [type, body] of [
-      ["application/protobuf", writeEnvelope({ event })],
-      ["application/json", '{"type":"chat","data":"code 42"}'],
-    ] as const
-  ) {
-    const answer = await post(type, body);
-    const problem = await answer.text();
-    assert.equal(answer.status, 200, problem);
-    const heard = await watcher.json();
-    assert.deepEqual([heard.room, heard.data, heard.trace_id], ["web", "code **", trace], type);
-  }
-}
-
 Deno.test("policies that replace payloads on a running bus", async (t) => {
   await using bus = await startLocalBus(
     `[[rooms]]\nroom = "kept*"\ndurable = true\n${PATIENT_POLICIES}`,
@@ -136,7 +99,6 @@ Deno.test("policies that replace payloads on a running bus", async (t) => {
     "subscribers, the log and the next policy have only the new payload",
     () => masked(bus),
   );
-  await t.step("the room and the trace of an HTTP request stay", () => besideHttp(bus));
   await t.step("one that is too large is refused with 413", () => tooLarge(bus));
   await t.step("a command is masked like an event", () => commanded(bus));
 });

@@ -14,7 +14,6 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
-import { HttpPeer } from "./peers/http_peer.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -306,13 +305,16 @@ const STALLS: Readonly<Record<string, Stall>> = {
 
 /** Publishes until `enough`, which is asked now and then; says how many messages that took. */
 async function flood(bus: TestBus, room: string, enough: () => Promise<boolean>): Promise<number> {
-  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
-  const data = "x".repeat(MESSAGE_BYTES);
+  using publisher = await openBinary(bus.url, await bus.tokenFor({ role: "service" }));
+  const event = { type: "t", data: new Uint8Array(MESSAGE_BYTES) };
+  const message = encodePub(writeEnvelope({ room_id: room, event, request_id: 1 }));
   let sent = 0;
   while (sent * MESSAGE_BYTES < FLOOD_BYTES || !await enough()) {
     assert.ok(sent * MESSAGE_BYTES < 40 * FLOOD_BYTES, `${sent} messages, and still not enough`);
-    for (let step = 0; step < 25; step++, sent++) {
-      await peer.done("POST", `rooms/${room}/messages`, { type: "t", data });
+    for (let step = 0; step < STEP; step++) publisher.send(message);
+    for (let step = 0; step < STEP; step++, sent++) {
+      const answer = await publisher.frame();
+      assert(answer.kind === "ack" && answer.ack.code === 0);
     }
   }
   return sent;

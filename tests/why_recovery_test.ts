@@ -227,30 +227,6 @@ Deno.test("a page of history or of a stream that was read over HTTP is told of i
   });
 });
 
-Deno.test("what an event stream brings from a Last-Event-ID on is recovered", async () => {
-  await withBus(async (world) => {
-    const { bus } = world;
-    const dan = await bus.tokenFor({ user: "dan" });
-    for (const id of ["a", "b", "c"]) await publish(world, "log-1", id);
-    const epoch = await epochOf(world, "log-1");
-    const events = await fetch(
-      `${bus.http_url}/v1/rooms/log-1/events?after_offset=1&epoch=${epoch}`,
-      { headers: { authorization: `Bearer ${dan}` } },
-    );
-    assert.equal(events.status, 200);
-    const reader = events.body!.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    while (!text.includes('"c"')) text += (await reader.read()).value ?? assert.fail("it ended");
-    const told = [];
-    for (const id of ["a", "b", "c"]) told.push(await words(world, id, "dan"));
-    assert.deepEqual(told, ["not_connected", "caught_up", "caught_up"]);
-    await publish(world, "log-1", "d");
-    while (!text.includes('"d"')) text += (await reader.read()).value ?? assert.fail("it ended");
-    assert.equal(await words(world, "d", "dan"), "sent");
-    await reader.cancel();
-  });
-});
-
 Deno.test("what waits for a pattern's subscriber while somebody is asked whether it may hear the room is told", async () => {
   await using receiver = new Receiver();
   receiver.answer = () => Response.json({ allow: true });

@@ -189,7 +189,7 @@ const CALM: readonly Calm[] = [
       // The month of a budget may be another one.
       row.gate !== "budget" && hasNoSchedule(row),
   },
-  { name: "its event loop stands still", pause_ms: 100, open: () => stall },
+  { name: "its event loop stands still", pause_ms: 300, open: () => stall },
 ];
 
 for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
