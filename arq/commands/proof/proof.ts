@@ -4,7 +4,7 @@
  */
 import { jsonItems, jsonMembers } from "@arqon/proto";
 import { payloadHash } from "../../../shared/proof/entry.ts";
-import { decodeProof, encodeVerifier, openCheckpoint } from "../../../shared/proof/note.ts";
+import { decodeProof, encodeVerifier } from "../../../shared/proof/note.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
 import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -14,11 +14,10 @@ import {
   evident,
   keptCheckpoint,
   noKey,
+  openNote,
   openSource,
   openTree,
-  requireWitnesses,
   verifiersFor,
-  witnessesOf,
 } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
 
@@ -140,8 +139,7 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
   const bytes = await io.files.read(resolvePath(io.cwd, file));
   const [entry, index, size] = await evident(async () => {
     const proof = decodeProof(new TextDecoder().decode(bytes));
-    const head = await openCheckpoint(proof.checkpoint, ...verifiers);
-    await requireWitnesses(proof.checkpoint, witnessesOf(flags));
+    const head = await openNote(proof.checkpoint, verifiers, flags);
     return [provenBytes(proof, head), proof.index, head.size];
   });
   const text = printable(new TextDecoder().decode(entry));

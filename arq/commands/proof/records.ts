@@ -8,8 +8,8 @@ import type { JournalRecord, PolicyRecord } from "../../../shared/journal/record
 import { plural } from "../../../shared/plural.ts";
 import { blockTree, decodeLeaf, payloadHash } from "../../../shared/proof/entry.ts";
 import type { MinuteUse } from "../../../shared/proof/entry.ts";
-import { decodeProof, openCheckpoint } from "../../../shared/proof/note.ts";
-import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
+import { decodeProof } from "../../../shared/proof/note.ts";
+import type { Checkpoint } from "../../../shared/proof/note.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { noCounts } from "../../../shared/records/counts.ts";
@@ -23,7 +23,7 @@ import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { evident, noKey, openSource, openTree, verifiersFor } from "./source.ts";
+import { evident, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags } from "./source.ts";
 
 /** The options of `arq usage invoice`. */
@@ -50,11 +50,11 @@ const minuteText = (minute: number) => new Date(minute * MINUTE_MS).toISOString(
 /** The entries of a file of proofs: all of one checkpoint, and none is left out between them. Throws an Error. */
 async function provenEntries(
   text: string,
-  verifiers: readonly Verifier[],
+  open: (note: string) => Promise<Checkpoint>,
 ): Promise<{ readonly entries: ReadEntry[]; readonly checkpoint: Checkpoint }> {
   const proofs = text.trim().split("\n").map((line) => decodeProof(JSON.parse(line).proof));
   const note = proofs[0]!.checkpoint;
-  const checkpoint = await openCheckpoint(note, ...verifiers);
+  const checkpoint = await open(note);
   const entries = proofs.map((proof, at) => {
     if (proof.checkpoint !== note) throw new Error("the proofs are of several checkpoints");
     const { index } = proof;
@@ -146,10 +146,9 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
       return { entries: await Array.fromAsync(tree.whole()), checkpoint: tree.checkpoint };
     }
     const bytes = await io.files.read(resolvePath(io.cwd, place));
-    return await provenEntries(
-      new TextDecoder().decode(bytes),
-      await verifiersFor(io, { files: noKey }, flags),
-    );
+    const verifiers = await verifiersFor(io, { files: noKey }, flags);
+    const open = (note: string) => openNote(note, verifiers, flags);
+    return await provenEntries(new TextDecoder().decode(bytes), open);
   });
   const isMeant = ({ entry }: ReadEntry) =>
     "use" in entry && entry.use !== undefined && isWanted(entry.use.minute);

@@ -141,15 +141,26 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
 }
 
 /** The witnesses that the options name. */
-export const witnessesOf = ({ witness = [] }: ProofFlags): Verifier[] =>
+const witnessesOf = ({ witness = [] }: ProofFlags): Verifier[] =>
   witness.map((vkey) => {
     const verifier = decodeWitness(vkey);
     if (verifier !== undefined) return verifier;
     throw usageError("--witness: expected NAME+ID+KEY, as arq proof witness prints");
   });
 
+/** Opens a checkpoint that one of the keys has signed, and each witness that the options name. */
+export async function openNote(
+  note: string,
+  verifiers: readonly Verifier[],
+  flags: ProofFlags,
+): Promise<Checkpoint> {
+  const checkpoint = await openCheckpoint(note, ...verifiers);
+  await requireWitnesses(note, witnessesOf(flags));
+  return checkpoint;
+}
+
 /** Throws unless each of the witnesses has cosigned a checkpoint. */
-export async function requireWitnesses(
+async function requireWitnesses(
   note: string,
   witnesses: readonly Verifier[],
 ): Promise<void> {
