@@ -308,7 +308,7 @@ Deno.test("orders of a backend that may not be do nothing", async () => {
 });
 
 Deno.test("what the bus does to subscriptions it does to those of the server, too", async () => {
-  let now_ms = Date.now();
+  const now_ms = Date.now();
   await using bus = await startLocalBus(
     CONFIG.replace("presence", 'join_leave = ["hall*"]\npresence'),
     {

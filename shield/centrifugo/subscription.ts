@@ -3,7 +3,7 @@ import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { DeltaBase } from "./deltas.ts";
 import type { Result } from "./answers.ts";
-import type { Asked, Data, Resumed, Subscribed } from "./messages.ts";
+import type { Asked, Data, Subscribed } from "./messages.ts";
 import { filterOf } from "./tags.ts";
 
 /** The present epoch, with offset 0: from its beginning. */

@@ -1,0 +1,55 @@
+/** `/api/subscribe` and `/api/disconnect` of Centrifugo's server API, asked of another Shield on NATS than the client's. */
+import assert from "node:assert/strict";
+import { Centrifuge } from "centrifuge";
+import { until } from "../shared/testing/until.ts";
+import { killableOnNats } from "./kills/killable_bus.ts";
+import { HURRY } from "./peers/centrifugo_client.ts";
+
+const KEY = "a key of a backend";
+const CONFIG = `
+[centrifugo]
+enabled = true
+server_side = ["orders*"]
+
+[[centrifugo.api_keys]]
+tenant = "acme"
+key = "${KEY}"
+`;
+
+Deno.test("orders of a backend reach the clients of each Shield", async () => {
+  await using bus = await killableOnNats(CONFIG);
+  const user = "ann";
+  const told: unknown[] = [];
+  const clients = bus.urls.map((url) => {
+    const at = `${url.replace("http", "ws")}/connection/websocket`;
+    const client = new Centrifuge(at, { token: bus.token, ...HURRY });
+    client.on("subscribed", ({ channel }) => void told.push(channel));
+    client.on("publication", ({ data }) => void told.push(data));
+    client.on("disconnected", ({ code, reason }) => void told.push([code, reason]));
+    client.connect();
+    return client;
+  });
+  using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
+  await Promise.all(clients.map((client) => client.ready(20_000)));
+  const order = async (method: string, params: object) => {
+    const response = await fetch(`${bus.urls[0]}/api/${method}`, {
+      ...{ method: "POST", headers: { "x-api-key": KEY }, body: JSON.stringify(params) },
+    });
+    return await response.json();
+  };
+  const channel = "orders:1";
+  // A Shield that is slow to answer is asked again: who is in already stays so.
+  await until("both are in", async () => {
+    await order("subscribe", { user, channel });
+    return told.length >= 2;
+  });
+  assert.deepEqual(told.splice(0), [channel, channel]);
+  await order("publish", { channel, data: 1 });
+  await until("a message for each", () => told.length === 2);
+  assert.deepEqual(told.splice(0), [1, 1]);
+  await until("both are out", async () => {
+    await order("disconnect", { user, disconnect: { code: 4567, reason: "enough" } });
+    return told.length >= 2;
+  });
+  assert.deepEqual(told, [[4567, "enough"], [4567, "enough"]]);
+});
