@@ -45,6 +45,7 @@ const bound = (store: BlockStore): BlockStore => ({
   remove: (tenant_id, node_id, below) => store.remove(tenant_id, node_id, below),
   tenants: () => store.tenants(),
   status: (tenant_id) => store.status(tenant_id),
+  aheadMs: () => store.aheadMs(),
   room: () => store.room(),
   purge: (tenant_id) => store.purge(tenant_id),
 });
