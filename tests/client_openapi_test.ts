@@ -79,13 +79,14 @@ const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: s
   ["openapi", "openapi.json", undefined, ""],
 ];
 
-/** Those whose bodies are bytes; what they answer is in tests of their own. */
+/** Those whose bodies are bytes or parts of a stream; what they answer is in tests of their own. */
 const BYTES = new Set([
   "createStream",
   "appendToStream",
   "readStream",
   "deleteStream",
   "frames",
+  "poll",
   "grow",
   ...PROOF_ROUTES.map(({ about }) => about.id),
 ]);
