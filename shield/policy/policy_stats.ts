@@ -63,8 +63,8 @@ function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy)
 }
 
 /** Answers `GET /v1/policies/stats`. */
-async function policyStats(
-  { asker }: StatsContext,
+export async function policyStats(
+  { asker }: Pick<StatsContext, "asker">,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
   const query = readQuery(url, { node: Id.optional(), tenant: Id.optional(), limit: Limit });

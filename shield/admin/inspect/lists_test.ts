@@ -12,7 +12,8 @@ import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectedParts } from "./answers.ts";
-import { policyStats, tenants } from "./lists.ts";
+import { tenants } from "./lists.ts";
+import { policyStats } from "../../policy/policy_stats.ts";
 import { PolicyTable } from "../../policy/policy_table.ts";
 import { POLICIES_MAX } from "../../policy/policy_table.ts";
 
@@ -94,7 +95,8 @@ Deno.test("policies beyond the bound count together, and for no tenant's admin",
   await using test = cluster({ policy_stats: () => ({ rows: table.rows() }) });
   const namesFor = async (admin: Admin) => {
     const path = "/v1/policies/stats?limit=1000";
-    const { policies, truncated } = await policyStats(test.context, call(admin, path));
+    const answer = await policyStats(test.context, call(admin, path));
+    const { policies, truncated } = await answer.json();
     assert.equal(truncated, admin.only_tenant === undefined);
     return (policies as { tenant_id: string; name: string }[]).map(({ tenant_id, name }) =>
       `${tenant_id}/${name}`
