@@ -64,7 +64,7 @@ function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy)
 
 /** Answers `GET /v1/policies/stats`. */
 export async function policyStats(
-  { asker }: StatsContext,
+  { asker }: Pick<StatsContext, "asker">,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
   const query = readQuery(url, { node: Id.optional(), tenant: Id.optional(), limit: Limit });
