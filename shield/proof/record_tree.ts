@@ -159,7 +159,7 @@ export class RecordTree {
     for (;;) {
       const stored = await this.#read();
       const batch = await source.read(stored.head);
-      const is_whole = batch.leaves.length === 0 && !batch.more && await this.#isSignedByAll();
+      const is_whole = batch.leaves.length === 0 && !batch.more && await this.isSignedByAll();
       if (is_whole && cosign === undefined) return true;
       if (!this.#mayWrite(stored, is_whole)) return is_whole;
       try {
@@ -205,7 +205,7 @@ export class RecordTree {
   }
 
   /** Whether there is a checkpoint, and every key that signs now has signed it. */
-  async #isSignedByAll(): Promise<boolean> {
+  async isSignedByAll(): Promise<boolean> {
     const { by } = this.#known;
     return (await this.keys()).signers.every(({ id }) => by.includes(id));
   }

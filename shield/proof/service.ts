@@ -192,9 +192,13 @@ export class ProofService {
     return opening;
   }
 
-  /** The newest checkpoint, of what there was a second ago at the latest. Rejects as `RecordTree.advance` does. */
+  /**
+   * The newest checkpoint, of what there was a second ago at the latest, signed by every key that is served. Rejects as
+   * `RecordTree.advance` does.
+   */
   async checkpoint(tree: RecordTree): Promise<string> {
-    if (this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS) await this.#advance(tree);
+    const is_old = this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS;
+    if (is_old || !await tree.isSignedByAll()) await this.#advance(tree);
     const checkpoint = await tree.checkpoint();
     if (checkpoint !== "") return checkpoint;
     throw new ArqonError("log-unavailable", "the tree has no checkpoint yet", {
