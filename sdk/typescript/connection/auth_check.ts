@@ -35,29 +35,23 @@ async function boundedText(response: Response): Promise<string> {
 /** The refusal that a problem body reports; undefined when the text is none. */
 function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
   try {
-    const { reason, detail } = JSON.parse(text);
+    const { reason, detail, retry_after_ms } = JSON.parse(text);
     if (typeof reason !== "string") return undefined;
     return errorFromWire({
       reason,
       message: typeof detail === "string" ? detail : "",
       code: status,
-      retry_after_ms: waitOf(text, headers),
+      // The body says it to the millisecond: whole seconds would bring a crowd back together. A
+      // date there is by the server's clock, and so is this one, where a browser shows it.
+      retry_after_ms: boundedWait(retry_after_ms) ||
+        retryAfterOf(
+          headers.get("retry-after"),
+          Date.parse(`${headers.get("date")}`) || Date.now(),
+        ),
     });
   } catch {
     return undefined;
   }
-}
-
-/** The wait that a refusal asks for, in ms, by its body or its headers; 0: none. */
-export function waitOf(text: string, headers: Headers): number {
-  let said: unknown;
-  try {
-    said = JSON.parse(text).retry_after_ms;
-  } catch { /* It is no problem body: the header counts. */ }
-  // The body says it to the millisecond: whole seconds would bring a crowd back together. A date
-  // there is by the server's clock, and so is this one, where a browser shows it.
-  const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
-  return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
 /** The text of the innermost cause: fetch wraps what really happened. */
@@ -66,7 +60,8 @@ function rootMessage(error: unknown): string {
   return cause === undefined ? textOf(error) : rootMessage(cause);
 }
 
-function boundedWait(wait_ms: unknown): number {
+/** A wait that somebody asks for, in ms; 0 when it is none. */
+export function boundedWait(wait_ms: unknown): number {
   if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
 }

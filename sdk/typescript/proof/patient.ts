@@ -1,5 +1,5 @@
 /** Files of a log that cannot be given yet: whoever serves them says when to ask again, and is asked again then. */
-import { waitOf } from "../connection/auth_check.ts";
+import { boundedWait, retryAfterOf } from "../connection/auth_check.ts";
 
 /** The last answer. */
 export interface Answered {
@@ -7,6 +7,15 @@ export interface Answered {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** How long that took, to be the end of an error's text; "": the answer does not say that it may come. */
   readonly waited: string;
+}
+
+/** The wait that an answer asks for, in ms, by its problem body or its headers; 0: none. */
+function waitOf(bytes: Uint8Array, headers: Headers): number {
+  let said: unknown;
+  try {
+    said = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
+  } catch { /* It is no problem body: the header counts. */ }
+  return boundedWait(said) || retryAfterOf(headers.get("retry-after"), Date.now());
 }
 
 /** Asks until the answer is none that says when to come again, for at most `wait_ms`. Rejects as `ask` does. */
@@ -20,7 +29,7 @@ export async function askPatiently(
     const answer = await ask();
     const bytes = new Uint8Array(await answer.arrayBuffer());
     const is_early = answer.status === 429 || answer.status === 503;
-    const again_ms = is_early ? waitOf(new TextDecoder().decode(bytes), answer.headers) : 0;
+    const again_ms = is_early ? waitOf(bytes, answer.headers) : 0;
     if (again_ms === 0) return { answer, bytes, waited: "" };
     const waited_ms = performance.now() - begun_ms;
     if (waited_ms + again_ms > wait_ms) {
