@@ -45,6 +45,8 @@ function routesOf({ admin, client }: Capability): [admin: string[], client: stri
 async function startWith(capabilities: readonly Capability[]) {
   const config = configFrom({
     admin: { operator_tenants: ["*"] },
+    // The memory of this process is not this Shield's alone.
+    limits: { memory_bytes: 1_099_511_627_776 },
     auth: {
       issuers: [{
         ...{ issuer: "test", audience: "arqon", pem_file: "public.pem" },

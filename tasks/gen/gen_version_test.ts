@@ -48,7 +48,7 @@ Deno.test("a new version reaches every member, the servers and Python", async ()
   const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
   const files = versionedFiles(manifest);
   const paths = files.map(({ path }) => path);
-  const members = ["proto", "shared", "shield", "brain", "sdk/typescript", "sdk/react", "arq"];
+  const members = ["proto", "shield", "brain", "sdk/typescript", "sdk/react", "arq"];
   for (const member of members) assert(paths.includes(`${member}/deno.json`), member);
   for (const file of [ROOT_MANIFEST, ...files]) {
     const text = await Deno.readTextFile(ROOT + file.path);
