@@ -164,10 +164,9 @@ export class Traffic implements AsyncDisposable {
     }
   }
 
-  /** Asks again while the log has no leader that knows all of it: 503 `log-unavailable`, as programs do. */
+  /** Asks again while a log or a bucket has no leader that knows all of it (503), as programs do. */
   #page(room: Room, after: number | bigint): Promise<RoomHistory> {
-    const isLater = (error: unknown) =>
-      error instanceof ArqonError && error.reason === "log-unavailable";
+    const isLater = (error: unknown) => error instanceof ArqonError && error.code === 503;
     const read = () => history(room, { limit: PAGE, after }, { timeout_ms: PATIENCE_MS });
     return insist(`a page of ${room.id}`, read, isLater, PATIENCE_MS);
   }
