@@ -153,16 +153,15 @@ const RUNTIME_CLIENTS: readonly RuntimeClient[] = [
 async function inRuntime(world: World, client: RuntimeClient, kind: Kind): Promise<void> {
   const bus = world.buses[kind];
   const room = `runtime-${client.name.replaceAll(/[^A-Za-z0-9]/g, "-")}`;
-  using host = await openHost(bus, room);
   const visits = visitsOf(bus, room, await bus.tokenFor(), ["item", "header"]);
   const expired = await bus.tokenFor({ ttl_seconds: -100 });
   const refusals = visitsOf(bus, room, expired, ["item", "header"]).map(({ visit }) => visit);
   const program = await client.program();
-  const report = await runProgram(program, [...client.args ?? [], world.programs.runtime], {
-    ...(client.ws === true ? { ws: await ensureWs() } : {}),
-    visits,
-    refusals,
-  });
+  const ws = client.ws === true ? { ws: await ensureWs() } : {};
+  // The host waits for a visitor only so long: what has to be downloaded is there before.
+  using host = await openHost(bus, room);
+  const args = [...client.args ?? [], world.programs.runtime];
+  const report = await runProgram(program, args, { ...ws, visits, refusals });
   visits.forEach((one, index) => assertSeen(one, report.seen[index]));
   assert.deepEqual(host.heard, visits.map(({ text }) => text));
   refusals.forEach((_, index) => assertRefused(report.refused[index]));
@@ -174,7 +173,6 @@ async function inRuntime(world: World, client: RuntimeClient, kind: Kind): Promi
 async function inChromium(world: World, kind: Kind): Promise<void> {
   const bus = world.buses[kind];
   const room = "page";
-  using host = await openHost(bus, room);
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
     const headers = { "content-type": "text/html; charset=utf-8" };
     return new Response("<!doctype html><title>clients</title>", { headers });
@@ -185,6 +183,7 @@ async function inChromium(world: World, kind: Kind): Promise<void> {
     await page.goto(`http://127.0.0.1:${server.addr.port}/`);
     await page.addScriptTag({ content: world.programs.page, type: "module" });
     await page.waitForFunction("globalThis.clients !== undefined");
+    using host = await openHost(bus, room);
     type Here = typeof globalThis & { clients: PageClients };
     const visits = visitsOf(bus, room, await bus.tokenFor(), ["item"]);
     for (const one of visits) {
