@@ -6,6 +6,7 @@ import { replay } from "@arqon/sdk/history";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
 import { verify } from "../../arq/commands/proof/proof.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
+import { askPatiently } from "../../sdk/typescript/proof/patient.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { grown, PROOF_CONFIG, publish, served, verifierOf, vkeyOf } from "./served.ts";
@@ -61,4 +62,18 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
     assert.match(error.message, /no checkpoint yet.*; waited \d+ s/, name);
     assert.doesNotMatch(error.message, /wrong|not what it was/, name);
   }
+});
+
+Deno.test("a date to come again is by the clock of whoever says it", async () => {
+  const served_ms = Math.floor(Date.now() / 1_000) * 1_000 - 7_200_000;
+  const dateIn = (ms: number) => new Date(served_ms + ms).toUTCString();
+  const early = { "date": dateIn(0), "retry-after": dateIn(2_000) };
+  const answers = [new Response("", { status: 503, headers: early }), new Response("now")];
+  const pauses: number[] = [];
+  const { answer } = await askPatiently(
+    () => Promise.resolve(answers.shift()!),
+    60_000,
+    (delay_ms) => Promise.resolve(void pauses.push(delay_ms)),
+  );
+  assert.deepEqual([answer.status, pauses], [200, [2_000]]);
 });

@@ -15,7 +15,9 @@ function waitOf(bytes: Uint8Array, headers: Headers): number {
   try {
     said = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
   } catch { /* It is no problem body: the header counts. */ }
-  return boundedWait(said) || retryAfterOf(headers.get("retry-after"), Date.now());
+  // A date there is by the server's clock, and so is this one.
+  const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
+  return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
 /** Asks until the answer is none that says when to come again, for at most `wait_ms`. Rejects as `ask` does. */
