@@ -74,6 +74,13 @@ export interface AdminFile {
   readonly content_type: string;
 }
 
+/** A card on the console's page of a room, with the members of one answer of the admin API. */
+export interface RoomCard {
+  readonly title: string;
+  /** Path of the GET, in which `{tenant}` and `{room}` stand for the room that is shown. */
+  readonly path: string;
+}
+
 /** Keys of the configuration that may change at any time, and what is done then. */
 export interface Followed {
   readonly keys: readonly LiveKey[];
@@ -203,6 +210,7 @@ export interface Capability<Own = unknown> {
    */
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   readonly admin?: AdminSide;
+  readonly room_card?: RoomCard;
   /** A file below `/console/` of the admin listener; undefined: it has none there. */
   file?(path: string): Promise<AdminFile | undefined>;
   /** Opens what it puts into the way of messages, which is not there yet. Rejects with `spine-unavailable`. */
@@ -326,6 +334,13 @@ export class RunningCapabilities {
   /** Every route of the admin API that they answer here. */
   routes(): ServedRoute[] {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
+  }
+
+  /** The cards of those whose routes are answered here. */
+  roomCards(): RoomCard[] {
+    return [...this.#running].flatMap(([{ room_card }, { routes }]) =>
+      room_card === undefined || routes === undefined ? [] : [room_card]
+    );
   }
 
   /** What they answer when a process of the bus asks. */

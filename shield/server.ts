@@ -253,7 +253,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const kernel = kernelRoutes(
-    { status, log, off: switchedOff(config) },
+    { status, log, off: switchedOff(config), room_cards: running.roomCards() },
     { ...parts.rooms.admin, logs: parts.logs },
   );
   const router = new AdminRouter([...kernel, ...running.routes()]);

@@ -3,35 +3,10 @@
  * left out: then a client publishes, an operator asks, and what is left out has no paths.
  */
 import assert from "node:assert/strict";
-import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
-import { configFrom } from "../shared/config/load.ts";
-import { randomPool } from "../shared/ids.ts";
-import { createLogger } from "../shared/logs/log.ts";
-import { createMetrics } from "../shared/metrics/metrics.ts";
-import { openSpine } from "../shared/spine/open.ts";
+import { words } from "../examples/capability/words.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
-import { startShield } from "../shield/server.ts";
-import { words } from "../examples/capability/words.ts";
-
-const { publicKey, privateKey } = await generateKeyPair("RS256");
-const PEM = await exportSPKI(publicKey);
-const TOKENS = await Promise.all(
-  ["user", "admin"].map((role) =>
-    new SignJWT({
-      exp: Math.floor(Date.now() / 1_000) + 3_600,
-      tenant_id: "acme",
-      role,
-      sub: "ann",
-    })
-      .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon").sign(privateKey)
-  ),
-);
-
-const INFO = {
-  remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
-  completed: Promise.resolve(),
-} as Deno.ServeHandlerInfo<Deno.NetAddr>;
+import { asking, startWith } from "./harness/lone_shield.ts";
 
 function routesOf({ admin, client }: Capability): [admin: string[], client: string[]] {
   const nameOf = ({ method, template }: { readonly method: string; readonly template: string }) =>
@@ -41,48 +16,6 @@ function routesOf({ admin, client }: Capability): [admin: string[], client: stri
     (client?.described ?? []).map(nameOf),
   ];
 }
-
-async function startWith(capabilities: readonly Capability[]) {
-  const config = configFrom({
-    admin: { operator_tenants: ["*"] },
-    // The memory of this process is not this Shield's alone.
-    limits: { memory_bytes: 1_099_511_627_776 },
-    auth: {
-      issuers: [{
-        ...{ issuer: "test", audience: "arqon", pem_file: "public.pem" },
-        ...{ tenants: ["*"], roles: ["user", "admin"] },
-      }],
-    },
-  });
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "shield", now: Date.now },
-    write: (line) => assert.fail(line),
-  });
-  const spine = await openSpine(config, { log, now: Date.now });
-  const registry = createMetrics({ node_id: "n", version: "0" });
-  const shield = await startShield({
-    ...{ capabilities, config, spine, log, fetch, version: "0", cores: 1, now: Date.now },
-    registry,
-    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
-    monotonic_ms: () => performance.now(),
-    ...{ overseer_log: log, registry_log: log },
-    onFatal: assert.fail,
-    onExhausted: assert.fail,
-    readTextFile: () => PEM,
-  });
-  return { spine, shield, registry };
-}
-
-type Started = Awaited<ReturnType<typeof startWith>>;
-
-const asking =
-  ({ shield }: Started) =>
-  async (handler: "client" | "admin", path: string, init: RequestInit = {}) => {
-    const token = TOKENS[handler === "admin" ? 1 : 0];
-    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
-    const request = new Request(`http://127.0.0.1${path}`, { headers, ...init });
-    return await shield[handler](request, INFO);
-  };
 
 async function serves(capabilities: readonly Capability[]): Promise<void> {
   const started = await startWith(capabilities);
@@ -143,6 +76,10 @@ Deno.test("a capability from outside serves beside them, and changes no file of 
   assert.deepEqual(result, { words: 8 });
   const counted = await (await ask("admin", "/v1/tenants/acme/words")).json();
   assert.deepEqual(counted, { tenant: "acme", rooms: 2, words: 11 });
+  const { room_cards: [card] } = await (await ask("admin", "/v1/access")).json();
+  assert.equal(card.title, "Words");
+  const path = card.path.replace("{tenant}", "acme").replace("{room}", "c");
+  assert.deepEqual(await (await ask("admin", path)).json(), { words: 8 });
   assert.match(await started.registry.metrics(), /^shield_words_total 14$/m);
   await started.shield.drain();
   await started.spine.drain();

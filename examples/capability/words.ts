@@ -1,6 +1,7 @@
 /**
- * A capability of a Shield that stands outside it: rooms that count their words. It has an observer, a metric, a
- * route of the admin API and a command, and changes no file: a program hands it to `startShield` in its list.
+ * A capability of a Shield that stands outside it: rooms that count their words. It has an observer, a metric, routes
+ * of the admin API, a command and a card in the console, and changes no file: a program hands it to `startShield` in its
+ * list.
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -35,6 +36,20 @@ const ROUTES = new AdminTable<WordCounts & { readonly log: Logger }>({
       handle: (counts, { tenant }) => Response.json({ tenant, ...counts.ofTenant(tenant) }),
     },
   },
+  "/v1/rooms/{tenant}/{room}/words": {
+    GET: {
+      scope: "tenant-in-path",
+      about: abouts({
+        countRoomWords: {
+          tag: "words",
+          summary: "how many words were published in a room here",
+          answer: object({ words: COUNT }),
+        },
+      }).countRoomWords,
+      handle: (counts, { tenant, names: { room = "" } }) =>
+        Response.json({ words: counts.of(tenant, room) }),
+    },
+  },
 });
 
 /** Words of an event, which is text of any kind. */
@@ -50,6 +65,7 @@ export function words(rooms_max: number): Capability<WordCounts> {
     name: "words",
     title: "rooms that count their words",
     admin: { tables: [ROUTES], tags: { words: "rooms that count their words" } },
+    room_card: { title: "Words", path: "/v1/rooms/{tenant}/{room}/words" },
     open({ registry, log }) {
       const rooms = new Map<string, { tenant_id: string; words: number }>();
       let total = 0;

@@ -4,6 +4,7 @@
  */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
+import type { RoomCard } from "../capability.ts";
 import { AdminTable } from "./routing/admin_routes.ts";
 import type { AdminCall } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
@@ -37,6 +38,7 @@ export interface StatusContext {
   readonly log: Logger;
   /** Tables that the configuration switches off: their paths are not there. */
   readonly off: readonly string[];
+  readonly room_cards: readonly RoomCard[];
 }
 
 /** The routes of status and access. */
@@ -52,11 +54,14 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>({
 });
 
 /**
- * Answers what the configuration of this Shield makes of the token, which is not what the token says, and which parts
- * it switches off.
+ * Answers what the configuration of this Shield makes of the token, which is not what the token says, which parts it
+ * switches off, and which cards the console's page of a room has beside its own.
  */
-function showAccess({ off }: StatusContext, call: AdminCall): Response {
+function showAccess({ off, room_cards }: StatusContext, call: AdminCall): Response {
   const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
   const operator = only_tenant === undefined;
-  return Response.json({ user_id, tenant_id, operator, token_expires_ms: expires_ms, off });
+  return Response.json({
+    ...{ user_id, tenant_id, operator, token_expires_ms: expires_ms },
+    ...{ off, room_cards },
+  });
 }

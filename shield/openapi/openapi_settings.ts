@@ -232,6 +232,7 @@ export const STATUS_ABOUT = abouts({
       operator: BOOLEAN,
       token_expires_ms: UNIX_MS,
       off: list(TEXT),
+      room_cards: list(object({ title: TEXT, path: TEXT })),
     }),
   },
 });

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
+import { words } from "../../examples/capability/words.ts";
 import { until } from "../../shared/testing/until.ts";
+import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
+import { asking, startWith, TOKENS } from "../harness/lone_shield.ts";
 import { ask, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
@@ -203,4 +206,30 @@ const stored: Scenario = {
 };
 
 /** In the order in which they run. */
-export const ROOM_SCENARIOS: readonly Scenario[] = [keeps, stored, states, moderates, publishes];
+const outside: Scenario = {
+  name: "a room has the card of a capability that stands outside the Shield",
+  async run(world) {
+    const { shield, spine, ...started } = await startWith([...SHIELD_CAPABILITIES, words(2)]);
+    const ask = asking({ shield, spine, ...started });
+    const body = JSON.stringify({ type: "chat", data: "three words here" });
+    const sent = await ask("client", "/v1/rooms/c/messages", { method: "POST", body });
+    assert.equal(sent.status, 200, await sent.text());
+    const served = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, shield.admin);
+    const bus = { ...world.bus, admin_url: `http://127.0.0.1:${served.addr.port}` };
+    {
+      const [, token = ""] = TOKENS;
+      await using console = await openConsole({ ...world, bus }, { at: "#/rooms/acme/c", token });
+      const card = console.page.getByRole("region", { name: "Words" });
+      await card.locator("dd").getByText("3", { exact: true }).waitFor();
+      assert.deepEqual(await card.locator("dt").allInnerTexts(), ["words"]);
+    }
+    await served.shutdown();
+    await shield.drain();
+    await spine.drain();
+  },
+};
+
+export const ROOM_SCENARIOS: readonly Scenario[] = [
+  ...[keeps, stored, states, moderates, publishes],
+  outside,
+];

@@ -111,8 +111,8 @@ function viewOf(segments, { only_tenant, off }) {
  */
 async function reachOf(token) {
   const access = await createApi({ token, onRefused: () => {} }).get("/v1/access");
-  const { operator, tenant_id, off = [] } = access;
-  return { only_tenant: operator === true ? undefined : tenant_id, off };
+  const { operator, tenant_id, off = [], room_cards = [] } = access;
+  return { only_tenant: operator === true ? undefined : tenant_id, off, room_cards };
 }
 
 function askForToken(problem) {
@@ -135,7 +135,7 @@ function askForToken(problem) {
 async function resume(token) {
   const words = el("p", { class: "hint", role: "status" }, "Asking the Shield…");
   replace(root, el("main", { class: "sign-in", id: "main", tabindex: -1 }, words));
-  let reach = { only_tenant: undefined, off: [] };
+  let reach = { only_tenant: undefined, off: [], room_cards: [] };
   try {
     reach = await reachOf(token);
   } catch (error) {
@@ -175,6 +175,7 @@ function openSession(token, reach) {
       query,
       only_tenant,
       off: reach.off,
+      room_cards: reach.room_cards,
       user_id: who.user_id,
       signal: ended.signal,
       go: (hash) => void (location.hash = hash),

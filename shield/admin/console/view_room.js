@@ -116,11 +116,10 @@ function valueText(value) {
   return Array.isArray(value) ? value.join(", ") : textOf(value, 400);
 }
 
-function classFacts(room_class = {}) {
+/** The members of an object, with their names as words. */
+function memberFacts(members = {}) {
   return facts(
-    Object.entries(room_class).map((
-      [name, value],
-    ) => [name.replaceAll("_", " "), valueText(value)]),
+    Object.entries(members).map(([name, value]) => [name.replaceAll("_", " "), valueText(value)]),
   );
 }
 
@@ -138,7 +137,7 @@ function figureCards(ctx, room) {
       isDurable(room) && card("Log", {}, storedFacts(room)),
       card("Lock", {}, lockFacts(room, ctx.now())),
     ),
-    card("Class", {}, classFacts(room.class)),
+    card("Class", {}, memberFacts(room.class)),
   );
 }
 
@@ -177,6 +176,26 @@ function createMembers(ctx, address, load) {
   };
 }
 
+/** The cards of capabilities that are not the console's own, each with what its route answers. */
+function createOtherCards({ api, signal, room_cards }, { tenant_id, room_id }) {
+  const cards = room_cards.map(({ title, path }) => {
+    const there = path.replace("{tenant}", segment(tenant_id)).replace("{room}", segment(room_id));
+    const body = slot();
+    const load = async () => {
+      try {
+        body.show(memberFacts(await api.get(there, {}, signal)));
+      } catch (error) {
+        if (!signal.aborted) body.show(errorNotice(error, load));
+      }
+    };
+    return { element: card(title, {}, body.element), load };
+  });
+  return {
+    elements: cards.map(({ element }) => element),
+    load: () => Promise.all(cards.map(({ load }) => load())),
+  };
+}
+
 /** Shows one room until the returned function is called. */
 export function showRoom(ctx, place, address) {
   const path = `/v1/rooms/${segment(address.tenant_id)}/${segment(address.room_id)}`;
@@ -186,6 +205,7 @@ export function showRoom(ctx, place, address) {
   const past = slot();
   const members = createMembers(ctx, address, () => load());
   const state = createStateCard(ctx, address);
+  const others = createOtherCards(ctx, address);
   const tail = createTail(ctx, address.tenant_id, address.room_id);
   let has_history = false;
   let has_past = false;
@@ -204,7 +224,7 @@ export function showRoom(ctx, place, address) {
       if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
     }
   }
-  const load = () => void Promise.all([loadRoom(), state.load()]);
+  const load = () => void Promise.all([loadRoom(), state.load(), others.load()]);
 
   place.append(
     head(address, load),
@@ -218,6 +238,7 @@ export function showRoom(ctx, place, address) {
       past.element,
       members.element,
       state.element,
+      ...others.elements,
       createPublishCard(ctx, address, () => void loadRoom()),
     ),
   );

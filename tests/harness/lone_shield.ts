@@ -1,0 +1,75 @@
+/** A Shield without a Brain in the process of the test, with the capabilities that the test names. */
+import assert from "node:assert/strict";
+import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
+import { configFrom } from "../../shared/config/load.ts";
+import { randomPool } from "../../shared/ids.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { Capability } from "../../shield/capability.ts";
+import { startShield } from "../../shield/server.ts";
+
+const { publicKey, privateKey } = await generateKeyPair("RS256");
+const PEM = await exportSPKI(publicKey);
+/** Tokens of tenant `acme`: of a user and of an admin. */
+export const TOKENS = await Promise.all(
+  ["user", "admin"].map((role) =>
+    new SignJWT({
+      exp: Math.floor(Date.now() / 1_000) + 3_600,
+      tenant_id: "acme",
+      role,
+      sub: "ann",
+    })
+      .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon").sign(privateKey)
+  ),
+);
+
+const INFO = {
+  remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+  completed: Promise.resolve(),
+} as Deno.ServeHandlerInfo<Deno.NetAddr>;
+
+/** Starts it on the embedded Spine; a line of its log fails the test. */
+export async function startWith(capabilities: readonly Capability[]) {
+  const config = configFrom({
+    admin: { operator_tenants: ["*"] },
+    // The memory of this process is not this Shield's alone.
+    limits: { memory_bytes: 1_099_511_627_776 },
+    auth: {
+      issuers: [{
+        ...{ issuer: "test", audience: "arqon", pem_file: "public.pem" },
+        ...{ tenants: ["*"], roles: ["user", "admin"] },
+      }],
+    },
+  });
+  const log = createLogger({
+    ...{ level: "error", format: "logfmt", component: "shield", now: Date.now },
+    write: (line) => assert.fail(line),
+  });
+  const spine = await openSpine(config, { log, now: Date.now });
+  const registry = createMetrics({ node_id: "n", version: "0" });
+  const shield = await startShield({
+    ...{ capabilities, config, spine, log, fetch, version: "0", cores: 1, now: Date.now },
+    registry,
+    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+    monotonic_ms: () => performance.now(),
+    ...{ overseer_log: log, registry_log: log },
+    onFatal: assert.fail,
+    onExhausted: assert.fail,
+    readTextFile: () => PEM,
+  });
+  return { spine, shield, registry };
+}
+
+/** A running one, with its Spine and its metrics. */
+export type Started = Awaited<ReturnType<typeof startWith>>;
+
+/** Asks one of its listeners, as a user or as an admin. */
+export const asking =
+  ({ shield }: Started) =>
+  async (handler: "client" | "admin", path: string, init: RequestInit = {}) => {
+    const token = TOKENS[handler === "admin" ? 1 : 0];
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const request = new Request(`http://127.0.0.1${path}`, { headers, ...init });
+    return await shield[handler](request, INFO);
+  };
