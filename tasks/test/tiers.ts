@@ -37,18 +37,28 @@ export const OTHER_TASKS: readonly string[] = [
 
 /**
  * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, build
- * the documents' site, drive a browser, attack a bus, or fill a process's memory.
+ * the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and buses again and
+ * again.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
+  "brain/reducers/crash_test.ts",
+  "brain/reducers/removal/histories_test.ts",
   "shield/schema/large_sets_test.ts",
   "tasks/workflows/workflows_test.ts",
   "tests/alerts_faults_test.ts",
   "tests/alerts_test.ts",
+  "tests/announced_rooms_test.ts",
   "tests/backup_nats_test.ts",
   "tests/backup_oracle_test.ts",
+  "tests/backup_usage_test.ts",
   "tests/binaries/npm_test.ts",
+  "tests/binaries/packed_test.ts",
   "tests/bridge/show_test.ts",
+  "tests/bridge_page_test.ts",
+  "tests/bridge_rights_test.ts",
+  "tests/bridge_serve_test.ts",
+  "tests/bridge_slot_test.ts",
   "tests/clients_test.ts",
   "tests/closed_unions_test.ts",
   "tests/console_test.ts",
@@ -62,19 +72,20 @@ export const SLOW: readonly string[] = [
   "tests/installed_pages_test.ts",
   "tests/memory/memory_test.ts",
   "tests/model/triples_test.ts",
+  "tests/moving/trigger_test.ts",
   "tests/nats_backends_test.ts",
   "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
   "tests/presence_simulation/long_test.ts",
-  "tests/proof/attacks_test.ts",
   "tests/production/production_test.ts",
+  "tests/proof/attacks_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
+  "tests/rollout_test.ts",
   "tests/site_test.ts",
   "tests/storage/many_test.ts",
   "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
-  "tests/announced_rooms_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/upgrade/upgrade_test.ts",
   "tests/walks/focuses_test.ts",
@@ -101,11 +112,9 @@ export const LONGEST_CLUSTER: readonly string[] = [
   "tests/prometheus_test.ts",
   "tests/admin/admin_reduced_room_test.ts",
   "tests/drain_test.ts",
-  "tests/bridge_slot_test.ts",
   "tests/accounts_test.ts",
   "tests/dev_test.ts",
   "tests/audit_test.ts",
-  "tests/rollout_test.ts",
 ];
 
 /** Sorts the test files among `modules`, which must hold all that they import. */
