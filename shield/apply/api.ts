@@ -11,7 +11,7 @@ import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance
 import { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { problemResponse, problemText } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
 import type { Rollout } from "../../shared/rollout/rollout.ts";
@@ -49,7 +49,7 @@ const IN_FORCE_MS = 5_000;
 const SCHEMAS_OFF = "schemas: they are switched off on this Shield";
 
 /** What the admin API needs of the process. */
-export interface ApplyAdminContext {
+export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly applies: Applies;
   readonly settings: Settings;
   /** Schemas of the whole bus; undefined where they are switched off. */
@@ -62,9 +62,6 @@ export interface ApplyAdminContext {
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
   readonly given: CountedLimits;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 /** Things of one list, where they are not `TENANT_RULES_MAX`. */

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
 import { countedEnd, ordered, talliesAt } from "../../shared/rollout/decision.ts";
 import type { Order } from "../../shared/rollout/decision.ts";
@@ -36,15 +36,10 @@ const HOLD_MS_MAX = 604_800_000;
 const AT_LEAST_MAX = 1_000_000_000;
 
 /** What the admin API needs of the process. */
-export interface RolloutAdminContext {
+export interface RolloutAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly state: ApplyAdminContext;
   readonly bucket: KeyValue;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly random: (size_bytes: number) => Uint8Array;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const Condition = z.string().max(64).superRefine((text, context) => {

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
@@ -17,12 +17,9 @@ const NO_STORE = { "cache-control": "no-store" };
 const NEWLINE = new Uint8Array([0x0a]);
 
 /** What the admin API needs of the process. */
-export interface AuditAdminContext {
+export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
   /** Opens the ledger; rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })

@@ -6,7 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
 
@@ -27,7 +27,7 @@ const STALE_FACTOR = 10;
 const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** Where one set comes from and how often it may be fetched. */
-export interface RemoteKeysOptions {
+export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
   readonly cache_ms: number;
@@ -35,10 +35,7 @@ export interface RemoteKeysOptions {
   readonly timeout_ms: number;
   /** Tokens that may wait for a fetch; one more is refused with `keys-unavailable`. */
   readonly waiting_max: number;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly fetch: typeof fetch;
-  readonly log: Logger;
   /** Called after each fetch, for the metric. */
   readonly onFetch: (result: "ok" | "failed") => void;
 }

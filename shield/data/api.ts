@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, tenantInBody } from "../admin/routing/admin_routes.ts";
@@ -20,12 +20,10 @@ const BODY_BYTES = 4_096;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes need of the process. */
-export interface DataContext {
+export interface DataContext extends Pick<Env, "log" | "node_id"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;
-  readonly node_id: string;
-  readonly log: Logger;
 }
 
 const User = z.string().min(1).max(256);

@@ -9,7 +9,7 @@ import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.t
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { problemText } from "../../shared/problem.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
@@ -29,16 +29,11 @@ const SHOWN = 100;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of hooks act on. */
-export interface HookAdminContext {
+export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
   /** Throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
   /** Whether some room class of the tenant is durable: without one there is nothing that hooks could be called for. */
   readonly hasLog: (tenant: string) => boolean;
 }

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
@@ -26,11 +26,10 @@ const RULES_SHOWN = 2_000;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface MirrorAdminContext {
+export interface MirrorAdminContext extends Pick<Env, "log"> {
   readonly rules: MirrorRules;
   readonly settings: Settings;
   readonly book: DiffBook;
-  readonly log: Logger;
   /** The id of this Shield: each compares only what it has mirrored itself. */
   readonly node_id: string;
 }

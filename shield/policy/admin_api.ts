@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, jsonBody, tenantInBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
@@ -42,7 +42,7 @@ export interface CheckedModule {
 }
 
 /** What the admin API needs of the process. */
-export interface PolicyAdminContext {
+export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
   readonly registry: PolicyRegistry;
   /** Checks a module. Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
@@ -51,9 +51,6 @@ export interface PolicyAdminContext {
   readonly isStateful: (sha256: string) => boolean | undefined;
   readonly followers: LogFollowers;
   readonly memory: Pick<LogMemory, "read">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The body of an upload: a module. */

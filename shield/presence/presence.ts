@@ -8,7 +8,7 @@ import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Beat, ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
@@ -22,8 +22,7 @@ import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts
 export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./watched_room.ts";
 
 /** What presence needs of its process. */
-export interface ShieldPresenceOptions {
-  readonly node_id: string;
+export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
   /**
@@ -40,7 +39,6 @@ export interface ShieldPresenceOptions {
   /** Whether the room has a journal of members; absent: none has. */
   readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
   readonly metrics: PresenceStats;
-  readonly log: Logger;
 }
 
 /** Presence on one Shield. */

@@ -5,10 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
-import type { Registry } from "prom-client";
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
@@ -41,14 +40,10 @@ export interface StartedQuota extends Quota {
 type QuotaConfig = NonNullable<Config["quota"]>;
 
 /** What quotas need of the process. */
-export interface QuotaOptions {
+export interface QuotaOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: QuotaConfig;
   /** What tenants have of their own. */
   readonly settings: Pick<Settings, "get" | "onChange">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
   /** Reads a file; throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
 }

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import {
   decodeDeployment,
@@ -43,7 +43,7 @@ const UPLOAD_BYTES = 1_048_576 + 65_536;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of reducers act on. */
-export interface ReducerAdminContext {
+export interface ReducerAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: Pick<RoomClasses, "explain" | "list">;
   readonly reducers: readonly ReducerEntry[];
@@ -52,11 +52,6 @@ export interface ReducerAdminContext {
   readonly check: ReducerCheck["check"];
   /** Asks the tenant's budgets, as each of its messages does. Rejects with `budget-exhausted` or `tenant-quota`. */
   readonly requireBudget: (tenant_id: string) => Promise<void>;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const OBJECT = { type: "object" };

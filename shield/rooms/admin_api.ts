@@ -7,7 +7,7 @@ import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { problemText } from "../../shared/problem.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
@@ -32,14 +32,11 @@ const CLASSES_SHOWN = 2_000;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface RoomsAdminContext {
+export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;
   /** The logs of durable rooms. */
   readonly logs: { of(tenant_id: string): Promise<AskedLog> };
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 /** All classes that a tenant would have. */

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { problemText } from "../../shared/problem.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
@@ -25,16 +25,11 @@ const BODY_BYTES = 4_096;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of schedules act on. */
-export interface ScheduleAdminContext {
+export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   readonly schedules: Pick<Schedules, "count">;
   readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
   readonly limits: ScanLimits & { readonly max_frame_bytes: number };
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const OBJECT = { type: "object" };

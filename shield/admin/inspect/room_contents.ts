@@ -7,19 +7,18 @@ import { z } from "zod";
 import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import { StateAnswer } from "../../../shared/cluster/cluster_room.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { History } from "../../durable/history/history.ts";
 import { rangeOfParams } from "../../durable/history/history_query.ts";
 import { readQuery, requireId } from "../routing/query.ts";
 
 /** What reading rooms needs of the process. */
-export interface ContentsContext {
+export interface ContentsContext extends Pick<Env, "log"> {
   readonly asker: Pick<ClusterAsker, "ask">;
   /** Undefined: this Shield has no durable rooms. */
   readonly history: Pick<History, "read" | "limits"> | undefined;
   readonly config: Pick<Config, "limits">;
-  readonly log: Logger;
 }
 
 const NO_STORE = { "cache-control": "no-store" };

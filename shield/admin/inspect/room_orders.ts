@@ -7,7 +7,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { BAN_REASON_UNITS_MAX, isUserId } from "../../../shared/records/bans.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { PAST_COMMAND } from "../../../shared/records/reducer_past.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
@@ -26,14 +26,13 @@ import { bodyOf } from "../../openapi/openapi_parts.ts";
 import { checked, Id, requireId } from "../routing/query.ts";
 
 /** What orders need of the process. */
-export interface OrderContext {
+export interface OrderContext extends Pick<Env, "log"> {
   readonly path: MessagePath;
   readonly flushes: Pick<FlushQueue, "confirmed">;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly tenants: Pick<TenantTable, "of">;
   readonly config: Pick<Config, "limits">;
-  readonly log: Logger;
 }
 
 /** Ten years, in ms: a ban that is to last longer has no `ttl_ms`. */

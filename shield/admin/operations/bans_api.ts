@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
@@ -19,12 +19,9 @@ const READS_AT_ONCE = 64;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface BansAdminContext {
+export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bans: Pick<Bans, "list" | "isIncomplete">;
   readonly bucket: Pick<KeyValue, "get" | "delete">;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });

@@ -5,7 +5,7 @@
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import {
   EVERY_TOKEN,
   REVOCATION_KINDS,
@@ -39,16 +39,11 @@ const TENANT_SHARE = 0.1;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface RevocationsAdminContext {
+export interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly revocations: Revocations;
   readonly bucket: KeyValue;
   readonly auth: Pick<Config["auth"], "revocation_seconds">;
   readonly limits: Pick<Config["limits"], "revocations">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const Body = z.strictObject({

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { JournalLine } from "../../../shared/journal/record.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { readValue } from "../../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, tenantInBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
@@ -24,12 +24,9 @@ const BODY_BYTES = 4_096;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface JournalAdminContext {
+export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })

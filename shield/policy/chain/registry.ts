@@ -4,10 +4,9 @@
  * `store.ts`; running policies is the pool.
  */
 import { ArqonError, isId } from "@arqon/proto";
-import type { Registry } from "prom-client";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { HealthCheck } from "../../../shared/listeners/ops.ts";
-import type { KvChange, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import type { KvChange, KvKey } from "../../../shared/spine/contract/spine.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
 import { ModuleSet } from "../modules/module_set.ts";
@@ -40,13 +39,8 @@ const UNLOAD_DELAY_MS = 10_000;
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
 
 /** What the registry needs of the process. */
-export interface PolicyRegistryOptions {
-  readonly spine: Spine;
+export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | "log" | "now"> {
   readonly loader: ModuleLoader;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly registry: Registry;
   /** How long a module stays loaded after the last chain that names it is gone, in ms. */
   readonly unload_delay_ms?: number;
   /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */

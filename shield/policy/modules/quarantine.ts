@@ -5,9 +5,9 @@
  * answers. The pool decides which modules go in; only an operator lets one out.
  */
 import { z } from "zod";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvChange, Spine } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvChange } from "../../../shared/spine/contract/spine.ts";
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -49,11 +49,7 @@ export interface QuarantinedModule {
 }
 
 /** What the quarantine needs of the process. */
-export interface QuarantineOptions {
-  readonly spine: Spine;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
+export interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly node: string;
   /** Called when a module is in quarantine from now on, but not for those that `add` names. */
   readonly onAdded: (sha256: string) => void;
