@@ -80,9 +80,6 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>({
   "/v1/rollouts/{tenant}/abort": { POST: order(ROLLOUT_ABOUT.abortRollout, "abort") },
 }, stateRefusal);
 
-const answer = (body: unknown): Response =>
-  Response.json(body, { headers: { "cache-control": "no-store" } });
-
 interface Stored {
   readonly rollout: Rollout | undefined;
   readonly revision: number;
@@ -108,7 +105,7 @@ const view = (
 async function show(context: RolloutAdminContext, { tenant }: AdminCall): Promise<Response> {
   const { rollout } = await stored(context.bucket, tenant);
   if (rollout === undefined) throw none(tenant);
-  return answer(await view(context, tenant, rollout));
+  return Response.json(await view(context, tenant, rollout));
 }
 
 async function listAll(
@@ -126,7 +123,7 @@ async function listAll(
     rollouts.push({ tenant: name, ...pastOf(rollout), share: shareOf(rollout) });
     rollouts.push(...past.map((one) => ({ tenant: name, ...one, share: null })));
   }
-  return answer({ node_id, rollouts });
+  return Response.json({ node_id, rollouts });
 }
 
 async function start(
@@ -182,7 +179,7 @@ async function start(
   });
   log.info("a rollout begins", { tenant_id: tenant, rollout: rollout.id, by });
   const secrets = madeSecrets(wanted.hooks, lists.hooks);
-  return answer({ ...await view(context, tenant, rollout), secrets });
+  return Response.json({ ...await view(context, tenant, rollout), secrets });
 }
 
 /** A rollout that ends, with what was counted until now. */
@@ -212,5 +209,5 @@ async function obey(
     return told;
   });
   log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
-  return answer(await view(context, tenant, rollout));
+  return Response.json(await view(context, tenant, rollout));
 }

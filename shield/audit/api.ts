@@ -13,7 +13,6 @@ import { AUDIT_ABOUT } from "./openapi_audit.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { findEntries } from "./read.ts";
 
-const NO_STORE = { "cache-control": "no-store" };
 const NEWLINE = new Uint8Array([0x0a]);
 
 /** What the admin API needs of the process. */
@@ -59,7 +58,7 @@ async function list(
   }
   const log = await ledger();
   const page = await findEntries(log, query, only_tenant);
-  return Response.json({ node_id, ...page }, { headers: NO_STORE });
+  return Response.json({ node_id, ...page });
 }
 
 async function entries(
@@ -70,6 +69,6 @@ async function entries(
   const page = await (await ledger()).read({ after, limit });
   const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
   return new Response(new Blob(lines), {
-    headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
+    headers: { "content-type": "application/x-ndjson" },
   });
 }

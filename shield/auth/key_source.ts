@@ -7,7 +7,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { keyFromPem, keysFromJwks } from "./keys.ts";
 import type { Algorithm, LoadedKeys } from "./keys.ts";
-import { createRemoteKeys } from "./remote_keys.ts";
+import { RemoteKeys } from "./remote_keys.ts";
 
 /** One entry of `[[auth.issuers]]`. */
 export type Issuer = Config["auth"]["issuers"][number];
@@ -107,7 +107,7 @@ function checkedUrl(placed: Placed, text: string): URL {
 function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {
   const { issuer } = placed;
   const { auth, now, fetch, log } = options;
-  const remote = createRemoteKeys({
+  const remote = new RemoteKeys({
     url: checkedUrl(placed, text),
     algorithms: issuer.algorithms,
     cache_ms: auth.jwks_cache_seconds * 1_000,

@@ -40,19 +40,6 @@ export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
   readonly onFetch: (result: "ok" | "failed") => void;
 }
 
-/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
-export interface RemoteKeys {
-  /**
-   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
-   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
-   */
-  find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
-  /** Fetches now unless one is under way; never rejects. */
-  refresh(): Promise<void>;
-  status(): { keys: number; healthy: boolean; loaded_ms: number };
-  close(): void;
-}
-
 /** A URL fit for logs: no query, no credentials. */
 function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
@@ -112,8 +99,8 @@ async function withDeadline<T>(
   }
 }
 
-/** See `RemoteKeys`; made by `createRemoteKeys`. */
-class RemoteKeySet implements RemoteKeys {
+/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
+export class RemoteKeys {
   readonly #options: RemoteKeysOptions;
   readonly #closed = new AbortController();
   #index: KeyIndex | undefined;
@@ -132,6 +119,10 @@ class RemoteKeySet implements RemoteKeys {
     this.#options = options;
   }
 
+  /**
+   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
+   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
+   */
   async find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined> {
     const key = (await this.#current()).find(alg, kid);
     if (key !== undefined) return key;
@@ -143,6 +134,7 @@ class RemoteKeySet implements RemoteKeys {
     return undefined;
   }
 
+  /** Fetches now unless one is under way; never rejects. */
   refresh(): Promise<void> {
     this.#pending ??= this.#fetchOnce().finally(() => this.#pending = undefined);
     return this.#pending;
@@ -259,9 +251,4 @@ class RemoteKeySet implements RemoteKeys {
   #unavailable(): ArqonError {
     return new ArqonError("keys-unavailable", "", { retry_after_ms: Math.max(1, this.#wait_ms()) });
   }
-}
-
-/** A key set that has fetched nothing yet. */
-export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
-  return new RemoteKeySet(options);
 }

@@ -74,7 +74,6 @@ function download(context: BackupContext, { by }: AdminCall): Response {
   const stream = streamOf(packBackup(head, embeddedParts(backup), { now }), onEnd);
   const headers = {
     "content-type": "application/x-tar",
-    "cache-control": "no-store",
     "x-arqon-backup-bytes": String(size_bytes),
   };
   return new Response(stream, { headers });

@@ -17,7 +17,6 @@ import { KEPT } from "./stores.ts";
 import type { DataStore, StoresContext, Whose } from "./stores.ts";
 
 const BODY_BYTES = 4_096;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes need of the process. */
 export interface DataContext extends Pick<Env, "log" | "node_id"> {
@@ -79,7 +78,7 @@ async function find({ stores, node_id }: DataContext, { url }: AdminCall): Promi
     if (stock !== undefined && stock.count > 0) found.push({ store: store.name, ...stock });
   }
   const { tenant } = whose;
-  return Response.json({ node_id, tenant, stores: found, kept: KEPT }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, stores: found, kept: KEPT });
 }
 
 async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenerator<string> {
@@ -114,7 +113,7 @@ async function exportAll(
       await lines.return(undefined);
     },
   });
-  return new Response(stream, { headers: { ...NO_STORE, "content-type": "application/x-ndjson" } });
+  return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
 }
 
 async function erase(
@@ -145,5 +144,5 @@ async function erase(
   const erased = done.reduce((sum, one) => sum + one.erased, 0);
   log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
   const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);
-  return Response.json({ node_id, tenant, stores: shown }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, stores: shown });
 }

@@ -17,8 +17,7 @@ import { Moving } from "./moving.ts";
 import type { Attend } from "../connection/attendance.ts";
 import { Attendance, type AttendanceContext } from "./attendance.ts";
 import { PresenceFrames } from "./frames.ts";
-import { createShieldPresence } from "./presence.ts";
-import type { ShieldPresence } from "./presence.ts";
+import { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 import type { PresenceStats } from "./stats.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -99,7 +98,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it is
   // there in time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
-  const presence = createShieldPresence({
+  const presence = new ShieldPresence({
     node_id,
     started_ms: now(),
     port: portOf({ ...options, log }, stats, onMessage),

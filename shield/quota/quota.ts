@@ -28,15 +28,6 @@ const CALL_TENANTS = 500;
  */
 const SOONEST = 1 / 4;
 
-/** The quotas of a process; whoever started them closes them. */
-export interface StartedQuota extends Quota {
-  /** True while each Shield counts alone, because the server is unreachable or late. */
-  readonly degraded: boolean;
-  /** Puts the quotas into force that the configuration has now. */
-  renew(): void;
-  close(): void;
-}
-
 type QuotaConfig = NonNullable<Config["quota"]>;
 
 /** What quotas need of the process. */
@@ -56,15 +47,15 @@ export async function startQuota(
   if (config === undefined) return undefined;
   // Only a process that has quotas pays for loading the client.
   const { connectValkey } = await import("./valkey.ts");
-  return new ClusterQuota({ ...options, config }, connectValkey);
+  return new StartedQuota({ ...options, config }, connectValkey);
 }
 
 type Connect = (options: ValkeyOptions) => QuotaServer;
 
 const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
 
-/** Carries reservations to the server. */
-class ClusterQuota implements StartedQuota {
+/** The quotas of a process; whoever started them closes them. */
+export class StartedQuota implements Quota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
@@ -140,6 +131,7 @@ class ClusterQuota implements StartedQuota {
     );
   }
 
+  /** True while each Shield counts alone, because the server is unreachable or late. */
   get degraded(): boolean {
     return this.#degraded;
   }
@@ -150,6 +142,7 @@ class ClusterQuota implements StartedQuota {
     if (shortage !== undefined) this.#refuse(shortage);
   }
 
+  /** Puts the quotas into force that the configuration has now. */
   renew(): void {
     this.#rateOf = ratesOf(this.#options.config);
     this.#slices.clear();

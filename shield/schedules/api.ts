@@ -6,10 +6,9 @@ import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
-import { problemText } from "../../shared/problem.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { readValue } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
@@ -22,7 +21,6 @@ import type { Schedules } from "./schedules.ts";
 
 /** What a body may have beside its message, in bytes. */
 const BODY_BYTES = 4_096;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of schedules act on. */
 export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
@@ -97,9 +95,7 @@ async function readBody(
   schema: typeof ScheduleBody,
   { limits }: ScheduleAdminContext,
 ): Promise<ScheduleBody> {
-  const parsed = schema.safeParse(await readValue(request, limits.max_frame_bytes + BODY_BYTES));
-  if (parsed.success) return parsed.data;
-  throw new ArqonError("invalid-settings", problemText(parsed.error));
+  return await settingsWithin(limits.max_frame_bytes + BODY_BYTES)(request, schema);
 }
 
 /** The id in the path. Throws `invalid-settings`. */
@@ -112,8 +108,6 @@ function view(schedule_id: string, schedule: Schedule, revision: number) {
   const { format: _, is_paused: __, claim, ...about } = schedule;
   return { id: schedule_id, state: stateOf(schedule), ...about, claim, revision };
 }
-
-const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
 
 interface Stored {
   readonly schedule: Schedule;
@@ -141,14 +135,14 @@ async function showAll(
     const schedule = entry && decodeSchedule(entry.value);
     if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));
   }
-  return answer({ tenant, schedules, node_id });
+  return Response.json({ tenant, schedules, node_id });
 }
 
 async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Response> {
   const { tenant } = call;
   const schedule_id = idOf(call);
   const { schedule, revision } = await stored(context.bucket, tenant, schedule_id);
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, schedule, revision),
     node_id: context.node_id,
@@ -188,7 +182,7 @@ async function set(
     };
   });
   log.info("a schedule was set", { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, written.schedule, written.revision),
     node_id,
@@ -202,7 +196,7 @@ async function remove(context: ScheduleAdminContext, call: AdminCall): Promise<R
   if (await bucket.get([tenant, schedule_id]) === undefined) throw none(tenant, schedule_id);
   await bucket.delete([tenant, schedule_id]);
   log.info("a schedule was removed", { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({ tenant, removed: 1, node_id });
+  return Response.json({ tenant, removed: 1, node_id });
 }
 
 async function pause(
@@ -221,7 +215,7 @@ async function pause(
   });
   const word = is_paused ? "paused" : "resumed";
   log.info(`a schedule was ${word}`, { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, written.schedule, written.revision),
     node_id,

@@ -147,7 +147,7 @@ export async function reducedObject(
   context.log.info("an operator reads a room with a reducer", {
     ...{ tenant_id, room: room_id, object, by: call.by },
   });
-  const headers = { "cache-control": "no-store", "content-type": "application/octet-stream" };
+  const headers = { "content-type": "application/octet-stream" };
   return new Response(new Uint8Array(bytes), { headers });
 }
 

@@ -21,8 +21,6 @@ export interface ContentsContext extends Pick<Env, "log"> {
   readonly config: Pick<Config, "limits">;
 }
 
-const NO_STORE = { "cache-control": "no-store" };
-
 /** The room and, of its state, perhaps only one key. */
 export interface StateWish {
   readonly tenant: string;
@@ -49,7 +47,7 @@ export async function roomHistory(
   if (history === undefined) throw new ArqonError("not-durable", room);
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
-  const headers = { ...NO_STORE, "content-type": "application/json" };
+  const headers = { "content-type": "application/json" };
   return new Response(new Uint8Array(page.json()), { headers });
 }
 
@@ -84,11 +82,11 @@ export async function roomState(
     if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
     // The value is sent as it is stored: numbers that JavaScript cannot hold stay what they are.
     const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
-    const headers = { ...NO_STORE, "content-type": "application/json" };
+    const headers = { "content-type": "application/json" };
     return new Response(`${rest},"value":${value}}`, { headers });
   }
   const truncated = document.key_count > document.keys.length;
-  return Response.json({ ...about, ...document, lock, truncated }, { headers: NO_STORE });
+  return Response.json({ ...about, ...document, lock, truncated });
 }
 
 const shown = (key: string) => JSON.stringify(key.slice(0, 64));

@@ -82,8 +82,6 @@ export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
   },
 };
 
-const json = (body: unknown) => Response.json(body, { headers: { "cache-control": "no-store" } });
-
 /** A refusal as the Brain has worded it. */
 function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
   if (!isReason(reason)) return new ArqonError("internal");
@@ -139,7 +137,7 @@ async function order(
   const room_id = requireId(names.room ?? "", "room");
   const { version } = await askOwner(context, { tenant_id, room_id, by, name, data });
   context.log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by });
-  return json({ tenant_id, room_id, version, ...data });
+  return Response.json({ tenant_id, room_id, version, ...data });
 }
 
 /** Answers `POST /v1/rooms/{tenant}/{room}/kick`. */
@@ -190,7 +188,7 @@ export async function publishTest(
   const at = stored === undefined
     ? {}
     : { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
-  return json({ tenant_id, room_id, sender: by, ...at });
+  return Response.json({ tenant_id, room_id, sender: by, ...at });
 }
 
 /** The body as a text frame: `data` stays as it was written, byte for byte. */

@@ -16,7 +16,6 @@ import { topOf } from "../../../shared/containers/top.ts";
 
 /** How many bans are read from the bucket at a time. */
 const READS_AT_ONCE = 64;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
 export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
@@ -98,7 +97,7 @@ async function list(
   }
   const truncated = total > items.length || bans.isIncomplete(tenant);
   const known = { total: total - (items.length - rows.length), truncated };
-  return Response.json({ node_id, bans: rows, ...known }, { headers: NO_STORE });
+  return Response.json({ node_id, bans: rows, ...known });
 }
 
 async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<Response> {
@@ -111,5 +110,5 @@ async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<
     const where = room === undefined ? {} : { room };
     log.info("an operator lifted a ban", { tenant_id: tenant, ...where, user, by });
   }
-  return Response.json({ node_id, tenant, lifted: stood }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, lifted: stood });
 }

@@ -138,7 +138,7 @@ function refusalOf(error: unknown): Response | undefined {
 function refusal(error: ArqonError, members: Readonly<Record<string, unknown>>): Response {
   return new Response(JSON.stringify({ ...problemOf(error), ...members }), {
     status: error.code,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+    headers: { "content-type": "application/problem+json" },
   });
 }
 
