@@ -23,19 +23,16 @@ import type {
   StateAnswer,
 } from "../shared/cluster/cluster_room.ts";
 import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
+import type { Env } from "../shared/env.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
 import type { Entry } from "../shared/records/member.ts";
-import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
 /** What the answers need of the Brain. */
-export interface InspectOptions extends ControlOptions {
-  readonly spine: Spine;
-  readonly registry: Registry;
+export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "registry" | "now"> {
   readonly metrics: Pick<BrainMetrics, "tapped">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "members" | "count">;
   readonly version: string;
@@ -45,8 +42,6 @@ export interface InspectOptions extends ControlOptions {
   readonly isDraining: () => boolean;
   readonly documentOf: RoomService["documentOf"];
   readonly cutOff: (tenant_id: string) => CutOffAnswer;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 const sum = (table: Readonly<Record<string, number>>) =>

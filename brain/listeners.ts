@@ -4,9 +4,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
+import type { Env } from "../shared/env.ts";
 import type { DoorLimits } from "../shared/http1/listener.ts";
-import type { Logger } from "../shared/logs/log.ts";
 import { openOperatorListener } from "../shared/listeners/operator_listener.ts";
 import { opsHandler } from "../shared/listeners/ops.ts";
 import { withOpsToken } from "../shared/listeners/ops_token.ts";
@@ -16,17 +15,13 @@ import { problemResponse } from "../shared/problem.ts";
 import type { ReadFile } from "../shared/process/secret_file.ts";
 
 /** What the two listeners need. */
-export interface ListenerOptions {
+export interface ListenerOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin">;
   /** Reads the certificates. */
   readonly read: ReadFile;
   /** The token that the ops listener asks for; absent: it asks for none. */
   readonly token?: OpsToken | undefined;
-  readonly registry: Registry;
   readonly health: () => HealthReport;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly log: Logger;
   /** How many connections, and for how long each; absent: the defaults of `listen`. */
   readonly limits?: DoorLimits;
   /**

@@ -9,7 +9,7 @@ import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
+import type { Env } from "../shared/env.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
 import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
@@ -23,7 +23,7 @@ import { startRooms } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
-export interface BrainOptions {
+export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
   /** What it has beside its kernel, in the order in which they start. */
   readonly capabilities: readonly BrainCapability[];
   readonly config: Pick<
@@ -39,16 +39,12 @@ export interface BrainOptions {
     | "watchdog"
     | "usage"
   >;
-  readonly spine: Spine;
   /** Reads a file that the configuration names; throws when it cannot. */
   readonly readTextFile: (path: string) => string;
   /** The same for a file that is no text. */
   readonly readFile: (path: string) => Uint8Array;
   /** A log of component `brain`. */
   readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1): spreads the retries of Brains that race for one room. */

@@ -1,19 +1,14 @@
 /** Keeps the client listener on the certificate that its files hold. Reads no file and opens no port. */
 import type { Listener } from "../shared/listeners/listen.ts";
-import type { Logger } from "../shared/logs/log.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
+import type { Env } from "../shared/env.ts";
 import { followTls } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 
 /** What serves clients, as far as another certificate concerns it. */
-export interface Serving {
+export interface Serving extends Pick<Env, "registry" | "log" | "now"> {
   /** What the files hold now; may throw. */
   readonly read: () => TlsPair | undefined;
   readonly client: Listener;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** The port could not be opened again. */
   readonly onLost: (detail: string) => void;
 }

@@ -6,8 +6,7 @@
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
-import type { Random } from "../shared/ids.ts";
-import type { Logger } from "../shared/logs/log.ts";
+import type { Env } from "../shared/env.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
@@ -26,15 +25,9 @@ const TAIL_MS = 10_000;
 const TOLD_SHARE = 8;
 
 /** What a drain needs of the process. */
-export interface DrainOptions {
+export interface DrainOptions extends Pick<Env, "log" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "server">;
   readonly spine: Pick<Spine, "flush">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
 }
 
 /** A part of `drain_timeout_ms`, in ms: until then connections and their members may stay. */

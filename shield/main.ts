@@ -6,11 +6,10 @@ import type { Config } from "../shared/config/schema.ts";
 import { connectionId, type Random, randomPool } from "../shared/ids.ts";
 import { openClientListener, operatorLimits } from "../shared/listeners/client_listener.ts";
 import { listenClient } from "../shared/listeners/listen.ts";
-import type { Logger } from "../shared/logs/log.ts";
+import type { Env } from "../shared/env.ts";
 import { createLogging } from "../shared/logs/logging.ts";
 import { registerClientCertificates } from "../shared/process/client_certificates.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
 import { openOperatorListener, readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { openOps } from "../shared/listeners/ops_port.ts";
 import type { OpsPort } from "../shared/listeners/ops_port.ts";
@@ -40,7 +39,6 @@ import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_p
 import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { requireVersions } from "../shared/cluster/wire_version.ts";
-import type { Spine } from "../shared/spine/contract/spine.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
@@ -195,13 +193,9 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
 }
 
 /** A Shield that has started, and what can end it. */
-interface Running extends OpsPort {
-  readonly config: Config;
+interface Running extends OpsPort, Pick<Env, "config" | "spine" | "registry" | "log"> {
   readonly child: ChildOptions | undefined;
   readonly shield: Shield;
-  readonly spine: Spine;
-  readonly registry: Registry;
-  readonly log: Logger;
   readonly tls: TlsPair | undefined;
   readonly watchdog: Watchdog | undefined;
   readonly exporting: MetricsExport | undefined;

@@ -1,4 +1,5 @@
 /** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
+import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
@@ -6,13 +7,11 @@ import type { ShieldStatus } from "./admin/admin_status.ts";
 import type { Parts } from "./parts.ts";
 
 /** What a report needs besides the parts. */
-export interface ReportOptions {
+export interface ReportOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "status">;
   /** Whether the Spine stores what it is given; absent: nobody asks it. */
   readonly storage?: () => HealthCheck;
   readonly version: string;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The answer of `GET /v1/status`. */

@@ -5,13 +5,11 @@
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
-import type { Config } from "../shared/config/schema.ts";
-import type { Random } from "../shared/ids.ts";
+import type { Env } from "../shared/env.ts";
 import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
-import type { Registry } from "../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
-import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../shared/spine/contract/spine.ts";
 import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
 import { adminOpenApi } from "./admin/openapi.ts";
@@ -60,19 +58,11 @@ import { createTap } from "./message/tap.ts";
 const WARM_MS = 5_000;
 
 /** What a Shield needs from its process. */
-export interface ShieldOptions {
+export interface ShieldOptions
+  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
   /** What it has beside its kernel, in the order in which they start. */
   readonly capabilities: readonly Capability[];
-  readonly config: Config;
-  readonly spine: Spine;
-  readonly log: Logger;
-  readonly registry: Registry;
   readonly version: string;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
   /** Logger of component `overseer`. */
   readonly overseer_log: Logger;
   /** Logger of component `registry`. */

@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -13,10 +13,9 @@ import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 /** What is needed of the Brain. */
-export interface FollowedClassesOptions {
+export interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log">;
-  readonly log: Logger;
   /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
   /** Told of what each tenant has set, when it is known and each time that it changes. */

@@ -20,7 +20,7 @@ import type { DeadLetter, HookPosition } from "../../shared/records/hook_documen
 import { GONE, isTaken, pauseAfter, RETRY_AFTER_MAX_MS } from "../../shared/hooks/schedule.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -42,7 +42,7 @@ const RETRY_STORED_MS = 1_000;
 const SURVEY_PAUSES_MAX = 8;
 
 /** What a hook needs of its Brain. */
-export interface HookRunnerOptions {
+export interface HookRunnerOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   /** Its name in metrics. */
   readonly label: string;
@@ -68,10 +68,6 @@ export interface HookRunnerOptions {
   /** It is no longer to be called, for that reason. Must not throw. */
   readonly onOff: (why: string) => void;
   readonly metrics: HookMetrics;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }

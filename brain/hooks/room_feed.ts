@@ -10,7 +10,7 @@ import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
 import { isTaken, pauseAfter } from "../../shared/hooks/schedule.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
@@ -32,7 +32,7 @@ export interface CallOutcome {
 }
 
 /** What bringing the events of a room needs. */
-export interface RoomFeedOptions {
+export interface RoomFeedOptions extends Pick<Env, "log" | "now"> {
   readonly hook: AfterHook;
   readonly room_id: string;
   /** Rejects as `Spine.log`. */
@@ -44,9 +44,6 @@ export interface RoomFeedOptions {
   readonly call: (event: HookEventCall, signal: AbortSignal) => Promise<CallOutcome>;
   readonly keepDead: (letter: DeadLetter) => Promise<void>;
   readonly onLost: () => void;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }

@@ -16,11 +16,10 @@ import {
 } from "../../shared/records/hook_document.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import type { HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
 import { HookFeeds } from "./feeds.ts";
@@ -31,15 +30,10 @@ import type { HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 /** What hooks need of their Brain. */
-export interface HookServiceOptions {
+export interface HookServiceOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "hooks" | "webhooks" | "rooms">;
-  readonly spine: Spine;
   readonly view: ClusterView;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Reads a file as text; throws when it cannot. */

@@ -4,6 +4,7 @@
  * their Shield, or the Brain that was about to write them, is gone before the log takes anything. A Brain forgets them
  * when one says that they are there.
  */
+import type { Env } from "../../shared/env.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
@@ -23,11 +24,8 @@ const KEPT_MAX = 10_000;
 const UP_MS = 60_000;
 
 /** What keeping needs of the Brain. */
-export interface KeptStaysOptions {
+export interface KeptStaysOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly view: ClusterView & StaysView;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
   /** Absent: `KEPT_MAX`. */
   readonly max?: number;
 }

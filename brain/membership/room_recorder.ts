@@ -6,7 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import {
   BookReader,
   dueFor,
@@ -46,7 +46,7 @@ const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
 /** What recording one room needs. */
-export interface RoomRecorderOptions {
+export interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
   /** For the log; the tenant and the room. */
   readonly tenant_id: string;
   readonly room_id: string;
@@ -73,9 +73,6 @@ export interface RoomRecorderOptions {
   readonly onSettled: (stay: Stay | ShieldMissed) => void;
   /** This one seemed to have left, and is there. */
   readonly onThere: (stay: Stay) => void;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** The first pause after what failed, in ms; absent: a quarter of a second. */
   readonly retry_ms?: number;
 }

@@ -7,14 +7,13 @@
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { bytesFrom } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { MembershipEntry } from "../../shared/membership/entry.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Entry, Tag, WrittenEntry } from "../../shared/presence/types.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
-import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
 import { roomKey } from "../presence/room_changes.ts";
 import { JournaledRooms } from "./journaled_rooms.ts";
@@ -39,20 +38,14 @@ const CONFIRMED_MAX = 256;
 const SHARED_MAX = 2_048;
 
 /** What the journals need of their Brain. */
-export interface MembershipServiceOptions {
+export interface MembershipServiceOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "rooms">;
-  readonly spine: Spine;
   readonly view: ClusterView & StaysView;
   /** Those who have left since this Brain serves; absent: they are kept from this start on. */
   readonly kept?: KeptStays;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }

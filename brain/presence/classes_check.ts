@@ -4,21 +4,18 @@
  */
 import type { RoomClassEntry } from "../../shared/config/schema_durable.ts";
 import { BRAINS_MAX } from "../../shared/cluster/cluster.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Beat, ClusterMessage } from "../../shared/presence/messages.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 
 /** What comparing needs of the Brain. */
-export interface ClassesCheckOptions {
+export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
   readonly brain_id: string;
   /** The classes in force, the same list until they change. */
   readonly rooms: () => readonly RoomClassEntry[];
   /** The Brains that serve. */
   readonly brains: () => readonly string[];
-  readonly registry: Registry;
-  readonly log: Logger;
 }
 
 /** Compares what beats say. */

@@ -5,7 +5,7 @@
  */
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Beat, BrainState, PresencePort } from "../../shared/presence/messages.ts";
 import type { Writer, WriterStatus } from "../../shared/presence/types.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
@@ -13,14 +13,13 @@ import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
 /** What a Brain's membership needs. */
-export interface MembershipOptions {
+export interface MembershipOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly metrics: BrainPresenceMetrics;
-  readonly log: Logger;
   readonly refuse: Refuse;
   /** What this Brain knows of writers, for its beats. */
   readonly statuses: () => readonly WriterStatus[];

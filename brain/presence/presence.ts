@@ -5,7 +5,7 @@
  * missing), `membership.ts` (the Brains), `emitter.ts` (its rooms).
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type {
   BrainState,
   ClusterMessage,
@@ -48,14 +48,13 @@ import { Replicas } from "./replicas.ts";
 import { byRoom } from "./room_changes.ts";
 
 /** What the presence machine is made of. */
-export interface BrainPresenceMachineOptions {
+export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
   /** When this Brain started, Unix ms; differs from that of every other life of this id. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly metrics: BrainPresenceMetrics;
-  readonly log: Logger;
   /**
    * How long a starting Brain waits at most for Shields and Brains to say that they are there. Absent: a
    * heartbeat and a bit more; in that time each of them beats even if it missed the question.

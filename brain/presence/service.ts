@@ -4,8 +4,7 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
@@ -24,13 +23,8 @@ import { createRefusals } from "./refusals.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What the presence service needs of its process. */
-export interface BrainPresenceOptions {
+export interface BrainPresenceOptions extends Pick<Env, "spine" | "registry" | "log" | "now"> {
   readonly config: Pick<Config, "server" | "presence" | "limits" | "rooms">;
-  readonly spine: Spine;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */

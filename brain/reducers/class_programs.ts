@@ -3,20 +3,14 @@
  * `[[reducers]]`. Follows what is deployed, and loads it. When a room takes it is `room/switching.ts`.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Counter, Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
+import type { Counter } from "../../shared/metrics/metrics.ts";
 import {
   decodeDeployment,
   DEPLOYMENTS_BUCKET,
   type ReducerDeployment,
 } from "../../shared/records/reducer_deployment.ts";
-import type {
-  KeyValue,
-  KvEntry,
-  KvWatch,
-  ObjectStore,
-  Spine,
-} from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvEntry, KvWatch, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import {
   loadModule,
   loadProgram,
@@ -46,15 +40,11 @@ export interface ReducedClass {
 }
 
 /** What is needed of the Brain. */
-export interface ClassProgramsOptions {
+export interface ClassProgramsOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "reducers">;
-  readonly spine: Spine;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** What loading a module that was deployed is paid by. */

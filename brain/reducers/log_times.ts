@@ -2,15 +2,14 @@
  * The time of rooms with reducers: that of their tenants' logs, which is the same for all Brains. Wall clocks of two
  * Brains differ, and one that is set would end timers early, or keep them for as long as it was ahead.
  */
+import type { Env } from "../../shared/env.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 
 /** What the times need of a Brain. */
-export interface LogTimesOptions {
+export interface LogTimesOptions extends Pick<Env, "now"> {
   /** Rejects as `Spine.log`. */
   readonly openLog: (tenant_id: string) => Promise<DurableLog>;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The logs that this Brain has opened; as many as the Spine has open. */

@@ -6,8 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId, randomPool } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
 import {
@@ -19,7 +18,7 @@ import {
 } from "../../shared/rooms/reducer_room.ts";
 import type { RoomAddress as Place } from "../rooms/commands/command.ts";
 import type { ReducerCalls } from "../rooms/desk/commands.ts";
-import type { KeyValue, ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
@@ -54,20 +53,14 @@ const SWEEP_MS = 500;
 const SWEEP_ROOMS = 64;
 
 /** What rooms with reducers need of their Brain. */
-export interface ReducerServiceOptions {
+export interface ReducerServiceOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog" | "usage">;
-  readonly spine: Spine;
   readonly view: ClusterView;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
   /** Reports another configuration; absent: it stays as it is. */
   readonly changes?: ConfigChanges | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** The rooms with reducers of a running Brain. */

@@ -3,17 +3,16 @@
  * after they have run, and while something is owed none of its rooms goes on. Whoever calls one then is refused.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import type { Counter } from "../../shared/metrics/metrics.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** What it needs. */
-export interface TenantFuelOptions {
+export interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
   /** Fuel a second and tenant, as it is now. */
   readonly per_second: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
   /** Counts fuel. */
   readonly used: Pick<Counter, "inc">;
   /** In how many ms timers of the tenant may ask again which a budget holds back; 0, or absent: none does. */

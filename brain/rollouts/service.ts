@@ -3,8 +3,7 @@
  * (`shared/rollout/decision.ts`) from what it has heard, and writes by compare-and-set. So no rollout has an
  * owner, and none waits for a takeover. What a rollout does to messages is `shield/apply/rollouts.ts`.
  */
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import { decide } from "../../shared/rollout/decision.ts";
 import {
   decodeReport,
@@ -24,14 +23,9 @@ import type { RolloutMetrics } from "./metrics.ts";
 const TICK_MS = 500;
 
 /** What carrying rollouts on needs of its Brain. */
-export interface RolloutServiceOptions {
+export interface RolloutServiceOptions
+  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "keyValue">;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 interface Heard {

@@ -14,21 +14,16 @@ import {
 } from "../../shared/records/bans.ts";
 import type { Ban } from "../../shared/records/bans.ts";
 import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
 
 /** What the ban book needs. */
-export interface BanBookOptions {
+export interface BanBookOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   /** The bucket `ARQON_BANS`. */
   readonly bucket: KeyValue;
   readonly bans_per_tenant: number;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
-  readonly log: Logger;
 }
 
 /** A ban as the book knows it. */

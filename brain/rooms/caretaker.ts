@@ -3,7 +3,7 @@
  * sweeps rooms and bans. Follows the cluster and keeps the timers; the chores themselves are in their
  * own files.
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { ClusterView, MemberChange } from "../cluster_view.ts";
 import type { BrainMetrics } from "../telemetry/metrics.ts";
 import type { BanBook } from "./ban_book.ts";
@@ -22,7 +22,7 @@ import type { SweepOptions } from "./sweep.ts";
 import type { TenantBytes } from "./store/tenant_bytes.ts";
 
 /** What the caretaker needs. */
-export interface CaretakerOptions {
+export interface CaretakerOptions extends Pick<Env, "log"> {
   readonly view: ClusterView;
   readonly context: RoomContext;
   readonly table: RoomTable;
@@ -35,7 +35,6 @@ export interface CaretakerOptions {
   readonly last_use: LastUse;
   readonly sweep: SweepOptions;
   readonly metrics: BrainMetrics;
-  readonly log: Logger;
   /** Called when a new term begins: the set of live Brains has changed. */
   readonly onTerm: () => void;
 }

@@ -2,6 +2,7 @@
  * Rooms on a Spine: opens the buckets, puts the parts together and listens for commands. The
  * cluster is seen through a `ClusterView`.
  */
+import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -52,15 +53,11 @@ import { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { isRoomKey } from "./store/command_pages.ts";
 
 /** What rooms need of their Brain. */
-export interface RoomServiceOptions {
+export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly config: Pick<Config, "brain" | "limits" | "presence">;
-  readonly spine: Spine;
   readonly view: ClusterView;
   readonly metrics: BrainMetrics;
   readonly calls: ReducerCalls;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */

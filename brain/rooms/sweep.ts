@@ -4,7 +4,7 @@
  * served them, and still end. How long a room has been idle is what this Brain has seen of it
  * (`last_use.ts`).
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
@@ -22,7 +22,7 @@ import type { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
 /** What a sweep needs. */
-export interface SweepOptions {
+export interface SweepOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly leases: Pick<Leases, "current" | "keepOnly">;
   readonly view: ClusterView;
@@ -41,7 +41,6 @@ export interface SweepOptions {
   readonly onEnded: (at: RoomAddress) => void;
   readonly onRefused: (reason: LifecycleRefusal) => void;
   readonly isStopping: () => boolean;
-  readonly log: Logger;
 }
 
 /** Rooms looked at at the same time. */

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { z } from "zod";
+import type { Env } from "../env.ts";
 import { readTar, tarEnd, TarError, tarHeader, tarPadding } from "../tar.ts";
 import { BackupHead, HEAD_PATH, Manifest, MANIFEST_BYTES, MANIFEST_PATH } from "./manifest.ts";
 import type { BackupPart } from "./manifest.ts";
@@ -31,9 +32,7 @@ export class BackupError extends Error {
 }
 
 /** What learns how far it is. */
-export interface PackOptions {
-  /** Unix ms. */
-  readonly now: () => number;
+export interface PackOptions extends Pick<Env, "now"> {
   /** A part is complete. */
   readonly onPart?: (part: BackupPart) => void;
 }

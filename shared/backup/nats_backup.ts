@@ -3,6 +3,7 @@
  * are those that `nats stream backup` writes. One stream after the other, in the order of
  * `stream_order.ts`, while the bus runs.
  */
+import type { Env } from "../env.ts";
 import type { GivenFile, GivenPart } from "./archive.ts";
 import type { ListedStream, Snapshot, StreamApi } from "./stream_api.ts";
 import { inBackupOrder, isBeforeLogs } from "./stream_order.ts";
@@ -18,12 +19,10 @@ export const DATA_FILE = "stream.tar.s2";
 const PIECE_BYTES = 16_777_216;
 
 /** What is saved, and who learns of it. */
-export interface NatsBackup {
+export interface NatsBackup extends Pick<Env, "now"> {
   readonly api: StreamApi;
   /** Of `[platform.registry] kv_bucket`. */
   readonly schema_bucket: string;
-  /** Unix ms. */
-  readonly now: () => number;
   /** For tests with small snapshots. */
   readonly piece_bytes?: number;
 }

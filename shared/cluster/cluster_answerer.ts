@@ -3,7 +3,7 @@
  * The handlers that it is given know what a question means; its form is `cluster_question.ts`.
  */
 import { z } from "zod";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import {
   answerBytes,
   decodeQuestion,
@@ -21,15 +21,12 @@ export type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unkno
 export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
 
 /** What answering needs of its process. */
-export interface AnswererOptions {
+export interface AnswererOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
   /** The Shield's node id, or the Brain's id. */
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly handlers: AnswerHandlers;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Called for every question with who asks it, the process's own questions excepted. */
   readonly onAsker?: (question: Pick<Question, "question" | "asker" | "kind">) => void;
 }

@@ -11,25 +11,20 @@ import type { Answerer } from "./cluster_answerer.ts";
 import { ANSWER_BYTES, decodeAnswer, decodeValue, encodeQuestion } from "./cluster_question.ts";
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
 import { connectionId } from "../ids.ts";
-import type { Random } from "../ids.ts";
+import type { Env } from "../env.ts";
 import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
 import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
 import type { RegisteredShield, Wanted } from "./known_nodes.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** What asking needs of its process. */
-export interface AskerOptions {
+export interface AskerOptions extends Pick<Env, "log" | "node_id" | "now" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe">;
-  readonly node_id: string;
   readonly kind: NodeKind;
   /** Answers for this process itself. */
   readonly answerer: Pick<Answerer, "own">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
-  readonly random: Random;
   /** How long to wait for the known processes, in ms; absent: a second. */
   readonly timeout_ms?: number;
   /** Reads which Shields are there; absent: only those are known that have been heard of. */

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { AnswerHandlers } from "./cluster_answerer.ts";
 import type { ConfigReloading } from "../config/live/reload.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import type { Logging } from "../logs/logging.ts";
 
 const NAMES_MAX = 256;
@@ -46,8 +46,7 @@ export const NodeConfig = z.strictObject({
 export const NodeConfigAnswer = NodeConfig.nullable();
 
 /** What the control questions may change. */
-export interface ControlOptions {
-  readonly log: Logger;
+export interface ControlOptions extends Pick<Env, "log"> {
   /** The logs; absent: their levels cannot be changed. */
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
   /** Does what SIGTERM does; absent: the process cannot be drained from outside. */

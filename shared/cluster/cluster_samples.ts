@@ -5,6 +5,7 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
+import type { Env } from "../env.ts";
 import type { ClusterNode } from "./cluster_node.ts";
 
 /** Time between two samples. */
@@ -50,14 +51,12 @@ export type NodeSamples = z.output<typeof NodeSamples>;
 type Kept = Omit<Sample, "age_ms"> & { readonly at_ms: number };
 
 /** What taking samples needs. */
-export interface SamplerOptions {
+export interface SamplerOptions extends Pick<Env, "monotonic_ms"> {
   /**
    * Reads the record of this node. The record is read for samples only, as some figures are since
    * the reading before.
    */
   readonly node: () => Promise<ClusterNode>;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 const numberOr = (value: unknown) => typeof value === "number" ? value : undefined;

@@ -2,6 +2,7 @@
  * Which processes a question waits for: those that have been heard of, and the Shields that are registered as living.
  * Nothing is decided by it. Who asks is `cluster_asker.ts`; the registry of lives is `shared/lives/`.
  */
+import type { Env } from "../env.ts";
 import type { NodeKind } from "./cluster_question.ts";
 
 /** After how many ms of silence a process is forgotten, if it was asked meanwhile. */
@@ -31,11 +32,8 @@ interface Known {
 }
 
 /** This process. */
-export interface KnownNodesOptions {
-  readonly node_id: string;
+export interface KnownNodesOptions extends Pick<Env, "node_id" | "monotonic_ms"> {
   readonly kind: NodeKind;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** The processes that one process knows. */

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
+import type { Env } from "../env.ts";
 import type { Config } from "../config/schema.ts";
 import { networksOf } from "../config/schema_server.ts";
 import { probe } from "./door_probe.ts";
@@ -25,19 +26,14 @@ import type { TlsPair } from "../http1/door.ts";
 import { UnseenClients } from "./unseen_clients.ts";
 
 /** What the listener for clients needs. */
-export interface ClientListenerOptions {
+export interface ClientListenerOptions
+  extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "server" | "limits">;
   readonly handler: Handler;
   /** Answers a client for which there is no place among strangers. */
   readonly turnAway: Handler;
-  readonly registry: Registry;
   readonly tls?: TlsPair | undefined;
   readonly reuse_port?: boolean;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Milliseconds of a clock that nobody sets. */
-  readonly monotonic_ms: () => number;
   /** The reserve of file descriptors of the process. */
   readonly reserve: FileReserve;
   /** A text that nobody can guess, for the listener's own questions. */

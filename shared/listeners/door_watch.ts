@@ -3,6 +3,7 @@
  * the port anew when it does not answer, and gives it up when that does not help. How to ask is
  * `door_probe.ts`.
  */
+import type { Env } from "../env.ts";
 import { isOutOfFiles } from "../http1/file_reserve.ts";
 import type { Logger } from "../logs/log.ts";
 import type { HealthCheck } from "./ops.ts";
@@ -13,7 +14,7 @@ export class Inconclusive extends Error {
 }
 
 /** What a watch needs. */
-export interface DoorWatchOptions {
+export interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
   /** The URL of the port for people, for example "http://127.0.0.1:4000". */
   readonly url: string;
   /** Resolves when the port has answered; may reject with `Inconclusive`. */
@@ -24,10 +25,6 @@ export interface DoorWatchOptions {
   readonly every_ms: number;
   /** After so long without an answer, though it was opened anew, the port is given up; in ms. */
   readonly gone_ms: number;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Milliseconds of a clock that nobody sets. */
-  readonly monotonic_ms: () => number;
   readonly log?: Logger | undefined;
 }
 

@@ -8,7 +8,7 @@ import { unreadable } from "../config/load.ts";
 import { listen, listenClient } from "./listen.ts";
 import type { Listener, ListenOptions } from "./listen.ts";
 import type { Logger } from "../logs/log.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import type { Env } from "../env.ts";
 import { openOpsToken } from "./ops_token.ts";
 import type { OpsToken } from "./ops_token.ts";
 import type { ReadFile } from "../process/secret_file.ts";
@@ -17,16 +17,14 @@ import type { TlsPair } from "../http1/door.ts";
 
 /** The place of one of these ports, and what it needs of its process. */
 export interface OperatorListenOptions
-  extends Pick<ListenOptions, "handler" | "limits" | "reserve" | "onGone"> {
+  extends
+    Pick<ListenOptions, "handler" | "limits" | "reserve" | "onGone">,
+    Pick<Env, "registry" | "log" | "now"> {
   readonly name: "ops" | "admin";
   /** The part whose metrics they are; absent: "shield". */
   readonly part?: "shield" | "brain";
   readonly config: Pick<Config, "ops" | "admin">;
   readonly read: ReadFile;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /**

@@ -4,7 +4,7 @@
  * Prometheus may have none, so nothing here is secret.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Registry } from "prom-client";
+import type { Env } from "../env.ts";
 import type { Logger } from "../logs/log.ts";
 import { exposition } from "../metrics/metrics.ts";
 import { problemResponse } from "../problem.ts";
@@ -24,11 +24,8 @@ export interface HealthReport {
 }
 
 /** What the ops endpoint shows. */
-export interface OpsOptions {
-  readonly registry: Registry;
+export interface OpsOptions extends Pick<Env, "registry" | "now"> {
   readonly health: () => HealthReport;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Where a collector or a health check that throws is logged. */
   readonly log?: Logger;
 }

@@ -6,8 +6,7 @@ import { openReserve, operatorLimits } from "./client_listener.ts";
 import type { Config } from "../config/schema.ts";
 import type { FileReserve } from "../http1/file_reserve.ts";
 import type { Listener } from "./listen.ts";
-import type { Logger } from "../logs/log.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import type { Env } from "../env.ts";
 import { openOperatorListener } from "./operator_listener.ts";
 import type { OperatorListenOptions } from "./operator_listener.ts";
 import { opsHandler } from "./ops.ts";
@@ -17,15 +16,11 @@ import type { ReadFile } from "../process/secret_file.ts";
 import { Starting } from "./starting.ts";
 
 /** What the port needs of its process. */
-export interface OpsPortOptions {
+export interface OpsPortOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin" | "limits">;
   readonly read: ReadFile;
   /** The token that it asks for; undefined: none. */
   readonly token: OpsToken | undefined;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Called when the port has died and the process cannot go on, with the reason. */
   readonly onGone: (detail: string) => void;
 }

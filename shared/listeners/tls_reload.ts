@@ -5,12 +5,12 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
 import type { TlsPair } from "../http1/door.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
 /** What following needs. */
-export interface TlsReloadOptions {
+export interface TlsReloadOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** For messages and the metric; absent: "client". */
   readonly listener?: "client" | "ops" | "admin";
   /** The part that the metric belongs to; absent: "shield". */
@@ -21,10 +21,6 @@ export interface TlsReloadOptions {
   readonly read: () => TlsPair | undefined;
   /** Serves another pair from now on. */
   readonly renew: (pair: TlsPair) => Promise<void>;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Between two looks; absent: 2 s. */
   readonly every_ms?: number;
 }

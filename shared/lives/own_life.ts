@@ -3,7 +3,7 @@
  * has no such part leaves no mark. What others make of it is `life.ts`.
  */
 import { ClockSteps } from "../clock_steps.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { encodeMark, lifeKey, type LifeKind, type LifePart, type PartMark } from "./life.ts";
 import type { Lives } from "./lives.ts";
 
@@ -16,18 +16,12 @@ const AGAIN_MS = 100;
 const SWEEP_MS = 6 * 3_600_000;
 
 /** What a life needs of the process. */
-export interface OwnLifeOptions {
+export interface OwnLifeOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly lives: Lives;
-  readonly node_id: string;
   /** What it is; absent: a Shield. */
   readonly kind?: LifeKind;
   /** Nothing that a part writes is older than that, in ms. */
   readonly kept_ms: number;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** What a part tells its Shield's life. */

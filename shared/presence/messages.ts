@@ -4,6 +4,7 @@
  * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
  * that a simulation can run them.
  */
+import type { Env } from "../env.ts";
 import type { LeaveReason } from "../records/leave_reason.ts";
 import type { Beat, Stays, StaysWritten } from "../records/member.ts";
 import type { Subject } from "../subjects/subject.ts";
@@ -143,9 +144,7 @@ export type ClusterMessage =
   | StaysWritten;
 
 /** Everything that a presence machine needs of its process. */
-export interface PresencePort {
-  /** Unix ms. */
-  readonly now: () => number;
+export interface PresencePort extends Pick<Env, "now"> {
   /** In [0, 1). */
   readonly random: () => number;
   /** Runs once after `delay_ms`; the returned function cancels. */

@@ -4,26 +4,22 @@
  */
 import { ConfigReload } from "../config/live/reload.ts";
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import type { Logging } from "../logs/logging.ts";
 
 /** A configuration that was read. */
-export interface GivenConfig {
+export interface GivenConfig extends Pick<Env, "config"> {
   /** Its file; null: it came from elsewhere. */
   readonly file: string | null;
-  readonly config: Config;
   /** Reads it again; throws an Error that says what is wrong. */
   readonly read: () => Config;
 }
 
 /** The process whose configuration it is. */
-export interface LiveProcess {
+export interface LiveProcess extends Pick<Env, "log" | "now"> {
   /** Its name when the configuration has none. */
   readonly node_id: string;
   readonly logging: Pick<Logging, "renew">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** Makes the configuration of the process; its logs follow it from now on. */

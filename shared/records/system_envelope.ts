@@ -5,14 +5,10 @@
 import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { uuidv7 } from "../ids.ts";
-import type { Random } from "../ids.ts";
+import type { Env } from "../env.ts";
 
 /** Where stamps come from. */
-export interface StampSource {
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
-}
+export type StampSource = Pick<Env, "now" | "random">;
 
 /** The bytes of `envelope` with `timestamp`, `X-Twist-ID` and `X-Timestamp` put in. */
 export function systemEnvelope(

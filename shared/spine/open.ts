@@ -1,6 +1,6 @@
 /** Chooses the engine from the configuration. Callers know only `Spine`. */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { LOG_LIMITS } from "./contract/durable_log.ts";
 import type { LogLimits } from "./contract/durable_log.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
@@ -9,10 +9,7 @@ import { openNats } from "./nats/nats.ts";
 import type { Spine } from "./contract/spine.ts";
 
 /** What an engine needs from its process. */
-export interface OpenSpineOptions {
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
+export interface OpenSpineOptions extends Pick<Env, "log" | "now"> {
   /** Reads the credentials and certificate files that `[nats]` names. */
   readonly files?: { read(path: string): string };
 }

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 import type { Spine, StorageReport } from "./contract/spine.ts";
@@ -45,11 +45,9 @@ export function storageWish(config: StorageConfig): StorageWish {
 }
 
 /** What the watch needs of its process. */
-export interface StorageWatchOptions {
+export interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly spine: Pick<Spine, "storage" | "status">;
   readonly config: StorageConfig;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Ms between two questions; absent: 30 seconds. */
   readonly interval_ms?: number;
 }

@@ -3,9 +3,8 @@
  * gauge and the log. It does nothing about it: writes that fail are refused where they are made, and
  * succeed again once there is room.
  */
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
-import type { Registry } from "../metrics/metrics.ts";
 import type { HealthCheck } from "../listeners/ops.ts";
 import type { Spine } from "./contract/spine.ts";
 
@@ -22,12 +21,8 @@ const ASK_AGAIN_MS = 1_000;
 const ASK_AGAIN_BYTES = 1_048_576;
 
 /** What a watch needs. */
-export interface WriteWatchOptions {
+export interface WriteWatchOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "proveStorage" | "status" | "onEvent">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A running watch; ends when it is disposed. */

@@ -3,22 +3,17 @@
  * OpenTelemetry SDK (`metrics_export.ts`) only when the config names a collector and wants metrics.
  */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import type { Env } from "../env.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 
 /** What the export needs of its process. */
-export interface MetricsExportOptions {
-  readonly registry: Registry;
+export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
-  readonly log: Logger;
   /** Reads the file of `headers_file`. */
   readonly readTextFile: ReadFile;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A running export. */

@@ -4,8 +4,7 @@
  * there is no `Tracing`, and all that callers do is to look whether there is one.
  */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
-import type { Registry } from "../metrics/metrics.ts";
+import type { Env } from "../env.ts";
 import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
@@ -59,11 +58,9 @@ export interface Tracing {
 }
 
 /** What tracing needs of the process. */
-export interface TracingOptions {
+export interface TracingOptions extends Pick<Env, "registry" | "log"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Reads the file of `headers_file`. */
   readonly readTextFile: ReadFile;
   /** Unix ms with fractions. */

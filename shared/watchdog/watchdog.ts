@@ -5,17 +5,15 @@
  */
 import inspector from "node:inspector";
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../logs/log.ts";
+import type { Env } from "../env.ts";
 import { stepMemory, turned } from "./steps.ts";
 import type { Watched } from "./watch_thread.ts";
 
 /** The process that is watched. */
-export interface WatchdogOptions {
+export interface WatchdogOptions extends Pick<Env, "log" | "node_id"> {
   readonly config: Pick<Config, "watchdog" | "log">;
-  readonly node_id: string;
   /** The component of its log line. */
   readonly component: string;
-  readonly log: Logger;
   /** The file of the log; absent: stderr. */
   readonly log_file?: string | undefined;
 }

@@ -4,7 +4,7 @@
  * configured otherwise. Probes and Prometheus use the ops listener (`shared/listeners/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { AdminRouter } from "./routing/admin_router.ts";
 import { requireOwnName } from "./routing/admin_host.ts";
@@ -25,7 +25,7 @@ import type { Schema } from "../openapi/openapi_parts.ts";
 import { requireKnown } from "./routing/query.ts";
 
 /** What the admin listener needs of the process. */
-export interface AdminContext extends Pick<HttpContext, "authenticator"> {
+export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<Env, "log"> {
   readonly names: AdminNames;
   /** The tenants whose admins operate the whole bus; "*" is any. */
   readonly operators: () => readonly string[];
@@ -35,7 +35,6 @@ export interface AdminContext extends Pick<HttpContext, "authenticator"> {
   readonly description: Schema;
   /** A file of the console; undefined: there is none. */
   readonly file: (path: string) => Promise<AdminFile | undefined>;
-  readonly log: Logger;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
   /** The rate of each caller; absent: no caller is limited. */

@@ -2,7 +2,7 @@
  * What a Shield answers to admins about itself and about them: `/v1/status`, and `/v1/access`, which
  * says how far the token reaches. Everything about the cluster is `inspect/`.
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
 import type { RoomCard } from "../capability.ts";
 import { AdminTable } from "./routing/admin_routes.ts";
@@ -33,9 +33,8 @@ export interface ShieldStatus {
 }
 
 /** What these paths need of the process; `status` is read anew for each request. */
-export interface StatusContext {
+export interface StatusContext extends Pick<Env, "log"> {
   readonly status: () => ShieldStatus;
-  readonly log: Logger;
   /** Tables that the configuration switches off: their paths are not there. */
   readonly off: readonly string[];
   readonly room_cards: readonly RoomCard[];

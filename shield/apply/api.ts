@@ -11,15 +11,15 @@ import { MirrorRule, SchemaMapping } from "../../shared/config/schema_governance
 import { OwnQuota } from "../../shared/config/schema_quota.ts";
 import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { always, refuseRepeated } from "../../shared/config/values/schema_values.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import { problemResponse, problemText } from "../../shared/problem.ts";
+import type { Env } from "../../shared/env.ts";
+import { problemResponse } from "../../shared/problem.ts";
 import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
 import type { Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
-import { readValue } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
@@ -49,7 +49,7 @@ const IN_FORCE_MS = 5_000;
 const SCHEMAS_OFF = "schemas: they are switched off on this Shield";
 
 /** What the admin API needs of the process. */
-export interface ApplyAdminContext {
+export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly applies: Applies;
   readonly settings: Settings;
   /** Schemas of the whole bus; undefined where they are switched off. */
@@ -62,9 +62,6 @@ export interface ApplyAdminContext {
   /** Undefined where schemas are switched off: mappings are then not looked at. */
   readonly schemas: SchemaAdminContext | undefined;
   readonly given: CountedLimits;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 /** Things of one list, where they are not `TENANT_RULES_MAX`. */
@@ -112,6 +109,9 @@ const BusBody = z.strictObject({ schemas: listOf("schemas", StagedSchema, "schem
 /** One of them. */
 type BusBody = z.output<typeof BusBody>;
 
+/** Reads a body that holds a state. Rejects with `invalid-settings`. */
+export const readStateBody = settingsWithin(BODY_BYTES);
+
 /** The routes of a tenant's whole state, and of what is the bus's. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
   {
@@ -141,19 +141,6 @@ export function stateRefusal(error: unknown): Response | undefined {
     ? problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }))
     : undefined;
 }
-
-/** Reads a body that holds a state. Rejects with `invalid-settings`. */
-export async function readStateBody<Z extends z.ZodType>(
-  request: Request,
-  schema: Z,
-): Promise<z.output<Z>> {
-  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
-  if (parsed.success) return parsed.data;
-  throw new ArqonError("invalid-settings", problemText(parsed.error));
-}
-
-const answer = (body: unknown): Response =>
-  Response.json(body, { headers: { "cache-control": "no-store" } });
 
 async function view(
   { documents }: ApplyAdminContext,
@@ -203,7 +190,7 @@ async function listStates(context: ApplyAdminContext): Promise<Response> {
   await bus?.finish();
   const with_policies = registry.tenants().map(({ tenant }) => tenant);
   const all = [...settings.tenants(), ...with_policies, ...await documents.tenants()];
-  return answer({ node_id, tenants: [...new Set(all)].sort() });
+  return Response.json({ node_id, tenants: [...new Set(all)].sort() });
 }
 
 async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<Response> {
@@ -217,7 +204,7 @@ async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<
     ...{ id: rollout.id, by: rollout.by, state: rollout.state },
     brings: broughtBy(rollout),
   };
-  return answer({ tenant, ...await view(context, tenant, stored), rollout: coming ?? null });
+  return Response.json({ tenant, ...await view(context, tenant, stored), rollout: coming ?? null });
 }
 
 async function apply(
@@ -248,7 +235,7 @@ async function apply(
   const in_force = reached.every(Boolean) && (here === undefined || here.state === "active");
   const secrets = madeSecrets(wanted.hooks, lists.hooks);
   const now = await view(context, tenant, stored);
-  return answer({ tenant, ...now, secrets, here: { node_id, in_force, policies } });
+  return Response.json({ tenant, ...now, secrets, here: { node_id, in_force, policies } });
 }
 
 /** Whether the tenant's budgets hold here by now: how much of them is used could be read in time. */
@@ -276,11 +263,11 @@ async function applyToBus(
   { schemas = [] }: BusBody,
 ): Promise<Response> {
   if (bus === undefined) throw new ArqonError("invalid-settings", SCHEMAS_OFF);
-  if (schemas.length === 0) return answer({ node_id, apply: null, schemas: [] });
+  if (schemas.length === 0) return Response.json({ node_id, apply: null, schemas: [] });
   const id = await bus.apply(schemas, by);
   log.info("schemas of the bus were applied", { apply: id, by, schemas: schemas.length });
   await refreshed(admin, schemas);
-  return answer({ node_id, apply: id, schemas: schemas.map(({ schema_id }) => schema_id) });
+  return Response.json({ node_id, apply: id, schemas: schemas.map(({ schema_id }) => schema_id) });
 }
 
 /** The tenant's rollout, while it is under way and can be read. */

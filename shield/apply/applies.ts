@@ -5,7 +5,7 @@
  * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -31,7 +31,7 @@ const ATTEMPTS = 64;
 const AGAIN_MS = 1_000;
 
 /** What applying needs of the process. */
-export interface AppliesOptions {
+export interface AppliesOptions extends Pick<Env, "log" | "now"> {
   readonly settings: Pick<Settings, "read" | "replace" | "onChange" | "get">;
   readonly policies: Pick<PolicyStore, "read" | "replace">;
   /** Puts a version that is stored in force, once for each apply; absent where schemas are switched off. */
@@ -41,9 +41,6 @@ export interface AppliesOptions {
   ) => Promise<void>;
   /** Kinds that are documents of their own; absent: an apply has none of them. */
   readonly documents?: Pick<Documents, "list" | "require" | "write">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly random: (size_bytes: number) => Uint8Array;
 }
 

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
 import { countedEnd, ordered, talliesAt } from "../../shared/rollout/decision.ts";
 import type { Order } from "../../shared/rollout/decision.ts";
@@ -36,15 +36,10 @@ const HOLD_MS_MAX = 604_800_000;
 const AT_LEAST_MAX = 1_000_000_000;
 
 /** What the admin API needs of the process. */
-export interface RolloutAdminContext {
+export interface RolloutAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly state: ApplyAdminContext;
   readonly bucket: KeyValue;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly random: (size_bytes: number) => Uint8Array;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const Condition = z.string().max(64).superRefine((text, context) => {
@@ -85,9 +80,6 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>({
   "/v1/rollouts/{tenant}/abort": { POST: order(ROLLOUT_ABOUT.abortRollout, "abort") },
 }, stateRefusal);
 
-const answer = (body: unknown): Response =>
-  Response.json(body, { headers: { "cache-control": "no-store" } });
-
 interface Stored {
   readonly rollout: Rollout | undefined;
   readonly revision: number;
@@ -113,7 +105,7 @@ const view = (
 async function show(context: RolloutAdminContext, { tenant }: AdminCall): Promise<Response> {
   const { rollout } = await stored(context.bucket, tenant);
   if (rollout === undefined) throw none(tenant);
-  return answer(await view(context, tenant, rollout));
+  return Response.json(await view(context, tenant, rollout));
 }
 
 async function listAll(
@@ -131,7 +123,7 @@ async function listAll(
     rollouts.push({ tenant: name, ...pastOf(rollout), share: shareOf(rollout) });
     rollouts.push(...past.map((one) => ({ tenant: name, ...one, share: null })));
   }
-  return answer({ node_id, rollouts });
+  return Response.json({ node_id, rollouts });
 }
 
 async function start(
@@ -187,7 +179,7 @@ async function start(
   });
   log.info("a rollout begins", { tenant_id: tenant, rollout: rollout.id, by });
   const secrets = madeSecrets(wanted.hooks, lists.hooks);
-  return answer({ ...await view(context, tenant, rollout), secrets });
+  return Response.json({ ...await view(context, tenant, rollout), secrets });
 }
 
 /** A rollout that ends, with what was counted until now. */
@@ -217,5 +209,5 @@ async function obey(
     return told;
   });
   log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
-  return answer(await view(context, tenant, rollout));
+  return Response.json(await view(context, tenant, rollout));
 }

@@ -3,7 +3,7 @@
  * the last step. Whether a rollout goes on or is taken back is decided by Brains (`brain/rollouts/`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { countedEnd, returned } from "../../shared/rollout/decision.ts";
 import { decodeRollout, encodeRollout, isUnderWay, shareOf } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
@@ -26,16 +26,12 @@ const BEAT_MS = 2_000;
 const AGAIN_MS = 1_000;
 
 /** What rollouts need of the process. */
-export interface RolloutsOptions {
+export interface RolloutsOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly registry: Pick<PolicyRegistry, "setCanary" | "canaryOf" | "comparisons">;
   readonly applies: Pick<Applies, "apply" | "read">;
   /** Rejects when schemas that are stored can no longer be put in force; absent where they are switched off. */
   readonly requireStaged?: (schemas: readonly StagedSchema[]) => Promise<void>;
-  readonly node_id: string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A rollout under way, as this Shield knows it. */

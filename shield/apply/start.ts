@@ -1,6 +1,6 @@
 /** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
 import type { ApplyAdminContext } from "./api.ts";
@@ -23,8 +23,7 @@ interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly kinds: DocumentKinds;
 }
 
-interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random"> {
-  readonly spine: Spine;
+interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random">, Pick<Env, "spine"> {
 }
 
 /** Applies and rollouts of one Shield. */

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
@@ -13,16 +13,12 @@ import { AUDIT_ABOUT } from "./openapi_audit.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { findEntries } from "./read.ts";
 
-const NO_STORE = { "cache-control": "no-store" };
 const NEWLINE = new Uint8Array([0x0a]);
 
 /** What the admin API needs of the process. */
-export interface AuditAdminContext {
+export interface AuditAdminContext extends Pick<Env, "log" | "node_id"> {
   /** Opens the ledger; rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
@@ -62,7 +58,7 @@ async function list(
   }
   const log = await ledger();
   const page = await findEntries(log, query, only_tenant);
-  return Response.json({ node_id, ...page }, { headers: NO_STORE });
+  return Response.json({ node_id, ...page });
 }
 
 async function entries(
@@ -73,6 +69,6 @@ async function entries(
   const page = await (await ledger()).read({ after, limit });
   const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
   return new Response(new Blob(lines), {
-    headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
+    headers: { "content-type": "application/x-ndjson" },
   });
 }

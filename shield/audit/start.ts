@@ -4,13 +4,11 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { LedgerStatus } from "../../shared/spine/contract/ledger.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { AuditAdminContext } from "./api.ts";
 import type { AuditTrail } from "../admin/routing/audited.ts";
 import { WrittenTrail } from "./trail.ts";
@@ -23,15 +21,9 @@ const STATUS_MS = 30_000;
 const CLOSE_MS = 2_000;
 
 /** What the audit log needs of the process. */
-export interface AuditStart {
+export interface AuditStart
+  extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "random"> {
   readonly config: Pick<Config, "audit">;
-  readonly spine: Spine;
-  readonly log: Logger;
-  readonly registry: Registry;
-  readonly node_id: string;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 /** A running audit log. */

@@ -5,7 +5,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Audited, AuditTrail, Ended, Finish } from "../admin/routing/audited.ts";
 import { RefusalFolds } from "./refusals.ts";
 import type { AuditWriter } from "./writer.ts";
@@ -18,10 +18,9 @@ const NAME_UNITS = 256;
 const OUTCOME_MS = 1_000;
 
 /** What the trail needs of the process. */
-export interface TrailOptions {
+export interface TrailOptions extends Pick<Env, "log"> {
   readonly writer: Pick<AuditWriter, "append">;
   readonly on_failure: Config["audit"]["on_failure"];
-  readonly log: Logger;
   /** A random id. */
   readonly newId: () => string;
 }

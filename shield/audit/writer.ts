@@ -13,7 +13,7 @@ import {
 } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
@@ -25,14 +25,10 @@ const ATTEMPTS = 256;
 const RETRY_MS = 1_000;
 
 /** What the writer needs of the process. */
-export interface AuditWriterOptions {
+export interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "ledger">;
   readonly retention: LedgerRetention;
   readonly pending_entries: number;
-  readonly node_id: string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** Counts of entries since the start of the process. */

@@ -12,7 +12,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ConfigReloading } from "../../shared/config/live/reload.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { type Claims, identityFrom } from "./claims.ts";
 import type { Grant, Identity } from "./identity.ts";
@@ -28,7 +28,7 @@ export type { Action, Grant, Identity, Role } from "./identity.ts";
 export type { KeyStatus } from "./key_source.ts";
 
 /** What authentication needs of the process; `server.ts` hands it in once, at start. */
-export interface AuthenticatorOptions {
+export interface AuthenticatorOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly auth: Config["auth"];
   readonly limits: Pick<
     Config["limits"],
@@ -36,11 +36,7 @@ export interface AuthenticatorOptions {
   >;
   /** Reads a JWKS or PEM file: while the authenticator is created, and when the configuration is read again. */
   readonly readTextFile: (path: string) => string;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly fetch: typeof fetch;
-  readonly log: Logger;
-  readonly registry: Registry;
   /** Tells when the configuration is read again; absent: it is not. */
   readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
   /** What other claims grant where there are no `grants`; undefined: everything. Throws `token-claim`. */

@@ -11,7 +11,7 @@ import {
   isActive,
   parseBanKey,
 } from "../../shared/records/bans.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
 import { WatchedBucket } from "../../shared/spine/watched_bucket.ts";
@@ -21,13 +21,10 @@ import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
 /** What the bans need of the process. */
-export interface BansOptions {
+export interface BansOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   readonly stats: Pick<ShieldStats, "bans" | "ban_problems">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Bans of all tenants that are held: `[limits] bans`. */
   readonly bans_max: number;
 }

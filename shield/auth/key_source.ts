@@ -4,10 +4,10 @@
  */
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { keyFromPem, keysFromJwks } from "./keys.ts";
 import type { Algorithm, LoadedKeys } from "./keys.ts";
-import { createRemoteKeys } from "./remote_keys.ts";
+import { RemoteKeys } from "./remote_keys.ts";
 
 /** One entry of `[[auth.issuers]]`. */
 export type Issuer = Config["auth"]["issuers"][number];
@@ -41,16 +41,13 @@ export interface KeySource {
 }
 
 /** What loading keys needs of the process, the same for all issuers. */
-export interface KeySourceOptions {
+export interface KeySourceOptions extends Pick<Env, "log" | "now"> {
   readonly auth: Pick<
     Config["auth"],
     "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
   >;
   readonly readTextFile: (path: string) => string;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly fetch: typeof fetch;
-  readonly log: Logger;
   /** Tokens of one issuer that may wait for its keys. */
   readonly waiting_max: number;
   /** Called after each fetch, for the metric. */
@@ -110,7 +107,7 @@ function checkedUrl(placed: Placed, text: string): URL {
 function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {
   const { issuer } = placed;
   const { auth, now, fetch, log } = options;
-  const remote = createRemoteKeys({
+  const remote = new RemoteKeys({
     url: checkedUrl(placed, text),
     algorithms: issuer.algorithms,
     cache_ms: auth.jwks_cache_seconds * 1_000,

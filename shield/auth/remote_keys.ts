@@ -6,7 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
 
@@ -27,7 +27,7 @@ const STALE_FACTOR = 10;
 const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** Where one set comes from and how often it may be fetched. */
-export interface RemoteKeysOptions {
+export interface RemoteKeysOptions extends Pick<Env, "log" | "now"> {
   readonly url: URL;
   readonly algorithms: readonly Algorithm[];
   readonly cache_ms: number;
@@ -35,25 +35,9 @@ export interface RemoteKeysOptions {
   readonly timeout_ms: number;
   /** Tokens that may wait for a fetch; one more is refused with `keys-unavailable`. */
   readonly waiting_max: number;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly fetch: typeof fetch;
-  readonly log: Logger;
   /** Called after each fetch, for the metric. */
   readonly onFetch: (result: "ok" | "failed") => void;
-}
-
-/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
-export interface RemoteKeys {
-  /**
-   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
-   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
-   */
-  find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
-  /** Fetches now unless one is under way; never rejects. */
-  refresh(): Promise<void>;
-  status(): { keys: number; healthy: boolean; loaded_ms: number };
-  close(): void;
 }
 
 /** A URL fit for logs: no query, no credentials. */
@@ -115,8 +99,8 @@ async function withDeadline<T>(
   }
 }
 
-/** See `RemoteKeys`; made by `createRemoteKeys`. */
-class RemoteKeySet implements RemoteKeys {
+/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
+export class RemoteKeys {
   readonly #options: RemoteKeysOptions;
   readonly #closed = new AbortController();
   #index: KeyIndex | undefined;
@@ -135,6 +119,10 @@ class RemoteKeySet implements RemoteKeys {
     this.#options = options;
   }
 
+  /**
+   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
+   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
+   */
   async find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined> {
     const key = (await this.#current()).find(alg, kid);
     if (key !== undefined) return key;
@@ -146,6 +134,7 @@ class RemoteKeySet implements RemoteKeys {
     return undefined;
   }
 
+  /** Fetches now unless one is under way; never rejects. */
   refresh(): Promise<void> {
     this.#pending ??= this.#fetchOnce().finally(() => this.#pending = undefined);
     return this.#pending;
@@ -262,9 +251,4 @@ class RemoteKeySet implements RemoteKeys {
   #unavailable(): ArqonError {
     return new ArqonError("keys-unavailable", "", { retry_after_ms: Math.max(1, this.#wait_ms()) });
   }
-}
-
-/** A key set that has fetched nothing yet. */
-export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
-  return new RemoteKeySet(options);
 }

@@ -6,9 +6,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps, QUIET_MS } from "../../shared/clock_steps.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import {
   decodeRevocation,
@@ -34,15 +33,9 @@ const SWEEP_MAX = 64;
 const ALWAYS_MS = 8_640_000_000_000_000;
 
 /** What revocations need of the process. */
-export interface RevocationsOptions {
+export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
   /** Held of all tenants: `[limits] revocations`. */
   readonly revocations_max: number;
 }

@@ -1,7 +1,6 @@
 /** Puts the revocations of one process together: their bucket, and their copy in memory. */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -9,15 +8,9 @@ import { Revocations } from "./revocations.ts";
 import { revokeTokens } from "./revoke.ts";
 
 /** What revocations need of the process. */
-export interface RevocationsStart {
+export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "limits">;
   readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** The revocations of one process. */

@@ -4,6 +4,7 @@
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { storedBack } from "../../shared/spine/contract/stored_back.ts";
 import { tokenlessCaller } from "../message/caller.ts";
@@ -52,10 +53,8 @@ export interface Backend {
   storedBack(room_id: string): AsyncIterable<BackendPage>;
 }
 
-interface BackendStart {
+interface BackendStart extends Pick<Env, "now"> {
   readonly config: Pick<Config, "limits">;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 type BackendParts = Pick<

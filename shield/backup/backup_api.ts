@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { packBackup } from "../../shared/backup/archive.ts";
 import { embeddedParts } from "../../shared/backup/embedded_parts.ts";
 import { BACKUP_FORMAT } from "../../shared/backup/manifest.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
@@ -28,13 +28,9 @@ const BACKUP_ABOUT = abouts({
 });
 
 /** What backups need of the process. */
-export interface BackupStart {
+export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
-  readonly node_id: string;
   readonly version: string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** What this part of the admin API acts on. */
@@ -78,7 +74,6 @@ function download(context: BackupContext, { by }: AdminCall): Response {
   const stream = streamOf(packBackup(head, embeddedParts(backup), { now }), onEnd);
   const headers = {
     "content-type": "application/x-tar",
-    "cache-control": "no-store",
     "x-arqon-backup-bytes": String(size_bytes),
   };
   return new Response(stream, { headers });

@@ -5,10 +5,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Welcome } from "@arqon/proto";
-import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
 import { connectionId } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionProcess } from "./connection_parts.ts";
 import type { ConnectionTable } from "./connection_table.ts";
@@ -33,9 +31,8 @@ import type { TenantTable } from "../stats/tenant_stats.ts";
 const PROTOCOL_VERSION = 1;
 
 /** What the connections of a process need of it. */
-export interface EntranceContext {
-  readonly config: Config;
-  readonly node_id: string;
+export interface EntranceContext
+  extends Pick<Env, "config" | "log" | "node_id" | "now" | "random"> {
   readonly counters: ConnectionCounters;
   /** What users, tenants and the process may send. */
   readonly rates: Pick<RateTable, "open">;
@@ -46,9 +43,6 @@ export interface EntranceContext {
   readonly pump: Pump;
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
-  readonly log: Logger;
-  readonly now: () => number;
-  readonly random: Random;
   /** The operations of every connection. */
   readonly operations: OperationSteps;
   /** Throws when the user is banned from the tenant, or when that cannot be determined. */

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, tenantInBody } from "../admin/routing/admin_routes.ts";
@@ -17,15 +17,12 @@ import { KEPT } from "./stores.ts";
 import type { DataStore, StoresContext, Whose } from "./stores.ts";
 
 const BODY_BYTES = 4_096;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes need of the process. */
-export interface DataContext {
+export interface DataContext extends Pick<Env, "log" | "node_id"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];
   readonly spine: Pick<Spine, "scrub">;
-  readonly node_id: string;
-  readonly log: Logger;
 }
 
 const User = z.string().min(1).max(256);
@@ -81,7 +78,7 @@ async function find({ stores, node_id }: DataContext, { url }: AdminCall): Promi
     if (stock !== undefined && stock.count > 0) found.push({ store: store.name, ...stock });
   }
   const { tenant } = whose;
-  return Response.json({ node_id, tenant, stores: found, kept: KEPT }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, stores: found, kept: KEPT });
 }
 
 async function* linesOf(stores: readonly DataStore[], whose: Whose): AsyncGenerator<string> {
@@ -116,7 +113,7 @@ async function exportAll(
       await lines.return(undefined);
     },
   });
-  return new Response(stream, { headers: { ...NO_STORE, "content-type": "application/x-ndjson" } });
+  return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
 }
 
 async function erase(
@@ -147,5 +144,5 @@ async function erase(
   const erased = done.reduce((sum, one) => sum + one.erased, 0);
   log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
   const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);
-  return Response.json({ node_id, tenant, stores: shown }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, stores: shown });
 }

@@ -3,7 +3,7 @@
  * is kept somewhere else is in `KEPT`, with the reason.
  */
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { bucketStores } from "./buckets.ts";
@@ -48,8 +48,7 @@ export interface DataStore {
 export type BrainOf = () => Promise<string | undefined>;
 
 /** What the stores are found by. */
-export interface StoresContext {
-  readonly spine: Spine;
+export interface StoresContext extends Pick<Env, "spine"> {
   readonly logs: Pick<Logs, "of" | "has">;
   /** Asks a Brain to erase what only Brains may write; undefined: nothing asks. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;

@@ -3,9 +3,7 @@
  * and the watch that finds what NATS lost on its way. The hub and the message path use them.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { RoomEvents } from "../fanout/entry.ts";
 import type { DurableRooms } from "../fanout/hub.ts";
@@ -21,13 +19,10 @@ import { TailCache } from "./log/tail_cache.ts";
 import { LogWatch } from "./log/watch.ts";
 
 /** What durable rooms need of the process. */
-export interface DurableStart {
+export interface DurableStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "durable" | "limits">;
-  readonly spine: Spine;
   readonly classes: RoomClasses;
   readonly flushes: Pick<FlushQueue, "confirmed">;
-  readonly log: Logger;
-  readonly registry: Registry;
 }
 
 /** The durable rooms of a process. */

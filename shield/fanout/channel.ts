@@ -1,6 +1,6 @@
 /** What the hub needs of the process, and what it holds of a room and a subscriber. Types only. */
 import type { FewSet } from "../../shared/containers/few_set.ts";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import type { Filtered, Filters } from "./filters.ts";
 import type { Flow } from "./flow.ts";
@@ -22,14 +22,12 @@ import type { Reception } from "./reception.ts";
  * What fan-out needs of the process. `deduplication_entries` is for each tenant; without the limits of
  * patterns there is no bound of them.
  */
-export interface HubOptions extends Partial<PatternLimits> {
+export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "random"> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
-  now: () => number;
   /** Milliseconds of a clock that only grows; `performance.now` if absent. */
   monotonic?: () => number;
-  random: Random;
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
   durable?: DurableRooms | undefined;

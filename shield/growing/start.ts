@@ -4,11 +4,9 @@
  */
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { Turns } from "../../shared/turns/turns.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Caller } from "../message/caller.ts";
@@ -25,11 +23,8 @@ import type { Policies } from "../message/gates.ts";
 const TURN_COMMANDS = 16;
 
 /** What growing messages need of the process. */
-export interface GrowingStart {
+export interface GrowingStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "limits" | "growing" | "watchdog">;
-  readonly spine: Spine;
-  readonly log: Logger;
-  readonly registry: Registry;
 }
 
 /** The growing messages of one Shield. */

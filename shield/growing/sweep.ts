@@ -3,7 +3,7 @@
  * middle. Every Shield looks after all of them: what two of them do is done once.
  */
 import { connectionId } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
@@ -23,8 +23,7 @@ const RETRY_MS_MAX = 600_000;
 const ABANDONED = "abandoned";
 
 /** What a sweep needs beside the context of commands. */
-export interface SweepOptions {
-  readonly log: Logger;
+export interface SweepOptions extends Pick<Env, "log"> {
   /** Whether there may be messages at all. */
   readonly isNeeded: () => boolean;
   /** How long one that another process has claimed is left to it, in ms. */

@@ -9,10 +9,9 @@ import type { AfterHook, Webhooks } from "../../shared/config/automation/hooks.t
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
-import { problemText } from "../../shared/problem.ts";
-import { readValue } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
@@ -26,19 +25,13 @@ const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix 
 const BODY_BYTES = 16_384;
 /** Dead letters and rooms that one answer shows, of each. */
 const SHOWN = 100;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of hooks act on. */
-export interface HookAdminContext {
+export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
   /** Throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
   /** Whether some room class of the tenant is durable: without one there is nothing that hooks could be called for. */
   readonly hasLog: (tenant: string) => boolean;
 }
@@ -97,7 +90,11 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
   "/v1/tenants/{tenant}/hooks": { GET: { scope, about: ABOUT.listHooks, handle: showAll } },
   [ONE]: {
     GET: { scope, about: ABOUT.getHook, handle: show },
-    PUT: { scope, about: ABOUT.setHook, ...withBody(jsonBody(TenantHook, readBody), set) },
+    PUT: {
+      scope,
+      about: ABOUT.setHook,
+      ...withBody(jsonBody(TenantHook, settingsWithin(BODY_BYTES)), set),
+    },
     DELETE: { scope, about: ABOUT.removeHook, handle: remove },
   },
   [`${ONE}/pause`]: {
@@ -121,19 +118,11 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
   [`${ONE}/test`]: { POST: { scope, about: ABOUT.testHook, handle: test } },
 });
 
-async function readBody(request: Request, schema: typeof TenantHook): Promise<TenantHook> {
-  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
-  if (parsed.success) return parsed.data;
-  throw new ArqonError("invalid-settings", problemText(parsed.error));
-}
-
 /** The id in the path. Throws `invalid-settings`. */
 function idOf({ names: { hook = "" } }: AdminCall): string {
   if (Id.safeParse(hook).success) return hook;
   throw new ArqonError("invalid-settings", "hook: expected 1 to 64 of [A-Za-z0-9_~:=-]");
 }
-
-const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
 
 /** What is said of a hook for events whose tenant has no log. */
 export const NO_LOG =
@@ -160,7 +149,7 @@ async function found({ store }: HookAdminContext, tenant: string, id: string): P
 async function showAll(context: HookAdminContext, { tenant }: AdminCall): Promise<Response> {
   const stored = await context.store.list(tenant);
   const hooks = await Promise.all(stored.map((one) => view(context, one)));
-  return answer({ tenant, hooks, node_id: context.node_id });
+  return Response.json({ tenant, hooks, node_id: context.node_id });
 }
 
 async function show(context: HookAdminContext, call: AdminCall): Promise<Response> {
@@ -170,7 +159,7 @@ async function show(context: HookAdminContext, call: AdminCall): Promise<Respons
   const hook = await view(context, await found(context, tenant, id));
   const { dead, rooms } = await store.contents(tenant, id, SHOWN);
   const letters = dead.map(({ body: _, ...letter }) => letter);
-  return answer({ tenant, hook, rooms, dead: letters, node_id });
+  return Response.json({ tenant, hook, rooms, dead: letters, node_id });
 }
 
 async function answerOne(
@@ -180,7 +169,7 @@ async function answerOne(
   more: object = {},
 ): Promise<Response> {
   const hook = { ...await view(context, await found(context, tenant, id)), ...more };
-  return answer({ tenant, hook, node_id: context.node_id });
+  return Response.json({ tenant, hook, node_id: context.node_id });
 }
 
 /** Throws `settings-conflict` for a hook of the configuration. */
@@ -224,7 +213,7 @@ async function remove(context: HookAdminContext, call: AdminCall): Promise<Respo
   requireOwn(await found(context, tenant, id), id);
   await store.remove(tenant, id);
   log.info("a hook was removed", { tenant_id: tenant, hook: id, by });
-  return answer({ tenant, removed: 1, node_id });
+  return Response.json({ tenant, removed: 1, node_id });
 }
 
 async function order(
@@ -278,5 +267,5 @@ async function test(context: HookAdminContext, call: AdminCall): Promise<Respons
   } catch (error) {
     problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
   }
-  return answer({ tenant, status, problem, took_ms: Math.max(0, now() - now_ms), node_id });
+  return Response.json({ tenant, status, problem, took_ms: Math.max(0, now() - now_ms), node_id });
 }

@@ -12,9 +12,8 @@ import { callHook } from "../../shared/hooks/call.ts";
 import { callTerms } from "../../shared/hooks/terms.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged } from "../message/gates.ts";
 import { senderOf } from "../message/sender.ts";
@@ -35,18 +34,12 @@ const Answer = z.looseObject({
 });
 
 /** What asking needs of the process. */
-export interface HookGateOptions {
+export interface HookGateOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Webhooks };
   /** Reports another configuration; absent: it stays as it is. */
   readonly reloading?: ConfigChanges | undefined;
   /** Throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** One hook that is asked. */

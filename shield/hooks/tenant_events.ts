@@ -9,9 +9,8 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import { TENANT_EVENT_TYPES, type TenantEventType } from "../../shared/config/automation/hooks.ts";
 import { EVENTS_LOST, type TenantEvent } from "../../shared/hooks/tenant_event.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
@@ -28,15 +27,11 @@ const TYPES: readonly string[] = TENANT_EVENT_TYPES;
 const utf8 = new TextEncoder();
 
 /** What storing needs of the process. */
-export interface TenantEventsOptions {
+export interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: { readonly hooks: readonly HookEntry[]; readonly webhooks: Config["webhooks"] };
   /** Reports another configuration; absent: it stays as it is. */
   readonly reloading?: ConfigChanges | undefined;
   readonly spine: Pick<Spine, "keyValue">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 interface Waiting {

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { clientGone } from "../../shared/http1/client_gone.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
@@ -36,13 +36,12 @@ export type ForeignEntry = (
 ) => Promise<Response> | undefined;
 
 /** What the client listener needs of the process. */
-export interface HttpContext {
+export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };
   readonly query_token: boolean;
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
-  readonly log: Logger;
   /** Answers GET /v1/socket, after Origin and token have been checked. */
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** The routes of everything else that takes a token. */

@@ -5,9 +5,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { ALL_API, parseApiSubject } from "../../shared/subjects/subject.ts";
@@ -28,11 +27,9 @@ const VERBS: Readonly<Record<string, { readonly method: string; readonly path: s
   command: { method: "POST", path: "commands" },
 };
 
-interface NatsApiOptions {
+interface NatsApiOptions extends Pick<Env, "registry" | "log"> {
   readonly config: Pick<Config, "nats">;
   readonly spine: Pick<Spine, "subscribe">;
-  readonly registry: Registry;
-  readonly log: Logger;
 }
 
 /** Answers from now on, where `[nats] api` is set. */

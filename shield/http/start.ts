@@ -1,8 +1,6 @@
 /** The HTTP API of the client listener, put together. What each route does is in the other files. */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
@@ -17,13 +15,8 @@ import { ClientTable } from "./route.ts";
 import type { ClientRoute } from "./route.ts";
 
 /** What the HTTP API needs of the process. */
-export interface ClientApiOptions {
+export interface ClientApiOptions extends Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "limits" | "auth" | "sse" | "server">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
-  readonly registry: Registry;
   readonly spine: Pick<Spine, "keyValue" | "request" | "subscribe" | "flush">;
 }
 

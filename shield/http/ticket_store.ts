@@ -5,7 +5,7 @@
 import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -22,11 +22,8 @@ const SWEEP_EVERY_MS = 60_000;
 const NOTHING = new Uint8Array(0);
 
 /** What tickets need of the process. */
-export interface TicketStoreOptions {
+export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "keyValue">;
-  readonly random: Random;
-  /** Unix ms. */
-  readonly now: () => number;
   /** How long a ticket is good. */
   readonly ticket_ms: number;
   /** The most tickets of one user that are good, of this process. */

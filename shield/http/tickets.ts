@@ -3,6 +3,7 @@
  * where it lies is `ticket_store.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -70,12 +71,10 @@ function roomsOf(text: string, rooms_max: number): string[] {
 const isText = (value: unknown) => typeof value === "string";
 
 /** What identifies the reader of a ticket. */
-export interface TicketEntry {
+export interface TicketEntry extends Pick<Env, "now"> {
   readonly tickets: Pick<TicketStore, "redeem">;
   /** Throws `token-revoked` when the token of the identity was revoked meanwhile. */
   readonly requireNotRevoked: (identity: Identity) => void;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The ticket of a request that has one where a ticket is taken. */

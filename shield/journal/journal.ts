@@ -4,6 +4,7 @@
  * are `queue.ts`.
  */
 import type { ArqonError, ScannedEnvelope } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import type { Connection } from "../connection/connection.ts";
 import type { Caller, Client } from "../message/caller.ts";
@@ -20,14 +21,12 @@ import type { TermsOf } from "./terms.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What a journal is made from. */
-export interface JournalParts {
+export interface JournalParts extends Pick<Env, "now"> {
   readonly rules: JournalRules;
   readonly classes: Pick<RoomClasses, "of">;
   readonly queue: Pick<JournalQueue, "write">;
   /** What held beside schema and policies; absent: nobody takes note of it. */
   readonly terms?: Pick<TermsOf, "of"> | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The journal of one Shield. */

@@ -5,7 +5,7 @@
 import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { type JournalHole, RECORD_FORMAT } from "../../shared/journal/record.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { lossesOf } from "../../shared/lives/life.ts";
@@ -17,7 +17,7 @@ const DAY_SECONDS = 86_400;
 const SWEEP_MS = 6 * 3_600_000;
 
 /** What the journal's place needs of the process. */
-export interface JournalPlaceOptions {
+export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
   readonly config: {
     readonly journal: Pick<Config["journal"], "log_bytes" | "retention_days" | "keys_held">;
   };
@@ -26,9 +26,6 @@ export interface JournalPlaceOptions {
   readonly lives?: Pick<Lives, "all"> | undefined;
   /** The life of this Shield, which is not over. */
   readonly own?: { readonly node_id: string; readonly began_ms: number };
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The journal's store and keys. What could not be opened is opened by the next who asks. */

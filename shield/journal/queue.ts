@@ -7,7 +7,7 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
 import type { JournalEntry } from "../../shared/journal/entry.ts";
 import type { UserKeys } from "../../shared/journal/user_keys.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { BLOCK_BYTES_MAX, type BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
@@ -34,7 +34,7 @@ const LOG_MS = 10_000;
 const SERIES_MAX = 16_384;
 
 /** What a queue needs of the process. */
-export interface QueueOptions {
+export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked again after they could not be had. */
   readonly store: () => Promise<Pick<BlockStore, "append">>;
@@ -44,11 +44,6 @@ export interface QueueOptions {
   /** The pauses before a block is tried again, in ms; absent: 5 s together. Tests wait for less. */
   readonly pauses_ms?: readonly number[];
   readonly totals: JournalTotals;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
 }
 
 /** Decisions of one tenant that go into one block. */

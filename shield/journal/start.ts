@@ -4,8 +4,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
 import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -23,21 +22,14 @@ const CLOSE_MS = 5_000;
 const IN_DECISION_MS = 1_000;
 
 /** What the journal needs of the process. */
-export interface JournalStart {
+export interface JournalStart
+  extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
-  readonly spine: Spine;
   readonly classes: Pick<RoomClasses, "of">;
   readonly settings?: TermsParts["settings"];
   /** The mirror's rules; absent: nothing is mirrored. */
   readonly mirror?: TermsParts["mirror"];
-  readonly node_id: string;
   readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
 }
 
 /** A running journal. */

@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { NO_KEY, type UserKey, type UserKeys } from "../../shared/journal/user_keys.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
@@ -31,12 +31,9 @@ const PERIODS_SWEPT = 12;
 const SWEPT_MAX = 20_000;
 
 /** What the keys need of the process. */
-export interface JournalKeysOptions {
+export interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "onEvent">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Keys held in memory, of writers and of readers each. */

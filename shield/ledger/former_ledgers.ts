@@ -2,6 +2,7 @@
  * The ledgers of Shields that are not there any longer, from what they have stored: the same rows as in memory, for
  * the same questions. Reads a bounded number of bytes. Who is there is `shared/lives/`.
  */
+import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { endOf, silentMs } from "../../shared/lives/life.ts";
@@ -23,15 +24,13 @@ const FORMER_MAX = 64;
 const CLOCK_SKEW_MS = 60_000;
 
 /** Where it is read. */
-export interface FormerReading {
+export interface FormerReading extends Pick<Env, "now"> {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;
   /** The turns of those who read. */
   readonly reads: Pick<StoreReads, "enter">;
   /** How long a ledger is kept, in ms. */
   readonly kept_ms: number;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The stored ledger of one life of a Shield. */

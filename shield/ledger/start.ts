@@ -6,7 +6,7 @@ import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why
 import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { accountsOf, readsOf } from "./explain.ts";
@@ -24,11 +24,8 @@ import type { LedgerStore, StoreStart } from "./store.ts";
 const EXPIRE_MS = 10_000;
 
 /** What starting the ledger needs. */
-export interface LedgerStart {
+export interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A ledger that runs, until it is closed. */

@@ -2,7 +2,7 @@
  * Starts what keeps ledgers beyond their Shields: the writer of this one, and what reads those of others. Nothing
  * is opened, made or written unless `[ledger] store` asks for it.
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
@@ -15,11 +15,9 @@ import { registerReads, StoreReads } from "./store_reads.ts";
 import { StoreWriter } from "./store_writer.ts";
 
 /** What storing needs of the process. */
-export interface StoreStart extends LedgerStart {
+export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
   readonly spine: Pick<Spine, "blocks">;
-  readonly node_id: string;
   readonly life: OwnLife;
-  readonly log: Logger;
 }
 
 /** The store of ledgers. */

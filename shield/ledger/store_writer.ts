@@ -3,7 +3,7 @@
  * the connections and subscriptions that are there. Nothing waits for it; what does not fit into its queue, or that the
  * store refuses for what it is, is given up, and the tenant's blocks behind it say so. Rows of strangers, who have no tenant, stay in memory.
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { BlockQueue } from "../../shared/blocks/block_queue.ts";
@@ -26,20 +26,16 @@ const AGAIN = 4;
 const CLOSE_MS = 5_000;
 
 /** What the writer needs of the process. */
-export interface StoreWriterOptions {
+export interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly ledger: Ledger;
   /** Asked again after it could not be had. */
   readonly store: () => Promise<Pick<BlockStore, "append">>;
   readonly life: Pick<OwnLife, "begin" | "began_ms">;
-  readonly node_id: string;
   readonly flush_ms: number;
   /** How long a block stays. */
   readonly seconds: number;
   readonly queue_bytes: number;
   readonly tenant_bytes: number;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** What is known of one tenant's blocks. */

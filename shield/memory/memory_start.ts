@@ -2,9 +2,7 @@
  * Starts the memory guard of this process, with the process's own clock and readings. Tests of the
  * guard do not use it.
  */
-import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { watchMemory } from "./memory_watch.ts";
 import type { MemoryWatch } from "./memory_watch.ts";
@@ -27,12 +25,7 @@ function pretend(): void {
 }
 
 /** What starting the guard needs besides the parts. */
-export interface MemoryStartOptions {
-  readonly config: Config;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
+export interface MemoryStartOptions extends Pick<Env, "config" | "registry" | "log" | "now"> {
   readonly onExhausted: (detail: string, at_once: boolean) => void;
 }
 

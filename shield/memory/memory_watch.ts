@@ -2,10 +2,9 @@
  * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. The guard
  * itself, which decides what is to be done when, is `memory_guard.ts`.
  */
-import type { Registry } from "prom-client";
+import type { Env } from "../../shared/env.ts";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -30,17 +29,12 @@ const REASON = "unfinished messages took the memory of the process";
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
 /** What running the guard needs of the process. */
-export interface MemoryWatchOptions {
+export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
-  readonly node_id: string;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** The bucket `ARQON_BANS`. */
   readonly bans: KeyValue;
   /** The sockets that are not closed. */
   readonly sockets: Sockets;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Reads resident memory, and what heap and buffers account for. */
   readonly readMemory: () => { rss: number; heapTotal: number; external: number };
   /** Stops this thread for so long, in ms. */

@@ -4,11 +4,12 @@
  * which the room's owner applies once. A Brain that is only slow is not asked again. Knows no envelopes.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import type { RequestOptions, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
 /** What they need of the process. */
-export interface CommandsUnderWayOptions {
+export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
   /** What a Brain is sent to find out whether it listens. */
   readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;
@@ -18,8 +19,6 @@ export interface CommandsUnderWayOptions {
   readonly onGone: (brain_id: string) => void;
   /** Learns of each command that is asked again. */
   readonly onAgain: () => void;
-  /** Ms of a clock that only grows. */
-  readonly monotonic_ms: () => number;
 }
 
 /** So long an answer may take before Brains are asked whether they are there, in ms; and so often they are asked. */

@@ -5,7 +5,7 @@
  */
 import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
@@ -44,7 +44,7 @@ export type Receipts = (
 ) => Promise<Uint8Array | undefined>;
 
 /** What the path needs of the process. */
-export interface MessagePath {
+export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "give" | "request">;
   readonly signatures: SignatureDemands;
   readonly overseer: Pick<Policies, "onMessage">;
@@ -73,8 +73,6 @@ export interface MessagePath {
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
   /** Announces own members' changes that wait for others to travel with. */
   readonly announce: () => void;
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 /** What a log says of a message, with what the publisher has asked for beside it. */

@@ -3,7 +3,7 @@ import { OwnBuffers, stampRouted } from "@arqon/proto";
 import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
@@ -22,10 +22,8 @@ export interface Traced {
 }
 
 /** What a stamp needs of the process. */
-export interface StampSource {
+export interface StampSource extends Pick<Env, "now" | "random"> {
   readonly traces?: Traced | undefined;
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 /** The headers when no policy has added any. */

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
@@ -23,14 +23,12 @@ const RULE_BYTES = 4_096;
 const IN_FORCE_MS = 5_000;
 /** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface MirrorAdminContext {
+export interface MirrorAdminContext extends Pick<Env, "log"> {
   readonly rules: MirrorRules;
   readonly settings: Settings;
   readonly book: DiffBook;
-  readonly log: Logger;
   /** The id of this Shield: each compares only what it has mirrored itself. */
   readonly node_id: string;
 }
@@ -59,8 +57,6 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
   },
 });
 
-const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
-
 /** Lists rules; the admin of a tenant sees those that can be about the tenant's subjects. */
 function listRules(
   { rules, node_id }: MirrorAdminContext,
@@ -70,7 +66,7 @@ function listRules(
     ? rules.list()
     : rules.list().filter(({ prefix }) => canMatchBelow(prefix, `in.t.${only_tenant}.`));
   const shown = all.slice(0, RULES_SHOWN);
-  return answer({ node_id, rules: shown, truncated: all.length > shown.length });
+  return Response.json({ node_id, rules: shown, truncated: all.length > shown.length });
 }
 
 function explain({ rules, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
@@ -87,7 +83,14 @@ function explain({ rules, node_id }: MirrorAdminContext, { url }: AdminCall): Re
   const mirrored = key === null || compiled === undefined
     ? {}
     : { key, mirrored: rules.picks(compiled, key) };
-  return answer({ node_id, subject, rule: rule ?? null, others, why: why(rule), ...mirrored });
+  return Response.json({
+    node_id,
+    subject,
+    rule: rule ?? null,
+    others,
+    why: why(rule),
+    ...mirrored,
+  });
 }
 
 function why(rule: MirrorRule & { source: string } | undefined): string {
@@ -108,7 +111,7 @@ async function showTenant(
   const stored = await settings.read(tenant);
   const { version } = settings.get(tenant);
   const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-  return answer({ tenant, ...view(stored), here });
+  return Response.json({ tenant, ...view(stored), here });
 }
 
 async function setRule(
@@ -167,7 +170,7 @@ async function written(
   if (changed) log.info("a tenant's mirror rules were changed", { tenant_id: tenant, version, by });
   const in_force = stored.revision === 0 ||
     await settings.reached(tenant, stored.revision, IN_FORCE_MS);
-  return answer({ tenant, changed, ...view(stored), here: { node_id, in_force } });
+  return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
 /** Reads the rule in a body. Rejects with `invalid-settings`, which names what is wrong. */
@@ -190,11 +193,11 @@ function percentOf(value: unknown): unknown {
 
 function showDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
-  return answer({ node_id, tenant, candidates: book.list(tenant) });
+  return Response.json({ node_id, tenant, candidates: book.list(tenant) });
 }
 
 function resetDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
   const candidate = url.searchParams.get("candidate") ?? undefined;
-  return answer({ node_id, tenant, forgotten: book.reset(tenant, candidate) });
+  return Response.json({ node_id, tenant, forgotten: book.reset(tenant, candidate) });
 }

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import { owned } from "../../shared/containers/byte_arena.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
@@ -20,14 +21,12 @@ import { SHADOW_VERDICT } from "./verdicts.ts";
 import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 
 /** What a mirror is made from. */
-export interface MirrorParts {
+export interface MirrorParts extends Pick<Env, "now"> {
   readonly rules: MirrorRules;
   readonly sender: Pick<ShadowSender, "push">;
   readonly book: DiffBook;
   readonly decisions: Decisions;
   readonly verdicts: Pick<ShadowVerdicts, "forward">;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The refusals that are compared with candidates: those by a schema or a policy. */

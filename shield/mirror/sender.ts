@@ -5,7 +5,7 @@
  * bytes have precedence, and its flushes know nothing of the mirror's.
  */
 import { setImmediate } from "node:timers";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { SequenceTable } from "../../shared/containers/sequence_table.ts";
@@ -45,15 +45,12 @@ export interface ShadowCopy {
 }
 
 /** What a sender needs of the process. */
-export interface SenderOptions {
+export interface SenderOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;
   /** The most bytes that the Spine holds before it refuses, the primary's included. */
   readonly pending_bytes_max: number;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `now`. */
   readonly monotonic_ms?: () => number;
   /** Called for each copy right before it is handed to the Spine. */

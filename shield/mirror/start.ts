@@ -4,9 +4,7 @@
  */
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { MirrorAdminContext } from "./admin_api.ts";
 import { DiffBook } from "./diff.ts";
@@ -22,15 +20,9 @@ import { MirrorStats } from "./stats.ts";
 import { Decisions, startVerdicts } from "./verdicts.ts";
 
 /** What the mirror needs of the process. */
-export interface MirrorStart {
+export interface MirrorStart extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "platform" | "nats" | "limits">;
-  readonly spine: Spine;
   readonly settings: Settings;
-  readonly node_id: string;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A running mirror, and its admin API for operators. */

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import {
   ALL_SHADOW_VERDICTS,
@@ -60,14 +60,11 @@ export class Decisions {
 }
 
 /** What taking verdicts needs of the process. */
-export interface VerdictsOptions {
+export interface VerdictsOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "publish">;
   readonly book: DiffBook;
   readonly decisions: Decisions;
   readonly stats: Pick<MirrorStats, "verdict">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** Takes verdicts as long as it is open. */

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, jsonBody, tenantInBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
@@ -31,7 +31,6 @@ const ENFORCED_MS = 5_000;
 const TENANTS_MAX = 1_000;
 /** The most modules in one answer about the quarantine. */
 const QUARANTINED_MAX = 1_000;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What a module can do and costs, as the check has found it. */
 export interface CheckedModule {
@@ -42,7 +41,7 @@ export interface CheckedModule {
 }
 
 /** What the admin API needs of the process. */
-export interface PolicyAdminContext {
+export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
   readonly registry: PolicyRegistry;
   /** Checks a module. Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
@@ -51,9 +50,6 @@ export interface PolicyAdminContext {
   readonly isStateful: (sha256: string) => boolean | undefined;
   readonly followers: LogFollowers;
   readonly memory: Pick<LogMemory, "read">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The body of an upload: a module. */
@@ -107,9 +103,6 @@ function badModule(error: unknown): Response | undefined {
   return problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }));
 }
 
-const answer = (body: unknown, status = 200): Response =>
-  Response.json(body, { status, headers: NO_STORE });
-
 async function upload(
   context: PolicyAdminContext,
   { by, tenant_id, checks }: AdminCall,
@@ -118,7 +111,7 @@ async function upload(
   const checked = await inTurn({ checks }, tenant_id, () => context.check(bytes));
   const sha256 = await context.registry.store.putModule(bytes);
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
-  return answer({ sha256, ...checked });
+  return Response.json({ sha256, ...checked });
 }
 
 /**
@@ -140,7 +133,7 @@ async function download(
     const shown = JSON.stringify(sha256.slice(0, 64));
     throw new ArqonError("policy-unknown", `the tenant has no module ${shown}`);
   }
-  const headers = { ...NO_STORE, "content-type": "application/wasm" };
+  const headers = { "content-type": "application/wasm" };
   return new Response(new Uint8Array(bytes), { headers });
 }
 
@@ -221,7 +214,7 @@ async function changed(
   const began_ms = now();
   const settled = await registry.reached(tenant, revision, ENFORCED_MS);
   const here = registry.tenant(tenant);
-  return answer({
+  return Response.json({
     tenant,
     revision,
     ...document.current,
@@ -262,7 +255,7 @@ async function quarantined(
     modules = modules.filter(({ sha256 }) => own.has(sha256));
   }
   const truncated = modules.length > QUARANTINED_MAX;
-  return answer({ modules: modules.slice(0, QUARANTINED_MAX), truncated });
+  return Response.json({ modules: modules.slice(0, QUARANTINED_MAX), truncated });
 }
 
 async function release(context: PolicyAdminContext, { names, by }: AdminCall): Promise<Response> {
@@ -271,7 +264,7 @@ async function release(context: PolicyAdminContext, { names, by }: AdminCall): P
     throw new ArqonError("policy-unknown", `module ${JSON.stringify(sha256)} is not in quarantine`);
   }
   context.log.info("a policy module was released from quarantine", { sha256, by });
-  return answer({ sha256, released: true });
+  return Response.json({ sha256, released: true });
 }
 
 async function list(
@@ -279,10 +272,10 @@ async function list(
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
   const { registry } = context;
-  if (!url.searchParams.has("tenant")) return answer(overview(registry, only_tenant));
+  if (!url.searchParams.has("tenant")) return Response.json(overview(registry, only_tenant));
   const tenant = tenantOf(url);
   const { document, revision } = await registry.store.read(tenant);
-  return answer({
+  return Response.json({
     tenant,
     revision,
     ...document.current,
@@ -316,6 +309,6 @@ function logs(context: PolicyAdminContext, { url }: AdminCall): Response {
   const follow = flagOf(url, "follow", true);
   const body = follow ? context.followers.follow(tenant) : context.memory.read(tenant);
   return new Response(body, {
-    headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
+    headers: { "content-type": "application/x-ndjson" },
   });
 }

@@ -5,6 +5,7 @@
  */
 import { ArqonError, replaceData } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import { Later } from "../../shared/turns/later.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
@@ -26,7 +27,7 @@ import { Question } from "./question.ts";
 import type { ReplaceLimits } from "./question.ts";
 
 /** What the Overseer needs of the process. */
-export interface OverseerOptions {
+export interface OverseerOptions extends Pick<Env, "now"> {
   /**
    * The policies that apply, in order; empty when none does. `key` decides for staged rollouts.
    * Throws `policy-fault` when the tenant's chain is not known (fail closed).
@@ -63,8 +64,6 @@ export interface OverseerOptions {
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
   /** The bounds of a message, and of a payload that policies are given. */
   readonly limits: ReplaceLimits;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Called with every `host_log` line, in order. */
   readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
   /** Takes the verdicts of policies that only observe; absent: nobody compares them. */

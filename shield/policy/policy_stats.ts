@@ -1,7 +1,7 @@
 /** `/v1/policies/stats`: what each policy has decided and cost at all Shields. What one of them knows is `policy_table.ts`. */
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { topOf } from "../../shared/containers/top.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
@@ -10,9 +10,8 @@ import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
 
 /** What it needs of the process. */
-interface StatsContext {
+interface StatsContext extends Pick<Env, "log"> {
   readonly asker: ClusterAsker;
-  readonly log: Logger;
 }
 
 /** The route. */

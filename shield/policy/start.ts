@@ -3,11 +3,9 @@
  * interface that the message path knows. With `[platform.overseer] enabled = false` there is none.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
 import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
@@ -48,17 +46,10 @@ const QUARANTINE_CLOSE_MS = 2_000;
 type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredPolicy>;
 
 /** What the Overseer needs of the process. */
-export interface OverseerStart {
-  readonly config: Config;
-  readonly spine: Spine;
+export interface OverseerStart
+  extends Pick<Env, "config" | "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   /** A log of component `overseer`. */
   readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
-  readonly random: Random;
   readonly cores: number;
   readonly candidates: CandidateVerdicts;
   /** The traces of the process; absent: nothing is traced. */

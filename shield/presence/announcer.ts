@@ -5,7 +5,7 @@
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
 import type { Beat, PresencePort, Pull, Stay } from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
@@ -50,14 +50,12 @@ const BRIEF_MAX = 256;
 const REASONS_MAX = 8_192;
 
 /** What the announcer needs. */
-export interface AnnouncerOptions {
-  readonly node_id: string;
+export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process in Unix ms, which is its first incarnation. */
   readonly started_ms: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
-  readonly log: Logger;
   /** Whether the room has a journal of members; absent: none has. */
   readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
   /** Called with held members whose user has not come back. */

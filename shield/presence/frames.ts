@@ -16,7 +16,7 @@ import {
   readEnvelope,
 } from "@arqon/proto";
 import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
+import type { Env } from "../../shared/env.ts";
 import { cutPages } from "../../shared/presence/pages.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
@@ -30,10 +30,7 @@ const PAGE_BYTES = 262_144;
 const MEMBER_OVERHEAD_BYTES = 96;
 
 /** What frames are made with. */
-export interface PresenceFramesOptions {
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
+export interface PresenceFramesOptions extends Pick<Env, "now" | "random"> {
   /** The most members in one frame. */
   readonly page_members: number;
 }

@@ -6,10 +6,8 @@
 import { z } from "zod";
 import type { Identity } from "../auth/identity.ts";
 import { connectionId } from "../../shared/ids.ts";
-import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
@@ -43,18 +41,13 @@ export interface MovingConnection {
 }
 
 /** What moving needs of the process. */
-export interface MovingOptions {
-  readonly node_id: string;
+export interface MovingOptions
+  extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Ms of a clock that only grows. */
-  readonly monotonic_ms: () => number;
   /** How long a connection is awaited, in ms. */
   readonly patience_ms: number;
   /** How long a Shield that stops waits for the others to know who moves, in ms. */
   readonly heard_ms: number;
-  readonly random: Random;
 }
 
 /** What a client has that says that it comes from a Shield that stops. */

@@ -8,7 +8,7 @@ import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Beat, ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import type { MemberInput, Writer } from "../../shared/presence/types.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
@@ -22,8 +22,7 @@ import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts
 export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./watched_room.ts";
 
 /** What presence needs of its process. */
-export interface ShieldPresenceOptions {
-  readonly node_id: string;
+export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;
   /**
@@ -40,57 +39,10 @@ export interface ShieldPresenceOptions {
   /** Whether the room has a journal of members; absent: none has. */
   readonly isJournaled?: (tenant_id: string, room_id: string) => boolean;
   readonly metrics: PresenceStats;
-  readonly log: Logger;
 }
 
-/** Presence on one Shield. */
-export interface ShieldPresence {
-  /** The name and life by which the cluster knows this process. */
-  readonly writer: Writer;
-  /** Takes a message from the Spine. Never throws. */
-  receive(subject: string, message: ClusterMessage): void;
-  /**
-   * Adds a connection to a room, or changes its metadata. Throws `member-limit`, or
-   * `presence-unavailable` when this process stops.
-   */
-  join(member: MemberInput): void;
-  /**
-   * Removes a connection from a room, or holds it when it was lost (not deliberate). Does nothing when
-   * it is not there.
-   */
-  leave(
-    tenant_id: string,
-    room_id: string,
-    connection_id: string,
-    deliberate: boolean,
-    reason?: LeaveReason,
-  ): void;
-  /** Sends the changes that wait for others to travel with, so that a question sent next finds them. */
-  announce(): void;
-  /** Watches a room. Throws as listening on the Spine throws. */
-  watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
-  /** The members of a watched room as this Shield knows them now. */
-  view(tenant_id: string, room_id: string): RoomView | undefined;
-  /** The Brains that serve, as far as this Shield knows. */
-  brains(): readonly string[];
-  /** Takes note that a Brain does not listen: it counts as dead until its next beat. */
-  suspect(brain_id: string): void;
-  /** Takes note that nothing is heard: until `spineBack`, silence is nobody's fault. */
-  spineLost(): void;
-  /** Takes note that something is heard again, or was missed: asks what has happened. */
-  spineBack(): void;
-  /**
-   * Takes note that this process will stop: a connection that ends from now on may be on its way to
-   * another Shield.
-   */
-  beginMove(): void;
-  /** Stops telling clients anything and joining members; Brains give the members their grace time. */
-  drain(): void;
-  /** Ends everything. */
-  close(): void;
-}
-
-class Machine implements ShieldPresence {
+/** Presence on one Shield, which announces itself at once. */
+export class ShieldPresence {
   readonly #options: ShieldPresenceOptions;
   readonly #brains: BrainTable;
   readonly #announcer: Announcer;
@@ -133,10 +85,12 @@ class Machine implements ShieldPresence {
     this.#hello();
   }
 
+  /** The name and life by which the cluster knows this process. */
   get writer(): Writer {
     return this.#announcer.writer;
   }
 
+  /** Takes a message from the Spine. Never throws. */
   receive(subject: string, message: ClusterMessage): void {
     const { node_id, metrics } = this.#options;
     if (this.#closed) return;
@@ -187,6 +141,10 @@ class Machine implements ShieldPresence {
     }
   }
 
+  /**
+   * Adds a connection to a room, or changes its metadata. Throws `member-limit`, or
+   * `presence-unavailable` when this process stops.
+   */
   join(member: MemberInput): void {
     this.#requireOpen();
     const { tenant_id, room_id } = member;
@@ -201,6 +159,10 @@ class Machine implements ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, joined, left);
   }
 
+  /**
+   * Removes a connection from a room, or holds it when it was lost (not deliberate). Does nothing when
+   * it is not there.
+   */
   leave(
     tenant_id: string,
     room_id: string,
@@ -212,31 +174,38 @@ class Machine implements ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, [], left);
   }
 
+  /** Sends the changes that wait for others to travel with, so that a question sent next finds them. */
   announce(): void {
     if (!this.#closed) this.#announcer.announce();
   }
 
+  /** Watches a room. Throws as listening on the Spine throws. */
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch {
     this.#requireOpen();
     return this.#tables.watch(tenant_id, room_id, watcher);
   }
 
+  /** The members of a watched room as this Shield knows them now. */
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#tables.view(tenant_id, room_id);
   }
 
+  /** The Brains that serve, as far as this Shield knows. */
   brains(): readonly string[] {
     return this.#brains.live();
   }
 
+  /** Takes note that a Brain does not listen: it counts as dead until its next beat. */
   suspect(brain_id: string): void {
     this.#onLive(this.#brains.suspect(brain_id));
   }
 
+  /** Takes note that nothing is heard: until `spineBack`, silence is nobody's fault. */
   spineLost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
 
+  /** Takes note that something is heard again, or was missed: asks what has happened. */
   spineBack(): void {
     if (this.#closed) return;
     const now_ms = this.#options.port.now();
@@ -249,10 +218,15 @@ class Machine implements ShieldPresence {
     this.#tables.check();
   }
 
+  /**
+   * Takes note that this process will stop: a connection that ends from now on may be on its way to
+   * another Shield.
+   */
   beginMove(): void {
     this.#announcer.beginMove();
   }
 
+  /** Stops telling clients anything and joining members; Brains give the members their grace time. */
   drain(): void {
     if (this.#draining || this.#closed) return;
     this.#draining = true;
@@ -261,6 +235,7 @@ class Machine implements ShieldPresence {
     this.#tables.close();
   }
 
+  /** Ends everything. */
   close(): void {
     this.#closed = true;
     this.#cancelTick();
@@ -305,9 +280,4 @@ class Machine implements ShieldPresence {
     this.#options.metrics.live_brains = this.#brains.live().length;
     this.#tables.onOwners();
   }
-}
-
-/** Makes the machine, which announces itself at once. */
-export function createShieldPresence(options: ShieldPresenceOptions): ShieldPresence {
-  return new Machine(options);
 }

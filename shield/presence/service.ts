@@ -4,18 +4,12 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import { type Random, randomFraction } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
+import { randomFraction } from "../../shared/ids.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import type {
-  Spine,
-  SpineEvent,
-  SpineMessage,
-  SpineState,
-} from "../../shared/spine/contract/spine.ts";
+import type { SpineEvent, SpineMessage, SpineState } from "../../shared/spine/contract/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -23,26 +17,17 @@ import { Moving } from "./moving.ts";
 import type { Attend } from "../connection/attendance.ts";
 import { Attendance, type AttendanceContext } from "./attendance.ts";
 import { PresenceFrames } from "./frames.ts";
-import { createShieldPresence } from "./presence.ts";
-import type { ShieldPresence } from "./presence.ts";
+import { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 import type { PresenceStats } from "./stats.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** What the service needs of the process. */
-export interface PresenceServiceOptions {
-  readonly node_id: string;
-  readonly spine: Spine;
+export interface PresenceServiceOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;
   /** The classes that give rooms limits of their own; absent: no room has one. */
   readonly classes?: Pick<RoomClasses, "of">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms of a clock that only grows. */
-  readonly monotonic_ms: () => number;
-  readonly random: Random;
 }
 
 /** Running presence, and its numbers. */
@@ -113,7 +98,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it is
   // there in time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
-  const presence = createShieldPresence({
+  const presence = new ShieldPresence({
     node_id,
     started_ms: now(),
     port: portOf({ ...options, log }, stats, onMessage),

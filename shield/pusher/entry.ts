@@ -4,9 +4,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { hasItem } from "../../shared/http1/header_list.ts";
 import { type Random, randomFraction, randomUint32 } from "../../shared/ids.ts";
@@ -39,7 +38,8 @@ const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
 /** What the endpoint needs of the process. */
-export interface PusherContext extends HttpPublishContext {
+export interface PusherContext
+  extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;
   readonly apps: Apps;
   /** What asks all Shields; undefined: not yet. */
@@ -55,11 +55,6 @@ export interface PusherContext extends HttpPublishContext {
   /** Throws when the process can hold no further connection. */
   readonly requireCapacity: () => void;
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects" | "handshakes">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  readonly random: Random;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A client that is not let in, and how it learns so. */

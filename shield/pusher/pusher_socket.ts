@@ -3,6 +3,7 @@
  * frames become what it reads. All that holds for a connection holds for it. Whether a client may join a
  * channel is decided here, by its app's signature; everything else is decided behind.
  */
+import type { Env } from "../../shared/env.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { type App, backendUser } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
@@ -31,7 +32,7 @@ const CLIENT_EVENT = "client-";
 export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;
 
 /** What a socket needs of its process. */
-export interface PusherSocketOptions {
+export interface PusherSocketOptions extends Pick<Env, "now"> {
   readonly app: App;
   readonly socket_id: string;
   readonly activity_timeout_seconds: number;
@@ -41,8 +42,6 @@ export interface PusherSocketOptions {
   readonly counts: Pick<SubscriptionCounts, "watch"> | undefined;
   /** Whether a user of the bus is a client of an app. */
   readonly isClient: (user_id: string) => boolean;
-  /** Unix ms. */
-  readonly now: () => number;
   /** A number in [0, 1). */
   readonly random: () => number;
 }

@@ -5,10 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
-import type { Registry } from "prom-client";
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
@@ -29,26 +28,13 @@ const CALL_TENANTS = 500;
  */
 const SOONEST = 1 / 4;
 
-/** The quotas of a process; whoever started them closes them. */
-export interface StartedQuota extends Quota {
-  /** True while each Shield counts alone, because the server is unreachable or late. */
-  readonly degraded: boolean;
-  /** Puts the quotas into force that the configuration has now. */
-  renew(): void;
-  close(): void;
-}
-
 type QuotaConfig = NonNullable<Config["quota"]>;
 
 /** What quotas need of the process. */
-export interface QuotaOptions {
+export interface QuotaOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: QuotaConfig;
   /** What tenants have of their own. */
   readonly settings: Pick<Settings, "get" | "onChange">;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
   /** Reads a file; throws when there is no such file. */
   readonly readTextFile: (path: string) => string;
 }
@@ -61,15 +47,15 @@ export async function startQuota(
   if (config === undefined) return undefined;
   // Only a process that has quotas pays for loading the client.
   const { connectValkey } = await import("./valkey.ts");
-  return new ClusterQuota({ ...options, config }, connectValkey);
+  return new StartedQuota({ ...options, config }, connectValkey);
 }
 
 type Connect = (options: ValkeyOptions) => QuotaServer;
 
 const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
 
-/** Carries reservations to the server. */
-class ClusterQuota implements StartedQuota {
+/** The quotas of a process; whoever started them closes them. */
+export class StartedQuota implements Quota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
@@ -145,6 +131,7 @@ class ClusterQuota implements StartedQuota {
     );
   }
 
+  /** True while each Shield counts alone, because the server is unreachable or late. */
   get degraded(): boolean {
     return this.#degraded;
   }
@@ -155,6 +142,7 @@ class ClusterQuota implements StartedQuota {
     if (shortage !== undefined) this.#refuse(shortage);
   }
 
+  /** Puts the quotas into force that the configuration has now. */
   renew(): void {
     this.#rateOf = ratesOf(this.#options.config);
     this.#slices.clear();

@@ -3,9 +3,8 @@
  * refusal into 503 `admission` with its Retry-After. Knows no tokens.
  */
 import { Counter, Histogram } from "prom-client";
-import type { Registry } from "prom-client";
+import type { Env } from "../../shared/env.ts";
 import { ArqonError } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { createAdmissionState, drainTime, enter, leave, sendAway, whyClosed } from "./admission.ts";
 import type { AdmissionLimits, Closed, Load, NotNow } from "./admission.ts";
@@ -37,12 +36,8 @@ const DETAILS: Record<Closed, string> = {
 };
 
 /** What the door needs of the process. */
-export interface AdmissionGateOptions {
+export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
-  readonly registry: Registry;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
-  readonly random: Random;
   /** Resident memory of the process. */
   readonly memory_bytes: () => number;
 }

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import {
   decodeDeployment,
@@ -40,10 +40,9 @@ import type { ReducerCheck } from "./check.ts";
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of reducers act on. */
-export interface ReducerAdminContext {
+export interface ReducerAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: Pick<RoomClasses, "explain" | "list">;
   readonly reducers: readonly ReducerEntry[];
@@ -52,11 +51,6 @@ export interface ReducerAdminContext {
   readonly check: ReducerCheck["check"];
   /** Asks the tenant's budgets, as each of its messages does. Rejects with `budget-exhausted` or `tenant-quota`. */
   readonly requireBudget: (tenant_id: string) => Promise<void>;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const OBJECT = { type: "object" };
@@ -136,8 +130,6 @@ const QUERY = {
   number: z.string().regex(/^\d{1,15}$/, { error: "expected a whole number" }).transform(Number)
     .optional(),
 };
-
-const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
 
 /** The class with this pattern that is in force for the tenant; undefined: it has no reducer. */
 function reducedClass(
@@ -225,13 +217,13 @@ async function showAll(context: ReducerAdminContext, { tenant }: AdminCall): Pro
   for (const one of deployedClasses(context, tenant)) {
     reducers.push(view(one, await deployed(context, one)));
   }
-  return answer({ tenant, reducers, node_id: context.node_id });
+  return Response.json({ tenant, reducers, node_id: context.node_id });
 }
 
 async function show(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
   const one = namedIn(context, call);
   const reducer = view(one, await deployed(context, one));
-  return answer({ tenant: call.tenant, reducer, node_id: context.node_id });
+  return Response.json({ tenant: call.tenant, reducer, node_id: context.node_id });
 }
 
 /** Changes what is deployed. Rejects with `settings-conflict` when it is not what the caller has seen. */
@@ -325,7 +317,7 @@ async function deploy(
   const { number: deploy } = changed.deployment;
   const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };
   log.info("a reducer was deployed", about);
-  return answer({ tenant, reducer: view(one, changed), size_bytes: bytes.length, node_id });
+  return Response.json({ tenant, reducer: view(one, changed), size_bytes: bytes.length, node_id });
 }
 
 async function readModule(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
@@ -338,7 +330,7 @@ async function readModule(context: ReducerAdminContext, call: AdminCall): Promis
     const shown = JSON.stringify(module.slice(0, 64));
     throw new ArqonError("not-found", `${one.pattern} has no module ${shown} stored`);
   }
-  const headers = { "cache-control": "no-store", "content-type": "application/wasm" };
+  const headers = { "content-type": "application/wasm" };
   return new Response(new Uint8Array(bytes), { headers });
 }
 
@@ -357,7 +349,7 @@ async function storeModule(
   await store(context, call, one, { module, bytes });
   const { tenant } = call;
   const { node_id } = context;
-  return answer({ tenant, class: one.pattern, module, size_bytes: bytes.length, node_id });
+  return Response.json({ tenant, class: one.pattern, module, size_bytes: bytes.length, node_id });
 }
 
 async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<Response> {
@@ -372,5 +364,5 @@ async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<
   const { number: deploy, current: { module } } = changed.deployment;
   const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };
   log.info("a reducer was rolled back", about);
-  return answer({ tenant, reducer: view(one, changed), node_id });
+  return Response.json({ tenant, reducer: view(one, changed), node_id });
 }

@@ -7,13 +7,12 @@ import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
-import type { Logger } from "../../shared/logs/log.ts";
-import { problemText } from "../../shared/problem.ts";
+import type { Env } from "../../shared/env.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { CLASSES_ABOUT } from "../openapi/openapi_settings.ts";
-import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
+import { parameterOf, readValue, settingsWithin } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
@@ -29,17 +28,13 @@ const NOTHING_LOST = { rooms: 0, messages: 0 };
 const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface RoomsAdminContext {
+export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;
   /** The logs of durable rooms. */
   readonly logs: { of(tenant_id: string): Promise<AskedLog> };
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 /** All classes that a tenant would have. */
@@ -67,12 +62,10 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
     POST: {
       scope: "tenant-in-path",
       about: CLASSES_ABOUT.findUnreachable,
-      ...withBody(jsonBody(ClassesBody, readClasses), showUnreachable),
+      ...withBody(jsonBody(ClassesBody, settingsWithin(CLASSES_BYTES)), showUnreachable),
     },
   },
 });
-
-const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
 /** A class as answers show it, with options that have no default. */
 function shown(one: OwnedClass) {
@@ -88,7 +81,7 @@ function listClasses(
     only_tenant === undefined || tenant === "*" || tenant === only_tenant
   );
   const some = all.slice(0, CLASSES_SHOWN).map(shown);
-  return answer({ node_id, classes: some, truncated: all.length > some.length });
+  return Response.json({ node_id, classes: some, truncated: all.length > some.length });
 }
 
 function idOf(url: URL, name: string): string {
@@ -102,7 +95,7 @@ function explain({ classes, node_id }: RoomsAdminContext, { url }: AdminCall): R
   const tenant = idOf(url, "tenant");
   const room = idOf(url, "room");
   const [one, ...others] = classes.explain(tenant, room).map(shown);
-  return answer({ node_id, tenant, room, class: one, others, why: why(one!) });
+  return Response.json({ node_id, tenant, room, class: one, others, why: why(one!) });
 }
 
 function why({ source, pattern, tenant }: Pick<OwnedClass, "source" | "pattern" | "tenant">) {
@@ -124,7 +117,7 @@ async function showTenant(
   const stored = await settings.read(tenant);
   const { version } = settings.get(tenant);
   const here = { node_id, version, problem: settings.problem(tenant) ?? null };
-  return answer({ tenant, ...view(stored), here });
+  return Response.json({ tenant, ...view(stored), here });
 }
 
 async function setClass(
@@ -151,15 +144,6 @@ async function removeClass(context: RoomsAdminContext, call: AdminCall): Promise
   );
 }
 
-async function readClasses(
-  request: Request,
-  schema: typeof ClassesBody,
-): Promise<ClassesBody> {
-  const parsed = schema.safeParse(await readValue(request, CLASSES_BYTES));
-  if (parsed.success) return parsed.data;
-  throw new ArqonError("invalid-settings", problemText(parsed.error));
-}
-
 async function showUnreachable(
   { classes, settings, logs, node_id }: RoomsAdminContext,
   { tenant }: AdminCall,
@@ -172,7 +156,7 @@ async function showUnreachable(
   const found = has_log
     ? await unreachable(await logs.of(tenant), change, { before, after })
     : { hidden: NOTHING_LOST, cut: NOTHING_LOST, named: [], more: false };
-  return answer({ tenant, ...found, node_id });
+  return Response.json({ tenant, ...found, node_id });
 }
 
 async function changeClasses(
@@ -191,7 +175,7 @@ async function changeClasses(
   if (changed) log.info("a tenant's room classes were changed", { tenant_id: tenant, version, by });
   const in_force = stored.revision === 0 ||
     await settings.reached(tenant, stored.revision, IN_FORCE_MS);
-  return answer({ tenant, changed, ...view(stored), here: { node_id, in_force } });
+  return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
 /**

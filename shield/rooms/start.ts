@@ -3,9 +3,8 @@
  * and what the process remembers of the stored rooms for the Brains.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { Gauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { RoomsAdminContext } from "./admin_api.ts";
@@ -14,13 +13,10 @@ import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { witnessRooms } from "./tail_witness.ts";
 
 /** What room classes need of the process. */
-export interface RoomClassesStart {
+export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
   readonly config: Pick<Config, "rooms">;
   /** The settings, which must be ready: what tenants have set is known. */
   readonly settings: Settings;
-  readonly registry: Registry;
-  readonly log: Logger;
-  readonly node_id: string;
   readonly spine: Pick<Spine, "subscribe" | "publish" | "status">;
 }
 

@@ -4,12 +4,11 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
-import { problemText } from "../../shared/problem.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { readValue } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
@@ -22,19 +21,13 @@ import type { Schedules } from "./schedules.ts";
 
 /** What a body may have beside its message, in bytes. */
 const BODY_BYTES = 4_096;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the routes of schedules act on. */
-export interface ScheduleAdminContext {
+export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   readonly schedules: Pick<Schedules, "count">;
   readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
   readonly limits: ScanLimits & { readonly max_frame_bytes: number };
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const OBJECT = { type: "object" };
@@ -102,9 +95,7 @@ async function readBody(
   schema: typeof ScheduleBody,
   { limits }: ScheduleAdminContext,
 ): Promise<ScheduleBody> {
-  const parsed = schema.safeParse(await readValue(request, limits.max_frame_bytes + BODY_BYTES));
-  if (parsed.success) return parsed.data;
-  throw new ArqonError("invalid-settings", problemText(parsed.error));
+  return await settingsWithin(limits.max_frame_bytes + BODY_BYTES)(request, schema);
 }
 
 /** The id in the path. Throws `invalid-settings`. */
@@ -117,8 +108,6 @@ function view(schedule_id: string, schedule: Schedule, revision: number) {
   const { format: _, is_paused: __, claim, ...about } = schedule;
   return { id: schedule_id, state: stateOf(schedule), ...about, claim, revision };
 }
-
-const answer = (body: object): Response => Response.json(body, { headers: NO_STORE });
 
 interface Stored {
   readonly schedule: Schedule;
@@ -146,14 +135,14 @@ async function showAll(
     const schedule = entry && decodeSchedule(entry.value);
     if (schedule !== undefined) schedules.push(view(schedule_id, schedule, entry!.revision));
   }
-  return answer({ tenant, schedules, node_id });
+  return Response.json({ tenant, schedules, node_id });
 }
 
 async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Response> {
   const { tenant } = call;
   const schedule_id = idOf(call);
   const { schedule, revision } = await stored(context.bucket, tenant, schedule_id);
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, schedule, revision),
     node_id: context.node_id,
@@ -193,7 +182,7 @@ async function set(
     };
   });
   log.info("a schedule was set", { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, written.schedule, written.revision),
     node_id,
@@ -207,7 +196,7 @@ async function remove(context: ScheduleAdminContext, call: AdminCall): Promise<R
   if (await bucket.get([tenant, schedule_id]) === undefined) throw none(tenant, schedule_id);
   await bucket.delete([tenant, schedule_id]);
   log.info("a schedule was removed", { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({ tenant, removed: 1, node_id });
+  return Response.json({ tenant, removed: 1, node_id });
 }
 
 async function pause(
@@ -226,7 +215,7 @@ async function pause(
   });
   const word = is_paused ? "paused" : "resumed";
   log.info(`a schedule was ${word}`, { tenant_id: tenant, schedule: schedule_id, by });
-  return answer({
+  return Response.json({
     tenant,
     schedule: view(schedule_id, written.schedule, written.revision),
     node_id,

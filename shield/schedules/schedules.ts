@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps } from "../../shared/clock_steps.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
@@ -43,9 +43,8 @@ const WAIT_MAX_MS = 3_600_000;
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
 /** What schedules need of the process. */
-export interface SchedulesOptions {
+export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
-  readonly node_id: string;
   /** Rejects as a publish is refused. */
   readonly publish: (due: DueTime) => Promise<void>;
   /** Whether the log of the room has the message already. */
@@ -54,9 +53,6 @@ export interface SchedulesOptions {
   readonly late_ms: () => number;
   /** One time is over: how it ended, and how late it was, in ms. */
   readonly onTime: (outcome: Outcome["outcome"], late_ms: number) => void;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */

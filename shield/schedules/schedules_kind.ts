@@ -2,7 +2,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -15,7 +15,7 @@ import { StateSchedule } from "../settings/document_kinds.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
 /** What it needs of the process. */
-export interface SchedulesKindOptions {
+export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
   /** Undefined: this Shield leaves schedules to others. */
@@ -23,9 +23,6 @@ export interface SchedulesKindOptions {
     readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
     readonly schedules: { count(): number };
   } | undefined;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 function saidOf(id: string, schedule: Schedule): StateSchedule {

@@ -1,11 +1,9 @@
 /** Starts the schedules of one Shield, and says in metrics what they do. No behaviour of its own. */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ScheduleAdminContext } from "./api.ts";
@@ -16,14 +14,8 @@ import type { Schedule } from "./schedule.ts";
 import { Schedules } from "./schedules.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 
-interface SchedulesStart {
+interface SchedulesStart extends Pick<Env, "spine" | "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "schedules" | "limits" | "watchdog">;
-  readonly spine: Spine;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 type SchedulingParts = Pick<

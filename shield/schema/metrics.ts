@@ -47,19 +47,7 @@ export interface SchemaFigures {
 }
 
 /** Running totals since the start of the process. */
-export interface SchemaTotals {
-  readonly cache: Record<CacheOutcome, number>;
-  readonly loads: Record<LoadOutcome, number>;
-  readonly dead_letters: Record<DeadLetterOutcome, number>;
-  readonly puts: Record<PutOutcome, number>;
-  readonly tenants: TopTenants;
-  /** Counts a violation of a schema. */
-  violated(schema_id: string, rule: string): void;
-  /** Counts fields that a schema does not have, where its mapping only asks for a report. */
-  unknown(schema_id: string, fields: number): void;
-}
-
-class Totals implements SchemaTotals {
+export class SchemaTotals {
   readonly cache = { hit: 0, stale: 0, miss: 0 };
   readonly loads = { loaded: 0, unchanged: 0, absent: 0, invalid: 0, failed: 0 };
   readonly dead_letters = { sent: 0, full: 0, failed: 0 };
@@ -68,6 +56,7 @@ class Totals implements SchemaTotals {
   readonly violations = new Map<string, Map<string, number>>();
   readonly unknown_fields = new Map<string, number>();
 
+  /** Counts a violation of a schema. */
   violated(schema_id: string, rule: string): void {
     const schema = labelOf(this.violations, schema_id, SCHEMAS_MAX);
     let rules = this.violations.get(schema);
@@ -79,6 +68,7 @@ class Totals implements SchemaTotals {
     rules.set(label, (rules.get(label) ?? 0) + 1);
   }
 
+  /** Counts fields that a schema does not have, where its mapping only asks for a report. */
   unknown(schema_id: string, fields: number): void {
     const schema = labelOf(this.unknown_fields, schema_id, SCHEMAS_MAX);
     this.unknown_fields.set(schema, (this.unknown_fields.get(schema) ?? 0) + fields);
@@ -94,14 +84,14 @@ export function registerSchemaMetrics(
   registry: Registry,
   figures: () => SchemaFigures,
 ): SchemaTotals {
-  const totals = new Totals();
+  const totals = new SchemaTotals();
   registerCounters(registry, totals);
   registerGauges(registry, figures);
   registerWorkingSet(registry, figures);
   return totals;
 }
 
-function registerCounters(registry: Registry, totals: Totals): void {
+function registerCounters(registry: Registry, totals: SchemaTotals): void {
   scrapedCounters(
     registry,
     "shield_schema_violation_total",

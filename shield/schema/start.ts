@@ -5,10 +5,9 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Random } from "../../shared/ids.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { plural } from "../../shared/plural.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -32,18 +31,13 @@ import { WorkingSet } from "./registry/working_set.ts";
 import { NO_SCHEMAS } from "../message/gates.ts";
 
 /** What the schema check needs of the process. */
-export interface SchemaStart {
+export interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "random"> {
   readonly config: Pick<Config, "platform">;
-  readonly spine: Spine;
   /** The settings, which must be ready: what tenants have mapped is known. */
   readonly settings: Settings;
   readonly candidates: CandidateVerdicts;
   /** A log of component `registry`. */
   readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 /** A running schema check, and its admin API for operators. */
@@ -232,10 +226,9 @@ function refusedText(refused: readonly RefusedPut[]): string {
   return `${refused.length} refused in the bucket (${shown.join("; ")}${more})`;
 }
 
-interface Following {
+interface Following extends Pick<Env, "log"> {
   readonly settings: Settings;
   readonly mappings: Mappings;
-  readonly log: Logger;
   /** Called when the mappings have changed. */
   readonly apply: () => void;
 }

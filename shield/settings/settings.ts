@@ -4,7 +4,7 @@
  * `shared/records/tenant_settings.ts`; what rules and mappings do is `mirror/` and `schema/`.
  */
 import { ArqonError, isId } from "@arqon/proto";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
@@ -23,12 +23,8 @@ import { plural } from "../../shared/plural.ts";
 const WAITERS_MAX = 1_024;
 
 /** What the settings need of the process. */
-export interface SettingsOptions {
+export interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A document and the revision at which it is stored; 0 when it is not. */

@@ -10,7 +10,7 @@
 import { ArqonError } from "@arqon/proto";
 import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { Bans } from "../auth/bans.ts";
@@ -29,7 +29,7 @@ const PAUSE_MS = 1_000;
 const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
-export interface SignalWritesOptions {
+export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
   readonly bans: Pick<Bans, "hasRoom" | "take">;
@@ -40,11 +40,6 @@ export interface SignalWritesOptions {
   /** Revokes tokens as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
   readonly stats: Pick<ShieldStats, "dropped_signals">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Ms of a clock that only grows. */
-  readonly monotonic_ms: () => number;
 }
 
 /** The last write of one user's ban by this process. */

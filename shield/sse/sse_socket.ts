@@ -4,6 +4,7 @@
  * holds for a connection over WebSocket holds for it. The answer's head is `shield/sse/http/events.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../shared/env.ts";
 import { BROKEN } from "../socket/client_socket.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
@@ -19,13 +20,11 @@ const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 const DRAIN_PART = 0.8;
 
 /** What a reader needs of its process. */
-export interface SseSocketOptions {
+export interface SseSocketOptions extends Pick<Env, "now"> {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
   /** How long a reader waits before it comes back, in ms, unless its caller says otherwise. */
   readonly retry_ms: number;
-  /** Unix ms. */
-  readonly now: () => number;
   /** From 0 up to 1. */
   readonly random: () => number;
   /** Compresses what the reader gets; undefined: it gets it as it is. */

@@ -1,4 +1,5 @@
 /** What the parts of streams need of the process. Types only. */
+import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { BanCheck } from "../auth/bans.ts";
@@ -20,7 +21,7 @@ import type { StreamWakes } from "./wakes.ts";
 import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
-export interface StreamContext {
+export interface StreamContext extends Pick<Env, "now"> {
   readonly records: Records;
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
@@ -50,8 +51,6 @@ export interface StreamContext {
   readonly noteRead?: NoteRead | undefined;
   /** Counts what they read, and may refuse; absent: nobody does. */
   readonly reads?: ReadMeter | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow: how long something lasts. */
   readonly monotonic_ms: () => number;
   /**

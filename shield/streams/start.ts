@@ -1,6 +1,6 @@
 /** Puts the streams of one process together. Nothing is opened before somebody asks for a stream. */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Env } from "../../shared/env.ts";
 import { DURABLE } from "../durable/capability.ts";
 import { TrimMemory } from "../durable/history/history_window.ts";
 import { PendingRequests } from "../http/pending.ts";
@@ -15,11 +15,8 @@ import { StreamTurns } from "./stream_turns.ts";
 import { StreamWakes } from "./wakes.ts";
 
 /** What streams need of the process. */
-export interface StreamsStart {
+export interface StreamsStart extends Pick<Env, "spine" | "now"> {
   readonly config: Pick<Config, "limits" | "streams">;
-  readonly spine: Spine;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** Makes the routes of streams. */

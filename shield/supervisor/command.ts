@@ -4,13 +4,12 @@
  */
 import { fileURLToPath } from "node:url";
 import { namedFiles } from "../../shared/config/named_files.ts";
-import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
 import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import type { IsGranted } from "../../shared/process/deno_command.ts";
 
 /** What a Shield needs besides the places that the configuration names. */
-export interface CommandOptions {
-  readonly config: Config;
+export interface CommandOptions extends Pick<Env, "config"> {
   readonly config_file: string;
   /** The URL of the program. */
   readonly program: string;

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { exposition } from "../../shared/metrics/metrics.ts";
 import { routed } from "../../shared/listeners/ops.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
@@ -16,16 +16,13 @@ import { mergePages } from "./exposition.ts";
 import type { Slot } from "./slot.ts";
 
 /** What the handlers need. */
-export interface OperatorOptions {
+export interface OperatorOptions extends Pick<Env, "log" | "now"> {
   readonly slots: readonly Pick<
     Slot,
     "index" | "node_id" | "pid" | "ports" | "restarts" | "state"
   >[];
   /** The supervisor's own metrics; their label is `process="supervisor"`. */
   readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly log: Logger;
   readonly fetch: typeof fetch;
   /** The token that the Shields want from readers of their ops listeners; absent: none. */
   readonly token?: OpsToken | undefined;

@@ -2,7 +2,7 @@
  * The place of one Shield: starts its process, learns that it serves, and starts another one after a
  * pause when it has ended. It asks nothing over the network; `operators.ts` does.
  */
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { failuresAfter, pauseAfter } from "./backoff.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import { readChildPorts } from "./child_options.ts";
@@ -17,9 +17,8 @@ const LINE_UNITS = 1_024;
 export type ChildProcess = Pick<Deno.ChildProcess, "pid" | "stdin" | "stdout" | "status" | "kill">;
 
 /** What one place needs. */
-export interface SlotOptions {
+export interface SlotOptions extends Pick<Env, "log" | "node_id"> {
   readonly index: number;
-  readonly node_id: string;
   /** Starts its process, with stdin and stdout piped. May throw. */
   readonly spawn: () => ChildProcess;
   readonly backoff: BackoffOptions;
@@ -27,7 +26,6 @@ export interface SlotOptions {
   readonly random: () => number;
   /** Monotonic ms. */
   readonly now: () => number;
-  readonly log: Logger;
   /** Called when the Shield can never start: exit code 2 before it has served. */
   readonly onHopeless: () => void;
   /** Called when the Shield serves. */

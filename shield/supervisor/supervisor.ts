@@ -4,7 +4,7 @@
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
 import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import { BACKOFF } from "./backoff.ts";
 import type { BackoffOptions } from "./backoff.ts";
@@ -18,7 +18,7 @@ const PROCESSES_MAX = 64;
 const KILL_MS = 5_000;
 
 /** What a supervisor is made from. */
-export interface SupervisorOptions {
+export interface SupervisorOptions extends Pick<Env, "registry" | "log"> {
   readonly processes: number;
   /** The id of the node; the Shields add `-0`, `-1`, … */
   readonly node_id: string;
@@ -29,8 +29,6 @@ export interface SupervisorOptions {
   readonly drain_timeout_ms: number;
   /** Monotonic ms. */
   readonly now: () => number;
-  readonly log: Logger;
-  readonly registry: Registry;
   readonly backoff?: BackoffOptions;
   /** For the jitter of its pauses, in [0, 1); absent: `Math.random`. */
   readonly random?: () => number;

@@ -4,7 +4,7 @@
  */
 import { type BrainPresence, createBrainPresence } from "../../brain/presence/presence.ts";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
-import { createShieldPresence, type ShieldPresence } from "../../shield/presence/presence.ts";
+import { ShieldPresence } from "../../shield/presence/presence.ts";
 import { BrainFold } from "./brain_fold.ts";
 import { Hearing } from "./hearing.ts";
 import { Life, type Resumption, type Surroundings } from "./life.ts";
@@ -107,7 +107,7 @@ export class World {
     this.network.add(life);
     if (life.port.now() <= (this.#incarnations.get(id) ?? 0)) this.hearing.doubt(id);
     life.enter("call", () => {
-      const machine = createShieldPresence({
+      const machine = new ShieldPresence({
         node_id: id,
         started_ms: life.port.now(),
         port: life.port,

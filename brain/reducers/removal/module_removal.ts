@@ -3,7 +3,7 @@
  * named by no log. One Brain does it, for all; that two do so at a time harms nothing. Whoever begins to need a module
  * meanwhile is seen, or sees that it is being removed (`reducer_removal.ts`). When unsure, everything stays.
  */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { encodeDeployment } from "../../../shared/records/reducer_deployment.ts";
 import { moduleName } from "../../../shared/records/reducer_record.ts";
 import {
@@ -39,7 +39,7 @@ const PASS_MIN_MS = 1_000;
 const PASS_MAX_MS = 900_000;
 
 /** What it needs. */
-export interface ModuleRemovalOptions extends NeedSources {
+export interface ModuleRemovalOptions extends NeedSources, Pick<Env, "log" | "monotonic_ms"> {
   readonly objects: Pick<ObjectStore, "get" | "list" | "delete">;
   /** Modules that this Brain's configuration names. */
   readonly configured: () => Iterable<string>;
@@ -48,9 +48,6 @@ export interface ModuleRemovalOptions extends NeedSources {
   /** Ms for which nobody has needed what goes. */
   readonly unused_ms: number;
   readonly metrics: RemovalMetrics;
-  readonly log: Logger;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 interface Look {

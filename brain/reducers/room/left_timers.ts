@@ -3,6 +3,7 @@
  * one says so in the room's record before. The second Brain that claims the same one does so while it tries no other,
  * and what that one leaves, too, is set aside: it does not run, nor do those behind it.
  */
+import type { Env } from "../../../shared/env.ts";
 import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
@@ -52,11 +53,9 @@ interface Seen {
   is_told: boolean;
 }
 
-interface Shared {
+interface Shared extends Pick<Env, "monotonic_ms"> {
   readonly parts: RoomParts;
   readonly left: LeftTimersOptions;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** Those of one room. */

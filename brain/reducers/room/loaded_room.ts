@@ -1,9 +1,8 @@
 /** What a Brain knows of a room with a reducer that it has read, and what reading and writing one needs. Data. */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import type { Breakers } from "../../../shared/rates/breaker.ts";
-import type { Random } from "../../../shared/ids.ts";
 import type { EventMark } from "../log/batch.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { RoomPoint } from "../../../shared/records/reducer_points.ts";
@@ -29,7 +28,7 @@ export interface ReducedPlace {
 }
 
 /** What the rooms of a Brain share. */
-export interface RoomParts {
+export interface RoomParts extends Pick<Env, "log" | "now" | "random"> {
   readonly records: KeyValue;
   readonly objects: ObjectStore;
   readonly host: ReducerHost;
@@ -46,10 +45,6 @@ export interface RoomParts {
   readonly cut_off: CutOffRooms;
   /** Counts units for the bill: of what was applied and is stored. */
   readonly used: (at: ReducedPlace, units: number) => void;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 /** A room that was read. */

@@ -2,7 +2,7 @@
  * Which entries of a room come next: timers whose time has come, or calls, as many as one message of its log takes. What
  * came first has its turn first, so that a room whose timers keep it busy answers its calls, too.
  */
-import type { Random } from "../../../shared/ids.ts";
+import type { Env } from "../../../shared/env.ts";
 import { ENTRY_BYTES } from "../log/batch.ts";
 import { copyOf } from "../state/canonical.ts";
 import type { LogEntry, MigrateEntry } from "../state/entry.ts";
@@ -30,12 +30,11 @@ export interface ArrivedCall extends WaitingCall {
 }
 
 /** What a room is at, and what its entries are made with. */
-export interface TakenAt {
+export interface TakenAt extends Pick<Env, "random"> {
   readonly standing: RoomStanding;
   /** Unix ms by the clock of the log, and how far that is ahead of the monotonic one. */
   readonly now_ms: number;
   readonly ahead_ms: number;
-  readonly random: Random;
   /** How many timers may run; 0 where another Brain runs them. */
   readonly timers_max: number;
 }

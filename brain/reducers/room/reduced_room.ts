@@ -4,6 +4,7 @@
  * rooms there are is `service.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import { answerTo, inTime, type WaitingCall } from "./call.ts";
@@ -46,14 +47,12 @@ const BEHIND_MAX = 8_000;
 const TIMEOUT_MAX_MS = 2_000_000_000;
 
 /** What rooms need; all of a Brain share one. */
-export interface ReducedRoomOptions extends ProgramChoice {
+export interface ReducedRoomOptions extends ProgramChoice, Pick<Env, "monotonic_ms"> {
   readonly shown: (at: ReducedPlace) => Shown;
   readonly pending_commands: number;
   readonly command_timeout_ms: number;
   readonly idle_ms: number;
   readonly left: LeftTimersOptions;
-  /** Ms that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 /** A room at its owner. */

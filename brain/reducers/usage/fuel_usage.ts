@@ -5,10 +5,9 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { OwnLife } from "../../../shared/lives/own_life.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { type Registry, scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
-import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import { UsageWriter } from "../../../shared/usage/writer.ts";
 import { FuelLedger } from "./fuel_ledger.ts";
@@ -19,15 +18,10 @@ const DAY_SECONDS = 86_400;
 const CLOSE_MS = 2_000;
 
 /** What it needs of the Brain. */
-export interface FuelUsageOptions {
+export interface FuelUsageOptions
+  extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
-  readonly spine: Spine;
   readonly brain_id: string;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** Fuel that is counted. */

@@ -5,7 +5,7 @@
  */
 import type { TenantBudget, Usage } from "../../../shared/config/schema_usage.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { BudgetState } from "../../../shared/usage/budget.ts";
 import { BudgetStandings, type Standing } from "../../../shared/usage/budget_standings.ts";
 import { TenantUsed } from "../../../shared/usage/budget_used.ts";
@@ -23,13 +23,9 @@ const RECENT_MS = 3 * AGAIN_MS;
 const TENANTS_MAX = 10_000;
 
 /** What is needed of the Brain. */
-export interface TimerBudgetsOptions {
+export interface TimerBudgetsOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Usage, "budgets" | "flush_ms">;
   readonly place: UsageStores;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** What holds timers back: a budget that refuses, for it is the strictest of those that are used up. */

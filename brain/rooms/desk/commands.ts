@@ -4,6 +4,7 @@
  * send them, the Shield decided.
  */
 import { ArqonError, writeAck } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
@@ -58,16 +59,13 @@ export interface ReducerCalls {
 }
 
 /** What the command desk needs. */
-export interface CommandDeskOptions extends ForwardOptions {
+export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "request" | "status">;
   readonly view: ClusterView;
   readonly table: RoomTable;
   readonly bans: BansSource;
   readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** The rooms with reducers. */

@@ -5,7 +5,7 @@
  * Where it is reported is the caller's (`LifeEvents`); who calls the hooks is `brain/hooks/`.
  */
 import { z } from "zod";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -39,7 +39,7 @@ export interface LifeEvents {
 }
 
 /** What telling needs. */
-export interface AnnouncedRoomsOptions {
+export interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly events: LifeEvents;
   /** Where the marks are. */
@@ -48,7 +48,6 @@ export interface AnnouncedRoomsOptions {
   readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
   /** Rooms that may wait; further ones are found by the sweep. */
   readonly waiting_max: number;
-  readonly log: Logger;
   readonly onTold: (type: "room.created" | "room.ended") => void;
 }
 

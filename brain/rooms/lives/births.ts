@@ -4,7 +4,7 @@
  * its birth.
  */
 import type { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import { emptyDocument } from "../store/document.ts";
 import { writeRoom } from "../store/room_store.ts";
@@ -16,7 +16,7 @@ import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
 export type LifecycleRefusal = "room-limit" | "room-bytes-limit" | "queue-full" | "failed";
 
 /** What the queue of births needs. */
-export interface BirthOptions {
+export interface BirthOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   /** Rooms that may wait. */
   readonly waiting_max: number;
@@ -26,7 +26,6 @@ export interface BirthOptions {
   readonly refusal: (tenant_id: string) => ArqonError | undefined;
   readonly onCreated: (at: RoomAddress) => void;
   readonly onRefused: (reason: LifecycleRefusal) => void;
-  readonly log: Logger;
 }
 
 /** Creations under way at a time: the bucket's round trips overlap, other work still gets through. */

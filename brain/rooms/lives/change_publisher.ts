@@ -4,6 +4,7 @@
  * for those whom it did not reach. So a Shield learns of every change, or notices that one is
  * missing. Which events a document has is `document.ts`; their envelopes are `announcer.ts`.
  */
+import type { Env } from "../../../shared/env.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
@@ -24,14 +25,12 @@ export interface Term {
 }
 
 /** What publishing changes needs. */
-export interface ChangePublisherOptions {
+export interface ChangePublisherOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "flush">;
   readonly announcer: Announcer;
   readonly published: PublishedChanges;
   readonly doubts: Doubts;
   readonly tails: Tails;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Ms that only grow. */
   readonly monotonic: () => number;
   readonly term: () => Term;

@@ -7,7 +7,7 @@
  * with the process.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import {
   readRoomsTail,
   ROOMS_ASK,
@@ -17,7 +17,7 @@ import {
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { newLifeId } from "../../../shared/spine/contract/lives.ts";
-import type { KeyValue, Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, Subscription } from "../../../shared/spine/contract/spine.ts";
 import type { FirstVersions } from "../store/first_versions.ts";
 import type { Life } from "../store/life.ts";
 import {
@@ -43,14 +43,10 @@ const ATTEMPTS = 8;
 
 const utf8 = new TextEncoder();
 /** What deciding on lives needs. */
-export interface RoomLivesOptions {
+export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly bucket: KeyValue;
-  readonly spine: Spine;
   /** Kept in the record, for Brains that start when the rooms of these versions have ended. */
   readonly versions: FirstVersions;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /**

@@ -4,6 +4,7 @@
  * granted for. A lease that another Brain granted begins anew when it is first seen here: that Brain's
  * clock says nothing, and a lock that ends early lets two clients believe that they hold it.
  */
+import type { Env } from "../../../shared/env.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { Lock } from "./lock.ts";
 
@@ -11,11 +12,9 @@ import type { Lock } from "./lock.ts";
 const SLACK_MS = 50;
 
 /** The clocks by which leases are measured. */
-export interface LeaseClocks {
+export interface LeaseClocks extends Pick<Env, "monotonic_ms"> {
   /** The wall clock, Unix ms; may jump. */
   readonly now: () => number;
-  /** Milliseconds that only grow. */
-  readonly monotonic_ms: () => number;
 }
 
 type Times = Pick<Lock, "since_ms" | "until_ms">;

@@ -5,8 +5,8 @@
 import { gapSignal } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { bytesFrom, traceId } from "../../../shared/ids.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
-import type { Spine, SpineHeaders } from "../../../shared/spine/contract/spine.ts";
+import type { Env } from "../../../shared/env.ts";
+import type { SpineHeaders } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject, tenantSubject } from "../../../shared/subjects/subject.ts";
 import type { Subject } from "../../../shared/subjects/subject.ts";
 import {
@@ -25,14 +25,10 @@ import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 export const BRAIN_HEADER = "x-arqon-brain";
 
 /** What the announcer needs. */
-export interface AnnouncerOptions {
-  readonly spine: Spine;
+export interface AnnouncerOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly brain_id: string;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Numbers in [0, 1), for ids of messages and traces. */
   readonly random: () => number;
-  readonly log: Logger;
   /** Learns of each ROOM_UPDATE that the Spine has taken. */
   readonly onUpdate: (kind: "first" | "again") => void;
 }

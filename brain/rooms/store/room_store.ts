@@ -3,6 +3,7 @@
  * reader of a document has to do is here; which commands change it is `room.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
@@ -25,7 +26,7 @@ export interface Stored {
 }
 
 /** What reading and writing needs. */
-export interface StoreContext {
+export interface StoreContext extends Pick<Env, "now"> {
   readonly bucket: KeyValue;
   /** What tenants' rooms take of it. */
   readonly bytes: Pick<TenantBytes, "take" | "add" | "refusal">;
@@ -37,8 +38,6 @@ export interface StoreContext {
   readonly firstVersion: (now_ms: number) => number;
   readonly announcer: Announcer;
   readonly saying: ChangePublisher;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly isOwner: (at: RoomAddress) => boolean;
   /** Called for every document that was read or written here; `undefined`: there is none. */
   readonly onSeen: (at: RoomAddress, stored: Stored | undefined) => void;

@@ -5,7 +5,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import { FreezableFile } from "./embedded_freeze.ts";
 import type { FrozenFile } from "./embedded_freeze.ts";
 import type { SpineBackup } from "../contract/spine.ts";
@@ -62,12 +62,9 @@ export function requireRestored(data_dir: string): void {
 }
 
 /** What making backups needs. */
-export interface BackupOptions {
+export interface BackupOptions extends Pick<Env, "log" | "now"> {
   /** The files to back up; none where all is in memory. */
   readonly files: () => readonly BackupFile[];
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly log: Logger;
   /** Bytes that may wait in all files together while a backup is read. */
   readonly waiting_bytes_max: number;
 }

@@ -4,6 +4,7 @@
  */
 import { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../env.ts";
 import type { ClockSteps } from "../../clock_steps.ts";
 import { assertSize } from "../contract/check.ts";
 import { BLOCK_BYTES_MAX, BLOCK_OVERHEAD_BYTES } from "../contract/block_store.ts";
@@ -68,11 +69,9 @@ function openDatabase(name: BlockStoreName, data_dir: string | undefined): Datab
 }
 
 /** What a store of blocks needs of its engine. */
-export interface EmbeddedBlocksOptions {
+export interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
   readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly steps: ClockSteps;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;

@@ -3,7 +3,7 @@
  * later turn and in order, out of a bounded queue. Knows nothing of requests, key-value or logs.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import type { EmbeddedLimits } from "./embedded_options.ts";
 import type { SpineHeaders, SpineMessage } from "../contract/spine.ts";
 import { SubjectIndex } from "../contract/subject_index.ts";
@@ -44,10 +44,9 @@ export function messageOf(
 }
 
 /** What deliveries need of their engine. */
-export interface DeliveriesOptions {
+export interface DeliveriesOptions extends Pick<Env, "log"> {
   readonly limits: EmbeddedLimits;
   readonly turns: JobQueue;
-  readonly log: Logger;
   /** Called when messages of that pattern are lost. */
   readonly onGap: (pattern: string) => void;
 }

@@ -3,7 +3,7 @@
  * `embedded_store.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import { assertSize } from "../contract/check.ts";
 import type { KvStore } from "./embedded_store.ts";
 import { ENCODED_KEYS, isBelow, PLAIN_KEYS } from "../contract/kv_key.ts";
@@ -35,10 +35,9 @@ interface Watcher {
 type Watchers = Set<Watcher>;
 
 /** What the buckets need of their engine. */
-export interface EmbeddedBucketsOptions {
+export interface EmbeddedBucketsOptions extends Pick<Env, "log"> {
   readonly store: KvStore;
   readonly turns: JobQueue;
-  readonly log: Logger;
   readonly value_bytes_max: number;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;

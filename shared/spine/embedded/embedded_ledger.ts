@@ -4,6 +4,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../env.ts";
 import type { ClockSteps } from "../../clock_steps.ts";
 import { assertSize } from "../contract/check.ts";
 import type {
@@ -129,11 +130,9 @@ export function ledgerTable(
 }
 
 /** What a ledger needs of its engine. */
-export interface EmbeddedLedgerOptions {
+export interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   readonly name: string;
   readonly table: LedgerTable;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Nothing is too old by a clock that was set lately. */
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;

@@ -6,7 +6,7 @@
  */
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import { nextTurn } from "../../turns/next_turn.ts";
 import { roomSubject, tenantLogPattern } from "../../subjects/subject.ts";
 import type { Subject } from "../../subjects/subject.ts";
@@ -45,11 +45,10 @@ const TENANT_FULL = "the tenant's messages have their share of it; raise [durabl
 const MOVED = "of another message: the room's newest is not the expected one";
 
 /** What the logs need of their engine. */
-export interface EmbeddedLogsOptions {
+export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly file: LogFile;
   readonly limits: LogLimits;
   readonly clocks: Clocks;
-  readonly log: Logger;
   readonly payload_bytes_max: number;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;

@@ -2,7 +2,7 @@
  * What the embedded engine is opened with, and its defaults; `embedded.ts` is the engine. Not the
  * configuration: `open.ts` brings that into this form.
  */
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
 
 /** Bounds of what is queued for delivery. */
@@ -26,10 +26,7 @@ export interface EmbeddedLimits {
 }
 
 /** What the engine is opened with. */
-export interface EmbeddedOptions {
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
+export interface EmbeddedOptions extends Pick<Env, "log" | "now"> {
   /** Folder of the key-value data; absent: they are in memory. */
   readonly data_dir?: string;
   readonly limits?: Partial<EmbeddedLimits>;

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
 import type { Msg, MsgHdrs } from "@nats-io/transport-deno";
-import type { Logger } from "../../logs/log.ts";
+import type { Env } from "../../env.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import {
   assertPattern,
@@ -54,11 +54,8 @@ import type {
 } from "../contract/spine.ts";
 
 /** What the engine is opened with. */
-export interface NatsOptions {
+export interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly config: NatsConfig;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
   /** Numbers in [0, 1), for the jitter of reconnects and the names of streams. */

@@ -2,6 +2,7 @@
  * The lists of the admin API: asks all Shields, or all processes, and makes one answer of theirs. Their
  * answers are `answers.ts`; paths and methods are `api.ts`.
  */
+import type { Env } from "../../../shared/env.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import type { ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
@@ -20,10 +21,8 @@ import type { ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
 import { topOf, visitAll } from "../../../shared/containers/top.ts";
 
 /** What lists need of the process. */
-export interface ListContext {
+export interface ListContext extends Pick<Env, "now"> {
   readonly asker: ClusterAsker;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** What lists read of a request. */

@@ -6,22 +6,17 @@ import {
   totalOf,
 } from "../../../shared/cluster/cluster_node.ts";
 import type { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { HealthReport } from "../../../shared/listeners/ops.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Parts } from "../../parts.ts";
 
 /** What the record of a Shield needs. */
-export interface ShieldNodeOptions {
+export interface ShieldNodeOptions extends Pick<Env, "registry" | "now" | "monotonic_ms"> {
   readonly parts: Parts;
   readonly spine: Pick<Spine, "status">;
-  readonly registry: Registry;
   readonly version: string;
   readonly checks: () => HealthReport["checks"];
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
 }
 
 const sum = (table: Readonly<Record<string, number | undefined>>) =>

@@ -15,19 +15,18 @@ import { decodePoints, snapshotName } from "../../../shared/records/reducer_poin
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { readQuery, requireId } from "../routing/query.ts";
 import type { Answer, ListContext } from "./lists.ts";
 
 /** What reading rooms with reducers needs of the process. */
-export interface ReducedRoomContext {
+export interface ReducedRoomContext extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: {
     of(tenant_id: string, room_id: string): Pick<RoomClass, "reducer" | "pattern">;
   };
-  readonly log: Logger;
 }
 
 /** A room with a reducer. */
@@ -148,7 +147,7 @@ export async function reducedObject(
   context.log.info("an operator reads a room with a reducer", {
     ...{ tenant_id, room: room_id, object, by: call.by },
   });
-  const headers = { "cache-control": "no-store", "content-type": "application/octet-stream" };
+  const headers = { "content-type": "application/octet-stream" };
   return new Response(new Uint8Array(bytes), { headers });
 }
 

@@ -7,22 +7,19 @@ import { z } from "zod";
 import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import { StateAnswer } from "../../../shared/cluster/cluster_room.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { History } from "../../durable/history/history.ts";
 import { rangeOfParams } from "../../durable/history/history_query.ts";
 import { readQuery, requireId } from "../routing/query.ts";
 
 /** What reading rooms needs of the process. */
-export interface ContentsContext {
+export interface ContentsContext extends Pick<Env, "log"> {
   readonly asker: Pick<ClusterAsker, "ask">;
   /** Undefined: this Shield has no durable rooms. */
   readonly history: Pick<History, "read" | "limits"> | undefined;
   readonly config: Pick<Config, "limits">;
-  readonly log: Logger;
 }
-
-const NO_STORE = { "cache-control": "no-store" };
 
 /** The room and, of its state, perhaps only one key. */
 export interface StateWish {
@@ -50,7 +47,7 @@ export async function roomHistory(
   if (history === undefined) throw new ArqonError("not-durable", room);
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
-  const headers = { ...NO_STORE, "content-type": "application/json" };
+  const headers = { "content-type": "application/json" };
   return new Response(new Uint8Array(page.json()), { headers });
 }
 
@@ -85,11 +82,11 @@ export async function roomState(
     if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
     // The value is sent as it is stored: numbers that JavaScript cannot hold stay what they are.
     const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
-    const headers = { ...NO_STORE, "content-type": "application/json" };
+    const headers = { "content-type": "application/json" };
     return new Response(`${rest},"value":${value}}`, { headers });
   }
   const truncated = document.key_count > document.keys.length;
-  return Response.json({ ...about, ...document, lock, truncated }, { headers: NO_STORE });
+  return Response.json({ ...about, ...document, lock, truncated });
 }
 
 const shown = (key: string) => JSON.stringify(key.slice(0, 64));

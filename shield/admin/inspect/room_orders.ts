@@ -7,7 +7,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { BAN_REASON_UNITS_MAX, isUserId } from "../../../shared/records/bans.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { PAST_COMMAND } from "../../../shared/records/reducer_past.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
@@ -26,14 +26,13 @@ import { bodyOf } from "../../openapi/openapi_parts.ts";
 import { checked, Id, requireId } from "../routing/query.ts";
 
 /** What orders need of the process. */
-export interface OrderContext {
+export interface OrderContext extends Pick<Env, "log"> {
   readonly path: MessagePath;
   readonly flushes: Pick<FlushQueue, "confirmed">;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly tenants: Pick<TenantTable, "of">;
   readonly config: Pick<Config, "limits">;
-  readonly log: Logger;
 }
 
 /** Ten years, in ms: a ban that is to last longer has no `ttl_ms`. */
@@ -82,8 +81,6 @@ export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
     return text;
   },
 };
-
-const json = (body: unknown) => Response.json(body, { headers: { "cache-control": "no-store" } });
 
 /** A refusal as the Brain has worded it. */
 function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
@@ -140,7 +137,7 @@ async function order(
   const room_id = requireId(names.room ?? "", "room");
   const { version } = await askOwner(context, { tenant_id, room_id, by, name, data });
   context.log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by });
-  return json({ tenant_id, room_id, version, ...data });
+  return Response.json({ tenant_id, room_id, version, ...data });
 }
 
 /** Answers `POST /v1/rooms/{tenant}/{room}/kick`. */
@@ -191,7 +188,7 @@ export async function publishTest(
   const at = stored === undefined
     ? {}
     : { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
-  return json({ tenant_id, room_id, sender: by, ...at });
+  return Response.json({ tenant_id, room_id, sender: by, ...at });
 }
 
 /** The body as a text frame: `data` stays as it was written, byte for byte. */

@@ -6,10 +6,9 @@ import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
 import type { ConfigReloading } from "../../../shared/config/live/reload.ts";
-import type { Config } from "../../../shared/config/schema.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Logging } from "../../../shared/logs/logging.ts";
-import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { z } from "zod";
 import { HttpRates } from "../../rates/http_rates.ts";
 import { DURABLE } from "../../durable/capability.ts";
@@ -21,16 +20,9 @@ import { Id } from "../routing/query.ts";
 import { Tails } from "./tail.ts";
 
 /** What the admin API over the cluster needs of the process. */
-export interface InspectStart {
-  readonly config: Config;
-  readonly spine: Spine;
-  readonly registry: Registry;
-  readonly log: Logger;
+export interface InspectStart
+  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly version: string;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Monotonic ms. */
-  readonly monotonic_ms: () => number;
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
   readonly reloading?: ConfigReloading | undefined;
   readonly onDrain?: ((by: string) => void) | undefined;

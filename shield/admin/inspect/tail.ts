@@ -5,7 +5,7 @@
  * delivered.
  */
 import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
@@ -27,11 +27,8 @@ const PLANES = ["in", "out"] as const;
 const TIMER_MS = 2_147_483_647;
 
 /** What tails need of the process. */
-export interface TailsOptions {
+export interface TailsOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent" | "flush">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** A request of an admin to see a room. */

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
@@ -16,15 +16,11 @@ import { topOf } from "../../../shared/containers/top.ts";
 
 /** How many bans are read from the bucket at a time. */
 const READS_AT_ONCE = 64;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface BansAdminContext {
+export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bans: Pick<Bans, "list" | "isIncomplete">;
   readonly bucket: Pick<KeyValue, "get" | "delete">;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
@@ -101,7 +97,7 @@ async function list(
   }
   const truncated = total > items.length || bans.isIncomplete(tenant);
   const known = { total: total - (items.length - rows.length), truncated };
-  return Response.json({ node_id, bans: rows, ...known }, { headers: NO_STORE });
+  return Response.json({ node_id, bans: rows, ...known });
 }
 
 async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<Response> {
@@ -114,5 +110,5 @@ async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<
     const where = room === undefined ? {} : { room };
     log.info("an operator lifted a ban", { tenant_id: tenant, ...where, user, by });
   }
-  return Response.json({ node_id, tenant, lifted: stood }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, lifted: stood });
 }

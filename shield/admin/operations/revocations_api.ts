@@ -5,7 +5,7 @@
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import {
   EVERY_TOKEN,
   REVOCATION_KINDS,
@@ -19,8 +19,7 @@ import { AdminTable, jsonBody, tenantInBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { REVOCATIONS_ABOUT } from "../../openapi/openapi_settings.ts";
 import { Id } from "../routing/query.ts";
-import { parameterOf, readValue } from "../routing/admin_body.ts";
-import { problemText } from "../../../shared/problem.ts";
+import { parameterOf, settingsWithin } from "../routing/admin_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
 import { revokeTokens } from "../../auth/revoke.ts";
 
@@ -36,19 +35,13 @@ const EARLIEST_MS = 1_000_000_000_000;
  * revoke, too.
  */
 const TENANT_SHARE = 0.1;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface RevocationsAdminContext {
+export interface RevocationsAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly revocations: Revocations;
   readonly bucket: KeyValue;
   readonly auth: Pick<Config["auth"], "revocation_seconds">;
   readonly limits: Pick<Config["limits"], "revocations">;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const Body = z.strictObject({
@@ -66,7 +59,11 @@ type Body = z.output<typeof Body>;
 export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
   "/v1/revocations": {
     GET: { scope: "own", about: REVOCATIONS_ABOUT.listRevocations, handle: list },
-    POST: tenantInBody(REVOCATIONS_ABOUT.revoke, jsonBody(Body, readBody), revoke),
+    POST: tenantInBody(
+      REVOCATIONS_ABOUT.revoke,
+      jsonBody(Body, settingsWithin(BODY_BYTES)),
+      revoke,
+    ),
     DELETE: { scope: "tenant-in-query", about: REVOCATIONS_ABOUT.liftRevocation, handle: lift },
   },
 });
@@ -74,12 +71,6 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
 const refuse = (detail: string): never => {
   throw new ArqonError("invalid-settings", detail);
 };
-
-/** The body of a request. Rejects with `invalid-settings` that says what would be right. */
-async function readBody(request: Request, schema: typeof Body): Promise<Body> {
-  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
-  return parsed.success ? parsed.data : refuse(problemText(parsed.error));
-}
 
 /** What a body asks for. Throws `invalid-settings` that says what would be right. */
 function revocationFrom(
@@ -117,8 +108,6 @@ function revocationFrom(
   return { tenant_id: tenant, revocation };
 }
 
-const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
-
 /** Throws `revocation-limit` for one more than the admins of a tenant may make; operators may make all. */
 function requireShare(
   { revocations, limits }: RevocationsAdminContext,
@@ -147,7 +136,7 @@ async function revoke(
   const revocation = await revokeTokens(context, tenant_id, asked.revocation);
   // Token ids stay out of the log.
   log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
-  return answer({ node_id, tenant: tenant_id, revocation });
+  return Response.json({ node_id, tenant: tenant_id, revocation });
 }
 
 function list(
@@ -163,7 +152,7 @@ function list(
     if (truncated) break;
     shown.push({ tenant: tenant_id, ...revocation });
   }
-  return answer({ node_id, revocations: shown, truncated });
+  return Response.json({ node_id, revocations: shown, truncated });
 }
 
 async function lift(
@@ -182,5 +171,5 @@ async function lift(
   const stood = await context.bucket.get(key) !== undefined;
   if (stood) await context.bucket.delete(key);
   if (stood) context.log.info("a revocation was lifted", { tenant_id, kind, by });
-  return answer({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
+  return Response.json({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
 }

@@ -84,6 +84,18 @@ export async function readValue(request: Request, max_bytes: number): Promise<un
   return orRefused(await readBytes(request, max_bytes), "invalid-settings");
 }
 
+/**
+ * Reads the JSON of a body of at most so many bytes as the schema has it. It rejects with `invalid-settings`, which
+ * names what is wrong.
+ */
+export const settingsWithin =
+  (max_bytes: number) =>
+  async <T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> => {
+    const parsed = schema.safeParse(await readValue(request, max_bytes));
+    if (parsed.success) return parsed.data;
+    throw new ArqonError("invalid-settings", problemText(parsed.error));
+  };
+
 /** The JSON value of a body and its text, for handlers that pass on parts of the text unchanged. */
 export async function readValueAndText(
   request: Request,

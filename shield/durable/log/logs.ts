@@ -4,7 +4,7 @@
  * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { Appended, DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -14,11 +14,10 @@ import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { LogAppend, Logs } from "../../message/logs.ts";
 
 /** What the logs need of the process. */
-export interface TenantLogsOptions {
+export interface TenantLogsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "log">;
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
   readonly stats: DurableStats;
-  readonly log: Logger;
 }
 
 interface Opening {

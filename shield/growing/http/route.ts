@@ -4,6 +4,7 @@
  * `growing.ts`.
  */
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/growing_room.ts";
 import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
@@ -47,7 +48,7 @@ function* cut(text: string): Generator<string, void> {
 }
 
 /** What the route needs of the process. */
-export interface GrowingRouteContext {
+export interface GrowingRouteContext extends Pick<Env, "now"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
@@ -56,8 +57,6 @@ export interface GrowingRouteContext {
   readonly tenants: Pick<TenantTable, "of">;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 const QUERY = ["id", "type"];

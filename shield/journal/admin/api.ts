@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { JournalLine } from "../../../shared/journal/record.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { readValue } from "../../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, tenantInBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
@@ -21,15 +21,11 @@ import type { JournalEnd } from "./read.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
-const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
-export interface JournalAdminContext {
+export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
-  readonly log: Logger;
-  /** The id of this Shield. */
-  readonly node_id: string;
 }
 
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
@@ -116,7 +112,7 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
       await pages.return({ next: { block: 0, lines: undefined }, is_end: false, is_cut: true });
     },
   }, { highWaterMark: 1 });
-  return new Response(stream, { headers: { ...NO_STORE, "content-type": "application/x-ndjson" } });
+  return new Response(stream, { headers: { "content-type": "application/x-ndjson" } });
 }
 
 /** The last line of every whole answer. */
@@ -135,7 +131,7 @@ async function status(
   const { tenant } = readQuery(url, { tenant: Id });
   const { blocks, bytes, first_ms, last_ms } = await (await place.store()).status(tenant);
   const times = { first_ms: first_ms ?? null, last_ms: last_ms ?? null };
-  return Response.json({ node_id, tenant, blocks, bytes, ...times }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, blocks, bytes, ...times });
 }
 
 async function erase(
@@ -146,5 +142,5 @@ async function erase(
   const erased = await (await place.keys()).erase(tenant, user, place.max_age_ms);
   // Who it was is in the audit log alone.
   log.info("a user was erased from the journal", { tenant_id: tenant, by, keys: erased });
-  return Response.json({ node_id, tenant, erased: erased > 0 }, { headers: NO_STORE });
+  return Response.json({ node_id, tenant, erased: erased > 0 });
 }

@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { AskedMessage, WhyFind, WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
 import { wayIn } from "../../journal/admin/way_in.ts";
@@ -60,9 +60,8 @@ const QUERY = {
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 /** What `GET /v1/why` needs of the process. */
-interface WhyContext extends WhyLogContext {
+interface WhyContext extends WhyLogContext, Pick<Env, "log"> {
   readonly asker: ClusterAsker;
-  readonly log: Logger;
   /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
   /** The ledgers of Shields that are not there any longer; absent: they are not stored. */

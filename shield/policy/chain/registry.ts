@@ -4,10 +4,9 @@
  * `store.ts`; running policies is the pool.
  */
 import { ArqonError, isId } from "@arqon/proto";
-import type { Registry } from "prom-client";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { HealthCheck } from "../../../shared/listeners/ops.ts";
-import type { KvChange, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import type { KvChange, KvKey } from "../../../shared/spine/contract/spine.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
 import { ModuleSet } from "../modules/module_set.ts";
@@ -40,13 +39,8 @@ const UNLOAD_DELAY_MS = 10_000;
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
 
 /** What the registry needs of the process. */
-export interface PolicyRegistryOptions {
-  readonly spine: Spine;
+export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | "log" | "now"> {
   readonly loader: ModuleLoader;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly registry: Registry;
   /** How long a module stays loaded after the last chain that names it is gone, in ms. */
   readonly unload_delay_ms?: number;
   /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */
@@ -68,54 +62,6 @@ export interface PolicyRegistryStatus {
   readonly tenants: Readonly<Record<ChainState, number>>;
 }
 
-/** A running registry. */
-export interface PolicyRegistry {
-  /** The store of documents and modules, which the admin API changes. */
-  readonly store: PolicyStore;
-  /**
-   * Resolves when the stored policies are known and in force, have failed, or take too long; in the
-   * last case only their own tenants are refused until they are in force. Rejects with
-   * `spine-unavailable` when the registry is closed before.
-   */
-  readonly ready: Promise<void>;
-  /**
-   * The policies that apply, in order; empty when none does, and the same list for the same question
-   * unless a rollout is under way. `key` decides in staged rollouts: a trace id or connection id. Fails
-   * closed: throws `policy-loading` while the tenant's chain is not there yet, which is true of every
-   * tenant before `ready`, and `policy-fault` when it cannot be.
-   */
-  chainFor(
-    tenant_id: string,
-    hook: Hook,
-    room_id: string,
-    key: string,
-  ): readonly PolicyBinding[];
-  /** The version of the tenant's chain in force; 0 when there is none. */
-  versionOf(tenant_id: string): number;
-  /** The tenant's status; undefined when it has no document. */
-  tenant(tenant_id: string): TenantStatus | undefined;
-  /** The status of every tenant with a document. */
-  tenants(): TenantStatus[];
-  /**
-   * Resolves with true when this process has settled that revision of the tenant's document, with false
-   * when that takes too long.
-   */
-  reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean>;
-  /** Runs a canary beside the tenant's policies, or none; what runs then is in `canaryOf`. */
-  setCanary(tenant_id: string, canary: Canary | undefined): void;
-  /** What runs here of the tenant's canary; undefined: there is none. */
-  canaryOf(tenant_id: string): CanaryState | undefined;
-  /** What both versions of canaries have said. */
-  readonly comparisons: Comparisons;
-  /** Loads a module again that chains in force name. Rejects as loading does. */
-  reload(sha256: string): Promise<void>;
-  status(): PolicyRegistryStatus;
-  /** The policies' part of the process's readiness. */
-  check(): HealthCheck;
-  /** Stops watching and unloads everything; no chain is known from then on. */
-  close(): void;
-}
-
 function fault(cause: string): ArqonError {
   // The client learns no more than that: what is wrong with a tenant's policies is only for its admins.
   return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
@@ -125,9 +71,17 @@ function loading(cause: string): ArqonError {
   return new ArqonError("policy-loading", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
-class WatchedRegistry implements PolicyRegistry {
+/** A running registry. */
+export class PolicyRegistry {
+  /** The store of documents and modules, which the admin API changes. */
   readonly store: PolicyStore;
+  /** What both versions of canaries have said. */
   readonly comparisons = new Comparisons();
+  /**
+   * Resolves when the stored policies are known and in force, have failed, or take too long; in the
+   * last case only their own tenants are refused until they are in force. Rejects with
+   * `spine-unavailable` when the registry is closed before.
+   */
   readonly ready: Promise<void>;
   readonly #options: PolicyRegistryOptions;
   readonly #modules: ModuleSet;
@@ -160,6 +114,12 @@ class WatchedRegistry implements PolicyRegistry {
     this.ready.catch(() => {});
   }
 
+  /**
+   * The policies that apply, in order; empty when none does, and the same list for the same question
+   * unless a rollout is under way. `key` decides in staged rollouts: a trace id or connection id. Fails
+   * closed: throws `policy-loading` while the tenant's chain is not there yet, which is true of every
+   * tenant before `ready`, and `policy-fault` when it cannot be.
+   */
   chainFor(
     tenant_id: string,
     hook: Hook,
@@ -178,6 +138,7 @@ class WatchedRegistry implements PolicyRegistry {
     return sampled(list, key);
   }
 
+  /** The version of the tenant's chain in force; 0 when there is none. */
   versionOf(tenant_id: string): number {
     return this.#chains.get(tenant_id)?.chain?.version ?? 0;
   }
@@ -189,14 +150,20 @@ class WatchedRegistry implements PolicyRegistry {
     return loading("its modules are not ready");
   }
 
+  /** The tenant's status; undefined when it has no document. */
   tenant(tenant_id: string): TenantStatus | undefined {
     return this.#chains.get(tenant_id)?.status;
   }
 
+  /** The status of every tenant with a document. */
   tenants(): TenantStatus[] {
     return [...this.#chains.values()].map((chain) => chain.status);
   }
 
+  /**
+   * Resolves with true when this process has settled that revision of the tenant's document, with false
+   * when that takes too long.
+   */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     // What is in force is asked below, whatever the outcome of the first reading.
     await this.ready.catch(() => {});
@@ -204,15 +171,18 @@ class WatchedRegistry implements PolicyRegistry {
     return await this.#chain(tenant_id).reached(revision, timeout_ms);
   }
 
+  /** Runs a canary beside the tenant's policies, or none; what runs then is in `canaryOf`. */
   setCanary(tenant_id: string, canary: Canary | undefined): void {
     if (canary === undefined) this.#chains.get(tenant_id)?.canary(undefined);
     else this.#chain(tenant_id).canary(canary);
   }
 
+  /** What runs here of the tenant's canary; undefined: there is none. */
   canaryOf(tenant_id: string): CanaryState | undefined {
     return this.#chains.get(tenant_id)?.canary_state;
   }
 
+  /** Loads a module again that chains in force name. Rejects as loading does. */
   reload(sha256: string): Promise<void> {
     return this.#modules.reload(sha256);
   }
@@ -234,6 +204,7 @@ class WatchedRegistry implements PolicyRegistry {
     };
   }
 
+  /** The policies' part of the process's readiness. */
   check(): HealthCheck {
     const { tenants, pending_tenants, pending_modules } = this.status();
     const { active, failed, malformed, gone } = tenants;
@@ -250,6 +221,7 @@ class WatchedRegistry implements PolicyRegistry {
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }
 
+  /** Stops watching and unloads everything; no chain is known from then on. */
   close(): void {
     if (this.#state === "closed") return;
     this.#turnTo("closed");
@@ -337,5 +309,5 @@ class WatchedRegistry implements PolicyRegistry {
 export async function createPolicyRegistry(
   options: PolicyRegistryOptions,
 ): Promise<PolicyRegistry> {
-  return new WatchedRegistry(options, await openPolicyStore(options.spine));
+  return new PolicyRegistry(options, await openPolicyStore(options.spine));
 }

@@ -3,7 +3,7 @@
  * the old chain, then the chain is swapped in one assignment. A document whose modules do not load
  * leaves the old chain; one that cannot be read refuses the tenant's operations (fail closed).
  */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { ActiveChain } from "./active_chain.ts";
 import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
 import type { PolicyVersion } from "./chain.ts";
@@ -24,11 +24,8 @@ const LONGEST_RETRY_MS = 30_000;
 const WAITERS_MAX = 256;
 
 /** What the registry gives each of its tenants. */
-export interface TenantContext {
+export interface TenantContext extends Pick<Env, "log" | "now"> {
   readonly modules: ModuleSet;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
   readonly comparisons: Comparisons;
 }

@@ -3,6 +3,7 @@
  * those of this process, in memory, bounded: lines that must be kept are in the process's own log.
  * Following lines from now on is `log_followers.ts`.
  */
+import type { Env } from "../../../shared/env.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
@@ -27,13 +28,11 @@ interface Remembered {
 }
 
 /** Bounds of the memory. */
-export interface LogMemoryOptions {
+export interface LogMemoryOptions extends Pick<Env, "now"> {
   /** The most lines of one tenant; 0: none is remembered. */
   readonly lines_max: number;
   readonly tenants_max?: number;
   readonly characters_max?: number;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 const sizeOf = ({ name, message }: PolicyLog) => name.length + message.length;

@@ -4,8 +4,7 @@
  * deployed. Every Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
  */
 import { Counter, Gauge } from "prom-client";
-import type { Registry } from "prom-client";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { StoredObject } from "../../../shared/spine/contract/spine.ts";
 import type { PolicyStore } from "../chain/store.ts";
 
@@ -14,12 +13,8 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
 /** What the sweep needs of the process. */
-export interface ModuleSweepOptions {
+export interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly store: PolicyStore;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
   /** A random number in [0, 1). */
   readonly random: () => number;
   /** How long a module that nothing names is kept, in ms. */

@@ -5,9 +5,9 @@
  * answers. The pool decides which modules go in; only an operator lets one out.
  */
 import { z } from "zod";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvChange, Spine } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvChange } from "../../../shared/spine/contract/spine.ts";
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -49,32 +49,12 @@ export interface QuarantinedModule {
 }
 
 /** What the quarantine needs of the process. */
-export interface QuarantineOptions {
-  readonly spine: Spine;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
+export interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly node: string;
   /** Called when a module is in quarantine from now on, but not for those that `add` names. */
   readonly onAdded: (sha256: string) => void;
   /** Called when a module was let out, here or elsewhere. */
   readonly onReleased: (sha256: string) => void;
-}
-
-/** The quarantine of the bus as this process knows it. */
-export interface Quarantine {
-  has(sha256: string): boolean;
-  /** The modules in quarantine, the latest first. */
-  list(): readonly QuarantinedModule[];
-  /** Puts a module into quarantine: here when it returns, and stored as soon as the Spine takes it. */
-  add(sha256: string, why: QuarantineCause): void;
-  /**
-   * Lets a module out on every node. Resolves with false when it was not in. Rejects with
-   * `spine-unavailable`.
-   */
-  release(sha256: string): Promise<boolean>;
-  /** Resolves when what was added is stored, or after `timeout_ms`; no write is tried after that. */
-  close(timeout_ms: number): Promise<void>;
 }
 
 function bytesOf(entry: z.output<typeof Entry>): Uint8Array {
@@ -91,7 +71,8 @@ function read(sha256: string, value: Uint8Array): QuarantinedModule {
   }
 }
 
-class StoredQuarantine implements Quarantine {
+/** The quarantine of the bus as this process knows it. */
+export class Quarantine {
   readonly #options: QuarantineOptions;
   readonly #bucket: KeyValue;
   readonly #modules = new Map<string, QuarantinedModule>();
@@ -115,10 +96,12 @@ class StoredQuarantine implements Quarantine {
     return this.#modules.has(sha256);
   }
 
+  /** The modules in quarantine, the latest first. */
   list(): readonly QuarantinedModule[] {
     return [...this.#modules.values()].sort((a, b) => b.at_ms - a.at_ms);
   }
 
+  /** Puts a module into quarantine: here when it returns, and stored as soon as the Spine takes it. */
   add(sha256: string, why: QuarantineCause): void {
     if (this.#modules.has(sha256)) return;
     const { now, node } = this.#options;
@@ -128,6 +111,10 @@ class StoredQuarantine implements Quarantine {
     this.#writes.set(sha256, write);
   }
 
+  /**
+   * Lets a module out on every node. Resolves with false when it was not in. Rejects with
+   * `spine-unavailable`.
+   */
   async release(sha256: string): Promise<boolean> {
     if (!this.#modules.has(sha256)) return false;
     await this.#writes.get(sha256);
@@ -136,6 +123,7 @@ class StoredQuarantine implements Quarantine {
     return true;
   }
 
+  /** Resolves when what was added is stored, or after `timeout_ms`; no write is tried after that. */
   async close(timeout_ms: number): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeout_ms));
@@ -193,7 +181,7 @@ class StoredQuarantine implements Quarantine {
  * `spine-unavailable`, since without it nobody knows what must not run.
  */
 export async function openQuarantine(options: QuarantineOptions): Promise<Quarantine> {
-  const quarantine = new StoredQuarantine(options, await options.spine.keyValue(BUCKET));
+  const quarantine = new Quarantine(options, await options.spine.keyValue(BUCKET));
   await quarantine.ready;
   return quarantine;
 }

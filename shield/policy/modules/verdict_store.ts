@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { STATE_KEYS_BYTES } from "../../../wasm/instance/state_keys.ts";
@@ -44,11 +44,10 @@ export interface Verdicts {
 }
 
 /** What the store of verdicts needs. */
-export interface VerdictStoreOptions {
+export interface VerdictStoreOptions extends Pick<Env, "log"> {
   readonly bucket: KeyValue;
   /** What a verdict depends on besides the bytes; each such engine has verdicts of its own. */
   readonly engine: string;
-  readonly log: Logger;
   readonly max?: number;
 }
 

@@ -2,9 +2,8 @@
  * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the chain's
  * verdict. Which chain applies is `registry.ts`'s business; a message without one never comes here.
  */
-import type { Registry } from "prom-client";
+import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
 import { type Compiler, createCompiler } from "../modules/compile.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
@@ -25,13 +24,11 @@ import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 
 /** What the pool needs of the process. */
-export interface PolicyPoolOptions {
+export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly policy: Config["policy"];
   readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
   /** Cores of the machine, `navigator.hardwareConcurrency`; used when `policy.workers` is absent. */
   readonly cores: number;
-  readonly registry: Registry;
-  readonly log: Logger;
   /** Monotonic ms, `performance.now`. */
   readonly now: () => number;
   /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */

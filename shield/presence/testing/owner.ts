@@ -11,13 +11,8 @@ import type {
 } from "../../../shared/presence/messages.ts";
 import type { MemberInput, WriterStatus, WrittenEntry } from "../../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../../shared/subjects/subject.ts";
-import { createShieldPresence } from "../presence.ts";
-import type {
-  PresenceWatch,
-  RoomChanges,
-  ShieldPresence,
-  ShieldPresenceOptions,
-} from "../presence.ts";
+import { ShieldPresence } from "../presence.ts";
+import type { PresenceWatch, RoomChanges, ShieldPresenceOptions } from "../presence.ts";
 import { createPresenceStats } from "../stats.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./port.ts";
 
@@ -73,7 +68,7 @@ class TestMachine {
   ) {
     const { log, lines } = presenceLog();
     this.lines = lines;
-    this.presence = createShieldPresence({
+    this.presence = new ShieldPresence({
       ...{ node_id: NODE, started_ms: START_MS, port: this.port, metrics: this.stats, log },
       config: presenceConfig(values),
       membersMax,

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { problemOf } from "../../../shared/problem.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
 import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "./openapi_schemas.ts";
@@ -40,7 +40,7 @@ const FINDINGS_SHOWN = 200;
 const MAPPINGS_SHOWN = 100;
 
 /** What the admin API needs of the process. */
-export interface SchemaAdminContext {
+export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   /** Does long work on schemas without holding up messages. */
   readonly work: SetWork;
@@ -51,9 +51,6 @@ export interface SchemaAdminContext {
   readonly puts: PutTable;
   readonly mappings: Mappings;
   readonly settings: Settings;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** How many versions of a schema are kept. */
   readonly versions_max: number;
 }
@@ -141,7 +138,7 @@ function refusalOf(error: unknown): Response | undefined {
 function refusal(error: ArqonError, members: Readonly<Record<string, unknown>>): Response {
   return new Response(JSON.stringify({ ...problemOf(error), ...members }), {
     status: error.code,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+    headers: { "content-type": "application/problem+json" },
   });
 }
 

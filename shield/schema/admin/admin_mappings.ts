@@ -28,9 +28,6 @@ const Body = z.union([
   SchemaMapping,
 ]);
 
-const answer = (body: unknown): Response =>
-  Response.json(body, { headers: { "cache-control": "no-store" } });
-
 function view({ settings, revision }: StoredSettings) {
   const { version, by, changed_ms, mappings } = settings;
   return { version, revision, by, changed_ms, mappings };
@@ -46,7 +43,7 @@ export async function showMappings(
     version: settings.get(tenant).version,
     problem: settings.problem(tenant) ?? null,
   };
-  return answer({ tenant, ...view(stored), here });
+  return Response.json({ tenant, ...view(stored), here });
 }
 
 /** The body of a change. */
@@ -145,5 +142,5 @@ async function change(
   const in_force = stored.revision === 0 ||
     await settings.reached(tenant, stored.revision, IN_FORCE_MS);
   await settled(context);
-  return answer({ tenant, changed: wrote, ...view(stored), here: { in_force } });
+  return Response.json({ tenant, changed: wrote, ...view(stored), here: { in_force } });
 }

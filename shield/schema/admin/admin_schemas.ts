@@ -36,9 +36,6 @@ const PAYLOAD_BYTES = 16_777_216;
 const IN_FORCE_MS = 5_000;
 const UPLOAD_TYPES = ["application/gzip", "application/x-gzip", "application/octet-stream"];
 const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
-const NO_STORE = { "cache-control": "no-store" };
-
-const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
 /** Resolves once this process has looked at every schema that it holds, or when that takes too long. */
 export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
@@ -99,7 +96,7 @@ export async function listSchemas(
   const listed = await context.store.list();
   const isShown = ({ schema_id }: { readonly schema_id: string }) => mapped?.has(schema_id) ?? true;
   const shown = listed.filter(isShown);
-  return answer({
+  return Response.json({
     schemas: shown.map(({ schema_id, head }) => ({
       schema_id,
       compatibility: head.compatibility,
@@ -123,7 +120,7 @@ export async function showSchema(
     : { messages: mappedBy(context, only_tenant).get(schema_id) };
   const refused = context.puts.refused().find((put) => put.schema_id === schema_id) ?? null;
   const in_force = here(context, schema_id, own);
-  return answer({ schema_id, compatibility, versions, deleted, refused, here: in_force });
+  return Response.json({ schema_id, compatibility, versions, deleted, refused, here: in_force });
 }
 
 function modeOf(url: URL): CompatibilityMode | undefined {
@@ -181,7 +178,7 @@ export async function changeSchema(
   if (bytes.length === 0 && compatibility !== undefined) {
     const head = await setCompatibility(store, schema_id, compatibility);
     log.info("a schema's compatibility was changed", { schema: schema_id, compatibility, by });
-    return answer({ schema_id, ...registered(head, false), findings: [] });
+    return Response.json({ schema_id, ...registered(head, false), findings: [] });
   }
   const mapped = context.mappings.messagesOf(schema_id);
   const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max, mapped };
@@ -195,7 +192,13 @@ export async function changeSchema(
   cache.refresh(schema_id);
   await settled(context);
   const in_force = here(context, schema_id);
-  return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
+  return Response.json({
+    schema_id,
+    ...registered(head, is_new),
+    against,
+    findings,
+    here: in_force,
+  });
 }
 
 /** Answers `PUT /v1/schemas/{id}/staged`: stores a version that an apply can put in force. */
@@ -206,7 +209,7 @@ export async function stageSchema(
 ): Promise<Response> {
   const request = { schema_id, bytes, compatibility: modeOf(url) };
   const staged = await inTurn({ checks }, tenant_id, () => stage({ store, work }, request));
-  return answer({ schema_id, ...staged });
+  return Response.json({ schema_id, ...staged });
 }
 
 /**
@@ -231,7 +234,7 @@ export async function rollbackSchema(
   }
   cache.refresh(schema_id);
   await settled(context);
-  return answer({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
+  return Response.json({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
 }
 
 /** Answers `DELETE /v1/schemas/{id}`, for a schema that nothing is mapped to. */
@@ -244,7 +247,7 @@ export async function removeSchema(
   const { version, versions } = deleted;
   log.warn("a schema was deleted", { schema: schema_id, version, versions, by });
   cache.refresh(schema_id);
-  return answer({ schema_id, deleted: true, ...deleted });
+  return Response.json({ schema_id, deleted: true, ...deleted });
 }
 
 function registered(head: SchemaRecord, is_new: boolean) {
@@ -269,7 +272,7 @@ export async function checkSchema(
   const { findings: differences, ...check } = found;
   const findings = [...differences, ...missingMessages(missing, stored)];
   const compatible = errorsOf(findings).length === 0;
-  return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
+  return Response.json({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
 }
 
 /** The version that a text names, which may be `latest`. Throws `schema-unknown`. */
@@ -290,7 +293,6 @@ export async function showVersion(
   const bytes = await store.bytes(schema_id, version);
   return new Response(new Uint8Array(bytes), {
     headers: {
-      ...NO_STORE,
       "content-type": "application/gzip",
       "etag": `"${version.sha256}"`,
       "x-arqon-schema-version": String(version.version),
@@ -322,5 +324,11 @@ export async function validateData(
   const options = { unknown_fields, is_json };
   const found = await onSchema(work.validate(set, type_name, data, options));
   const valid = found.total === 0;
-  return answer({ schema_id, version: version.version, message: type_name, valid, ...found });
+  return Response.json({
+    schema_id,
+    version: version.version,
+    message: type_name,
+    valid,
+    ...found,
+  });
 }

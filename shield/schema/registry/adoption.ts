@@ -6,7 +6,7 @@
  * is `put_table.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KvChange, KvWatch } from "../../../shared/spine/contract/spine.ts";
 import { latestOf } from "./schema_record.ts";
 import type { Refusal } from "./schema_record.ts";
@@ -32,13 +32,10 @@ const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
 export type PutOutcome = typeof PUT_OUTCOMES[number];
 
 /** What judging needs of the process. */
-export interface AdoptionOptions {
+export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;
   readonly table: PutTable;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;

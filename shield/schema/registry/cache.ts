@@ -3,7 +3,7 @@
  * reports a change and whenever a schema has reached its age. While the registry does not answer, it
  * serves what it has. What one schema is in memory is `entry.ts`; the cache is asked by `gate.ts`.
  */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KvWatch } from "../../../shared/spine/contract/spine.ts";
 import { CachedSchema } from "./entry.ts";
 import type { LoadOutcome, MappedMessage } from "./entry.ts";
@@ -23,11 +23,8 @@ const LINES_MAX = 10;
 const NO_MESSAGES: ReadonlySet<string> = new Set();
 
 /** What the cache needs of the process. */
-export interface SchemaCacheOptions {
+export interface SchemaCacheOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** The age at which a schema is looked at again, in ms. */
   readonly ttl_ms: number;
   /** The most schemas that are held at a time: `[platform.registry] schemas`. */

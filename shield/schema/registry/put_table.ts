@@ -3,7 +3,7 @@
  * the bucket of current sets, and which puts are refused. It tells which keys are out of order, and
  * does nothing about them; that is `adoption.ts`.
  */
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import type { KvChange } from "../../../shared/spine/contract/spine.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
@@ -30,8 +30,7 @@ export interface RefusedPut {
 }
 
 /** What the table needs of the process. */
-export interface PutTableOptions {
-  readonly log: Logger;
+export interface PutTableOptions extends Pick<Env, "log"> {
   readonly kv_bucket: string;
 }
 

@@ -4,8 +4,7 @@
  * there unnamed and unchanged for ten minutes are deleted; every Shield sweeps. What a rollout under way names
  * waits for its last step. The current sets are `adoption.ts`'s.
  */
-import type { Registry } from "prom-client";
-import type { Logger } from "../../../shared/logs/log.ts";
+import type { Env } from "../../../shared/env.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
@@ -22,15 +21,11 @@ const PAUSE_MS = 1_800_000;
 const SEEN_MAX = 10_000;
 
 /** What the sweep needs of the process. */
-export interface VersionSweepOptions {
+export interface VersionSweepOptions extends Pick<Env, "registry" | "log" | "now"> {
   /** The bucket of histories. */
   readonly versions: KeyValue;
   /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "keys" | "get">;
-  readonly log: Logger;
-  readonly registry: Registry;
-  /** Unix ms. */
-  readonly now: () => number;
   /** A random number in [0, 1). */
   readonly random: () => number;
 }

@@ -5,6 +5,7 @@
  * is mapped, and which version counts, is `entry.ts`.
  */
 import type { FileRegistry } from "@bufbuild/protobuf";
+import type { Env } from "../../../shared/env.ts";
 import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { createBucket, refill, withdraw } from "../../rates/token_bucket.ts";
@@ -78,13 +79,11 @@ export class CompiledSchema {
 }
 
 /** Bounds of a working set. */
-export interface WorkingSetOptions {
+export interface WorkingSetOptions extends Pick<Env, "now"> {
   /** `[platform.registry] compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
   /** The time for bringing back in each second: `[platform.registry] restore_ms`. */
   readonly restore_ms: number;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** The compiled messages of a process. */

@@ -25,33 +25,15 @@ export { SCHEMA_LIMITS, type SchemaLimits, type UnknownFields } from "./validate
 export type { ValidateOptions, Validation, Violation } from "./validate_types.ts";
 
 /** A compiled message. Synchronous; throws nothing, whatever the data. */
-export interface MessageSchema {
+export class MessageSchema {
   /** The full name of the message, such as `transit_realtime.FeedMessage`. */
   readonly type_name: string;
   /** Whether the message, or one inside it, has protovalidate rules. */
   readonly has_rules: boolean;
   /** About how many bytes it takes in memory, without descriptors. */
   readonly heap_bytes: number;
-  /** The steps that the rules have taken over all messages so far, with fractions. */
-  readonly rule_steps: number;
-  /** The message's description. */
-  readonly desc: DescMessage;
-  /**
-   * Reads data in the form that its content type names, for filters: the message, by both names of its fields;
-   * undefined when no form is named. Throws when it is not the message.
-   */
-  read(content_type: string, data: Uint8Array): unknown;
-  /** Judges data in the binary form. */
-  validate(data: Uint8Array, options: ValidateOptions): Validation;
-  /** Judges data in the ProtoJSON form, UTF-8. */
-  validateJson(text: Uint8Array, options: ValidateOptions): Validation;
-}
-
-class CompiledMessage implements MessageSchema {
-  readonly type_name: string;
-  readonly has_rules: boolean;
-  readonly heap_bytes: number;
   readonly #table: MessageTable;
+  /** The message's description. */
   readonly desc: DescMessage;
   readonly #registry: FileRegistry;
   readonly #rules: MessageRules | undefined;
@@ -72,10 +54,15 @@ class CompiledMessage implements MessageSchema {
     if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
   }
 
+  /** The steps that the rules have taken over all messages so far, with fractions. */
   get rule_steps(): number {
     return this.#rules?.steps ?? 0;
   }
 
+  /**
+   * Reads data in the form that its content type names, for filters: the message, by both names of its fields;
+   * undefined when no form is named. Throws when it is not the message.
+   */
   read(content_type: string, data: Uint8Array): unknown {
     const form = formOf(content_type);
     if (form === undefined) return undefined;
@@ -88,6 +75,7 @@ class CompiledMessage implements MessageSchema {
     return dataView(this.desc, readJson(this.desc, parseNumerals(text), options));
   }
 
+  /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation {
     let found = this.#walker.walk(this.#table, data, options.unknown_fields);
     if (this.#walker.lacks_in_pieces) found = this.#judgeWhole(data, found);
@@ -110,6 +98,7 @@ class CompiledMessage implements MessageSchema {
     return { ...findings.result(), unknown, unknown_paths };
   }
 
+  /** Judges data in the ProtoJSON form, UTF-8. */
   validateJson(text: Uint8Array, options: ValidateOptions): Validation {
     const { validation, message } = validateJsonText(
       {
@@ -141,5 +130,5 @@ export function compileMessage(
 ): MessageSchema {
   const desc = registry.getMessage(message);
   if (desc === undefined) throw new SchemaError(`the schema has no message ${quoteName(message)}`);
-  return new CompiledMessage(registry, desc, limits);
+  return new MessageSchema(registry, desc, limits);
 }

@@ -4,7 +4,8 @@
  * itself is the folder above.
  */
 import { ArqonError } from "@arqon/proto";
-import { type Random, randomFraction } from "../../../shared/ids.ts";
+import type { Env } from "../../../shared/env.ts";
+import { randomFraction } from "../../../shared/ids.ts";
 import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { isPattern } from "../../connection/subscribe_pattern.ts";
@@ -24,7 +25,7 @@ import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
 /** What streams of events need of the process. */
-export interface EventsContext {
+export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly enter: Entrance;
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
@@ -35,9 +36,6 @@ export interface EventsContext {
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly random: Random;
 }
 
 const ONCE = ["from", "after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];

@@ -6,6 +6,7 @@
  * `shield/sse/session_socket.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import type { Identity } from "../../auth/identity.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
@@ -29,9 +30,8 @@ const POLL_MS = 8_000;
 const LENGTHS_BYTES = 8_192;
 
 /** What sessions need of the process. */
-export interface SessionsContext {
+export interface SessionsContext extends Pick<Env, "node_id" | "now"> {
   readonly enter: Entrance;
-  readonly node_id: string;
   readonly forwarding: Forwarding;
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
@@ -40,8 +40,6 @@ export interface SessionsContext {
   readonly packer: EventPacker;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
-  /** Unix ms. */
-  readonly now: () => number;
 }
 
 /** One open session, and whose it is. */

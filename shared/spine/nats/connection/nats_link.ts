@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { errors } from "@nats-io/transport-deno";
 import type { NatsConnection, Status } from "@nats-io/transport-deno";
+import type { Env } from "../../../env.ts";
 import type { Logger } from "../../../logs/log.ts";
 import { Listeners } from "../../contract/listeners.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
@@ -15,11 +16,8 @@ import type { SpineState } from "../../contract/spine.ts";
 const DENIAL_LOG_MS = 1_000;
 
 /** What a link is made from. */
-export interface LinkOptions {
+export interface LinkOptions extends Pick<Env, "log" | "now"> {
   readonly connection: NatsConnection;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
   /** Milliseconds that only grow, for deadlines. */
   readonly monotonic: () => number;
   /** How long one answer may take, in ms. */

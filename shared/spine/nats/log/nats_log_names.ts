@@ -4,6 +4,7 @@
  * then take every message; of two with the same name it makes one.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../../env.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry } from "../../contract/spine.ts";
@@ -15,11 +16,9 @@ import type { KeyValue, KvEntry } from "../../contract/spine.ts";
 export const LOGS_BUCKET = "ARQON_LOGS";
 
 /** What the names are made from. */
-export interface NameTools {
+export interface NameTools extends Pick<Env, "now"> {
   /** Opens `LOGS_BUCKET`. */
   bucket(): Promise<KeyValue>;
-  /** Unix ms. */
-  readonly now: () => number;
   /** [0, 1). */
   readonly random: () => number;
 }
