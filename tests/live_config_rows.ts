@@ -271,5 +271,4 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "journal.tenants": IN_RULES,
   "telemetry.traces_ratio": IN_SAMPLER,
   "telemetry.traces_per_second": IN_SAMPLER,
-  "telemetry.traces_on_error": IN_SAMPLER,
 };

@@ -168,9 +168,6 @@ export const NatsStorage = {
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
     "JetStream storage for ArqonBus, each message counted once: with three copies on three servers, max_file_store of one; absent: the limit of server or account (a cluster reports none of its servers)",
   ),
-  on_storage_short: z.enum(["warn", "refuse"]).default("warn").describe(
-    "when a start finds more storage reserved than available: a warning, or exit 1",
-  ),
 };
 
 /** The keys of `[limits]` about deltas. */

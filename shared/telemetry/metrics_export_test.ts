@@ -36,7 +36,7 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
   const { telemetry } = configFrom({
     telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
   });
-  const readTextFile = Deno.readTextFileSync;
+  const readTextFile = () => "x-key: secret\n";
   const told = { registry, telemetry, resource, log, readTextFile };
   const exporting = await openMetricsExport({ ...told, now: Date.now });
   assert.ok(exporting !== undefined);
@@ -50,7 +50,7 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
 Deno.test("what a scrape shows reaches the collector, with who sends it", async () => {
   await using collector = await startOtlpReceiver();
   const test = await exportTo(`${collector.url}/`, {
-    otlp_headers: [{ name: "x-key", value: "secret" }],
+    headers_file: "headers",
   });
   test.things.inc(7);
   await until("an export", () => collector.metrics().has("things_total"));
@@ -157,7 +157,7 @@ Deno.test("without a collector, or with metrics off, nothing is started", async 
   const log = createLogger({ level: "info", format: "json", component: "t", now: Date.now, write });
   for (const text of [{}, { otlp_url: "http://127.0.0.1:9", metrics: false }]) {
     const { telemetry } = configFrom({ telemetry: text });
-    const readTextFile = Deno.readTextFileSync;
+    const readTextFile = () => "x-key: secret\n";
     const options = { registry, telemetry, resource, log, now: Date.now, readTextFile };
     assert.equal(await openMetricsExport(options), undefined);
   }

@@ -104,7 +104,7 @@ export class Site implements AsyncDisposable {
     ]);
     const told =
       `\n[telemetry]\notlp_url = "${telemetry.url}"\nheaders_file = "${telemetry.headers_file}"\n` +
-      "metrics_interval_ms = 1_000\n";
+      "#constant telemetry.metrics_interval_ms = 1_000\n";
     this.#brains[at] = await startAgain("brain", `${text}${told}`, dir);
   }
 

@@ -133,14 +133,21 @@ const CONSTANTS = {
   bridge: { postgres: BRIDGE },
   telemetry: {
     queue_spans: fixed(4_096, "spans that wait for export: 40 s of traces_per_second"),
+    otlp_headers: fixed([], "headers hold secrets: they are in headers_file"),
+    timeout_ms: fixed(5_000, "timeout of one export; its content is then dropped"),
+    metrics_interval_ms: fixed(15_000, "time between exports of metrics, as between scrapes"),
+    traces_on_error: fixed(true, "refusals have a span, too; traces_per_second bounds them"),
   },
   audit: {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
   nats: {
     pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
+    connect_timeout_ms: fixed(5_000, "of a start or a reconnect, which is tried again"),
+    on_storage_short: fixed("warn", "`arq doctor` and an alert tell of it, too; it may never fill"),
   },
   auth: {
+    jwks_timeout_ms: fixed(5_000, "timeout of fetching a key set; it is tried again"),
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },

@@ -63,7 +63,6 @@ export const LIVE_KEYS = [
   "log.levels",
   "telemetry.traces_ratio",
   "telemetry.traces_per_second",
-  "telemetry.traces_on_error",
 ] as const;
 
 /** A key that a running process takes over. */
