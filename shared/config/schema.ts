@@ -17,7 +17,7 @@ import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Auth } from "./schema_auth.ts";
-import { DeltaLimits, Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
+import { Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -48,7 +48,6 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "subscriptions of one connection, to rooms and patterns",
   ),
-  ...DeltaLimits,
   connections_per_user: count(
     12_000,
     10_000_000,
@@ -80,7 +79,6 @@ const LimitsTable = z.strictObject({
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
   ),
@@ -123,9 +121,6 @@ const PolicyLimits = z.strictObject({
   ).max(1_024).default([]).describe(
     "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are",
   ),
-  start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
-    "how long a starting Shield waits, not ready, for policies whose modules were compiled before; for new ones 500 ms",
-  ),
 });
 
 const Platform = z.strictObject({
@@ -146,20 +141,11 @@ const Level = z.enum(["debug", "info", "warn", "error"]);
 
 const Log = z.strictObject({
   level: Level.default("info").describe("least severe level that is written"),
-  levels: z.array(z.strictObject({
-    component: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, {
-      error: 'expected a name of a component, for example "overseer"',
-    }).describe("part of the process that speaks"),
-    level: Level.describe("least severe level that is written"),
-  })).max(64).default([]).describe("instead of level, for single components"),
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
 
-const Watchdog = z.strictObject({
-  stall_ms: z.int().min(0).max(3_600_000).default(30_000).describe(
-    "a process whose event loop stalls for this long kills itself, for its supervisor to restart; during the start ten times as long; 0: never",
-  ),
-});
+/** `[watchdog]`, whose value is a constant. */
+const Watchdog = z.strictObject({});
 
 /** What is wrong between tables. */
 function refuseWhole(

@@ -80,15 +80,12 @@ Deno.test("the quota server has one login, and TLS where it is encrypted", () =>
   for (
     const text of [
       quota('password_file = "p"'),
-      quota('user = "a"\npassword_file = "p"'),
       quota('password_file = "p"', "redis://a@h"),
       quota('tls_ca_file = "c"\ntls_cert_file = "c"\ntls_key_file = "k"', "rediss://h"),
     ]
   ) assert.deepEqual(problems(text), [], text);
   for (
     const [text, key, expected] of [
-      [quota('user = "a"'), "quota.user", /expected password_file beside it/],
-      [quota('user = "a"\npassword_file = "p"', "redis://b@h"), "quota.user", /url holds one too/],
       [quota('password_file = "p"', "redis://:hunter2@h"), "quota.password_file", /url holds one/],
       [quota('tls_ca_file = "c"'), "quota.tls_ca_file", /redis:\/\/ is not encrypted/],
       [quota('tls_cert_file = "c"', "rediss://h"), "quota.tls_cert_file", /without tls_key_file/],

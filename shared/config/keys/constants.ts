@@ -60,6 +60,8 @@ const LIMITS = {
     "message_id, type, content_type, schema_id and names of commands are names",
   ),
   admin_checks: fixed(16, "waiting checks of a tenant's modules and schemas"),
+  member_meta_bytes: fixed(4_096, "metadata of a member; more is state of the room"),
+  delta_message_bytes: fixed(65_536, "larger data goes whole: a hard diff takes 2 ms a KiB"),
   delta_bases_per_room: fixed(64, "keys with a base for deltas; beyond: whole messages"),
   delta_bytes: fixed(67_108_864, "bases of all rooms; beyond: whole messages"),
   delta_bytes_per_connection: fixed(16_777_216, "what one client keeps: the SDKs' default"),
@@ -68,6 +70,7 @@ const LIMITS = {
 };
 
 const POLICY = {
+  start_wait_ms: fixed(10_000, "a start waits for modules that were compiled before"),
   queue_messages: fixed(1_024, "messages of one tenant that wait for one thread"),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
   breaker_seconds: fixed(10, "time for which a module is cut off; then one message tries it"),
@@ -120,10 +123,12 @@ const BRAIN = {
   pending_commands: fixed(1_024, "waiting commands of one room: those of one connection"),
   pending_bytes: fixed(268_435_456, "waiting commands of a Brain; an eighth of its memory"),
   command_ids_per_room: fixed(8_192, "13 commands a second for command_id_ttl_ms"),
+  keys_per_room: fixed(10_000, "keys of a room's document; state_bytes are 26 for each"),
   reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
 const BRIDGE = {
+  user: fixed("bridge", "sender of what is committed: a service of the tenant"),
   waiting_messages: fixed(2_000, "messages that wait for the bus; above, reading pauses"),
   poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
 };
@@ -139,20 +144,20 @@ const CONSTANTS = {
     traces_on_error: fixed(true, "refusals have a span, too; traces_per_second bounds them"),
   },
   audit: {
+    enabled: fixed(true, "whether there is an audit log; log_bytes and retention_days bound it"),
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
   nats: {
     pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
-    connect_timeout_ms: fixed(5_000, "of a start or a reconnect, which is tried again"),
     on_storage_short: fixed("warn", "`arq doctor` and an alert tell of it, too; it may never fill"),
   },
   auth: {
-    jwks_timeout_ms: fixed(5_000, "timeout of fetching a key set; it is tried again"),
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },
   limits: LIMITS,
   quota: {
+    user: fixed("", "the user for password_file is the one in url"),
     slice_ms: fixed(100, "a Shield reserves its next share this often; one call for 500 tenants"),
     timeout_ms: fixed(250, "an answer later than this: each Shield counts alone meanwhile"),
     retry_ms: fixed(1_000, "the first pause between two attempts to reach the server"),
@@ -169,6 +174,7 @@ const CONSTANTS = {
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
   },
   durable: {
+    shared_tenant_bytes: fixed(524_288, "a tenant's share of a shared stream, at least"),
     verify_ms: fixed(10_000, "interval of comparing open rooms with the log"),
   },
   ledger: {
@@ -194,6 +200,7 @@ const CONSTANTS = {
     metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
+    presence_members: fixed(1_000, "users of a presence channel; Pusher's own servers take 100"),
     activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
     request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
@@ -202,6 +209,8 @@ const CONSTANTS = {
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
   schedules: {
+    enabled: fixed(true, "a Shield publishes what is due; without schedules it does nothing"),
+    tenant_schedules: fixed(1_000, "schedules of one tenant; a tenth of all"),
     schedules: fixed(10_000, "schedules of all tenants; ten tenants with as many as one may have"),
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
@@ -218,7 +227,11 @@ const CONSTANTS = {
     held_bytes: fixed(4_096, "bytes that policies may hold back of a message: some sentences"),
   },
   log: {
+    levels: fixed([], "`PUT /v1/log` and `arq log level` set one component's, at run time"),
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
+  },
+  watchdog: {
+    stall_ms: fixed(30_000, "a process that hangs for this long ends; none does so and goes on"),
   },
   sse: {
     gzip: fixed(true, "readers with gzip get it; each event is compressed once for all"),
