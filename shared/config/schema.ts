@@ -66,9 +66,6 @@ const LimitsTable = z.strictObject({
   unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes waiting for one connection; above: close 4429",
   ),
-  slow_reader_bytes: z.int().min(4_096).max(1_073_741_824).default(262_144).describe(
-    "unsent bytes of one room for one connection, with slow_reader drop-oldest or latest; above: its oldest messages are dropped, with a GAP",
-  ),
   pending_operations: count(
     1_024,
     1_000_000,
@@ -107,9 +104,6 @@ const PolicyLimits = z.strictObject({
     1_000_000,
     1_000_000_000_000,
     "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
-  ),
-  chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
-    "fuel of all policies of one operation, with making instances; observing ones have as much again; absent: twice fuel_limit",
   ),
   inline_fuel: z.int().min(0).max(10_000).default(0).describe(
     "fuel for chains of inline_modules on the Shield's own thread, before a worker; 1,000 block it for at most half a millisecond; 0: all chains run in workers",

@@ -60,6 +60,10 @@ const LIMITS = {
     "message_id, type, content_type, schema_id and names of commands are names",
   ),
   admin_checks: fixed(16, "waiting checks of a tenant's modules and schemas"),
+  slow_reader_bytes: fixed(
+    262_144,
+    "unsent bytes of one room for a slow reader that keeps the newest",
+  ),
   member_meta_bytes: fixed(4_096, "metadata of a member; more is state of the room"),
   delta_message_bytes: fixed(65_536, "larger data goes whole: a hard diff takes 2 ms a KiB"),
   delta_bases_per_room: fixed(64, "keys with a base for deltas; beyond: whole messages"),
@@ -70,6 +74,7 @@ const LIMITS = {
 };
 
 const POLICY = {
+  chain_fuel_limit: fixed("twice fuel_limit", "fuel of all policies of one operation"),
   start_wait_ms: fixed(10_000, "a start waits for modules that were compiled before"),
   queue_messages: fixed(1_024, "messages of one tenant that wait for one thread"),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
@@ -133,8 +138,17 @@ const BRIDGE = {
   poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
 };
 
-/** By table of `config.toml`. */
+const REDUCERS = {
+  events: fixed(64, "events of one command; event_bytes are 4 KiB for each"),
+  event_bytes: fixed(262_144, "bytes of the events of one command: those of a frame"),
+  timers: fixed(64, "commands of one room that wait for their time"),
+  snapshot_entries: fixed(1_000, "entries after which a state is stored; a takeover reads as many"),
+  history_snapshots: fixed(512, "snapshots of a room for its past; history_bytes bounds them, too"),
+};
+
+/** By table of `config.toml`; those of a list of tables are in each of them. */
 const CONSTANTS = {
+  reducers: REDUCERS,
   bridge: { postgres: BRIDGE },
   telemetry: {
     queue_spans: fixed(4_096, "spans that wait for export: 40 s of traces_per_second"),
@@ -180,6 +194,7 @@ const CONSTANTS = {
   ledger: {
     flush_ms: fixed(5_000, "interval of a Shield's writes; a killed one loses as much"),
     handshakes_per_second: fixed(50, "entries of refused handshakes; a repeat extends one"),
+    tenant_bytes: fixed("a quarter of log_bytes", "bytes stored for one tenant"),
     store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
@@ -197,6 +212,7 @@ const CONSTANTS = {
   usage: {
     rows: fixed(1_024, "rows of one tenant in a minute; the rest counts as _other"),
     queue_bytes: fixed(16_777_216, "minutes that wait for their store; beyond: the oldest go"),
+    tenant_bytes: fixed("a quarter of log_bytes", "size of the ledger of one tenant"),
     metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
@@ -255,8 +271,13 @@ export type WithConstants<T> = {
     : T[K];
 };
 
+/** The constants of a program of rooms. */
+export type ReducerConstants = ValuesOf<typeof REDUCERS>;
+
 /** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
-type Beside<T, V> = T extends object ? string extends keyof T ? V : T & V : T;
+type Beside<T, V> = T extends readonly (infer E)[] ? Beside<E, V>[]
+  : T extends object ? string extends keyof T ? V : T & V
+  : T;
 
 type Table = Record<string, unknown>;
 
@@ -269,6 +290,7 @@ const isConstant = (node: Constant<unknown> | Tree): node is Constant<unknown> =
 export function constantAt(path: readonly (string | number)[]): Constant<unknown> | undefined {
   let node: Constant<unknown> | Tree | undefined = CONSTANTS;
   for (const step of path) {
+    if (typeof step === "number") continue;
     if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
     node = node[step];
   }
@@ -284,6 +306,10 @@ export function constants(tree: Tree = CONSTANTS, path = ""): [string, Constant<
 
 /** A value from code in two: without the constants that it sets, and those alone. */
 export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown, Table] {
+  if (Array.isArray(value)) {
+    const parts = value.map((one) => splitConstants(one, tree));
+    return [parts.map(([rest]) => rest), Object.fromEntries(parts.map(([, set]) => set).entries())];
+  }
   if (!isTable(value)) return [value, {}];
   const [rest, set]: [Table, Table] = [{}, {}];
   for (const [name, member] of Object.entries(value)) {
@@ -304,8 +330,14 @@ export function withConstants(
   const whole = { ...config };
   for (const [name, node] of Object.entries(tree)) {
     if (isConstant(node)) whole[name] = set[name] ?? node.value;
-    else if (isTable(whole[name])) {
-      whole[name] = withConstants(whole[name], isTable(set[name]) ? set[name] : {}, node);
+    else {
+      const own = isTable(set[name]) ? set[name] : {};
+      const inner = whole[name];
+      if (isTable(inner)) whole[name] = withConstants(inner, own, node);
+      else if (Array.isArray(inner)) {
+        const setAt = (index: number) => isTable(own[index]) ? own[index] : {};
+        whole[name] = inner.map((one, index) => withConstants(one, setAt(index), node));
+      }
     }
   }
   return whole;
