@@ -122,7 +122,7 @@ async function run(given: GivenConfig): Promise<void> {
   const capabilities = BRAIN_CAPABILITIES;
   const files_read = { readTextFile, readFile: Deno.readFileSync };
   const brain = await startBrain({ ...parts, capabilities, ...files_read });
-  using _storage = await watchStorage({ config, spine, registry, log });
+  using _storage = watchStorage({ config, spine, registry, log });
   const exporting = await openMetricsExport({ ...exported, now });
   await storage.asked;
   starting.end(brain.health);

@@ -102,7 +102,7 @@ Deno.test("more than the log takes of one text is left out, and the log does not
   const lines: string[] = [];
   const clock = { now_ms: 1_700_000_000_000 };
   const logging = createLogging({
-    ...{ level: "info", levels: [], format: "logfmt", lines_per_second: 5, node_id: "b1" },
+    ...{ level: "info", format: "logfmt", lines_per_second: 5, node_id: "b1" },
     ...{ now: () => clock.now_ms, write: (line) => void lines.push(line) },
   });
   const registry = createMetrics({ node_id: "b1", version: "0" });

@@ -184,7 +184,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
     readTextFile,
     fetch,
   });
-  using _storage = await watchStorage({ spine, config, registry, log });
+  using _storage = watchStorage({ spine, config, registry, log });
   const ended = { stopping: Promise.race([stopping, asked.promise]), started, fatal, exhausted };
   const exporting = await openMetricsExport({ ...told, now });
   await storage.asked;

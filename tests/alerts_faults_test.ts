@@ -128,7 +128,7 @@ Deno.test("ArqonQuotaDegraded: the server of quotas dies and comes back, empty",
 Deno.test("ArqonExportFailing: the collector is away, and comes back", async () => {
   const port = freePort();
   const telemetry =
-    `[telemetry]\notlp_url = "http://127.0.0.1:${port}"\nmetrics_interval_ms = 1_000\n`;
+    `[telemetry]\notlp_url = "http://127.0.0.1:${port}"\n#constant telemetry.metrics_interval_ms = 1_000\n`;
   await using bus = await startLocalBus(BUS + telemetry);
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   await prometheus.fires("ArqonExportFailing");

@@ -258,10 +258,3 @@ Deno.test("audit-unavailable: what cannot be written is not done, unless it may 
     await Deno.remove(issuer.dir, { recursive: true });
   }
 });
-
-Deno.test("without an audit log there is no page of it, and changes are made", async () => {
-  await using bus = await startLocalBus("[audit]\nenabled = false\n");
-  const admin = await adminOf(bus, "acme");
-  assert.equal((await admin.get("/v1/audit")).status, 404);
-  assert.equal((await admin.ask("PUT", "/v1/tenants/acme/rooms", CLASS)).status, 200);
-});

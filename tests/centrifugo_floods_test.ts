@@ -12,7 +12,7 @@ const CONFIG = "[centrifugo]\nenabled = true\n";
 Deno.test("what a slow client lost comes again, and once", async () => {
   await using bus = await startLocalBus(`${CONFIG}
 [limits]
-slow_reader_bytes = 65_536
+#constant limits.slow_reader_bytes = 65_536
 [[rooms]]
 room = "log:*"
 durable = true

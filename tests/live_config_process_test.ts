@@ -64,10 +64,10 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   await edit(
     issuer,
     "brain",
-    (text) => `${text}\n[log]\nlevels = [{ component = "brain", level = "loud" }]\n`,
+    (text) => `${text}\n[log]\nlevel = "loud"\n`,
   );
   await hangUp(brain, "the one before stays in force");
-  await logged(brain, /log\.levels\[0\]\.level/);
+  await logged(brain, /log\.level/);
   await edit(issuer, "brain", (text) => text.replace("loud", "debug"));
   await hangUp(brain, READ);
   const token = await issuer.tokenFor({ role: "admin" });
@@ -77,7 +77,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
     one: { kind: string; changed: string[]; needs_restart: string[]; problem: string | null },
   ) => [one.kind, one.changed, one.needs_restart, one.problem]);
   assert.deepEqual(shown.sort(), [
-    ["brain", ["log.levels"], [], null],
+    ["brain", ["log.level"], [], null],
     ["shield", ["server.drain_ms", "log.level"], ["server.heartbeat_ms"], null],
   ]);
   // The Brain serves on, and so does the connection; its end tells the window that is in force.

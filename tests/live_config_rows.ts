@@ -184,12 +184,6 @@ const OPERATOR_ROWS = {
       assert.equal((await levels(bus)).level, "error");
     },
   },
-  "log.levels": {
-    tables: { log: 'levels = [{ component = "brain", level = "error" }]' },
-    async see({ bus }: World) {
-      assert.deepEqual((await levels(bus)).levels, { brain: "error" });
-    },
-  },
 };
 
 /** A command of the client is refused with this reason. */
@@ -207,17 +201,6 @@ const secondMember = (name: string): Row => ({
 const FILTER_ROWS = {};
 
 const BRAIN_ROWS = {
-  "brain.keys_per_room": {
-    tables: { brain: "keys_per_room = 1" },
-    async see({ client }: World) {
-      const set = (key: string) => ({
-        ...{ op: "cmd", room: "full", name: "room.set" },
-        data: { key, value: 1 },
-      });
-      assert.equal((await answer(client, set("one"))).code, 0);
-      assert.match((await answer(client, set("two"))).message, /keys_per_room is 1/);
-    },
-  },
   "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {
@@ -271,5 +254,4 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "journal.tenants": IN_RULES,
   "telemetry.traces_ratio": IN_SAMPLER,
   "telemetry.traces_per_second": IN_SAMPLER,
-  "telemetry.traces_on_error": IN_SAMPLER,
 };

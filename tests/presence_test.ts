@@ -19,7 +19,7 @@ drain_timeout_ms = 2_000
 [ops]
 host = "127.0.0.1"
 [limits]
-member_meta_bytes = 64
+#constant limits.member_meta_bytes = 64
 [presence]
 grace = [
   { room = "grace-long", grace_ms = 600_000 },

@@ -48,7 +48,7 @@ rules = [{ prefix = "in.t.*", percent = 1.0 }]
 url = "redis://127.0.0.1:1"
 [telemetry]
 otlp_url = "${broken_url}"
-metrics_interval_ms = 1_000
+#constant telemetry.metrics_interval_ms = 1_000
 [usage]
 enabled = true
 [[rooms]]

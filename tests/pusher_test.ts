@@ -26,7 +26,7 @@ journal = "all"
 
 [pusher]
 enabled = true
-presence_members = 3
+#constant pusher.presence_members = 3
 
 [[pusher.apps]]
 id = "${APP.appId}"

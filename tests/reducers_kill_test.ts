@@ -22,7 +22,7 @@ const CONFIG = `
 [[reducers]]
 name = "counter"
 file = "counter.wasm"
-snapshot_entries = 25
+#constant reducers.snapshot_entries = 25
 [[rooms]]
 room = "count-*"
 durable = true

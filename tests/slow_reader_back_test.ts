@@ -23,7 +23,7 @@ host = "127.0.0.1"
 [ops]
 host = "127.0.0.1"
 [limits]
-slow_reader_bytes = 1_048_576
+#constant limits.slow_reader_bytes = 1_048_576
 bytes_per_second = 1_000_000_000
 [[rooms]]
 room = "drop-*"
@@ -246,7 +246,7 @@ heartbeat_ms = 60_000
 host = "127.0.0.1"
 [limits]
 unsent_bytes = ${UNSENT_BYTES}
-slow_reader_bytes = ${ROOM_BYTES}
+#constant limits.slow_reader_bytes = ${ROOM_BYTES}
 bytes_per_second = 1_000_000_000
 [[rooms]]
 room = "latest-*"

@@ -33,7 +33,7 @@ host = "127.0.0.1"
 [limits]
 bytes_per_second = 1_000_000_000
 unsent_bytes = ${UNSENT_BYTES}
-slow_reader_bytes = ${ROOM_BYTES}
+#constant limits.slow_reader_bytes = ${ROOM_BYTES}
 ${
   ["disconnect", "drop-oldest", "latest"].map((name) =>
     `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`

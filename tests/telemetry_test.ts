@@ -207,7 +207,7 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using collector = await startOtlpReceiver();
   const issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}
-[telemetry]\notlp_url = "${collector.url}"\nmetrics_interval_ms = 1_000\n[ledger]\nstore = true\n`;
+[telemetry]\notlp_url = "${collector.url}"\n#constant telemetry.metrics_interval_ms = 1_000\n[ledger]\nstore = true\n`;
   const lines = 'node_id = "edge"\ndrain_ms = 0\n';
   await using brain = await startServer("brain", config, issuer.dir, lines);
   await using shield = await startServer("shield", config, issuer.dir, lines);

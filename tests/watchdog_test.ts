@@ -20,7 +20,7 @@ async function addConfig(folder: string, text: string): Promise<void> {
 Deno.test("a bus whose event loop stands for longer than it may ends itself", async () => {
   await using folder = await initFolder();
   // Loading the program alone takes longer.
-  await addConfig(folder.path, "[watchdog]\nstall_ms = 1\n");
+  await addConfig(folder.path, "#constant watchdog.stall_ms = 1\n");
   await assert.rejects(startServe(folder.path), (error: Error) => {
     assert.match(error.message, /^it ended with 137:/);
     assert.match(error.message, STANDS);
@@ -33,8 +33,7 @@ Deno.test("a schedule that kills the process twice is set aside, and the others 
   await using folder = await initFolder();
   await addConfig(
     folder.path,
-    `[watchdog]
-stall_ms = 15_000
+    `#constant watchdog.stall_ms = 15_000
 [webhooks]
 private_hosts = ["127.0.0.1"]
 [[hooks]]

@@ -18,7 +18,7 @@ host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [limits]
-slow_reader_bytes = 1_048_576
+#constant limits.slow_reader_bytes = 1_048_576
 bytes_per_second = 1_000_000_000
 [[rooms]]
 room = "drop-*"

@@ -169,7 +169,7 @@ export async function startServers(
     readTextFile,
     fetch,
   });
-  await watchStorage({ spine, config, registry, log });
+  watchStorage({ spine, config, registry, log });
   const exporting = await openMetricsExport({ ...told, now });
   await storage.asked;
   return { ...shared, shield, brain, spine, exporting, tracing, exhausted: exhausted.promise };

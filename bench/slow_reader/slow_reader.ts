@@ -67,7 +67,7 @@ host = "127.0.0.1"
 tap = 0
 [limits]
 unsent_bytes = 1_048_576
-slow_reader_bytes = 16_384
+#constant limits.slow_reader_bytes = 16_384
 ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
 
 /** Size of messages that only slow readers receive, to fill what the kernel and the Shield hold for them. */

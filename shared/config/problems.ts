@@ -22,7 +22,7 @@ export interface ConfigProblem {
 const SHOWN = 60;
 /** Keys whose values must not be shown in a message. */
 const SECRET =
-  /^(?:telemetry\.otlp_headers\b|(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
+  /^(?:(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
 const LISTED = 3;
 
 /** A path as a person writes it; names that are not bare keys are quoted. */
@@ -101,8 +101,9 @@ class Explainer {
     const path = [...table, name];
     const constant = constantAt(path);
     if (constant !== undefined) {
-      const value = typeof constant.value === "number" ? grouped(constant.value) : constant.value;
-      const text = `it is a constant now, ${value} (${constant.why}); remove the key`;
+      const { value, why } = constant;
+      const is = typeof value === "number" ? grouped(value) : JSON.stringify(value);
+      const text = `it is a constant now, ${is} (${why}); remove the key`;
       return { position: this.#place(path, "key"), key: keyText(path), text };
     }
     const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});

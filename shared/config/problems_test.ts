@@ -41,11 +41,11 @@ Deno.test("an unknown key that exists in another table is sent there", () => {
 Deno.test("an unknown key that resembles nothing lists what there is", () => {
   refused(
     "[log]\ncolour = true\n",
-    "config.toml:2:1 log.colour: unknown key; expected one of level, levels, format; remove the line if it is for a newer ArqonBus",
+    "config.toml:2:1 log.colour: unknown key; expected one of level, format; remove the line if it is for a newer ArqonBus",
   );
   refused(
     '[log]\n"a\\nb" = true\n',
-    'config.toml:2:1 log."a\\nb": unknown key; expected one of level, levels, format; remove the line if it is for a newer ArqonBus',
+    'config.toml:2:1 log."a\\nb": unknown key; expected one of level, format; remove the line if it is for a newer ArqonBus',
   );
 });
 
@@ -53,7 +53,7 @@ Deno.test("keys of Object.prototype are unknown keys like any other", () => {
   for (const key of ["__proto__", "constructor", "toString"]) {
     refused(
       `[log]\n${key} = 1\n`,
-      `config.toml:2:1 log.${key}: unknown key; expected one of level, levels, format; remove the line if it is for a newer ArqonBus`,
+      `config.toml:2:1 log.${key}: unknown key; expected one of level, format; remove the line if it is for a newer ArqonBus`,
     );
   }
 });

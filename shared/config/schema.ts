@@ -17,7 +17,7 @@ import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Auth } from "./schema_auth.ts";
-import { DeltaLimits, Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
+import { Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Journal } from "./schema_journal.ts";
 import { Usage } from "./schema_usage.ts";
@@ -48,7 +48,6 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "subscriptions of one connection, to rooms and patterns",
   ),
-  ...DeltaLimits,
   connections_per_user: count(
     12_000,
     10_000_000,
@@ -67,9 +66,6 @@ const LimitsTable = z.strictObject({
   unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes waiting for one connection; above: close 4429",
   ),
-  slow_reader_bytes: z.int().min(4_096).max(1_073_741_824).default(262_144).describe(
-    "unsent bytes of one room for one connection, with slow_reader drop-oldest or latest; above: its oldest messages are dropped, with a GAP",
-  ),
   pending_operations: count(
     1_024,
     1_000_000,
@@ -80,7 +76,6 @@ const LimitsTable = z.strictObject({
   ),
   headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
   log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
   ),
@@ -110,9 +105,6 @@ const PolicyLimits = z.strictObject({
     1_000_000_000_000,
     "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
   ),
-  chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
-    "fuel of all policies of one operation, with making instances; observing ones have as much again; absent: twice fuel_limit",
-  ),
   inline_fuel: z.int().min(0).max(10_000).default(0).describe(
     "fuel for chains of inline_modules on the Shield's own thread, before a worker; 1,000 block it for at most half a millisecond; 0: all chains run in workers",
   ),
@@ -122,9 +114,6 @@ const PolicyLimits = z.strictObject({
     }),
   ).max(1_024).default([]).describe(
     "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are",
-  ),
-  start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
-    "how long a starting Shield waits, not ready, for policies whose modules were compiled before; for new ones 500 ms",
   ),
 });
 
@@ -146,20 +135,11 @@ const Level = z.enum(["debug", "info", "warn", "error"]);
 
 const Log = z.strictObject({
   level: Level.default("info").describe("least severe level that is written"),
-  levels: z.array(z.strictObject({
-    component: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, {
-      error: 'expected a name of a component, for example "overseer"',
-    }).describe("part of the process that speaks"),
-    level: Level.describe("least severe level that is written"),
-  })).max(64).default([]).describe("instead of level, for single components"),
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
 
-const Watchdog = z.strictObject({
-  stall_ms: z.int().min(0).max(3_600_000).default(30_000).describe(
-    "a process whose event loop stalls for this long kills itself, for its supervisor to restart; during the start ten times as long; 0: never",
-  ),
-});
+/** `[watchdog]`, whose value is a constant. */
+const Watchdog = z.strictObject({});
 
 /** What is wrong between tables. */
 function refuseWhole(

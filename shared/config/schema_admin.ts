@@ -18,7 +18,6 @@ export const AdminLimits = {
 
 /** `[audit]`: who did what on the admin API. */
 export const Audit = z.strictObject({
-  enabled: z.boolean().default(true).describe("keep the audit log ARQON_AUDIT"),
   on_failure: z.enum(["refuse", "allow"]).default("refuse").describe(
     "while entries cannot be written: refuse changes with 503, or allow them and write the entries later",
   ),

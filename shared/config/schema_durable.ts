@@ -146,9 +146,6 @@ export const Durable = z.strictObject({
   shared_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
     "size of each shared stream, reserved on NATS; half of it is guaranteed to its tenants, and none gets more than the other half",
   ),
-  shared_tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(524_288).describe(
-    "bytes guaranteed to a tenant in a shared stream; more, up to log_bytes, while half of the stream is free",
-  ),
   tenants: z.int().min(1).max(10_000_000).optional().describe(
     "tenants with durable rooms to plan NATS storage for: a start compares their limits with the storage; absent: those of the configuration",
   ),
@@ -167,18 +164,6 @@ export const NatsStorage = {
   ),
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
     "JetStream storage for ArqonBus, each message counted once: with three copies on three servers, max_file_store of one; absent: the limit of server or account (a cluster reports none of its servers)",
-  ),
-  on_storage_short: z.enum(["warn", "refuse"]).default("warn").describe(
-    "when a start finds more storage reserved than available: a warning, or exit 1",
-  ),
-};
-
-/** The keys of `[limits]` about deltas. */
-export const DeltaLimits = {
-  delta_message_bytes: count(
-    65_536,
-    16_777_216,
-    "larger data goes whole: a diff that a publisher made hard takes 2 ms for each KiB, in VCDIFF 0.25 ms",
   ),
 };
 

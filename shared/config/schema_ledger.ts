@@ -16,8 +16,5 @@ export const LedgerTable = z.strictObject({
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
   ),
-  tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
-    "with store: bytes stored for one tenant; above, its oldest goes",
-  ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });

@@ -21,15 +21,10 @@ const TenantQuota = z.strictObject({
 type Given = Readonly<Record<string, unknown>>;
 
 function refuseWrongLogin(given: Given, context: z.core.$RefinementCtx): void {
-  const { url, user, password_file } = given;
+  const { url, password_file } = given;
   const refuse = (key: string, message: string) =>
     context.addIssue({ code: "custom", path: [key], message });
   const in_url = typeof url === "string" && URL.canParse(url) ? new URL(url) : undefined;
-  if (user !== undefined && password_file === undefined) {
-    refuse("user", "expected password_file beside it");
-  } else if (user !== undefined && in_url !== undefined && in_url.username !== "") {
-    refuse("user", "expected one user: url holds one too");
-  }
   if (password_file !== undefined && in_url !== undefined && in_url.password !== "") {
     refuse("password_file", "expected one password: url holds one too");
   }
@@ -58,9 +53,6 @@ export const Quota = z.strictObject({
     error: 'expected a URL such as "redis://127.0.0.1:6379" (rediss:// for TLS)',
   }).meta({ format: "uri" }).describe(
     "Valkey or Redis server for all Shields' counts; may contain user, password and database",
-  ),
-  user: z.string().min(1).optional().describe(
-    "user for password_file; absent: the user in url, else the server's default",
   ),
   password_file: namedFile("file with the password, instead of one in url"),
   tls_ca_file: namedFile(

@@ -20,7 +20,6 @@ export const Brain = z.strictObject({
   ),
   state_bytes: count(262_144, 786_432, "size of one room's state document"),
   rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
-  keys_per_room: count(10_000, 1_000_000, "keys of one room's document"),
   rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
   room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
     "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",

@@ -74,9 +74,6 @@ export const Usage = z.strictObject({
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "size of the ledger of all tenants; above, the oldest of any tenant goes",
   ),
-  tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(67_108_864).describe(
-    "size of the ledger of one tenant; above, its oldest goes",
-  ),
   prices: z.strictObject(PRICES).default({}).describe(
     "price of one of each unit, in any currency; summed as `cost`",
   ),

@@ -9,7 +9,6 @@ import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 
 /** The settings of `[log]`. */
 export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
-  readonly levels: readonly { readonly component: string; readonly level: LogLevel }[];
   /** Lines a second of one component with one text. */
   readonly lines_per_second: number;
   /**
@@ -40,7 +39,7 @@ export interface Logging {
    */
   setLevel(component: string, level: LogLevel | undefined): boolean;
   /** Puts other settings of `[log]` into force; levels that were set one by one are forgotten. */
-  renew(settings: Pick<LoggingOptions, "level" | "levels" | "lines_per_second">): void;
+  renew(settings: Pick<LoggingOptions, "level" | "lines_per_second">): void;
   /** To be called at the end of the process: logs what is still untold of floods. */
   close(): void;
   /** Registers `arqon_log_lines_total`, `arqon_log_left_out_total` and `arqon_log_dropped_total`. */
@@ -136,11 +135,6 @@ export function createLogging(given: LoggingOptions): Logging {
   const options = { ...given, fields, write };
   const own = new Map<string, LogLevel>();
   let { level: common } = options;
-  const setOwn = (levels: LoggingOptions["levels"]) => {
-    own.clear();
-    for (const { component, level } of levels) own.set(component, level);
-  };
-  setOwn(options.levels);
   const loggers = new Map<string, Logger>();
   const lines: Record<LogLevel, number> = { debug: 0, info: 0, warn: 0, error: 0 };
   let left_out = 0;
@@ -183,9 +177,9 @@ export function createLogging(given: LoggingOptions): Logging {
       else own.set(component, level);
       return true;
     },
-    renew({ level, levels, lines_per_second }) {
+    renew({ level, lines_per_second }) {
       common = level;
-      setOwn(levels);
+      own.clear();
       floods.lines_max = lines_per_second;
     },
     close: () => floods.end(),

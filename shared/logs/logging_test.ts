@@ -16,7 +16,6 @@ function written(options: Partial<LoggingOptions> = {}): Written {
   const logging = createLogging({
     level: "info",
     format: "logfmt",
-    levels: [],
     lines_per_second: 3,
     node_id: "edge-1",
     now: () => clock.now_ms,
@@ -29,9 +28,10 @@ function written(options: Partial<LoggingOptions> = {}): Written {
 const texts = (lines: readonly string[]) => lines.map((line) => /msg="([^"]*)"/.exec(line)?.[1]);
 
 Deno.test("a component with a level of its own writes by that, the others by the common one", () => {
-  const levels = [{ component: "overseer", level: "debug" }] as const;
-  const { logging, lines } = written({ levels });
+  const { logging, lines } = written();
   logging.of("shield").debug("hidden");
+  logging.of("overseer");
+  logging.setLevel("overseer", "debug");
   logging.of("overseer").debug("seen");
   logging.of("overseer").child({ module: "m" }).debug("seen with a field");
   assert.deepEqual(texts(lines), ["seen", "seen with a field"]);
@@ -119,7 +119,7 @@ Deno.test("other settings hold from the next line on, and end levels that were s
   const { logging, lines } = written();
   const log = logging.of("shield");
   logging.setLevel("shield", "debug");
-  logging.renew({ level: "warn", levels: [], lines_per_second: 1 });
+  logging.renew({ level: "warn", lines_per_second: 1 });
   for (const text of ["one", "one", "two"]) log.warn(text);
   log.info("hidden");
   assert.deepEqual(texts(lines), ["one", "two"]);

@@ -31,8 +31,7 @@ export function liveConfig(
   const named = (one: Config) => ({ ...one, server: { ...one.server, node_id } });
   const started = named(config);
   const live = new ConfigReload({ started, file, read: () => named(read()), log, now });
-  const keys = ["log.level", "log.levels"] as const;
-  live.follow(keys, () => logging.renew(live.config.log));
+  live.follow(["log.level"], () => logging.renew(live.config.log));
   return live;
 }
 

@@ -3,7 +3,6 @@
  * from then on as gauges. The figures are the engine's (`Spine.storage`), what is wrong with them is said
  * by `storage_plan.ts`.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
@@ -93,10 +92,9 @@ function registerGauges(registry: Registry, wish: StorageWish, last: () => Stora
 
 /**
  * Registers the gauges, and asks from now on until it is disposed; the timer does not keep the process
- * alive. Rejects with `spine-unavailable` when more is promised than there is and
- * `[nats] on_storage_short` says so, or when that is unknown then.
+ * alive.
  */
-export async function watchStorage(options: StorageWatchOptions): Promise<Disposable> {
+export function watchStorage(options: StorageWatchOptions): Disposable {
   const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
   const nats = config.nats;
   const wish = storageWish(config);
@@ -121,10 +119,7 @@ export async function watchStorage(options: StorageWatchOptions): Promise<Dispos
     }
     asking = false;
   };
-  if (nats?.on_storage_short === "refuse") {
-    const problem = await look();
-    if (problem !== undefined) throw new ArqonError("spine-unavailable", problem);
-  } else void again();
+  void again();
   const timer = setInterval(again, interval_ms);
   Deno.unrefTimer(timer);
   return { [Symbol.dispose]: () => clearInterval(timer) };

@@ -48,7 +48,7 @@ export interface HeadersSource {
  * no collector. Throws a ConfigError when `headers_file` cannot be used.
  */
 export function otlpTarget(
-  telemetry: Pick<Config["telemetry"], "otlp_url" | "otlp_headers" | "headers_file" | "timeout_ms">,
+  telemetry: Pick<Config["telemetry"], "otlp_url" | "headers_file" | "timeout_ms">,
   signal: "traces" | "metrics",
   source: HeadersSource,
 ): OtlpTarget | undefined {
@@ -62,15 +62,12 @@ export function otlpTarget(
   };
 }
 
-/** The headers of each export, as the configuration or its file has them now. Throws a ConfigError. */
+/** The headers of each export, as the file has them now. Throws a ConfigError. */
 export function telemetryHeaders(
-  { otlp_headers, headers_file }: Pick<Config["telemetry"], "otlp_headers" | "headers_file">,
+  { headers_file }: Pick<Config["telemetry"], "headers_file">,
   { read, log }: HeadersSource,
 ): () => Record<string, string> {
-  if (headers_file === undefined) {
-    const headers = Object.fromEntries(otlp_headers.map(({ name, value }) => [name, value]));
-    return () => headers;
-  }
+  if (headers_file === undefined) return () => ({});
   const file = { key: "telemetry.headers_file", path: headers_file };
   const secret = new RenewedSecret(() => readSecret(read, file, headersIn), log);
   return () => secret.current();

@@ -62,7 +62,7 @@ export class LedgerFill {
       this.#options.log.warn("the ledger of use is nearly full: its oldest goes before its time", {
         used_ratio: Math.max(all, tenant),
         ...(tenant > HIGH_RATIO ? { tenant_id: this.#fullest.tenant_id } : {}),
-        remedy: `raise [usage] ${all > HIGH_RATIO ? "log_bytes" : "tenant_bytes"}`,
+        remedy: "raise [usage] log_bytes",
       });
     }
     this.#is_told = is_high;

@@ -47,12 +47,11 @@ function isInspected(): boolean {
   return false;
 }
 
-/** Watches the event loop of this process from now on; undefined: the configuration or a debugger forbids it. */
+/** Watches the event loop of this process from now on; undefined: a debugger forbids it. */
 export function startWatchdog(
   { config, node_id, component, log, log_file }: WatchdogOptions,
 ): Watchdog | undefined {
   const { stall_ms } = config.watchdog;
-  if (stall_ms === 0) return undefined;
   if (isInspected()) {
     log.info("a debugger may hold the process: no watchdog");
     return undefined;

@@ -1,6 +1,5 @@
 /**
- * Puts the audit log of one Shield together: writer, trail, admin API and metrics. With
- * `[audit] enabled = false` there is none.
+ * Puts the audit log of one Shield together: writer, trail, admin API and metrics.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
@@ -28,10 +27,10 @@ export interface AuditStart
 
 /** A running audit log. */
 export interface StartedAudit {
-  /** The trail for the admin API; absent when the audit log is disabled. */
-  readonly trail: AuditTrail | undefined;
-  /** What its admin API acts on; undefined when the audit log is disabled. */
-  readonly admin: AuditAdminContext | undefined;
+  /** The trail for the admin API. */
+  readonly trail: AuditTrail;
+  /** What its admin API acts on. */
+  readonly admin: AuditAdminContext;
   /** Writes the entries that wait, then ends. */
   close(): Promise<void>;
 }
@@ -39,13 +38,6 @@ export interface StartedAudit {
 /** Starts the audit log. What cannot be opened yet is opened when it is needed. */
 export function startAudit(start: AuditStart): StartedAudit {
   const { config: { audit }, spine, registry, node_id, now, random } = start;
-  if (!audit.enabled) {
-    return {
-      trail: undefined,
-      admin: undefined,
-      close: () => Promise.resolve(),
-    };
-  }
   const log = start.log.child({ part: "audit" });
   const retention = {
     max_age_seconds: audit.retention_days * DAY_SECONDS,

@@ -51,7 +51,7 @@ export interface StartedJournal {
 export function startJournal(start: JournalStart): StartedJournal {
   const { config, registry, node_id, now, monotonic_ms, classes } = start;
   const { fuel_limit } = config.platform.overseer;
-  const { chain_fuel_limit = 2 * fuel_limit } = config.policy;
+  const chain_fuel_limit = 2 * fuel_limit;
   const log = start.log.child({ part: "journal" });
   const place = new JournalPlace({ ...start, lives: start.life.lives, own: start.life, log });
   const totals = new JournalTotals();

@@ -42,7 +42,8 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
     return opening;
   };
   const log = start.log.child({ part: "ledger" });
-  const writer = new StoreWriter({ ...start, ...config.ledger, ledger, store, log });
+  const bounds = { ...config.ledger, tenant_bytes: config.ledger.log_bytes / 4 };
+  const writer = new StoreWriter({ ...start, ...bounds, ledger, store, log });
   scrapedGauge(
     registry,
     "shield_ledger_waiting_bytes",

@@ -143,9 +143,9 @@ export class ProofService {
 
   /** The tree of that name; undefined: nothing has such a tree. */
   find(name: string): NamedTree | undefined {
-    const { config: { proof, audit }, classes } = this.#options;
+    const { config: { proof }, classes } = this.#options;
     if (name === AUDIT_TREE) {
-      const has_tree = audit.enabled && proof.records.includes("audit");
+      const has_tree = proof.records.includes("audit");
       const { public_records: is_public } = proof;
       return has_tree ? { name, tenant_id: undefined, room_id: undefined, is_public } : undefined;
     }

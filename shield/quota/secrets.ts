@@ -7,7 +7,7 @@ import type { ValkeySecrets } from "./valkey.ts";
 
 /** Reads the files that `[quota]` names. Throws a ConfigError that names the key and the file. */
 export function quotaSecrets(config: QuotaConfig, read: ReadFile): ValkeySecrets {
-  const { user, password_file, tls_ca_file, tls_cert_file, tls_key_file } = config;
+  const { password_file, tls_ca_file, tls_cert_file, tls_key_file } = config;
   const text = <T>(name: string, path: string | undefined, parse: (text: string) => T) =>
     path === undefined ? undefined : readSecret(read, { key: `quota.${name}`, path }, parse);
   const password = text("password_file", password_file, passwordIn);
@@ -20,7 +20,6 @@ export function quotaSecrets(config: QuotaConfig, read: ReadFile): ValkeySecrets
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
   };
   return {
-    user,
     ...(password === undefined ? {} : { password }),
     ...(Object.keys(tls).length === 0 ? {} : { tls }),
   };

@@ -21,8 +21,6 @@ export interface QuotaServer {
 
 /** The login and the certificates with which the server is reached. */
 export interface ValkeySecrets {
-  /** The user beside `password`; undefined: the one in the URL, or the server's default user. */
-  readonly user?: string | undefined;
   readonly password?: string;
   /** PEM texts; undefined: the system's authorities, and no certificate of our own. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
@@ -61,9 +59,8 @@ export function retryPause_ms(retry_ms: number, attempt: number, random: () => n
   return Math.round(whole / 2 + random() * whole / 2);
 }
 
-function loginOptions({ user, password, tls }: ValkeySecrets): RedisOptions {
+function loginOptions({ password, tls }: ValkeySecrets): RedisOptions {
   return {
-    ...(user === undefined ? {} : { username: user }),
     ...(password === undefined ? {} : { password }),
     ...(tls === undefined ? {} : { tls }),
   };

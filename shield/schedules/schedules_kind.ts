@@ -18,11 +18,10 @@ import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;
-  /** Undefined: this Shield leaves schedules to others. */
   readonly running: {
     readonly bounds: { readonly tenant_schedules: number; readonly schedules: number };
     readonly schedules: { count(): number };
-  } | undefined;
+  };
 }
 
 function saidOf(id: string, schedule: Schedule): StateSchedule {
@@ -50,12 +49,11 @@ async function* storedIn(bucket: KeyValue, tenant_id: string) {
 
 class SchedulesKind implements DocumentKind<StateSchedule> {
   readonly entry = StateSchedule;
-  readonly off: string | undefined;
+  readonly off = undefined;
   readonly #options: SchedulesKindOptions;
 
   constructor(options: SchedulesKindOptions) {
     this.#options = options;
-    this.off = options.running === undefined ? "they are switched off on this Shield" : undefined;
   }
 
   #bucket(): Promise<KeyValue> {
@@ -80,7 +78,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
   }
 
   async check(tenant_id: string, wanted: readonly StateSchedule[]): Promise<StateSchedule[]> {
-    const { limits, now, running } = this.#options;
+    const { limits, now, running: { bounds, schedules } } = this.#options;
     const before = new Map((await this.list(tenant_id)).map((one) => [one.id, one]));
     const checked = wanted.map((one) => withFirst(one, before.get(one.id), now()));
     const changed = checked.filter((one) => {
@@ -97,7 +95,6 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
       }
     }
     const added = changed.filter(({ id }) => !before.has(id)).length;
-    const { bounds, schedules } = running!;
     const all = schedules.count() - before.size + wanted.length;
     if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
       const most = Math.min(bounds.tenant_schedules, bounds.schedules);

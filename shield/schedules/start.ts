@@ -23,9 +23,9 @@ type SchedulingParts = Pick<
   "node_id" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
 >;
 
-/** The schedules of one Shield; where they are switched off there is no admin API of them. */
+/** The schedules of one Shield. */
 export interface StartedSchedules {
-  readonly admin: ScheduleAdminContext | undefined;
+  readonly admin: ScheduleAdminContext;
   /** Publishes nothing more; resolves when what is under way has ended. Never rejects. */
   close(): Promise<void>;
 }
@@ -81,8 +81,7 @@ export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
   { node_id, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,
 ): Promise<StartedSchedules> {
-  const { enabled, late_seconds, ...bounds } = config.schedules;
-  if (!enabled) return { admin: undefined, close: () => Promise.resolve() };
+  const { late_seconds, ...bounds } = config.schedules;
   const log = start.log.child({ part: "schedules" });
   const { context: { path, flushes } } = operations;
   const bucket = await spine.keyValue(SCHEDULES_BUCKET);

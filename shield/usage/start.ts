@@ -93,6 +93,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   const sums = new TenantSums(usage.metric_tenants);
   const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
   const ledger = new UsageLedger(counting, (rows) => sums.add(rows));
+  const tenant_bytes = usage.log_bytes / 4;
   const place = new UsageStores({ ...start, lives: life.lives, own: life });
   const writer = new UsageWriter({
     ledger,
@@ -101,13 +102,12 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     life,
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
-    tenant_bytes: usage.tenant_bytes,
+    tenant_bytes,
     queue_bytes: usage.queue_bytes,
     log,
     now,
   });
   registerWriter(registry, writer, ledger);
-  const { tenant_bytes } = usage;
   const folder = new UsageFolder({ place, node_id, tenant_bytes, log, now });
   registerFolder(registry, folder);
   const prices = new Prices({ config: usage, place, log, now });

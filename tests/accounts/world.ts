@@ -49,7 +49,7 @@ secret = "${SECRET}"
 [[reducers]]
 name = "counter"
 file = "${built}"
-snapshot_entries = 4
+#constant reducers.snapshot_entries = 4
 [[rooms]]
 room = "kept-*"
 durable = true

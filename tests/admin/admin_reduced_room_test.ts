@@ -35,7 +35,7 @@ operator_tenants = ["ops"]
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"
-snapshot_entries = 4
+#constant reducers.snapshot_entries = 4
 [[rooms]]
 room = "count-*"
 durable = true

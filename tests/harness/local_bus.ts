@@ -27,6 +27,7 @@ function stateFolder(): string {
 
 /** Sets what a path names; a table that the configuration does not have stays absent. */
 function setAt(table: object, [name = "", ...rest]: readonly string[], value: unknown): void {
+  if (Array.isArray(table)) return table.forEach((one) => setAt(one, [name, ...rest], value));
   if (rest.length === 0) return void Object.assign(table, { [name]: value });
   const inner: unknown = Object.entries(table).find(([member]) => member === name)?.[1];
   if (typeof inner === "object" && inner !== null) setAt(inner, rest, value);

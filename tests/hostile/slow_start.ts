@@ -67,7 +67,7 @@ export async function slowStart(websocket: string | undefined): Promise<SlowStar
   const dir = await Deno.makeTempDir({ dir: STATE });
   const kind = websocketLine(websocket ?? "");
   const server = `[server]\ndata_dir = ${JSON.stringify(dir)}\ndrain_ms = 0\n${kind}`;
-  const config = `${server}[policy]\nstart_wait_ms = ${START_WAIT_MS}\n`;
+  const config = `${server}#constant policy.start_wait_ms = ${START_WAIT_MS}\n`;
   try {
     await (await start(config)).bus.stop();
     const { bus, took_ms: without_ms } = await start(config);

@@ -50,9 +50,9 @@ async function reload({ bus }: Ground, _rows: readonly Row[], knobs: Knobs): Pro
     async strike() {
       turn++;
       // Keys that are live, and a class of rooms that nobody has.
-      knobs.config = `[schedules]\ntenant_schedules = ${
-        1_000 + turn % 2
-      }\n[[rooms]]\nroom = "else-${turn % 2}-*"\n`;
+      knobs.config = `[growing]\nmessage_bytes = ${65_536 + turn % 2}\n[[rooms]]\nroom = "else-${
+        turn % 2
+      }-*"\n`;
       const { status, body } = await admin.ask("POST", "/v1/config/reload", {});
       if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);
     },

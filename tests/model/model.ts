@@ -361,7 +361,7 @@ export interface Trace {
 
 /**
  * What is recorded of a message with an id. docs/tracing.md: a message "below a client's span: what the client's
- * `traceparent` says"; with `traces_on_error` a refused message that nothing else takes "has its one span"; `policy` is
+ * `traceparent` says"; a refused message that nothing else takes "has its one span"; `policy` is
  * "one for each policy of the chain".
  */
 export function traceOf(row: Row, message: Sent): Trace {

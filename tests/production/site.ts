@@ -52,7 +52,7 @@ function withRemarks(text: string, { quota, telemetry, small_tenant }: Surroundi
   return changed("kubernetes/shield.toml", open, [
     ["redis://valkey:6379", quota.url],
     ["/etc/arqon/quota/password", quota.password_file],
-    ["[telemetry]\n", `${small}[telemetry]\nmetrics_interval_ms = 1_000\n`],
+    ["[telemetry]\n", `${small}[telemetry]\n#constant telemetry.metrics_interval_ms = 1_000\n`],
     ["http://otel-collector.monitoring:4318", telemetry.url],
     ["/etc/arqon/telemetry/headers", telemetry.headers_file],
   ]);
@@ -104,7 +104,7 @@ export class Site implements AsyncDisposable {
     ]);
     const told =
       `\n[telemetry]\notlp_url = "${telemetry.url}"\nheaders_file = "${telemetry.headers_file}"\n` +
-      "metrics_interval_ms = 1_000\n";
+      "#constant telemetry.metrics_interval_ms = 1_000\n";
     this.#brains[at] = await startAgain("brain", `${text}${told}`, dir);
   }
 

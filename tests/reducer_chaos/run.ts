@@ -53,7 +53,7 @@ user_bytes_per_second = 1_000_000_000
 [[reducers]]
 name = "counter"
 file = "${WASM}"
-snapshot_entries = 1_000
+#constant reducers.snapshot_entries = 1_000
 [[rooms]]
 room = "count-*"
 durable = true

@@ -92,8 +92,8 @@ export async function openEmbedded(): Promise<World> {
   };
   const reload = async () => {
     for (const turn of [1, 2]) {
-      knobs.more = `[schedules]\ntenant_schedules = ${
-        1_000 + turn
+      knobs.more = `[growing]\nmessage_bytes = ${
+        65_536 + turn
       }\n[[rooms]]\nroom = "else-${turn}-*"\n`;
       const { status, body } = await operator.ask("POST", "/v1/config/reload", {});
       if (status !== 200) throw new Error(`the reload: ${status} ${JSON.stringify(body)}`);

@@ -90,7 +90,7 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
     ...{ ledger, node_id, life, log, now, place },
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
-    tenant_bytes: usage.tenant_bytes,
+    tenant_bytes: usage.log_bytes / 4,
     queue_bytes: usage.queue_bytes,
   });
   register(registry, ledger, writer, budgets);

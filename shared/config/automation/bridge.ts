@@ -5,7 +5,6 @@ import { always, id, namedFile } from "../values/schema_values.ts";
 
 const Postgres = z.strictObject({
   tenant: id.describe("whose rooms transactions publish to"),
-  user: id.default("bridge").describe("sender of their messages: a service of the tenant"),
   database: z.string().max(2_048).refine(isDatabaseUrl, {
     error: 'expected a URL such as "postgres://bridge@127.0.0.1:5432/app"',
   }).optional().describe("the database; with a password rather in database_file"),

@@ -47,11 +47,6 @@ export const Pusher = z.strictObject({
   enabled: z.boolean().default(false).describe(
     "answer Pusher clients at /app/{key} and backends at /apps/{id} of the client listener",
   ),
-  presence_members: count(
-    1_000,
-    10_000,
-    "users of a presence channel; beyond it clients are refused",
-  ),
   apps: z.array(App).max(1_000).superRefine(unique("id"), always).superRefine(
     unique("key"),
     always,

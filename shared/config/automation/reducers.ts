@@ -1,5 +1,6 @@
 /** `[[reducers]]`: programs of rooms, and what they may use; and the keys of a class of rooms that has one. */
 import { z } from "zod";
+import type { ReducerConstants } from "../keys/constants.ts";
 import { always, count, id, refuseRepeated } from "../values/schema_values.ts";
 
 const Entry = z.strictObject({
@@ -15,19 +16,6 @@ const Entry = z.strictObject({
   memory_limit_pages: count(64, 1_024, "memory of the module, in 64 KiB pages"),
   values: count(10_000, 1_000_000, "values of one room"),
   state_bytes: count(4_194_304, 16_777_216, "bytes of all keys and values of one room"),
-  events: count(64, 1_000, "events of one command"),
-  event_bytes: count(262_144, 1_048_576, "bytes of the events of one command"),
-  timers: count(64, 10_000, "commands of one room that wait for their time"),
-  snapshot_entries: count(
-    1_000,
-    4_000,
-    "log entries after which a room's state is stored; a takeover reads no more than that",
-  ),
-  history_snapshots: count(
-    512,
-    4_096,
-    "snapshots kept per room, spread over its log, so that looking back begins near its entry; at least two",
-  ),
   history_bytes: count(
     16_777_216,
     1_073_741_824,
@@ -39,7 +27,7 @@ const Entry = z.strictObject({
 }).describe("a program of rooms");
 
 /** One entry of `[[reducers]]`. */
-export type ReducerEntry = z.output<typeof Entry>;
+export type ReducerEntry = z.output<typeof Entry> & ReducerConstants;
 
 /** `[[reducers]]`. */
 export const Reducers = z.array(Entry).max(1_000).superRefine(
@@ -86,7 +74,7 @@ export function refuseFilteredValues(
 export function refuseUnknownReducers(
   { rooms, reducers }: {
     readonly rooms: readonly { readonly reducer?: string | undefined }[];
-    readonly reducers: readonly ReducerEntry[];
+    readonly reducers: readonly Pick<ReducerEntry, "name">[];
   },
   context: z.core.$RefinementCtx,
 ): void {

@@ -1,6 +1,6 @@
 /** `[[reducers]]` and the classes that name them: what is wrong is named with what is right. */
 import assert from "node:assert/strict";
-import { configFrom } from "../load.ts";
+import { configFrom, parseConfig } from "../load.ts";
 
 const reducers = [{ name: "auction", file: "a.wasm" }];
 const refused = (settings: Record<string, unknown>, words: RegExp) =>
@@ -20,4 +20,16 @@ Deno.test("a class names a reducer that there is, for rooms that are durable", (
   const both = [{ ...rooms[0], filter: "true", reducer_visible: ["public/"] }];
   refused({ reducers, rooms: both }, /reducer_visible beside filter/);
   refused({ reducers, rooms: [{ ...rooms[0], reducer_visible: [""] }] }, /reducer_visible/);
+});
+
+Deno.test("constants of a program are in each entry; code sets them, a file does not", () => {
+  const { reducers: [one, two] } = configFrom({
+    reducers: [...reducers, { name: "b", file: "b", timers: 3 }],
+  });
+  assert.deepEqual([one?.timers, two?.timers, two?.events], [64, 3, 64]);
+  const text = '[[reducers]]\nname = "a"\nfile = "a"\ntimers = 3\n';
+  assert.throws(
+    () => parseConfig(text, { file: "f" }),
+    /f:4:1 reducers\[0\]\.timers: it is a constant now, 64 /,
+  );
 });

@@ -19,6 +19,7 @@ const ADMISSION = {
   waiting_verifications: fixed(2_048, "tokens that wait; a second of handshakes"),
   request_head_ms: fixed(10_000, "timeout of a TLS handshake and of a head; both are small"),
   request_body_ms: fixed(30_000, "timeout of a body: the largest one over 100 kbit/s"),
+  keep_alive_ms: fixed(95_000, "between two requests; pools of Go and hyper keep one for 90 s"),
   answer_ms: fixed(10_000, "timeout for reading an answer; slower peers hold others up"),
   deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
 };
@@ -60,6 +61,12 @@ const LIMITS = {
     "message_id, type, content_type, schema_id and names of commands are names",
   ),
   admin_checks: fixed(16, "waiting checks of a tenant's modules and schemas"),
+  slow_reader_bytes: fixed(
+    262_144,
+    "unsent bytes of one room for a slow reader that keeps the newest",
+  ),
+  member_meta_bytes: fixed(4_096, "metadata of a member; more is state of the room"),
+  delta_message_bytes: fixed(65_536, "larger data goes whole: a hard diff takes 2 ms a KiB"),
   delta_bases_per_room: fixed(64, "keys with a base for deltas; beyond: whole messages"),
   delta_bytes: fixed(67_108_864, "bases of all rooms; beyond: whole messages"),
   delta_bytes_per_connection: fixed(16_777_216, "what one client keeps: the SDKs' default"),
@@ -68,6 +75,8 @@ const LIMITS = {
 };
 
 const POLICY = {
+  chain_fuel_limit: fixed("twice fuel_limit", "fuel of all policies of one operation"),
+  start_wait_ms: fixed(10_000, "a start waits for modules that were compiled before"),
   queue_messages: fixed(1_024, "messages of one tenant that wait for one thread"),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
   breaker_seconds: fixed(10, "time for which a module is cut off; then one message tries it"),
@@ -120,25 +129,42 @@ const BRAIN = {
   pending_commands: fixed(1_024, "waiting commands of one room: those of one connection"),
   pending_bytes: fixed(268_435_456, "waiting commands of a Brain; an eighth of its memory"),
   command_ids_per_room: fixed(8_192, "13 commands a second for command_id_ttl_ms"),
+  keys_per_room: fixed(10_000, "keys of a room's document; state_bytes are 26 for each"),
   reducer_idle_ms: fixed(60_000, "an idle room is stored and evicted; the next call loads it"),
 };
 
 const BRIDGE = {
+  user: fixed("bridge", "sender of what is committed: a service of the tenant"),
   waiting_messages: fixed(2_000, "messages that wait for the bus; above, reading pauses"),
   poll_ms: fixed(250, "with mode polling: the pause after a read that found nothing"),
 };
 
-/** By table of `config.toml`. */
+const REDUCERS = {
+  events: fixed(64, "events of one command; event_bytes are 4 KiB for each"),
+  event_bytes: fixed(262_144, "bytes of the events of one command: those of a frame"),
+  timers: fixed(64, "commands of one room that wait for their time"),
+  snapshot_entries: fixed(1_000, "entries after which a state is stored; a takeover reads as many"),
+  history_snapshots: fixed(512, "snapshots of a room for its past; history_bytes bounds them, too"),
+};
+
+/** By table of `config.toml`; those of a list of tables are in each of them. */
 const CONSTANTS = {
+  reducers: REDUCERS,
   bridge: { postgres: BRIDGE },
   telemetry: {
     queue_spans: fixed(4_096, "spans that wait for export: 40 s of traces_per_second"),
+    otlp_headers: fixed([], "headers hold secrets: they are in headers_file"),
+    timeout_ms: fixed(5_000, "timeout of one export; its content is then dropped"),
+    metrics_interval_ms: fixed(15_000, "time between exports of metrics, as between scrapes"),
+    traces_on_error: fixed(true, "refusals have a span, too; traces_per_second bounds them"),
   },
   audit: {
+    enabled: fixed(true, "whether there is an audit log; log_bytes and retention_days bound it"),
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
   nats: {
     pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
+    on_storage_short: fixed("warn", "`arq doctor` and an alert tell of it, too; it may never fill"),
   },
   auth: {
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
@@ -146,6 +172,7 @@ const CONSTANTS = {
   },
   limits: LIMITS,
   quota: {
+    user: fixed("", "the user for password_file is the one in url"),
     slice_ms: fixed(100, "a Shield reserves its next share this often; one call for 500 tenants"),
     timeout_ms: fixed(250, "an answer later than this: each Shield counts alone meanwhile"),
     retry_ms: fixed(1_000, "the first pause between two attempts to reach the server"),
@@ -162,11 +189,13 @@ const CONSTANTS = {
     filters_per_tenant: fixed(1_000, "ten rooms with as many different filters as a room may have"),
   },
   durable: {
+    shared_tenant_bytes: fixed(524_288, "a tenant's share of a shared stream, at least"),
     verify_ms: fixed(10_000, "interval of comparing open rooms with the log"),
   },
   ledger: {
     flush_ms: fixed(5_000, "interval of a Shield's writes; a killed one loses as much"),
     handshakes_per_second: fixed(50, "entries of refused handshakes; a repeat extends one"),
+    tenant_bytes: fixed("a quarter of log_bytes", "bytes stored for one tenant"),
     store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
@@ -184,9 +213,11 @@ const CONSTANTS = {
   usage: {
     rows: fixed(1_024, "rows of one tenant in a minute; the rest counts as _other"),
     queue_bytes: fixed(16_777_216, "minutes that wait for their store; beyond: the oldest go"),
+    tenant_bytes: fixed("a quarter of log_bytes", "size of the ledger of one tenant"),
     metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
+    presence_members: fixed(1_000, "users of a presence channel; Pusher's own servers take 100"),
     activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
     request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
@@ -195,6 +226,8 @@ const CONSTANTS = {
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
   schedules: {
+    enabled: fixed(true, "a Shield publishes what is due; without schedules it does nothing"),
+    tenant_schedules: fixed(1_000, "schedules of one tenant; a tenth of all"),
     schedules: fixed(10_000, "schedules of all tenants; ten tenants with as many as one may have"),
     late_seconds: fixed(3_600, "a schedule later than this counts as missed"),
   },
@@ -211,7 +244,11 @@ const CONSTANTS = {
     held_bytes: fixed(4_096, "bytes that policies may hold back of a message: some sentences"),
   },
   log: {
+    levels: fixed([], "`PUT /v1/log` and `arq log level` set one component's, at run time"),
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
+  },
+  watchdog: {
+    stall_ms: fixed(30_000, "a process that hangs for this long ends; none does so and goes on"),
   },
   sse: {
     gzip: fixed(true, "readers with gzip get it; each event is compressed once for all"),
@@ -235,8 +272,13 @@ export type WithConstants<T> = {
     : T[K];
 };
 
+/** The constants of a program of rooms. */
+export type ReducerConstants = ValuesOf<typeof REDUCERS>;
+
 /** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
-type Beside<T, V> = T extends object ? string extends keyof T ? V : T & V : T;
+type Beside<T, V> = T extends readonly (infer E)[] ? Beside<E, V>[]
+  : T extends object ? string extends keyof T ? V : T & V
+  : T;
 
 type Table = Record<string, unknown>;
 
@@ -249,6 +291,7 @@ const isConstant = (node: Constant<unknown> | Tree): node is Constant<unknown> =
 export function constantAt(path: readonly (string | number)[]): Constant<unknown> | undefined {
   let node: Constant<unknown> | Tree | undefined = CONSTANTS;
   for (const step of path) {
+    if (typeof step === "number") continue;
     if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
     node = node[step];
   }
@@ -264,6 +307,10 @@ export function constants(tree: Tree = CONSTANTS, path = ""): [string, Constant<
 
 /** A value from code in two: without the constants that it sets, and those alone. */
 export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown, Table] {
+  if (Array.isArray(value)) {
+    const parts = value.map((one) => splitConstants(one, tree));
+    return [parts.map(([rest]) => rest), Object.fromEntries(parts.map(([, set]) => set).entries())];
+  }
   if (!isTable(value)) return [value, {}];
   const [rest, set]: [Table, Table] = [{}, {}];
   for (const [name, member] of Object.entries(value)) {
@@ -284,8 +331,14 @@ export function withConstants(
   const whole = { ...config };
   for (const [name, node] of Object.entries(tree)) {
     if (isConstant(node)) whole[name] = set[name] ?? node.value;
-    else if (isTable(whole[name])) {
-      whole[name] = withConstants(whole[name], isTable(set[name]) ? set[name] : {}, node);
+    else {
+      const own = isTable(set[name]) ? set[name] : {};
+      const inner = whole[name];
+      if (isTable(inner)) whole[name] = withConstants(inner, own, node);
+      else if (Array.isArray(inner)) {
+        const setAt = (index: number) => isTable(own[index]) ? own[index] : {};
+        whole[name] = inner.map((one, index) => withConstants(one, setAt(index), node));
+      }
     }
   }
   return whole;

@@ -43,7 +43,6 @@ export const LIVE_KEYS = [
   "quota.tenant_bytes_per_second",
   "quota.tenants",
   "presence.members_per_room",
-  "brain.keys_per_room",
   "brain.reducer_fuel_per_second",
   "rooms",
   "hooks",
@@ -60,10 +59,8 @@ export const LIVE_KEYS = [
   "usage.prices_from",
   "usage.budgets",
   "log.level",
-  "log.levels",
   "telemetry.traces_ratio",
   "telemetry.traces_per_second",
-  "telemetry.traces_on_error",
 ] as const;
 
 /** A key that a running process takes over. */

@@ -9,7 +9,6 @@ import { flushStderr, writeStderr } from "../process.ts";
 const LINES = 40_000;
 const logging = createLogging({
   level: "info",
-  levels: [],
   format: "logfmt",
   lines_per_second: 1_000_000,
   node_id: "flood",

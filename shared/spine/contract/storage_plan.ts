@@ -128,7 +128,7 @@ function sharedProblem({ tenants, shared }: StorageWish): string | undefined {
   if (sure <= bytes / 2) return undefined;
   return `${tenants} tenants share ${streams} streams, where each is sure of shared_tenant_bytes = ` +
     `${tenant_bytes}: that is up to ${sure} bytes in one, and half of shared_bytes = ${bytes} is for ` +
-    "it; raise [durable] shared_bytes, or lower shared_tenant_bytes or tenants";
+    "it; raise [durable] shared_bytes, or lower tenants";
 }
 
 const NAMED = 5;

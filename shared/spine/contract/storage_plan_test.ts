@@ -114,7 +114,7 @@ Deno.test("shared streams are promised whether they are made or not, and what te
   );
   assert.match(
     storageProblem(some, { ...wish, tenants: 430 }) ?? "",
-    /430 tenants share 16 streams.*lower shared_tenant_bytes/,
+    /430 tenants share 16 streams.*lower tenants/,
   );
 });
 

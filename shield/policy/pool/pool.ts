@@ -129,7 +129,7 @@ function createState(options: PolicyPoolOptions): State {
   const { policy, registry, log, now } = options;
   const waiting = new SequenceTable<Job>();
   const { fuel_limit } = options.overseer;
-  const { chain_fuel_limit = 2 * fuel_limit } = policy;
+  const chain_fuel_limit = 2 * fuel_limit;
   const metrics = createPolicyMetrics(registry, {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
