@@ -14,11 +14,28 @@ import {
 import type { Delta } from "@arqon/proto";
 import { createDelta } from "fossil-delta";
 import { type Plain, toHex } from "./plain.ts";
-import { vcdiffOf } from "./vcdiff_cases.ts";
 
 const BYTES_MAX = 16_777_216;
 const bytes = (text: string) => new TextEncoder().encode(text);
 const diffOf = (base: Uint8Array, data: Uint8Array) => createDelta(base, data) as Uint8Array;
+
+/** A diff by which only the bytes before and behind the longest common end are other ones. */
+function vcdiffOf(base: Uint8Array, data: Uint8Array): Uint8Array {
+  let same = 0;
+  const most = Math.min(base.length, data.length);
+  while (same < most && base.at(-1 - same) === data.at(-1 - same)) same++;
+  const added = data.subarray(0, data.length - same);
+  const number = (value: number) => value < 128 ? [value] : [0x80 | value >> 7, value & 0x7f];
+  const told = [
+    ...(added.length > 0 ? [1, ...number(added.length)] : []),
+    ...(same > 0 ? [19, ...number(same)] : []),
+  ];
+  const places = same > 0 ? number(base.length - same) : [];
+  const sizes = [added, told, places].flatMap(({ length }) => number(length));
+  const window = [...number(data.length), 0, ...sizes, ...added, ...told, ...places];
+  const source = [1, ...number(base.length), 0];
+  return Uint8Array.from([0xd6, 0xc3, 0xc4, 0, 0, ...source, ...number(window.length), ...window]);
+}
 
 const LINES = Array.from({ length: 9 }, (_, n) => `line ${n} of what stays\n`).join("");
 const OTHER = LINES.replace("line 3 ", "line three ").replace("line 6 ", "zeile 6 ");
