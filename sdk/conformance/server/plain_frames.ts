@@ -100,9 +100,7 @@ export function plainClientFrame(incoming: Incoming): Plain {
   return { kind: "undecodable", hex: toHex(bytes) };
 }
 
-/**
- * A Shield's frame of this kind; `said` has its fields, `index` is the number of the connection.
- */
+/** A Shield's frame of this kind with the fields of `said`; `index` is the connection's number. */
 export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
   const message = withoutJson(said);
   if (kind === "welcome") {

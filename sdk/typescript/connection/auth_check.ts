@@ -66,18 +66,13 @@ export function boundedWait(wait_ms: unknown): number {
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
 }
 
-/**
- * The wait that a `Retry-After` header asks for, in ms, in both forms of RFC 9110; 0 when there is
- * none that is understood.
- */
+/** The wait of a `Retry-After` header, in ms, in both forms of RFC 9110; 0 for any other value. */
 export function retryAfterOf(value: string | null, now_ms: number): number {
   const wait_ms = Number(value) * 1_000;
   return boundedWait(wait_ms >= 0 ? wait_ms : Date.parse(`${value}`) - now_ms);
 }
 
-/**
- * Resolves with the reason why no connection came about; `unreachable` when nobody can be asked.
- */
+/** Resolves with why there is no connection; `unreachable` when nobody can be asked. */
 export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
   const { check_url, token, detail, timeout_ms, signal } = check;
   const unreachable = (why: string, cause?: unknown) =>

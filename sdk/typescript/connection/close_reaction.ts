@@ -6,10 +6,7 @@
 import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
-/**
- * What `Connection` does next. `onStatus` receives the `error`, and at the end so does every waiting
- * request.
- */
+/** What `Connection` does next. `onStatus` and, at the end, waiting requests get the `error`. */
 export type Reaction =
   /** Do not try again: the connection ends with this error (none: it was closed on purpose). */
   | { readonly action: "stop"; readonly error: ArqonError | undefined }

@@ -49,10 +49,7 @@ export class Connection {
   readonly #closed = Promise.withResolvers<ArqonError | undefined>();
   /** Resolves with the first WELCOME. */
   readonly opened: Promise<void> = this.#opened.promise;
-  /**
-   * Resolves at the end: with the error that ended the connection, or with undefined after
-   * `close()`.
-   */
+  /** Resolves at the end: with the error that ended it, or with undefined after `close()`. */
   readonly closed: Promise<ArqonError | undefined> = this.#closed.promise;
   readonly #clock: ServerClock;
   readonly #tokens: TokenKeeper;
@@ -209,10 +206,7 @@ export class Connection {
     if (status.state === "open") this.#opened.resolve();
   }
 
-  /**
-   * Runs a callback of the program. It must not break the connection: what it throws surfaces as
-   * uncaught.
-   */
+  /** Runs a callback of the program: what it throws surfaces as uncaught, and breaks nothing. */
   #callBack(call: () => void): void {
     try {
       call();
@@ -223,10 +217,7 @@ export class Connection {
     }
   }
 
-  /**
-   * Runs sessions. Resolves with the error that ended the connection for good; with undefined when
-   * nobody wants it any longer.
-   */
+  /** Runs sessions. Resolves with the error that ended the connection for good, if any. */
   async #run(): Promise<ArqonError | undefined> {
     const stop = this.#settings.events?.listen((event) => {
       this.#hurry?.abort();
@@ -304,9 +295,7 @@ export class Connection {
     }
   }
 
-  /**
-   * Serves a session from its WELCOME, or from the move to it, to its end or the move to the next.
-   */
+  /** Serves a session from its WELCOME, or the move to it, to its end or the move to the next. */
   async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
     const { outbox } = this.#requests;
     const { welcome } = session;

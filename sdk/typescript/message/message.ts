@@ -1,6 +1,4 @@
-/**
- * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
- */
+/** A message as a subscriber sees it. The bytes of `data` are exactly the publisher's. */
 import { gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
 import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "../wire/bounds.ts";

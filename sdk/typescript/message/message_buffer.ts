@@ -80,10 +80,7 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
  */
 export type Overflow = "drop-newest" | "drop-oldest" | "error";
 
-/**
- * The bounds of one buffer, and what it needs to know of its items. `Subscriptions` makes the
- * buffer of a loop.
- */
+/** The bounds of one buffer, and what it needs to know of its items. */
 interface MessageBufferOptions<T> {
   /** How many items may wait. */
   readonly buffer: number;
@@ -142,10 +139,7 @@ export class MessageBuffer<T> extends Pull<T> {
     super.drop(error);
   }
 
-  /**
-   * Takes the next item; a marker for the lost ones, the newest or the oldest of those that wait,
-   * has its place in the order.
-   */
+  /** Takes the next item, or the marker for the lost ones at its place in the order. */
   #next(): T | undefined {
     const gap_first = this.#options.on_overflow === "drop-oldest" || this.size === 0;
     if (this.#lost > 0 && gap_first) return this.#takeGap();

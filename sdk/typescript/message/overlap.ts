@@ -22,10 +22,7 @@ export function copyKey(envelope: PlainEnvelope): string {
   return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
 }
 
-/**
- * A room during a move: from the SUB on the new connection until everything that both connections
- * deliver has come on both.
- */
+/** A room during a move, until everything that both connections deliver has come on both. */
 export class Overlap {
   /** By key, how often a message has come on the old connection and not yet on the new one. */
   readonly #ahead = new Map<string, number>();

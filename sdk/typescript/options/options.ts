@@ -99,10 +99,7 @@ function assertOptions(options: object): void {
   }
 }
 
-/**
- * What the SDK learns of the platform; `ConnectOptions.platform_events` takes one of the program's
- * own.
- */
+/** What the SDK learns of the platform, or of the program's own `platform_events`. */
 export interface PlatformEvents {
   /** False when there certainly is no network. */
   readonly online: boolean;
@@ -146,10 +143,7 @@ export function browserEvents(
   };
 }
 
-/**
- * A callback for events that are an `Event` or more. It is a method type, since a method may also
- * take a class of its own.
- */
+/** A callback for `Event` or more. A method's type also takes callbacks for a class of events. */
 type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 
 /**
@@ -200,9 +194,7 @@ export interface ConnectOptions {
   readonly url: string | URL;
   /** A token, used for as long as it lasts. */
   readonly token?: string;
-  /**
-   * Gives a token: at the start (unless `token` is given), before one expires, and after a refusal.
-   */
+  /** Gives a token: at the start (unless `token` is given), before one expires, after a refusal. */
   readonly getToken?: (request: TokenRequest) => string | Promise<string>;
   /** Aborting closes the connection at once; a `connect` that still waits rejects with its reason. */
   readonly signal?: AbortSignal;
@@ -295,9 +287,7 @@ export interface Settings extends Given, Readonly<typeof NUMBERS> {
   readonly random: () => number;
 }
 
-/**
- * Numeric options with the defaults of those that are left out. Throws TypeError for one below 1.
- */
+/** Numeric options with the defaults of those left out. Throws TypeError for one below 1. */
 export function atLeastOne<Name extends string>(
   options: { readonly [Key in NoInfer<Name>]?: number },
   defaults: Readonly<Record<Name, number>>,
@@ -312,10 +302,7 @@ export function atLeastOne<Name extends string>(
   return numbers;
 }
 
-/**
- * The settings from the options. Throws TypeError for options that cannot work, and
- * `token-malformed` for such a token.
- */
+/** The settings of these options. Throws TypeError, and `token-malformed` for such a token. */
 export function settingsFrom(options: ConnectOptions): Settings {
   assertOptions(options);
   const { token, getToken, platform_events: events = true } = options;

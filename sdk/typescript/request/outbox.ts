@@ -15,22 +15,14 @@ import { errorFromWire } from "../wire/wire_error.ts";
 export interface OutboxRequest {
   /** The request id on the wire; grows from request to request. Also the order of sending. */
   readonly id: number;
-  /**
-   * The room: a request that waits to be repeated for a room's log holds back the others to this
-   * room.
-   */
+  /** A request that waits to be repeated for this room's log holds back the others to it. */
   readonly room: string;
   /** True when an ACK answers it. If not, it is done as soon as it is handed to the socket. */
   readonly answered: boolean;
   frame: Uint8Array;
-  /**
-   * True until its signature has come (`seal`): neither it nor what follows in its room is sent.
-   */
+  /** True until its signature has come (`seal`): neither it nor what follows it there is sent. */
   unsigned?: boolean;
-  /**
-   * True when it may be sent again although the first one may have taken effect: it has an
-   * idempotency key.
-   */
+  /** True when it has an idempotency key: sent again, it takes effect once. */
   readonly repeatable: boolean;
   /** When it is given up, by the clock of `OutboxOptions`. */
   deadline_ms: number;
@@ -90,10 +82,7 @@ export class Outbox {
   /** True while requests may be under way on another session than `#sink`. */
   #moving = false;
   #paused_until_ms = 0;
-  /**
-   * By room, until when nothing goes to it; entries whose time is over are removed when they are
-   * next looked at.
-   */
+  /** By room, until when nothing goes to it; removed when it is next looked at after that. */
   readonly #holds = new Map<string, number>();
   /** No request has an earlier deadline; may be too early, never too late. */
   #deadline_ms = Infinity;

@@ -71,10 +71,7 @@ export class Requests {
     this.outbox = new Outbox(settings);
   }
 
-  /**
-   * Sends a request. `welcome` is the one of the present or last session. Rejects as `Room.publish`
-   * says.
-   */
+  /** Sends a request; `welcome` is the last one. Rejects as `Room.publish` says. */
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
     const { envelope, answered, room, repeatable, signal } = request;
     signal?.throwIfAborted();

@@ -25,10 +25,7 @@ function newTraceId(): string {
   return id;
 }
 
-/**
- * The form of a `traceparent`: any version, ids that are not all zero. Of later versions, the
- * fields that version 00 has.
- */
+/** A `traceparent`: any version, with the fields of version 00, and ids that are not all zero. */
 const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
 /** The trace that a message is part of, in `PublishOptions` and `CommandOptions`. */

@@ -10,10 +10,7 @@ import { onAbort, sleep } from "../time/clock.ts";
 
 /** What `holdLock` takes. */
 export interface HoldLockOptions {
-  /**
-   * How long the lease is, in ms; default 30,000, at most 600,000. It is renewed at about a third
-   * of it.
-   */
+  /** How long the lease is, in ms; default 30,000, at most 600,000. Renewed at about a third. */
   readonly ttl_ms?: number;
   /**
    * How long to wait while somebody else holds the lock, in ms; default 0. After that it rejects
@@ -59,18 +56,12 @@ export interface LockKeeping {
   readonly random: () => number;
   /** Aborted, with why, when the connection ends for good. */
   readonly signal: AbortSignal;
-  /**
-   * Called when the client has moved to another Shield: each function renews one lock there. They
-   * never reject.
-   */
+  /** Each renews one lock when the client has moved to another Shield; they never reject. */
   readonly renewals: Set<() => Promise<void>>;
 }
 
 const TTL_MS = 30_000;
-/**
- * The shortest and the longest wait between two requests for a lock that somebody else holds, in
- * ms; each doubles the one before.
- */
+/** The first and the longest wait, in ms, for a lock of somebody else; each doubles. */
 const ASK_MS = 50;
 const ASK_MAX_MS = 1_000;
 /** A renewal that failed for now is tried again after this part of the lease. */
@@ -87,10 +78,7 @@ function isPassing(error: unknown): boolean {
     ruleOf(error.reason).client !== "never-retry";
 }
 
-/**
- * Locks the room and renews the lock until it is released or lost. Rejects with `locked` while
- * somebody else holds it, after `wait_ms`.
- */
+/** Locks and renews until `release` or loss. Rejects with `locked` after `wait_ms`. */
 export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<HeldLock> {
   return keepLock(room, options, portOf(room).keeping);
 }
@@ -152,10 +140,7 @@ export async function keepLock(
   }
 }
 
-/**
- * Waits. Rejects when it is cut short: with the signal's reason, or with why the connection has
- * ended.
- */
+/** Waits. Rejects with the signal's reason, or with why the connection has ended. */
 async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
   await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
   signal?.throwIfAborted();

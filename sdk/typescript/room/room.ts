@@ -35,10 +35,7 @@ export interface Listener {
   readonly position: Position | undefined;
   /** As `Subscription.recovered`. */
   readonly recovered: boolean | undefined;
-  /**
-   * Resolves when the subscription has ended and the handler is done; rejects with the error that
-   * ended it, which `onError` receives as well.
-   */
+  /** Resolves when the handler is done after the end; rejects with the error that ended it. */
   readonly ended: Promise<void>;
   /** Ends the subscription; messages that the handler has not been given are dropped. */
   close(): void;

@@ -24,9 +24,7 @@ export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined
 
 /** The state of one room, made by `roomState`. It holds nothing: make as many of one room as you like. */
 export interface StatefulRoom {
-  /**
-   * Reads one key of the room's state, or all of it. Any Brain answers that has seen `after_version`.
-   */
+  /** Reads one key, or all of the state. Any Brain answers that has seen `after_version`. */
   get(key: string, options?: GetOptions): Promise<RoomValue>;
   get(key?: undefined, options?: GetOptions): Promise<RoomState>;
   /** Writes one key; with `expect_version` only if nobody else has changed the room since. */

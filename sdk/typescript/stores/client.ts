@@ -155,10 +155,7 @@ export class BusClient {
     return room;
   }
 
-  /**
-   * Runs `work` with the open connection, which is held until it is done. Rejects with what ended the
-   * connection for good.
-   */
+  /** Runs `work` with the open connection. Rejects with what ended that for good. */
   async use<Result>(work: (bus: Connection) => Result | Promise<Result>): Promise<Result> {
     const leave = this.#connection.subscribe(() => {});
     try {

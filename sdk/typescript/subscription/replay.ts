@@ -16,10 +16,7 @@ import type { Beginning } from "./subscription.ts";
 
 /** Where a loop begins: exactly one of the three. */
 export interface ReplayOptions {
-  /**
-   * "start": with the oldest message that is kept. A number: right after the message with this offset; 0 is
-   * "start".
-   */
+  /** "start" or 0: with the oldest message that is kept. An offset: right after that message. */
   readonly from?: "start" | Uint64;
   /** With so many of the newest stored messages; at least 1. */
   readonly last?: number;
@@ -77,9 +74,7 @@ function startOf(options: ReplayOptions): Start {
   return { from: offset, last, age_ms };
 }
 
-/**
- * The offset behind which the first wanted message comes; searches backwards from the newest one.
- */
+/** The offset behind which the first wanted message comes; searches from the newest one. */
 async function find(
   read: (query: HistoryOptions) => Promise<RoomHistory>,
   { from, last }: Start,

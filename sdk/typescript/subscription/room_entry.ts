@@ -1,7 +1,4 @@
-/**
- * What `Subscriptions` knows of one room: on which terms it is heard, and how its loops learn of it.
- * `Subscriptions` changes it.
- */
+/** What `Subscriptions` knows of one room, and how its loops learn of it. */
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
 import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
@@ -135,10 +132,7 @@ export function newEntry(
   };
 }
 
-/**
- * Whether the Shield of the present session lacks metadata that another one has taken, or that is
- * new.
- */
+/** Whether the present session's Shield lacks metadata, new or taken by another Shield. */
 export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
   return updates.length > 0 || standing !== meta;
 }

@@ -51,9 +51,7 @@ export interface SubscribeOptions {
    * `position`.
    */
   readonly begin?: Beginning;
-  /**
-   * Messages that may wait for the loop; default 8,192. `on_overflow` says what happens to more.
-   */
+  /** Messages that may wait for the loop; default 8,192. See `on_overflow` for more. */
   readonly buffer?: number;
   /** Bytes of the messages that may wait; default 32 MiB. */
   readonly buffer_bytes?: number;

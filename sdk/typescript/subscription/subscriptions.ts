@@ -302,10 +302,7 @@ export class Subscriptions {
     });
   }
 
-  /**
-   * Tells the Shield of a session what it lacks: where the client stands, or newer metadata. The answer to a
-   * SUB that is on its way comes here, too.
-   */
+  /** Tells a session's Shield what it lacks: where the client stands, or newer metadata. */
   #complete(entry: RoomEntry, session: Session | undefined): void {
     const is_present = session === this.#session;
     const stands = is_present ? entry.active : entry.move?.accepted;

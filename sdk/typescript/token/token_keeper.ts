@@ -12,9 +12,7 @@ import { asArqonError, textOf } from "../wire/wire_error.ts";
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
-/**
- * Throws `token-malformed` unless the text can travel as a subprotocol item and as an HTTP header.
- */
+/** Throws `token-malformed` unless the text can be a subprotocol and a header. */
 export function assertToken(token: unknown): asserts token is string {
   if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
     throw new ArqonError("token-malformed", "expected a JWT");
@@ -43,10 +41,7 @@ export function refreshDelay(remaining_ms: number, random: () => number): number
   return Math.min(TIMER_MS_MAX, Math.max(1_000, Math.floor(remaining_ms * share)));
 }
 
-/**
- * Where tokens come from (`token`, `getToken` or both), and how long each call of `getToken` may
- * take.
- */
+/** Where tokens come from, and how long each call of `getToken` may take. */
 interface TokenKeeperOptions
   extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;
@@ -57,10 +52,7 @@ interface TokenKeeperOptions
   readonly onError: (error: ArqonError) => void;
 }
 
-/**
- * Keeps the token of one connection, used for every handshake and REFRESH. In memory only. Refreshes it
- * on one session at a time, with one timer.
- */
+/** Keeps one connection's token in memory; refreshes it on one session at a time. */
 export class TokenKeeper {
   readonly #options: TokenKeeperOptions;
   #token: string | undefined;
@@ -133,10 +125,7 @@ export class TokenKeeper {
     }, refreshDelay(expires_ms - now(), random));
   }
 
-  /**
-   * Refreshes the token. Gives when the new one ends; undefined when it does not say, or there is
-   * none.
-   */
+  /** Refreshes the token. Gives when the new one ends, if it says so and there is one. */
   async #refresh(session: Session): Promise<number | undefined> {
     const { nextId, onError } = this.#options;
     try {
@@ -156,10 +145,7 @@ export class TokenKeeper {
   }
 }
 
-/**
- * Throws an error of `getToken`, wrapped: a token server that fails is like a bus that cannot be
- * reached, worth another try.
- */
+/** Wraps an error of `getToken`: like a bus out of reach, it is worth another try. */
 function wrap(error: unknown): never {
   if (error instanceof ArqonError) throw error;
   throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });

@@ -31,10 +31,7 @@ export function cleaned(doc: Y.Doc): Y.Doc {
   return documentOf([Y.encodeStateAsUpdate(doc)], doc.gc);
 }
 
-/**
- * The changes in these updates as one, in their present form: of what was written and deleted again only
- * the places are left, not the text.
- */
+/** These updates as one: of what was deleted again only places are left, no text. */
 function presentForm(doc: Y.Doc, updates: readonly Uint8Array[]): Uint8Array {
   const { from } = Y.parseUpdateMeta(Y.mergeUpdates([...updates]));
   const known = Y.decodeStateVector(Y.encodeStateVector(doc));

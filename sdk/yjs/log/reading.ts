@@ -218,10 +218,7 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
   return { updates, assembler, loose, oldest_ms };
 }
 
-/**
- * Reads what the room holds. Rejects with what `history` rejects with, `not-durable` for example,
- * and with the signal's reason.
- */
+/** Reads what the room holds. Rejects as `history` does, and with the signal's reason. */
 export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<LogReading> {
   const messages: Message[] = [];
   const useless = new Set<Message>();
