@@ -4,7 +4,7 @@
  * file, for runners in other languages: `deno run --allow-read sdk/conformance/generate.ts`.
  */
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
-import { connectionCases, diffCases } from "./delta_cases.ts";
+import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
 import { encodeClient, encodeServer } from "./encode.ts";
 import { type Plain, toHex } from "./plain.ts";
 
@@ -151,10 +151,11 @@ function vcdiffCases(): unknown[] {
 }
 
 function deltas(): unknown {
+  const cases = casesOf<DeltaCases>("deltas.json");
   return {
     about:
       "Messages as diffs. diff (Fossil) and vcdiff: base, diff and the data that it makes, null when it is refused; connection: what a client sends (sub with delta and delta_bytes, unsub) and hears (hex), and what its program then gets; bytes_max: what it keeps of all rooms.",
-    cases: [...diffCases(), ...vcdiffCases(), ...connectionCases()],
+    cases: [...diffCases(cases), ...vcdiffCases(), ...connectionCases(cases)],
   };
 }
 
