@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen import Envelope, SystemSignal
 from arqon.errors import ArqonError, error_of
 
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]

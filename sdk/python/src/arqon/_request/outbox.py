@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from arqon._gen.control_pb2 import Ack
+from arqon._gen import Ack
 from arqon._session.session import Session, error_of_ack
 from arqon.errors import ArqonError, error_of
 

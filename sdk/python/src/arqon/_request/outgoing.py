@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen import Command, Envelope, Event
 from arqon.errors import error_of
 
 # The greatest values of `[limits]` `field_bytes`, `headers` and `header_bytes`.

@@ -10,8 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen import Ack, Command, Envelope, Event
 from arqon._request.outbox import Request
 from arqon._request.outgoing import check_outgoing
 from arqon._time.clock import within

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
-from arqon._gen.control_pb2 import Refresh
+from arqon._gen import Refresh
 from arqon._session.close_reaction import upgrade_error
 from arqon.errors import ArqonError
 
