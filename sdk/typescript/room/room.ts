@@ -5,8 +5,7 @@
  */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Position } from "../durable/position.ts";
-import { type Member, type MemberCount, type Presence, readMembers } from "../presence/presence.ts";
+import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
 import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 import type { LockKeeping } from "./held_lock.ts";
@@ -24,22 +23,13 @@ import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.t
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;
 
-/** A subscription whose messages a function receives. */
-export interface Listener {
-  readonly room: string;
-  /** As `Subscription.ready`. */
-  readonly ready: Promise<void>;
-  /** As `Subscription.presence`. */
-  readonly presence: Presence | undefined;
-  /** As `Subscription.position`. */
-  readonly position: Position | undefined;
-  /** As `Subscription.recovered`. */
-  readonly recovered: boolean | undefined;
+/** A subscription whose messages a function receives; `close` drops those that it has not been given. */
+export interface Listener
+  extends
+    Disposable,
+    Pick<Subscription, "room" | "ready" | "presence" | "position" | "recovered" | "close"> {
   /** Resolves when the handler is done after the end; rejects with the error that ended it. */
   readonly ended: Promise<void>;
-  /** Ends the subscription; messages that the handler has not been given are dropped. */
-  close(): void;
-  [Symbol.dispose](): void;
 }
 
 /** Gives each message to `handler`; `report` receives what fails. */

@@ -15,12 +15,11 @@ import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with all of it. */
-export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined> {
-  /** As `Subscription.ready`. */
-  readonly ready: Promise<void>;
-  close(): void;
-  [Symbol.dispose](): void;
-}
+export interface StateChanges
+  extends
+    AsyncIterableIterator<RoomEvent, undefined>,
+    Pick<Subscription, "ready" | "close">,
+    Disposable {}
 
 /** The state of one room, made by `roomState`. It holds nothing: make as many of one room as you like. */
 export interface StatefulRoom {

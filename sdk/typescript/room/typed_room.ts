@@ -29,12 +29,12 @@ export interface TypedSubscribeOptions extends SubscribeOptions {
 }
 
 /** The values of one room and type, as a `Subscription`; `source` is the one below it. */
-export interface TypedSubscription<T> extends AsyncIterableIterator<TypedMessage<T>, undefined> {
+export interface TypedSubscription<T>
+  extends
+    AsyncIterableIterator<TypedMessage<T>, undefined>,
+    Pick<Subscription, "ready" | "close">,
+    Disposable {
   readonly source: Subscription;
-  /** `source.ready`. */
-  readonly ready: Promise<void>;
-  close(): void;
-  [Symbol.dispose](): void;
 }
 
 const essence = (content_type: string) => content_type.split(";")[0]?.trim().toLowerCase();
