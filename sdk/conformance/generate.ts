@@ -1,7 +1,6 @@
 /**
- * All vectors: those in `vectors/`, which are written by hand, and frames.json, presence.json, deltas.json and
- * errors.json, which encoders and proto/errors.json say better than a hand. Prints them as one JSON object, by name of
- * file, for runners in other languages: `deno run --allow-read sdk/conformance/generate.ts`.
+ * Prints all vectors, also those made of `cases/`, as one JSON object by name of file, for runners
+ * of any language: `deno run --allow-read sdk/conformance/generate.ts`.
  */
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";

@@ -1,7 +1,6 @@
 /**
- * Finds out why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK
- * asks `GET /v1/auth/check`, which answers the same 401, 403 or 503. The outcome is always an
- * error.
+ * Finds out why a WebSocket never opened: browsers hide the status of a refused upgrade, and `GET
+ * /v1/auth/check` answers the same 401, 403 or 503.
  */
 import { ArqonError } from "@arqon/proto";
 import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";

@@ -1,7 +1,6 @@
 /**
- * What a client does after its connection ended or was refused. A pure decision from the close code
- * (the generated table of close codes), the reason of the last error, and what the Shield said over
- * HTTP. It does not wait and does not connect.
+ * What a client does after its connection ended or was refused: a pure decision from the close
+ * code, the last error, and what the Shield said over HTTP.
  */
 import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
@@ -53,9 +52,8 @@ const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
 };
 
 /**
- * The reaction to the end of an open connection with `code` and `reason`. `last_error` is the ERR
- * frame right before the close, if any. It says more than the code: `refresh-mismatch` must not
- * reconnect, 4401 may.
+ * The reaction to the end of an open connection. `last_error`, the ERR right before the close, says
+ * more than the code: `refresh-mismatch` must not reconnect, 4401 may.
  */
 export function closeReaction(
   code: number,

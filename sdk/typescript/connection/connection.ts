@@ -1,7 +1,6 @@
 /**
- * The client's connection for as long as the program wants it: what `connect` gives. It opens one session
- * after another, does what each end asks for, waits, moves before a Shield stops, and keeps token and clock.
- * What is sent is `requests.ts`, what is heard `subscriptions.ts`.
+ * What `connect` gives: opens one session after another, does what each end asks for, moves before
+ * a Shield stops. What is sent is `requests.ts`, what is heard `subscriptions.ts`.
  */
 import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
@@ -20,9 +19,8 @@ import { handOver } from "./hand_over.ts";
 import { openSession, Session } from "./session.ts";
 
 /**
- * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
- * (`token-expired`, `too-many-connections`, …), with `unreachable`, or, when `signal` is aborted, with
- * its reason; throws TypeError for a wrong URL.
+ * Connects and resolves at WELCOME. Rejects with the refusal, `unreachable`, or the reason of an
+ * aborted `signal`; throws TypeError for a wrong URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { signal } = options;

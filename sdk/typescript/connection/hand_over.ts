@@ -1,8 +1,6 @@
 /**
- * From a Shield that is about to stop to another one, as docs/protocol.md has it (When a node stops): rooms are
- * subscribed on the next session while the old one still serves, and only then is the old one left. Locks that are
- * held are renewed over the next one: the Brain releases those of a connection that ends. When no other Shield can
- * be had in time, nothing has changed.
+ * From a Shield that stops to another one (docs/protocol.md, When a node stops). Held locks are
+ * renewed over the next session: the Brain releases those of a connection that ends.
  */
 import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
 import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";

@@ -160,9 +160,8 @@ export class Session {
   }
 
   /**
-   * Sends a PING. Resolves with true when the Shield has handed everything that was sent before to
-   * the bus, and everything that the bus had for this client then has been received; with false
-   * when the session ends before.
+   * Sends a PING. True: everything sent before is with the bus, and everything that it had for this
+   * client then has come. False: the session ended before.
    */
   echo(): Promise<boolean> {
     if (this.over) return Promise.resolve(false);

@@ -47,18 +47,16 @@ export class Place {
   /** True while stored messages come from the history. */
   reading = false;
   /**
-   * The epoch of the messages that are delivered now; empty when it is not known. From a loss that the bus
-   * tells until an ACK says where the room stands it is not, and the position stays where it was: a SUB after
-   * a drop is then sure to be notified of the loss.
+   * The epoch of the messages that are delivered now; empty when it is not known: from a loss that
+   * the bus tells until an ACK says where the room stands. The position stays where it was.
    */
   epoch = "";
   /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
   /**
-   * `start`, checked, is what the first SUB asks for; the program has everything before it. With
-   * `no_echo` own messages are recognised by the offsets of their ACKs: to the Shield a new
-   * connection is somebody else.
+   * `start`, checked, is what the first SUB asks for. With `no_echo` own messages are known by the
+   * offsets of their ACKs: to the Shield a new connection is somebody else.
    */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;

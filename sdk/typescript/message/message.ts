@@ -31,9 +31,8 @@ export class Message {
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
   declare readonly epoch: string;
   /**
-   * Set when this is a message of the system and not a publisher's. Kind `GAP` says that messages
-   * of this room were lost right here: after a reconnect, because the loop was too slow, or, in a
-   * durable room, because what this client missed is no longer kept; `reason` says which.
+   * Set when this is a message of the system. Kind `GAP` says that messages of this room were lost
+   * right here; `reason` says why.
    */
   declare readonly signal: PlainSignal | undefined;
   constructor(envelope: PlainEnvelope, epoch = "") {

@@ -201,10 +201,9 @@ export interface ConnectOptions {
   /** The WebSocket class; default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
   /**
-   * "websocket", the default: nothing else. "http": requests and server-sent events alone. "auto":
-   * WebSocket, and HTTP where that does not open, or breaks soon each time; what was found is remembered
-   * for the host for 10 minutes, then a new connection tries WebSocket again. The code for both is
-   * loaded when it is asked for; where that fails `connect` rejects with `unreachable`.
+   * "websocket", the default; "http": requests and server-sent events; "auto": HTTP where WebSocket
+   * does not open or breaks soon each time, remembered for the host for 10 minutes. The code for
+   * both is loaded when asked for; `unreachable` where that fails.
    */
   readonly transport?: "auto" | "websocket" | "http";
   readonly backoff?: Partial<Backoff>;
@@ -221,24 +220,21 @@ export interface ConnectOptions {
   /** The bytes of those requests; default 64 MiB. */
   readonly queue_bytes?: number;
   /**
-   * What happens to a publish or command while the connection is not open. "queue", the default: it
-   * waits, `timeout_ms` at most. "refuse": it rejects at once with `connection-lost`, and is not
-   * sent later. A request that was taken while the connection was open is not affected.
+   * Publishes and commands while the connection is not open. "queue", the default: they wait,
+   * `timeout_ms` at most. "refuse": they reject at once with `connection-lost`.
    */
   readonly offline?: "queue" | "refuse";
   /** Signs every publish and command. Default: they are not signed. */
   readonly signer?: Signer;
   /**
-   * Follow what a browser tells: with a network again a wait is cut short, without one no attempt is
-   * made for up to 30 s, and after the page was hidden or the device has slept the Shield is asked at
-   * once whether it is still there. Default true; false turns all of it off.
+   * Follow what a browser tells: a network again ends a wait, without one nothing is tried for up
+   * to 30 s, and after sleep the Shield is asked at once. Default true; false turns it off.
    */
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * Receives errors that no promise and no loop reports: refusals that answer no request (of a
-   * publish without ACK), a token that cannot be refreshed, `handler-failed` and `schema-violation`
-   * of messages.
+   * Receives errors that no promise and no loop reports: refusals without a request, a token that
+   * cannot be refreshed, `handler-failed` and `schema-violation` of messages.
    */
   readonly onError?: (error: ArqonError) => void;
   /**

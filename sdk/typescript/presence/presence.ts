@@ -218,10 +218,9 @@ export class Presence {
   }
 
   /**
-   * The changes from here on. The first item has everybody who is there as `joined`, so whoever
-   * follows the loop needs nothing else. A slow loop finds several changes in one item and never
-   * loses one; after a reconnect it finds what is different from before. It ends as the
-   * subscription's own loop does.
+   * The changes from here on; the first item has everybody who is there as `joined`. A slow loop
+   * finds several changes in one item and loses none, over reconnects, too. Ends as the
+   * subscription.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
     const told = new Map<string, Member>();

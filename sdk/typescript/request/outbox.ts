@@ -1,7 +1,6 @@
 /**
- * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests, and
- * what happens to both when the connection drops. Knows no socket and no timer: the connection
- * calls `pump`, and `wake` at the moment that `nextWake` names.
+ * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests. Knows
+ * no socket and no timer: the connection calls `pump`, and `wake` at `nextWake`.
  */
 import { type Ack, ArqonError, ruleOf } from "@arqon/proto";
 import { POLL_MS, RETRY_MAX_MS, RETRY_MS } from "../wire/bounds.ts";
@@ -35,10 +34,8 @@ export interface OutboxRequest {
 }
 
 /**
- * The settings that the outbox follows: unanswered requests at a time (`window`), requests that wait for
- * a place among them and their bytes (above: `too-many-pending`), and whether a new token can be had,
- * so that what an expired one refused is kept for the next connection. `elapsed` counts ms from any
- * moment and is set by nobody: a deadline must not move with the time of day.
+ * The settings that the outbox follows. With `getToken`, what an expired token refused is kept for
+ * the next connection. `elapsed` is set by nobody: a deadline must not move with the time of day.
  */
 export type OutboxOptions = Pick<
   Settings,
@@ -256,9 +253,8 @@ export class Outbox {
   }
 
   /**
-   * A request was refused for now. After a 429 it is repeated, since nothing was done; after a 503
-   * only with an idempotency key. Neither where the reason says never retry: a call that failed is
-   * remembered under its key, and each repeat would get that answer and hold back the others.
+   * A request was refused for now: after a 429 it is repeated, after a 503 only with an idempotency
+   * key, and never where the reason says so: a failed call is remembered under its key.
    */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
     const { client } = ruleOf(error.reason);

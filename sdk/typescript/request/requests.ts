@@ -1,7 +1,6 @@
 /**
- * The way of a publish or command from the room to the outbox: its id, its frame, its signature, its
- * abort, and the one timer that wakes the outbox. What no bus can decode, whatever its limits are, is refused
- * here: the program learns at once which field it is. Knows no session; which frames leave when is `outbox.ts`.
+ * The way of a publish or command from the room to the outbox: id, frame, signature, abort, and the
+ * timer that wakes the outbox. Refuses what no bus can decode, whatever its limits.
  */
 import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";

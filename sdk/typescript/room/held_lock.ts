@@ -13,9 +13,8 @@ export interface HoldLockOptions {
   /** How long the lease is, in ms; default 30,000, at most 600,000. Renewed at about a third. */
   readonly ttl_ms?: number;
   /**
-   * How long to wait while somebody else holds the lock, in ms; default 0. After that it rejects
-   * with the last `locked`, which names the holder. Waiting means asking again, in waits of up to a
-   * second; of several who wait anyone may be next, whoever came first.
+   * How long to wait while somebody else holds the lock, in ms; default 0, then `locked` names the
+   * holder. It asks again, in waits of up to a second: of several anyone may be next.
    */
   readonly wait_ms?: number;
   /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
@@ -31,9 +30,8 @@ export interface HeldLock {
   /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
   readonly until_ms: number;
   /**
-   * Aborted when the lock is lost; the reason is an ArqonError: what refused the renewal
-   * (`fence-mismatch`, `locked`, …), `fence-mismatch` when the lease has run out unrenewed, or the end
-   * of the connection. Not aborted by `release`.
+   * Aborted, by an ArqonError, when the lock is lost: what refused the renewal, `fence-mismatch`
+   * when the lease has run out, or the connection's end. Not aborted by `release`.
    */
   readonly signal: AbortSignal;
   /** Gives the lock back. Never rejects: a lock that cannot be unlocked ends with its lease. */

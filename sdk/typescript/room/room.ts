@@ -1,7 +1,6 @@
 /**
- * One room as the program uses it: publish, subscribe, command, locks, members. What each request says is
- * `room_request.ts`; sending, waiting and repeating them is the connection's. State and history are functions of
- * entries of their own.
+ * One room as the program uses it. What each request says is `room_request.ts`; sending and
+ * repeating is the connection's. State and history are entries of their own.
  */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
@@ -125,9 +124,8 @@ export class Room {
   }
 
   /**
-   * Subscribes to the room, with `presence` also to its members. The loop ends when the connection
-   * closes for good, with its error if any, and when the client is kicked out of the room, without
-   * one.
+   * Subscribes to the room, with `presence` also to its members. The loop ends with the connection,
+   * with its error if any, and when the client is kicked out.
    */
   subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
   subscribe(options?: SubscribeOptions): Subscription;

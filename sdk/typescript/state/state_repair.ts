@@ -1,7 +1,6 @@
 /**
- * Which changes of one room's state a client has heard of (`RoomChanges`, pure), and the fetching of those that a
- * subscription has missed, so that its loops get each once and in order, as if it had come. A room of whose state
- * nobody has heard anything, and which no loop follows, is not asked for.
+ * Which changes of one room's state a client has heard of, and the fetching of missed ones, so that
+ * loops get each once and in order. A state that nobody has heard of is not asked for.
  */
 import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";

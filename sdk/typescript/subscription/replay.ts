@@ -1,7 +1,6 @@
 /**
- * A loop that begins with what a durable room has stored: `replay` of `@arqon/sdk/history`. The room is heard meanwhile, but stored messages come from the history, page by
- * page as the loop takes them. Where the history ends a SUB brings the rest, as after a reconnect.
- * Sends nothing itself: that is `subscriptions.ts`.
+ * A loop that begins with what a durable room has stored, read page by page as the loop takes it.
+ * Where the history ends a SUB brings the rest, as after a reconnect.
  */
 import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
@@ -144,9 +143,8 @@ export class Reading {
 }
 
 /**
- * Gives the loops what is stored, and leaves the room at the position from which the next SUB has
- * to ask. As long as the loops do not keep up it reads on, since a SUB brings what is left at once.
- * Rejects with the error with which the history is refused.
+ * Gives the loops what is stored, up to where the next SUB asks; reads on while the loops do not
+ * keep up, since a SUB brings what is left at once. Rejects with the refusal of the history.
  */
 async function giveStored(
   entry: RoomEntry,

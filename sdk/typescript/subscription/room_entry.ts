@@ -39,9 +39,8 @@ export function assertMember(room: string, { presence, observer }: SubTerms, wha
 }
 
 /**
- * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
- * the first loop's SUB does not say. `member_meta` is its metadata as JSON, empty for none; `start`
- * is where it wants to begin, if that is not now.
+ * Throws TypeError when another loop on a room wants something that the first loop's SUB does not
+ * say. `member_meta` is JSON, empty for none; `start`: it does not begin now.
  */
 export function assertAgreed(
   { room, terms, meta }: RoomEntry,

@@ -1,8 +1,6 @@
 /**
- * Waits: those that a signal cuts short, exponential ones with full jitter, which spread a crowd that lost the same
- * node best; and the Shield's clock as a client knows it: the time in WELCOME, and what has passed since by a clock
- * that nobody sets. So a jump of the device's own clock moves neither the refresh of a token nor the deadline of a
- * move.
+ * Waits that a signal cuts short or that spread a crowd, and the Shield's clock: the time in
+ * WELCOME, and what has passed since by a clock that nobody sets.
  */
 /** The longest wait of a platform's timer, in ms. */
 export const TIMER_MS_MAX = 2_147_483_647;

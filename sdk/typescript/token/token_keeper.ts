@@ -1,7 +1,6 @@
 /**
- * Keeps the token that the client uses: the one that was given, or one from `getToken`. A new one
- * is asked for when the present one is refused or about to end, and then given to the Shield.
- * Verifies nothing.
+ * Keeps the client's token, given or from `getToken`. A new one is asked for when the present one
+ * is refused or about to end. Verifies nothing.
  */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { sleep, TIMER_MS_MAX } from "../time/clock.ts";
@@ -32,9 +31,8 @@ export function tokenExpiry(token: string): number | undefined {
 }
 
 /**
- * How long to wait, in ms, before the token is refreshed when it is good for `remaining_ms` more:
- * 75 to 90 % of it (jittered, so that a crowd with one expiry spreads), at least 1 s, so that a token
- * server with tiny lifetimes is not flooded.
+ * When to refresh a token that is good for `remaining_ms`: after 75 to 90 % of it, so that a crowd
+ * spreads, and at least 1 s, so that a token server is not flooded.
  */
 export function refreshDelay(remaining_ms: number, random: () => number): number {
   const share = 0.75 + 0.15 * random();

@@ -1,7 +1,6 @@
 /**
- * Brings local changes of a document into its room: one update at a time, what is written meanwhile as the
- * next. A change that the bus refuses is taken back in the document, by Yjs's own UndoManager: what was inserted is
- * deleted, what was deleted is put back. Knows no messages: `publish` does.
+ * Brings local changes of a document into its room, one update at a time. A change that the bus
+ * refuses is taken back in the document, by Yjs's own UndoManager.
  */
 import * as Y from "yjs";
 import type { ArqonError } from "@arqon/sdk";
