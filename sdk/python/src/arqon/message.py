@@ -1,7 +1,4 @@
-"""What a subscriber gets: `Message`, with its data decoded by content type, and `Signal`.
-
-Also how data of a publisher becomes bytes and a content type. Knows no connection.
-"""
+"""What a subscriber gets: `Message`, its data decoded by content type; and how data is encoded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""One room of the bus: publish, commands, history, members; as `async with` and `async for`, a
-subscription. What becomes of both over reconnects is `outbox.py` and `subscriptions.py`.
-"""
+"""A room: publish, commands, history, members; as `async with` and `async for`, a subscription."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What drives a connection: sessions one after another, reactions, moves, requests.
-
-Programs see it as `connection.Connection`; frames are `session.py`'s.
-"""
+"""What drives a connection: sessions one after another, reactions, moves, requests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From a Shield that is about to stop to another one, as docs/protocol.md has it (When a node stops).
+"""From a Shield that stops to another one (docs/protocol.md, When a node stops).
 
 Locks that are held are renewed over the next session: the Brain releases those of a connection that
-ends. When no other Shield can be had in time nothing has changed.
+ends.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A publish or command from its envelope to its ACK: checked, signed, posted, awaited.
-
-What is queued and what is sent again is `outbox.py`'s.
-"""
+"""A publish or command from its envelope to its ACK: checked, signed, posted, awaited."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whole messages of those that a Shield sent as diffs, on one session.
-
-It asks for nothing: who sends SUB does.
-"""
+"""Whole messages of those that a Shield sent as diffs, on one session."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """A connection without WebSocket, as a socket: frames come as events and go as requests.
 
-The events are those of one answer that does not end (docs/sse.md, Connections), and are polled
-where a proxy hands no answer on before its end. It never reconnects. Of HTTP/1.1 there is as much
-as this needs: one request at a time, no redirects, no cookies.
+The events are those of one answer (docs/sse.md, Connections), and are polled where a proxy holds
+that back. Of HTTP/1.1 there is as much as this needs: no redirects, no cookies.
 """
 
 from __future__ import annotations

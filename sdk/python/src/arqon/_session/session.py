@@ -1,7 +1,4 @@
-"""One socket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
-
-`dial.py` opens it. It never reconnects: that is `driver.py`.
-"""
+"""One socket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Frames of `arqon.v1` to and from bytes: an opcode and a Protobuf body. Knows no socket.
-
-What a server frame says is handed out as the generated messages; programs see `Message` and
-`ArqonError` instead.
-"""
+"""Frames of `arqon.v1` to and from bytes: an opcode and a Protobuf body."""
 
 from __future__ import annotations
 
