@@ -1,16 +1,11 @@
 /**
- * All vectors: those in `vectors/`, which are written by hand, and frames.json, presence.json, deltas.json and
- * errors.json, which encoders and proto/errors.json say better than a hand. Prints them as one JSON object, by name of
- * file, for runners in other languages: `deno run --allow-read sdk/conformance/generate.ts`.
+ * Prints all vectors, also those made of `cases/`, as one JSON object by name of file, for runners
+ * of any language: `deno run --allow-read sdk/conformance/generate.ts`.
  */
-import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
-import { connectionCases, diffCases } from "./delta_cases.ts";
-import { vcdiffCases } from "./vcdiff_cases.ts";
+import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
+import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
 import { encodeClient, encodeServer } from "./encode.ts";
-import { LENIENT, REFUSED, TORN } from "./byte_cases.ts";
-import { CLIENT, SERVER } from "./frame_cases.ts";
-import { toHex } from "./plain.ts";
-import { type CaseMember, PRESENCE, type Step } from "./presence_cases.ts";
+import { type Plain, toHex } from "./plain.ts";
 
 const FOLDER = new URL("./vectors/", import.meta.url);
 const REGISTRY = new URL("../../proto/errors.json", import.meta.url);
@@ -20,72 +15,146 @@ interface Registry {
   readonly errors: readonly { number: number; code: number; name: string; client: string }[];
 }
 
+/** What frames.json is made of, by name of the case. */
+interface FrameCases {
+  /** Frames that a client takes, as they read. */
+  readonly server: Readonly<Record<string, Plain>>;
+  /** Hex that no encoder writes and a client takes all the same, or without the message; and what it means. */
+  readonly lenient: Readonly<Record<string, readonly [hex: string, expect: Plain]>>;
+  /** Hex that is no frame for a client: it closes, and does not reconnect. */
+  readonly refused: Readonly<Record<string, string>>;
+  /** What clients send. */
+  readonly client: Readonly<Record<string, Plain>>;
+}
+
+/** A member by its id, or with what is not as usual. */
+type CaseMember = string | Plain;
+
+/** What a Shield says; a step with none of the three is as the file of vectors has it. */
+interface PresenceStep {
+  readonly ack?: readonly CaseMember[];
+  readonly update?: readonly CaseMember[];
+  readonly leave?: readonly CaseMember[];
+  readonly users?: number;
+  readonly pages?: number;
+  readonly snapshot?: true;
+}
+
+interface PresenceCase {
+  readonly name: string;
+  readonly steps: readonly PresenceStep[];
+  readonly expect: {
+    readonly members: readonly CaseMember[];
+    readonly users: number;
+    readonly complete?: false;
+  };
+}
+
+/** Texts, but for the diff in hex; null: nothing is made. */
+type VcdiffCase = [
+  name: string,
+  base: string,
+  diff: string,
+  made: string | null,
+  bytes_max?: number,
+];
+
+/** A refusal as it comes over the wire, the reason that a client must name, and what else it must say. */
+type RefusalCase = [
+  name: string,
+  refusal: { retry_after_ms?: number },
+  reason: string,
+  more?: Plain,
+];
+
+function casesOf<Cases>(file: string): Cases {
+  return JSON.parse(Deno.readTextFileSync(new URL(`./cases/${file}`, import.meta.url)));
+}
+
 function frames(): unknown {
+  const cases = casesOf<FrameCases>("frames.json");
   const server = { direction: "server" }, client = { direction: "client" };
   return {
     about:
       "Frames of arqon.v1. server: bytes and what a client makes of them; client: an operation and its exact bytes.",
     cases: [
-      ...Object.entries(SERVER).map(([name, expect]) => (
+      ...Object.entries(cases.server).map(([name, expect]) => (
         { name, ...server, hex: toHex(encodeServer(expect)), expect }
       )),
-      ...Object.entries(LENIENT).map(([name, [hex, expect]]) => (
+      ...Object.entries(cases.lenient).map(([name, [hex, expect]]) => (
         { name, ...server, hex, canonical: false, expect }
       )),
-      ...Object.entries(TORN).map(([name, [hex, expect]]) => (
-        { name, ...server, hex, canonical: false, expect }
-      )),
-      ...Object.entries(REFUSED).map(([name, hex]) => (
+      ...Object.entries(cases.refused).map(([name, hex]) => (
         { name, ...server, hex, expect: { kind: "refused" } }
       )),
-      ...Object.entries(CLIENT).map(([name, operation]) => (
+      ...Object.entries(cases.client).map(([name, operation]) => (
         { name, ...client, operation, hex: toHex(encodeClient(operation)) }
       )),
     ],
   };
 }
 
-function wireMember({ meta, ...rest }: CaseMember): PresentMember {
-  return { ...rest, meta: meta === null ? "" : JSON.stringify(meta) };
+/** The metadata of members that a case names by their id alone; any other has none. */
+const META: Plain = { b: { n: 1 }, c: "text", d: [1] };
+
+function memberOf(member: string | Plain) {
+  const { id, ...said } = typeof member === "string" ? { id: member } : member;
+  const known = {
+    connection_id: String(id),
+    user_id: `user-${id}`,
+    meta: META[String(id)] ?? null,
+  };
+  return { ...known, joined_ms: 1, ...said };
 }
 
-function stepOf(step: Step): unknown {
-  if ("garbage" in step) return { event: step.garbage, hex: step.hex, refused: true };
-  if ("update" in step) {
-    const { update, users, snapshot } = step;
-    const change = { members: update.map(wireMember), connections: users, users };
-    const bytes = encodePresenceUpdate({ ...change, snapshot: snapshot ?? false });
-    return { event: "PRESENCE_UPDATE", hex: toHex(bytes), says: step };
+function presenceStep(step: PresenceStep): unknown {
+  const members = (step.ack ?? step.update ?? step.leave)?.map(memberOf);
+  if (members === undefined) return step;
+  const { users = members.length, snapshot, pages = 1 } = step;
+  if (step.ack !== undefined) return { ack: { members, connections: users, users, pages } };
+  const wire = members.map(({ meta, ...rest }) => (
+    { ...rest, meta: meta === null ? "" : JSON.stringify(meta) }
+  ));
+  const change = { members: wire, connections: users, users };
+  if (step.leave !== undefined) {
+    const hex = toHex(encodePresenceLeave(change));
+    return { event: "PRESENCE_LEAVE", hex, says: step };
   }
-  if ("leave" in step) {
-    const { leave, users } = step;
-    const bytes = encodePresenceLeave({
-      members: leave.map(wireMember),
-      connections: users,
-      users,
-    });
-    return {
-      event: "PRESENCE_LEAVE",
-      hex: toHex(bytes),
-      says: { leave: leave.map(({ connection_id }) => connection_id), users },
-    };
-  }
-  return step;
+  const hex = toHex(encodePresenceUpdate({ ...change, snapshot: snapshot ?? false }));
+  return { event: "PRESENCE_UPDATE", hex, says: { ...step, update: members } };
 }
 
 function presence(): unknown {
   return {
     about:
       "Who is in a room after what a Shield said. Steps: ack (JSON of the ACK to SUB), event (data as hex; says: the same to read), lost (the connection ended).",
-    cases: PRESENCE.map(({ name, steps, expect }) => ({ name, steps: steps.map(stepOf), expect })),
+    cases: casesOf<PresenceCase[]>("presence.json").map(({ name, steps, expect }) => {
+      const { members, users, complete = true } = expect;
+      const then = { members: members.map(memberOf), users, complete };
+      return { name, steps: steps.map(presenceStep), expect: then };
+    }),
   };
 }
 
+/** The most that a diff may make where a case says nothing else. */
+const DIFF_BYTES_MAX = 16_777_216;
+
+function vcdiffCases(): unknown[] {
+  const hexOf = (text: string) => toHex(new TextEncoder().encode(text));
+  return casesOf<VcdiffCase[]>("vcdiff.json").map((
+    [name, base, diff, made, bytes_max = DIFF_BYTES_MAX],
+  ) => ({
+    ...{ name: `VCDIFF: ${name}`, kind: "vcdiff", base: hexOf(base), diff, bytes_max },
+    expect: made === null ? null : hexOf(made),
+  }));
+}
+
 function deltas(): unknown {
+  const cases = casesOf<DeltaCases>("deltas.json");
   return {
     about:
       "Messages as diffs. diff (Fossil) and vcdiff: base, diff and the data that it makes, null when it is refused; connection: what a client sends (sub with delta and delta_bytes, unsub) and hears (hex), and what its program then gets; bytes_max: what it keeps of all rooms.",
-    cases: [...diffCases(), ...vcdiffCases(), ...connectionCases()],
+    cases: [...diffCases(cases), ...vcdiffCases(), ...connectionCases(cases)],
   };
 }
 
@@ -94,90 +163,13 @@ function reactionOf(client: string): unknown {
   return { client, reconnect: client !== "never-retry", fresh_token: client === "refresh-token" };
 }
 
-/** Refusals as they come over the wire, with the reason that a client must name. */
-const WIRE = [
-  ["a known reason", {
-    code: 429,
-    reason: "rate-limited",
-    message: "Rate limited: x",
-    retry_after_ms: 250,
-  }, "rate-limited"],
-  [
-    "an ERR of 400: its text says nothing to a client",
-    { code: 400, message: "Unknown opcode: 0x7f" },
-    "invalid-field",
-  ],
-  ["an ERR of 401", { code: 401, message: "Token expired" }, "token-claim"],
-  ["an ERR of 403", { code: 403, message: "Not granted: subscribe in lobby" }, "policy-rejected"],
-  ["an ERR of 404", { code: 404, message: "Not found" }, "not-found"],
-  ["an ERR of 405", { code: 405, message: "no" }, "method-not-allowed"],
-  ["an ERR of 408", { code: 408, message: "late" }, "command-timeout"],
-  ["an ERR of 413", { code: 413, message: "long" }, "message-too-large"],
-  ["an ERR of 415", { code: 415, message: "odd" }, "unsupported-media-type"],
-  ["an ERR of 429", { code: 429, message: "calm down" }, "rate-limited"],
-  ["an ERR of 500", { code: 500, message: "oh" }, "internal"],
-  [
-    "a refusal with its room",
-    {
-      code: 403,
-      reason: "not-granted",
-      message: "Not granted: presence in lobby",
-      room_id: "lobby",
-      action: "presence",
-    },
-    "not-granted",
-    { room: "lobby", action: "presence" },
-  ],
-  [
-    "an unknown reason of a known code",
-    { code: 409, reason: "from-the-future", message: "no" },
-    "version-conflict",
-  ],
-  ["an unknown code", { code: 599, reason: "", message: "odd" }, "internal"],
-  [
-    "a name of Object.prototype is no reason",
-    { code: 404, reason: "toString", message: "no" },
-    "not-found",
-  ],
-  [
-    "an unknown reason without a text: its name is all there is",
-    { code: 409, reason: "from-the-future", message: "" },
-    "version-conflict",
-    { says: "from-the-future" },
-  ],
-  [
-    "nothing at all: the reason's own text",
-    { code: 503, reason: "", message: "" },
-    "spine-unavailable",
-    {
-      says: "Spine unavailable",
-    },
-  ],
-  [
-    "a policy's own code",
-    { code: 451, reason: "policy-rejected", message: "no" },
-    "policy-rejected",
-    {
-      code: 451,
-    },
-  ],
-  [
-    "a code that is no refusal's says nothing",
-    { code: 200, reason: "", message: "odd" },
-    "internal",
-    {
-      code: 500,
-    },
-  ],
-] as const;
-
 function errors(registry: Registry): unknown {
   const rows = registry.errors.map(({ number, code, name, client }) => (
     { name, kind: "reason", number, code, expect: reactionOf(client) }
   ));
   const clients = new Map(registry.errors.map(({ name, client }) => [name, client]));
-  const wire = WIRE.map(([name, refusal, reason, more]) => {
-    const retry_after_ms = "retry_after_ms" in refusal ? refusal.retry_after_ms : 0;
+  const wire = casesOf<RefusalCase[]>("refusals.json").map(([name, refusal, reason, more]) => {
+    const { retry_after_ms = 0 } = refusal;
     const reaction = reactionOf(clients.get(reason) ?? "") as object;
     const expect = { reason, retry_after_ms, ...more, ...reaction };
     return { name, kind: "wire", refusal, expect };

@@ -1,7 +1,8 @@
 """Writes the generated parts of the package; with `--check` it exits with 1 if any is not current.
 
-From `proto/arqon/v1/*.proto` it makes `_gen/*_pb2.py` and their stubs (what clients speak, so not
-`replication.proto`). `errors_gen.py` is not made here: `deno task gen` of the repository does.
+From `proto/arqon/v1/*.proto` it makes `_gen`: the classes of what clients speak (so not of
+`replication.proto`), and their stub. `errors_gen.py` is not made here: `deno task gen` of the
+repository does.
 """
 
 from __future__ import annotations
@@ -11,32 +12,53 @@ import sys
 import tempfile
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
 PACKAGE = HERE / "src" / "arqon"
 FILES = ("control", "envelope", "history", "presence")
-# Of the stubs: slots, and the numbers of fields that nobody asks for.
+# Of the stubs: slots, the numbers of fields that nobody asks for, and what has its place elsewhere.
 UNUSED = re.compile(
-    r"^    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)\b.*\n", re.MULTILINE
+    r"^(?:    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)|DESCRIPTOR|from)\b.*\n",
+    re.MULTILINE,
 )
+CODE = '''"""The messages of arqon.v1. Generated from proto/arqon/v1 by generate.py. Do not edit."""
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+# A pool of their own: a program may have classes of the same messages.
+_POOL = DescriptorPool()
+_FILES = (
+    {files}
+)
+for _file in _FILES:
+    for _name, _descriptor in _POOL.AddSerializedFile(_file).message_types_by_name.items():
+        globals()[_name] = GetMessageClass(_descriptor)
+'''
 
 
 def protobuf_files() -> dict[Path, str]:
     """The content of `_gen`, by path. Raises RuntimeError when protoc fails."""
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["protoc", f"-I{PROTO}", f"--python_out={folder}", f"--pyi_out={folder}"]
+        made = Path(folder) / "files"
+        arguments = ["protoc", f"-I{PROTO}", f"--pyi_out={folder}", f"--descriptor_set_out={made}"]
         if protoc.main([*arguments, *(f"arqon/v1/{name}.proto" for name in FILES)]) != 0:
             raise RuntimeError("protoc failed")
-        files: dict[Path, str] = {}
-        for made in sorted(Path(folder).rglob("*_pb2.py*")):
-            text = made.read_text(encoding="utf-8")
-            text = text.replace("from arqon.v1 import", "from arqon._gen import")
-            if made.suffix == ".pyi":
-                text = UNUSED.sub("", text)
-            files[PACKAGE / "_gen" / made.name] = text
-        return files
+        descriptors = FileDescriptorSet.FromString(made.read_bytes()).file
+        stubs = [
+            path.read_text(encoding="utf-8") for path in sorted(Path(folder).rglob("*_pb2.pyi"))
+        ]
+    imports = {
+        line for stub in stubs for line in re.findall("^from (?!arqon).*", stub, re.MULTILINE)
+    }
+    stub = re.sub(r"_\w+_pb2\.", "", "".join(UNUSED.sub("", stub) for stub in stubs))
+    files = "\n    ".join(f"{file.SerializeToString()!r}," for file in descriptors)
+    return {
+        PACKAGE / "_gen" / "__init__.py": CODE.format(files=files),
+        PACKAGE / "_gen" / "__init__.pyi": "\n".join(sorted(imports)) + stub,
+    }
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 import arqon
-from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._gen import Envelope, Event
 from arqon._wire.frames import decode_server_frame, encode_pub, payload_field
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -18,7 +18,7 @@ from google.protobuf import descriptor_pool, json_format, message_factory
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError, EncodeError, Message
 
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Envelope
 
 ROOT: Final = Path(__file__).parents[2]
 CHILD: Final = ROOT / "tests" / "verification" / "reader_verdicts.ts"

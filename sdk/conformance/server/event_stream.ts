@@ -1,7 +1,6 @@
 /**
- * The server's side of a connection over HTTP (docs/sse.md, Connections) on TCP sockets: frames go out
- * as events of one answer that does not end, and come in as batches. Not for production: what it reads
- * is bounded, but it trusts its peer to be a test.
+ * The server's side of a connection over HTTP (docs/sse.md, Connections) on TCP sockets. Not for
+ * production: it trusts its peer to be a test.
  */
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";

@@ -1,7 +1,6 @@
 /**
- * Just enough HTTP/1.1 for a scripted server: reads one request from a TCP socket and writes one
- * answer. No keep-alive, no chunks: who needs a web server takes `Deno.serve`, which cannot send half
- * a WebSocket frame and then reset the connection.
+ * Just enough HTTP/1.1 for a scripted server: one request and one answer. `Deno.serve` cannot send
+ * half a WebSocket frame and then reset the connection.
  */
 import type { Socket } from "node:net";
 

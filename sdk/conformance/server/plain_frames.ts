@@ -1,7 +1,6 @@
 /**
- * Frames as scenarios write them: those of a client read and compared, those of a Shield made. Names
- * are those of `proto/arqon/v1`, as in frames.json; a name that ends in `_json` is the same bytes
- * field, read as JSON; of what a Shield says `_text` is the bytes of a text, and `_history` a page of history.
+ * Frames as scenarios write them, with the names of `proto/arqon/v1`. A name that ends in `_json`,
+ * `_text` or `_history` is that field's bytes, as JSON, a text or a page of history.
  */
 import {
   encodePresenceLeave,
@@ -100,9 +99,7 @@ export function plainClientFrame(incoming: Incoming): Plain {
   return { kind: "undecodable", hex: toHex(bytes) };
 }
 
-/**
- * A Shield's frame of this kind; `said` has its fields, `index` is the number of the connection.
- */
+/** A Shield's frame of this kind with the fields of `said`; `index` is the connection's number. */
 export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
   const message = withoutJson(said);
   if (kind === "welcome") {

@@ -17,85 +17,47 @@ export interface Scenario {
   };
 }
 
-/** Steps of the server: the verb, then the members that may be beside it. */
-const SERVER_STEPS: Readonly<Record<string, readonly string[]>> = {
-  refuse: ["headers", "body"],
-  send: ["with", "of"],
-  presence: ["with"],
-  message: ["times"],
-  text: [],
-  half: [],
-  expect: ["with", "as", "answer"],
-  close: ["reason", "behind"],
-  cut: [],
-  wait: [],
-};
+/** What each line names first, and what may be beside it. */
+function wordsOf(text: string): ReadonlyMap<string, readonly string[]> {
+  const lines = text.trim().split("\n").map((line) => line.split(":"));
+  return new Map(lines.map(([verb = "", beside = ""]) => [verb, beside.match(/\w+/g) ?? []]));
+}
 
-/** Steps of the client: `do`, then the members that may be beside it. */
-const CLIENT_STEPS: Readonly<Record<string, readonly string[]>> = {
-  connect: ["error"],
-  subscribe: [
-    "room",
-    "as",
-    "presence",
-    "observer",
-    "no_echo",
-    "member_meta",
-    "position",
-    "ready",
-    "error",
-  ],
-  since: ["room", "taken", "as"],
-  watch: ["room", "prefix", "as", "error"],
-  leave: ["of"],
-  publish: [
-    "room",
-    "type",
-    "data",
-    "message_id",
-    "ack",
-    "timeout_ms",
-    "headers",
-    "as",
-    "error",
-    "offset",
-  ],
-  command: ["room", "name", "data", "command_id", "timeout_ms", "as", "error", "result"],
-  settled: ["of", "error", "offset", "result"],
-  update: ["of", "member_meta", "error"],
-  await: ["of", "messages", "status", "times", "errors", "members", "ended", "version"],
-  signal: ["name"],
-  close: [],
-};
+/** Steps of the server. */
+const SERVER_STEPS = wordsOf(`
+refuse: headers body
+send: with of
+presence: with
+message: times
+text:
+half:
+expect: with as answer
+close: reason behind
+cut:
+wait:
+`);
 
-const OPTIONS = [
-  "token",
-  "tokens",
-  "random",
-  "backoff",
-  "initial_attempts",
-  "handshake_timeout_ms",
-  "request_timeout_ms",
-  "window",
-  "delta",
-  "positions",
-  "queue",
-];
+/** Steps of the client, by what `do` says. */
+const CLIENT_STEPS = wordsOf(`
+connect: error
+subscribe: room as presence observer no_echo member_meta position ready error
+since: room taken as
+watch: room prefix as error
+leave: of
+publish: room type data message_id ack timeout_ms headers as error offset
+command: room name data command_id timeout_ms as error result
+settled: of error offset result
+update: of member_meta error
+await: of messages status times errors members ended version
+signal: name
+close:
+`);
 
-/** What may be asked of the outcome. */
-const OUTCOMES = [
-  "statuses",
-  "messages",
-  "ended",
-  "errors",
-  "members",
-  "users",
-  "position",
-  "recovered",
-  "values",
-  "connections",
-  "tokens",
-];
+/** What the program may give to `connect`, and what may be asked of the outcome. */
+const CLIENT = wordsOf(`
+options: token tokens random backoff initial_attempts handshake_timeout_ms request_timeout_ms window queue delta positions
+expect: statuses messages ended errors members users position recovered values connections tokens
+`);
 
 function only(where: string, value: unknown, known: readonly string[], needed: readonly string[]) {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -112,21 +74,21 @@ function only(where: string, value: unknown, known: readonly string[], needed: r
 }
 
 function checkServerStep(where: string, step: Plain): void {
-  const verbs = Object.keys(SERVER_STEPS).filter((verb) => verb in step);
+  const verbs = [...SERVER_STEPS.keys()].filter((verb) => verb in step);
   const [verb] = verbs;
   if (verb === undefined || verbs.length > 1) {
-    const known = Object.keys(SERVER_STEPS).join(", ");
+    const known = [...SERVER_STEPS.keys()].join(", ");
     throw new TypeError(`${where}: ${JSON.stringify(step)} needs exactly one of ${known}`);
   }
-  only(where, step, [verb, ...SERVER_STEPS[verb] ?? []], []);
+  only(where, step, [verb, ...SERVER_STEPS.get(verb) ?? []], []);
   if (verb === "message" || verb === "half") fromHex(step[verb] as string);
   if (step.behind !== undefined) fromHex(step.behind as string);
 }
 
 function checkClientStep(where: string, step: Plain): void {
-  const known = CLIENT_STEPS[step.do as string];
+  const known = CLIENT_STEPS.get(step.do as string);
   if (known === undefined) {
-    const verbs = Object.keys(CLIENT_STEPS).join(", ");
+    const verbs = [...CLIENT_STEPS.keys()].join(", ");
     throw new TypeError(`${where}: "do" is ${JSON.stringify(step.do)}; known are ${verbs}`);
   }
   only(where, step, ["do", ...known], []);
@@ -139,8 +101,8 @@ function checkScenario(where: string, value: unknown): Scenario {
   const here = `${where}, ${JSON.stringify(name)}`;
   only(`${here}, server`, server, ["connections"], ["connections"]);
   only(`${here}, client`, client, ["options", "steps"], ["steps"]);
-  only(`${here}, options`, client.options ?? {}, OPTIONS, []);
-  only(`${here}, expect`, expect, OUTCOMES, ["statuses", "connections"]);
+  only(`${here}, options`, client.options ?? {}, CLIENT.get("options") ?? [], []);
+  only(`${here}, expect`, expect, CLIENT.get("expect") ?? [], ["statuses", "connections"]);
   server.connections.forEach((script, index) =>
     script.forEach((step, at) => {
       checkServerStep(`${here}, connection ${index}, step ${at}`, step);

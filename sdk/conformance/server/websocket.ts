@@ -1,7 +1,6 @@
 /**
- * The server's side of RFC 6455 on a TCP socket, with what no library offers: close codes that only a
- * server may send, half a frame, a reset in the middle of it. Not for production:
- * what it reads is bounded, but it trusts its peer to be a test.
+ * RFC 6455 on a TCP socket, with what no library offers: half a frame, a reset in the middle of it,
+ * close codes of servers. Not for production: it trusts its peer to be a test.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";

@@ -11,9 +11,15 @@ from peer import Peer, ack, command_answer
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.control_pb2 import Subscribe, Unsubscribe
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
-from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+from arqon._gen import (
+    Envelope,
+    PresenceLeave,
+    PresenceMember,
+    PresenceUpdate,
+    Subscribe,
+    SystemSignal,
+    Unsubscribe,
+)
 
 # No client waits between attempts, or before it moves.
 AT_ONCE: dict[str, Any] = {"random": lambda: 0.0, "backoff": arqon.Backoff(base_ms=1, max_ms=1)}

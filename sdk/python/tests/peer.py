@@ -16,8 +16,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Ack, Envelope, Refresh, Subscribe, Unsubscribe, Welcome
 
 # Any JWT-shaped text: this server looks at none.
 TOKEN = "e30.e30.c2ln"

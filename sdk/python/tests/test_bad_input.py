@@ -14,7 +14,7 @@ from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=1, max_ms=2)

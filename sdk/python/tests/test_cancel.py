@@ -12,7 +12,7 @@ from peer import TOKEN, Peer, ack, command_answer, serve_room
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Envelope
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 TURNS_MAX = 2_000

@@ -12,7 +12,7 @@ from peer import TOKEN, ack
 from waits import LIMIT_SECONDS
 
 import arqon
-from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._gen import Envelope, Event
 from arqon._subscription.room_entry import _HELD_MAX
 
 pytestmark = pytest.mark.usefixtures("nothing_left", "no_linger")

@@ -14,7 +14,7 @@ from peer import TOKEN, reset
 from waits import until
 
 import arqon
-from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+from arqon._gen import PresenceLeave, PresenceMember, PresenceUpdate
 from arqon.presence import MemberTable
 
 OLD, NEXT = object(), object()

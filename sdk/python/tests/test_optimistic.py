@@ -11,8 +11,8 @@ from bus import Bus
 from waits import until
 
 import arqon
-from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest, put
-from arqon._state.watched_values import Changes, Value
+from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
+from arqon._state.watched_values import Changes, Value, put
 from arqon.optimistic import optimistic
 
 _BUILT = Path(__file__).resolve().parents[3] / "policies/build/reducers"

@@ -17,9 +17,7 @@ from waits import until
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.control_pb2 import Subscribe
-from arqon._gen.envelope_pb2 import Envelope, Event, SystemSignal
-from arqon._gen.history_pb2 import History
+from arqon._gen import Envelope, Event, History, Subscribe, SystemSignal
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NEW = -1

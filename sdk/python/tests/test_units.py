@@ -15,8 +15,7 @@ import pytest
 
 import arqon
 from arqon import message
-from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Event
+from arqon._gen import Ack, Event
 from arqon._request.outgoing import traced_by
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
@@ -80,7 +79,7 @@ def test_a_position_that_is_no_place() -> None:
 
 
 def test_one_members_metadata_that_cannot_be_read_costs_nobody_else() -> None:
-    from arqon._gen.presence_pb2 import PresenceMember, PresenceUpdate
+    from arqon._gen import PresenceMember, PresenceUpdate
 
     table = MemberTable()
     table.begin({"members": [], "users": 0, "connections": 0, "pages": 1})

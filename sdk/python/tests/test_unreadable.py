@@ -14,9 +14,7 @@ from peer import TOKEN, Peer, ack
 from websockets.asyncio.server import ServerConnection
 
 import arqon
-from arqon._gen.control_pb2 import Subscribe
-from arqon._gen.envelope_pb2 import Envelope
-from arqon._gen.history_pb2 import History
+from arqon._gen import Envelope, History, Subscribe
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 # An event whose length takes more than five bytes. The vectors of frames.json have the other kinds.

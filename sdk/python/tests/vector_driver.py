@@ -16,8 +16,7 @@ from google.protobuf.message import Message
 
 import arqon
 from arqon import MalformedFrame
-from arqon._gen.control_pb2 import Ack, Subscribe, Welcome
-from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
+from arqon._gen import Ack, Command, Envelope, Event, Subscribe, SystemSignal, Welcome
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
 from arqon._subscription.position import Place

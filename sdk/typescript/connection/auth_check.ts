@@ -1,7 +1,6 @@
 /**
- * Finds out why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK
- * asks `GET /v1/auth/check`, which answers the same 401, 403 or 503. The outcome is always an
- * error.
+ * Finds out why a WebSocket never opened: browsers hide the status of a refused upgrade, and `GET
+ * /v1/auth/check` answers the same 401, 403 or 503.
  */
 import { ArqonError } from "@arqon/proto";
 import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";
@@ -66,18 +65,13 @@ export function boundedWait(wait_ms: unknown): number {
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
 }
 
-/**
- * The wait that a `Retry-After` header asks for, in ms, in both forms of RFC 9110; 0 when there is
- * none that is understood.
- */
+/** The wait of a `Retry-After` header, in ms, in both forms of RFC 9110; 0 for any other value. */
 export function retryAfterOf(value: string | null, now_ms: number): number {
   const wait_ms = Number(value) * 1_000;
   return boundedWait(wait_ms >= 0 ? wait_ms : Date.parse(`${value}`) - now_ms);
 }
 
-/**
- * Resolves with the reason why no connection came about; `unreachable` when nobody can be asked.
- */
+/** Resolves with why there is no connection; `unreachable` when nobody can be asked. */
 export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
   const { check_url, token, detail, timeout_ms, signal } = check;
   const unreachable = (why: string, cause?: unknown) =>

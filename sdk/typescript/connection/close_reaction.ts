@@ -1,15 +1,11 @@
 /**
- * What a client does after its connection ended or was refused. A pure decision from the close code
- * (the generated table of close codes), the reason of the last error, and what the Shield said over
- * HTTP. It does not wait and does not connect.
+ * What a client does after its connection ended or was refused: a pure decision from the close
+ * code, the last error, and what the Shield said over HTTP.
  */
 import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
-/**
- * What `Connection` does next. `onStatus` receives the `error`, and at the end so does every waiting
- * request.
- */
+/** What `Connection` does next. `onStatus` and, at the end, waiting requests get the `error`. */
 export type Reaction =
   /** Do not try again: the connection ends with this error (none: it was closed on purpose). */
   | { readonly action: "stop"; readonly error: ArqonError | undefined }
@@ -56,9 +52,8 @@ const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
 };
 
 /**
- * The reaction to the end of an open connection with `code` and `reason`. `last_error` is the ERR
- * frame right before the close, if any. It says more than the code: `refresh-mismatch` must not
- * reconnect, 4401 may.
+ * The reaction to the end of an open connection. `last_error`, the ERR right before the close, says
+ * more than the code: `refresh-mismatch` must not reconnect, 4401 may.
  */
 export function closeReaction(
   code: number,

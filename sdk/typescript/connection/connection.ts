@@ -1,7 +1,6 @@
 /**
- * The client's connection for as long as the program wants it: what `connect` gives. It opens one session
- * after another, does what each end asks for, waits, moves before a Shield stops, and keeps token and clock.
- * What is sent is `requests.ts`, what is heard `subscriptions.ts`.
+ * What `connect` gives: opens one session after another, does what each end asks for, moves before
+ * a Shield stops. What is sent is `requests.ts`, what is heard `subscriptions.ts`.
  */
 import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
@@ -20,9 +19,8 @@ import { handOver } from "./hand_over.ts";
 import { openSession, Session } from "./session.ts";
 
 /**
- * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
- * (`token-expired`, `too-many-connections`, …), with `unreachable`, or, when `signal` is aborted, with
- * its reason; throws TypeError for a wrong URL.
+ * Connects and resolves at WELCOME. Rejects with the refusal, `unreachable`, or the reason of an
+ * aborted `signal`; throws TypeError for a wrong URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { signal } = options;
@@ -49,10 +47,7 @@ export class Connection {
   readonly #closed = Promise.withResolvers<ArqonError | undefined>();
   /** Resolves with the first WELCOME. */
   readonly opened: Promise<void> = this.#opened.promise;
-  /**
-   * Resolves at the end: with the error that ended the connection, or with undefined after
-   * `close()`.
-   */
+  /** Resolves at the end: with the error that ended it, or with undefined after `close()`. */
   readonly closed: Promise<ArqonError | undefined> = this.#closed.promise;
   readonly #clock: ServerClock;
   readonly #tokens: TokenKeeper;
@@ -209,10 +204,7 @@ export class Connection {
     if (status.state === "open") this.#opened.resolve();
   }
 
-  /**
-   * Runs a callback of the program. It must not break the connection: what it throws surfaces as
-   * uncaught.
-   */
+  /** Runs a callback of the program: what it throws surfaces as uncaught, and breaks nothing. */
   #callBack(call: () => void): void {
     try {
       call();
@@ -223,10 +215,7 @@ export class Connection {
     }
   }
 
-  /**
-   * Runs sessions. Resolves with the error that ended the connection for good; with undefined when
-   * nobody wants it any longer.
-   */
+  /** Runs sessions. Resolves with the error that ended the connection for good, if any. */
   async #run(): Promise<ArqonError | undefined> {
     const stop = this.#settings.events?.listen((event) => {
       this.#hurry?.abort();
@@ -304,9 +293,7 @@ export class Connection {
     }
   }
 
-  /**
-   * Serves a session from its WELCOME, or from the move to it, to its end or the move to the next.
-   */
+  /** Serves a session from its WELCOME, or the move to it, to its end or the move to the next. */
   async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
     const { outbox } = this.#requests;
     const { welcome } = session;

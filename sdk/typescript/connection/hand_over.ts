@@ -1,20 +1,6 @@
 /**
- * From a Shield that is about to stop to another one, without a moment in between: the next session is
- * opened while the old one still serves, rooms are subscribed there as well, and only then is the old
- * one left. When no other Shield can be had in time, nothing has changed, and the end of the old session
- * is an end like any other.
- *
- * The order, and why:
- * 1. *Nothing new is sent until the move is made*, and what was sent is awaited (`SETTLE_MS` at most).
- *    So a room's messages never pass one another on two ways, and with `no_echo` none of them comes
- *    back over the next session: the bus has had it before that session subscribed.
- * 2. SUBs on the next session: durable rooms from their position, plain ones while the old session goes
- *    on delivering, and what the next one delivers is held.
- * 3. `LINGER_MS` for the servers of a NATS cluster to learn of the new subscriptions, then a PING on the
- *    old session, whose PONG says that everything from before has come.
- * 4. The next session is the present one, and locks that are held are renewed over it: the Brain releases
- *    those of a connection that ends. The old session is closed when this is done and it has answered
- *    what was under way.
+ * From a Shield that stops to another one (docs/protocol.md, When a node stops). Held locks are
+ * renewed over the next session: the Brain releases those of a connection that ends.
  */
 import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
 import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";
@@ -27,10 +13,7 @@ import type { Subscriptions } from "../subscription/subscriptions.ts";
 export interface HandOverOptions {
   readonly outbox: Pick<Outbox, "pause" | "connected" | "underWay">;
   readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
-  /**
-   * Tries once to open a session; undefined when none opened, with how long to wait at least before
-   * another try, in ms, or for ever.
-   */
+  /** Tries once to open a session; else gives the least wait before another try, in ms. */
   readonly open: () => Promise<Session | { readonly retry_ms: number }>;
   /** See `LockKeeping`. */
   readonly renewals: ReadonlySet<() => Promise<void>>;
@@ -82,9 +65,7 @@ function until(
   return { signal: AbortSignal.any([connection, own.signal]), stop };
 }
 
-/**
- * Moves to the next session. False when that was lost, or of no use, before everything was there.
- */
+/** Moves to the next session. False when that was lost, or of no use, before all was there. */
 async function move(old: Session, next: Session, options: HandOverOptions): Promise<boolean> {
   const { outbox, subscriptions } = options;
   const { signal, stop } = until(options.signal, old, next);
@@ -123,10 +104,7 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
   return true;
 }
 
-/**
- * Drops the overlap: when everything that the old session delivered has come on the next one,
- * nothing repeats.
- */
+/** Drops the overlap once all that the old session delivered has come on the next one. */
 async function settle(next: Session, { subscriptions, signal }: HandOverOptions): Promise<void> {
   await sleep(LINGER_MS, signal);
   if (await next.echo()) subscriptions.settle();

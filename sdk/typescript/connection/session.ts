@@ -81,10 +81,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   });
 }
 
-/**
- * One WebSocket, made by `openSession`. Every timer and listener of it is gone once `ended` has
- * resolved, which happens exactly once and never rejects.
- */
+/** One WebSocket. Once `ended` has resolved, which it does once, no timer or listener is left. */
 export class Session {
   readonly #socket: SocketLike;
   readonly #options: SessionOptions;
@@ -94,10 +91,7 @@ export class Session {
   #echo_number = 0;
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
-  /**
-   * Resolves with undefined once WELCOME is here; else with what the socket said when it failed
-   * before.
-   */
+  /** Resolves once WELCOME is here: with undefined, else with what the failed socket said. */
   readonly opened = this.#opened.promise;
   readonly ended = this.#ended.promise;
   #handshake: ReturnType<typeof setTimeout> | undefined;
@@ -166,9 +160,8 @@ export class Session {
   }
 
   /**
-   * Sends a PING. Resolves with true when the Shield has handed everything that was sent before to
-   * the bus, and everything that the bus had for this client then has been received; with false
-   * when the session ends before.
+   * Sends a PING. True: everything sent before is with the bus, and everything that it had for this
+   * client then has come. False: the session ended before.
    */
   echo(): Promise<boolean> {
     if (this.over) return Promise.resolve(false);
@@ -179,10 +172,7 @@ export class Session {
     return promise;
   }
 
-  /**
-   * Asks the peer now, out of turn: if nothing comes within `timeout_ms`, the session ends with
-   * 4408.
-   */
+  /** Asks the peer out of turn: without an answer within `timeout_ms` the session ends with 4408. */
   probe(timeout_ms = PROBE_MS): void {
     if (this.over || this.#probe !== undefined) return;
     this.#probe = setTimeout(() => this.close(4408, "heartbeat lost", true), timeout_ms);
@@ -256,10 +246,7 @@ export class Session {
     this.#opened.resolve(undefined);
   }
 
-  /**
-   * The heartbeat. The Shield pings once a heartbeat: after one silent beat it is asked, after the
-   * third the connection is given up.
-   */
+  /** The Shield pings once a heartbeat: one silent beat asks it, the third gives it up. */
   #beat(heartbeat_ms: number): void {
     const now_ms = this.#options.now();
     const late_ms = Math.abs(now_ms - this.#beat_ms - heartbeat_ms);

@@ -190,10 +190,7 @@ export class Unfolder {
     return encodeMsg(writeEnvelope({ ...plain, event: { ...event, data } }));
   }
 
-  /**
-   * The whole data of a message, which is kept; undefined when it cannot be made. Then a SUB asks for whole
-   * messages again.
-   */
+  /** The whole data of a message, which is kept; undefined, and a SUB for it, if it cannot be made. */
   #whole(room: string, delta: Delta, data: Uint8Array): Uint8Array | undefined {
     const { slot, number, base } = delta;
     const heard = this.#heard(room);

@@ -1,22 +1,7 @@
 /**
- * Where a client is in one durable room: what its next SUB asks for, what the answer to that means,
- * which messages count, and which of those are repeats. One state machine, the same in every language
- * (`sdk/conformance/vectors/positions.json`). Pure; it sends nothing, and knows a session by its identity
- * only.
- *
- * Offsets grow but have gaps, so a hole cannot be seen by counting: that the messages after an ACK
- * leave none out is the Shield's promise, and the position is what holds it to that. Two rules:
- * - *The position follows what was delivered.* After a SUB that recovered it stays where it was,
- *   although the ACK's offset is further on: the missed messages come only now, and when the connection
- *   drops among them the next SUB asks from the last one that came.
- * - *A session's messages count only while the room follows it*: from the ACK that lets them go on right
- *   behind the position, until one of them was left out. A message that came otherwise would move the
- *   position over a hole, and what a later SUB brings of the hole would be dropped as repeats. While the
- *   history is `reading`, no session is followed.
- *
- * What is dropped as a repeat is another number: the last offset that was *delivered*. After an ACK
- * without recovery it is one less than the ACK's, so that the last message of a room with `cache_last`,
- * whose offset that is, is not taken for one that was heard.
+ * Where a client is in one durable room: what its next SUB asks for, what the answer to that means, which messages
+ * count, and which of those are repeats. The rules are those of every language (`sdk/conformance/README.md`,
+ * Positions). Pure; it sends nothing, and knows a session by its identity only.
  */
 import { type Ack, strictText, type Uint64 } from "@arqon/proto";
 import { OWN_MAX } from "../wire/bounds.ts";
@@ -32,10 +17,7 @@ export interface Position {
   readonly epoch?: string;
 }
 
-/**
- * The position, checked. Throws TypeError for one that no SUB can ask for. An empty epoch is none,
- * and offset 0 needs one.
- */
+/** Throws TypeError for a position that no SUB can ask for. Offset 0 needs an epoch. */
 export function checkPosition({ offset, epoch = "" }: Position): void {
   const whole = typeof offset === "bigint" || Number.isSafeInteger(offset);
   const least = epoch === "" ? 1 : 0;
@@ -65,18 +47,16 @@ export class Place {
   /** True while stored messages come from the history. */
   reading = false;
   /**
-   * The epoch of the messages that are delivered now; empty when it is not known. From a loss that the bus
-   * tells until an ACK says where the room stands it is not, and the position stays where it was: a SUB after
-   * a drop is then sure to be notified of the loss.
+   * The epoch of the messages that are delivered now; empty when it is not known: from a loss that
+   * the bus tells until an ACK says where the room stands. The position stays where it was.
    */
   epoch = "";
   /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
   /**
-   * `start`, checked, is what the first SUB asks for; the program has everything before it. With
-   * `no_echo` own messages are recognised by the offsets of their ACKs: to the Shield a new
-   * connection is somebody else.
+   * `start`, checked, is what the first SUB asks for. With `no_echo` own messages are known by the
+   * offsets of their ACKs: to the Shield a new connection is somebody else.
    */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;

@@ -18,10 +18,7 @@ function isPassing(error: unknown): error is ArqonError {
   return LOST.includes(error.reason) || [408, 429, 503].includes(error.code);
 }
 
-/**
- * Asks until it is answered or refused for good, for `patience_ms` at most or until `signal` is aborted. Rejects
- * with the last refusal.
- */
+/** Asks again after a refusal for now, within `patience_ms`, until `signal` is aborted. */
 export async function patiently<Answer>(
   ask: () => Promise<Answer>,
   patience_ms: number,

@@ -1,7 +1,6 @@
 /**
- * The sockets of a connection that asks for another `transport` than plain WebSocket, loaded when one does. "auto" is
- * a socket that is a WebSocket where that works, and HTTP where something in between breaks it: found
- * once, it is remembered for the origin, and tried again later. How HTTP is spoken is `http_socket.ts`.
+ * The sockets of `transport` "http" and "auto", which is a WebSocket where that works and HTTP
+ * where something in between breaks it: remembered for the origin, and tried again later.
  */
 import type { ConnectOptions, SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { HttpSocket } from "./http_socket.ts";

@@ -1,7 +1,6 @@
 /**
- * A connection without WebSocket, as a socket: the frames that come are events of one answer that does
- * not end, those that go are requests of their own, in batches (docs/sse.md, Connections). Where a proxy hands no
- * answer on before its end, events are polled. It never reconnects, as no socket does.
+ * A connection without WebSocket, as a socket (docs/sse.md, Connections): frames come as events of
+ * one answer, polled where a proxy holds that back, and go as requests, in batches.
  */
 import type { SocketLike } from "../options/options.ts";
 

@@ -8,9 +8,8 @@ import { onAbort } from "../time/clock.ts";
 import { textOf } from "../wire/wire_error.ts";
 
 /**
- * The options with the class of sockets that their `transport` means. Rejects with `unreachable` when the
- * code for it cannot be loaded, and with the signal's reason when that is aborted meanwhile. Throws
- * TypeError for another word.
+ * The options with the sockets that their `transport` means. Rejects with `unreachable` when the
+ * code cannot be loaded, and with the reason of an aborted signal. Throws TypeError.
  */
 export async function loadWay(options: ConnectOptions): Promise<ConnectOptions> {
   const { transport = "websocket", signal } = options;

@@ -1,6 +1,4 @@
-/**
- * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
- */
+/** A message as a subscriber sees it. The bytes of `data` are exactly the publisher's. */
 import { gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
 import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "../wire/bounds.ts";
@@ -33,9 +31,8 @@ export class Message {
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
   declare readonly epoch: string;
   /**
-   * Set when this is a message of the system and not a publisher's. Kind `GAP` says that messages
-   * of this room were lost right here: after a reconnect, because the loop was too slow, or, in a
-   * durable room, because what this client missed is no longer kept; `reason` says which.
+   * Set when this is a message of the system. Kind `GAP` says that messages of this room were lost
+   * right here; `reason` says why.
    */
   declare readonly signal: PlainSignal | undefined;
   constructor(envelope: PlainEnvelope, epoch = "") {

@@ -1,7 +1,6 @@
 /**
- * A bounded queue between a socket that pushes and a consumer that iterates. When it is full, items are
- * dropped and the consumer finds one marker in their place, or it ends: a loss is never silent.
- * Not a stream: it cannot slow the sender down (browsers' WebSocket has no way to).
+ * A bounded queue between a socket and a loop. When it is full, items are dropped, with one marker
+ * in their place, or it ends. Browsers' WebSocket cannot slow the sender down.
  */
 import { ArqonError } from "@arqon/proto";
 
@@ -73,17 +72,12 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
 }
 
 /**
- * What happens to an item for which there is no room. "drop-newest": it is dropped, and one marker
- * stands for all that were. "drop-oldest": those that wait longest are dropped for it, and the
- * marker is there. "error": nothing more is taken, and after the items that wait the iteration
- * throws `slow-consumer`.
+ * What happens to an item without room. "drop-newest": it is dropped; "drop-oldest": others are;
+ * one marker is in their place. "error": after the queue the iteration throws `slow-consumer`.
  */
 export type Overflow = "drop-newest" | "drop-oldest" | "error";
 
-/**
- * The bounds of one buffer, and what it needs to know of its items. `Subscriptions` makes the
- * buffer of a loop.
- */
+/** The bounds of one buffer, and what it needs to know of its items. */
 interface MessageBufferOptions<T> {
   /** How many items may wait. */
   readonly buffer: number;
@@ -142,10 +136,7 @@ export class MessageBuffer<T> extends Pull<T> {
     super.drop(error);
   }
 
-  /**
-   * Takes the next item; a marker for the lost ones, the newest or the oldest of those that wait,
-   * has its place in the order.
-   */
+  /** Takes the next item, or the marker for the lost ones at its place in the order. */
   #next(): T | undefined {
     const gap_first = this.#options.on_overflow === "drop-oldest" || this.size === 0;
     if (this.#lost > 0 && gap_first) return this.#takeGap();

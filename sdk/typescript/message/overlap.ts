@@ -1,11 +1,7 @@
 /**
- * One room heard on two connections at once, while the client moves from one to the other: which
- * message comes from which, so that the program gets each once and in its order. Of durable rooms it
- * only sees messages without an offset; what has one is told apart by `position.ts`. Pure.
- *
- * The rule: *until the old connection has delivered all that the new one may not have, what the new one
- * delivers is held.* Then what is held and has not come on the old one is delivered, and from there on
- * the new one alone counts. What came on the old one before it came on the new one is dropped there.
+ * One room heard on two connections, while the client moves: until the old connection has delivered
+ * all that the new one may not have, what the new one delivers is held. What came on the old one
+ * first is dropped on the new one. Only of messages without an offset.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "../wire/bounds.ts";
@@ -22,10 +18,7 @@ export function copyKey(envelope: PlainEnvelope): string {
   return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
 }
 
-/**
- * A room during a move: from the SUB on the new connection until everything that both connections
- * deliver has come on both.
- */
+/** A room during a move, until everything that both connections deliver has come on both. */
 export class Overlap {
   /** By key, how often a message has come on the old connection and not yet on the new one. */
   readonly #ahead = new Map<string, number>();
@@ -60,9 +53,8 @@ export class Overlap {
   }
 
   /**
-   * Crosses over: the old connection has delivered all that it must. Gives what the program gets
-   * now, in order; from here on the new connection alone counts. Undefined when too many messages
-   * were held: some are lost.
+   * Crosses over: from here on the new connection alone counts. Gives what the program gets now, in
+   * order; undefined when too many messages were held.
    */
   cross(): PlainEnvelope[] | undefined {
     this.#crossed = true;

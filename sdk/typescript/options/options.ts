@@ -99,10 +99,7 @@ function assertOptions(options: object): void {
   }
 }
 
-/**
- * What the SDK learns of the platform; `ConnectOptions.platform_events` takes one of the program's
- * own.
- */
+/** What the SDK learns of the platform, or of the program's own `platform_events`. */
 export interface PlatformEvents {
   /** False when there certainly is no network. */
   readonly online: boolean;
@@ -146,10 +143,7 @@ export function browserEvents(
   };
 }
 
-/**
- * A callback for events that are an `Event` or more. It is a method type, since a method may also
- * take a class of its own.
- */
+/** A callback for `Event` or more. A method's type also takes callbacks for a class of events. */
 type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 
 /**
@@ -200,19 +194,16 @@ export interface ConnectOptions {
   readonly url: string | URL;
   /** A token, used for as long as it lasts. */
   readonly token?: string;
-  /**
-   * Gives a token: at the start (unless `token` is given), before one expires, and after a refusal.
-   */
+  /** Gives a token: at the start (unless `token` is given), before one expires, after a refusal. */
   readonly getToken?: (request: TokenRequest) => string | Promise<string>;
   /** Aborting closes the connection at once; a `connect` that still waits rejects with its reason. */
   readonly signal?: AbortSignal;
   /** The WebSocket class; default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
   /**
-   * "websocket", the default: nothing else. "http": requests and server-sent events alone. "auto":
-   * WebSocket, and HTTP where that does not open, or breaks soon each time; what was found is remembered
-   * for the host for 10 minutes, then a new connection tries WebSocket again. The code for both is
-   * loaded when it is asked for; where that fails `connect` rejects with `unreachable`.
+   * "websocket", the default; "http": requests and server-sent events; "auto": HTTP where WebSocket
+   * does not open or breaks soon each time, remembered for the host for 10 minutes. The code for
+   * both is loaded when asked for; `unreachable` where that fails.
    */
   readonly transport?: "auto" | "websocket" | "http";
   readonly backoff?: Partial<Backoff>;
@@ -229,24 +220,21 @@ export interface ConnectOptions {
   /** The bytes of those requests; default 64 MiB. */
   readonly queue_bytes?: number;
   /**
-   * What happens to a publish or command while the connection is not open. "queue", the default: it
-   * waits, `timeout_ms` at most. "refuse": it rejects at once with `connection-lost`, and is not
-   * sent later. A request that was taken while the connection was open is not affected.
+   * Publishes and commands while the connection is not open. "queue", the default: they wait,
+   * `timeout_ms` at most. "refuse": they reject at once with `connection-lost`.
    */
   readonly offline?: "queue" | "refuse";
   /** Signs every publish and command. Default: they are not signed. */
   readonly signer?: Signer;
   /**
-   * Follow what a browser tells: with a network again a wait is cut short, without one no attempt is
-   * made for up to 30 s, and after the page was hidden or the device has slept the Shield is asked at
-   * once whether it is still there. Default true; false turns all of it off.
+   * Follow what a browser tells: a network again ends a wait, without one nothing is tried for up
+   * to 30 s, and after sleep the Shield is asked at once. Default true; false turns it off.
    */
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * Receives errors that no promise and no loop reports: refusals that answer no request (of a
-   * publish without ACK), a token that cannot be refreshed, `handler-failed` and `schema-violation`
-   * of messages.
+   * Receives errors that no promise and no loop reports: refusals without a request, a token that
+   * cannot be refreshed, `handler-failed` and `schema-violation` of messages.
    */
   readonly onError?: (error: ArqonError) => void;
   /**
@@ -295,9 +283,7 @@ export interface Settings extends Given, Readonly<typeof NUMBERS> {
   readonly random: () => number;
 }
 
-/**
- * Numeric options with the defaults of those that are left out. Throws TypeError for one below 1.
- */
+/** Numeric options with the defaults of those left out. Throws TypeError for one below 1. */
 export function atLeastOne<Name extends string>(
   options: { readonly [Key in NoInfer<Name>]?: number },
   defaults: Readonly<Record<Name, number>>,
@@ -312,10 +298,7 @@ export function atLeastOne<Name extends string>(
   return numbers;
 }
 
-/**
- * The settings from the options. Throws TypeError for options that cannot work, and
- * `token-malformed` for such a token.
- */
+/** The settings of these options. Throws TypeError, and `token-malformed` for such a token. */
 export function settingsFrom(options: ConnectOptions): Settings {
   assertOptions(options);
   const { token, getToken, platform_events: events = true } = options;

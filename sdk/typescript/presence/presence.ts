@@ -1,7 +1,4 @@
-/**
- * Who is in a room, as the program sees it: a live list, and its changes one after another. What
- * keeps the list right is `MemberTable`.
- */
+/** Who is in a room: a live list, and its changes one after another. */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";
 import { HOLD_MS } from "../wire/bounds.ts";
@@ -94,10 +91,7 @@ export class MemberTable {
     return () => this.#listeners.delete(listener);
   }
 
-  /**
-   * Begins a new list, from the JSON of a SUB's ACK. Throws `malformed-frame` when it has none.
-   * `source` is the session on which it came.
-   */
+  /** Begins a new list from a SUB's ACK on session `source`. Throws `malformed-frame`. */
   begin(value: unknown, source: object = this): void {
     const { members, users } = readMembers(value);
     const { pages } = value as { pages?: unknown };
@@ -143,19 +137,13 @@ export class MemberTable {
     this.#apply([], ids);
   }
 
-  /**
-   * Takes note that the client has moved, and its SUB there is not answered yet: until then the
-   * list does not change.
-   */
+  /** Takes note that the client has moved: the list does not change until its SUB is answered. */
   moved(): void {
     this.#following = false;
     this.#filling = undefined;
   }
 
-  /**
-   * Takes note that the connection is gone: until the next SUB is answered the list does not
-   * change.
-   */
+  /** Takes note that the connection is gone: the list does not change until the next SUB. */
   lost(): void {
     this.moved();
     this.#source = undefined;
@@ -169,10 +157,7 @@ export class MemberTable {
     for (const listener of [...this.#listeners]) listener(different);
   }
 
-  /**
-   * Puts a whole list in place of the former one. The map stays the same object, since the program
-   * may hold it.
-   */
+  /** Puts a whole list in place of the old one; the map is the same object, as programs hold it. */
   #replace({ members, source }: Filling): void {
     const missing = [...this.members].filter(([id]) => !members.has(id));
     const finish = (joined: readonly Member[]) => {
@@ -233,10 +218,9 @@ export class Presence {
   }
 
   /**
-   * The changes from here on. The first item has everybody who is there as `joined`, so whoever
-   * follows the loop needs nothing else. A slow loop finds several changes in one item and never
-   * loses one; after a reconnect it finds what is different from before. It ends as the
-   * subscription's own loop does.
+   * The changes from here on; the first item has everybody who is there as `joined`. A slow loop
+   * finds several changes in one item and loses none, over reconnects, too. Ends as the
+   * subscription.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
     const told = new Map<string, Member>();

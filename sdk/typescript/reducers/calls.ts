@@ -143,10 +143,7 @@ export interface ReducedRoom<Known extends Calls | RoomTypes> {
      */
     watch(prefix?: string, options?: WatchOptions): WatchedValues<ValuesOf<Known>>;
   };
-  /**
-   * The module that is the room, metered, where the room's class says `reducer_public`. Rejects with `invalid-command`
-   * where it does not.
-   */
+  /** The room's module, metered. Rejects with `invalid-command` unless its class shows it. */
   module(signal?: AbortSignal): Promise<ServedModule>;
   /**
    * What a message of the room says: its type and data, from JSON where it is such, else a text, else bytes. Undefined

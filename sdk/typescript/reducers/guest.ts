@@ -1,7 +1,6 @@
 /**
- * Runs a reducer in the client to guess what a call will do: the functions of `arqon_room_v1` over values that the
- * client knows. A module of the bus is metered; one that the program itself has brought is not. Nothing is held to the
- * bounds of a room: the room decides, this only guesses.
+ * Runs a reducer in the client to guess what a call will do: `arqon_room_v1` over known values.
+ * Only modules of the bus are metered; nothing is held to the bounds of a room.
  */
 import { compareKeys, type ReducedValue } from "./watched_values.ts";
 

@@ -1,7 +1,6 @@
 /**
- * Optimistic calls: the reducer runs in the client, too, so that what a call will do is seen before the room has
- * answered. What the room decides otherwise is put right when it says so. How guesses and the room's values go
- * together is `Rebase`, how a module runs here `guest.ts`.
+ * Optimistic calls: the reducer runs in the client, too. What the room decides otherwise is put
+ * right. How guesses and values go together is `Rebase`, how a module runs `guest.ts`.
  */
 import { compareKeys, isSameValue } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";

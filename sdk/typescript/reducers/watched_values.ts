@@ -1,7 +1,6 @@
 /**
- * Watches visible values of a room: reads them, and receives their changes in the room beside it, also over reconnects.
- * What was missed is recovered like messages of any durable room; where it is not available, values are read again,
- * and until then they are those of the moment before. What goes together is `ValuesView`.
+ * Watches visible values of a room: reads them, and receives their changes in the room beside it. What
+ * was missed is recovered, or else all are read again. What goes together is `ValuesView`.
  */
 import { ArqonError } from "@arqon/proto";
 import { patiently } from "../growing/growing_room.ts";

@@ -15,9 +15,7 @@ export interface RoomHistory {
   /** The room's present position: the offset of its last message. */
   readonly offset: Uint64;
   readonly epoch: string;
-  /**
-   * True when there are more in this direction: ask again, with the offset of the last one here.
-   */
+  /** True when there are more in this direction: ask again with the offset of the last one. */
   readonly more: boolean;
 }
 

@@ -1,7 +1,6 @@
 /**
- * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests, and
- * what happens to both when the connection drops. Knows no socket and no timer: the connection
- * calls `pump`, and `wake` at the moment that `nextWake` names.
+ * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests. Knows
+ * no socket and no timer: the connection calls `pump`, and `wake` at `nextWake`.
  */
 import { type Ack, ArqonError, ruleOf } from "@arqon/proto";
 import { POLL_MS, RETRY_MAX_MS, RETRY_MS } from "../wire/bounds.ts";
@@ -15,22 +14,14 @@ import { errorFromWire } from "../wire/wire_error.ts";
 export interface OutboxRequest {
   /** The request id on the wire; grows from request to request. Also the order of sending. */
   readonly id: number;
-  /**
-   * The room: a request that waits to be repeated for a room's log holds back the others to this
-   * room.
-   */
+  /** A request that waits to be repeated for this room's log holds back the others to it. */
   readonly room: string;
   /** True when an ACK answers it. If not, it is done as soon as it is handed to the socket. */
   readonly answered: boolean;
   frame: Uint8Array;
-  /**
-   * True until its signature has come (`seal`): neither it nor what follows in its room is sent.
-   */
+  /** True until its signature has come (`seal`): neither it nor what follows it there is sent. */
   unsigned?: boolean;
-  /**
-   * True when it may be sent again although the first one may have taken effect: it has an
-   * idempotency key.
-   */
+  /** True when it has an idempotency key: sent again, it takes effect once. */
   readonly repeatable: boolean;
   /** When it is given up, by the clock of `OutboxOptions`. */
   deadline_ms: number;
@@ -43,10 +34,8 @@ export interface OutboxRequest {
 }
 
 /**
- * The settings that the outbox follows: unanswered requests at a time (`window`), requests that wait for
- * a place among them and their bytes (above: `too-many-pending`), and whether a new token can be had,
- * so that what an expired one refused is kept for the next connection. `elapsed` counts ms from any
- * moment and is set by nobody: a deadline must not move with the time of day.
+ * The settings that the outbox follows. With `getToken`, what an expired token refused is kept for
+ * the next connection. `elapsed` is set by nobody: a deadline must not move with the time of day.
  */
 export type OutboxOptions = Pick<
   Settings,
@@ -90,10 +79,7 @@ export class Outbox {
   /** True while requests may be under way on another session than `#sink`. */
   #moving = false;
   #paused_until_ms = 0;
-  /**
-   * By room, until when nothing goes to it; entries whose time is over are removed when they are
-   * next looked at.
-   */
+  /** By room, until when nothing goes to it; removed when it is next looked at after that. */
   readonly #holds = new Map<string, number>();
   /** No request has an earlier deadline; may be too early, never too late. */
   #deadline_ms = Infinity;
@@ -267,9 +253,8 @@ export class Outbox {
   }
 
   /**
-   * A request was refused for now. After a 429 it is repeated, since nothing was done; after a 503
-   * only with an idempotency key. Neither where the reason says never retry: a call that failed is
-   * remembered under its key, and each repeat would get that answer and hold back the others.
+   * A request was refused for now: after a 429 it is repeated, after a 503 only with an idempotency
+   * key, and never where the reason says so: a failed call is remembered under its key.
    */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
     const { client } = ruleOf(error.reason);

@@ -1,7 +1,6 @@
 /**
- * The way of a publish or command from the room to the outbox: its id, its frame, its signature, its
- * abort, and the one timer that wakes the outbox. What no bus can decode, whatever its limits are, is refused
- * here: the program learns at once which field it is. Knows no session; which frames leave when is `outbox.ts`.
+ * The way of a publish or command from the room to the outbox: id, frame, signature, abort, and the
+ * timer that wakes the outbox. Refuses what no bus can decode, whatever its limits.
  */
 import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";
@@ -71,10 +70,7 @@ export class Requests {
     this.outbox = new Outbox(settings);
   }
 
-  /**
-   * Sends a request. `welcome` is the one of the present or last session. Rejects as `Room.publish`
-   * says.
-   */
+  /** Sends a request; `welcome` is the last one. Rejects as `Room.publish` says. */
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
     const { envelope, answered, room, repeatable, signal } = request;
     signal?.throwIfAborted();

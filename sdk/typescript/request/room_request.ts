@@ -45,9 +45,7 @@ export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id"
   readonly command_id?: string;
 }
 
-/**
- * The outcome of a publish: the ACK, and what `explain` and `arq why` find the message by.
- */
+/** The outcome of a publish: the ACK, and what `explain` and `arq why` find it by. */
 export interface Published extends Ack {
   readonly room: string;
   /** `PublishOptions.message_id`, or empty. */

@@ -1,7 +1,6 @@
 /**
  * Which trace a message is part of: the program's own, by W3C `traceparent`, or a new one, so that
- * `arq why --trace` finds what was published, refused or not. Makes no spans, which are the business
- * of the program's tracer.
+ * `arq why --trace` finds what was published. Makes no spans.
  */
 const ID_BYTES = 16;
 /** Asking the system for random bytes costs more than the bytes: they are taken for many ids at once. */
@@ -25,10 +24,7 @@ function newTraceId(): string {
   return id;
 }
 
-/**
- * The form of a `traceparent`: any version, ids that are not all zero. Of later versions, the
- * fields that version 00 has.
- */
+/** A `traceparent`: any version, with the fields of version 00, and ids that are not all zero. */
 const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
 /** The trace that a message is part of, in `PublishOptions` and `CommandOptions`. */
@@ -36,9 +32,8 @@ export interface TraceOptions {
   /** W3C trace id, 32 lowercase hex digits; the SDK makes one if absent. */
   readonly trace_id?: string;
   /**
-   * The span that the message is a part of, for example `00-0af7…319c-b7ad…3331-01`. The bus goes
-   * on with that trace, and records it if the last two digits say so. Default: what
-   * `ConnectOptions.traceparent` gives.
+   * The span that the message is a part of, `00-0af7…319c-b7ad…3331-01`: the bus goes on with that
+   * trace, and records it if the flags say so. Default: what `ConnectOptions.traceparent` gives.
    */
   readonly traceparent?: string;
 }
@@ -50,9 +45,8 @@ interface Traced {
 }
 
 /**
- * A message's trace and headers. A `trace_id` of the message's own keeps out the connection's
- * `current`, which is of another trace. Throws TypeError for a `traceparent` that is none, and for one
- * of another trace than the `trace_id` beside it.
+ * A message's trace and headers. A `trace_id` of its own keeps out the connection's `current`.
+ * Throws TypeError for a `traceparent` that is none, or of another trace.
  */
 export function tracedBy(
   options: TraceOptions & { readonly headers?: Readonly<Record<string, string>> },

@@ -1,7 +1,6 @@
 /**
- * How values of a program's own type become data and back, checked: the shape of a codec, and a
- * codec for JSON from any validator that speaks Standard Schema. The one for Protobuf is in
- * `@arqon/sdk/protobuf`.
+ * How values of a program's own type become data and back: a codec's shape, and one for JSON from
+ * any validator of Standard Schema. That for Protobuf is `@arqon/sdk/protobuf`.
  */
 import { ArqonError } from "@arqon/proto";
 

@@ -10,15 +10,11 @@ import { onAbort, sleep } from "../time/clock.ts";
 
 /** What `holdLock` takes. */
 export interface HoldLockOptions {
-  /**
-   * How long the lease is, in ms; default 30,000, at most 600,000. It is renewed at about a third
-   * of it.
-   */
+  /** How long the lease is, in ms; default 30,000, at most 600,000. Renewed at about a third. */
   readonly ttl_ms?: number;
   /**
-   * How long to wait while somebody else holds the lock, in ms; default 0. After that it rejects
-   * with the last `locked`, which names the holder. Waiting means asking again, in waits of up to a
-   * second; of several who wait anyone may be next, whoever came first.
+   * How long to wait while somebody else holds the lock, in ms; default 0, then `locked` names the
+   * holder. It asks again, in waits of up to a second: of several anyone may be next.
    */
   readonly wait_ms?: number;
   /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
@@ -34,9 +30,8 @@ export interface HeldLock {
   /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
   readonly until_ms: number;
   /**
-   * Aborted when the lock is lost; the reason is an ArqonError: what refused the renewal
-   * (`fence-mismatch`, `locked`, …), `fence-mismatch` when the lease has run out unrenewed, or the end
-   * of the connection. Not aborted by `release`.
+   * Aborted, by an ArqonError, when the lock is lost: what refused the renewal, `fence-mismatch`
+   * when the lease has run out, or the connection's end. Not aborted by `release`.
    */
   readonly signal: AbortSignal;
   /** Gives the lock back. Never rejects: a lock that cannot be unlocked ends with its lease. */
@@ -59,18 +54,12 @@ export interface LockKeeping {
   readonly random: () => number;
   /** Aborted, with why, when the connection ends for good. */
   readonly signal: AbortSignal;
-  /**
-   * Called when the client has moved to another Shield: each function renews one lock there. They
-   * never reject.
-   */
+  /** Each renews one lock when the client has moved to another Shield; they never reject. */
   readonly renewals: Set<() => Promise<void>>;
 }
 
 const TTL_MS = 30_000;
-/**
- * The shortest and the longest wait between two requests for a lock that somebody else holds, in
- * ms; each doubles the one before.
- */
+/** The first and the longest wait, in ms, for a lock of somebody else; each doubles. */
 const ASK_MS = 50;
 const ASK_MAX_MS = 1_000;
 /** A renewal that failed for now is tried again after this part of the lease. */
@@ -87,10 +76,7 @@ function isPassing(error: unknown): boolean {
     ruleOf(error.reason).client !== "never-retry";
 }
 
-/**
- * Locks the room and renews the lock until it is released or lost. Rejects with `locked` while
- * somebody else holds it, after `wait_ms`.
- */
+/** Locks and renews until `release` or loss. Rejects with `locked` after `wait_ms`. */
 export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<HeldLock> {
   return keepLock(room, options, portOf(room).keeping);
 }
@@ -152,10 +138,7 @@ export async function keepLock(
   }
 }
 
-/**
- * Waits. Rejects when it is cut short: with the signal's reason, or with why the connection has
- * ended.
- */
+/** Waits. Rejects with the signal's reason, or with why the connection has ended. */
 async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
   await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
   signal?.throwIfAborted();

@@ -1,12 +1,10 @@
 /**
- * One room as the program uses it: publish, subscribe, command, locks, members. What each request says is
- * `room_request.ts`; sending, waiting and repeating them is the connection's. State and history are functions of
- * entries of their own.
+ * One room as the program uses it. What each request says is `room_request.ts`; sending and
+ * repeating is the connection's. State and history are entries of their own.
  */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
-import type { Position } from "../durable/position.ts";
-import { type Member, type MemberCount, type Presence, readMembers } from "../presence/presence.ts";
+import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
 import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 import type { LockKeeping } from "./held_lock.ts";
@@ -24,25 +22,13 @@ import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.t
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;
 
-/** A subscription whose messages a function receives. */
-export interface Listener {
-  readonly room: string;
-  /** As `Subscription.ready`. */
-  readonly ready: Promise<void>;
-  /** As `Subscription.presence`. */
-  readonly presence: Presence | undefined;
-  /** As `Subscription.position`. */
-  readonly position: Position | undefined;
-  /** As `Subscription.recovered`. */
-  readonly recovered: boolean | undefined;
-  /**
-   * Resolves when the subscription has ended and the handler is done; rejects with the error that
-   * ended it, which `onError` receives as well.
-   */
+/** A subscription whose messages a function receives; `close` drops those that it has not been given. */
+export interface Listener
+  extends
+    Disposable,
+    Pick<Subscription, "room" | "ready" | "presence" | "position" | "recovered" | "close"> {
+  /** Resolves when the handler is done after the end; rejects with the error that ended it. */
   readonly ended: Promise<void>;
-  /** Ends the subscription; messages that the handler has not been given are dropped. */
-  close(): void;
-  [Symbol.dispose](): void;
 }
 
 /** Gives each message to `handler`; `report` receives what fails. */
@@ -138,9 +124,8 @@ export class Room {
   }
 
   /**
-   * Subscribes to the room, with `presence` also to its members. The loop ends when the connection
-   * closes for good, with its error if any, and when the client is kicked out of the room, without
-   * one.
+   * Subscribes to the room, with `presence` also to its members. The loop ends with the connection,
+   * with its error if any, and when the client is kicked out.
    */
   subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
   subscribe(options?: SubscribeOptions): Subscription;

@@ -15,18 +15,15 @@ import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room } from "./room.ts";
 
 /** The changes of a room's state, beginning with all of it. */
-export interface StateChanges extends AsyncIterableIterator<RoomEvent, undefined> {
-  /** As `Subscription.ready`. */
-  readonly ready: Promise<void>;
-  close(): void;
-  [Symbol.dispose](): void;
-}
+export interface StateChanges
+  extends
+    AsyncIterableIterator<RoomEvent, undefined>,
+    Pick<Subscription, "ready" | "close">,
+    Disposable {}
 
 /** The state of one room, made by `roomState`. It holds nothing: make as many of one room as you like. */
 export interface StatefulRoom {
-  /**
-   * Reads one key of the room's state, or all of it. Any Brain answers that has seen `after_version`.
-   */
+  /** Reads one key, or all of the state. Any Brain answers that has seen `after_version`. */
   get(key: string, options?: GetOptions): Promise<RoomValue>;
   get(key?: undefined, options?: GetOptions): Promise<RoomState>;
   /** Writes one key; with `expect_version` only if nobody else has changed the room since. */

@@ -1,7 +1,4 @@
-/**
- * Messages of one type as values of a program's own type: `typedRoom`. The codec encodes and
- * checks; everything else is the room's.
- */
+/** Messages of one type as values of a program's own type: `typedRoom`. */
 import { ArqonError, type PlainSignal } from "@arqon/proto";
 import type { Codec } from "./codec.ts";
 import type { Message } from "../message/message.ts";
@@ -31,16 +28,13 @@ export interface TypedSubscribeOptions extends SubscribeOptions {
   readonly on_invalid?: "report" | "throw";
 }
 
-/**
- * The values of one room and type. Otherwise it is like a `Subscription`; `source` is the one below
- * it.
- */
-export interface TypedSubscription<T> extends AsyncIterableIterator<TypedMessage<T>, undefined> {
+/** The values of one room and type, as a `Subscription`; `source` is the one below it. */
+export interface TypedSubscription<T>
+  extends
+    AsyncIterableIterator<TypedMessage<T>, undefined>,
+    Pick<Subscription, "ready" | "close">,
+    Disposable {
   readonly source: Subscription;
-  /** `source.ready`. */
-  readonly ready: Promise<void>;
-  close(): void;
-  [Symbol.dispose](): void;
 }
 
 const essence = (content_type: string) => content_type.split(";")[0]?.trim().toLowerCase();
@@ -113,10 +107,7 @@ export class TypedRoom<T> {
     }
   }
 
-  /**
-   * Decodes a message. One that names another form is not even read: Protobuf makes something of
-   * nearly all bytes.
-   */
+  /** Decodes a message, unless it names another form: Protobuf reads nearly all bytes. */
   #decode({ content_type, schema_id, data }: Message): T | Promise<T> {
     const codec = this.#codec;
     if (content_type !== "" && essence(content_type) !== essence(codec.content_type)) {

@@ -6,10 +6,7 @@ import type { CommandOptions } from "../request/room_request.ts";
 export interface RoomPosition {
   /** The version: one more with every change; 0 before the first. */
   readonly version: number;
-  /**
-   * The life of the room that the version is of: another one after it has ended and was created again;
-   * empty before the first change.
-   */
+  /** Changes when the room has ended and was created again; empty before the first change. */
   readonly epoch: string;
 }
 

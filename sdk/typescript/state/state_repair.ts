@@ -1,7 +1,6 @@
 /**
- * Which changes of one room's state a client has heard of (`RoomChanges`, pure), and the fetching of those that a
- * subscription has missed, so that its loops get each once and in order, as if it had come. A room of whose state
- * nobody has heard anything, and which no loop follows, is not asked for.
+ * Which changes of one room's state a client has heard of, and the fetching of missed ones, so that
+ * loops get each once and in order. A state that nobody has heard of is not asked for.
  */
 import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
@@ -78,10 +77,7 @@ export class RoomChanges {
     return this.#held.length > 0;
   }
 
-  /**
-   * Takes a change. Gives what the program gets now: the change, or nothing when it is a repeat or
-   * has to wait.
-   */
+  /** Takes a change. Gives it, or nothing when it is a repeat or has to wait. */
   hear(envelope: PlainEnvelope, change: RoomPosition): PlainEnvelope[] {
     if (this.#isRepeat(change)) return [];
     if (this.#held.length === 0 && this.#isNext(envelope, change)) {
@@ -93,19 +89,14 @@ export class RoomChanges {
     return [];
   }
 
-  /**
-   * Takes note that changes may be missing from here on. False when nobody has heard of any yet.
-   */
+  /** Takes note that changes may be missing. False when nobody has heard of any yet. */
   doubt(): boolean {
     if (this.#last !== undefined) return true;
     this.#is_uncertain = true;
     return false;
   }
 
-  /**
-   * The missed changes, from an answer that was asked for after `last`; undefined when it lacks
-   * some.
-   */
+  /** The missed changes, from an answer asked for after `last`; undefined when it lacks some. */
   missed(read: RoomRead): PlainEnvelope[] | undefined {
     const last = this.#last;
     const { epoch, events, version } = read;
@@ -127,10 +118,7 @@ export class RoomChanges {
     return [...(is_news && version > 0 ? [change] : []), ...this.#release()];
   }
 
-  /**
-   * Nobody can be asked: gives the changes that wait as far as the next hole; those that are
-   * missing are lost.
-   */
+  /** Gives up what is missing before the first waiting change, and gives those as far as they go. */
   giveUp(): PlainEnvelope[] {
     const [first] = this.#held;
     if (first === undefined) return [];
@@ -138,10 +126,7 @@ export class RoomChanges {
     return this.#release();
   }
 
-  /**
-   * The waiting changes that follow now. Those behind a hole go on waiting; those of other lives
-   * are dropped.
-   */
+  /** The waiting changes that follow now; those behind a hole wait on, other lives' are dropped. */
   #release(): PlainEnvelope[] {
     const held = this.#held;
     this.#held = [];
@@ -192,9 +177,7 @@ export class StateRepair {
     this.#changes = new RoomChanges(room.id);
   }
 
-  /**
-   * Takes a message of the bus. True when it is a change; a GAP makes it ask for what is missing.
-   */
+  /** Takes a message of the bus. True when it is a change; a GAP makes it ask. */
   hear(envelope: PlainEnvelope): boolean {
     if (envelope.signal?.kind === "GAP") this.doubt();
     const change = changeOf(envelope);

@@ -14,9 +14,8 @@ import { asArqonError } from "../wire/wire_error.ts";
 import { Cell, type Store } from "./store.ts";
 
 /**
- * One room of a client. All its stores share one subscription. When the first store that wants
- * presence comes later than others, the room is subscribed to anew, and in a room that is not durable
- * the messages find a GAP there.
+ * One room of a client, whose stores share one subscription. When presence is wanted later it is
+ * subscribed to anew: the messages find a GAP there if the room is not durable.
  */
 export class RoomStores {
   readonly id: string;
@@ -125,9 +124,8 @@ class ConnectionStore extends Cell<Status> {
 }
 
 /**
- * A bus for the stores of a page. It connects when the first store is heard, and tries until it is
- * open; it closes when none is heard any longer. Without a subscriber it does nothing, so a server may
- * make one for what it renders.
+ * A bus for the stores of a page. It connects when the first store is heard, tries until it is
+ * open, and closes after the last. A server may make one for what it renders.
  */
 export class BusClient {
   readonly #connection: ConnectionStore;
@@ -155,10 +153,7 @@ export class BusClient {
     return room;
   }
 
-  /**
-   * Runs `work` with the open connection, which is held until it is done. Rejects with what ended the
-   * connection for good.
-   */
+  /** Runs `work` with the open connection. Rejects with what ended that for good. */
   async use<Result>(work: (bus: Connection) => Result | Promise<Result>): Promise<Result> {
     const leave = this.#connection.subscribe(() => {});
     try {

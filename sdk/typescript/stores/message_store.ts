@@ -1,7 +1,4 @@
-/**
- * The messages of a room as a list: what was published lately, what comes, and older ones on demand.
- * It holds a bounded number of them.
- */
+/** A bounded list of a room's messages: what was published, what comes, older ones on demand. */
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Message } from "../message/message.ts";
 import type { RoomHub } from "./room_hub.ts";
@@ -20,10 +17,7 @@ export interface MessagesOptions {
 
 /** The messages of a room, as of now. */
 export interface MessagesView extends RoomView {
-  /**
-   * The oldest first. One with a `signal` is a word of the bus: kind `GAP` says that messages are
-   * missing right here.
-   */
+  /** The oldest first. With `signal.kind` `GAP`, messages are missing right here. */
   readonly messages: readonly Message[];
   /** Whether the room keeps older ones: `more` brings them. */
   readonly has_more: boolean;

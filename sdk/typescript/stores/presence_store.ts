@@ -1,6 +1,4 @@
-/**
- * Who is in a room as a list of others, and what they see of this client, said at most every so often.
- */
+/** The others in a room as a list, and what they see of this client, sent every so often. */
 import type { ArqonError } from "@arqon/proto";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Json, JsonInput } from "../wire/json.ts";

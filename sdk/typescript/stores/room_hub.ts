@@ -1,7 +1,6 @@
 /**
- * The one subscription that all stores of a room share, with what they need together: it is opened for
- * the first, opened anew when presence is wanted or no longer, and closed after the last. What comes
- * of the messages is the stores'.
+ * The one subscription that all stores of a room share: opened for the first, anew when presence is
+ * wanted or no longer, and closed after the last.
  */
 import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";

@@ -1,7 +1,6 @@
 /**
- * Stores of what a room keeps. Its state as one object: what the bus has confirmed, and over it what this client has
- * written and not yet heard of; a write that is refused is gone from it again. Its lock, and the values that its
- * reducer shows.
+ * Stores of what a room keeps: its state, with this client's unconfirmed writes over it, gone when
+ * they are refused; its lock; and the values that its reducer shows.
  */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";

@@ -4,10 +4,7 @@
  */
 import type { ArqonError } from "@arqon/proto";
 
-/**
- * What frameworks bind to: the contract of Svelte's stores, and with `get` that of React's
- * `useSyncExternalStore`.
- */
+/** What frameworks bind to: Svelte's contract, and with `get` that of `useSyncExternalStore`. */
 export interface Store<View> {
   /** What is there before anything was heard of the bus: what a server renders. */
   readonly initial: View;

@@ -1,7 +1,6 @@
 /**
- * A loop that begins with what a durable room has stored: `replay` of `@arqon/sdk/history`. The room is heard meanwhile, but stored messages come from the history, page by
- * page as the loop takes them. Where the history ends a SUB brings the rest, as after a reconnect.
- * Sends nothing itself: that is `subscriptions.ts`.
+ * A loop that begins with what a durable room has stored, read page by page as the loop takes it.
+ * Where the history ends a SUB brings the rest, as after a reconnect.
  */
 import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
@@ -16,10 +15,7 @@ import type { Beginning } from "./subscription.ts";
 
 /** Where a loop begins: exactly one of the three. */
 export interface ReplayOptions {
-  /**
-   * "start": with the oldest message that is kept. A number: right after the message with this offset; 0 is
-   * "start".
-   */
+  /** "start" or 0: with the oldest message that is kept. An offset: right after that message. */
   readonly from?: "start" | Uint64;
   /** With so many of the newest stored messages; at least 1. */
   readonly last?: number;
@@ -77,9 +73,7 @@ function startOf(options: ReplayOptions): Start {
   return { from: offset, last, age_ms };
 }
 
-/**
- * The offset behind which the first wanted message comes; searches backwards from the newest one.
- */
+/** The offset behind which the first wanted message comes; searches from the newest one. */
 async function find(
   read: (query: HistoryOptions) => Promise<RoomHistory>,
   { from, last }: Start,
@@ -149,9 +143,8 @@ export class Reading {
 }
 
 /**
- * Gives the loops what is stored, and leaves the room at the position from which the next SUB has
- * to ask. As long as the loops do not keep up it reads on, since a SUB brings what is left at once.
- * Rejects with the error with which the history is refused.
+ * Gives the loops what is stored, up to where the next SUB asks; reads on while the loops do not
+ * keep up, since a SUB brings what is left at once. Rejects with the refusal of the history.
  */
 async function giveStored(
   entry: RoomEntry,

@@ -1,7 +1,4 @@
-/**
- * What `Subscriptions` knows of one room: on which terms it is heard, and how its loops learn of it.
- * `Subscriptions` changes it.
- */
+/** What `Subscriptions` knows of one room, and how its loops learn of it. */
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
 import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
@@ -42,9 +39,8 @@ export function assertMember(room: string, { presence, observer }: SubTerms, wha
 }
 
 /**
- * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
- * the first loop's SUB does not say. `member_meta` is its metadata as JSON, empty for none; `start`
- * is where it wants to begin, if that is not now.
+ * Throws TypeError when another loop on a room wants something that the first loop's SUB does not
+ * say. `member_meta` is JSON, empty for none; `start`: it does not begin now.
  */
 export function assertAgreed(
   { room, terms, meta }: RoomEntry,
@@ -135,10 +131,7 @@ export function newEntry(
   };
 }
 
-/**
- * Whether the Shield of the present session lacks metadata that another one has taken, or that is
- * new.
- */
+/** Whether the present session's Shield lacks metadata, new or taken by another Shield. */
 export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
   return updates.length > 0 || standing !== meta;
 }

@@ -40,20 +40,16 @@ export interface SubscribeOptions {
    */
   readonly filter?: string;
   /**
-   * Begin right after this place of a durable room instead of now; for the first loop on the room
-   * only. When not everything since is available, the loop begins with a GAP; a room that is not
-   * durable is refused with `not-durable`.
+   * Begin right after this place of a durable room; for the first loop on the room only. When not
+   * everything since is available, the loop begins with a GAP. Else `not-durable`.
    */
   readonly position?: Position;
   /**
-   * Begin with what a durable room has stored, then go on with what comes, without a hole and without a
-   * repeat: `replay({ last: 10 })` of `@arqon/sdk/history`. For the first loop on the room only, and not with
-   * `position`.
+   * Begin with what a durable room has stored, without a hole and without a repeat: `replay({ last:
+   * 10 })` of `@arqon/sdk/history`. For the first loop on the room only, without `position`.
    */
   readonly begin?: Beginning;
-  /**
-   * Messages that may wait for the loop; default 8,192. `on_overflow` says what happens to more.
-   */
+  /** Messages that may wait for the loop; default 8,192. See `on_overflow` for more. */
   readonly buffer?: number;
   /** Bytes of the messages that may wait; default 32 MiB. */
   readonly buffer_bytes?: number;
@@ -64,9 +60,8 @@ export interface SubscribeOptions {
 }
 
 /**
- * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus when
- * it puts this client out of the room: the loop then finds a last message whose `signal.kind` is
- * `DISCONNECT` (a kick) or `BAN`, and ends without an error; it does not subscribe again on its own.
+ * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus
+ * when it puts this client out: the last message's `signal.kind` is `DISCONNECT` (a kick) or `BAN`.
  */
 export interface Subscription extends AsyncIterableIterator<Message, undefined> {
   readonly room: string;
@@ -92,9 +87,8 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
    */
   readonly recovered: boolean | undefined;
   /**
-   * Changes this member's metadata; the member stays the same to others. Resolves when a Shield has
-   * taken it, also after a reconnect; later SUBs carry it too. Rejects with the refusal, and then the
-   * old metadata stands. TypeError when this is no member.
+   * Changes this member's metadata. Resolves when a Shield has taken it; later SUBs carry it, too.
+   * Rejects with the refusal: the old metadata stands. TypeError when this is no member.
    */
   update(member_meta: JsonInput): Promise<void>;
   close(): void;

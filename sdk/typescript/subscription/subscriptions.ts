@@ -1,7 +1,6 @@
 /**
- * Which rooms this client receives. There is one SUB a room, however many loops read it. It is sent
- * again after every reconnect and when the member's metadata changes, and it is there on two
- * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
+ * Which rooms this client receives: one SUB a room, however many loops read it, sent again after
+ * each reconnect and change of metadata, and on two sessions during a move.
  */
 import { ArqonError, encodeSub, encodeUnsub, ruleOf } from "@arqon/proto";
 import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
@@ -302,10 +301,7 @@ export class Subscriptions {
     });
   }
 
-  /**
-   * Tells the Shield of a session what it lacks: where the client stands, or newer metadata. The answer to a
-   * SUB that is on its way comes here, too.
-   */
+  /** Tells a session's Shield what it lacks: where the client stands, or newer metadata. */
   #complete(entry: RoomEntry, session: Session | undefined): void {
     const is_present = session === this.#session;
     const stands = is_present ? entry.active : entry.move?.accepted;

@@ -1,8 +1,6 @@
 /**
- * Waits: those that a signal cuts short, exponential ones with full jitter, which spread a crowd that lost the same
- * node best; and the Shield's clock as a client knows it: the time in WELCOME, and what has passed since by a clock
- * that nobody sets. So a jump of the device's own clock moves neither the refresh of a token nor the deadline of a
- * move.
+ * Waits that a signal cuts short or that spread a crowd, and the Shield's clock: the time in
+ * WELCOME, and what has passed since by a clock that nobody sets.
  */
 /** The longest wait of a platform's timer, in ms. */
 export const TIMER_MS_MAX = 2_147_483_647;
@@ -13,10 +11,7 @@ export function onAbort(signal: AbortSignal | undefined, call: () => void): () =
   return () => signal?.removeEventListener("abort", call);
 }
 
-/**
- * Resolves after `ms`, or at once when one of the signals is or gets aborted; never rejects, and leaves
- * no listener behind.
- */
+/** Resolves after `ms` or when a signal is aborted; never rejects, leaves no listener. */
 export function sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const done = () => {
@@ -38,15 +33,10 @@ export interface Backoff {
   readonly max_ms: number;
 }
 
-/**
- * 250 ms, then doubled up to 15 s: a restart is hardly felt, and a long outage is not made worse.
- */
+/** 250 ms, doubled up to 15 s: a restart is hardly felt, a long outage not made worse. */
 export const DEFAULT_BACKOFF: Backoff = { base_ms: 250, max_ms: 15_000 };
 
-/**
- * The wait in ms before attempt number `attempt` (0: the first one after a failure).
- * `random` gives numbers in [0, 1).
- */
+/** The wait before attempt `attempt` (0: after the first failure), in ms. */
 export function backoffDelay(attempt: number, backoff: Backoff, random: () => number): number {
   // 2 ** 31 is beyond every sensible maximum; the bound keeps the product finite.
   const ceiling_ms = Math.min(backoff.max_ms, backoff.base_ms * 2 ** Math.min(attempt, 31));

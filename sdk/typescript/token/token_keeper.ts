@@ -1,7 +1,6 @@
 /**
- * Keeps the token that the client uses: the one that was given, or one from `getToken`. A new one
- * is asked for when the present one is refused or about to end, and then given to the Shield.
- * Verifies nothing.
+ * Keeps the client's token, given or from `getToken`. A new one is asked for when the present one
+ * is refused or about to end. Verifies nothing.
  */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { sleep, TIMER_MS_MAX } from "../time/clock.ts";
@@ -12,9 +11,7 @@ import { asArqonError, textOf } from "../wire/wire_error.ts";
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
-/**
- * Throws `token-malformed` unless the text can travel as a subprotocol item and as an HTTP header.
- */
+/** Throws `token-malformed` unless the text can be a subprotocol and a header. */
 export function assertToken(token: unknown): asserts token is string {
   if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
     throw new ArqonError("token-malformed", "expected a JWT");
@@ -34,19 +31,15 @@ export function tokenExpiry(token: string): number | undefined {
 }
 
 /**
- * How long to wait, in ms, before the token is refreshed when it is good for `remaining_ms` more:
- * 75 to 90 % of it (jittered, so that a crowd with one expiry spreads), at least 1 s, so that a token
- * server with tiny lifetimes is not flooded.
+ * When to refresh a token that is good for `remaining_ms`: after 75 to 90 % of it, so that a crowd
+ * spreads, and at least 1 s, so that a token server is not flooded.
  */
 export function refreshDelay(remaining_ms: number, random: () => number): number {
   const share = 0.75 + 0.15 * random();
   return Math.min(TIMER_MS_MAX, Math.max(1_000, Math.floor(remaining_ms * share)));
 }
 
-/**
- * Where tokens come from (`token`, `getToken` or both), and how long each call of `getToken` may
- * take.
- */
+/** Where tokens come from, and how long each call of `getToken` may take. */
 interface TokenKeeperOptions
   extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;
@@ -57,10 +50,7 @@ interface TokenKeeperOptions
   readonly onError: (error: ArqonError) => void;
 }
 
-/**
- * Keeps the token of one connection, used for every handshake and REFRESH. In memory only. Refreshes it
- * on one session at a time, with one timer.
- */
+/** Keeps one connection's token in memory; refreshes it on one session at a time. */
 export class TokenKeeper {
   readonly #options: TokenKeeperOptions;
   #token: string | undefined;
@@ -133,10 +123,7 @@ export class TokenKeeper {
     }, refreshDelay(expires_ms - now(), random));
   }
 
-  /**
-   * Refreshes the token. Gives when the new one ends; undefined when it does not say, or there is
-   * none.
-   */
+  /** Refreshes the token. Gives when the new one ends, if it says so and there is one. */
   async #refresh(session: Session): Promise<number | undefined> {
     const { nextId, onError } = this.#options;
     try {
@@ -156,10 +143,7 @@ export class TokenKeeper {
   }
 }
 
-/**
- * Throws an error of `getToken`, wrapped: a token server that fails is like a bus that cannot be
- * reached, worth another try.
- */
+/** Wraps an error of `getToken`: like a bus out of reach, it is worth another try. */
 function wrap(error: unknown): never {
   if (error instanceof ArqonError) throw error;
   throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });

@@ -1,6 +1,4 @@
-/**
- * The type of what JSON can say. Parsing and writing it is the platform's.
- */
+/** The type of what JSON can say. Parsing and writing it is the platform's. */
 
 /** Anything that JSON can say. */
 export type Json = string | number | boolean | null | readonly Json[] | {

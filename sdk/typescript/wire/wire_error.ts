@@ -1,7 +1,6 @@
 /**
- * Turns what a Shield says about a refusal (ACK, ERR, problem body) into an `ArqonError`. It always
- * returns one, whatever the bytes say: a reason that this version does not know becomes the nearest
- * one of the same code, and the text is kept. What the text says is for people: nothing is read from it.
+ * Turns a refusal (ACK, ERR, problem body) into an `ArqonError`, always: an unknown reason becomes
+ * the nearest one of its code. The text is for people: nothing is read from it.
  */
 import { ArqonError, isReason, type Reason, REASONS } from "@arqon/proto";
 import { MESSAGE_CHARS_MAX } from "./bounds.ts";
@@ -13,9 +12,8 @@ function nearestReason(code: number): Reason {
 }
 
 /**
- * The error for a refusal as it came over the wire. `reason` may be empty or unknown.
- * The error's `message` is the Shield's own text, cut to 1,024 characters; `connection_id` is the
- * connection over which it came.
+ * The error for a refusal as it came over `connection_id`; `reason` may be empty or unknown. Its
+ * `message` is the Shield's own text, cut to 1,024 characters.
  */
 export function errorFromWire(
   wire: {

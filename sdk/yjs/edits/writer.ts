@@ -1,7 +1,6 @@
 /**
- * Brings local changes of a document into its room: one update at a time, what is written meanwhile as the
- * next. A change that the bus refuses is taken back in the document, by Yjs's own UndoManager: what was inserted is
- * deleted, what was deleted is put back. Knows no messages: `publish` does.
+ * Brings local changes of a document into its room, one update at a time. A change that the bus
+ * refuses is taken back in the document, by Yjs's own UndoManager.
  */
 import * as Y from "yjs";
 import type { ArqonError } from "@arqon/sdk";
@@ -31,10 +30,7 @@ export function cleaned(doc: Y.Doc): Y.Doc {
   return documentOf([Y.encodeStateAsUpdate(doc)], doc.gc);
 }
 
-/**
- * The changes in these updates as one, in their present form: of what was written and deleted again only
- * the places are left, not the text.
- */
+/** These updates as one: of what was deleted again only places are left, no text. */
 function presentForm(doc: Y.Doc, updates: readonly Uint8Array[]): Uint8Array {
   const { from } = Y.parseUpdateMeta(Y.mergeUpdates([...updates]));
   const known = Y.decodeStateVector(Y.encodeStateVector(doc));

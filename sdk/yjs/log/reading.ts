@@ -1,8 +1,7 @@
 /**
- * Reads a document out of its room: the newest snapshot that can be trusted, and every update behind it. Says from
- * the log alone when the next snapshot is due, and whose turn it is: everybody counts the updates behind the newest
- * one, and the author of the one that fills the count makes the next. When that author dies, the author of the
- * update that fills it twice does.
+ * Reads a document out of its room: the newest trusted snapshot, and the updates behind it. The
+ * author of the update that fills the count makes the next snapshot; when that author dies, the
+ * author of the one that fills it twice does.
  */
 import type { Message, Room } from "@arqon/sdk";
 import { join, LIVE_FILTER, markOf, partOf, placeOf, SNAPSHOT_FILTER, UPDATE } from "./records.ts";
@@ -218,10 +217,7 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
   return { updates, assembler, loose, oldest_ms };
 }
 
-/**
- * Reads what the room holds. Rejects with what `history` rejects with, `not-durable` for example,
- * and with the signal's reason.
- */
+/** Reads what the room holds. Rejects as `history` does, and with the signal's reason. */
 export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<LogReading> {
   const messages: Message[] = [];
   const useless = new Set<Message>();

@@ -1,7 +1,6 @@
 """Codecs of typed rooms: how a Python value becomes the bytes of a message, and is read from them.
 
-`json_codec` takes any validator (pydantic's `Model.model_validate`, a dataclass, a function);
-`protobuf_codec` a generated message class. Which messages go through it is `typed_room.py`'s.
+`json_codec` takes any validator, `protobuf_codec` a generated message class.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""`ArqonError`, what every refusal becomes in Python, and how it is made from what the bus says.
-
-One subclass per reason is in `errors_gen.py`. Nothing here decides what to do about an error: see
-`close_reaction.py` and `outbox.py`.
-"""
+"""`ArqonError`, what every refusal becomes, and how it is made from what the bus says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""How a message or an error is asked about: `arq why`, the admin API's path, the console's page.
-
-Pure: it asks nobody, and knows nothing but the ids.
-"""
+"""How to ask about a message or an error: `arq why`, the admin API's path, the console's page."""
 
 from __future__ import annotations
 

@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
     from arqon._connection.driver import Driver
+    from arqon.room import Room
+    from arqon.typed_room import TypedRoom
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-
-
-class Heard(Protocol[T_co]):
-    """What can be listened to: a room, or a typed one."""
-
-    @property
-    def id(self) -> str:
-        """The room's."""
-        ...
-
-    async def __aenter__(self) -> Any:
-        """Subscribes."""
-        ...
-
-    async def __aexit__(self, *raised: object) -> None:
-        """Ends the subscription."""
-        ...
-
-    def __anext__(self) -> Coroutine[Any, Any, T_co]:
-        """The next message."""
-        ...
 
 
 class Listener(Generic[T]):
@@ -43,7 +23,10 @@ class Listener(Generic[T]):
     """
 
     def __init__(
-        self, room: Heard[T], bus: Driver, handler: Callable[[T], Awaitable[object] | object]
+        self,
+        room: Room | TypedRoom[Any],
+        bus: Driver,
+        handler: Callable[[T], Awaitable[object] | object],
     ) -> None:
         """Use `Room.listen`."""
         self.room = room
@@ -97,7 +80,7 @@ class Listener(Generic[T]):
     async def _run(self) -> None:
         try:
             while not self._closing:
-                await self._handle(await self.room.__anext__())
+                await self._handle(cast("T", await self.room.__anext__()))
         except StopAsyncIteration:
             pass
         except ArqonError as error:

@@ -1,7 +1,4 @@
-"""What a subscriber gets: `Message`, with its data decoded by content type, and `Signal`.
-
-Also how data of a publisher becomes bytes and a content type. Knows no connection.
-"""
+"""What a subscriber gets: `Message`, its data decoded by content type; and how data is encoded."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen import Envelope, SystemSignal
 from arqon.errors import ArqonError, error_of
 
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember
+from arqon._gen import PresenceLeave, PresenceMember
 from arqon._subscription.buffer import MessageBuffer
 from arqon._wire.frames import decode_presence
 from arqon.errors import error_of

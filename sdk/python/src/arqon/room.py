@@ -1,6 +1,4 @@
-"""One room of the bus: publish, commands, history, members; as `async with` and `async for`, a
-subscription. What becomes of both over reconnects is `outbox.py` and `subscriptions.py`.
-"""
+"""A room: publish, commands, history, members; as `async with` and `async for`, a subscription."""
 
 from __future__ import annotations
 
@@ -10,9 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
-from arqon._gen.history_pb2 import HistoryQuery
+from arqon._gen import Ack, Command, Envelope, Event, HistoryQuery
 from arqon._request.outgoing import traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.position import Position

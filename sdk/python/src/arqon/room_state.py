@@ -1,8 +1,4 @@
-"""A room's state: keys with JSON values and one version, and the lock that guards it.
-
-Commands of `docs/protocol-rooms.md`; how they travel is `room.py`'s, the lock that renews itself
-`held_lock.py`'s.
-"""
+"""A room's state: keys with JSON values and one version, and its lock (docs/protocol-rooms.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Messages that grow, such as the answer of a model: written from any generator, heard by pieces.
+"""Messages that grow, such as the answer of a model (docs/growing.md).
 
-What the bus does for it is in docs/growing.md. The SDK sends one piece at a time and puts together
-what comes meanwhile; a piece is sent again until it is kept.
+Pieces are sent one at a time, together with what comes meanwhile, and again until they are kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What drives a connection: sessions one after another, reactions, moves, requests.
-
-Programs see it as `connection.Connection`; frames are `session.py`'s.
-"""
+"""What drives a connection: sessions one after another, reactions, moves, requests."""
 
 from __future__ import annotations
 
@@ -13,8 +10,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from arqon._connection.hand_over import hand_over, settle
-from arqon._gen.control_pb2 import Ack, Welcome
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen import Ack, Envelope, SystemSignal, Welcome
 from arqon._request.outbox import Outbox
 from arqon._request.sender import Sender
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction

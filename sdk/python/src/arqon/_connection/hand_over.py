@@ -1,15 +1,7 @@
-"""From a Shield that is about to stop to another one, without a moment in between.
+"""From a Shield that stops to another one (docs/protocol.md, When a node stops).
 
-The next session is opened while the old one still serves, rooms are subscribed there as well, and
-only then is the old one left. When no other Shield can be had in time nothing has changed.
-
-1. Nothing new is sent until the move is made, and what was sent is awaited (2 s at most).
-2. SUBs on the next session; what it delivers is held while the old one goes on delivering.
-3. 200 ms for the servers of a NATS cluster, then a PING on the old session, whose PONG says that
-   everything from before has come.
-4. The next session is the present one, and locks that are held are renewed over it: the Brain
-   releases those of a connection that ends. The old one is closed when this is answered (2 s at
-   most).
+Locks that are held are renewed over the next session: the Brain releases those of a connection that
+ends.
 """
 
 from __future__ import annotations

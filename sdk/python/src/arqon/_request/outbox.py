@@ -1,9 +1,8 @@
-"""Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests, and
-what becomes of both when the connection drops. Knows sessions, but no reconnecting.
+"""Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests.
 
-Requests go out in the order of their ids, also those that are sent again: a refusal that is waited
-out lets nothing overtake that has not left yet. 429 holds everything back, for it is about the
-connection; so does 503, but for `log-unavailable`, which holds back its own room alone.
+Requests go out in the order of their ids, also those that are sent again. 429 holds everything
+back, for it is about the connection; so does 503, but for `log-unavailable`, which holds back its
+own room alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from arqon._gen.control_pb2 import Ack
+from arqon._gen import Ack
 from arqon._session.session import Session, error_of_ack
 from arqon.errors import ArqonError, error_of
 

@@ -1,8 +1,6 @@
-"""What a message says of its trace, and what no bus can decode, whatever its limits are.
+"""What a message says of its trace, and what is refused before it is sent: what no bus can decode.
 
-That is refused before it is sent, and names the field; everything else is the bus's to refuse. A
-message says which W3C trace it belongs to by a trace id or a whole `traceparent`. One that belongs
-to none gets a trace of its own, by which `arq why --trace` finds it, refused or not.
+A message that belongs to no trace gets one of its own, by which `arq why --trace` finds it.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Final
 
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen import Command, Envelope, Event
 from arqon.errors import error_of
 
 # The greatest values of `[limits]` `field_bytes`, `headers` and `header_bytes`.

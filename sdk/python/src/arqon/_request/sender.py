@@ -1,7 +1,4 @@
-"""A publish or command from its envelope to its ACK: checked, signed, posted, awaited.
-
-What is queued and what is sent again is `outbox.py`'s.
-"""
+"""A publish or command from its envelope to its ACK: checked, signed, posted, awaited."""
 
 from __future__ import annotations
 
@@ -10,8 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
-from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen import Ack, Command, Envelope, Event
 from arqon._request.outbox import Request
 from arqon._request.outgoing import check_outgoing
 from arqon._time.clock import within

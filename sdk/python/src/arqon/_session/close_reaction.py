@@ -1,7 +1,6 @@
 """What a client does after its connection ended or was refused: a pure decision.
 
-From the close code (`CLOSES`), the last error before it, and what the Shield said over HTTP. It
-does not wait and does not connect: `driver.py` does.
+From the close code (`CLOSES`), the last error before it, and what the Shield said over HTTP.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
-"""Whole messages of those that a Shield sent as diffs, on one session.
-
-It asks for nothing: who sends SUB does.
-"""
+"""Whole messages of those that a Shield sent as diffs, on one session."""
 
 from __future__ import annotations
 
 import zlib
 from typing import Final
 
-from arqon._gen.envelope_pb2 import Delta, Envelope, SystemSignal
+from arqon._gen import Delta, Envelope, SystemSignal
 from arqon._wire.diffs import MAGIC, apply_fossil, apply_vcdiff
 
 LOST_DELTA: Final = "delta"

@@ -1,7 +1,6 @@
 """Opens a session: the upgrade, within a bound, and the WELCOME after it.
 
-By WebSocket, or by HTTP where something in between breaks that: what was found of a host is
-remembered by this process, and tried again later.
+By WebSocket, or by HTTP where something in between breaks that: remembered for a while by host.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A connection without WebSocket, as a socket: frames come as events and go as requests.
 
-The events are those of one answer that does not end (docs/sse.md, Connections), and are polled
-where a proxy hands no answer on before its end. It never reconnects. Of HTTP/1.1 there is as much
-as this needs: one request at a time, no redirects, no cookies.
+The events are those of one answer (docs/sse.md, Connections), and are polled where a proxy holds
+that back. Of HTTP/1.1 there is as much as this needs: no redirects, no cookies.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
 
-from arqon._gen.control_pb2 import Refresh
+from arqon._gen import Refresh
 from arqon._session.close_reaction import upgrade_error
 from arqon.errors import ArqonError
 

@@ -1,7 +1,4 @@
-"""One socket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
-
-`dial.py` opens it. It never reconnects: that is `driver.py`.
-"""
+"""One socket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from arqon._gen.control_pb2 import Ack, Welcome
+from arqon._gen import Ack, Welcome
 from arqon._session.delta_bases import DeltaBases
 from arqon._session.http_socket import HttpSocket
 from arqon._wire.frames import Err, Ping, Pong, decode_server_frame, encode_ping, encode_pong

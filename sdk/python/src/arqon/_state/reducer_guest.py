@@ -1,12 +1,11 @@
 """What a client shows of a room: what the room has confirmed, and on top what own calls will do.
 
 Open calls are guessed anew after each change. A change that comes while calls wait for their
-answers may be theirs, and nothing in it says so: it is kept back until those are answered, so that
-no call counts twice. The bus answers a call before it tells what the call has changed.
+answers may be theirs: it is kept back until those are answered, so that no call counts twice. The
+bus answers a call before it tells what the call has changed.
 
-A guess runs the reducer in the client: `arqon_room_v1` over known values, with the fuel of wasmtime
-and not the bus's. It holds nothing to the bounds of a room: the room decides, this only guesses.
-Needs `pip install arqon-sdk[optimistic]`.
+A guess runs the reducer in the client, with the fuel of wasmtime: the room decides, this only
+guesses. Needs `pip install arqon-sdk[optimistic]`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ try:
 except ImportError as error:
     raise ImportError("this needs: pip install 'arqon-sdk[optimistic]'") from error
 
-from arqon._state.watched_values import Changes, Value
+from arqon._state.watched_values import Changes, Value, put
 
 Guess: TypeAlias = Callable[[Mapping[str, Value]], Changes | None]
 """What a call does to values; None: it would be refused, or that is unknown."""
@@ -110,15 +109,6 @@ class Rebase:
         return {
             key: self.values.get(key) for key in keys if before.get(key) != self.values.get(key)
         }
-
-
-def put(values: dict[str, Value], changes: Changes) -> None:
-    """Writes changes into values."""
-    for key, value in changes.items():
-        if value is None:
-            values.pop(key, None)
-        else:
-            values[key] = value
 
 
 # Instructions of one guess; a call on the bus has far fewer.

@@ -1,7 +1,6 @@
 """Fetches the changes of one room's state that a subscription has missed.
 
-Its loops get each once and in order, as if it had come. Rooms of whose state nobody has heard
-anything are not asked for.
+Its loops get each once and in order. A state that nobody has heard of is not asked for.
 """
 
 from __future__ import annotations

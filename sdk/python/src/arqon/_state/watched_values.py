@@ -1,8 +1,6 @@
-"""Visible values of a room as one moment has them: read in pages, with the changes that messages
-tell in the room beside it.
+"""Visible values of a room as one moment has them: pages, and the changes in the room beside it.
 
-What was missed over a reconnect is recovered like messages of any durable room; where it is not
-available, values are read again, and keep those of the moment before until then.
+What was missed is recovered, or else all are read again.
 """
 
 from __future__ import annotations
@@ -88,8 +86,7 @@ class ValuesView:
             if told["after"] > version or told["scope"] != pages[0]["scope"]:
                 return "again"
             # A newer page has them already, and what comes up to its version says the same.
-            for key, value in self._changes(told, 0).items():
-                _put(read, key, value)
+            put(read, self._changes(told, 0))
             version = told["to"]
         if version < max(page["version"] for page in pages):
             return "wait"
@@ -119,8 +116,7 @@ class ValuesView:
         if told["to"] <= version:
             return {}
         changes = self._changes(told, version)
-        for key, value in changes.items():
-            _put(self.values, key, value)
+        put(self.values, changes)
         self.version = told["to"]
         return changes
 
@@ -150,11 +146,13 @@ class ValuesView:
         return None
 
 
-def _put(values: dict[str, Value], key: str, value: Value | None) -> None:
-    if value is None:
-        values.pop(key, None)
-    else:
-        values[key] = value
+def put(values: dict[str, Value], changes: Changes) -> None:
+    """Writes changes into values."""
+    for key, value in changes.items():
+        if value is None:
+            values.pop(key, None)
+        else:
+            values[key] = value
 
 
 _WAITS: Final = Backoff(base_ms=100, max_ms=5_000)

@@ -1,8 +1,7 @@
 """What is queued for one loop over a room: a FIFO, bounded in messages and bytes, with two ends.
 
-What happens to a message that does not fit is the loop's policy. `"error"`: the subscription ends;
-the loop gets what was waiting, then `SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: the oldest
-go, or what is new does, and one GAP is in their place.
+What happens to a message that does not fit is the loop's policy. `"error"`: after the queue it gets
+`SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: one GAP is in place of what was dropped.
 """
 
 from __future__ import annotations

@@ -1,19 +1,8 @@
 """Where a client is in one durable room: what its next SUB asks for, what the answer to that
 means, which messages count, and which of those are repeats.
 
-One state machine, the same in every language (`sdk/conformance/vectors/positions.json`). Pure; it
-sends nothing, and knows a session by its identity only.
-
-Offsets grow but have holes, so a hole cannot be seen by counting: that the messages after an ACK
-leave none out is the Shield's promise, and the position is what holds it to that. Two rules:
-
-- The position follows what was *delivered*. After a SUB that recovered it stays where it was,
-  although the ACK's offset is further on: the missed messages come only now, and when the
-  connection drops among them the next SUB asks from the last one that came.
-- A session's messages count only while the room *follows* it: from the ACK that lets them go on
-  right behind the position, until one of them was left out. A message that came otherwise would
-  move the position over a hole, and what a later SUB brings of the hole would be dropped as
-  repeats. While the history is `reading`, no session is followed.
+The rules are those of every language (`sdk/conformance/README.md`, Positions). Pure; it sends
+nothing, and knows a session by its identity only.
 
 `PatternPositions` is the same for a pattern's rooms (docs/protocol.md, Positions of a pattern):
 an offset counts under the epoch that was known when its message came.

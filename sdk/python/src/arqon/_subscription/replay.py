@@ -1,8 +1,7 @@
 """A loop that begins with what a durable room has stored: the options `from_`, `last` and `since`.
 
-The room is heard meanwhile, but what is stored comes from the history, page by page as the loops
-take it. From where that ends a SUB brings the rest, as after a reconnect. What is missing, the
-answer to that SUB tells. What counts meanwhile is `position.py`'s.
+It is read page by page as the loops take it. Where it ends a SUB brings the rest, as after a
+reconnect; the answer to that tells what is missing.
 """
 
 from __future__ import annotations

@@ -10,8 +10,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from arqon._gen.control_pb2 import Ack, Subscribe
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Ack, Envelope, Subscribe
 from arqon._session.delta_bases import KEPT_BYTES
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.buffer import OVERFLOWS, MessageBuffer, Overflow

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen import Ack, Envelope
 from arqon._session.delta_bases import LOST_DELTA
 from arqon._session.session import Answer, Session
 from arqon._subscription.buffer import MessageBuffer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from arqon._gen.control_pb2 import Ack
+from arqon._gen import Ack
 from arqon.errors import error_of
 from arqon.message import json_of
 

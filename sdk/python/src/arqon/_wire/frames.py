@@ -1,8 +1,4 @@
-"""Frames of `arqon.v1` to and from bytes: an opcode and a Protobuf body. Knows no socket.
-
-What a server frame says is handed out as the generated messages; programs see `Message` and
-`ArqonError` instead.
-"""
+"""Frames of `arqon.v1` to and from bytes: an opcode and a Protobuf body."""
 
 from __future__ import annotations
 
@@ -10,10 +6,20 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
-from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
-from arqon._gen.history_pb2 import History
-from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
+from arqon._gen import (
+    Ack,
+    Command,
+    Envelope,
+    Event,
+    History,
+    PresenceLeave,
+    PresenceUpdate,
+    Refresh,
+    Subscribe,
+    SystemSignal,
+    Unsubscribe,
+    Welcome,
+)
 from arqon._wire.wire import (
     PREFIX_BYTES_MAX,
     SAFE_MAX,

@@ -1,8 +1,7 @@
 """Protobuf's wire format below `frames.py`: what its runtime takes and this protocol does not.
 
-The runtime passes over groups, cuts numbers that are too large for their field, and of a field that
-comes twice takes the last. Two readers could then understand one frame in two ways, so frames are
-refused here that another SDK refuses. Knows no frame and no socket.
+The runtime passes over groups, cuts large numbers, and of a field that comes twice takes the last:
+two readers could understand one frame in two ways.
 """
 
 from __future__ import annotations
