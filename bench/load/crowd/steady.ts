@@ -29,7 +29,7 @@ const ROOM = "steady";
 const BODY_BYTES = 64;
 const TICK_MS = 1;
 
-/** A connected pair. A message belongs to the phase in which it was sent. */
+/** A connected pair. A message belongs to the phase of its stamp. */
 export class SteadyPair implements Disposable {
   readonly #connections: WireConnection[] = [];
   readonly #phases: Phase[] = [];
@@ -55,8 +55,9 @@ export class SteadyPair implements Disposable {
       const now_ms = unixMs();
       for (; made < Math.floor((now_ms - began_ms) * rate / 1_000); made++) {
         const due_ms = began_ms + (made + 1) * 1_000 / rate;
-        publisher.publish(ROOM, body.stamped(from === "due" ? due_ms : now_ms));
-        pair.#phases.at(-1)!.sent++;
+        const stamp_ms = from === "due" ? due_ms : now_ms;
+        publisher.publish(ROOM, body.stamped(stamp_ms));
+        pair.#phaseAt(stamp_ms).sent++;
       }
     }, TICK_MS);
     return pair;
@@ -77,10 +78,13 @@ export class SteadyPair implements Disposable {
     ));
   }
 
+  #phaseAt(stamp_ms: number): Phase {
+    return this.#phases.findLast(({ from_ms }) => from_ms <= stamp_ms) ?? this.#phases[0]!;
+  }
+
   #heard(stamp_ms: number): void {
     const now_ms = unixMs();
-    const phase = this.#phases.findLast(({ from_ms }) => from_ms <= stamp_ms) ?? this.#phases[0]!;
-    phase.latencies_ms.push(now_ms - stamp_ms);
+    this.#phaseAt(stamp_ms).latencies_ms.push(now_ms - stamp_ms);
     const current = this.#phases.at(-1)!;
     current.silence_ms = Math.max(current.silence_ms, now_ms - this.#heard_ms);
     this.#heard_ms = now_ms;
