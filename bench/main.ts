@@ -8,11 +8,10 @@ import { endOnSignal } from "../tests/harness/end_on_signal.ts";
 import { DURABLE } from "./durable/durable.ts";
 import { FLOOD, floodOnce } from "./sockets/flood.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
-import { allScenario, scenarioOf, SOCKETS } from "./load/load_command.ts";
+import { allScenario, scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
 import { POLICY } from "./policy/policy.ts";
-import { SCALING } from "./scaling/scaling.ts";
 import { SIZING } from "./sizing/sizing.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { STORM } from "./storm/storm.ts";
@@ -30,12 +29,10 @@ const SCENARIOS: readonly Scenario[] = [
   POLICY,
   JOURNAL,
   DURABLE,
-  SOCKETS,
   FLOOD,
   SLOW_READER,
   STORM,
   LEAF_GARBAGE,
-  SCALING,
   SIZING,
   USAGE,
 ];

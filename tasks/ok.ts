@@ -13,11 +13,7 @@ const program = (path: string, ...allow: string[]) => ["run", "--allow-read", ..
 const STEPS: Readonly<Record<string, readonly string[]>> = {
   "types": program("tasks/test/check_types.ts", "--allow-write", "--allow-run", "--allow-env"),
   "generated files": ["task", "--quiet", "gen", "--check"],
-  "sizes and names": program("tasks/rules/sizes.ts", TYPES),
-  "layers": program("tasks/rules/layers.ts", "--allow-write=.arqon", "--allow-run"),
-  "switches": program("tasks/rules/switches.ts", TYPES),
-  "exports": program("tasks/rules/exports.ts", TYPES),
-  "style": program("tasks/rules/style_rules.ts"),
+  "rules": program("tasks/rules/rules.ts", TYPES),
   "lint": ["lint"],
   "buf lint": ["run", "-A", "@bufbuild/buf", "lint"],
   "format": ["fmt", "--check"],

@@ -5,7 +5,6 @@
  */
 import assert from "node:assert/strict";
 import { packArqon } from "../tasks/pack/pack_arqon.ts";
-import { sessionOf } from "../tasks/record/record_text.ts";
 import { run } from "./binaries/tool.ts";
 import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
 import { follow } from "./tutorial/tutorial_shell.ts";
@@ -74,27 +73,6 @@ const OWN_ENVIRONMENT =
 
 const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
 
-/**
- * The recorded session that the quick start shows, as a page: its commands in their order, and what
- * comes in the second terminal. How each line looks is `record_test.ts`'s to compare.
- */
-async function recordedSession(): Promise<string> {
-  const recorded = sessionOf(await pageOf("quick_start")) ?? "";
-  const commands = [...recorded.matchAll(/^\$ npx (arq [^\n]*)$/gm)].map(([, command = ""]) =>
-    command
-  );
-  assert.ok(commands.length >= 6, `${commands}`);
-  const ready = "~~~text\n…\nArqonBus is ready.\n…\n~~~\n";
-  const blocks = commands.map((command) => {
-    const block = `~~~sh\n${command.replace(/ 2>.*/, "")}\n~~~\n`;
-    if (command.startsWith("arq dev ")) return `<!-- keeps running -->\n${block}${ready}`;
-    return command.startsWith("arq sub ") ? `<!-- keeps running -->\n${block}` : block;
-  });
-  const heard = /^lobby message dev .*$/m.exec(recorded)?.[0] ?? "";
-  const text = `~~~text\nSubscribed to lobby\n${heard}\n~~~\n`;
-  return [...blocks, `<!-- in that terminal -->\n${text}`].join("\n");
-}
-
 /** What is suggested begins as the reader began. */
 async function suggests(install: Install, arq: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
@@ -124,10 +102,6 @@ Deno.test("the installed package does what the pages say", async (t) => {
           async () => await follow(await pageOf(name), installer(runtime, [path, ...beside])),
         );
       }
-      await t.step(
-        `the recorded session on ${runtime.name}`,
-        async () => await follow(await recordedSession(), install),
-      );
       const arq = `${runtime.runner[0]} arq`;
       if (runtime === runtimes[1]) continue;
       await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));

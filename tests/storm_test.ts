@@ -24,12 +24,12 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
   const tls = secure ? `tls_cert = "${TLS}server.pem"\ntls_key = "${TLS}server_key.pem"\n` : "";
   const config = `${issuer.config}\n[limits]\n${limits}`;
   const shield = await startServer("shield", config, issuer.dir, `drain_ms = 0\n${tls}`);
-  const { hostname, port } = new URL(shield.ready["url"] ?? "");
+  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
   const ca = secure ? { ca: await Deno.readTextFile(`${TLS}ca.pem`) } : {};
   return {
     issuer,
     shield,
-    door: { hostname, port: Number(port), ...ca },
+    door: { url, ...ca },
     async [Symbol.asyncDispose]() {
       await shield.stop();
       await Deno.remove(issuer.dir, { recursive: true });
@@ -91,8 +91,7 @@ Deno.test("a closed door says so before it looks at a token, in header and body,
     assert.equal(retry_after_seconds, Math.ceil(retry_after_ms / 1_000));
     assert.ok(retry_after_ms >= 187, `${retry_after_ms}`);
   }
-  const { hostname, port } = place.door;
-  const http = `http://${hostname}:${port}`;
+  const http = place.shield.ready["url"];
   const check = await fetch(`${http}/v1/auth/check`);
   assert.deepEqual([check.status, (await check.json()).reason], [503, "admission"]);
   assert.ok(Number(check.headers.get("retry-after")) > 0);
@@ -112,7 +111,7 @@ async function waitsOf(place: Place): Promise<[told: number, announced: number, 
   await sentAway(place, 2);
   const statuses: [at_ms: number, Status][] = [];
   await using connection = await connect({
-    url: `ws://${place.door.hostname}:${place.door.port}`,
+    url: place.door.url.replace("/v1/socket", ""),
     token: await place.issuer.tokenFor(),
     initial_attempts: 20,
     onStatus: (status) => statuses.push([performance.now(), status]),

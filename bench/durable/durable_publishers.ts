@@ -25,16 +25,8 @@ const PREFIX = crypto.randomUUID().slice(0, 8);
 let published = 0;
 const messageId = () => `${PREFIX}-${published++}`;
 
-/**
- * Publishers that are clients of a Shield. Each message asks for an ACK, which must have an offset if
- * `is_durable`.
- */
-export function shieldTarget(
-  name: string,
-  url: string,
-  token: string,
-  is_durable = true,
-): PublishTarget {
+/** Publishers that are clients of a Shield. Each message asks for an ACK, which must have an offset. */
+export function shieldTarget(name: string, url: string, token: string): PublishTarget {
   const open = async (): Promise<Publisher> => {
     const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
     const waiting = new Map<number, PromiseWithResolvers<void>>();
@@ -49,8 +41,7 @@ export function shieldTarget(
       const request = Number(frame.ack.request_id);
       const one = waiting.get(request);
       waiting.delete(request);
-      const is_stored = Number(frame.ack.offset) > 0;
-      if (frame.ack.code === 0 && is_stored === is_durable) one?.resolve();
+      if (frame.ack.code === 0 && Number(frame.ack.offset) > 0) one?.resolve();
       else one?.reject(new Error(`ACK ${frame.ack.code} ${frame.ack.message}`));
     };
     return {
@@ -83,40 +74,6 @@ export function bareTarget(
     await js.publish(subjectOf(room_id), payload, { msgID: messageId() });
   };
   return { name, open: () => Promise.resolve({ publish, close: () => {} }) };
-}
-
-/** The acknowledgements of messages at a constant rate, whatever the target does; `sent` and on count. */
-export async function acksAt(
-  target: PublishTarget,
-  roomOf: (message: number) => string,
-  { rate, seconds, warmup_seconds, connections, body }: {
-    readonly rate: number;
-    readonly seconds: number;
-    readonly warmup_seconds: number;
-    readonly connections: number;
-    readonly body: Uint8Array;
-  },
-) {
-  const publishers = await Promise.all(Array.from({ length: connections }, target.open));
-  const first = rate * warmup_seconds;
-  const total = first + rate * seconds;
-  const took_ms: number[] = [];
-  const asked: Promise<void>[] = [];
-  const start_ms = performance.now();
-  const publish = async (message: number) => {
-    const sent_ms = performance.now();
-    await publishers[message % connections]!.publish(roomOf(message), body);
-    if (message >= first) took_ms.push(performance.now() - sent_ms);
-  };
-  while (asked.length < total) {
-    const due = Math.min(total, (performance.now() - start_ms) * rate / 1_000);
-    // One that is refused is missing from the times.
-    while (asked.length < due) asked.push(publish(asked.length).catch(() => {}));
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  await Promise.all(asked);
-  for (const publisher of publishers) publisher.close();
-  return { sent: total - first, received: took_ms.length, ...delaysOf(took_ms) };
 }
 
 /** Publishes so many messages at a time for so many seconds, and tells how fast that was. */

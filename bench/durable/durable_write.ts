@@ -12,13 +12,7 @@ import type { Effort } from "../measure/parts.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { median, medianOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
-import {
-  acksAt,
-  bareTarget,
-  keepBusyFor,
-  type PublishTarget,
-  shieldTarget,
-} from "./durable_publishers.ts";
+import { bareTarget, keepBusyFor, type PublishTarget, shieldTarget } from "./durable_publishers.ts";
 
 /**
  * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/run_nats.md` has it, or
@@ -34,26 +28,14 @@ interface WritePlan {
   readonly rounds: number;
   readonly seconds: number;
   readonly rooms: readonly number[];
-  /** Messages per second while latency is measured. */
-  readonly rate: number;
 }
 
 /** The result of one round of one row. */
 interface WriteRound {
   readonly row: string;
   readonly rooms: number;
-  readonly who: "shield" | "bare" | "live";
+  readonly who: "shield" | "bare";
   readonly publishes_per_s: number;
-  readonly p50_ms: number;
-  readonly p99_ms: number;
-}
-
-/** The latency of ACKs at a constant rate. */
-interface WriteLatency {
-  readonly row: string;
-  readonly rate: number;
-  readonly sent: number;
-  readonly received: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
 }
@@ -66,7 +48,6 @@ export interface WriteReport {
   /** Copies of the Shield's stream, and so of the bare one, as the server reports them. */
   readonly replicas: number;
   readonly rounds: readonly WriteRound[];
-  readonly latency: readonly WriteLatency[];
 }
 
 const TENANT = "acme";
@@ -75,8 +56,6 @@ const CONNECTIONS = 8;
 const OUTSTANDING = 256;
 const BODY_BYTES = 256;
 const WARM_UP_SECONDS = 1;
-const LATENCY_ROOMS = 10;
-const LATENCY_SECONDS = 2;
 const BARE = "BENCH_BARE";
 const FIRST = "kept-first";
 /** So few that one room and ten rooms are full after the warm-up, and each message removes another. */
@@ -127,9 +106,8 @@ async function copyStream(manager: JetStreamManager) {
   return { payload: stored.data, replicas: config.num_replicas };
 }
 
-/** The name of a room; for each number of rooms, both publishers have rooms of their own. */
-const roomOf = (who: Who, rooms: number, index: number) =>
-  `${who === "live" ? "live" : "kept"}-${rooms}-${index % rooms}`;
+/** The name of a room; each number of rooms has rooms of its own. */
+const roomOf = (rooms: number, index: number) => `kept-${rooms}-${index % rooms}`;
 
 /** Publishes so many messages at a time; each worker goes on to its next room. */
 async function round(
@@ -142,7 +120,7 @@ async function round(
   const body = new Uint8Array(BODY_BYTES);
   let sent = 0;
   const publish = async (worker: number) =>
-    await publishers[worker % CONNECTIONS]?.publish(roomOf(who, rooms, sent++), body);
+    await publishers[worker % CONNECTIONS]?.publish(roomOf(rooms, sent++), body);
   const { commands_per_s, p50_ms, p99_ms } = await keepBusyFor(
     plan.seconds,
     OUTSTANDING,
@@ -152,43 +130,22 @@ async function round(
   return { row: target.name, rooms, who, publishes_per_s: commands_per_s, p50_ms, p99_ms };
 }
 
-async function latencyOf(who: Who, target: PublishTarget, plan: WritePlan): Promise<WriteLatency> {
-  const { sent, received, p50_ms, p99_ms } = await acksAt(
-    target,
-    (message) => roomOf(who, LATENCY_ROOMS, message),
-    {
-      ...{ rate: plan.rate, seconds: LATENCY_SECONDS, warmup_seconds: WARM_UP_SECONDS },
-      // One connection for each message in turns, so that a message of a room never waits for another's ACK.
-      ...{ connections: CONNECTIONS, body: new Uint8Array(BODY_BYTES) },
-    },
-  );
-  return { row: target.name, rate: plan.rate, sent, received, p50_ms, p99_ms };
-}
-
-async function measureAll(
-  plan: WritePlan,
-  targets: Targets,
-): Promise<Pick<WriteReport, "rounds" | "latency">> {
+async function measureAll(plan: WritePlan, targets: Targets): Promise<WriteRound[]> {
   // The speed at which NATS writes changes from second to second. So the two measurements of a pair follow
   // each other, and their order changes with each round.
   const pairs = plan.rooms.map((rooms) =>
     (["shield", "bare"] as const).map((who): Row => ({ who, rooms }))
   );
-  const live: Row[] = plan.syncing === "later" ? [{ who: "live", rooms: LATENCY_ROOMS }] : [];
   const warm = { ...plan, seconds: WARM_UP_SECONDS };
   const rounds: WriteRound[] = [];
   for (let count = 0; count <= plan.rounds; count++) {
     const ordered = pairs.flatMap((pair) => count % 2 === 0 ? pair.toReversed() : pair);
-    for (const { who, rooms } of [...ordered, ...live]) {
+    for (const { who, rooms } of ordered) {
       const result = await round(who, targets[who], rooms, count === 0 ? warm : plan);
       if (count > 0) rounds.push(result);
     }
   }
-  const latency: WriteLatency[] = [];
-  for (const who of ["shield", "bare", "live"] as const) {
-    latency.push(await latencyOf(who, targets[who], plan));
-  }
-  return { rounds, latency };
+  return rounds;
 }
 
 async function measure(plan: WritePlan): Promise<WriteReport> {
@@ -209,22 +166,22 @@ async function measure(plan: WritePlan): Promise<WriteReport> {
   const targets: Targets = {
     shield,
     bare: bareTarget("bare JetStream", connection, (room) => `bench.log.${room}`, payload),
-    live: shieldTarget("Shield, not durable", url, token, false),
   };
-  return { plan, stored_bytes: payload.length, replicas, ...await measureAll(plan, targets) };
+  const rounds = await measureAll(plan, targets);
+  return { plan, stored_bytes: payload.length, replicas, rounds };
 }
 
 type Setting = Omit<WritePlan, "rounds" | "seconds">;
 
 /** Settings with one server, one for each way of storing. */
 export const ALONE: readonly Setting[] = [
-  { servers: 1, syncing: "later", rooms: [1, 10, 1_000], rate: 1_000 },
-  { servers: 1, syncing: "each", rooms: [1, 10, 1_000], rate: 200 },
+  { servers: 1, syncing: "later", rooms: [1, 10, 1_000] },
+  { servers: 1, syncing: "each", rooms: [1, 10, 1_000] },
 ];
 
 /** Settings with three servers, of which each has a copy. */
 export const CLUSTER: readonly Setting[] = [
-  { servers: 3, syncing: "each", rooms: [10], rate: 200 },
+  { servers: 3, syncing: "each", rooms: [10] },
 ];
 
 const SYNCING: Readonly<Record<Syncing, string>> = {
@@ -298,18 +255,9 @@ function renderPace(report: WriteReport): string {
   ]);
 }
 
-function renderLatency(report: WriteReport): string {
-  return renderTable(report.latency, [
-    [`${nameOf(report)}, ${report.plan.rate}/s`, ({ row }) => row],
-    ["acknowledged", ({ sent, received }) => `${received} of ${sent}`],
-    ["p50 ms", ({ p50_ms }) => p50_ms, 2],
-    ["p99 ms", ({ p99_ms }) => p99_ms, 2],
-  ]);
-}
-
-/** The tables of the reports: pace and latency for each setting. */
+/** The tables of the reports. */
 export function renderWrites(reports: readonly WriteReport[]): string {
-  return reports.flatMap((report) => [renderPace(report), renderLatency(report)]).join("\n\n");
+  return reports.map(renderPace).join("\n\n");
 }
 
 if (import.meta.main) await answer(measure);

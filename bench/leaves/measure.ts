@@ -46,7 +46,7 @@ export async function measureFrom(
   const lane = async () => {
     for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
       const args = [module, name];
-      figures.set(name, await runProgram("bench/leaves/leaves_child.ts", args, { flags: FLAGS }));
+      figures.set(name, await runProgram("bench/leaves/leaves_child.ts", args, FLAGS));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));

@@ -1,16 +1,15 @@
 /**
- * Scenarios of the load generator from the command line: each alone, all of them with the goals beside the figures
- * (`--all`), and a few cases of them on both kinds of sockets.
+ * Scenarios of the load generator from the command line: each alone, and all of them with the goals beside the figures
+ * (`--all`).
  */
-import { type Options, scenario, type ScenarioResult, UsageError } from "../measure/scenario.ts";
+import { type Options, scenario, type ScenarioResult } from "../measure/scenario.ts";
 import type { Scenario, Values } from "../measure/scenario.ts";
 import { renderTable as renderColumns } from "../measure/table.ts";
 import { type FloodEffect, floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
 import { measureLoad } from "./load_rounds.ts";
 import { COMMON, type LoadResults, type LoadScenario, warmSeconds } from "./load_scenario.ts";
 import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
-import { ECHO, FANOUT, HANDSHAKE, IDLE, LOAD_SCENARIOS, THROUGHPUT } from "./scenarios.ts";
-import { ARQON, ARQON_NATIVE } from "./targets/target_arqon.ts";
+import { LOAD_SCENARIOS } from "./scenarios.ts";
 import { targetsNamed } from "./targets/targets.ts";
 import type { Target } from "./targets/target.ts";
 
@@ -136,46 +135,3 @@ a target gave no figures.`,
       };
     },
   );
-
-const SOCKET_TARGETS: Readonly<Record<string, Target>> = {
-  native: ARQON_NATIVE,
-  own: ARQON,
-};
-
-/** The scenario of `deno task bench sockets`. */
-export const SOCKETS = scenario(
-  "sockets",
-  "Deno's sockets beside our own, through the whole bus, in plain and over TLS.",
-  {
-    websocket: ["native,own", "kinds of sockets, in turns"],
-    rounds: [3, "medians over them count"],
-    seconds: [4, "of each measurement"],
-    rate: [5_000, "messages a second of the echo"],
-    subscribers: [500, "of the fan-out"],
-    idle: [2_000, "connections that do nothing"],
-    handshakes: [1_000, "a second"],
-  },
-  async ({ websocket, rounds, seconds, rate, subscribers, idle, handshakes }) => {
-    const targets = websocket.split(",").map((name) => {
-      const target = SOCKET_TARGETS[name];
-      if (target !== undefined) return target;
-      throw new UsageError(`--websocket knows native, own, not ${JSON.stringify(name)}`);
-    });
-    const all: (readonly [LoadScenario, LoadResults])[] = [];
-    const add = async <O extends Options>(load: LoadScenario<O>, given: Partial<Values<O>>) => {
-      const results = await run(load, targets, rounds, optionsWith(load, false, given));
-      all.push([load as unknown as LoadScenario, results]);
-    };
-    for (const tls of [false, true]) await add(ECHO, { rate, seconds, tls });
-    await add(THROUGHPUT, { seconds });
-    await add(FANOUT, { receivers: [subscribers], deliveries: 25_000, seconds });
-    for (const tls of [false, true]) await add(IDLE, { connections: [idle], tls });
-    await add(HANDSHAKE, { rate: handshakes, seconds });
-    const failures = failuresOf(all);
-    return {
-      report: { results: all.map(([, results]) => results) },
-      table: all.map(([one, results]) => renderTable(one, results)).join("\n\n"),
-      failure: failures.length === 0 ? undefined : failures.join("\n"),
-    };
-  },
-);

@@ -5,7 +5,6 @@ import { type Load, openLoad, runLoad } from "./crowd/driver.ts";
 import { type Column, type LoadCase, type LoadScenario } from "./load_scenario.ts";
 import { type Measurement, measurementOf, WARM } from "./load_scenario.ts";
 import { CHAT_SIZES } from "./plans/chat_sizes.ts";
-import { roomsPlan } from "./plans/growth_plans.ts";
 import { type Crowd, type Group, idlers, type LoadPlan, oneRoom, ownRooms } from "./plans/plan.ts";
 import type { Run } from "./plans/plan.ts";
 import type { RunningTarget } from "./targets/target.ts";
@@ -34,7 +33,11 @@ function planned(one: Omit<LoadCase, "measure">, plan: LoadPlan): LoadCase {
   return { ...one, measure };
 }
 
-const runOf = ({ seconds, warmup }: Timed, pace: Run["pace"], bytes: number): Run => ({
+const runOf = (
+  { seconds, warmup }: Omit<Timed, "processes">,
+  pace: Run["pace"],
+  bytes: number,
+): Run => ({
   ...{ pace, sizes_bytes: [bytes], seconds, warmup_seconds: warmup },
 });
 
@@ -64,7 +67,7 @@ const ECHO_OPTIONS = {
 } as const;
 
 /** Latency and CPU time at a constant rate. */
-export const ECHO: LoadScenario<typeof ECHO_OPTIONS> = {
+const ECHO: LoadScenario<typeof ECHO_OPTIONS> = {
   name: "echo",
   about: `publish -> receive at a constant rate; every connection publishes to a room of
 its own and hears itself; a bare server echoes. Latencies count from when a message was due.`,
@@ -90,7 +93,7 @@ const THROUGHPUT_OPTIONS = {
 } as const;
 
 /** As fast as possible. */
-export const THROUGHPUT: LoadScenario<typeof THROUGHPUT_OPTIONS> = {
+const THROUGHPUT: LoadScenario<typeof THROUGHPUT_OPTIONS> = {
   name: "throughput",
   about: `as \`echo\`, as fast as it goes: each connection always has so many
 messages under way.`,
@@ -135,7 +138,7 @@ function fanoutPlan(
 }
 
 /** One publisher, many receivers of its room. */
-export const FANOUT: LoadScenario<typeof FANOUT_OPTIONS> = {
+const FANOUT: LoadScenario<typeof FANOUT_OPTIONS> = {
   name: "fanout",
   about: `one publisher to many receivers of one room; several messages at once are what a
 turn of the event loop brings on a busy server. BATCH: receivers that take several in a frame.`,
@@ -163,19 +166,27 @@ turn of the event loop brings on a busy server. BATCH: receivers that take sever
     ),
 };
 
-const GROWTH = {
+const ROOMS_OPTIONS = {
+  rooms: [[10, 100, 1_000, 10_000, 100_000], ""],
   rate: [5_000, "messages a second, all connections together"],
   seconds: [3, "counted time of a round"],
   warmup: [1, "seconds before that are not counted"],
   bytes: [256, "size of a body"],
   ...WARM,
 } as const;
-const growth = ({ rate, seconds, warmup, bytes }: Values<typeof GROWTH>) => ({
-  ...{ rate, seconds, warmup_seconds: warmup, size_bytes: bytes },
-});
-const GROWTH_COLUMNS: readonly Column[] = [...LATENCIES, ...costs(1), ["rss_mb", "RSS MB", 0]];
+/** Connections among which rooms are spread. */
+const SPREAD = 20;
 
-const ROOMS_OPTIONS = { rooms: [[10, 100, 1_000, 10_000, 100_000], ""], ...GROWTH } as const;
+/** So many rooms, which take turns; each connection receives its own. */
+function roomsPlan(rooms: number, values: Values<typeof ROOMS_OPTIONS>): LoadPlan {
+  const connections = Math.min(rooms, SPREAD);
+  const more = { rooms, rooms_each: Math.ceil(rooms / connections) };
+  return {
+    ...{ groups: [ownRooms(connections, "many", more)], processes: 1, echo: false },
+    ...runOf(values, rateOf(values.rate), values.bytes),
+  };
+}
+
 /** The same messages over more and more rooms. */
 const MANY_ROOMS: LoadScenario<typeof ROOMS_OPTIONS> = {
   name: "many-rooms",
@@ -183,11 +194,11 @@ const MANY_ROOMS: LoadScenario<typeof ROOMS_OPTIONS> = {
 what a message costs as there are more rooms.`,
   options: ROOMS_OPTIONS,
   quick: { rooms: [10, 1_000, 10_000], seconds: 2 },
-  columns: GROWTH_COLUMNS,
+  columns: [...LATENCIES, ...costs(1), ["rss_mb", "RSS MB", 0]],
   headline: "per_cpu_s",
   cases: (values) =>
     values.rooms.map((rooms) =>
-      planned({ name: `${rooms} rooms`, needs: ["rooms"] }, roomsPlan(rooms, growth(values)))
+      planned({ name: `${rooms} rooms`, needs: ["rooms"] }, roomsPlan(rooms, values))
     ),
 };
 
@@ -235,7 +246,7 @@ const HANDSHAKE_OPTIONS = {
   processes: [2, "of clients"],
 } as const;
 /** New connections at a constant rate, without and with TLS. */
-export const HANDSHAKE: LoadScenario<typeof HANDSHAKE_OPTIONS> = {
+const HANDSHAKE: LoadScenario<typeof HANDSHAKE_OPTIONS> = {
   name: "handshake",
   about: `new connections at a constant rate, from when each was due to what a user calls
 connected: TCP, TLS, upgrade and the server's greeting. They stay until the round is over.`,
@@ -301,7 +312,7 @@ const IDLE_OPTIONS = {
   tls: [false, "over TLS"],
 } as const;
 /** Memory of connections that do nothing. */
-export const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
+const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each
 time. What one connection takes is the growth since the first hundred.`,

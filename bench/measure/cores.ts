@@ -2,6 +2,7 @@
  * Which cores the load and the target may use, so that they do not take each other's. They are pinned where
  * there are enough cores, else the load is nice to the target. Uses Linux's `taskset`.
  */
+import { run } from "../../tasks/checkout/programs.ts";
 
 /** Fewest cores for pinning; with less, half of the machine is too little for either. */
 const PINNED_CORES_MIN = 4;
@@ -29,22 +30,15 @@ export function placementOf(cores: number, has_taskset: boolean): Placement {
   return { how, load: ["taskset", "-c", load], target_cores: target };
 }
 
-async function works(command: string, ...args: string[]): Promise<boolean> {
-  try {
-    const options = { args, stdin: "null", stdout: "null", stderr: "null" } as const;
-    return (await new Deno.Command(command, options).output()).success;
-  } catch {
-    return false;
-  }
-}
+const works = async (...args: string[]) => (await run("taskset", args))?.ok === true;
 
 /** The placement for this machine. */
 export async function placement(): Promise<Placement> {
-  return placementOf(navigator.hardwareConcurrency, await works("taskset", "-p", `${Deno.pid}`));
+  return placementOf(navigator.hardwareConcurrency, await works("-p", `${Deno.pid}`));
 }
 
 /** Moves all threads of the processes to the target's cores. */
 export async function place(pids: readonly number[], { target_cores }: Placement): Promise<void> {
   if (target_cores === undefined) return;
-  await Promise.all(pids.map((pid) => works("taskset", "-acp", target_cores, `${pid}`)));
+  await Promise.all(pids.map((pid) => works("-acp", target_cores, `${pid}`)));
 }

@@ -1,37 +1,21 @@
 /** Runs one of the benchmark's own programs as a process with its own flags. */
-import { ROOT } from "./scenario.ts";
+import { deno } from "../../tasks/checkout/programs.ts";
 
-/** How a program is run. */
-export interface ProgramOptions {
-  /** Flags of `deno run`; by default it may do everything. */
-  readonly flags?: readonly string[];
-}
-
-/** Runs a program, and resolves with the JSON that it prints. Rejects with its standard error when it fails. */
+/**
+ * Runs a program, and resolves with the JSON that it prints. `flags` are those of `deno run`; by default it may do
+ * everything. Rejects with what it wrote when it fails.
+ */
 export async function runProgram<T>(
   program: string,
   args: readonly string[],
-  { flags = ["-A"] }: ProgramOptions = {},
+  flags: readonly string[] = ["-A"],
 ): Promise<T> {
-  const path = program.startsWith("file:") ? program : `${ROOT}/${program}`;
-  const words = ["run", "--no-prompt", ...flags, path, ...args];
-  const options = { args: words, cwd: ROOT, stdin: "null" } as const;
-  const { success, code, stdout, stderr } = await new Deno.Command(Deno.execPath(), options)
-    .output();
-  const decoder = new TextDecoder();
-  if (!success) {
-    throw new Error(`${program} ended with ${code}:\n${decoder.decode(stderr).slice(-8_192)}`);
-  }
-  return JSON.parse(decoder.decode(stdout));
+  return JSON.parse((await deno(["run", "--no-prompt", ...flags, program, ...args])).stdout);
 }
 
 /** Lets a module that ends with `answer` measure by this plan, in a process of its own. */
-export async function measuredBy<T>(
-  module: string,
-  plan: unknown,
-  options?: ProgramOptions,
-): Promise<T> {
-  return await runProgram<T>(module, [JSON.stringify(plan)], options);
+export function measuredBy<T>(module: string, plan: unknown, flags?: string[]): Promise<T> {
+  return runProgram<T>(module, [JSON.stringify(plan)], flags);
 }
 
 /** Measures by the plan in this program's first argument, prints the result, and ends the program. */

@@ -3,6 +3,7 @@
  * machine. `main.ts` has the list of scenarios.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
+import { run } from "../../tasks/checkout/programs.ts";
 
 /** The root of the checkout, without a trailing slash. */
 export const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname).replace(
@@ -92,7 +93,7 @@ export function scenario<O extends Options>(
   name: string,
   about: string,
   options: O,
-  run: (values: Values<O>) => Promise<ScenarioResult>,
+  measure: (values: Values<O>) => Promise<ScenarioResult>,
 ): Scenario {
   const lines = Object.entries(options).map(([option, [value, use]]) => {
     const kind =
@@ -109,7 +110,7 @@ export function scenario<O extends Options>(
         typeof value === "boolean" ? { type: "boolean", default: value } : text(String(value)),
       ]),
     ),
-    run: (given) => run(valuesOf(options, given)),
+    run: (given) => measure(valuesOf(options, given)),
   };
 }
 
@@ -126,17 +127,8 @@ export async function machine(): Promise<Record<string, string | number>> {
 }
 
 async function said(command: string, ...args: string[]): Promise<string> {
-  try {
-    const { success, stdout } = await new Deno.Command(command, {
-      args,
-      cwd: ROOT,
-      stdin: "null",
-      stderr: "null",
-    }).output();
-    return success ? new TextDecoder().decode(stdout).trim() : "";
-  } catch {
-    return "";
-  }
+  const ran = await run(command, args);
+  return ran?.ok === true ? ran.stdout.trim() : "";
 }
 
 async function cpu(): Promise<string> {

@@ -1,6 +1,5 @@
 /** What a scenario says of its options, and what it gets of them. */
 import assert from "node:assert/strict";
-import { type Aim, renderAims } from "./aims.ts";
 import { type Options, scenario, UsageError, valuesOf } from "./scenario.ts";
 import { renderTable } from "./table.ts";
 
@@ -34,18 +33,6 @@ Deno.test("a scenario runs with the values, and its help has each option with it
   );
   assert.deepEqual(one.options["sizes"], { type: "string", default: "10,100" });
   assert.deepEqual(one.options["quick"], { type: "boolean", default: false });
-});
-
-Deno.test("an aim is met, missed, or met by the round that was disturbed least", () => {
-  const aim = { name: "a", bound: 2, unit: "x" };
-  const aims: Aim[] = [
-    { ...aim, measured: 1 },
-    { ...aim, measured: 3 },
-    { ...aim, measured: 3, least: 1 },
-    { ...aim, measured: 3, at_least: true },
-  ];
-  const verdicts = renderAims(aims).split("\n").slice(2).map((line) => line.split(" ").at(-1));
-  assert.deepEqual(verdicts, ["met", "missed", "undisturbed", "met"]);
 });
 
 Deno.test("a table shows numbers with their digits, and nothing for one that is none", () => {

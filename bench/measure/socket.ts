@@ -118,6 +118,14 @@ class Incoming {
     return text.slice(0, end);
   }
 
+  /** Takes so many bytes as text; undefined while they have not come. */
+  takeText(bytes: number): string | undefined {
+    if (this.#end < bytes) return undefined;
+    const text = new TextDecoder().decode(this.#buffer.subarray(0, bytes));
+    this.#drop(bytes);
+    return text;
+  }
+
   takeFrames(onFrame: (opcode: number, body: Uint8Array) => void): void {
     let at = 0;
     for (;;) {
@@ -174,7 +182,19 @@ async function connect(url: URL, { ca }: SocketOptions): Promise<Deno.Conn> {
   return await Deno.startTls(connection, { hostname: url.hostname, caCerts });
 }
 
-/** Connects to a `ws:` or `wss:` URL. Rejects with the status line when the upgrade is refused. */
+/** The answer to an upgrade that was refused. */
+export class UpgradeRefused extends Error {
+  /** 0 when there was no answer. */
+  readonly status: number;
+
+  constructor(address: string, readonly head: string, readonly body: string) {
+    const [line = ""] = head.split("\r\n", 1);
+    super(`no WebSocket at ${address}: ${line || "it ended"}`);
+    this.status = Number(line.split(" ")[1] ?? 0);
+  }
+}
+
+/** Connects to a `ws:` or `wss:` URL. Rejects with `UpgradeRefused` when the upgrade is refused. */
 export async function connectSocket(
   address: string,
   protocols: readonly string[] = [],
@@ -187,10 +207,12 @@ export async function connectSocket(
   write(request(url, protocols));
   let head: string | undefined;
   while (head === undefined && await incoming.read(connection)) head = incoming.takeHead();
-  const status = head?.split("\r\n", 1)[0] ?? "it ended";
-  if (!status.startsWith("HTTP/1.1 101")) {
+  if (head?.startsWith("HTTP/1.1 101") !== true) {
+    const length = Number(/^content-length: (\d+)/im.exec(head ?? "")?.[1] ?? 0);
+    let body = incoming.takeText(length);
+    while (body === undefined && await incoming.read(connection)) body = incoming.takeText(length);
     connection.close();
-    throw new Error(`no WebSocket at ${address}: ${status}`);
+    throw new UpgradeRefused(address, head ?? "", body ?? "");
   }
   let closed = false;
   const socket: LoadSocket = {

@@ -2,6 +2,7 @@
  * Reads the CPU time and memory of processes and all their descendants from `/proc`. Deno may not read there,
  * so a shell does. Linux only.
  */
+import { must, run } from "../../tasks/checkout/programs.ts";
 
 /** The CPU time and memory of some processes up to a moment. */
 export interface Usage {
@@ -108,8 +109,7 @@ function namesOf(text: string): Map<number, string> {
 }
 
 async function readProc(): Promise<Proc> {
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", SCRIPT], stdin: "null" }).output();
-  const text = new TextDecoder().decode(stdout);
+  const { stdout: text } = await must("sh", ["-c", SCRIPT]);
   const rss = new Map<number, number>();
   for (const [, pid, kb] of text.matchAll(/^\/proc\/(\d+)\/status:VmRSS:\s*(\d+) kB$/gm)) {
     rss.set(Number(pid), Number(kb) * 1_024);
@@ -145,7 +145,6 @@ export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Us
  */
 export async function waitedSeconds(pid: number): Promise<number | undefined> {
   // A program reads the file, since Deno allows /proc only to processes that may do everything.
-  const cat = new Deno.Command("cat", { args: [`/proc/${pid}/schedstat`], stderr: "null" });
-  const { success, stdout } = await cat.output();
-  return success ? Number(new TextDecoder().decode(stdout).split(" ")[1]) / 1e9 : undefined;
+  const ran = await run("cat", [`/proc/${pid}/schedstat`]);
+  return ran?.ok === true ? Number(ran.stdout.split(" ")[1]) / 1e9 : undefined;
 }

@@ -1,10 +1,11 @@
 /**
- * The peers that need no distribution's package, as real servers: everything that is sent arrives,
- * and what goes wrong is told. The others are checked by hand, with exchange.ts.
+ * The peers that need no distribution's package, as real servers under the load generator: everything that is sent
+ * arrives, and what goes wrong is told.
  */
 import assert from "node:assert/strict";
+import { runLoad } from "../load/crowd/driver.ts";
+import { ownRooms } from "../load/plans/plan.ts";
 import type { Target } from "../load/targets/target.ts";
-import { exchange } from "./exchange.ts";
 import { PEER_WIRES, PEERS } from "./mod.ts";
 
 function peer(id: string): Target {
@@ -16,12 +17,17 @@ function peer(id: string): Target {
 for (const id of ["bun", "nats-ws", "socketio"]) {
   for (const tls of [false, true]) {
     const how = tls ? "with TLS" : "in plain";
-    Deno.test(`${id} ${how}: everyone in a room gets everything, whole and in order`, async () => {
-      const size = { connections: 4, messages: 100, tls };
-      const { version, deliveries, wrong } = await exchange(peer(id), size);
-      assert.match(version, /\d+\.\d+\.\d+/);
-      assert.equal(deliveries, 1_600);
-      assert.deepEqual(wrong, []);
+    Deno.test(`${id} ${how}: everyone in a room gets everything`, async () => {
+      await using running = await peer(id).start({ tls, tenants: 1 });
+      assert.match(running.version, /\d+\.\d+\.\d+/);
+      const report = await runLoad(running, {
+        ...{ groups: [ownRooms(4, "all", { rooms: 1 })], processes: 1, echo: false },
+        ...{ pace: { kind: "rate", rate: 200, burst: 1 }, sizes_bytes: [259] },
+        ...{ seconds: 1, warmup_seconds: 0 },
+      });
+      assert.deepEqual(report.problems, []);
+      assert.equal(report.expected, 800);
+      assert.equal(report.received, 800);
     });
   }
 }

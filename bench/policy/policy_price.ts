@@ -8,7 +8,7 @@ import { median, sumOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { startConfigured } from "../measure/targets.ts";
 import { CONFIG, playersOf } from "./policy_bus.ts";
-import { example, type OverheadRow, ROWS, STATE_ROWS } from "./policy_rows.ts";
+import { example, ROWS, STATE_ROWS } from "./policy_rows.ts";
 
 /** As fast as it goes: so many messages of each connection are under way. */
 const FASTEST = { pace: { kind: "window", window: 64 } } as const;
@@ -39,12 +39,6 @@ export interface Price {
   readonly refused: number;
   /** Messages that neither came back nor were refused within the generator's patience. */
   readonly missing: number;
-}
-
-function rowOf(name: string): OverheadRow {
-  const found = ROWS.find((row) => row.name === name);
-  if (found === undefined) throw new Error(`there is no row ${name}`);
-  return found;
 }
 
 /** The configuration of a bus on whose own thread `bad_words` runs. */
@@ -79,11 +73,9 @@ function priceOf(turns: readonly Turn[]): Price {
 export async function measurePrice(rounds: number, seconds: number): Promise<Price[]> {
   await using bus = await startConfigured(CONFIG);
   await using inline_bus = await startConfigured(await inlineConfig());
-  const bad_words = rowOf("bad words 200 B");
-  const large = [rowOf("none 4 KiB"), rowOf("bad words 4 KiB")];
-  const rows = [rowOf("none 200 B"), rowOf("allow"), bad_words, ...STATE_ROWS, ...large];
+  const bad_words = ROWS.at(-1)!;
   const players = [
-    ...await playersOf(bus, rows),
+    ...await playersOf(bus, [...ROWS, ...STATE_ROWS]),
     ...await playersOf(inline_bus, [bad_words], ({ name }) => `${name}, inline`),
   ];
   const turns = await inTurns(players, PACES, { rounds, seconds, warm: WARM });
@@ -92,12 +84,10 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
   );
 }
 
-/** The table, each row beside the one of its size without a policy. */
+/** The table, each row beside the one without a policy. */
 export function renderPrice(prices: readonly Price[]): string {
-  const none = (one: Price) => {
-    const name = one.row.includes("4 KiB") ? "none 4 KiB" : "none 200 B";
-    return prices.find(({ load, row }) => load === one.load && row === name)!;
-  };
+  const none = (one: Price) =>
+    prices.find(({ load, row }) => load === one.load && row === ROWS[0]!.name)!;
   return renderTable(prices, [
     ["CPU, all threads", ({ row }) => row],
     ["load", ({ load }) => load],

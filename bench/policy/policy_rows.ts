@@ -17,8 +17,6 @@ export const ROWS: readonly OverheadRow[] = [
   { name: "none 200 B", payload_bytes: 200, chain: [] },
   { name: "allow", payload_bytes: 200, chain: ["allow"] },
   { name: "bad words 200 B", payload_bytes: 200, chain: ["bad_words"] },
-  { name: "none 4 KiB", payload_bytes: 4_096, chain: [] },
-  { name: "bad words 4 KiB", payload_bytes: 4_096, chain: ["bad_words"] },
 ];
 
 /** What keyed state costs, beside `none 200 B`: each connection has keys of its own. */
@@ -46,20 +44,9 @@ export function chatPayload(size_bytes: number): Uint8Array<ArrayBuffer> {
   return encoder.encode(`{"text":"${inner}"}`);
 }
 
-/** The same module with another sha256, by an added custom section. */
-export function variant(module: Uint8Array, name: string): Uint8Array<ArrayBuffer> {
-  const text = new TextEncoder().encode(name);
-  return new Uint8Array([...module, 0, text.length + 1, text.length, ...text]);
-}
-
-/** The text of a file in the checkout. Rejects when there is none. */
-export function readText(path: string): Promise<string> {
-  return Deno.readTextFile(`${ROOT}/${path}`);
-}
-
 /** Assembles a `.wat` file of `bench/kernels`. */
-export async function assemble(name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const source = await readText(`bench/kernels/${name}.wat`);
+async function assemble(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  const source = await Deno.readTextFile(`${ROOT}/bench/kernels/${name}.wat`);
   using module = disposable((await wabt()).parseWat(`${name}.wat`, source));
   return new Uint8Array(module.value.toBinary({}).buffer);
 }

@@ -163,7 +163,7 @@ export async function measureWorst(rounds: number): Promise<WorstReport> {
   for (const [tier, flag] of Object.entries(TIERS)) {
     console.error(`worst operands, ${tier} compiler ...`);
     const flags = ["--allow-read", "--allow-env", `--v8-flags=${flag}`];
-    const times = await measuredBy<WorstTimes[]>(import.meta.url, { rounds }, { flags });
+    const times = await measuredBy<WorstTimes[]>(import.meta.url, { rounds }, flags);
     kernels.push(...times.map((one) => (
       { ...one, tier, ratio: one.ns / one.units / one.multiplication_ns }
     )));

@@ -8,12 +8,11 @@ import { niceness, startProgram } from "../measure/line_program.ts";
 import type { Program } from "../measure/line_program.ts";
 import type { Flood, FloodPlan } from "./flood_child.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";
-import { delaysOf } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
 import { startConfigured } from "../measure/targets.ts";
+import { SteadyPair } from "../load/crowd/steady.ts";
 import { busTarget } from "../load/crowd/turns.ts";
-import { ARQON_WIRE } from "../load/wires/wire_arqon.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
 /** As the clients of `storm`: on two cores it would otherwise take turns with the clean client, which no Shield can help. */
@@ -38,16 +37,15 @@ const LIMITS: Readonly<Record<string, string>> = {
     "messages_per_second = 100\nbytes_per_second = 100_000\n#constant limits.rate_refusals = 50\n" +
     "user_messages_per_second = 1_000\n",
 };
-/** Pause in ms between the clean client's messages. */
-const BEAT_MS = 5;
-const BODY = new Uint8Array(64);
+/** Messages a second of the clean client. */
+const RATE = 200;
 
 /** The result of one flood. */
 export interface FloodRow {
   readonly websocket: string;
   readonly limits: string;
   readonly flood: Flood | "none";
-  /** Longest time between two echoes. */
+  /** Longest time without a message. */
   readonly silence_ms: number;
   readonly p99_ms: number;
   /** How long the main threads of this process and of the Shield waited for a core, in ms a second. */
@@ -57,50 +55,7 @@ export interface FloodRow {
   readonly connections: number;
 }
 
-interface Clean {
-  /** Forgets everything that was heard before. */
-  reset(): void;
-  read(): { silence_ms: number; p99_ms: number };
-  close(): void;
-}
-
 const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
-
-/** Starts a client that sends a message every 5 ms, whatever has come back. */
-async function cleanClient(bus: BusProcess): Promise<Clean> {
-  let [heard_ms, silence_ms] = [performance.now(), 0];
-  let took_ms: number[] = [];
-  const sent: number[] = [];
-  const onMessage = () => {
-    const now_ms = performance.now();
-    silence_ms = Math.max(silence_ms, now_ms - heard_ms);
-    heard_ms = now_ms;
-    took_ms.push(now_ms - (sent.shift() ?? now_ms));
-  };
-  const { wire } = busTarget(bus, [bus.token]);
-  const options = { tenant: 0, batch: false, onMessage, onProblem: () => {} };
-  const connection = await ARQON_WIRE.open(wire, options);
-  await connection.subscribe("clean");
-  const timer = setInterval(() => {
-    sent.push(performance.now());
-    connection.publish("clean", BODY);
-  }, BEAT_MS);
-  return {
-    reset() {
-      silence_ms = 0;
-      heard_ms = performance.now();
-      took_ms = [];
-    },
-    read() {
-      const p99_ms = took_ms.length === 0 ? Infinity : delaysOf(took_ms).p99_ms;
-      return { silence_ms: Math.max(silence_ms, performance.now() - heard_ms), p99_ms };
-    },
-    close() {
-      clearInterval(timer);
-      connection.close();
-    },
-  };
-}
 
 /** Begins to measure how long these processes wait for a core; the function gives it in ms a second each. */
 async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> {
@@ -119,7 +74,7 @@ async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> 
  */
 async function flooded(
   bus: BusProcess,
-  clean: Clean,
+  clean: SteadyPair,
   about: Pick<FloodRow, "websocket" | "limits">,
   flood: Flood | "none",
   seconds: number,
@@ -137,16 +92,16 @@ async function flooded(
     })().catch(() => {});
   }
   const waited = await waits([Deno.pid, bus.pid]);
-  clean.reset();
+  clean.begin();
   await pause(seconds * 1_000);
-  const heard = clean.read();
+  const { silence_ms, received, p99_ms } = clean.read().at(-1)!;
   const [client_waited_ms = NaN, shield_waited_ms = NaN] = await waited();
   await child?.[Symbol.asyncDispose]();
   await pause(500);
   return {
     ...about,
     flood,
-    ...heard,
+    ...{ silence_ms, p99_ms: received === 0 ? Infinity : p99_ms },
     client_waited_ms,
     shield_waited_ms,
     flooded_megabytes: last.bytes / 1e6,
@@ -167,10 +122,9 @@ async function rowsOf(
     if (flood === "bombs" && deflate === "") continue;
     // Each flood has its own clean client and bus, so that it does not feel what another flood left behind.
     await using bus = await startConfigured(config);
-    const clean = await cleanClient(bus);
+    using clean = await SteadyPair.open(busTarget(bus, [bus.token]).wire, RATE, "sent");
     await pause(500);
     rows.push(await flooded(bus, clean, about, flood, seconds));
-    clean.close();
   }
   return rows;
 }

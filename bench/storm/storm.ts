@@ -112,8 +112,6 @@ async function startCrowds(
   url: string,
   tokens: readonly string[],
 ): Promise<Program[]> {
-  const { hostname, port } = new URL(url);
-  const door = { hostname, port: Number(port), ...(plan.tls ? { ca: "" } : {}) };
   const share = Math.ceil(plan.clients / plan.processes);
   return await Promise.all(Array.from({ length: plan.processes }, async (_, index) => {
     const child = startProgram("bench/storm/storm_crowd_child.ts", {
@@ -121,7 +119,7 @@ async function startCrowds(
       before: niceness(plan.nice),
     });
     const crowd: CrowdPlan = {
-      door,
+      door: { url },
       tokens: tokens.slice(index * share, (index + 1) * share),
       lanes: Math.ceil(plan.lanes / plan.processes),
     };
@@ -146,10 +144,11 @@ async function measure(plan: StormPlan): Promise<StormRound> {
   await using target = await startShield(plan, issuer);
   await using pair = startProgram("bench/storm/storm_pair_child.ts", { flags: CLIENT_FLAGS });
   const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
-  await pair.say({ url, token, rate: plan.rate } satisfies PairPlan);
+  const wire = { protocol: "arqon", url, tokens: [token] } as const;
+  await pair.say({ wire, rate: plan.rate } satisfies PairPlan);
   await pair.hear();
   say(`${plan.clients} clients connect`);
-  const crowds = await startCrowds(plan, target.url, others);
+  const crowds = await startCrowds(plan, url, others);
   try {
     const open = await Promise.all(crowds.map((crowd) => crowd.hear<{ open: number }>()));
     say(`${open.reduce((sum, one) => sum + one.open, 0)} are in; quiet for ${plan.seconds} s`);

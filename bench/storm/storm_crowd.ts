@@ -4,7 +4,8 @@
  */
 import process from "node:process";
 import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/clock.ts";
-import { attempt, type Door, isAlive, quietly } from "./storm_handshake.ts";
+import type { WireConnection } from "../load/targets/target.ts";
+import { attempt, type Door, isAlive } from "./storm_handshake.ts";
 
 /** The plan of one crowd. */
 export interface CrowdPlan {
@@ -70,7 +71,7 @@ const wait = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, 
 export class Crowd {
   readonly #plan: CrowdPlan;
   readonly #inLane: (work: () => Promise<void>) => Promise<void>;
-  readonly #connections: (Deno.Conn | undefined)[];
+  readonly #connections: (WireConnection | undefined)[];
 
   constructor(plan: CrowdPlan) {
     this.#plan = plan;
@@ -90,7 +91,7 @@ export class Crowd {
    */
   async storm(onBack: () => void = () => {}): Promise<CrowdReport> {
     for (const [index, connection] of this.#connections.entries()) {
-      quietly(() => connection?.close());
+      connection?.close();
       this.#connections[index] = undefined;
     }
     const [measures, before_seconds] = [measured(), cpuSeconds()];
@@ -101,7 +102,7 @@ export class Crowd {
   }
 
   close(): void {
-    for (const connection of this.#connections) quietly(() => connection?.close());
+    for (const connection of this.#connections) connection?.close();
   }
 
   async #all(measures: Measured, since_ms: number): Promise<void> {

@@ -13,7 +13,7 @@ function storm(
   crowd: Partial<StormRound["crowds"][number]> = {},
   pair: Partial<StormRound["pair"][string]> = {},
 ): StormRound {
-  const calm = { sent: 100, received: 100, p50_ms: 2, p99_ms: 4, max_ms: 5 };
+  const calm = { sent: 100, received: 100, p50_ms: 2, p99_ms: 4, max_ms: 5, silence_ms: 9 };
   const all = {
     back_ms: [400, 600, 900, 4_999],
     handshake_ms: [40, 50, 60, 99],

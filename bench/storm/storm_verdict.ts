@@ -11,34 +11,6 @@ const BACK_CLIENTS = 10_000;
 const HANDSHAKE_MS = 100;
 const STEADY_RATIO = 2;
 
-/** What one storm came to. */
-export interface Figures {
-  readonly clients: number;
-  readonly back: number;
-  readonly lost: number;
-  readonly mute_refusals: number;
-  readonly other_refusals: number;
-  readonly failures: number;
-  readonly refusals: number;
-  readonly distinct_waits: number;
-  readonly back_p50_ms: number;
-  readonly back_max_ms: number;
-  readonly handshake_p50_ms: number;
-  readonly handshake_p99_ms: number;
-  readonly handshake_max_ms: number;
-  readonly clients_cpu_seconds: number;
-  readonly server_cpu_seconds: number;
-  /**
-   * Time in which the server was ready and had no core, which is not its fault. NaN where the system does not
-   * say.
-   */
-  readonly server_waited_seconds: number;
-  /** p99 of the steady pair during the storm. */
-  readonly steady_p99_ms: number;
-  /** Ratio of that p99 to the one before the storm. */
-  readonly steady_ratio: number;
-}
-
 /** A promise, and whether it was kept. */
 export interface Kept {
   readonly promise: string;
@@ -47,8 +19,11 @@ export interface Kept {
   readonly kept: boolean;
 }
 
+/** What one storm came to. */
+export type Figures = ReturnType<typeof figuresOf>;
+
 /** The figures of a storm of so many clients. */
-export function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
+export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) {
   const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
     crowds.flatMap((crowd) => crowd[key]);
   const waits = all("retry_after_ms");
@@ -69,8 +44,10 @@ export function figuresOf({ crowds, pair, spent }: StormRound, clients: number):
     handshake_max_ms: handshake!.max_ms,
     clients_cpu_seconds: sumOf(crowds, "cpu_seconds"),
     server_cpu_seconds: spent.cpu_seconds,
+    /** Time in which the server had no core, which is not its fault; NaN where the system does not say. */
     server_waited_seconds: spent.waited_seconds ?? NaN,
     steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
+    /** Ratio of that p99 to the one before the storm. */
     steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
   };
 }

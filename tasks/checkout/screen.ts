@@ -1,7 +1,7 @@
 /** What a person sees of a program's output in a terminal, as pure functions. `terminal.ts` starts the program. */
 
 /** A text without colours and other control sequences of a terminal. */
-export function plain(text: string): string {
+function plain(text: string): string {
   // deno-lint-ignore no-control-regex -- the escape character is what begins them
   return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
 }

@@ -18,8 +18,6 @@ export interface Setting {
   readonly folder: string;
   /** Lines of `bash` before the commands of each block, for example the function `arq`. */
   readonly prelude?: string;
-  /** Runs the session with this text; rejects with how it differs. */
-  readonly runSession?: (text: string) => Promise<void>;
   /** Ends everything at once. */
   readonly signal?: AbortSignal;
   /** How long programs may take to end after Ctrl-C; absent: a minute. */
@@ -143,15 +141,10 @@ set -e
       const terminal = this.#started.get(step.by);
       if (terminal === undefined) throw new Error("its terminal has ended");
       await this.#converse(terminal, step.text);
-    } else if (step.kind === "file") {
+    } else {
       const path = quoted(step.path);
       await Deno.writeTextFile(`${this.#home}/.saved`, step.text);
       await this.#run(`mkdir -p "$(dirname ${path})" && cp "$HOME/.saved" ${path}`);
-    } else {
-      const [problem] = await this.end();
-      if (problem !== undefined) throw new Error(problem);
-      if (this.#setting.runSession === undefined) throw new Error("no session can be run here");
-      await this.#setting.runSession(step.text);
     }
   }
 

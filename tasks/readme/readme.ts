@@ -4,8 +4,6 @@
  * runs. The last line is `N passed, N failed`.
  */
 import { basename } from "node:path";
-import { packedArq, recordSession } from "../record/record_session.ts";
-import { difference, sessionText } from "../record/record_text.ts";
 import { doSteps, type Setting } from "./reader.ts";
 import { readSteps, RUN_PAGE, type Step, withoutCommands } from "./readme_steps.ts";
 
@@ -19,12 +17,6 @@ const USAGE = `usage: deno task readme [--without-tests | --test-command] [PAGE.
 const HEADINGS = ["Run it", "Talk to it"];
 /** The state of buses and what tests install: whoever else works in this checkout may use it now. */
 const SHARED_FOLDER = ".arqon";
-
-async function runSession(text: string): Promise<void> {
-  const now = sessionText(await recordSession(await packedArq(), "usual"));
-  const differs = difference(text, now);
-  if (differs !== undefined) throw new Error(differs);
-}
 
 const namesIn = async (folder: string): Promise<string[]> =>
   (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
@@ -125,7 +117,7 @@ if (import.meta.main) {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       Deno.addSignalListener(signal, () => stopping.abort());
     }
-    const setting = { folder: Deno.cwd(), runSession, signal: stopping.signal };
+    const setting = { folder: Deno.cwd(), signal: stopping.signal };
     const run = new Run(setting, options.length === 0);
     for (const path of pages.length > 0 ? pages : ["README.md", ...await markedPages()]) {
       if (!stopping.signal.aborted) await run.page(path);

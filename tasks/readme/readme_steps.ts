@@ -14,7 +14,6 @@
  * - `<!-- fails -->`: commands that end with another code than 0.
  * - `<!-- not run: REASON -->`: a block that only people read, as is a `text` block behind it.
  * - `<!-- test command -->`: the commands that run the tests.
- * - `<!-- what deno task readme runs -->`: a session, whose lines `$ …` are commands.
  *
  * Pure; `reader.ts` does it. Blocks in other languages without `file=` are for people only.
  */
@@ -40,13 +39,13 @@ export type Step =
     /** A text that appears in the terminal of the start in the line `by`. */
     | { readonly kind: "printed"; readonly by: number }
     | { readonly kind: "file"; readonly path: string }
-    | { readonly kind: "tests" | "session" }
+    | { readonly kind: "tests" }
   );
 
 /** What may be said above a block, by its language; `not run` above any. */
 const MARKERS: Readonly<Record<string, readonly string[]>> = {
   sh: ["keeps running", "fails", "test command"],
-  text: ["in that terminal", "what deno task readme runs"],
+  text: ["in that terminal"],
 };
 /** Languages in which people write commands, too: one of these would be left out in silence. */
 const OTHER_SHELLS = ["bash", "console", "shell", "zsh"];
@@ -96,7 +95,6 @@ class Page {
     else if (language === "ts") throw fault(line, "no file=PATH says where the program is saved");
     else if (language === "sh") this.#command(place, marker);
     else if (language !== "text") return;
-    else if (marker.startsWith("what deno")) this.#session(place);
     else if (marker === "in that terminal") this.#later(place);
     else if (last !== "left out") this.#behind(place, last);
   }
@@ -113,11 +111,6 @@ class Page {
     } else {
       this.steps.push({ ...place, kind: "run", fails: marker === "fails", prints: undefined });
     }
-  }
-
-  #session(place: Place): void {
-    if (!/^\$ /m.test(place.text)) throw fault(place.line, "the session has no commands");
-    this.steps.push({ ...place, kind: "session" });
   }
 
   /** A text of a terminal in which something was started before. */
@@ -165,7 +158,7 @@ export function readSteps(text: string): Step[] {
 
 /** Those of the headings below which nothing is run. */
 export function withoutCommands(steps: readonly Step[], headings: readonly string[]): string[] {
-  const commands = steps.filter(({ kind }) => ["run", "start", "session"].includes(kind));
+  const commands = steps.filter(({ kind }) => ["run", "start"].includes(kind));
   return headings.filter((heading) => !commands.some(({ section }) => section === heading));
 }
 

@@ -29,11 +29,10 @@ Deno.test("what keeps running is ready with the text behind it, or with the firs
   assert.equal(shown?.kind === "printed" && shown.by, sub?.line);
 });
 
-Deno.test("files, the tests and a session are steps; blocks that are not run, and their text, are none", () => {
+Deno.test("files and the tests are steps; blocks that are not run, and their text, are none", () => {
   const pages = [
     "~~~ts ignore file=a/b.ts\n1;\n~~~\n",
     sh("test", "<!-- test command -->"),
-    text("$ npx arq", "<!-- what deno task readme runs -->"),
     sh("rm", "<!-- not run: there is only one -->"),
     text("gone"),
     "~~~toml\na = 1\n~~~\n",
@@ -41,7 +40,6 @@ Deno.test("files, the tests and a session are steps; blocks that are not run, an
   assert.deepEqual(read(...pages), [
     { kind: "file", text: "1;\n", path: "a/b.ts" },
     { kind: "tests", text: "test\n" },
-    { kind: "session", text: "$ npx arq\n" },
   ]);
 });
 
@@ -58,7 +56,6 @@ Deno.test("what cannot be understood is told by its line", () => {
     [sh("a") + text("b", THERE), /line 7: each program that keeps running has its text/],
     [sh("a", KEEPS) + text("…\nb", THERE), /line 8: no first line says when to go on/],
     [sh("a", KEEPS) + sh("b"), /line 3: no text says when this is ready/],
-    [text("a", "<!-- what deno task readme runs -->"), /line 2: the session has no commands/],
   ];
   for (const [page, message] of refused) assert.throws(() => readSteps(page), message, page);
 });

@@ -8,8 +8,9 @@ import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { parseToml } from "../../shared/config/toml.ts";
 import { checkCitations, CITING_EXTENSIONS } from "./citation_rules.ts";
 import { checkMarkdown } from "./doc_rules.ts";
-import { isGenerated, listFiles, ROOT } from "../checkout/source_files.ts";
-import { exitWith, type Violation } from "../checkout/violation.ts";
+import { isGenerated } from "../checkout/source_files.ts";
+import type { Violation } from "../checkout/violation.ts";
+import type { Sources } from "./sources.ts";
 
 const SCHEMA = "docs/config.schema.json";
 const STATE_SCHEMA = "docs/state.schema.json";
@@ -17,18 +18,16 @@ const STATE_SCHEMA = "docs/state.schema.json";
 /** The first line of an example that is no configuration, but what `arq apply` reads. */
 const STATE_MARK = "#:schema ./state.schema.json";
 
-async function configCheck(): Promise<(text: string) => string | undefined> {
-  const ajv_state = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
-  const isState = ajv_state.compile(JSON.parse(await Deno.readTextFile(ROOT + STATE_SCHEMA)));
-  const schema = JSON.parse(await Deno.readTextFile(ROOT + SCHEMA));
+function configCheck(sources: Sources): (text: string) => string | undefined {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
-  const validate = ajv.compile(schema);
+  const isState = ajv.compile(sources.json(STATE_SCHEMA));
+  const validate = ajv.compile(sources.json(SCHEMA));
   return (text) => {
     if (text.startsWith(STATE_MARK)) {
       const parsed = parseToml(text);
       if (!parsed.ok) return parsed.message;
       if (isState(parsed.document.value)) return undefined;
-      return `${STATE_SCHEMA}: ${ajv_state.errorsText(isState.errors)}`;
+      return `${STATE_SCHEMA}: ${ajv.errorsText(isState.errors)}`;
     }
     try {
       parseConfig(text, { file: "example" });
@@ -52,35 +51,19 @@ function withFolders(files: readonly string[]): Set<string> {
   return paths;
 }
 
-async function citationViolations(
-  checkout: Parameters<typeof checkCitations>[2],
-): Promise<{ files: number; violations: Violation[] }> {
-  const files = (await listFiles(CITING_EXTENSIONS)).filter((path) => !isGenerated(path));
-  const found = files.map(async (path) =>
-    checkCitations(path, await Deno.readTextFile(ROOT + path), checkout)
-  );
-  return { files: files.length, violations: (await Promise.all(found)).flat() };
-}
-
-if (import.meta.main) {
-  const paths = withFolders(await listFiles([""]));
-  const pages = new Map<string, string>();
-  for (const path of await listFiles([".md"])) {
-    pages.set(path, await Deno.readTextFile(ROOT + path));
-  }
-  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+/** The violations in all documents, and in all files that may name one. */
+export function checkDocuments(sources: Sources): Violation[] {
+  const paths = withFolders(sources.paths);
+  const pages = sources.ending([".md"]);
   const checkout = {
     has: (path: string) => paths.has(path),
-    markdown: (path: string) => pages.get(path),
-    tasks: new Set(Object.keys(tasks)),
-    configProblem: await configCheck(),
+    markdown: (path: string) => pages.includes(path) ? sources.text(path) : undefined,
+    tasks: new Set(Object.keys(sources.json("deno.json").tasks)),
+    configProblem: configCheck(sources),
   };
-  const cited = await citationViolations(checkout);
-  exitWith(
-    [
-      ...[...pages].flatMap(([path, text]) => checkMarkdown(path, text, checkout)),
-      ...cited.violations,
-    ],
-    `${pages.size} documents, and ${cited.files} files that may name one`,
-  );
+  const citing = sources.ending(CITING_EXTENSIONS).filter((path) => !isGenerated(path));
+  return [
+    ...pages.flatMap((path) => checkMarkdown(path, sources.text(path), checkout)),
+    ...citing.flatMap((path) => checkCitations(path, sources.text(path), checkout)),
+  ];
 }

@@ -4,6 +4,8 @@
  * local name that hides an imported one counts as a use of that one.
  */
 import ts from "typescript";
+import type { Import } from "./layer_rules.ts";
+import { isExported, lineOf, nodesOf } from "./sources.ts";
 
 /** One declaration at the top of a module. */
 export interface Declaration {
@@ -51,13 +53,10 @@ const isName = ({ parent }: ts.Node, node: ts.Identifier): boolean =>
 
 /** The names that a node uses. A name after a dot and the name of a member do not count. */
 function usesOf(root: ts.Node): Set<string> {
-  const uses = new Set<string>();
-  const visit = (node: ts.Node): void => {
-    if (ts.isIdentifier(node) && !isName(node, node)) uses.add(node.text);
-    ts.forEachChild(node, visit);
-  };
-  ts.forEachChild(root, visit);
-  return uses;
+  const names = nodesOf(root).slice(1).filter(ts.isIdentifier).filter((node) =>
+    !isName(node, node)
+  );
+  return new Set(names.map(({ text }) => text));
 }
 
 function namesIn(name: ts.BindingName): string[] {
@@ -65,13 +64,7 @@ function namesIn(name: ts.BindingName): string[] {
   return name.elements.flatMap((one) => ts.isBindingElement(one) ? namesIn(one.name) : []);
 }
 
-const isExported = (statement: ts.Statement): boolean =>
-  ts.canHaveModifiers(statement) &&
-  (ts.getModifiers(statement) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
-
-function declarationsOf(source: ts.SourceFile, statement: ts.Statement): Declaration[] {
-  const lineOf = (node: ts.Node) =>
-    source.getLineAndCharacterOfPosition(node.getStart(source)).line + 1;
+function declarationsOf(statement: ts.Statement): Declaration[] {
   const is_exported = isExported(statement);
   if (ts.isVariableStatement(statement)) {
     return statement.declarationList.declarations.flatMap((one) =>
@@ -106,30 +99,40 @@ function importsOf(
   return found;
 }
 
-/** Modules that a program loads while it runs: `import("./x.ts")`, also as a type. */
-function loadsOf(source: ts.SourceFile, resolve: (specifier: string) => string | undefined) {
-  const found = new Set<string>();
-  const note = (node: ts.Node | undefined) => {
-    const path = node && ts.isStringLiteral(node) ? resolve(node.text) : undefined;
-    if (path !== undefined) found.add(path);
-  };
-  const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      note(node.arguments[0]);
-    }
-    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
-      note(node.argument.literal);
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return [...found];
+/** What a module loads while it runs, `import("./x.ts")`, also as a type: the specifier, and whether it is a type. */
+function loadedBy(node: ts.Node): [specifier: ts.Node | undefined, is_type: boolean] | undefined {
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+    return [node.argument.literal, true];
+  }
+  const is_import = ts.isCallExpression(node) &&
+    node.expression.kind === ts.SyntaxKind.ImportKeyword;
+  return is_import ? [node.arguments[0], false] : undefined;
 }
 
-/** Parses one module and returns its graph. */
-export function graphOf(path: string, text: string, resolve: Resolve): ModuleGraph {
-  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true);
-  const to = (node: ts.Expression | undefined) =>
+function importedBy(node: ts.Node): ReturnType<typeof loadedBy> {
+  if (ts.isImportDeclaration(node)) {
+    return [node.moduleSpecifier, node.importClause?.isTypeOnly === true];
+  }
+  if (ts.isExportDeclaration(node)) return [node.moduleSpecifier, node.isTypeOnly];
+  return loadedBy(node);
+}
+
+/** Every import of a module as it is written; `target` says where a specifier leads. */
+export function importsIn(
+  source: ts.SourceFile,
+  target: (specifier: string) => string,
+): Import[] {
+  return nodesOf(source).flatMap((node) => {
+    const [written, is_type = false] = importedBy(node) ?? [];
+    if (written === undefined || !ts.isStringLiteral(written)) return [];
+    const { text: specifier } = written;
+    return [{ specifier, target: target(specifier), line: lineOf(written), is_type }];
+  });
+}
+
+/** The graph of one module. */
+export function graphOf(path: string, source: ts.SourceFile, resolve: Resolve): ModuleGraph {
+  const to = (node: ts.Node | undefined) =>
     node && ts.isStringLiteral(node) ? resolve(path, node.text) : undefined;
   const declarations: Declaration[] = [];
   const imports = new Map<string, Target>();
@@ -137,7 +140,7 @@ export function graphOf(path: string, text: string, resolve: Resolve): ModuleGra
   const passed_on_whole: string[] = [];
   const acts = new Set<string>();
   for (const statement of source.statements) {
-    const found = declarationsOf(source, statement);
+    const found = declarationsOf(statement);
     declarations.push(...found);
     if (found.length > 0) continue;
     if (ts.isImportDeclaration(statement)) {
@@ -158,6 +161,9 @@ export function graphOf(path: string, text: string, resolve: Resolve): ModuleGra
       }
     } else for (const name of usesOf(statement)) acts.add(name);
   }
-  const loads = loadsOf(source, (specifier) => resolve(path, specifier));
+  const loads = nodesOf(source).flatMap((node) => {
+    const [loaded] = loadedBy(node) ?? [];
+    return loaded === undefined ? [] : to(loaded) ?? [];
+  });
   return { path, declarations, imports, passed_on, passed_on_whole, acts, loads };
 }

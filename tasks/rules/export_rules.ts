@@ -1,8 +1,7 @@
 /**
  * The rule for exports, as a pure function over the modules of the checkout. An export must be reached from a
  * program, from a package's entry or from a gate, and not only by tests of it. A value that no other file
- * imports must not be exported; a type may be, since it names what a function takes. `exports.ts` reads the
- * files.
+ * imports must not be exported; a type may be, since it names what a function takes.
  */
 import type { Declaration, ModuleGraph } from "./export_graph.ts";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";

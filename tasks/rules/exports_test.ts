@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { graphOf } from "./export_graph.ts";
 import { checkExports, FIXTURES } from "./export_rules.ts";
+import { parsed } from "./sources.ts";
 
 /** A file for each entry of `FIXTURES`, so that none of them is reported. */
 const FITTING = [
@@ -15,7 +16,9 @@ function check(files: Readonly<Record<string, string>>): string[] {
   const resolve = (from: string, specifier: string) =>
     specifier.startsWith(".") ? new URL(specifier, `file:///${from}`).pathname.slice(1) : undefined;
   const all = { ...Object.fromEntries(FITTING.map((path) => [path, ""])), ...files };
-  const modules = Object.entries(all).map(([path, text]) => graphOf(path, text, resolve));
+  const modules = Object.entries(all).map(([path, text]) =>
+    graphOf(path, parsed(path, text), resolve)
+  );
   return checkExports(modules, ["proto/mod.ts"]).map(({ path, line, message }) =>
     `${path}:${line}: ${message.split(":")[0]}`
   );

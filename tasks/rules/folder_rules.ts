@@ -38,8 +38,8 @@ arq: terminal reducers/types reducers answers bus backup completion config docto
   commands/mirror commands/policy commands/proof commands/reducer commands/room commands/schema
   commands/desired commands/setup program/groups program/groups/policy program
   .
-bench: measure load/wires load/targets load/plans load/crowd load policy journal governance
-  durable slow_reader storm sockets kernels leaves scaling sizing usage peers .`;
+bench: measure load/wires load/targets load/plans load/crowd load policy journal durable
+  slow_reader storm sockets kernels leaves sizing usage peers .`;
 
 /**
  * The folders with product files of each package, lowest first. A module may import values from its own

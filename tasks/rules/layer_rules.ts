@@ -1,6 +1,6 @@
 /**
  * The import rules of docs/architecture.md#code as a pure function over a list of modules: which layer may
- * import from which, and how an import may be written. `layers.ts` reads the modules from `deno info`.
+ * import from which, and how an import may be written.
  */
 import type { Violation } from "../checkout/violation.ts";
 import { isTest, isTestCode } from "../checkout/source_files.ts";

@@ -1,8 +1,9 @@
 /**
  * The rules for `proto/errors.json` as pure functions: names and numbers are unique, and a test names every
- * reason that this version can give. `reasons.ts` reads the files.
+ * reason that this version can give.
  */
 import type { Violation } from "../checkout/violation.ts";
+import type { Sources } from "./sources.ts";
 
 /** One reason, with the parts of its entry that these rules read. */
 export interface ReasonEntry {
@@ -12,8 +13,7 @@ export interface ReasonEntry {
   readonly planned?: boolean;
 }
 
-/** Path of the registry. */
-export const REGISTRY = "proto/errors.json";
+const REGISTRY = "proto/errors.json";
 
 /**
  * Whether a file counts as a test of a reason: a `*_test.ts`, the harness in `tests/`, or a conformance
@@ -52,4 +52,11 @@ export function checkTested(
     line: 0,
     message: `no test names "${name}"; trigger it in one, or mark it planned`,
   }));
+}
+
+/** The violations of both rules in the checkout. */
+export function checkReasons(sources: Sources): Violation[] {
+  const { errors } = sources.json(REGISTRY) as { errors: ReasonEntry[] };
+  const tests = sources.paths.filter(countsAsTest).map((path) => sources.text(path));
+  return [...checkUnique(errors), ...checkTested(errors, tests)];
 }

@@ -1,12 +1,12 @@
 /**
- * The house rules for one TypeScript file, as a pure function over its text: lengths, opening comment,
- * docstrings, and words and tests that must not be there. It parses with the TypeScript compiler and looks at
- * no types; `sizes.ts` reads the files.
+ * The house rules for single files: lengths, names, opening comment, docstrings, swallowed failures, and words and
+ * tests that must not be there. They look at syntax trees and at no types.
  */
 import ts from "typescript";
-import { isTest, isTestCode } from "../checkout/source_files.ts";
+import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
-import { checkSleeps } from "./sleep_rules.ts";
+import { checkPythonSleeps, sleepProblem } from "./sleep_rules.ts";
+import { isExported, lineOf, nodesOf, parsed, type Sources, violationAt } from "./sources.ts";
 
 /** Where a failure that nobody learns of is one of the product. */
 const PRODUCT = /^(arq|brain|shared|shield)\//;
@@ -77,30 +77,16 @@ function nameOf(node: ts.Node): string {
   return "function";
 }
 
-function functionViolations(path: string, source: ts.SourceFile): Violation[] {
-  const violations: Violation[] = [];
-  const visit = (node: ts.Node): void => {
-    if (ts.isFunctionLike(node) && "body" in node && node.body !== undefined) {
-      const first = source.getLineAndCharacterOfPosition(node.getStart(source)).line;
-      const last = source.getLineAndCharacterOfPosition(node.getEnd()).line;
-      const lines = last - first + 1;
-      if (lines > FUNCTION_LINES) {
-        const message = `${nameOf(node)} has ${lines} lines; at most ${FUNCTION_LINES}`;
-        violations.push({ path, line: first + 1, message });
-      }
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return violations;
+/** What a function is too long by; undefined when it is not. */
+function lengthProblem(node: ts.Node): string | undefined {
+  if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
+  const last = node.getSourceFile().getLineAndCharacterOfPosition(node.getEnd()).line + 1;
+  const lines = last - lineOf(node) + 1;
+  if (lines <= FUNCTION_LINES) return undefined;
+  return `${nameOf(node)} has ${lines} lines; at most ${FUNCTION_LINES}`;
 }
 
 const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
-
-function isExported(statement: ts.Statement): boolean {
-  return ts.canHaveModifiers(statement) &&
-    (ts.getModifiers(statement) ?? []).some((item) => item.kind === ts.SyntaxKind.ExportKeyword);
-}
 
 function declaredNames(statement: ts.Statement): string[] {
   if (ts.isVariableStatement(statement)) {
@@ -132,48 +118,63 @@ function docViolations(path: string, source: ts.SourceFile): Violation[] {
     if (isDocumented(statement)) names.forEach((name) => documented.add(name));
     const exported = isExported(statement) || names.some((name) => listed.has(name));
     if (!exported || names.every((name) => documented.has(name))) continue;
-    const { line } = source.getLineAndCharacterOfPosition(statement.getStart(source));
-    const message = `exported ${names.join(", ")} has no docstring`;
-    violations.push({ path, line: line + 1, message });
+    violations.push(violationAt(statement, path, `exported ${names.join(", ")} has no docstring`));
   }
   return violations;
 }
 
-/**
- * The violations of `Deno.test.only`, `Deno.test.ignore` and `{ ignore: true }`: a test runs or is not there.
- */
-function skipViolations(path: string, source: ts.SourceFile): Violation[] {
-  const violations: Violation[] = [];
-  const report = (node: ts.Node) => {
-    const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
-    violations.push({ path, line: line + 1, message: "no test is left out or run alone" });
-  };
-  const visit = (node: ts.Node): void => {
-    if (ts.isPropertyAccessExpression(node) && /^(only|ignore)$/.test(node.name.text)) {
-      if (/\btest$/.test(node.expression.getText(source))) report(node);
-    }
-    if (ts.isPropertyAssignment(node) && /^(only|ignore)$/.test(node.name.getText(source))) {
-      if (node.initializer.kind !== ts.SyntaxKind.FalseKeyword && isTest(path)) report(node);
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return violations;
+/** Whether it is `Deno.test.only`, `Deno.test.ignore` or `{ ignore: true }`: a test runs or is not there. */
+function isSkip(node: ts.Node, in_test: boolean): boolean {
+  if (ts.isPropertyAccessExpression(node)) {
+    return /^(only|ignore)$/.test(node.name.text) && /\btest$/.test(node.expression.getText());
+  }
+  return in_test && ts.isPropertyAssignment(node) &&
+    /^(only|ignore)$/.test(node.name.getText()) &&
+    node.initializer.kind !== ts.SyntaxKind.FalseKeyword;
 }
 
 /** The violations of every rule in one TypeScript file. */
-export function checkTypeScript(path: string, text: string): Violation[] {
-  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS);
+export function checkTypeScript(
+  path: string,
+  text: string,
+  source: ts.SourceFile = parsed(path, text),
+): Violation[] {
+  const in_test = isTest(path);
+  const of_tests = isTestCode(path) || path.startsWith("tests/");
   return [
     ...checkName(path),
     ...checkText(path, text),
     ...checkOpening(path, text),
-    ...functionViolations(path, source),
-    ...(isTest(path) ? [] : docViolations(path, source)),
-    ...skipViolations(path, source),
-    ...(isTestCode(path) || path.startsWith("tests/") ? checkSleeps(path, source) : []),
+    ...(in_test ? [] : docViolations(path, source)),
+    ...nodesOf(source).flatMap((node) => {
+      const problems = [
+        lengthProblem(node),
+        isSkip(node, in_test) ? "no test is left out or run alone" : undefined,
+        of_tests ? sleepProblem(path, node) : undefined,
+      ];
+      return problems.flatMap((message) =>
+        message === undefined ? [] : [violationAt(node, path, message)]
+      );
+    }),
     ...(isTestCode(path) || !PRODUCT.test(path) ? [] : checkSilence(path, text)),
   ];
+}
+
+const isPythonTest = (path: string) => /^(sdk\/python\/)?tests\/.*\.py$/.test(path);
+
+/** The violations of the house rules in all files that we write by hand. */
+export function checkSizes(sources: Sources): Violation[] {
+  return sources.ending(READ_EXTENSIONS).filter((path) => !isGenerated(path)).flatMap((path) => {
+    const text = sources.text(path);
+    if (path.endsWith(".ts")) return checkTypeScript(path, text, sources.tree(path));
+    if (path.endsWith(".proto")) {
+      return [...checkName(path), ...checkText(path, text), ...checkOpening(path, text)];
+    }
+    return [
+      ...checkText(path, text, Infinity),
+      ...(isPythonTest(path) ? checkPythonSleeps(path, text) : []),
+    ];
+  });
 }
 
 const NOTHING = String.raw`\(\) => (\{\}|undefined|null|false|0|""|\[\])\)`;

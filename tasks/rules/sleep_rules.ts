@@ -73,29 +73,18 @@ function isLookAtLog(node: ts.Node): boolean {
   return /^\w+\.log\(\)$/.test(node.arguments[0]?.getText() ?? "");
 }
 
-/** Every sleep in a loop, look at a log, function that only sleeps, and loop that only pauses, of a file of tests. */
-export function checkSleeps(path: string, source: ts.SourceFile): Violation[] {
-  if (path === PACE) return [];
-  const violations: Violation[] = [];
-  const report = (node: ts.Node, message: string) => {
-    const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
-    violations.push({ path, line: line + 1, message });
-  };
-  const visit = (node: ts.Node): void => {
-    if (isPolling(node)) report(node, POLLS);
-    // Outside of tests/ a log is that of the test's own process.
-    if (path.startsWith("tests/") && isLookAtLog(node)) report(node, LOG);
-    if (isSleep(node)) {
-      const outer = around(node);
-      if (outer !== undefined && ts.isIterationStatement(outer, false)) report(node, IN_LOOP);
-      else if (outer !== undefined && "body" in outer) {
-        if (onlyExpression(outer.body as ts.Node) === node) report(node, ALIAS);
-      }
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return violations;
+/** What is wrong with a node of a file of tests that waits; undefined when nothing is. */
+export function sleepProblem(path: string, node: ts.Node): string | undefined {
+  if (path === PACE) return undefined;
+  if (isPolling(node)) return POLLS;
+  // Outside of tests/ a log is that of the test's own process.
+  if (path.startsWith("tests/") && isLookAtLog(node)) return LOG;
+  if (!isSleep(node)) return undefined;
+  const outer = around(node);
+  if (outer === undefined) return undefined;
+  if (ts.isIterationStatement(outer, false)) return IN_LOOP;
+  const is_alias = "body" in outer && onlyExpression(outer.body as ts.Node) === node;
+  return is_alias ? ALIAS : undefined;
 }
 
 const indentOf = (line: string) => line.length - line.trimStart().length;
@@ -113,7 +102,7 @@ function pythonLoop(lines: readonly string[], at: number): number | undefined {
   return undefined;
 }
 
-/** The same for a Python text, where `asyncio.sleep(0)` is a turn of the event loop. */
+/** Every such wait of a Python text, where `asyncio.sleep(0)` is a turn of the event loop. */
 export function checkPythonSleeps(path: string, text: string): Violation[] {
   const lines = text.split("\n");
   return lines.flatMap((line, index) => {

@@ -1,11 +1,13 @@
 /** Sleeps that wait in a loop are reported; what a load or a turn of the event loop is not. */
 import assert from "node:assert/strict";
-import ts from "typescript";
-import { checkPythonSleeps, checkSleeps } from "./sleep_rules.ts";
+import { checkPythonSleeps, sleepProblem } from "./sleep_rules.ts";
+import { lineOf, nodesOf, parsed } from "./sources.ts";
 
 function found(text: string, path = "tests/sample_test.ts"): string[] {
-  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true);
-  return checkSleeps(path, source).map(({ line, message }) => `${line}: ${message.split(":")[0]}`);
+  return nodesOf(parsed(path, text)).flatMap((node) => {
+    const problem = sleepProblem(path, node);
+    return problem === undefined ? [] : [`${lineOf(node)}: ${problem.split(":")[0]}`];
+  });
 }
 
 const SLEEP = "new Promise((resolve) => setTimeout(resolve, 10))";

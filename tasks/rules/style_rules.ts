@@ -2,8 +2,8 @@
  * The kinds of sentences that docs/style.md rules out and that no file has any more, as patterns. Pure; it finds them in
  * prose, comments and texts alike, since no identifier has a space. A kind that was brought to zero is one line more.
  */
-import { listFiles, ROOT } from "../checkout/source_files.ts";
-import { exitWith, type Violation } from "../checkout/violation.ts";
+import type { Violation } from "../checkout/violation.ts";
+import type { Sources } from "./sources.ts";
 
 /** The beginning of a sentence in prose or in a comment. */
 const START = String.raw`(?:^|[.;:|>] |\/\*\* |\/\/ |^ *\* |# |- )`;
@@ -107,8 +107,8 @@ const EXTENSIONS = [".md", ".ts", ".tsx", ".js", ".py", ".rs", ".toml", ".json",
 /** The page and the rules that name the kinds. */
 const NAMES_THEM = /^(docs\/style\.md|tasks\/rules\/style_rules(_test)?\.ts|deno\.lock)$/;
 
-if (import.meta.main) {
-  const paths = (await listFiles(EXTENSIONS)).filter((path) => !NAMES_THEM.test(path));
-  const found = paths.map(async (path) => checkStyle(path, await Deno.readTextFile(ROOT + path)));
-  exitWith((await Promise.all(found)).flat(), `${paths.length} files`);
+/** The violations in all files. */
+export function checkAllStyle(sources: Sources): Violation[] {
+  const paths = sources.ending(EXTENSIONS).filter((path) => !NAMES_THEM.test(path));
+  return paths.flatMap((path) => checkStyle(path, sources.text(path)));
 }

@@ -1,33 +1,24 @@
 /**
- * The rule for switches, as a pure function over a program of the TypeScript compiler: a switch over a closed
- * union must not compile when a case is left out. The types of packages are not read, so a type from there is
- * `any` and no closed union. `switches.ts` makes the program.
+ * The rule for switches, over a program of the TypeScript compiler: a switch over a closed union must not compile
+ * when a case is left out. The types of packages are not read, so a type from there is `any` and no closed union.
  */
 import ts from "typescript";
+import { isProduct, ROOT } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import { nodesOf, type Sources, violationAt } from "./sources.ts";
 
 /** The `satisfies never` in the default of a switch; undefined when it has none. */
 export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression | undefined {
   const clause = node.caseBlock.clauses.find(ts.isDefaultClause);
-  let found: ts.SatisfiesExpression | undefined;
-  const visit = (part: ts.Node): void => {
-    if (ts.isSatisfiesExpression(part) && part.type.kind === ts.SyntaxKind.NeverKeyword) {
-      found = part;
-    } else ts.forEachChild(part, visit);
-  };
-  if (clause !== undefined) ts.forEachChild(clause, visit);
-  return found;
+  if (clause === undefined) return undefined;
+  return nodesOf(clause).filter(ts.isSatisfiesExpression).find(({ type }) =>
+    type.kind === ts.SyntaxKind.NeverKeyword
+  );
 }
 
 /** All switches of a file, in the order of the text. */
 export function switchesOf(source: ts.SourceFile): ts.SwitchStatement[] {
-  const found: ts.SwitchStatement[] = [];
-  const visit = (node: ts.Node): void => {
-    if (ts.isSwitchStatement(node)) found.push(node);
-    ts.forEachChild(node, visit);
-  };
-  visit(source);
-  return found;
+  return nodesOf(source).filter(ts.isSwitchStatement).sort((one, other) => one.pos - other.pos);
 }
 
 const CLOSED = ts.TypeFlags.Literal | ts.TypeFlags.Undefined | ts.TypeFlags.Null;
@@ -49,10 +40,9 @@ export function checkSwitches(
     if (ts.isTypeOfExpression(expression) || neverDefault(node) !== undefined) return [];
     const type = checker.getTypeAtLocation(expression);
     if (!isClosed(type)) return [];
-    const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
     const message = `name every case of ${checker.typeToString(type)}, and end with ` +
-      `"default: ${expression.getText(source)} satisfies never", or with what that is the kind of`;
-    return [{ path, line: line + 1, message }];
+      `"default: ${expression.getText()} satisfies never", or with what that is the kind of`;
+    return [violationAt(node, path, message)];
   });
 }
 
@@ -71,4 +61,20 @@ export function compilerOptions(root: string): ts.CompilerOptions {
     types: [],
     paths: { "@arqon/proto": [`${root}proto/mod.ts`] },
   };
+}
+
+/** Every such switch of the product. Packages are not read. */
+export function checkAllSwitches(sources: Sources): Violation[] {
+  const paths = sources.paths.filter(isProduct);
+  const options = compilerOptions(ROOT);
+  const host = ts.createCompilerHost(options);
+  const program = ts.createProgram(paths.map((path) => ROOT + path), options, {
+    ...host,
+    getSourceFile: (name, ...how) =>
+      name.startsWith(ROOT) && !name.includes("/node_modules/")
+        ? sources.tree(name.slice(ROOT.length))
+        : host.getSourceFile(name, ...how),
+  });
+  const checker = program.getTypeChecker();
+  return paths.flatMap((path) => checkSwitches(path, sources.tree(path), checker));
 }

@@ -2,7 +2,7 @@
  * The attacks of the gallery: what each one is, and what it takes to begin it on a running bus. A new
  * attack is an entry of `ATTACKS`; how it is carried out is in `attacker.ts`.
  */
-import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
+import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 import type { TestBus } from "../harness/bus.ts";
 import type { Bytes } from "../peers/hostile_bytes.ts";
 import { type PolicyAdmin, policyAdmin } from "../peers/policy_admin.ts";
@@ -155,7 +155,7 @@ function crowdedSchema(): Bytes {
     name: `M${at}`,
     field: fields,
   }));
-  return gzipped(descriptorSet(messages));
+  return gzippedSet(messages);
 }
 
 const crowdedSchemas: Attack = {

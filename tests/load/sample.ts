@@ -2,7 +2,7 @@
  * The payload of a load run's messages, in two forms: JSON text and Protobuf (`load.Sample`, so that a
  * schema can be mapped to it). It says whose message it is, which one, and when it was sent.
  */
-import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
+import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 
 /** What a message says. */
 export interface Sample {
@@ -28,7 +28,7 @@ export function sampleUpload(): Uint8Array<ArrayBuffer> {
   const rule = (rules: { double: { gte: number } }) => (
     { options: { "[buf.validate.field]": rules } }
   );
-  return gzipped(descriptorSet([{
+  return gzippedSet([{
     name: "Sample",
     field: [
       field("sequence", 1, "double", rule({ double: { gte: 1 } })),
@@ -37,7 +37,7 @@ export function sampleUpload(): Uint8Array<ArrayBuffer> {
       field("room_id", 4, "string"),
       field("filler", 5, "string"),
     ],
-  }]));
+  }]);
 }
 
 /** As JSON text. */

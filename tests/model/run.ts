@@ -1,6 +1,6 @@
 /** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
 import type { NatsConnection } from "@nats-io/transport-deno";
-import { descriptorSet, field, gzipped } from "../../bench/governance/governance_descriptor.ts";
+import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
@@ -194,7 +194,7 @@ export interface Ground {
 export function schemaOf(more: readonly string[] = []): Uint8Array<ArrayBuffer> {
   const fields = [field("k", 1, "string"), field("v", 2, "int32"), field("s", 3, "string")];
   const others = more.map((name, at) => field(name, fields.length + 1 + at, "string"));
-  return gzipped(descriptorSet([{ name: "Event", field: [...fields, ...others] }]));
+  return gzippedSet([{ name: "Event", field: [...fields, ...others] }]);
 }
 
 /** Prepares a bus that has begun. */

@@ -5,7 +5,7 @@
  * not in that folder, it ends: `deno task readme` does that.
  */
 import { dirname } from "node:path";
-import { checkoutArq } from "../../tasks/record/record_session.ts";
+import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { doSteps } from "../../tasks/readme/reader.ts";
 import { readSteps } from "../../tasks/readme/readme_steps.ts";
 import { freePorts } from "../harness/free_ports.ts";
@@ -15,6 +15,17 @@ export type ReadersArq = readonly string[];
 
 /** Brings `arq` into a reader's empty folder, or only says where it is. */
 export type Install = (folder: string) => Promise<ReadersArq>;
+
+/** The arguments with which deno runs the checkout's `arq`, as `deno task arq` has them. */
+async function checkoutArq(): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const words = String(tasks.arq).split(" ");
+  if (words[0] !== "deno" || words[1] !== "run" || words.at(-1) !== "arq/main.ts") {
+    throw new Error(`deno.json: the task arq is not "deno run … arq/main.ts", but ${tasks.arq}`);
+  }
+  const flags = words.slice(2, -1);
+  return ["run", "--quiet", "--config", `${ROOT}deno.json`, ...flags, `${ROOT}arq/main.ts`];
+}
 
 /** `arq` finds `deno` beside it, as with `npx -y deno task`. */
 const checkout: Install = async () => {

@@ -2,6 +2,7 @@
  * Schemas for tests, written as descriptors in JSON: one of every kind of field in proto3, proto2 with
  * required fields and groups, editions, and rules.
  */
+import { gzipSync } from "node:zlib";
 import {
   create,
   createFileRegistry,
@@ -10,6 +11,7 @@ import {
   fromJson,
   type JsonValue,
   type Registry,
+  toBinary,
 } from "@bufbuild/protobuf";
 import {
   file_google_protobuf_any,
@@ -20,19 +22,24 @@ import {
   file_google_protobuf_timestamp,
   file_google_protobuf_wrappers,
   FileDescriptorProtoSchema,
+  type FileDescriptorSet,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-const WELL_KNOWN = [
+/** The files that the file of the rules imports, then that file. */
+const OF_RULES = [
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
   file_google_protobuf_timestamp,
   file_google_protobuf_field_mask,
+  file_buf_validate_validate,
+];
+const WELL_KNOWN = [
+  ...OF_RULES,
   file_google_protobuf_any,
   file_google_protobuf_struct,
   file_google_protobuf_wrappers,
-  file_buf_validate_validate,
 ];
 
 /** Further members of a descriptor. */
@@ -57,20 +64,30 @@ export function rules(rules: JsonValue): More {
   return { options: { "[buf.validate.field]": rules } };
 }
 
+function setOf(file: More, known: typeof WELL_KNOWN, options?: Registry): FileDescriptorSet {
+  const proto = fromJson(
+    FileDescriptorProtoSchema,
+    { dependency: known.map(({ proto }) => proto.name), ...file },
+    { registry: createRegistry(file_buf_validate_validate, ...options ?? []) },
+  );
+  return create(FileDescriptorSetSchema, { file: [...known.map(({ proto }) => proto), proto] });
+}
+
+/** A proto3 file of package `bench` with these messages and what it imports, as a client registers it. */
+export function gzippedSet(messages: readonly JsonValue[]): Uint8Array<ArrayBuffer> {
+  const about = { name: "bench.proto", package: "bench", syntax: "proto3" };
+  const set = setOf({ ...about, messageType: [...messages] }, OF_RULES);
+  return new Uint8Array(gzipSync(toBinary(FileDescriptorSetSchema, set)));
+}
+
 /**
  * A registry of one file `t.proto`, package `t`, in JSON, and of what it imports. `options` has the
  * extensions that stand in its options, besides those of protovalidate.
  */
 export function registryOf(file: More, options?: Registry): FileRegistry {
-  const name = "t.proto";
-  const dependency = WELL_KNOWN.map((known) => known.proto.name);
-  const proto = fromJson(
-    FileDescriptorProtoSchema,
-    { name, package: "t", dependency, ...file },
-    { registry: createRegistry(file_buf_validate_validate, ...options ?? []) },
+  return createFileRegistry(
+    setOf({ name: "t.proto", package: "t", ...file }, WELL_KNOWN, options),
   );
-  const all = [...WELL_KNOWN.map((known) => known.proto), proto];
-  return createFileRegistry(create(FileDescriptorSetSchema, { file: all }));
 }
 
 /** The map field `name` and its entry, as a compiler writes them: `[field, entry]`. */

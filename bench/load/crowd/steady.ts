@@ -1,0 +1,97 @@
+/**
+ * A publisher and a subscriber of a room at a constant rate, whatever comes back: what a client beside a load notices of
+ * it. It measures in phases, one after the other.
+ */
+import { delaysOf } from "../../measure/statistics.ts";
+import type { WireConnection, WireSpec } from "../targets/target.ts";
+import { ARQON_WIRE } from "../wires/wire_arqon.ts";
+import { Body, stampOf, unixMs } from "./measure.ts";
+
+/** What the pair sent and received in one phase. */
+export interface SteadyPhase {
+  readonly sent: number;
+  readonly received: number;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  readonly max_ms: number;
+  /** Longest time without a message. */
+  readonly silence_ms: number;
+}
+
+interface Phase {
+  readonly from_ms: number;
+  sent: number;
+  readonly latencies_ms: number[];
+  silence_ms: number;
+}
+
+const ROOM = "steady";
+const BODY_BYTES = 64;
+const TICK_MS = 1;
+
+/** A connected pair. A message belongs to the phase of its stamp. */
+export class SteadyPair implements Disposable {
+  readonly #connections: WireConnection[] = [];
+  readonly #phases: Phase[] = [];
+  #heard_ms = unixMs();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** Connects, and begins to publish so many messages a second; latencies begin when one was `due`, or `sent`. */
+  static async open(wire: WireSpec, rate: number, from: "due" | "sent"): Promise<SteadyPair> {
+    const pair = new SteadyPair();
+    const onProblem = () => {};
+    const open = async (onMessage: (body: Uint8Array) => void) => {
+      const options = { tenant: 0, batch: false, onMessage, onProblem };
+      const connection = await ARQON_WIRE.open(wire, options);
+      pair.#connections.push(connection);
+      return connection;
+    };
+    const publisher = await open(() => {});
+    await (await open((body) => pair.#heard(stampOf(body)))).subscribe(ROOM);
+    pair.begin();
+    const [body, began_ms] = [new Body(BODY_BYTES), unixMs()];
+    let made = 0;
+    pair.#timer = setInterval(() => {
+      const now_ms = unixMs();
+      for (; made < Math.floor((now_ms - began_ms) * rate / 1_000); made++) {
+        const due_ms = began_ms + (made + 1) * 1_000 / rate;
+        const stamp_ms = from === "due" ? due_ms : now_ms;
+        publisher.publish(ROOM, body.stamped(stamp_ms));
+        pair.#phaseAt(stamp_ms).sent++;
+      }
+    }, TICK_MS);
+    return pair;
+  }
+
+  /** Begins the next phase. */
+  begin(): void {
+    const from_ms = this.#heard_ms = unixMs();
+    this.#phases.push({ from_ms, sent: 0, latencies_ms: [], silence_ms: 0 });
+  }
+
+  /** What each phase came to so far, in their order. */
+  read(): SteadyPhase[] {
+    const last = this.#phases.at(-1)!;
+    last.silence_ms = Math.max(last.silence_ms, unixMs() - this.#heard_ms);
+    return this.#phases.map(({ sent, latencies_ms, silence_ms }) => (
+      { sent, received: latencies_ms.length, ...delaysOf(latencies_ms), silence_ms }
+    ));
+  }
+
+  #phaseAt(stamp_ms: number): Phase {
+    return this.#phases.findLast(({ from_ms }) => from_ms <= stamp_ms) ?? this.#phases[0]!;
+  }
+
+  #heard(stamp_ms: number): void {
+    const now_ms = unixMs();
+    this.#phaseAt(stamp_ms).latencies_ms.push(now_ms - stamp_ms);
+    const current = this.#phases.at(-1)!;
+    current.silence_ms = Math.max(current.silence_ms, now_ms - this.#heard_ms);
+    this.#heard_ms = now_ms;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+    for (const connection of this.#connections) connection.close();
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The rules of the gates over the whole checkout, in one program that reads each file once. Arguments are names of
+ * rules, and beginnings of the paths whose violations are shown:
+ * `deno run --allow-read --allow-env tasks/rules/rules.ts sizes shield/`. Without a name it checks those of `deno task ok`.
+ */
+import { listFiles } from "../checkout/source_files.ts";
+import { exitWith, type Violation } from "../checkout/violation.ts";
+import { graphOf, importsIn } from "./export_graph.ts";
+import { checkExports } from "./export_rules.ts";
+import { checkFolders } from "./folder_rules.ts";
+import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
+import { checkLayers, checkPins } from "./layer_rules.ts";
+import { checkReasons } from "./reason_rules.ts";
+import { checkSizes } from "./size_rules.ts";
+import { Sources } from "./sources.ts";
+import { checkAllStyle } from "./style_rules.ts";
+import { checkAllSwitches } from "./switch_rules.ts";
+
+/** Where the bare specifiers of the packages in the workspace lead, by their name with the entry. */
+function packageEntries(sources: Sources): Map<string, string> {
+  const entries = new Map<string, string>();
+  for (const member of sources.json("deno.json").workspace as string[]) {
+    const folder = member.replace(/^\.\//, "");
+    // The examples are a member for the sake of compiler options, and are no package.
+    const { name = folder, exports = {} } = sources.json(`${folder}/deno.json`);
+    const named: Record<string, string> = typeof exports === "string" ? { ".": exports } : exports;
+    for (const [entry, path] of Object.entries(named)) {
+      entries.set(name + entry.slice(1), folder + path.slice(1));
+    }
+  }
+  return entries;
+}
+
+/** Where an import of a module leads: a path below the root, or else what has a scheme. */
+function targetOf(sources: Sources): (from: string, specifier: string) => string {
+  const entries = packageEntries(sources);
+  const { imports } = sources.json("deno.json") as { imports: Record<string, string> };
+  return (from, specifier) => {
+    if (specifier.startsWith(".")) return new URL(specifier, `file:///${from}`).pathname.slice(1);
+    if (/^[a-z]+:/.test(specifier)) return specifier;
+    const target = entries.get(specifier) ?? imports[specifier];
+    return target?.replace(/^\.\//, "") ?? `unresolved:${specifier}`;
+  };
+}
+
+function layers(sources: Sources): Violation[] {
+  const target = targetOf(sources);
+  const modules = sources.ending([".ts"]).map((path) => {
+    return { path, imports: importsIn(sources.tree(path), (specifier) => target(path, specifier)) };
+  });
+  const { imports } = sources.json("deno.json");
+  const bare = new Set([...Object.keys(imports), ...packageEntries(sources).keys()]);
+  return [
+    ...checkLayers(modules, bare),
+    ...checkFolders(modules),
+    ...checkArrows(modules),
+    ...checkLists(modules),
+    ...checkPairs(modules),
+    ...checkPins(imports),
+  ];
+}
+
+function exports(sources: Sources): Violation[] {
+  const target = targetOf(sources);
+  const resolve = (from: string, specifier: string) => {
+    const path = target(from, specifier);
+    return /^[a-z]+:/.test(path) ? undefined : path;
+  };
+  const modules = sources.ending([".ts"]).map((path) => graphOf(path, sources.tree(path), resolve));
+  return checkExports(modules, [...packageEntries(sources).values()]);
+}
+
+/** What is checked only by its name: the documents' rule reads our configuration, too. */
+const SLOW = {
+  documents: async (sources: Sources) => (await import("./docs.ts")).checkDocuments(sources),
+  reasons: checkReasons,
+};
+const QUICK = {
+  sizes: checkSizes,
+  style: checkAllStyle,
+  layers,
+  exports,
+  switches: checkAllSwitches,
+};
+const RULES: Readonly<Record<string, (sources: Sources) => Violation[] | Promise<Violation[]>>> = {
+  ...QUICK,
+  ...SLOW,
+};
+
+if (import.meta.main) {
+  const asked = Deno.args.filter((one) => Object.hasOwn(RULES, one));
+  const names = asked.length > 0 ? asked : Object.keys(QUICK);
+  const starts = Deno.args.filter((one) => !asked.includes(one));
+  const sources = new Sources(await listFiles([""]));
+  const found: Violation[] = [];
+  for (const name of names) found.push(...await RULES[name]!(sources));
+  exitWith(
+    found.filter(({ path }) => starts.length === 0 || starts.some((one) => path.startsWith(one))),
+    `${sources.paths.length} files keep the rules: ${names.join(", ")}`,
+  );
+}
