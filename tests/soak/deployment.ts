@@ -2,13 +2,14 @@
  * What a soak run is done to: NATS, one Brain and one Shield as processes, with policies deployed, a
  * schema mapped and durable rooms, as an operator would do it. It tells how much memory each takes.
  */
+import type { RunningTarget } from "../../bench/load/targets/target.ts";
+import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { AdminAnswer } from "../peers/policy_admin.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
 import { errorsIn, samplesOf } from "../harness/server_state.ts";
-import { SAMPLE, sampleUpload } from "../load/sample.ts";
 import { startNats } from "../harness/nats_server.ts";
 
 /** Tenants of a run; rooms have the same names in each. */
@@ -20,9 +21,8 @@ export type Memory = Readonly<Record<"shield" | "brain" | "nats", number>>;
 /** A running bus. */
 export interface Deployment extends AsyncDisposable {
   readonly issuer: Issuer;
-  readonly hostname: string;
-  /** Of clients. */
-  readonly port: number;
+  /** The Shield, as the load generator reaches it. */
+  readonly target: RunningTarget;
   memory(): Promise<Memory>;
   /** Connections that the Shield counts. */
   connections(): Promise<number>;
@@ -33,7 +33,7 @@ export interface Deployment extends AsyncDisposable {
 }
 
 /** Everywhere, and where it has to read every word. */
-const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "people-*" }];
+const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "feed-*" }];
 const REFUSED = /^shield_policy_verdicts_total\{.*verdict="refused"/;
 /**
  * Everybody comes from this machine, and thousands of them are one user. What rooms keep is bounded so
@@ -46,6 +46,8 @@ durable = true
 history_size = 100
 [limits]
 log_cache_bytes = 16_777_216
+messages_per_second = 100_000
+bytes_per_second = 1_000_000_000
 connections_per_user = 20_000
 connections_per_tenant = 20_000
 `;
@@ -71,9 +73,9 @@ async function govern(admin_url: string, issuer: Issuer): Promise<void> {
       checked(await policies.post("deploy", binding));
     }
   }
-  checked(await schemas.push("samples", sampleUpload()));
+  checked(await schemas.push("samples", ping()));
   for (const tenant of TENANTS) {
-    const mapping = { schema_id: "samples", message: SAMPLE };
+    const mapping = { schema_id: "samples", message: "t.Ping" };
     checked(await schemas.map(tenant, { ...mapping, subject: `in.t.${tenant}.r.feed-*` }));
   }
 }
@@ -94,7 +96,11 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
     await startServer("shield", config + issuer.config, issuer.dir, server_lines),
   );
   await govern(shield.ready["admin_url"] ?? "", issuer);
-  const { hostname, port } = new URL(shield.ready["url"] ?? "");
+  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const exp = Math.floor(Date.now() / 1_000) + 86_400;
+  const tokens = await Promise.all(
+    TENANTS.map((tenant_id) => issuer.tokenFor({ tenant_id, exp })),
+  );
   const ended: string[] = [];
   for (const [name, { status }] of Object.entries({ brain, shield })) {
     void status.then(({ code }) => ended.push(`the ${name} ended by itself with ${code}`));
@@ -102,8 +108,12 @@ export async function startDeployment(server_lines = ""): Promise<Deployment> {
   const stack = owned.move();
   return {
     issuer,
-    hostname,
-    port: Number(port),
+    target: {
+      version: "",
+      pids: [shield.pid],
+      wire: { protocol: "arqon", url, tokens },
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    },
     async memory() {
       const varz = await (await fetch(`http://${monitor}/varz`)).json();
       return {

@@ -1,16 +1,15 @@
 /**
- * One soak run from its start to its verdict: a deployment, client processes, a steady load, and what
- * it came to. `main.ts` and the test call it.
+ * One soak run from its start to its verdict: a deployment, the connections of the load generator, visitors, and
+ * what it came to. `main.ts` and the test call it.
  */
+import { openLoad } from "../../bench/load/crowd/driver.ts";
+import { ownRooms } from "../../bench/load/plans/plan.ts";
 import { pace } from "../../shared/testing/pace.ts";
-import { Hand } from "../load/crew.ts";
-import type { Said } from "../load/crew.ts";
+import { until } from "../../shared/testing/until.ts";
+import { PresenceClient } from "../peers/presence_client.ts";
 import { startDeployment, TENANTS } from "./deployment.ts";
 import type { Deployment } from "./deployment.ts";
-import { dealRooms, KINDS } from "./plan.ts";
-import type { ClientPlan, Done, Ready, Report, Word } from "./plan.ts";
-import { latenciesOf, rowOf } from "./verdict.ts";
-import type { Measured, MemoryReading, Row } from "./verdict.ts";
+import type { Measured, Row } from "./verdict.ts";
 
 /** What to do. */
 export interface SoakPlan {
@@ -21,162 +20,123 @@ export interface SoakPlan {
   /** Client processes. */
   readonly processes: number;
   readonly room_size: number;
-  /** Connections a second that come and go. */
+  /** Clients a second that come and go. */
   readonly visits: number;
-  /** A row of the table each. */
-  readonly report_ms: number;
+  /** So many stretches of time, of which each is a row of the table. */
+  readonly rows: number;
   /** Of `[server]` of the Shield; absent: none. */
   readonly server_lines?: string;
   /** Judge no times and no memory. */
   readonly counts_only: boolean;
-  /** Added to the niceness of the clients, which are other machines in reality. */
-  readonly nice: number;
   /** Hears the progress, line by line. */
   readonly say: (line: string) => void;
 }
 
-/** What came of it. */
-export interface SoakOutcome extends Measured {
-  /** Until every connection was subscribed. */
-  readonly connecting_ms: number;
+/** Bodies of the load, in bytes. */
+const SIZE_BYTES = 256;
+/** Before each stretch. */
+const WARM_UP_SECONDS = 0.5;
+/** Rooms with presence; somebody stays in each. */
+const PEOPLE = 8;
+
+/** Half of the rooms are plain, half are durable; each connection hears its room and publishes there. */
+function groupsOf({ connections, room_size }: SoakPlan) {
+  const [tenants, half] = [TENANTS.length, Math.ceil(connections / 2)];
+  const rooms = Math.ceil(half / tenants / room_size);
+  // The same names in each tenant.
+  return ["plain", "log"].map((prefix) => ownRooms(half, prefix, { tenants, rooms }));
 }
 
-const USERS_PER_TENANT = 20;
-const MEMORY_MS = 5_000;
-/** Reports of one row come from different processes within this. */
-const REPORTS_MS = 2_000;
+/** Who comes into a room with presence, publishes to one with a schema, and goes; some stay. */
+class Visitors implements Disposable {
+  readonly #deployment: Deployment;
+  readonly #stay: PresenceClient[] = [];
+  readonly bugs: string[] = [];
+  visits = 0;
+  #under_way = 0;
 
-async function tokensOf({ issuer }: Deployment): Promise<Record<string, string[]>> {
-  const tokens: Record<string, string[]> = {};
-  for (const tenant_id of TENANTS) {
-    const users = Array.from({ length: USERS_PER_TENANT }, (_, user) => `user-${user}`);
-    const claims = { tenant_id, exp: Math.floor(Date.now() / 1_000) + 86_400 };
-    tokens[tenant_id] = await Promise.all(
-      users.map((sub) => issuer.tokenFor({ ...claims, sub })),
-    );
-  }
-  return tokens;
-}
-
-/** Reads the deployment's memory until the signal. */
-async function watchMemory(
-  deployment: Deployment,
-  began_ms: number,
-  every_ms: number,
-  signal: AbortSignal,
-): Promise<MemoryReading[]> {
-  const readings: MemoryReading[] = [];
-  while (!signal.aborted) {
-    readings.push({ at_ms: performance.now() - began_ms, ...await deployment.memory() });
-    await pace(every_ms);
-  }
-  return readings;
-}
-
-/** Puts reports of about one time together. */
-class Rows {
-  readonly rows: Row[] = [];
-  #reports: Report[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  readonly #onRow: (row: Row) => void;
-  began_ms = 0;
-
-  constructor(onRow: (row: Row) => void) {
-    this.#onRow = onRow;
+  constructor(deployment: Deployment) {
+    this.#deployment = deployment;
   }
 
-  hear(said: Said): void {
-    if (said.kind !== "report") return;
-    this.#reports.push(said as Report);
-    this.#timer ??= setTimeout(() => this.flush(), REPORTS_MS);
+  async open(): Promise<void> {
+    for (let n = 0; n < PEOPLE; n++) this.#stay.push(await this.#enter(n));
   }
 
-  flush(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.#reports.length === 0) return;
-    const row = rowOf(performance.now() - this.began_ms, this.#reports);
-    this.#reports = [];
-    this.rows.push(row);
-    this.#onRow(row);
+  /** So many a second, until the signal. */
+  async run(rate: number, signal: AbortSignal): Promise<void> {
+    const began_ms = performance.now();
+    for (let begun = 0; !signal.aborted;) {
+      for (; begun < (performance.now() - began_ms) / 1_000 * rate; begun++) {
+        void this.#visit(begun);
+      }
+      await pace(50);
+    }
+    await until("the visitors have gone", () => this.#under_way === 0);
+    for (const one of this.#stay) await one.untilAny(() => one.connections === 1);
+  }
+
+  async #enter(n: number): Promise<PresenceClient> {
+    const { wire } = this.#deployment.target;
+    const client = await PresenceClient.open(wire.url, wire.tokens[n % wire.tokens.length]!);
+    const { code, reason } = await client.sub(`people-${n % PEOPLE}`, { presence: true });
+    if (code !== 0) throw new Error(`SUB: ${code} ${reason}`);
+    return client;
+  }
+
+  async #visit(n: number): Promise<void> {
+    this.#under_way++;
+    try {
+      using client = await this.#enter(n);
+      client.raw.send({ op: "pub", room: `feed-${n % PEOPLE}`, type: "t", data: { n: 1 }, id: 2 });
+      const { code, reason } = await client.answer(2);
+      if (code !== 0) throw new Error(`PUB: ${code} ${reason}`);
+      this.visits++;
+    } catch (error) {
+      this.bugs.push(`a visitor: ${error}`);
+    } finally {
+      this.#under_way--;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const one of this.#stay) one[Symbol.dispose]();
   }
 }
 
-function describeRow(row: Row): string {
-  const { at_ms, sent, received } = row;
-  const all = latenciesOf([row]);
-  const [p50, p99] = [0.5, 0.99].map((share) => all.quantile(share).toFixed(1));
-  const kinds = KINDS.map((kind) =>
-    `${kind} ${latenciesOf([row], [kind]).quantile(0.99).toFixed(1)}`
-  );
+function describe({ at_ms, sent, received, latency }: Row): string {
   return `${(at_ms / 60_000).toFixed(1)} min: ${sent} sent, ${received} received, ` +
-    `p50 ${p50} ms, p99 ${p99} ms (${kinds.join(", ")})`;
-}
-
-function plansOf(
-  plan: SoakPlan,
-  { hostname, port }: Deployment,
-  tokens: Record<string, string[]>,
-): ClientPlan[] {
-  const hands = dealRooms(plan.connections, plan.processes, plan.room_size, TENANTS);
-  return hands.map((rooms, index) => ({
-    hostname,
-    port,
-    tokens,
-    rooms,
-    rate: plan.rate / plan.processes,
-    visits: plan.visits / plan.processes,
-    local_address: `127.0.0.${index + 2}`,
-    report_ms: plan.report_ms,
-  }));
-}
-
-async function drive(
-  plan: SoakPlan,
-  deployment: Deployment,
-  hands: readonly Hand[],
-  rows: Rows,
-): Promise<Pick<Measured, "done" | "memory">> {
-  const tell = (word: Word["word"]) => hands.forEach((hand) => hand.tell({ word }));
-  const watching = new AbortController();
-  rows.began_ms = performance.now();
-  tell("go");
-  const every_ms = Math.min(MEMORY_MS, plan.seconds * 100);
-  const memory = watchMemory(deployment, rows.began_ms, every_ms, watching.signal);
-  // A client process that ends says why, at once.
-  const ended = Promise.all(hands.map((hand) => hand.said<Done>("done")));
-  ended.catch(() => {});
-  await Promise.race([pace(plan.seconds * 1_000), ended]);
-  watching.abort();
-  tell("stop");
-  const done = await ended;
-  rows.flush();
-  return { done, memory: await memory };
+    `p50 ${latency.p50_ms.toFixed(1)} ms, p99 ${latency.p99_ms.toFixed(1)} ms`;
 }
 
 /** Runs it all. Rejects when a process does not start or a client process fails. */
-export async function runSoak(plan: SoakPlan): Promise<SoakOutcome> {
-  const { say, connections, counts_only } = plan;
+export async function runSoak(plan: SoakPlan): Promise<Measured> {
+  const { say, connections, counts_only, processes, rate } = plan;
   await using deployment = await startDeployment(plan.server_lines);
-  await using owned = new AsyncDisposableStack();
-  const rows = new Rows((row) => say(describeRow(row)));
   say("NATS, Brain and Shield are ready, policies and schema in force");
-  const began_ms = performance.now();
-  const tokens = await tokensOf(deployment);
-  const hands = plansOf(plan, deployment, tokens).map((one) => (
-    owned.use(
-      new Hand("tests/soak/client_main.ts", one, {
-        onSaid: (said) => rows.hear(said),
-        nice: plan.nice,
-      }),
-    )
-  ));
-  await Promise.all(hands.map((hand) => hand.said<Ready>("ready")));
-  const connecting_ms = performance.now() - began_ms;
+  const crowd = { groups: groupsOf(plan), processes, echo: false };
+  await using load = await openLoad(deployment.target, crowd);
+  using visitors = new Visitors(deployment);
+  await visitors.open();
   const open = await deployment.connections();
-  say(`${open} connections after ${(connecting_ms / 1_000).toFixed(1)} s; the load begins`);
-  const { done, memory } = await drive(plan, deployment, hands, rows);
-  const bugs = [...deployment.bugs(), ...await deployment.refusals()];
-  if (open !== connections) bugs.push(`the Shield counts ${open} connections, not ${connections}`);
-  return { rows: rows.rows, memory, done, connections, counts_only, bugs, connecting_ms };
+  say(`${open} connections are open; the load begins`);
+  const wanted = load.connections + PEOPLE;
+  const bugs = open === wanted ? [] : [`the Shield counts ${open} connections, not ${wanted}`];
+  const leaving = new AbortController();
+  const visiting = visitors.run(plan.visits, leaving.signal);
+  visiting.catch(() => {});
+  const began_ms = performance.now();
+  const rows: Row[] = [];
+  const seconds = Math.max(1, plan.seconds / plan.rows - WARM_UP_SECONDS);
+  for (let row = 0; row < plan.rows; row++) {
+    const stretch = { warmup_seconds: WARM_UP_SECONDS, seconds, sizes_bytes: [SIZE_BYTES] };
+    const report = await load.run({ ...stretch, pace: { kind: "rate", rate, burst: 1 } });
+    const at_ms = performance.now() - began_ms;
+    rows.push({ at_ms, ...report, memory: await deployment.memory() });
+    say(describe(rows.at(-1)!));
+  }
+  leaving.abort();
+  await visiting;
+  bugs.push(...visitors.bugs, ...deployment.bugs(), ...await deployment.refusals());
+  return { rows, connections, counts_only, bugs, visits: visitors.visits };
 }

@@ -1,44 +1,34 @@
 /**
- * What a soak run measured against what is promised: messages, memory over time, latency over time.
+ * What a soak run measured against what is promised: messages, memory over time, latency over time; and both as tables.
  * Pure. Promises about speed hold for a machine that has the time; `counts_only` leaves them out.
  */
-import { merged } from "../../bench/measure/histogram.ts";
-import type { Latencies } from "../../bench/measure/histogram.ts";
+import type { LoadReport } from "../../bench/load/crowd/driver.ts";
 import { median } from "../../bench/measure/statistics.ts";
+import { renderRows } from "../../bench/measure/table.ts";
 import type { Memory } from "./deployment.ts";
-import { byKind, KINDS } from "./plan.ts";
-import type { Done, Report, RoomKind } from "./plan.ts";
-import { addFaults, noFaults } from "./room_check.ts";
-import type { RoomFaults } from "./room_check.ts";
 import { lineThrough } from "./slope.ts";
 import type { Line } from "./slope.ts";
 
-/** Memory at one time of the run. */
-export interface MemoryReading extends Memory {
-  readonly at_ms: number;
-}
+type Counted = "sent" | "received" | "missing" | "latency" | "problem_count" | "problems";
 
-/** One row of the table: what happened in one stretch of time, over all client processes. */
-export interface Row {
+/** What happened in one stretch of time, and the memory at its end. */
+export interface Row extends Pick<LoadReport, Counted> {
   readonly at_ms: number;
-  readonly sent: number;
-  readonly received: number;
-  /** By the kind of room; encoded, since a long run has many rows. */
-  readonly latencies: Readonly<Record<RoomKind, readonly string[]>>;
+  readonly memory: Memory;
 }
 
 /** Everything that was measured. */
 export interface Measured {
   readonly rows: readonly Row[];
-  readonly memory: readonly MemoryReading[];
-  readonly done: readonly Done[];
   readonly connections: number;
   readonly counts_only: boolean;
   readonly bugs: readonly string[];
+  /** Clients that came and went. */
+  readonly visits: number;
 }
 
 /** Names of processes with memory. */
-export const PROCESSES = ["shield", "brain", "nats"] as const;
+const PROCESSES = ["shield", "brain", "nats"] as const;
 
 /** From publish to receive, as docs/architecture.md#promises says. */
 const P99_MS = 30;
@@ -58,59 +48,36 @@ const GROWTH_BYTES = 24_000_000;
 const P99_GROWTH = 2;
 const P99_NOISE_MS = 10;
 
-/** Adds up reports that came at about one time. */
-export function rowOf(at_ms: number, reports: readonly Report[]): Row {
-  const latencies = byKind((kind) => reports.map((report) => report.latencies[kind]));
-  const sum = (of: "sent" | "received") => reports.reduce((all, report) => all + report[of], 0);
-  return { at_ms, sent: sum("sent"), received: sum("received"), latencies };
-}
-
-/** The faults of all client processes. */
-export function faultsOf(done: readonly Done[]): RoomFaults {
-  const sum = noFaults();
-  for (const { faults } of done) addFaults(sum, faults);
-  return sum;
-}
-
-const warm = <T>(all: readonly T[]) => all.slice(Math.floor(all.length * WARM_UP));
-
 /** The line through a process's memory without the warm-up. */
-export function memoryLine(memory: readonly MemoryReading[], name: keyof Memory): Line {
-  const whole_ms = memory.at(-1)?.at_ms ?? 0;
+function memoryLine(rows: readonly Row[], name: keyof Memory): Line {
+  const whole_ms = rows.at(-1)?.at_ms ?? 0;
   const from_ms = Math.max(whole_ms * WARM_UP, Math.min(CLIMB_MS, whole_ms / 2));
   return lineThrough(
-    memory.filter(({ at_ms }) => at_ms >= from_ms)
-      .map((reading) => ({ at_ms: reading.at_ms, value: reading[name] })),
+    rows.filter(({ at_ms }) => at_ms >= from_ms)
+      .map(({ at_ms, memory }) => ({ at_ms, value: memory[name] })),
   );
 }
 
-/** The latencies of all of these rows, of one kind of room or of all. */
-export function latenciesOf(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Latencies {
-  return merged(rows.flatMap(({ latencies }) => kinds.flatMap((kind) => latencies[kind])));
-}
+/** p99 of each stretch without the warm-up. */
+const p99s = (rows: readonly Row[]): number[] =>
+  rows.slice(Math.floor(rows.length * WARM_UP)).map(({ latency }) => latency.p99_ms);
 
-/** Median p99 of the first and the last third of the rows without the warm-up; NaN with too few. */
-export function p99Ends(rows: readonly Row[]): [first: number, last: number] {
-  const counted = warm(rows).map((row) => latenciesOf([row]).figures())
-    .filter(({ count }) => count > 0).map(({ p99_ms }) => p99_ms);
+/** Median p99 of the first and the last third; NaN with too few. */
+function p99Ends(rows: readonly Row[]): [first: number, last: number] {
+  const counted = p99s(rows);
   const third = Math.floor(counted.length / 3);
   return [median(counted.slice(0, third)), median(counted.slice(counted.length - third))];
 }
 
-/** Latencies without the warm-up, of one kind of room or of all. */
-export function warmLatencies(rows: readonly Row[], kinds: readonly RoomKind[] = KINDS): Latencies {
-  return latenciesOf(warm(rows), kinds);
-}
-
-function speedProblems({ rows, memory, connections }: Measured): string[] {
+function speedProblems({ rows, connections }: Measured): string[] {
   const problems: string[] = [];
   for (const name of PROCESSES) {
-    const { growth, mean } = memoryLine(memory, name);
+    const { growth, mean } = memoryLine(rows, name);
     if (growth <= Math.max(mean * GROWTH, GROWTH_BYTES)) continue;
     const [grown, all] = [growth, mean].map((bytes) => `${(bytes / 1e6).toFixed(0)} MB`);
     problems.push(`memory of the ${name} is not flat: it grew by ${grown} around ${all}`);
   }
-  const most = Math.max(...memory.map(({ shield }) => shield));
+  const most = Math.max(...rows.map(({ memory }) => memory.shield));
   if (most >= SHIELD_BYTES) {
     problems.push(`the Shield took ${(most / 1e6).toFixed(0)} MB for ${connections} connections`);
   }
@@ -120,7 +87,7 @@ function speedProblems({ rows, memory, connections }: Measured): string[] {
       `p99 is not flat: ${first.toFixed(1)} ms at first, ${last.toFixed(1)} ms at last`,
     );
   }
-  const p99_ms = warmLatencies(rows).quantile(0.99);
+  const p99_ms = median(p99s(rows));
   if (p99_ms >= P99_MS) {
     problems.push(`p99 from publish to receive is ${p99_ms.toFixed(1)} ms; promised: ${P99_MS} ms`);
   }
@@ -129,14 +96,45 @@ function speedProblems({ rows, memory, connections }: Measured): string[] {
 
 /** Which promises do not hold; empty: all do. */
 export function violationsOf(measured: Measured): string[] {
-  const { done, counts_only, bugs } = measured;
-  const problems = Object.entries(faultsOf(done)).flatMap(([name, count]) =>
-    count === 0 ? [] : [`${name.replaceAll("_", " ")}: ${count}`]
-  );
-  for (const [reason, count] of done.flatMap(({ refusals }) => refusals)) {
-    problems.push(`refused (${reason}): ${count}`);
-  }
-  if (done.every(({ received }) => received === 0)) problems.push("nothing was received");
+  const { rows, counts_only, bugs } = measured;
+  const problems = rows.flatMap(({ at_ms, missing, problem_count, problems: [first] }) => {
+    const when = `${(at_ms / 60_000).toFixed(1)} min`;
+    return [
+      ...(missing > 0 ? [`${when}: ${missing} deliveries are lost`] : []),
+      ...(missing < 0 ? [`${when}: ${-missing} deliveries too many`] : []),
+      ...(problem_count > 0
+        ? [`${when}: ${problem_count} refusals and ends, first: ${first}`]
+        : []),
+    ];
+  });
+  if (rows.every(({ received }) => received === 0)) problems.push("nothing was received");
   if (!counts_only) problems.push(...speedProblems(measured));
-  return [...problems, ...done.flatMap(({ findings }) => findings), ...bugs];
+  return [...problems, ...bugs];
+}
+
+const HOUR_MS = 3_600_000;
+const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+
+/** Everything that was measured. */
+export function renderSoak(measured: Measured): string {
+  const { rows, connections, visits } = measured;
+  const byTime = renderRows(
+    ["minute", "sent", "received", "p50 ms", "p99 ms", ...PROCESSES.map((name) => `${name} MB`)],
+    rows.map(({ at_ms, sent, received, latency, memory }) => [
+      ...[(at_ms / 60_000).toFixed(1), String(sent), String(received)],
+      ...[latency.p50_ms.toFixed(2), latency.p99_ms.toFixed(2)],
+      ...PROCESSES.map((name) => megabytes(memory[name])),
+    ]),
+  );
+  const byProcess = renderRows(
+    ["memory", "last MB", "slope MB/h", "KB a connection"],
+    PROCESSES.map((name) => {
+      const last = rows.at(-1)?.memory[name] ?? NaN;
+      const each = name === "shield" ? (last / connections / 1e3).toFixed(1) : "";
+      return [name, megabytes(last), megabytes(memoryLine(rows, name).slope * HOUR_MS), each];
+    }),
+  );
+  const [first, last] = p99Ends(rows).map((p99) => p99.toFixed(1));
+  const ends = `${visits} visitors; p99 at first ${first} ms, at last ${last} ms`;
+  return [byTime, "", byProcess, "", ends].join("\n");
 }

@@ -1,52 +1,29 @@
 /** A soak run fails for memory or latency that grows, for any lost message, and for nothing else. */
 import assert from "node:assert/strict";
-import { Latencies } from "../../bench/measure/histogram.ts";
-import { byKind } from "./plan.ts";
-import type { Done } from "./plan.ts";
-import { noFaults } from "./room_check.ts";
 import { violationsOf } from "./verdict.ts";
-import type { Measured } from "./verdict.ts";
+import type { Row } from "./verdict.ts";
 
 const MB = 1_000_000;
-
-function row(at: number, latency_ms: number): Measured["rows"][number] {
-  const latencies = byKind(() => {
-    const one = new Latencies();
-    for (let count = 0; count < 25; count++) one.add(latency_ms);
-    return [one.encode()];
-  });
-  return { at_ms: at * 60_000, sent: 100, received: 100, latencies };
-}
 
 function run(options: {
   readonly shield?: (at: number) => number;
   readonly latency_ms?: (at: number) => number;
-  readonly done?: Partial<Done>;
+  readonly row?: Partial<Row>;
   readonly counts_only?: boolean;
   readonly minutes?: number;
 }): string[] {
-  const { shield = () => 300 * MB, latency_ms = () => 5, done = {}, counts_only = false } = options;
-  const minutes = Array.from({ length: options.minutes ?? 30 }, (_, at) => at);
-  const base: Done = {
-    kind: "done",
-    sent: 1,
-    received: 1,
-    presence: 0,
-    visits: 0,
-    refusals: [],
-    faults: noFaults(),
-    findings: [],
-  };
-  return violationsOf({
-    rows: minutes.map((at) => row(at, latency_ms(at))),
-    memory: minutes.map((at) => (
-      { at_ms: at * 60_000, shield: shield(at), brain: 100 * MB, nats: 50 * MB }
-    )),
-    done: [{ ...base, ...done }],
-    connections: 10_000,
-    counts_only,
-    bugs: [],
+  const { shield = () => 300 * MB, latency_ms = () => 5, counts_only = false } = options;
+  const rows = Array.from({ length: options.minutes ?? 30 }, (_, at): Row => {
+    const [p50_ms, ms] = [1, latency_ms(at)];
+    return {
+      at_ms: at * 60_000,
+      latency: { count: 25, p50_ms, p90_ms: ms, p99_ms: ms, p999_ms: ms, max_ms: ms },
+      memory: { shield: shield(at), brain: 100 * MB, nats: 50 * MB },
+      ...{ sent: 100, received: 100, missing: 0, problem_count: 0, problems: [] },
+      ...options.row,
+    };
   });
+  return violationsOf({ rows, connections: 10_000, counts_only, bugs: [], visits: 0 });
 }
 
 Deno.test("a flat run passes, also with a warm-up and with noise", () => {
@@ -73,15 +50,10 @@ Deno.test("the first climb of a heap is no growth, and what grows after it fails
   assert.match(run({ minutes: 5, shield: leak }).join(), /memory of the shield/);
 });
 
-Deno.test("one lost message, one refusal, or silence fails the run whatever the time is", () => {
-  const counts_only = true;
-  assert.match(
-    run({ counts_only, done: { faults: { ...noFaults(), lost: 1 } } }).join(),
-    /lost: 1/,
-  );
-  assert.match(
-    run({ counts_only, done: { refusals: [["rate-limited", 1]] } }).join(),
-    /rate-limited/,
-  );
-  assert.match(run({ counts_only, done: { received: 0 } }).join(), /nothing was received/);
+Deno.test("one lost message, one too many, one refusal, or silence fails the run whatever the time is", () => {
+  const says = (row: Partial<Row>) => run({ counts_only: true, row }).join();
+  assert.match(says({ missing: 1 }), /1 deliveries are lost/);
+  assert.match(says({ missing: -1 }), /1 deliveries too many/);
+  assert.match(says({ problem_count: 1, problems: ["rate-limited"] }), /rate-limited/);
+  assert.match(says({ received: 0 }), /nothing was received/);
 });
