@@ -161,6 +161,22 @@ Deno.test("several commands of a frame are answered each, also those beside conn
   assert.equal((await client.end())[0], 3500);
 });
 
+Deno.test("what is too long for a message of the bus is refused, and a subscription with it is none", async () => {
+  await using on = await bus();
+  const client = await connected(on);
+  const frame = (id: number, length: number) =>
+    JSON.stringify({ id, publish: { channel: "a", data: "x".repeat(length) } });
+  client.send(frame(2, 262_144 - frame(2, 0).length));
+  const leaf = { key: "k".repeat(100), cmp: "gt", val: "1" };
+  const or = { op: "or", nodes: Array.from({ length: 60 }, () => leaf) };
+  const tf = { op: "and", nodes: Array.from({ length: 20 }, () => or) };
+  client.send({ id: 3, subscribe: { channel: "a", tf } });
+  for (const id of [2, 3]) assert.equal((await client.reply(id)).error?.code, 106);
+  client.send({ id: 4, subscribe: { channel: "a" } });
+  assert.notEqual((await client.reply(4)).subscribe, undefined);
+  client.close();
+});
+
 Deno.test("a class makes a namespace, and its subscribers hear who comes without asking", async () => {
   const more = 'declared_namespaces = true\njoin_leave = ["hall:*"]\n[[rooms]]\nroom = "hall:*"\n';
   await using bus = await startLocalBus(CONFIG + more);

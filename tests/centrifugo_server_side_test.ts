@@ -307,6 +307,21 @@ Deno.test("orders of a backend that may not be do nothing", async () => {
   assert.equal((await one.reply(2)).error.code, 103);
 });
 
+Deno.test("what is too fast for a client comes later, and is not lost", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 20\n`);
+  const channels = Array.from({ length: 40 }, (_, n) => `hall:${n}`);
+  using one = await raw(bus, { user: "ann", claims: { grants: ALL, channels } });
+  const { connect } = await one.reply(1);
+  const made = (): string[] => one.told.flatMap(({ push }) => push?.subscribe ? push.channel : []);
+  const all = () => [...Object.keys(connect.subs ?? {}), ...made()].sort();
+  await until(() => `all of the token's: ${all()}`, () => all().length >= channels.length);
+  assert.deepEqual(all(), channels.toSorted());
+  const more = channels.map((name) => name.replace("hall:", "log:"));
+  await Promise.all(more.map((channel) => api(bus, "subscribe", { user: "ann", channel })));
+  await until(() => `all of the backend's: ${all()}`, () => all().length >= 2 * channels.length);
+  assert.deepEqual(all(), [...channels, ...more].sort());
+});
+
 Deno.test("what the bus does to subscriptions it does to those of the server, too", async () => {
   const now_ms = Date.now();
   await using bus = await startLocalBus(

@@ -91,6 +91,7 @@ export interface Answer {
   readonly message?: string;
   readonly room?: string;
   readonly action?: string;
+  readonly retry_after_ms?: number;
   readonly result?: Result;
   /** The result as it came. */
   readonly raw?: string | undefined;

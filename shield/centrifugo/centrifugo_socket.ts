@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { connectedOf, joinsOf, ttlOf, unsupported } from "./answers.ts";
 import type { Answer, Member, Welcome } from "./answers.ts";
@@ -37,6 +38,8 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
+/** The bus is asked again after this, in ms, where it does not say when. */
+const LATER_MS = 1_000;
 /** What a socket needs of its process. */
 export interface CentrifugoSocketOptions extends ChannelClasses {
   readonly form: Form;
@@ -88,6 +91,9 @@ export class CentrifugoSocket implements ClientSocket {
   readonly #asked = new Map<number, Answered>();
   #requests = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Subscriptions of the server that the bus is asked for again, one at a time. */
+  readonly #late: Channel[] = [];
+  #late_timer: ReturnType<typeof setTimeout> | undefined;
   #closed: number | undefined;
   #end: { readonly code: number; readonly reason: string } | undefined;
 
@@ -123,6 +129,7 @@ export class CentrifugoSocket implements ClientSocket {
       closed: (code) => {
         this.#closed = code;
         clearTimeout(this.#timer);
+        clearTimeout(this.#late_timer);
         for (const room_id of this.#channels.keys()) this.#forget(room_id);
         this.#tokens.close();
         onClosed();
@@ -158,14 +165,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   close(code: number, reason: string): void {
-    const disconnect = this.#end;
-    if (disconnect === undefined) return this.#inner.close(disconnectOf(code, reason), reason);
-    // A stream would read its number as one of the bus.
-    if (this.#options.session !== undefined) {
-      this.#inner.send(this.#options.form.encode({ push: { disconnect } }));
-    }
-    const is_silent = disconnect.code === DISCONNECT.connection_closed;
-    this.#inner.close(is_silent ? 1000 : disconnect.code, disconnect.reason);
+    const end = this.#end ?? { code: disconnectOf(code, reason), reason };
+    const is_silent = this.#options.session === undefined &&
+      end.code === DISCONNECT.connection_closed;
+    this.#inner.close(is_silent ? 1000 : end.code, end.reason);
   }
 
   /** What its client is closed with, whatever the bus closes it with. */
@@ -319,11 +322,18 @@ export class CentrifugoSocket implements ClientSocket {
   /** Sends a frame to the bus, whose members are JSON text; `then` takes what answers it. */
   #ask(frame: Record<string, unknown>, then: Answered, data?: Data): void {
     const id = ++this.#requests;
+    const start = JSON.stringify({ ...frame, id });
+    const typed = data?.content_type === "" ? "" : `,"content_type":"${data?.content_type}"`;
+    const text = data === undefined ? start : `${start.slice(0, -1)},"data":${data.json}${typed}}`;
+    const { max_frame_bytes } = this.#options;
+    if (text.length * 3 > max_frame_bytes && frameBytes(text) > max_frame_bytes) {
+      // The bus reads no id in it, and would refuse it without.
+      this.#count();
+      const message = `with what the bus adds, more than ${max_frame_bytes} bytes`;
+      return then({ code: 413, reason: "too-large", message });
+    }
     this.#asked.set(id, then);
-    const text = JSON.stringify({ ...frame, id });
-    if (data === undefined) return void this.#events?.message(text);
-    const typed = data.content_type === "" ? "" : `,"content_type":"${data.content_type}"`;
-    this.#events?.message(`${text.slice(0, -1)},"data":${data.json}${typed}}`);
+    this.#events?.message(text);
   }
 
   /** The same, for a command of a client, which receives a refusal here. */
@@ -381,11 +391,35 @@ export class CentrifugoSocket implements ClientSocket {
         without.add(left_out);
         return this.#askSubscribe(id, channel);
       }
+      if (is_wanted && channel.server !== undefined && this.#askLater(channel, answer)) return;
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
       this.#fail(id, saidError(answer));
     });
+  }
+
+  /** Whether the bus is asked again, as the client cannot: it was too much at once, or comes of an open connection. */
+  #askLater(channel: Channel, answer: Answer): boolean {
+    const { code, temporary } = saidError(answer);
+    const is_too_fast = code === ERROR.too_many_requests;
+    if (temporary !== true || this.#opening !== undefined && !is_too_fast) return false;
+    this.#late.push(channel);
+    this.#late_timer ??= setTimeout(() => {
+      this.#late_timer = undefined;
+      this.#askNext();
+    }, answer.retry_after_ms ?? LATER_MS);
+    this.#opening?.hurry();
+    this.#open();
+    return true;
+  }
+
+  #askNext(): void {
+    if (this.#late_timer !== undefined) return;
+    const channel = this.#late.shift();
+    if (channel === undefined) return;
+    if (this.#channels.get(channel.room_id) !== channel) return this.#askNext();
+    this.#askSubscribe(NO_REPLY, channel);
   }
 
   /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
@@ -419,6 +453,7 @@ export class CentrifugoSocket implements ClientSocket {
       this.#push(channel.name, push);
     }
     this.#open();
+    this.#askNext();
   }
 
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {

@@ -117,16 +117,26 @@ function readLine(line: string, fields: Table): Fields {
 export function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
-  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
-  if (isData(value)) return value.json.replace(/[\r\n]+/g, " ");
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join()}}`;
+  return `{${
+    members.map(([name, member]) => `${JSON.stringify(name)}:${memberOf(name, member)}`)
+  }}`;
+}
+
+/** The fields that hold data: names of tags and of channels are anyone's, and say nothing of what they name. */
+const WITH_DATA: readonly string[] = ["data", "conn_info", "chan_info"];
+
+function memberOf(name: string, value: unknown): string {
+  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
+  return WITH_DATA.includes(name) && isData(value)
+    ? value.json.replace(/[\r\n]+/g, " ")
+    : jsonOf(value);
 }
 
 const isMap = (kind: Kind): kind is MapOf => typeof kind === "object" && "map" in kind;
 
-function isData(value: object): value is Data {
-  return "json" in value && "content_type" in value;
+function isData(value: unknown): value is Data {
+  return typeof value === "object" && value !== null && "json" in value && "content_type" in value;
 }
 
 /** Lines of JSON. */

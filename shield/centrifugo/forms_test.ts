@@ -51,6 +51,13 @@ Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else
   assert.deepEqual(bytesOf({ json: '"hi"', content_type: "text/csv" }), text.encode("hi"));
 });
 
+Deno.test("names of tags and channels are anyone's: none of them makes data", () => {
+  const said = { json: "}}", content_type: "" };
+  const subs = Object.fromEntries(["json", "content_type", "data"].map((name) => [name, {}]));
+  const reply: Reply = { push: { channel: "a", pub: { tags: said } }, connect: { subs } };
+  assert.deepEqual(JSON.parse(String(JSON_FORM.encode(reply))), reply);
+});
+
 Deno.test("replies have their zeros in JSON, and lists and maps in both forms", () => {
   const info = { user: "ann", client: "c1" };
   const reply: Reply = {
