@@ -172,8 +172,11 @@ Deno.test("what is too long for a message of the bus is refused, and a subscript
   const tf = { op: "and", nodes: Array.from({ length: 20 }, () => or) };
   client.send({ id: 3, subscribe: { channel: "a", tf } });
   for (const id of [2, 3]) assert.equal((await client.reply(id)).error?.code, 106);
-  client.send({ id: 4, subscribe: { channel: "a" } });
-  assert.notEqual((await client.reply(4)).subscribe, undefined);
+  // Who leaves before it is in is not told that it is in.
+  client.send({ id: 4, subscribe: { channel: "a" } }, { id: 5, unsubscribe: { channel: "a" } });
+  assert.deepEqual((await client.reply(4)).error?.code, 100);
+  client.send({ id: 6, subscribe: { channel: "a" } });
+  assert.notEqual((await client.reply(6)).subscribe, undefined);
   client.close();
 });
 
@@ -225,6 +228,14 @@ Deno.test("a token that no longer grants a channel ends it; a token that ends is
   });
   const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
   assert.deepEqual([push.channel, push.unsubscribe.code], ["news", 2000]);
+  // So does one that is over already when it comes; its client stays away from any other refusal.
+  const other = await connected(on, "bob");
+  other.send({
+    id: 2,
+    refresh: { token: await on.tokenFor({ user: "bob", ttl_seconds: -3_600 }) },
+  });
+  assert.deepEqual(await other.end(), [3005, "expired"]);
+  assert.equal(other.heard.some((told) => told.error !== undefined), false);
   now_ms += 3_700_000;
   client.send({ id: 4, publish: { channel: "other", data: 1 } });
   assert.deepEqual(await client.end(), [3005, "token-expired"]);

@@ -38,6 +38,8 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
+/** How a refusal of an expired token ends. */
+const EXPIRED = new ArqonError("token-expired").message;
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
@@ -391,27 +393,27 @@ export class CentrifugoSocket implements ClientSocket {
         without.add(left_out);
         return this.#askSubscribe(id, channel);
       }
-      if (is_wanted && channel.server !== undefined && this.#askLater(channel, answer)) return;
+      if (is_wanted && channel.server !== undefined && saidError(answer).temporary) {
+        return this.#askLater(channel, answer.retry_after_ms);
+      }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
-      if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
-      this.#fail(id, saidError(answer));
+      if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
+      // A client that was told that it is in would wait for messages that never come.
+      const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
+      this.#fail(id, is_wanted ? saidError(answer) : left);
     });
   }
 
-  /** Whether the bus is asked again, as the client cannot: it was too much at once, or comes of an open connection. */
-  #askLater(channel: Channel, answer: Answer): boolean {
-    const { code, temporary } = saidError(answer);
-    const is_too_fast = code === ERROR.too_many_requests;
-    if (temporary !== true || this.#opening !== undefined && !is_too_fast) return false;
+  /** Asks the bus later for what it cannot do now; the answer to `connect` does not wait for it. */
+  #askLater(channel: Channel, wait_ms = LATER_MS): void {
     this.#late.push(channel);
     this.#late_timer ??= setTimeout(() => {
       this.#late_timer = undefined;
       this.#askNext();
-    }, answer.retry_after_ms ?? LATER_MS);
+    }, wait_ms);
     this.#opening?.hurry();
     this.#open();
-    return true;
   }
 
   #askNext(): void {
@@ -440,11 +442,6 @@ export class CentrifugoSocket implements ClientSocket {
 
   #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
     const is_made = answer.code === 0 && is_wanted;
-    const { message, temporary } = saidError(answer);
-    if (answer.code !== 0 && temporary === true && this.#opening !== undefined) {
-      // Its client comes again, and asks for all of it anew.
-      return this.#disconnect(DISCONNECT.internal, message);
-    }
     channel.is_in = is_made;
     const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
     this.#opening?.end(channel, subscribed);
@@ -459,10 +456,8 @@ export class CentrifugoSocket implements ClientSocket {
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
     const { position, room_id } = channel;
     if (channel.is_strict && position !== undefined && result.recovered !== true) {
-      if (this.#channels.get(room_id) === channel) {
-        this.#forget(room_id);
-        this.#ask({ op: "unsub", room: room_id }, () => {});
-      }
+      this.#forget(room_id);
+      this.#ask({ op: "unsub", room: room_id }, () => {});
       const message = result.reason ?? "not recovered";
       return this.#fail(id, { code: ERROR.unrecoverable_position, message });
     }
@@ -537,7 +532,11 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
-    this.#askFor(id, { op: "refresh", token }, ({ result: { token_expires_ms = 0 } = {} }) => {
+    this.#ask({ op: "refresh", token }, (answer) => {
+      const { message = "", result: { token_expires_ms = 0 } = {} } = answer;
+      // What comes next is the end, after which its client gets another token and comes again.
+      if (message.endsWith(EXPIRED)) return this.endAs(DISCONNECT.expired, "expired");
+      if (answer.code !== 0) return this.#fail(id, saidError(answer));
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());
       this.#reply({ id, refresh: { client: this.#client, version, ...ttl } });
