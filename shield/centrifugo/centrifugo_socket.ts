@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { connectedOf, joinsOf, ttlOf, unsupported } from "./answers.ts";
+import { connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
 import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
@@ -15,7 +15,9 @@ import {
   disconnectFor,
   disconnectOf,
   ERROR,
+  Refusal,
   saidError,
+  saidOf,
   TOO_BIG,
   UNSUBSCRIBE,
 } from "./codes.ts";
@@ -30,7 +32,7 @@ import { calledBy, type Read, readOf } from "./reads.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
 import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
-import { EVENT_TYPE, UnmappedFilter } from "./tags.ts";
+import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
 /** A client goes within this part of the time that a Shield which stops gives it. */
@@ -93,9 +95,6 @@ export class CentrifugoSocket implements ClientSocket {
   readonly #asked = new Map<number, Answered>();
   #requests = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** Subscriptions of the server that the bus is asked for again, one at a time. */
-  readonly #late: Channel[] = [];
-  #late_timer: ReturnType<typeof setTimeout> | undefined;
   #closed: number | undefined;
   #end: { readonly code: number; readonly reason: string } | undefined;
 
@@ -131,7 +130,6 @@ export class CentrifugoSocket implements ClientSocket {
       closed: (code) => {
         this.#closed = code;
         clearTimeout(this.#timer);
-        clearTimeout(this.#late_timer);
         for (const room_id of this.#channels.keys()) this.#forget(room_id);
         this.#tokens.close();
         onClosed();
@@ -278,8 +276,9 @@ export class CentrifugoSocket implements ClientSocket {
     try {
       this.#runAsked(id, command);
     } catch (error) {
-      if (!(error instanceof ArqonError)) throw error;
-      this.#fail(id, saidError(error));
+      const said = saidOf(error);
+      if (said === undefined) throw error;
+      this.#fail(id, said);
       this.#count();
     }
   }
@@ -347,37 +346,26 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
-    const { channel: name = "" } = asked;
-    if ((asked.token ?? "") !== "") {
-      return this.#takeToken(
-        id,
-        asked,
-        () => this.#run({ id, subscribe: { ...asked, token: "" } }),
-      );
-    }
+    const { channel: name = "", token = "" } = asked;
+    const again = () => this.#run({ id, subscribe: { ...asked, token: "" } });
+    if (token !== "") return this.#takeToken(id, asked, again);
     const room_id = this.#room(name);
-    const fail = (code: number, message: string) => {
-      this.#fail(id, { code, message });
-      this.#count();
-    };
-    const problem = unsupported(asked);
-    if (problem !== undefined) return fail(ERROR.not_available, problem);
-    if (this.#channels.has(room_id)) return fail(ERROR.already_subscribed, `already in ${name}`);
-    try {
-      const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
-      this.#channels.set(room_id, channel);
-      this.#askSubscribe(id, channel);
-    } catch (error) {
-      if (!(error instanceof UnmappedFilter)) throw error;
-      fail(ERROR.not_available, error.message);
+    requireSupported(asked);
+    if (this.#channels.has(room_id)) {
+      throw new Refusal(ERROR.already_subscribed, `already in ${name}`);
     }
+    const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
+    this.#channels.set(room_id, channel);
+    this.#askSubscribe(id, channel);
   }
 
   /** Whether it was there. */
   #forget(room_id: string): boolean {
     this.#tokens.drop(room_id);
     const channel = this.#channels.get(room_id);
-    if (channel !== undefined) channel.base = this.#options.bases.replace(channel.base, undefined);
+    if (channel === undefined) return false;
+    clearTimeout(channel.timer);
+    channel.base = this.#options.bases.replace(channel.base, undefined);
     return this.#channels.delete(room_id);
   }
 
@@ -394,7 +382,10 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#askSubscribe(id, channel);
       }
       if (is_wanted && channel.server !== undefined && saidError(answer).temporary) {
-        return this.#askLater(channel, answer.retry_after_ms);
+        const wait_ms = (answer.retry_after_ms ?? LATER_MS) * (1 + this.#options.random());
+        channel.timer = setTimeout(() => this.#askSubscribe(id, channel), wait_ms);
+        this.#opening?.hurry();
+        return this.#open();
       }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
@@ -403,25 +394,6 @@ export class CentrifugoSocket implements ClientSocket {
       const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
       this.#fail(id, is_wanted ? saidError(answer) : left);
     });
-  }
-
-  /** Asks the bus later for what it cannot do now; the answer to `connect` does not wait for it. */
-  #askLater(channel: Channel, wait_ms = LATER_MS): void {
-    this.#late.push(channel);
-    this.#late_timer ??= setTimeout(() => {
-      this.#late_timer = undefined;
-      this.#askNext();
-    }, wait_ms);
-    this.#opening?.hurry();
-    this.#open();
-  }
-
-  #askNext(): void {
-    if (this.#late_timer !== undefined) return;
-    const channel = this.#late.shift();
-    if (channel === undefined) return;
-    if (this.#channels.get(channel.room_id) !== channel) return this.#askNext();
-    this.#askSubscribe(NO_REPLY, channel);
   }
 
   /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
@@ -450,7 +422,6 @@ export class CentrifugoSocket implements ClientSocket {
       this.#push(channel.name, push);
     }
     this.#open();
-    this.#askNext();
   }
 
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
@@ -464,10 +435,7 @@ export class CentrifugoSocket implements ClientSocket {
     channel.is_in = true;
     const place = placeOf(channel, result);
     const deltas = channel.has_deltas ? { delta: true } : {};
-    this.#reply({
-      id,
-      subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas },
-    });
+    this.#reply({ id, subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas } });
   }
 
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
@@ -546,11 +514,7 @@ export class CentrifugoSocket implements ClientSocket {
   /** A method is a channel, `/` and the name of a command there. */
   #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
     const at = method.lastIndexOf("/");
-    if (at <= 0) {
-      const message = "expected CHANNEL/COMMAND as the method";
-      this.#fail(id, { code: ERROR.not_available, message });
-      return this.#count();
-    }
+    if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
     const room = this.#room(method.slice(0, at));
     const frame = { op: "cmd", room, name: method.slice(at + 1) };
     this.#askFor(id, frame, ({ raw = "null" }) => {
