@@ -161,6 +161,25 @@ Deno.test("several commands of a frame are answered each, also those beside conn
   assert.equal((await client.end())[0], 3500);
 });
 
+Deno.test("what is too long for a message of the bus is refused, and a subscription with it is none", async () => {
+  await using on = await bus();
+  const client = await connected(on);
+  const frame = (id: number, length: number) =>
+    JSON.stringify({ id, publish: { channel: "a", data: "x".repeat(length) } });
+  client.send(frame(2, 262_144 - frame(2, 0).length));
+  const leaf = { key: "k".repeat(100), cmp: "gt", val: "1" };
+  const or = { op: "or", nodes: Array.from({ length: 60 }, () => leaf) };
+  const tf = { op: "and", nodes: Array.from({ length: 20 }, () => or) };
+  client.send({ id: 3, subscribe: { channel: "a", tf } });
+  for (const id of [2, 3]) assert.equal((await client.reply(id)).error?.code, 106);
+  // Who leaves before it is in is not told that it is in.
+  client.send({ id: 4, subscribe: { channel: "a" } }, { id: 5, unsubscribe: { channel: "a" } });
+  assert.deepEqual((await client.reply(4)).error?.code, 100);
+  client.send({ id: 6, subscribe: { channel: "a" } });
+  assert.notEqual((await client.reply(6)).subscribe, undefined);
+  client.close();
+});
+
 Deno.test("a class makes a namespace, and its subscribers hear who comes without asking", async () => {
   const more = 'declared_namespaces = true\njoin_leave = ["hall:*"]\n[[rooms]]\nroom = "hall:*"\n';
   await using bus = await startLocalBus(CONFIG + more);
@@ -209,6 +228,14 @@ Deno.test("a token that no longer grants a channel ends it; a token that ends is
   });
   const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
   assert.deepEqual([push.channel, push.unsubscribe.code], ["news", 2000]);
+  // So does one that is over already when it comes; its client stays away from any other refusal.
+  const other = await connected(on, "bob");
+  other.send({
+    id: 2,
+    refresh: { token: await on.tokenFor({ user: "bob", ttl_seconds: -3_600 }) },
+  });
+  assert.deepEqual(await other.end(), [3005, "expired"]);
+  assert.equal(other.heard.some((told) => told.error !== undefined), false);
   now_ms += 3_700_000;
   client.send({ id: 4, publish: { channel: "other", data: 1 } });
   assert.deepEqual(await client.end(), [3005, "token-expired"]);

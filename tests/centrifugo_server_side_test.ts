@@ -10,9 +10,12 @@ import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { guest } from "./peers/hostile_bytes.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `
@@ -305,6 +308,50 @@ Deno.test("orders of a backend that may not be do nothing", async () => {
   await until("its end", () => one.told.some(({ push }) => push?.unsubscribe !== undefined));
   one.send({ id: 2, subscribe: { channel: "hall:2" } });
   assert.equal((await one.reply(2)).error.code, 103);
+});
+
+/** The channels of the answer to `connect`, and those that came later. */
+function madeOf(told: Answer[], { subs = {} }: Answer): string[] {
+  const later = told.flatMap(({ push }) => push?.subscribe ? push.channel : []);
+  return [...Object.keys(subs), ...later].sort();
+}
+
+Deno.test("what is too fast for a client comes later, and is not lost", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 20\n`);
+  const channels = Array.from({ length: 40 }, (_, n) => `hall:${n}`);
+  using one = await raw(bus, { user: "ann", claims: { grants: ALL, channels } });
+  const { connect } = await one.reply(1);
+  const all = () => madeOf(one.told, connect);
+  await until(() => `all of the token's: ${all()}`, () => all().length >= channels.length);
+  assert.deepEqual(all(), channels.toSorted());
+  const more = channels.map((name) => name.replace("hall:", "log:"));
+  await Promise.all(more.map((channel) => api(bus, "subscribe", { user: "ann", channel })));
+  await until(() => `all of the backend's: ${all()}`, () => all().length >= 2 * channels.length);
+  assert.deepEqual(all(), [...channels, ...more].sort());
+});
+
+Deno.test("a policy keeps a client out; one that fails, until it no longer does", async () => {
+  const server_side = 'server_side = ["no:*", "fault:*", ';
+  const config = CONFIG.replace("server_side = [", server_side) + PATIENT_POLICIES;
+  await using bus = await startLocalBus(config);
+  const admin = await policyAdmin(bus);
+  for (const [name, code] of [["no", "(i32.const 1)"], ["fault", "(unreachable)"]] as const) {
+    const more = `(func (export "arqon_on_subscribe") (result i32) ${code})`;
+    const { body: { sha256 } } = await admin.upload(guest({ hook: "(i32.const 0)", more }));
+    const policy = { tenant: "default", name, sha256, room: `${name}:*` };
+    assert.equal((await admin.post("deploy", policy)).status, 200);
+  }
+  using one = await raw(bus, { user: "ann", claims: { channels: ["no:1", "fault:1", "log:1"] } });
+  const { connect } = await one.reply(1);
+  for (const channel of ["no:2", "fault:2", "log:2"]) {
+    await api(bus, "subscribe", { user: "ann", channel });
+  }
+  const made = () => madeOf(one.told, connect);
+  await until("those that may be", () => made().length >= 2);
+  assert.deepEqual(made(), ["log:1", "log:2"]);
+  assert.equal((await admin.remove("default", "fault")).status, 200);
+  await until("those that may be now", () => made().length >= 4);
+  assert.deepEqual(made(), ["fault:1", "fault:2", "log:1", "log:2"]);
 });
 
 Deno.test("what the bus does to subscriptions it does to those of the server, too", async () => {

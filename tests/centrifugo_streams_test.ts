@@ -145,6 +145,31 @@ Deno.test("a stream ends with the number of its end, and its session with it", a
   await stopped;
 });
 
+Deno.test("a stream ends with the backend's code, and says no other", async () => {
+  const key = "a key of a backend";
+  const keys = `[[centrifugo.api_keys]]\ntenant = "default"\nkey = "${key}"\n`;
+  await using bus = await startLocalBus(CONFIG + keys);
+  for (const path of ["/connection/sse", "/connection/http_stream"]) {
+    // The bus has meanings of its own for these codes and words.
+    for (const [code, reason] of [[4401, "x"], [4408, ""], [3000, "token-expired"]] as const) {
+      const connect = { token: await bus.tokenFor({ user: "ann" }) };
+      using stream = await Stream.open(bus, path, { id: 1, connect });
+      await stream.next((told) => told.id === 1);
+      const body = JSON.stringify({ user: "ann", disconnect: { code, reason } });
+      const headers = { "x-api-key": key };
+      const init = { method: "POST", headers, body };
+      assert.deepEqual(
+        await (await fetch(new URL("/api/disconnect", bus.http_url), init)).json(),
+        { result: {} },
+      );
+      assert.equal(await stream.end(), code, path);
+      assert.deepEqual(stream.heard.slice(1).map((line) => JSON.parse(line)), [
+        { push: { disconnect: { code, reason } } },
+      ]);
+    }
+  }
+});
+
 Deno.test("who answers no pings, or reads too slowly, is let go", async () => {
   const limits = "[server]\nheartbeat_ms = 1_000\n[limits]\nunsent_bytes = 65_536\n";
   await using bus = await startLocalBus(`${limits}${CONFIG}`);

@@ -1,14 +1,16 @@
 /** What is read of the Shield's text frames, and what becomes of it in Centrifugo's protocol. Pure. */
+import { ERROR, Refusal } from "./codes.ts";
 import type { Asked, ClientInfo, Reply, Subscribed } from "./messages.ts";
 
 /** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
 const REFRESH_SECONDS = 25;
 const TTL_MAX = 2 ** 31 - 1;
 
-/** What a subscription asks that there is not; undefined: nothing. */
-export function unsupported({ type = 0, delta = "" }: Asked<"subscribe">): string | undefined {
-  if (type !== 0) return "only streams are available: no maps, no shared polls";
-  return delta === "" || delta === "fossil" ? undefined : "of deltas only fossil is available";
+/** Throws a `Refusal` where a subscription asks for what there is not. */
+export function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
+  const refuse = (message: string) => new Refusal(ERROR.not_available, message);
+  if (type !== 0) throw refuse("only streams are available: no maps, no shared polls");
+  if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
 }
 
 /** A member, as clients receive it. */
@@ -91,6 +93,7 @@ export interface Answer {
   readonly message?: string;
   readonly room?: string;
   readonly action?: string;
+  readonly retry_after_ms?: number;
   readonly result?: Result;
   /** The result as it came. */
   readonly raw?: string | undefined;

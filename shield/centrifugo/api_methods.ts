@@ -14,7 +14,7 @@ import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { channelOf, roomOf } from "./channel.ts";
-import { ERROR, type SaidError, saidError } from "./codes.ts";
+import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
 import type { Order, SendOrder } from "./orders.ts";
 import { type ReadAsked, readOf } from "./reads.ts";
@@ -89,24 +89,13 @@ function passing<Z extends z.ZodType>(schema: Z, run: Run<Z, Passed>): Method {
   };
 }
 
-/** A refusal in Centrifugo's own words. */
-export class ApiRefusal extends Error {
-  readonly said: SaidError;
-
-  constructor(said: SaidError) {
-    super(said.message);
-    this.said = said;
-  }
-}
-
 /** What of a refusal an answer says. */
-export function errorOf(error: ArqonError | ApiRefusal) {
-  const { code, message } = error instanceof ApiRefusal ? error.said : saidError(error);
+export function errorOf(error: ArqonError | Refusal) {
+  const { code, message } = error instanceof Refusal ? error.said : saidError(error);
   return { code, message };
 }
 
-const unavailable = (what: string) =>
-  new ApiRefusal({ code: ERROR.not_available, message: `${what} is not available` });
+const unavailable = (what: string) => new Refusal(ERROR.not_available, `${what} is not available`);
 
 const Channel = z.object({ channel: z.string() });
 const Publishing = z.object({
@@ -221,7 +210,10 @@ async function command(
   const operation = decodeClientText(frame, context.limits);
   if (operation.kind !== "publish") throw new ArqonError("internal");
   const ack = await runCommand(context, call.caller, operation.envelope);
-  if (ack.code !== 0) throw new ApiRefusal(saidError(ack));
+  if (ack.code !== 0) {
+    const { code, message } = saidError(ack);
+    throw new Refusal(code, message);
+  }
   return new TextDecoder().decode(ack.result);
 }
 
@@ -234,7 +226,7 @@ async function read(
   const { channel = "", name, data, said } = readOf(asked, context.limits.history_messages)!;
   const raw = await command(context, call, channel, name, data);
   const { error, ...result } = said({ code: 0, result: JSON.parse(raw), raw });
-  if (error !== undefined) throw new ApiRefusal({ code: 0, message: "", ...error });
+  if (error !== undefined) throw new Refusal(error.code ?? 0, error.message ?? "");
   const [read = {}] = Object.values(result);
   return read;
 }
@@ -315,7 +307,7 @@ function subscribe(
   if (override !== undefined) throw unavailable("override");
   if (!context.isServerSide(roomIn(context, call, channel))) {
     const message = `${channel} is of no room of [centrifugo] server_side`;
-    throw new ApiRefusal({ code: ERROR.permission_denied, message });
+    throw new Refusal(ERROR.permission_denied, message);
   }
   if (expire_at !== 0 && expire_at * 1_000 <= context.path.now()) {
     throw new ArqonError("invalid-field", "expire_at is over");

@@ -5,8 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { connectedOf, joinsOf, ttlOf, unsupported } from "./answers.ts";
+import { connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
 import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
@@ -14,7 +15,9 @@ import {
   disconnectFor,
   disconnectOf,
   ERROR,
+  Refusal,
   saidError,
+  saidOf,
   TOO_BIG,
   UNSUBSCRIBE,
 } from "./codes.ts";
@@ -29,7 +32,7 @@ import { calledBy, type Read, readOf } from "./reads.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
 import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
-import { EVENT_TYPE, UnmappedFilter } from "./tags.ts";
+import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
 /** A client goes within this part of the time that a Shield which stops gives it. */
@@ -37,6 +40,10 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
+/** How a refusal of an expired token ends. */
+const EXPIRED = new ArqonError("token-expired").message;
+/** The bus is asked again after this, in ms, where it does not say when. */
+const LATER_MS = 1_000;
 /** What a socket needs of its process. */
 export interface CentrifugoSocketOptions extends ChannelClasses {
   readonly form: Form;
@@ -158,14 +165,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   close(code: number, reason: string): void {
-    const disconnect = this.#end;
-    if (disconnect === undefined) return this.#inner.close(disconnectOf(code, reason), reason);
-    // A stream would read its number as one of the bus.
-    if (this.#options.session !== undefined) {
-      this.#inner.send(this.#options.form.encode({ push: { disconnect } }));
-    }
-    const is_silent = disconnect.code === DISCONNECT.connection_closed;
-    this.#inner.close(is_silent ? 1000 : disconnect.code, disconnect.reason);
+    const end = this.#end ?? { code: disconnectOf(code, reason), reason };
+    const is_silent = this.#options.session === undefined &&
+      end.code === DISCONNECT.connection_closed;
+    this.#inner.close(is_silent ? 1000 : end.code, end.reason);
   }
 
   /** What its client is closed with, whatever the bus closes it with. */
@@ -273,8 +276,9 @@ export class CentrifugoSocket implements ClientSocket {
     try {
       this.#runAsked(id, command);
     } catch (error) {
-      if (!(error instanceof ArqonError)) throw error;
-      this.#fail(id, saidError(error));
+      const said = saidOf(error);
+      if (said === undefined) throw error;
+      this.#fail(id, said);
       this.#count();
     }
   }
@@ -319,11 +323,18 @@ export class CentrifugoSocket implements ClientSocket {
   /** Sends a frame to the bus, whose members are JSON text; `then` takes what answers it. */
   #ask(frame: Record<string, unknown>, then: Answered, data?: Data): void {
     const id = ++this.#requests;
+    const start = JSON.stringify({ ...frame, id });
+    const typed = data?.content_type === "" ? "" : `,"content_type":"${data?.content_type}"`;
+    const text = data === undefined ? start : `${start.slice(0, -1)},"data":${data.json}${typed}}`;
+    const { max_frame_bytes } = this.#options;
+    if (text.length * 3 > max_frame_bytes && frameBytes(text) > max_frame_bytes) {
+      // The bus reads no id in it, and would refuse it without.
+      this.#count();
+      const message = `with what the bus adds, more than ${max_frame_bytes} bytes`;
+      return then({ code: 413, reason: "too-large", message });
+    }
     this.#asked.set(id, then);
-    const text = JSON.stringify({ ...frame, id });
-    if (data === undefined) return void this.#events?.message(text);
-    const typed = data.content_type === "" ? "" : `,"content_type":"${data.content_type}"`;
-    this.#events?.message(`${text.slice(0, -1)},"data":${data.json}${typed}}`);
+    this.#events?.message(text);
   }
 
   /** The same, for a command of a client, which receives a refusal here. */
@@ -335,37 +346,26 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #subscribe(id: number, asked: Asked<"subscribe">): void {
-    const { channel: name = "" } = asked;
-    if ((asked.token ?? "") !== "") {
-      return this.#takeToken(
-        id,
-        asked,
-        () => this.#run({ id, subscribe: { ...asked, token: "" } }),
-      );
-    }
+    const { channel: name = "", token = "" } = asked;
+    const again = () => this.#run({ id, subscribe: { ...asked, token: "" } });
+    if (token !== "") return this.#takeToken(id, asked, again);
     const room_id = this.#room(name);
-    const fail = (code: number, message: string) => {
-      this.#fail(id, { code, message });
-      this.#count();
-    };
-    const problem = unsupported(asked);
-    if (problem !== undefined) return fail(ERROR.not_available, problem);
-    if (this.#channels.has(room_id)) return fail(ERROR.already_subscribed, `already in ${name}`);
-    try {
-      const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
-      this.#channels.set(room_id, channel);
-      this.#askSubscribe(id, channel);
-    } catch (error) {
-      if (!(error instanceof UnmappedFilter)) throw error;
-      fail(ERROR.not_available, error.message);
+    requireSupported(asked);
+    if (this.#channels.has(room_id)) {
+      throw new Refusal(ERROR.already_subscribed, `already in ${name}`);
     }
+    const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
+    this.#channels.set(room_id, channel);
+    this.#askSubscribe(id, channel);
   }
 
   /** Whether it was there. */
   #forget(room_id: string): boolean {
     this.#tokens.drop(room_id);
     const channel = this.#channels.get(room_id);
-    if (channel !== undefined) channel.base = this.#options.bases.replace(channel.base, undefined);
+    if (channel === undefined) return false;
+    clearTimeout(channel.timer);
+    channel.base = this.#options.bases.replace(channel.base, undefined);
     return this.#channels.delete(room_id);
   }
 
@@ -381,10 +381,18 @@ export class CentrifugoSocket implements ClientSocket {
         without.add(left_out);
         return this.#askSubscribe(id, channel);
       }
+      if (is_wanted && channel.server !== undefined && saidError(answer).temporary) {
+        const wait_ms = (answer.retry_after_ms ?? LATER_MS) * (1 + this.#options.random());
+        channel.timer = setTimeout(() => this.#askSubscribe(id, channel), wait_ms);
+        this.#opening?.hurry();
+        return this.#open();
+      }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
-      if (answer.code === 0) return this.#onSubscribed(id, channel, answer);
-      this.#fail(id, saidError(answer));
+      if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
+      // A client that was told that it is in would wait for messages that never come.
+      const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
+      this.#fail(id, is_wanted ? saidError(answer) : left);
     });
   }
 
@@ -406,11 +414,6 @@ export class CentrifugoSocket implements ClientSocket {
 
   #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
     const is_made = answer.code === 0 && is_wanted;
-    const { message, temporary } = saidError(answer);
-    if (answer.code !== 0 && temporary === true && this.#opening !== undefined) {
-      // Its client comes again, and asks for all of it anew.
-      return this.#disconnect(DISCONNECT.internal, message);
-    }
     channel.is_in = is_made;
     const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
     this.#opening?.end(channel, subscribed);
@@ -424,20 +427,15 @@ export class CentrifugoSocket implements ClientSocket {
   #onSubscribed(id: number, channel: Channel, { result = {} }: Answer): void {
     const { position, room_id } = channel;
     if (channel.is_strict && position !== undefined && result.recovered !== true) {
-      if (this.#channels.get(room_id) === channel) {
-        this.#forget(room_id);
-        this.#ask({ op: "unsub", room: room_id }, () => {});
-      }
+      this.#forget(room_id);
+      this.#ask({ op: "unsub", room: room_id }, () => {});
       const message = result.reason ?? "not recovered";
       return this.#fail(id, { code: ERROR.unrecoverable_position, message });
     }
     channel.is_in = true;
     const place = placeOf(channel, result);
     const deltas = channel.has_deltas ? { delta: true } : {};
-    this.#reply({
-      id,
-      subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas },
-    });
+    this.#reply({ id, subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas } });
   }
 
   #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
@@ -502,7 +500,11 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
-    this.#askFor(id, { op: "refresh", token }, ({ result: { token_expires_ms = 0 } = {} }) => {
+    this.#ask({ op: "refresh", token }, (answer) => {
+      const { message = "", result: { token_expires_ms = 0 } = {} } = answer;
+      // What comes next is the end, after which its client gets another token and comes again.
+      if (message.endsWith(EXPIRED)) return this.endAs(DISCONNECT.expired, "expired");
+      if (answer.code !== 0) return this.#fail(id, saidError(answer));
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());
       this.#reply({ id, refresh: { client: this.#client, version, ...ttl } });
@@ -512,11 +514,7 @@ export class CentrifugoSocket implements ClientSocket {
   /** A method is a channel, `/` and the name of a command there. */
   #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
     const at = method.lastIndexOf("/");
-    if (at <= 0) {
-      const message = "expected CHANNEL/COMMAND as the method";
-      this.#fail(id, { code: ERROR.not_available, message });
-      return this.#count();
-    }
+    if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
     const room = this.#room(method.slice(0, at));
     const frame = { op: "cmd", room, name: method.slice(at + 1) };
     this.#askFor(id, frame, ({ raw = "null" }) => {

@@ -2,8 +2,8 @@
  * Centrifugo's numbers for what the bus says: errors of replies, codes of disconnects and of unsubscribes. Its clients
  * read them to know whether they come again. Pure; docs/centrifugo.md has the same table.
  */
-import { isReason, ruleOf } from "@arqon/proto";
-import type { ArqonError, Reason } from "@arqon/proto";
+import { ArqonError, isReason, ruleOf } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
 
 /** Errors of replies. */
 export const ERROR = {
@@ -70,6 +70,22 @@ export function saidError(
   const client = known === undefined ? "never-retry" : ruleOf(known).client;
   const temporary = client === "back-off" || client === "other-node" ? { temporary: true } : {};
   return { code: number, message: message ?? reason ?? "", ...temporary };
+}
+
+/** A refusal in Centrifugo's own words. */
+export class Refusal extends Error {
+  readonly said: SaidError;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.said = { code, message };
+  }
+}
+
+/** What a client gets of an error; undefined: it is none that is told. */
+export function saidOf(error: unknown): SaidError | undefined {
+  if (error instanceof Refusal) return error.said;
+  return error instanceof ArqonError ? saidError(error) : undefined;
 }
 
 /** Codes of disconnects: below 3500 a client comes again, from there on it does not. */

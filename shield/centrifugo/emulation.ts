@@ -13,7 +13,8 @@ import { answerWith } from "../sse/http/event_answer.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
 import { SessionSocket } from "../sse/session_socket.ts";
 import type { SessionWire } from "../sse/session_socket.ts";
-import { disconnectOf } from "./codes.ts";
+import { PING_LOST } from "../socket/client_socket.ts";
+import { DISCONNECT } from "./codes.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 import type { Form } from "./forms.ts";
 
@@ -62,7 +63,9 @@ function wireOf(form: Form, written: (frame: string) => string): SessionWire {
     written: bytesOf,
     isPing: ({ length }) => length <= PING_SIZE,
     closed(code, reason) {
-      const disconnect = { code: disconnectOf(code, reason), reason };
+      // This one is the stream's own; all others are Centrifugo's already.
+      const is_lost = code === PING_LOST && reason === "heartbeat-lost";
+      const disconnect = { code: is_lost ? DISCONNECT.no_pong : code, reason };
       return bytesOf(form.encode({ push: { disconnect } }));
     },
   };

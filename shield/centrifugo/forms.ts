@@ -3,6 +3,7 @@
  * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
  */
 import {
+  dataForm,
   DecodeError,
   encodeUtf8,
   jsonItems,
@@ -33,6 +34,7 @@ const COMMANDS_MAX = 1_024;
 const MEMBERS_MAX = 64;
 /** Entries of a map: as many channels as a client may be in by default. */
 const ENTRIES_MAX = 1_024;
+const JSON_TYPE = "application/json";
 const wrong = (detail: string) => new DecodeError("malformed-frame", detail);
 const tooMany = () => wrong(`more than ${MEMBERS_MAX} members`);
 const tooManyEntries = () => wrong(`more than ${ENTRIES_MAX} channels`);
@@ -53,7 +55,8 @@ export function dataOf(bytes: Uint8Array): Data {
 /** The bytes that data stands for. */
 export function bytesOf({ json, content_type, bytes }: Data): Uint8Array {
   if (bytes !== undefined) return bytes;
-  if (content_type === "" || /^application\/json\b|\+json\b/.test(content_type)) {
+  // A Shield names this type only where the bytes are no JSON, or JSON that nests too deep.
+  if (content_type === "" || content_type !== JSON_TYPE && dataForm(content_type) === "json") {
     return encodeUtf8(json);
   }
   const value: unknown = JSON.parse(json);
@@ -117,16 +120,26 @@ function readLine(line: string, fields: Table): Fields {
 export function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
-  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
-  if (isData(value)) return value.json.replace(/[\r\n]+/g, " ");
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${jsonOf(member)}`).join()}}`;
+  return `{${
+    members.map(([name, member]) => `${JSON.stringify(name)}:${memberOf(name, member)}`)
+  }}`;
+}
+
+/** The fields that hold data: names of tags and of channels are anyone's, and say nothing of what they name. */
+const WITH_DATA: readonly string[] = ["data", "conn_info", "chan_info"];
+
+function memberOf(name: string, value: unknown): string {
+  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
+  return WITH_DATA.includes(name) && isData(value)
+    ? value.json.replace(/[\r\n]+/g, " ")
+    : jsonOf(value);
 }
 
 const isMap = (kind: Kind): kind is MapOf => typeof kind === "object" && "map" in kind;
 
-function isData(value: object): value is Data {
-  return "json" in value && "content_type" in value;
+function isData(value: unknown): value is Data {
+  return typeof value === "object" && value !== null && "json" in value && "content_type" in value;
 }
 
 /** Lines of JSON. */

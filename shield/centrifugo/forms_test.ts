@@ -49,6 +49,20 @@ Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else
     assert.deepEqual(bytesOf(data), bytes);
   }
   assert.deepEqual(bytesOf({ json: '"hi"', content_type: "text/csv" }), text.encode("hi"));
+  const wrapped = '{"base64":"W1s="}';
+  for (const content_type of ["application/json", "application/json-seq", "text/csv"]) {
+    assert.deepEqual(bytesOf({ json: wrapped, content_type }), text.encode("[["), content_type);
+  }
+  for (const content_type of ["", "application/vnd.a+json", "Application/JSON"]) {
+    assert.deepEqual(bytesOf({ json: '"x"', content_type }), text.encode('"x"'), content_type);
+  }
+});
+
+Deno.test("names of tags and channels are anyone's: none of them makes data", () => {
+  const said = { json: "}}", content_type: "" };
+  const subs = Object.fromEntries(["json", "content_type", "data"].map((name) => [name, {}]));
+  const reply: Reply = { push: { channel: "a", pub: { tags: said } }, connect: { subs } };
+  assert.deepEqual(JSON.parse(String(JSON_FORM.encode(reply))), reply);
 });
 
 Deno.test("replies have their zeros in JSON, and lists and maps in both forms", () => {

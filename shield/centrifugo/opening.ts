@@ -40,6 +40,11 @@ export class Opening {
     if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
   }
 
+  /** The answer does not wait any longer. */
+  hurry(): void {
+    this.#size = Infinity;
+  }
+
   hold(frame: Frame): void {
     this.#frames.push(frame);
     this.#size += frame.length;

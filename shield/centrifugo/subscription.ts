@@ -23,6 +23,8 @@ export interface Channel {
   readonly room_id: string;
   readonly joins: boolean;
   is_in: boolean;
+  /** The bus is asked for it again then. */
+  timer: ReturnType<typeof setTimeout> | undefined;
   /** The answer to `connect` had it before the server has made it. */
   is_listed: boolean;
   /** It wants an error where it cannot go on. */
@@ -62,7 +64,7 @@ export interface ChannelClasses {
   readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
 }
 
-/** The channel that a client asks for. Throws `invalid-filter`, and `UnmappedFilter`. */
+/** The channel that a client asks for. Throws `invalid-filter`, and a `Refusal`. */
 export function channelOf(
   { channel = "", recover, epoch = "", offset = 0, join_leave, flag = 0, tf, delta }: Asked<
     "subscribe"
@@ -82,6 +84,7 @@ export function channelOf(
     joins,
     is_in: false,
     is_listed: false,
+    timer: undefined,
     is_strict: (flag & REJECT_UNRECOVERED) !== 0,
     position: recover === true ? from : undefined,
     without: new Set(is_member ? [] : ["presence" as const]),

@@ -4,6 +4,7 @@
  * https://github.com/centrifugal/centrifuge/blob/master/internal/filter/filter.go
  */
 import { ArqonError } from "@arqon/proto";
+import { ERROR, Refusal } from "./codes.ts";
 import type { FilterNode } from "./messages.ts";
 
 /** The type of events that Centrifugo's clients publish: their protocol has none. */
@@ -27,7 +28,7 @@ export function tagsOf(
   return tags.length === 0 ? undefined : Object.fromEntries(tags);
 }
 
-/** A filter as one of the bus. Throws `invalid-filter` for what is none, and `UnmappedFilter`. */
+/** A filter as one of the bus. Throws `invalid-filter` for what is none, and a `Refusal` for what the bus cannot judge as Centrifugo does. */
 export function filterOf({ op = "", nodes = [], ...leaf }: FilterNode): string {
   if (op === "") return leafOf(leaf);
   const inner = nodes.map(filterOf);
@@ -36,9 +37,6 @@ export function filterOf({ op = "", nodes = [], ...leaf }: FilterNode): string {
   if (inner.length > 0 && op === "or") return `(${inner.join(" || ")})`;
   throw new ArqonError("invalid-filter", `${quoted(op)} with ${inner.length} filters`);
 }
-
-/** A filter that the bus cannot judge as Centrifugo does. */
-export class UnmappedFilter extends Error {}
 
 /** Comparisons with one value: `tag` is an expression that exists. */
 const WITH_VALUE: Readonly<Record<string, (tag: string, value: string) => string>> = {
@@ -57,7 +55,9 @@ const CONTRARY: Readonly<Record<string, string>> = { neq: "eq", nin: "in", nex: 
 function compared(operator: string) {
   return (tag: string, value: string) => {
     if (!new RegExp(NUMBER).test(value)) return "false";
-    if (!Number.isFinite(Number(value))) throw new UnmappedFilter("a number is too large");
+    if (!Number.isFinite(Number(value))) {
+      throw new Refusal(ERROR.not_available, "a number is too large");
+    }
     return `${tag}.matches(${quoted(NUMBER)}) && double(${tag}) ${operator} double(${
       quoted(value)
     })`;

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { FilterProgram } from "../../shared/filter/program.ts";
+import { Refusal } from "./codes.ts";
 import type { FilterNode } from "./messages.ts";
-import { filterOf, tagsOf, UnmappedFilter } from "./tags.ts";
+import { filterOf, tagsOf } from "./tags.ts";
 
 const LIMITS = { filter_chars: 4_096, filter_steps: 2_000 };
 const COUNTS = { match: 0, no_match: 0, error: 0, cost: 0 };
@@ -93,5 +94,5 @@ Deno.test("what is no filter is refused, and one that the bus cannot judge as su
       error instanceof ArqonError && error.reason === "invalid-filter";
     assert.throws(() => filterOf(node), isRefused, JSON.stringify(node));
   }
-  assert.throws(() => filterOf({ key: "k", cmp: "gt", val: "9".repeat(400) }), UnmappedFilter);
+  assert.throws(() => filterOf({ key: "k", cmp: "gt", val: "9".repeat(400) }), Refusal);
 });
