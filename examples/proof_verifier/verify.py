@@ -2,15 +2,11 @@
 """Checks a transparency log that an ArqonBus serves, from its specifications alone.
 
 It reads a log over HTTP or from a folder, believes nothing of it, and needs Python 3.9 alone:
-notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's.
-
-  verify.py --vkey VKEY [--older FILE]... [--messages FILE] [--token-env NAME] SOURCE
-  verify.py --vkey VKEY --proof FILE
-
-SOURCE is a folder or the URL of a tree. --older is a checkpoint from an earlier visit: the log
-must continue it. --messages has answers of GET /v1/rooms/ROOM/messages, one JSON text a line: each
-message that has an entry must have the entry's hash. Exit code 1: something is wrong, and what is
-printed shows it; of a fork, both signed checkpoints. Exit code 2: it could not be read.
+notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's. The log must
+continue each --older checkpoint. --messages has answers of GET /v1/rooms/ROOM/messages, a JSON
+text a line, whose hashes its entries must have. Each --witness must have cosigned the checkpoint,
+or --quorum of them. Exit code 1: something is wrong, and what is printed shows it; of a fork, both
+signed checkpoints. Exit code 2: it could not be read.
 """
 
 from __future__ import annotations
@@ -24,10 +20,12 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib import error, request
 
-WIDTH, WAIT = 256, 60
+WIDTH, WAIT, FILE_MAX = 256, 60, 256 * 65_537
 
 
 class Wrong(Exception):
@@ -117,36 +115,44 @@ def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]
     return node_hash(proof[-1], root_of_inclusion(leaf, index - split, size - split, proof[:-1]))
 
 
-# c2sp.org/signed-note and c2sp.org/tlog-checkpoint.
-def open_key(vkey: str) -> tuple[str, bytes, bytes]:
-    """Name, id and public key of a verifier key."""
+# c2sp.org/signed-note, c2sp.org/tlog-checkpoint and c2sp.org/tlog-cosignature.
+def has_signed(vkey: str, note: str, kind: int = 1) -> bool:
+    """Whether the key has signed the note; of kind 4: as a witness."""
     name, key_id, encoded = vkey.strip().split("+", 2)
     data = base64.b64decode(encoded, validate=True)
-    expected = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
-    if len(data) != 33 or data[0] != 1 or expected.hex() != key_id:
-        raise Wrong("the verifier key is none of Ed25519")
-    return name, expected, data[1:]
-
-
-def open_checkpoint(note: str, vkey: str) -> tuple[int, bytes]:
-    """Size and root that the key has signed."""
-    name, key_id, key = open_key(vkey)
-    split = note.rfind("\n\n")
-    text = note[: split + 1]
-    for line in note[split + 2 :].rstrip("\n").split("\n"):
+    own = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
+    if len(data) != 33 or data[0] != kind or own.hex() != key_id:
+        raise Wrong(f"the key {name} is none of Ed25519, or not of its kind")
+    text, _, lines = note.rpartition("\n\n")
+    for line in lines.rstrip("\n").split("\n"):
         form = re.fullmatch(r"— (\S+) (\S+)", line)
-        if split < 0 or form is None:
+        if form is None:
             raise Wrong("the checkpoint is no signed note")
         signature = base64.b64decode(form[2], validate=True)
-        if form[1] != name or signature[:4] != key_id:
+        if form[1] != name or signature[:4] != own:
             continue
-        if not is_signature(key, text.encode(), signature[4:]):
-            raise Wrong("the signature is not of this checkpoint")
-        form = re.fullmatch(r"([^\n]+)\n(0|[1-9]\d*)\n([^\n]+)\n(?:[^\n]+\n)*", text)
-        if form is None or form[1] != name:
-            raise Wrong(f"it is no checkpoint of {name}")
-        return int(form[2]), base64.b64decode(form[3], validate=True)
-    raise Wrong(f"{name} has not signed the checkpoint")
+        signature, signed = signature[4:], f"{text}\n"
+        if kind == 4:
+            signed = f"cosignature/v1\ntime {int.from_bytes(signature[:8], 'big')}\n{signed}"
+            signature = signature[8:]
+        if is_signature(data[1:], signed.encode(), signature):
+            return True
+        raise Wrong(f"the signature of {name} is not of this checkpoint")
+    return False
+
+
+def open_checkpoint(note: str, given: argparse.Namespace, of: set[str]) -> tuple[int, bytes]:
+    """Size and root that the key has signed, and as many of these witnesses as were asked for."""
+    name, by = given.vkey.split("+")[0], sum(has_signed(one, note, 4) for one in of)
+    if not has_signed(given.vkey, note):
+        raise Wrong(f"{name} has not signed the checkpoint")
+    if of and by < (given.quorum or len(of)):
+        raise Wrong(f"{by} of {len(of)} witnesses have cosigned the checkpoint")
+    text = note.rpartition("\n\n")[0] + "\n"
+    form = re.fullmatch(r"([^\n]+)\n(0|[1-9]\d*)\n([^\n]+)\n(?:[^\n]+\n)*", text)
+    if form is None or form[1] != name:
+        raise Wrong(f"it is no checkpoint of {name}")
+    return int(form[2]), base64.b64decode(form[3], validate=True)
 
 
 # c2sp.org/tlog-tiles.
@@ -159,33 +165,42 @@ def tiles_of(level: str, count: int) -> Iterator[tuple[str, int]]:
         yield f"tile/{level}/{name}" + ("" if width == WIDTH else f".p/{width}"), width
 
 
-class Source:
-    """A tree over HTTP or in a folder."""
+class Source(NamedTuple):
+    """A tree in a folder, or at an address with the token for it."""
 
-    def __init__(self, place: str, token: str) -> None:
-        """A folder or an address, and the token for it or nothing."""
-        self.place, self.token = place.rstrip("/"), token
+    place: str
+    token: str
 
-    def read(self, path: str) -> bytes:
+    def ask(self, path: str) -> bytes:
+        """The bytes of a file: not more than any has, and not later than WAIT."""
+        if not self.place.startswith("http"):
+            return Path(self.place, path).read_bytes()
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        asked, data = request.Request(f"{self.place}/{path}", headers=headers), b""
+        end = time.monotonic() + WAIT
+        with request.urlopen(asked, timeout=WAIT) as answer:
+            while part := answer.read1(65_536):
+                data += part
+                if len(data) > FILE_MAX or time.monotonic() > end:
+                    raise TimeoutError(f"{path}: too large, or too slow")
+            if answer.length:
+                raise TimeoutError(f"{path}: it ended too early")
+            return data
+
+    def read(self, path: str, waited: int = 0) -> bytes:
         """The bytes of a file, which a server may ask to come again for."""
-        headers, waited = {"authorization": f"Bearer {self.token}"} if self.token else {}, 0
-        while True:
-            try:
-                if not self.place.startswith("http"):
-                    return Path(self.place, path).read_bytes()
-                asked = request.Request(f"{self.place}/{path}", headers=headers)
-                with request.urlopen(asked, timeout=WAIT) as answer:
-                    return bytes(answer.read())
-            except error.HTTPError as no:
-                again = no.headers.get("retry-after", "")
-                if no.code not in (429, 503) or not again.isdigit():
-                    raise Wrong(f"{path} cannot be read: {no}") from None
-                if waited + int(again) > WAIT:
-                    raise TimeoutError(f"{path}: {no.read(999)!r}; waited {waited} s") from None
-                time.sleep(max(1, int(again)))
-                waited += max(1, int(again))
-            except FileNotFoundError:
-                raise Wrong(f"{path} is not there") from None
+        try:
+            return self.ask(path)
+        except FileNotFoundError:
+            raise Wrong(f"{path} is not there") from None
+        except error.HTTPError as no:
+            again = no.headers.get("retry-after", "")
+            if no.code not in (429, 503) or not again.isdigit():
+                raise Wrong(f"{path} cannot be read: {no}") from None
+            if waited + int(again) > WAIT:
+                raise TimeoutError(f"{path}: {no.read(999)!r}; waited {waited} s") from None
+        time.sleep(max(1, int(again)))
+        return self.read(path, waited + max(1, int(again)))
 
     def entries(self, size: int) -> Iterator[bytes]:
         """All entries of the bundles."""
@@ -197,16 +212,6 @@ class Source:
                 at, count = end, count + 1
             if at != len(bundle) or count != width:
                 raise Wrong(f"{path} has not the {width} entries of its name")
-
-    def hashes(self, level: int, count: int) -> list[bytes]:
-        """All hashes of a level of tiles."""
-        found: list[bytes] = []
-        for path, width in tiles_of(str(level), count):
-            tile = self.read(path)
-            if len(tile) != 32 * width:
-                raise Wrong(f"{path} has not the {width} hashes of its name")
-            found += [tile[at : at + 32] for at in range(0, len(tile), 32)]
-        return found
 
 
 def message_hashes(path: str) -> dict[tuple[str, int], str]:
@@ -222,33 +227,42 @@ def message_hashes(path: str) -> dict[tuple[str, int], str]:
     return found
 
 
-def verify_tree(
-    source: Source, vkey: str, older: Sequence[str], messages: dict[tuple[str, int], str]
-) -> dict[str, object]:
+def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     """What was found, when all is right: signature, entries, tiles, old checkpoints, messages."""
-    newest = source.read("checkpoint").decode()
-    size, root = open_checkpoint(newest, vkey)
+    signed = source.read("checkpoint").decode()
+    size, root = open_checkpoint(signed, given, set(given.witness))
     entries = list(source.entries(size))
     hashes = [leaf_hash(entry) for entry in entries]
     if root_of(hashes) != root:
         raise Wrong("the entries are not those of the signed checkpoint")
     level, expected = 0, hashes
     while expected:
-        if source.hashes(level, len(expected)) != expected:
-            raise Wrong(f"the tiles of level {level} are not made of the entries")
+        at = 0
+        for path, width in tiles_of(str(level), len(expected)):
+            if source.read(path) != b"".join(expected[at : at + width]):
+                raise Wrong(f"{path} is not made of the entries")
+            at += width
         whole = len(expected) // WIDTH * WIDTH
         expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
         level += 1
-    for note in older:
-        old, old_root = open_checkpoint(note, vkey)
+    for path in given.older:
+        note = Path(path).read_bytes().decode()
+        old, old_root = open_checkpoint(note, given, set())
         if old > size or root_of(hashes[:old]) != old_root:
             what = f"that of {size} entries does not continue that of {old}"
-            raise Wrong(f"two signed trees: {what}\n\n{note}\n{newest}")
+            raise Wrong(f"two signed trees: {what}\n\n{note}\n{signed}")
     records = [json.loads(entry) for entry in entries]
-    logged = {(one["epoch"], one["offset"]): one["sha256"] for one in records if "sha256" in one}
+    logged, last = {}, 0
+    for one in records:
+        if "sha256" in one:
+            if one["offset"] <= last:
+                raise Wrong(f"an entry has offset {one['offset']}, behind one of {last}")
+            logged[one["epoch"], one["offset"]] = one["sha256"]
+        last = last if one.get("break") == "gap" else one["offset"]
     # What came after the newest entry is not logged yet.
-    last = max((offset for _, offset in logged), default=0)
-    due = {at: one for at, one in messages.items() if at[1] <= last}
+    newest = max((offset for _, offset in logged), default=0)
+    messages = message_hashes(given.messages) if given.messages else {}
+    due = {at: one for at, one in messages.items() if at[1] <= newest}
     for at, one in due.items():
         if logged.get(at) != one:
             raise Wrong(f"the message at offset {at[1]} is not the one that was logged")
@@ -256,7 +270,7 @@ def verify_tree(
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 
 
-def verify_proof(text: str, vkey: str) -> dict[str, object]:
+def verify_proof(text: str, given: argparse.Namespace) -> dict[str, object]:
     """What the entry of a c2sp.org/tlog-proof says, when its proof is right."""
     form = re.fullmatch(
         r"c2sp.org/tlog-proof@v1\nextra (\S+)\nindex (\d+)\n((?:\S+\n)*)\n(.+)", text, re.DOTALL
@@ -264,7 +278,7 @@ def verify_proof(text: str, vkey: str) -> dict[str, object]:
     if form is None:
         raise Wrong("it is no tlog-proof with an entry")
     entry, index = base64.b64decode(form[1], validate=True), int(form[2])
-    size, root = open_checkpoint(form[4], vkey)
+    size, root = open_checkpoint(form[4], given, set(given.witness))
     path = [base64.b64decode(one, validate=True) for one in form[3].split()]
     if root_of_inclusion(leaf_hash(entry), index, size, path) != root:
         raise Wrong("the entry is not in the tree of the signed checkpoint")
@@ -277,23 +291,24 @@ def main() -> None:
     options.add_argument("source", nargs="?", help="a folder, or the URL of a tree")
     options.add_argument("--vkey", required=True, help="the verifier key, from whom you trust")
     options.add_argument("--older", action="append", default=[], help="an earlier checkpoint")
+    options.add_argument("--witness", action="append", default=[], help="the key of a witness")
+    options.add_argument("--quorum", type=int, help="how many witnesses; else all")
     options.add_argument("--messages", help="a file with answers of the room's history")
     options.add_argument("--token-env", help="the environment variable with a token")
     options.add_argument("--proof", help="a .tlog-proof file, instead of a tree")
     given = options.parse_args()
     try:
         if given.proof:
-            found = verify_proof(Path(given.proof).read_bytes().decode(), given.vkey)
+            found = verify_proof(Path(given.proof).read_bytes().decode(), given)
         else:
-            source = Source(given.source or ".", os.environ.get(given.token_env or "", ""))
-            messages = message_hashes(given.messages) if given.messages else {}
-            older = [Path(path).read_bytes().decode() for path in given.older]
-            found = verify_tree(source, given.vkey, older, messages)
-        print(json.dumps(found))
-    except OSError as problem:
+            token = os.environ.get(given.token_env or "", "")
+            source = Source((given.source or ".").rstrip("/"), token)
+            found = verify_tree(source, given)
+    except (OSError, HTTPException) as problem:
         options.exit(2, f"{problem}\n")
-    except (Wrong, ValueError, KeyError) as problem:
+    except (Wrong, ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
         sys.exit(f"wrong: {problem}")
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ export interface Signer extends Verifier {
 }
 
 /** Whether a text can name a key. */
-const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
+export const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
 
 const kindOf = ({ is_witness }: Pick<Verifier, "is_witness">) =>
   Uint8Array.of(is_witness ? COSIGNATURE : ED25519);

@@ -124,22 +124,39 @@ export class TreeReader {
     });
   }
 
-  /** Gives every entry, and at the end rejects unless they make all tiles, and the root. */
+  /**
+   * Gives every entry, and at the end rejects unless they make all tiles, and the root. It rejects for an offset that
+   * comes twice, where the record does not begin anew.
+   */
   async *whole(): AsyncGenerator<ReadEntry> {
-    const leaves: Hash[] = [];
-    for await (const one of this.entries()) {
-      leaves.push(leafHash(one.bytes));
-      yield one;
-    }
     const edge = new Edge(0, []);
-    for (const { tile, hashes } of edge.append(leaves)) {
-      const path = tilePath(tile);
-      const stored = await this.#files(path);
-      const is_same = stored.length === hashes.length * HASH_BYTES &&
-        hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
-      if (!is_same) throw new Error(`${path} is not made of the entries`);
+    let last = 0;
+    const { size, root } = this.checkpoint;
+    const hold = async (tiles: ReturnType<Edge["append"]>) => {
+      for (const { tile, hashes } of tiles) {
+        const path = tilePath(tile);
+        const stored = await this.#files(path);
+        const is_same = stored.length === hashes.length * HASH_BYTES &&
+          hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
+        if (!is_same) throw new Error(`${path} is not made of the entries`);
+      }
+    };
+    for (let at = 0; edge.size < size; at++) {
+      const bundle = await this.#bundle(at);
+      const changed = edge.append(bundle.map(({ bytes }) => leafHash(bytes)));
+      await hold(changed.filter(({ tile }) => tile.width === TILE_WIDTH));
+      for (const one of bundle) {
+        const { entry, index } = one;
+        const is_next = "break" in entry ? entry.break !== "gap" : entry.offset > last;
+        if ("sha256" in entry && !is_next) {
+          throw new Error(`entry ${index} has offset ${entry.offset}, behind one of ${last}`);
+        }
+        if (is_next) last = entry.offset;
+        yield one;
+      }
     }
-    if (isSameHash(edge.root() ?? emptyRoot(), this.checkpoint.root)) return;
+    await hold(edge.partial());
+    if (isSameHash(edge.root() ?? emptyRoot(), root)) return;
     throw new Error("the entries are not those of the checkpoint");
   }
 

@@ -2,6 +2,7 @@
  * Trees in tiles, as c2sp.org/tlog-tiles has them: 256 hashes a tile, the last one of each level partial; entries in
  * bundles of 256. Where tiles are kept is the caller's matter. Pure.
  */
+import { RecentMap } from "../containers/recent_map.ts";
 import { HASH_BYTES, nodeHash } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
 
@@ -9,6 +10,8 @@ import type { Hash, SubtreeReader } from "./merkle.ts";
 export const TILE_WIDTH = 256;
 /** Binary levels in one tile. */
 const TILE_HEIGHT = 8;
+/** Tiles that a reader of a tree keeps. */
+const TILES_KNOWN = 128;
 /** Bytes of one entry at most: a bundle has its length in two bytes. */
 const ENTRY_BYTES_MAX = 65_535;
 
@@ -79,12 +82,12 @@ function perfectRoot(hashes: readonly Hash[]): Hash {
   return nodeHash(perfectRoot(hashes.slice(0, middle)), perfectRoot(hashes.slice(middle)));
 }
 
-/** Reads a tree of that size by its tiles, each once. Rejects as `read` does. */
+/** Reads a tree of that size by its tiles, each once for a while. Rejects as `read` does. */
 export function tileReader(
   size: number,
   read: (tile: TileName) => Promise<Uint8Array>,
 ): SubtreeReader {
-  const known = new Map<string, Promise<Hash[]>>();
+  const known = new RecentMap<string, Promise<Hash[]>>(TILES_KNOWN);
   return async (level, index) => {
     const tile_level = Math.floor(level / TILE_HEIGHT);
     const span = 2 ** (level % TILE_HEIGHT);
@@ -165,12 +168,16 @@ export class Edge {
       this.size++;
       push(0, leaf);
     }
-    for (const level of touched) {
-      const hashes = [...this.#tiles[level]!];
+    return [...changed, ...this.partial().filter(({ tile: { level } }) => touched.has(level))];
+  }
+
+  /** The partial tiles. */
+  partial() {
+    return this.#tiles.flatMap((hashes, level) => {
       const index = Math.floor(countAt(this.size, level) / TILE_WIDTH);
-      changed.push({ tile: { level, index, width: hashes.length }, hashes });
-    }
-    return changed;
+      const tile = { level, index, width: hashes.length };
+      return hashes.length === 0 ? [] : [{ tile, hashes: [...hashes] }];
+    });
   }
 
   /** The root of the tree; undefined: it has no entry. */

@@ -4,7 +4,7 @@
  */
 import { emptyRoot, HASH_BYTES, isConsistent, isSameHash } from "./merkle.ts";
 import type { Hash } from "./merkle.ts";
-import { decodeCheckpoint, openCheckpoint, signNote, verifierOf } from "./note.ts";
+import { decodeCheckpoint, isKeyName, openCheckpoint, signNote, verifierOf } from "./note.ts";
 import type { Checkpoint, Signer, Verifier } from "./note.ts";
 
 /** Logs that one witness keeps at most: a key of a tenant counts for all its rooms. */
@@ -116,7 +116,7 @@ export class Witness {
   }
 
   #verifiersOf(origin: string): Verifier[] {
-    const tenant = tenantOf(origin);
+    const tenant = isKeyName(origin) ? tenantOf(origin) : undefined;
     return this.#options.logs.flatMap((one) => {
       if (one.name === origin) return [one];
       const is_sibling = tenant !== undefined && tenantOf(one.name) === tenant;

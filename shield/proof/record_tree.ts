@@ -6,13 +6,16 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
+import { decodeLeaf } from "../../shared/proof/entry.ts";
 import {
   consistencyProof,
   emptyRoot,
   HASH_BYTES,
+  inclusionProof,
   isConsistent,
   isSameHash,
   leafHash,
+  rootOfInclusion,
 } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader, TreeHead } from "../../shared/proof/merkle.ts";
 import { decodeCheckpoint, encodeCheckpoint, openNote, signNote } from "../../shared/proof/note.ts";
@@ -292,8 +295,27 @@ export class RecordTree {
     return this.#fork(`${tilePath(tile)} is gone, or cut`);
   }
 
+  /** Holds where the tree ends in its record, which nobody has signed, to its last leaf. */
+  async #holdEnd(head: Head, root: Uint8Array): Promise<void> {
+    const { size } = head;
+    const { isEnd } = this.#options.source;
+    if (size === 0 || isEnd === undefined) return;
+    const index = Math.ceil(size / TILE_WIDTH) - 1;
+    const place = { level: "entries", index } as const;
+    const bundle = await this.#stored({ ...place, width: widthOf(size, place) });
+    const bytes = decodeBundle(bundle.bytes)!.at(-1)!;
+    const proof = await inclusionProof(this.#subtrees(size), size - 1, size);
+    const proven = rootOfInclusion(leafHash(bytes), size - 1, size, proof);
+    const leaf = decodeLeaf(bytes);
+    const is_proven = proven !== undefined && isSameHash(proven, root);
+    if (!is_proven || leaf === undefined || !isEnd(head, leaf)) {
+      this.#fork("it does not end where its head says");
+    }
+  }
+
   /** Reads the right edge of the tree, and holds it to the root. */
-  async #loadEdge({ size }: Head, root: Uint8Array, revision: number): Promise<Writing> {
+  async #loadEdge(head: Head, root: Uint8Array, revision: number): Promise<Writing> {
+    const { size } = head;
     const revisions = new Map<string, number>();
     const load = async (level: TileName["level"]): Promise<Uint8Array> => {
       const count = countAt(size, level === "entries" ? 0 : level);
@@ -311,6 +333,7 @@ export class RecordTree {
     const is_whole = isSameHash(edge.root() ?? emptyRoot(), root) &&
       entries.every((entry, at) => isSameHash(leafHash(entry), hashes[0]?.[at] ?? root));
     if (!is_whole) return this.#fork("its tiles are not those of its root");
+    await this.#holdEnd(head, root);
     return { revision, edge, entries, revisions };
   }
 

@@ -321,6 +321,41 @@ Deno.test("a Shield that starts holds tiles to the root before it signs", async 
   assert.equal(await tree(source).advance(), true);
 });
 
+Deno.test("a Shield that starts holds where a tree ends to its last entry", async () => {
+  const { engine, bucket, tree } = await world();
+  await using _ = engine;
+  const retention = { history_size: 999, history_ttl_seconds: 3_600, replicas: undefined };
+  const log = await engine.spine.log("acme", retention);
+  const ledger = await engine.spine.ledger("L", { max_age_seconds: 3_600, max_bytes: 1_048_576 });
+  const sources = [
+    roomSource(() => Promise.resolve(log), "bets"),
+    auditSource(() => Promise.resolve(ledger)),
+  ];
+  let count = 0;
+  for (const size of [3, 256, 259]) {
+    for (; count < size; count++) {
+      await log.append("bets", new Uint8Array(1));
+      await ledger.append(Uint8Array.of(count), count);
+    }
+    for (const [at, source] of sources.entries()) {
+      const place = ["acme", String(at)];
+      await tree(source, { place }).advance();
+      const { key, value } = (await bucket.get([...place, "head"]))!;
+      const head = JSON.parse(new TextDecoder().decode(value));
+      const { offset } = head;
+      for (const lie of [{ offset: offset - 1 }, { offset: offset + 1 }, { stream: "other" }]) {
+        await bucket.put(key, new TextEncoder().encode(JSON.stringify({ ...head, ...lie })));
+        await log.append("bets", new Uint8Array(1));
+        await ledger.append(Uint8Array.of(count), count++);
+        const error = await tree(source, { place }).advance().then(() => 0, String);
+        assert.match(`${error}`, /does not end where/, JSON.stringify([at, size, lie]));
+      }
+      await bucket.put(key, value);
+      assert.equal(await tree(source, { place }).advance(), true);
+    }
+  }
+});
+
 Deno.test("a room's log that was trimmed, and another log, show as breaks", async () => {
   const { engine, tree, keys } = await world();
   await using _ = engine;

@@ -35,6 +35,8 @@ export interface Batch {
 export interface RecordSource {
   /** Reads what follows. Rejects as the record's log does. */
   read(position: Position): Promise<Batch>;
+  /** Whether a tree that ends there has that last leaf; absent: a leaf does not say it. */
+  readonly isEnd?: (end: Position, last: RecordEntry | RecordBreak) => boolean;
 }
 
 /** Entries of one batch: each batch is a write of its tiles, and a checkpoint. */
@@ -87,6 +89,8 @@ export function roomSource(
 ): RecordSource {
   const bounds = { limit: BATCH, max_bytes: BATCH_BYTES };
   return {
+    isEnd: ({ stream, offset }, last) =>
+      offset === last.offset && roomEpoch(stream, room_id) === last.epoch,
     async read(position) {
       const log = await open();
       const first = await log.read(room_id, { ...bounds, after: position.offset });
@@ -135,6 +139,8 @@ async function isOther(
 /** The entries of the audit log. As its position has no life, the hash of the last entry is in its place. */
 export function auditSource(open: () => Promise<Ledger>): RecordSource {
   return {
+    isEnd: ({ stream, offset }, last) =>
+      offset === last.offset && stream === ("sha256" in last ? last.sha256 : ""),
     async read(position) {
       const ledger = await open();
       const known = await ledger.read({ after: Math.max(0, position.offset - 1), limit: BATCH });

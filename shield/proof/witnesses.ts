@@ -3,6 +3,7 @@
  * checkpoint is published before a witness sees it: none has seen what a Shield that then died never published.
  */
 import { RecentMap } from "../../shared/containers/recent_map.ts";
+import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { consistencyProof } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader } from "../../shared/proof/merkle.ts";
@@ -13,6 +14,8 @@ import { encodeShown } from "../../shared/proof/witness.ts";
 const WAIT_MS = 2_000;
 /** So long a witness that has not answered, or that refuses a log, is not asked again, in ms. */
 const AWAY_MS = 30_000;
+/** The most bytes of what a witness answers: more than a note may have. */
+const ANSWER_BYTES_MAX = 65_536;
 /** Logs whose size at a witness is known; of others the witness says it. */
 const SIZES_MAX = 10_000;
 
@@ -77,7 +80,7 @@ export class Witnesses {
           return lines.join("");
         }
         this.#away.set(name, monotonic_ms() + AWAY_MS);
-        const is_fork = status === 422 || status === 409 && Number(body) === published.size;
+        const is_fork = status === 422 || status === 409 && body === `${published.size}\n`;
         if (is_fork) counts.forks++;
         log[is_fork ? "error" : "warn"](
           is_fork
@@ -100,8 +103,9 @@ export class Witnesses {
     const post = async (old_size: number) => {
       const proof = await consistencyProof(read, old_size, size);
       const body = encodeShown({ old_size, proof, note });
-      const answer = await fetch(`${url}/add-checkpoint`, { method: "POST", body, signal });
-      return { status: answer.status, body: await answer.text() };
+      const asked = { method: "POST", body, signal, redirect: "manual" } as const;
+      const answer = await fetch(`${url}/add-checkpoint`, asked);
+      return { status: answer.status, body: await textOf(answer, signal, ANSWER_BYTES_MAX) };
     };
     const known = Math.min(this.#sizes.get(name) ?? 0, size);
     const first = await post(known);

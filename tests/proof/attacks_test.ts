@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
+import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { encodeVerifier, openCheckpoint } from "../../shared/proof/note.ts";
 import type { Signer } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
@@ -28,8 +29,8 @@ async function read(files: Files, signer: Signer, kept: readonly string[]): Prom
     const bytes = files.get(path);
     return bytes === undefined ? Promise.reject(new Error(`no ${path}`)) : Promise.resolve(bytes);
   }, signer);
-  for await (const _ of tree.whole()); // read to its end
   for (const note of kept) await tree.continues(await openCheckpoint(note, signer));
+  for await (const _ of tree.whole()); // read to its end
 }
 
 /** Ways to attack these files of the honest entries; each call attacks anew. */
@@ -119,6 +120,35 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
     }
   } finally {
     await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a second entry of a message is found by who has kept nothing", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const folder = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  const honest = Array.from({ length: 20 }, (_, at) => entryOf(at));
+  const breakAt = (kind: RecordBreak["break"], offset: number) =>
+    encodeLeaf({ break: kind, epoch: "e", offset });
+  for (
+    const [place, more, found] of [
+      ["end", [...honest, entryOf(7, 1)], /offset 8, behind one of 20/],
+      ["twin", honest.toSpliced(8, 0, entryOf(7, 1)), /offset 8, behind one of 8/],
+      ["gap", [...honest, breakAt("gap", 7), entryOf(7, 1)], /offset 8, behind one of 20/],
+      ["lost", [...honest, breakAt("lost", 0), entryOf(0)], undefined],
+      ["restored", [...honest, breakAt("restored", 9), entryOf(9)], undefined],
+    ] as const
+  ) {
+    const files = await filesOf(more, signer);
+    await writeFiles(`${folder}/${place}`, files);
+    const { wrong } = await verifierPy(["--vkey", encodeVerifier(signer), `${folder}/${place}`]);
+    if (found === undefined) {
+      await read(files, signer, []);
+      assert.equal(wrong, undefined);
+    } else {
+      await assert.rejects(read(files, signer, []), found);
+      assert.match(wrong ?? "", found);
+    }
   }
 });
 

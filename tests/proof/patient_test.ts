@@ -20,10 +20,20 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
   const files = served(bus, "default.bets");
   await grown(files, await verifierOf(files), 5);
   const vkey = await vkeyOf(files);
-  let [left, retry_after_ms] = [0, 1];
+  let [left, retry_after_ms, given_bytes] = [0, 1, Infinity];
+  const bytes = new Uint8Array(1_048_576);
+  /** More than any file of a log has. */
+  const flood = () =>
+    new ReadableStream({
+      pull(controller) {
+        controller.enqueue(bytes);
+        if ((given_bytes += bytes.length) >= 512 * bytes.length) controller.close();
+      },
+    });
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     async (request) => {
+      if (given_bytes === 0) return new Response(flood());
       const detail = "the tree has no checkpoint yet";
       if (left-- > 0) {
         return problemResponse(new ArqonError("log-unavailable", detail, { retry_after_ms }));
@@ -61,6 +71,10 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
     assert(!(error instanceof ProofError), "it is no evidence");
     assert.match(error.message, /no checkpoint yet.*; waited \d+ s/, name);
     assert.doesNotMatch(error.message, /wrong|not what it was/, name);
+    [left, given_bytes] = [0, 0];
+    await assert.rejects(read(), /more than 16777472 bytes|too large/, name);
+    assert(given_bytes < 128 * bytes.length, `${name} has read ${given_bytes} bytes`);
+    given_bytes = Infinity;
   }
 });
 

@@ -13,6 +13,7 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
   evident,
   keptCheckpoint,
+  linesOf,
   noKey,
   openNote,
   openSource,
@@ -96,8 +97,8 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const source = await openSource(io, place, flags);
   const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
+  const checked = messages.size;
   const breaks: string[] = [];
-  const logged = new Set<string>();
   let newest = 0;
   await evident(async () => {
     for await (const { entry } of tree.whole()) {
@@ -107,20 +108,18 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
       }
       const name = `${entry.epoch}/${entry.offset}`;
       newest = Math.max(newest, entry.offset);
-      const hash = messages.get(name) ?? entry.sha256;
-      if (hash === entry.sha256) logged.add(name);
-      else throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
+      if ((messages.get(name) ?? entry.sha256) !== entry.sha256) {
+        throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
+      }
+      messages.delete(name);
     }
-    const [missing] = [...messages.keys()].filter((name) =>
-      !logged.has(name) && Number(name.split("/")[1]) <= newest
-    );
+    const missing = messages.keys().find((name) => Number(name.split("/")[1]) <= newest);
     if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
     for (const file of flags.older ?? []) {
       await tree.continues(await keptCheckpoint(io, file, verifiers));
     }
   });
   const { size, root, origin } = tree.checkpoint;
-  const checked = messages.size;
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
   const broken = breaks.map((one) => `the record does not go on: ${one}\n`).join("");
@@ -186,8 +185,11 @@ async function messagesBeside(
   const file = resolvePath(io.cwd, `${place}/${MESSAGES}`);
   const is_folder = history === undefined && !place.includes("://");
   if (!is_folder || (await io.files.state(file)) === undefined) return new Map();
-  const lines = new TextDecoder().decode(await io.files.read(file)).split("\n");
-  return new Map(lines.flatMap((line) => line === "" ? [] : hashesOf(line)));
+  const found = new Map<string, string>();
+  for await (const line of linesOf(io, file)) {
+    for (const [name, hash] of hashesOf(line)) found.set(name, hash);
+  }
+  return found;
 }
 
 /** The hash of each message of a page, of exactly its text there. */
@@ -224,15 +226,15 @@ export async function save(
   await write("key", verifiers.map((one) => `${encodeVerifier(one)}\n`).join(""));
   for (const path of tree.paths()) await write(path, await source.files(path));
   if (source.history !== undefined) {
-    const pages: string[] = [];
+    const file = await io.files.writer(`${root}/${MESSAGES}`, 0o644);
     for (let [after, more] = [0, true]; more;) {
       const page = await source.history(after);
+      await file.write(new TextEncoder().encode(`${page}\n`));
       const { messages, more: is_more } = JSON.parse(page);
-      pages.push(`${page}\n`);
-      after = messages.at(-1)?.offset ?? after;
-      more = is_more && messages.length > 0;
+      const last = messages.at(-1)?.offset ?? after;
+      [after, more] = [last, is_more && last > after];
     }
-    await write(MESSAGES, pages.join(""));
+    await file.finish();
   }
   const { size } = tree.checkpoint;
   if (flags.json === true) await print(io.stdout, line({ size, folder }));

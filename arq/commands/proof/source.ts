@@ -12,6 +12,7 @@ import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { fileChunks } from "../../replay/journal_source.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
@@ -33,12 +34,11 @@ export interface ProofSource {
   readonly history?: (after: number) => Promise<string>;
 }
 
-const REQUEST_MS = 30_000;
+/** How long a file that is said to come is waited for. */
+const WAIT_MS = 30_000;
 /** How often a checkpoint is read until its cosignatures have come, and the time between. */
 const COSIGNED_LOOKS = 5;
 const COSIGNED_MS = 1_000;
-/** Bytes of one file at most: a bundle of the largest entries. */
-const FILE_BYTES_MAX = 16_842_752;
 
 /** The whole body of an answer, which may say when to ask again. Throws what it was refused with. */
 async function fetched(io: Io, url: string, token: string | undefined): Promise<Uint8Array> {
@@ -46,12 +46,10 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
   let answered: Answered;
   try {
     answered = await askPatiently(
-      () => {
-        const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-        return fetch(url, { headers, signal });
-      },
-      REQUEST_MS,
+      (signal) => fetch(url, { headers, signal }),
+      WAIT_MS,
       (delay_ms) => pause(delay_ms, io.signal),
+      io.signal,
     );
   } catch (error) {
     io.signal.throwIfAborted();
@@ -61,7 +59,7 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
     );
   }
   const { answer, bytes, waited } = answered;
-  if (answer.ok && bytes.length <= FILE_BYTES_MAX) return bytes;
+  if (answer.ok) return bytes;
   const said = new TextDecoder().decode(bytes.subarray(0, 1_000));
   const is_refused = answer.status === 401 || answer.status === 403;
   throw new CommandError(
@@ -102,6 +100,14 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
     return new TextDecoder().decode(await fetched(io, url, token));
   };
   return { files, history };
+}
+
+/** The lines of a file, one after the other. */
+export async function* linesOf(io: Io, file: string): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  for await (const { bytes } of await fileChunks(io, file)) {
+    yield* decoder.decode(bytes).split("\n").filter((line) => line.trim() !== "");
+  }
 }
 
 /** The files of what has no key with it. */

@@ -5,7 +5,6 @@ import { ANSWER, BUS, calls, count, id, moment } from "./options.ts";
 
 // A command is loaded when it runs.
 const proof = () => import("../../commands/proof/proof.ts");
-const records = () => import("../../commands/proof/records.ts");
 
 const SOURCE = rows`
     <source>  of the bus TENANT.ROOM, audit, journal@TENANT or usage@TENANT; an address, or ./FOLDER`;
@@ -27,7 +26,7 @@ export const INVOICE: Definition =
     A minute is in the log when it has ended. A FILE.proofs needs no bus, and no entry can be left out of it.
     $ arq usage invoice usage@acme --from 2026-11-01 --to 2026-12-01 --proof > november.proofs
     $ arq usage invoice november.proofs --vkey "$VKEY" --own mine.ndjson`(
-    calls(records, "invoice"),
+    calls(() => import("../../commands/proof/invoice.ts"), "invoice"),
   );
 
 /** `arq proof` */
@@ -79,7 +78,9 @@ export const PROOF: readonly Definition[] = [
 
     Each policy's module is the one of the recorded hash, and gets the recorded inputs and fuel.
     $ arq journal export --message-id m-17 --out one.ndjson
-    $ arq proof decide one.ndjson --vkey "$VKEY"`(calls(records, "decide")),
+    $ arq proof decide one.ndjson --vkey "$VKEY"`(
+    calls(() => import("../../commands/proof/decide.ts"), "decide"),
+  ),
   command`proof witness: cosign checkpoints of logs that only grow, for buses that name this witness
     --vkey <vkey>  the key of a log, as arq proof key prints it; it counts for all rooms of its tenant ${EACH} ${NEEDED}
     --key-file <file>  its Ed25519 private key (PKCS #8 PEM) ${NEEDED}

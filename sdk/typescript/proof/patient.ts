@@ -1,6 +1,11 @@
 /** Files of a log that cannot be given yet: whoever serves them says when to ask again, and is asked again then. */
 import { boundedWait, retryAfterOf } from "../connection/auth_check.ts";
 
+/** A question waits so long for its whole answer, in ms. */
+const REQUEST_MS = 30_000;
+/** Bytes of one file at most: a bundle of the largest entries. */
+const FILE_BYTES_MAX = 256 * (2 + 65_535);
+
 /** The last answer. */
 export interface Answered {
   readonly answer: Response;
@@ -20,16 +25,38 @@ function waitOf(bytes: Uint8Array, headers: Headers): number {
   return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
-/** Asks until the answer is none that says when to come again, for at most `wait_ms`. Rejects as `ask` does. */
+/** The whole body of an answer. Rejects when it is larger than any file of a log, and with the signal. */
+async function bodyOf({ body }: Response, signal: AbortSignal) {
+  let left = FILE_BYTES_MAX;
+  const bounded = body?.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array<ArrayBuffer>>({
+      transform(chunk, to) {
+        left -= chunk.length;
+        if (left < 0) throw new Error(`the answer has more than ${FILE_BYTES_MAX} bytes`);
+        to.enqueue(chunk as Uint8Array<ArrayBuffer>);
+      },
+    }),
+    { signal },
+  );
+  return new Uint8Array(await new Response(bounded).arrayBuffer());
+}
+
+/**
+ * Asks until the answer is none that says when to come again, for at most `wait_ms`. Rejects as `ask` does, with `stop`,
+ * and when an answer is too large or too late.
+ */
 export async function askPatiently(
-  ask: () => Promise<Response>,
+  ask: (signal: AbortSignal) => Promise<Response>,
   wait_ms: number,
   pause: (delay_ms: number) => Promise<void>,
+  stop?: AbortSignal,
 ): Promise<Answered> {
   const begun_ms = performance.now();
   for (;;) {
-    const answer = await ask();
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    const late = AbortSignal.timeout(REQUEST_MS);
+    const signal = stop === undefined ? late : AbortSignal.any([stop, late]);
+    const answer = await ask(signal);
+    const bytes = await bodyOf(answer, signal);
     const is_early = answer.status === 429 || answer.status === 503;
     const again_ms = is_early ? waitOf(bytes, answer.headers) : 0;
     if (again_ms === 0) return { answer, bytes, waited: "" };

@@ -160,10 +160,10 @@ export class VerifiedLog {
 
   readonly #files: LogFiles = async (path) => {
     const { url, token, wait_ms = WAIT_MS } = this.#options;
-    const ask = async () => {
+    const ask = async (signal: AbortSignal) => {
       const given = typeof token === "function" ? await token() : token;
       const headers = given === undefined ? {} : { authorization: `Bearer ${given}` };
-      return await fetch(`${url}/${path}`, { headers });
+      return await fetch(`${url}/${path}`, { headers, signal });
     };
     const { answer, bytes, waited } = await askPatiently(ask, wait_ms, pause);
     if (answer.ok) return bytes;

@@ -1,0 +1,209 @@
+/**
+ * `arq usage invoice`: adds up the minutes of use in a log of a tenant's use, and compares them with own counts. It reads
+ * the log once, and keeps of it what it has to say.
+ */
+import { plural } from "../../../shared/plural.ts";
+import { decodeLeaf } from "../../../shared/proof/entry.ts";
+import { decodeProof } from "../../../shared/proof/note.ts";
+import type { Checkpoint } from "../../../shared/proof/note.ts";
+import { provenBytes } from "../../../shared/proof/reader.ts";
+import type { ReadEntry } from "../../../shared/proof/reader.ts";
+import { noCounts } from "../../../shared/records/counts.ts";
+import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/units.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
+import type { ProofFlags } from "./source.ts";
+
+/** The options of `arq usage invoice`. */
+export interface InvoiceFlags extends ProofFlags {
+  /** Unix ms. */
+  readonly from?: number;
+  readonly to?: number;
+  /** Print the entries with their proofs. */
+  readonly proof?: boolean;
+  /** A file with own counts. */
+  readonly own?: string;
+}
+
+/** Names a file of entries with their proofs. */
+const PROOFS = ".proofs";
+const MINUTE_MS = 60_000;
+/** Minutes of Shields in one invoice, and breaks of the record: a month of 20 Shields. */
+const BLOCKS_MAX = 1_000_000;
+
+type Counts = ReturnType<typeof noCounts>;
+type Minutes = Map<number, Partial<Record<UsageUnit, number>>>;
+
+const minuteText = (minute: number) => new Date(minute * MINUTE_MS).toISOString();
+
+/** The entries of a file of proofs: all of one checkpoint, and none is left out between them. Throws an Error. */
+async function* provenEntries(
+  lines: AsyncIterable<string>,
+  open: (note: string) => Promise<Checkpoint>,
+): AsyncGenerator<ReadEntry> {
+  let known: { readonly note: string; readonly tree: Checkpoint; next: number } | undefined;
+  for await (const line of lines) {
+    const proof = decodeProof(JSON.parse(line).proof);
+    const { index, checkpoint: note } = proof;
+    known ??= { note, tree: await open(note), next: index };
+    if (note !== known.note) throw new Error("the proofs are of several checkpoints");
+    if (index !== known.next++) throw new Error(`entry ${index} is not the next one`);
+    const bytes = provenBytes(proof, known.tree);
+    const entry = decodeLeaf(bytes);
+    if (entry === undefined) throw new Error(`entry ${index} is none of a record`);
+    yield { index, bytes, entry };
+  }
+}
+
+function add(sums: Counts, counts: Readonly<Record<string, number>>): Counts {
+  for (const [name, count] of Object.entries(counts)) {
+    if (!Number.isSafeInteger(count) || count < 0) throw new Error(`it bills ${count} ${name}`);
+    if (name in sums) sums[name as keyof Counts] += count;
+  }
+  return sums;
+}
+
+/** What the entries from the first wanted minute to the last one bill; each block counts once. */
+class Bill {
+  readonly minutes = new Map<number, Counts>();
+  readonly breaks: string[] = [];
+  /** The places of the first and the last entry with a wanted minute; undefined: none yet. */
+  places: readonly [first: number, last: number] | undefined;
+  /** What blocks say, by their names. */
+  readonly #known = new Map<string, string>();
+  /** What is behind the last place: it counts once another wanted minute follows. */
+  readonly #behind: ReadEntry[] = [];
+  readonly #isWanted: (minute: number) => boolean;
+
+  constructor(isWanted: (minute: number) => boolean) {
+    this.#isWanted = isWanted;
+  }
+
+  /** Takes the next entry. Throws an Error for one that bills nothing that can be read. */
+  take(one: ReadEntry): void {
+    const use = "use" in one.entry ? one.entry.use : undefined;
+    const is_wanted = use !== undefined && this.#isWanted(use.minute);
+    if (!is_wanted && this.places === undefined) return;
+    if (this.#behind.push(one) + this.#known.size > BLOCKS_MAX) {
+      throw new CommandError(`the time has more than ${BLOCKS_MAX} entries: give --from and --to`);
+    }
+    if (!is_wanted) return;
+    this.places = [this.places?.[0] ?? one.index, one.index];
+    for (const { entry, index } of this.#behind.splice(0)) {
+      if ("break" in entry) this.breaks.push(entry.break);
+      else this.#bill(entry, index);
+    }
+  }
+
+  #bill({ epoch, use, sha256 }: Exclude<ReadEntry["entry"], { break: string }>, index: number) {
+    if (epoch !== "usage") throw new Error(`entry ${index} is none of a log of use`);
+    if (use === undefined) throw new Error(`the minute of entry ${index} could not be read`);
+    const { block, minute, counts } = use;
+    const before = this.#known.get(block);
+    if (before !== undefined && before !== sha256) {
+      throw new Error(`entry ${index} says otherwise of block ${block} than one before`);
+    }
+    this.#known.set(block, sha256);
+    if (before !== undefined || !this.#isWanted(minute)) return;
+    this.minutes.set(minute, add(this.minutes.get(minute) ?? noCounts(), counts));
+  }
+}
+
+/** Own counts by minute, of a file with an object a line. */
+async function ownCounts(io: Io, file: string, isWanted: (minute: number) => boolean) {
+  const own: Minutes = new Map();
+  for await (const line of linesOf(io, file)) {
+    try {
+      const { minute, ...counts } = JSON.parse(line);
+      const at = Math.floor(Date.parse(minute) / MINUTE_MS);
+      const is_right = Number.isFinite(at) &&
+        Object.entries(counts).every(([unit, count]) =>
+          USAGE_UNITS.some((known) => known === unit) && typeof count === "number"
+        );
+      if (!is_right) throw new Error("not so");
+      if (isWanted(at)) own.set(at, counts);
+    } catch {
+      const expected = '{"minute":"2026-11-27T10:05Z","messages_in":120}, with units of arq usage';
+      throw usageError(`${file}: expected ${expected}, not ${line.slice(0, 200)}`);
+    }
+  }
+  return own;
+}
+
+/** Where own counts are not what is billed. A minute that one side lacks has 0 there. */
+function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
+  const units = new Set([...own.values()].flatMap((counts) => Object.keys(counts) as UsageUnit[]));
+  const all = [...new Set([...minutes.keys(), ...own.keys()])].sort((a, b) => a - b);
+  return all.flatMap((minute) => {
+    const amounts = amountsOf(minutes.get(minute) ?? noCounts());
+    return [...units].map((unit) => ({
+      ...{ minute: minuteText(minute), unit, billed: amounts[unit] },
+      own: own.get(minute)?.[unit] ?? 0,
+    })).filter((one) => one.billed !== one.own);
+  });
+}
+
+/** Prints what the minutes of a log of use add up to, once they are proven, or them with their proofs. */
+export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promise<number> {
+  const { from = -Infinity, to = Infinity } = flags;
+  const isWanted = (minute: number) => minute * MINUTE_MS >= from && minute * MINUTE_MS < to;
+  const is_file = place.endsWith(PROOFS);
+  if (is_file && flags.proof) throw usageError("--proof: the source has only proofs already");
+  const source = is_file ? { files: noKey } : await openSource(io, place, flags);
+  const tree = is_file ? undefined : (await openTree(io, source, flags)).tree;
+  let checkpoint = tree?.checkpoint;
+  const open = async (note: string) =>
+    checkpoint = await openNote(note, await verifiersFor(io, source, flags), flags);
+  const bill = new Bill(isWanted);
+  await evident(async () => {
+    for await (const one of tree?.whole() ?? provenEntries(linesOf(io, place), open)) {
+      bill.take(one);
+    }
+  });
+  const { places, minutes, breaks } = bill;
+  if (places === undefined || checkpoint === undefined) {
+    throw new CommandError("the log has no minute of that time");
+  }
+  if (flags.proof && tree !== undefined) {
+    // Also those between them, so that none can be left out.
+    for await (const one of tree.entries(places[0])) {
+      if (one.index > places[1]) break;
+      const proof = await evident(() => tree.proofOf(one));
+      await print(io.stdout, `${JSON.stringify({ proof })}\n`);
+    }
+    return EXIT.ok;
+  }
+  const own = flags.own === undefined ? undefined : await ownCounts(io, flags.own, isWanted);
+  const differences = own === undefined ? [] : differencesOf(minutes, own);
+  const found = {
+    ...{ origin: checkpoint.origin, size: checkpoint.size, minutes: minutes.size, breaks },
+    total: amountsOf([...minutes.values()].reduce(add, noCounts())),
+    differences,
+  };
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(found)}\n` : invoiceText(found));
+  return differences.length > 0 ? EXIT.failure : EXIT.ok;
+}
+
+function invoiceText(
+  { origin, size, minutes, breaks, total, differences }: {
+    readonly origin: string;
+    readonly size: number;
+    readonly minutes: number;
+    readonly breaks: readonly string[];
+    readonly total: Readonly<Record<UsageUnit, number>>;
+    readonly differences: ReturnType<typeof differencesOf>;
+  },
+): string {
+  const lines = [
+    `${origin}: ${plural(minutes, "minute")}, proven by a log of ${
+      plural(size, "entry", "entries")
+    }`,
+    ...breaks.map((one) => `the record does not go on: ${one}`),
+    ...USAGE_UNITS.map((unit) => `${unit}  ${total[unit]}`),
+    ...differences.map(({ minute, unit, billed, own }) =>
+      `${minute}: ${unit} ${billed}, and ${own} by own count`
+    ),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}

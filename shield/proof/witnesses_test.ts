@@ -1,0 +1,92 @@
+/** Witnesses that lie, hang, or say too much: what a log waits for, reads and believes of them. */
+import assert from "node:assert/strict";
+import { emptyRoot } from "../../shared/proof/merkle.ts";
+import { cosigner, encodeCheckpoint, encodeVerifier, signNote } from "../../shared/proof/note.ts";
+import { signerOf } from "../../tests/proof/made_tree.ts";
+import { keptLog } from "../testing/spine.ts";
+import { Witnesses } from "./witnesses.ts";
+
+const ORIGIN = "bus.example/acme.bets";
+const CHUNK = new Uint8Array(65_536).fill(0x41);
+
+/** What a log has of a witness that answers so, and how often it was asked. */
+async function asked(
+  answer: (note: string, old_size: number) => Response | Promise<Response>,
+  wait_ms = 60_000,
+) {
+  let times = 0;
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    async (request) => {
+      times++;
+      const body = await request.text();
+      return await answer(body.slice(body.indexOf("\n\n") + 2), parseInt(body.slice(4), 10));
+    },
+  );
+  const log = await signerOf(ORIGIN);
+  const counts = { cosigned: 0, uncosigned: 0, forks: 0 };
+  const witnesses = new Witnesses({
+    witnesses: [{ url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(WITNESS) }],
+    ...{ counts, log: keptLog().log, monotonic_ms: () => 0, wait_ms },
+  });
+  const tree = { origin: ORIGIN, size: 1, root: emptyRoot() };
+  const note = await signNote(encodeCheckpoint(tree), [log]);
+  const read = () => Promise.resolve(emptyRoot());
+  const lines = await witnesses.cosign({ origin: ORIGIN, size: 1, note, read });
+  return { lines, times, ...counts };
+}
+
+const WITNESS = cosigner(await signerOf("witness.example"), () => 0);
+const NOTHING = { lines: "", cosigned: 0, uncosigned: 1, forks: 0 };
+
+/** A body that has always more, and says how much of it was taken. */
+function endless(taken: { bytes: number; is_given_up: boolean }) {
+  return new ReadableStream({
+    pull(controller) {
+      taken.bytes += CHUNK.length;
+      controller.enqueue(CHUNK);
+    },
+    cancel: () => void (taken.is_given_up = true),
+  });
+}
+
+Deno.test("a witness that answers without an end is given up, whatever its status", async () => {
+  for (const status of [200, 403, 409]) {
+    const taken = { bytes: 0, is_given_up: false };
+    const had = await asked(() => new Response(endless(taken), { status }));
+    assert.deepEqual(had, { ...NOTHING, times: 1 });
+    assert(taken.bytes < 16_777_216, `${taken.bytes} bytes of a signature`);
+  }
+});
+
+Deno.test("a witness that stands still amid its answer is not waited for", async () => {
+  const begun = new ReadableStream({ start: (controller) => controller.enqueue(CHUNK.slice(1)) });
+  assert.deepEqual(await asked(() => new Response(begun), 100), { ...NOTHING, times: 1 });
+});
+
+Deno.test("sizes that no tree has, signatures of others and redirects give nothing", async () => {
+  const of = (body: string, status = 200, headers = {}) => () =>
+    new Response(body, { status, headers });
+  const stranger = cosigner(await signerOf("witness.example"), () => 0);
+  const signed = async (note: string, by = WITNESS) =>
+    (await signNote(note.slice(0, note.indexOf("\n\n") + 1), [by])).split("\n\n")[1]!;
+  for (
+    const answer of [
+      ...[of("999999999999999\n", 409), of("9".repeat(4_000), 409), of("-1\n", 409)],
+      ...[of("1e0\n", 409), of("0x1\n", 409), of("", 409), of("0\n", 409), of("no", 500)],
+      ...[of(""), of("— witness.example AAAA\n"), of("\n\n— x y\n"), of("\0".repeat(99))],
+      async (note: string) => new Response(await signed(note, stranger)),
+      async (note: string) => new Response(await signed(note.replace("\n1\n", "\n2\n"))),
+      of("", 307, { location: "/elsewhere" }),
+    ]
+  ) assert.deepEqual(await asked(answer), { ...NOTHING, times: 1 });
+  const more = await asked(async (note) => {
+    const line = await signed(note);
+    return new Response(line + await signed(note, stranger) + line);
+  });
+  assert.deepEqual(more, {
+    lines: more.lines,
+    ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 1 },
+  });
+  assert.equal(more.lines.split("\n").length, 2, "its own line, and once");
+});
