@@ -11,7 +11,7 @@ import {
   writeContexts,
 } from "./contexts.ts";
 import type { Context, Contexts } from "./contexts.ts";
-import { contextToken } from "./context_token.ts";
+import { contextToken } from "./target.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";

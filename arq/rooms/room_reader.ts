@@ -4,13 +4,17 @@
  */
 import type { Message, Room, Subscription } from "@arqon/sdk";
 import { CommandError, printable } from "../terminal/exit.ts";
-import { jsonLine } from "../terminal/format.ts";
-import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
-import type { HistorySource } from "./history.ts";
+import { jsonLine, writeMessage } from "../terminal/format.ts";
+import {
+  checkEpoch,
+  EpochChanged,
+  historyPages,
+  type HistorySource,
+  patient,
+  type Start,
+} from "./history.ts";
 import { print } from "../terminal/io.ts";
 import type { Io } from "../terminal/io.ts";
-import { writeMessage } from "../terminal/message_output.ts";
-import type { Start } from "./start_place.ts";
 
 /** The parts and settings of one reader. */
 export interface RoomReaderOptions {

@@ -27,9 +27,7 @@ import type {
   OneofDescriptorProto,
   ServiceDescriptorProto,
 } from "@bufbuild/protobuf/wkt";
-import { ProtoNames } from "./proto_names.ts";
-import { OptionReader, quoted, valueText } from "./proto_options.ts";
-import type { Setting } from "./proto_options.ts";
+import { OptionReader, ProtoNames, quoted, type Setting, valueText } from "./proto_options.ts";
 
 const FIELD_NUMBER_MAX = 536_870_911;
 const ENUM_NUMBER_MAX = 2_147_483_647;

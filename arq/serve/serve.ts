@@ -19,9 +19,7 @@ import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
 import { startBridging } from "./bridging.ts";
 import type { Bridging } from "./bridging.ts";
-import type { ServeProcess } from "./process.ts";
-import { openSharedParts, startServers } from "./servers.ts";
-import type { Servers } from "./servers.ts";
+import { openSharedParts, type ServeProcess, type Servers, startServers } from "./servers.ts";
 
 /** The addresses of a running bus. */
 export interface Serving {

@@ -4,9 +4,8 @@ import { ConfigError } from "../../shared/config/load.ts";
 import { CertificateError } from "../../shared/listeners/tls_reload.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
-import { portFinding } from "../doctor/ports.ts";
+import { fileLimit, portFinding } from "../doctor/system.ts";
 
-import { fileLimit } from "../doctor/system.ts";
 import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
 
 /** Fewest files that a bus can start with: its sources, listeners, databases and threads need as many. */

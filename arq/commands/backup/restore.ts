@@ -1,14 +1,19 @@
 /**
- * `arq restore FILE`: writes the data of a backup to where a configuration says, while no bus runs there. The
- * whole backup is read and checked before anything is changed.
+ * `arq backup verify` and `arq restore`: read all of a backup and check every digest; restore writes its data to
+ * where a configuration says, while no bus runs there.
  */
-import type { BackupReader } from "../../../shared/backup/archive.ts";
+import { BackupError, type BackupReader, readBackup } from "../../../shared/backup/archive.ts";
+import type { Manifest } from "../../../shared/backup/manifest.ts";
+import { openBackup } from "../../backup/encryption.ts";
+import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 import {
   dataFiles,
   DataRestorer,
   RestoreRefused,
 } from "../../../shared/backup/embedded_restore.ts";
-import type { Manifest } from "../../../shared/backup/manifest.ts";
 import {
   busAtWork,
   busStreams,
@@ -17,7 +22,6 @@ import {
 } from "../../../shared/backup/nats_restore.ts";
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
-import { FileRestorer } from "../../backup/files.ts";
 import {
   dataDirOf,
   findPlace,
@@ -25,11 +29,49 @@ import {
   openNats,
   type Place,
 } from "../../backup/backup_place.ts";
-import { hasFiles, manifestText } from "../../backup/text.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import { checkedBackup } from "./backup_verify.ts";
-import type { Flags } from "../../program/flags.ts";
+
+/** A backup that was read to its end and is complete. */
+export interface CheckedBackup {
+  readonly manifest: Manifest;
+  readonly is_encrypted: boolean;
+}
+
+/** Reads all of a backup. Rejects with CommandError when the backup is not complete. */
+export async function checkedBackup(
+  io: Io,
+  file: string,
+  flags: Flags,
+  reader?: BackupReader,
+): Promise<CheckedBackup> {
+  const { bytes, is_encrypted } = await openBackup(io, file, flags);
+  const interruptible = async function* () {
+    for await (const piece of bytes) {
+      io.signal.throwIfAborted();
+      yield piece;
+    }
+  };
+  try {
+    return { manifest: await readBackup(interruptible(), reader), is_encrypted };
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    throw new CommandError(`${file} is no whole backup: ${error.message}`, EXIT.failure);
+  }
+}
+
+/** Prints what is in a backup. Exit code 1 means that it is not complete. */
+export async function backupVerify(
+  io: Io,
+  file: string,
+  flags: Flags,
+): Promise<number> {
+  const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ file, encrypted, ...manifest })}\n`);
+  } else {
+    await print(io.stdout, `whole: ${manifestText(manifest)}`);
+  }
+  return EXIT.ok;
+}
 
 /** What the command has done. */
 interface Restored {

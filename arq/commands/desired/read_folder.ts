@@ -8,8 +8,16 @@ import { ConfigError, configText } from "../../../shared/config/load.ts";
 import { type ConfigProblem, explain } from "../../../shared/config/problems.ts";
 import { parseToml, type TomlDocument, type TomlPath } from "../../../shared/config/toml.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { type Kind, KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
-import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desired/state.ts";
+import {
+  type Desired,
+  type Kind,
+  KINDS,
+  StateFile,
+  stateJsonSchema,
+  type StatePolicy,
+  type StateReducer,
+  type StateSchema,
+} from "../../desired/form.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
 import { CommandError, EXIT } from "../../terminal/exit.ts";
 import { type Io, resolvePath } from "../../terminal/io.ts";

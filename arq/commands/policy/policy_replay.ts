@@ -8,7 +8,15 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { replayText } from "../../answers/replay_text.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
-import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
+import {
+  type Counts,
+  type FlipKind,
+  type FuelFigures,
+  fuelFigures,
+  type Sample,
+  sumOf,
+  type Tally,
+} from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
   busChunks,
@@ -17,13 +25,11 @@ import {
   namedPolicy,
   policyModule,
 } from "../../replay/bus_replay.ts";
-import { type Admin, findAdmin } from "../../bus/admin.ts";
-import { agoIn } from "../../bus/bus_clock.ts";
+import { type Admin, agoIn, findAdmin } from "../../bus/admin.ts";
 import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import type { ReplaySelection } from "../../replay/selection.ts";
-import { type Counts, type FlipKind, type Sample, sumOf, type Tally } from "../../replay/tally.ts";
 import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";

@@ -13,9 +13,14 @@ import {
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { endLine, type RunEnd, stepLine } from "../../answers/reducer_text.ts";
 import { requireModule } from "../../policies/module_file.ts";
-import { createLineReader } from "../../reducers/commands_file.ts";
-import { differingParts } from "../../reducers/difference.ts";
-import { type Applier, createApplier, runLine, TooManyTimers } from "../../reducers/reducer_run.ts";
+import {
+  type Applier,
+  createApplier,
+  createLineReader,
+  runLine,
+  TooManyTimers,
+} from "../../reducers/reducer_run.ts";
+import { differingParts } from "../../reducers/rehearsal.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";

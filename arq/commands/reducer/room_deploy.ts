@@ -17,17 +17,15 @@ import {
   programsText,
   rehearsalLine,
   type RoomBehind,
-} from "../../answers/deploy_text.ts";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
-import { busAgo } from "../../bus/bus_clock.ts";
+} from "../../answers/reducer_text.ts";
+import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
 import { requireModule } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import { sure } from "../../terminal/confirm.ts";
+import { readInput, sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { foldable } from "./room_beginning.ts";
+import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });

@@ -5,9 +5,8 @@
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
-import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
+import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { dueAfter, pause, Window } from "../../rooms/flow.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";

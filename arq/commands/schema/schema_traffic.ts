@@ -6,7 +6,7 @@ import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
-import { trafficText } from "../../answers/traffic_text.ts";
+import { trafficText } from "../../answers/replay_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";

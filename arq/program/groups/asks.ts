@@ -106,11 +106,11 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     const { askAdmin, findAdmin } = await import("../../bus/admin.ts");
     const admin = await findAdmin(io, flags);
     if (asked.confirm !== undefined && given["yes"] !== true) {
-      const { sure } = await import("../../terminal/confirm.ts");
+      const { sure } = await import("../../terminal/input.ts");
       if (!await sure(io, printable(asked.confirm(meant)))) return EXIT.failure;
     }
     if (asked.times !== undefined) {
-      const { busAgo } = await import("../../bus/bus_clock.ts");
+      const { busAgo } = await import("../../bus/admin.ts");
       meant = { ...meant, ...await asked.times(meant, (seconds) => busAgo(io, admin, seconds)) };
     }
     const { members, ...request } = requestOf(asked, meant);

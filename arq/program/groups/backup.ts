@@ -50,7 +50,7 @@ export const BACKUP: readonly Definition[] = [
     Needs no bus.
     $ arq backup verify bus-2026-08-01.tar
     $ arq backup verify bus.tar.age --identity key.txt --json | jq .begun_ms`(
-    calls(() => import("../../commands/backup/backup_verify.ts"), "backupVerify"),
+    calls(() => import("../../commands/backup/restore.ts"), "backupVerify"),
   ),
   command`restore: put a backup back, while no bus runs there
     <file>  the backup; it is read to its end and checked before anything is touched

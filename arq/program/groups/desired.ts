@@ -6,7 +6,7 @@ import { asks, from } from "./asks.ts";
 import { ANSWER, BUS, calls, percentage, positive, span, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const rolloutTexts = () => import("../../desired/rollout_text.ts");
+const rolloutTexts = () => import("../../desired/plan_text.ts");
 
 const ONE = "/v1/rollouts/{tenant}";
 const text = from(rolloutTexts, "rolloutText");

@@ -51,7 +51,7 @@ export const SERVE: readonly Definition[] = [
     $ arq serve
     $ arq serve --config config.toml
     $ arq serve --config /etc/arqon/config.toml --json`(
-    calls(() => import("../../commands/dev/serve.ts"), "serveCommand"),
+    calls(() => import("../../commands/dev/dev.ts"), "serveCommand"),
   ),
 ];
 
@@ -95,13 +95,13 @@ export const DEV: readonly Definition[] = [
 
     $ arq dev logs
     $ arq dev logs -f | grep level=error`(
-    calls(() => import("../../commands/dev/dev_show.ts"), "devLogs"),
+    calls(() => import("../../commands/dev/dev_down.ts"), "devLogs"),
   ),
   command`dev status: say what runs here; exit code 1 when nothing does
     --json  print it as JSON
 
     $ arq dev status --json | jq -r .url`(
-    calls(() => import("../../commands/dev/dev_show.ts"), "devStatus"),
+    calls(() => import("../../commands/dev/dev_down.ts"), "devStatus"),
   ),
   command`dev reset: end it and forget all rooms, policies, bans and the log (Docker: the volumes)
     --yes  do not ask

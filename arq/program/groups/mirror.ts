@@ -4,7 +4,7 @@ import { asks, bySubject, from, settles } from "./asks.ts";
 import { ANSWER, calls, percentage, SUBJECT_TENANT, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const texts = () => import("../../answers/mirror_text.ts");
+const texts = () => import("../../answers/settings_text.ts");
 
 const RULES = "/v1/tenants/{tenant}/mirror";
 

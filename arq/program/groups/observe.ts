@@ -107,7 +107,7 @@ export const WHY: readonly Definition[] = [
     Exit code 1 when Jaeger has no such trace.
     $ arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686
     $ arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686 --json`(
-    calls(() => import("../../commands/cluster/trace.ts"), "trace"),
+    calls(() => import("../../commands/cluster/why.ts"), "trace"),
   ),
   command`why: why somebody did not get a message, or what they got ${BUS}
     --message-id <id>  messages with this message_id

@@ -62,7 +62,7 @@ export const SCHEMA: readonly Definition[] = [
     package bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.
     $ arq schema build proto
     $ arq schema build fleet.proto -o fleet.binpb.gz`(
-    calls(() => import("../../commands/schema/schema_build.ts"), "schemaBuild"),
+    calls(() => import("../../commands/schema/schema_push.ts"), "schemaBuild"),
   ),
   command`schema push: register a version of a schema; without a source only --compat is changed
     [source]  ${SOURCE}
@@ -136,7 +136,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema get fleet -o fleet.binpb.gz
     $ arq schema get fleet --version 2 --proto
     $ diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)`(
-    calls(() => import("../../commands/schema/schema_show.ts"), "schemaGet"),
+    calls(() => import("../../commands/schema/schema_push.ts"), "schemaGet"),
   ),
   command`schema map: say which message the events of a room must be; the same subject replaces
     <subject>  a room or the beginning of one ('vehicles-*'), or a subject
