@@ -3,12 +3,8 @@
  * of logs (`arq room verify`, `at`, `diff`), and what is deployed to classes. Pure.
  */
 import type { Outcome } from "../../brain/reducers/state/entry.ts";
-import {
-  digestOf,
-  nextTimer,
-  type RoomState,
-  valuesDigest,
-} from "../../brain/reducers/state/room_state.ts";
+import { digestOf, nextTimer, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import type { RoomState } from "../../brain/reducers/state/room_state.ts";
 import { encodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 import { fuelOf, type RunStep } from "../reducers/reducer_run.ts";
 import { printable } from "../terminal/exit.ts";

@@ -7,21 +7,18 @@ import { CommandError } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import {
   checkHeld,
-  type Database,
   databaseAt,
   IN_USE,
   isKeyKept,
-  type KeptWal,
   keptWal,
   noteRefused,
   save,
   standingOf,
-  type StandingOptions,
 } from "./database.ts";
+import type { Database, KeptWal, StandingOptions } from "./database.ts";
 import { Intake } from "./intake.ts";
 import { poll, stream } from "./following.ts";
-import { Publisher } from "./publisher.ts";
-import type { Outcome } from "./publisher.ts";
+import { type Outcome, Publisher } from "./publisher.ts";
 
 /** What a bridge needs. */
 export interface BridgeOptions extends StandingOptions {

@@ -4,7 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import pg from "pg";
-import { CommandError, EXIT } from "../terminal/exit.ts";
+import { CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
 import type { Progress } from "./intake.ts";
 import { type Lsn, lsnText, parseLsn } from "./wal.ts";
@@ -170,7 +170,7 @@ export async function standingOf(
   if (problem !== undefined) {
     const since = new Date(Number(noted.at_ms)).toISOString();
     const text = `${problem}: what was committed after ${noted.lsn} (${since}) may be missed`;
-    if (!accept_loss) throw new CommandError(text, EXIT.failure, accept_hint);
+    if (!accept_loss) throw failed(text, accept_hint);
     say(text);
   }
   let begin_lsn = problem === undefined ? noted.lsn : null;
@@ -194,21 +194,19 @@ async function checkDatabase(sql: Database): Promise<void> {
     "select current_setting('wal_level') as wal_level",
   );
   if (wal_level !== "logical") {
-    throw new CommandError(
+    throw failed(
       `the database has wal_level = ${wal_level}, not logical`,
-      EXIT.failure,
       "alter system set wal_level = logical; then restart PostgreSQL",
     );
   }
   const { rows: [{ is_there, is_whole }] } = await sql.query(SCHEMA);
   const install = "arq bridge postgres --sql | psql DATABASE";
   if (!is_there) {
-    throw new CommandError("the database has no schema arqon", EXIT.failure, install);
+    throw failed("the database has no schema arqon", install);
   }
   if (is_whole) return;
-  throw new CommandError(
+  throw failed(
     "the schema arqon is of an earlier version",
-    EXIT.failure,
     `psql DATABASE -c 'drop table arqon.bridge, arqon.refused'; ${install}; then grant on them anew`,
   );
 }
@@ -217,7 +215,7 @@ async function checkDatabase(sql: Database): Promise<void> {
 function foreign(slot: string, { database, plugin }: Slot): CommandError {
   const text = `the slot ${slot} is of ${database ?? "no database"} with ${plugin ?? "no plugin"}`;
   const hint = "another name for ours, by --slot or [bridge.postgres] slot";
-  return new CommandError(text, EXIT.failure, hint);
+  return failed(text, hint);
 }
 
 /** Without the timeline: that of a database that was promoted goes on from what is noted. */

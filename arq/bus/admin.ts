@@ -7,15 +7,8 @@ import { errorFromWire } from "../../sdk/typescript/wire/wire_error.ts";
 import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import {
-  type ConnectionFlags,
-  findTarget,
-  givenToken,
-  noBus,
-  refusedToken,
-  type Target,
-  tokenRenewal,
-} from "./target.ts";
+import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
+import type { ConnectionFlags, Target } from "./target.ts";
 
 /** An admin listener, and a token of role admin for it. */
 export interface Admin {

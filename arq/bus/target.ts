@@ -3,15 +3,10 @@
  * running development bus. `docs/arq.md` has the order. Whether a bus happens to run never decides between a
  * local bus and a remote one.
  */
-import {
-  type Context,
-  contextNamed,
-  contextOfFolder,
-  DEV_CONTEXT,
-  readContexts,
-} from "./contexts.ts";
+import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
+import type { Context } from "./contexts.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, type DevBus, findDevBus } from "./dev_bus.ts";
-import { CommandError, EXIT, usageError, WHICH_ISSUER } from "../terminal/exit.ts";
+import { CommandError, EXIT, usageError, WHICH_ISSUER, whyOf } from "../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../terminal/io.ts";
 import { parsePrivateKey, type Role, signToken } from "./token.ts";
 import { ArqonError } from "@arqon/proto";
@@ -19,22 +14,15 @@ import { parseAddress } from "../../sdk/typescript/options/options.ts";
 import type { Connection, Status } from "@arqon/sdk";
 import { isWithin } from "./folders.ts";
 import type { Flags } from "../program/flags.ts";
-
-/**
- * Lifetime of a token, long enough for a person at work. A connection that lasts longer gets another token.
- */
-const TOKEN_SECONDS = 3_600;
+import { readText } from "../terminal/input.ts";
 
 async function textOf(io: Io, { name }: Context, what: string, path: string): Promise<string> {
   try {
     return new TextDecoder().decode(await io.files.read(path));
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
-    throw new CommandError(
-      `the ${what} of context ${name} cannot be read: ${path}: ${why}`,
-      EXIT.refused,
-      `arq context add ${name} --update names another`,
-    );
+    const text = `the ${what} of context ${name} cannot be read: ${path}: ${whyOf(error)}`;
+    const hint = `arq context add ${name} --update names another`;
+    throw new CommandError(text, EXIT.refused, hint);
   }
 }
 
@@ -52,15 +40,7 @@ export async function contextToken(io: Io, context: Context, role: Role): Promis
     );
   }
   const jwk = parsePrivateKey(await textOf(io, context, "key", key), key);
-  const claims = {
-    issuer,
-    audience,
-    tenant: tenant ?? DEV_TENANT,
-    user: `arq-${role}`,
-    role,
-    grants: undefined,
-    ttl_seconds: TOKEN_SECONDS,
-  };
+  const claims = { issuer, audience, tenant: tenant ?? DEV_TENANT, user: `arq-${role}`, role };
   return await signToken(jwk, claims, io.now());
 }
 
@@ -122,7 +102,6 @@ export interface Target {
 const DEV_USER = "dev";
 /** A service has another user than `dev`, so that it can still lift a ban of `dev`. */
 const devUser = (role: Role) => role === "service" ? "dev-service" : DEV_USER;
-const DEV_TOKEN_SECONDS = 3_600;
 
 function socketUrl(url: string): string {
   try {
@@ -138,15 +117,7 @@ export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string
     throw usageError("--token and --token-file exclude each other");
   }
   if (flags.token !== undefined) return flags.token.trim();
-  if (flags.tokenFile === undefined) return undefined;
-  const path = resolvePath(io.cwd, flags.tokenFile);
-  try {
-    return new TextDecoder().decode(await io.files.read(path)).trim();
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  return flags.tokenFile === undefined ? undefined : (await readText(io, flags.tokenFile)).trim();
 }
 
 const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
@@ -159,15 +130,7 @@ const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
 async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
   const { key, issuer, audience } = devSigning(bus);
   const text = new TextDecoder().decode(await io.files.read(key));
-  const claims = {
-    issuer,
-    audience,
-    tenant: bus.tenant,
-    user: devUser(role),
-    role,
-    grants: undefined,
-    ttl_seconds: DEV_TOKEN_SECONDS,
-  };
+  const claims = { issuer, audience, tenant: bus.tenant, user: devUser(role), role };
   return await signToken(parsePrivateKey(text, key), claims, io.now());
 }
 

@@ -76,12 +76,14 @@ export interface TokenClaims {
   readonly tenant: string;
   readonly user: string;
   readonly role: Role;
-  /** Undefined: the token allows everything in its tenant. */
-  readonly grants: readonly Grant[] | undefined;
-  readonly ttl_seconds: number;
+  /** Absent: the token allows everything in its tenant. */
+  readonly grants?: readonly Grant[] | undefined;
+  /** Absent: an hour, long enough for a person at work. A connection that lasts longer gets another token. */
+  readonly ttl_seconds?: number;
 }
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
+const TTL_SECONDS = 3_600;
 const TTL_SECONDS_MAX = 10 * 365 * 86_400;
 
 /** Reads seconds in the form `15m`, `1h`, `7d` or a number. Throws a usage error that names `option`. */
@@ -167,7 +169,7 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
     aud: claims.audience,
     sub: claims.user,
     iat: now_seconds,
-    exp: now_seconds + claims.ttl_seconds,
+    exp: now_seconds + (claims.ttl_seconds ?? TTL_SECONDS),
     jti: crypto.randomUUID(),
   };
   try {

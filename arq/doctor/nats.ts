@@ -9,11 +9,8 @@ import { BUS_STREAMS } from "../../shared/backup/stream_order.ts";
 import { plural } from "../../shared/plural.ts";
 import { callApi } from "../../shared/spine/nats/log/nats_log_api.ts";
 import { readUsage, totalBytes } from "../../shared/spine/nats/log/nats_storage.ts";
-import {
-  promisedBytes,
-  storageProblem,
-  type StorageWish,
-} from "../../shared/spine/contract/storage_plan.ts";
+import { promisedBytes, storageProblem } from "../../shared/spine/contract/storage_plan.ts";
+import type { StorageWish } from "../../shared/spine/contract/storage_plan.ts";
 import { fail, type Finding, ok, warn, whyOf } from "./paths.ts";
 import { connectNats } from "../../shared/spine/nats/connection/nats_connect.ts";
 import { parseAddresses } from "../../shared/spine/nats/connection/nats_login.ts";

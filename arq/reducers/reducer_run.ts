@@ -13,12 +13,8 @@ import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import type { RoomAbout } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
-import {
-  digestOf,
-  nextTimer,
-  rememberedKey,
-  type RoomState,
-} from "../../brain/reducers/state/room_state.ts";
+import { digestOf, nextTimer, rememberedKey } from "../../brain/reducers/state/room_state.ts";
+import type { RoomState } from "../../brain/reducers/state/room_state.ts";
 import { judge } from "../../wasm/reducer/schema/judge.ts";
 import { type RoomSchema, schemaOf } from "../../wasm/reducer/schema/room_schema.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";

@@ -8,11 +8,8 @@ import type {
   MigrateEntry,
   Outcome,
 } from "../../brain/reducers/state/entry.ts";
-import {
-  rememberedKey,
-  type RoomState,
-  valuesDigest,
-} from "../../brain/reducers/state/room_state.ts";
+import { rememberedKey, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import type { RoomState } from "../../brain/reducers/state/room_state.ts";
 import { judge, type Judged } from "../../wasm/reducer/schema/judge.ts";
 import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import type { ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";

@@ -4,22 +4,16 @@
  * What could be a secret is never in it.
  */
 import { z } from "zod";
+import { Read, RECORD_FORMAT } from "../../shared/journal/record.ts";
+import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import {
-  type JournalRecord,
-  type PolicyRecord,
-  Read,
-  RECORD_FORMAT,
-} from "../../shared/journal/record.ts";
-import {
-  type Comparable,
-  type Decision,
   decisionOf,
-  type Difference,
   differences,
   payloadAt,
   RecordedInputs,
   recordedState,
 } from "./recorded_call.ts";
+import type { Comparable, Decision, Difference } from "./recorded_call.ts";
 import { redactedPayload, redactedRead, type RedactPath } from "./redaction.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";

@@ -5,6 +5,7 @@
 import { CommandError } from "../terminal/exit.ts";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
+import { openInput } from "../terminal/input.ts";
 
 /** Whole lines, in the order in which they came. */
 export interface JournalChunk {
@@ -70,17 +71,6 @@ export async function* journalChunks(
 
 /** The lines of a file, or of standard input for `-`. Throws a `CommandError` when there is no such file. */
 export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {
-  if (file === "-") return journalChunks(endedBy(io.stdin(), io.signal), "stdin");
-  const path = resolvePath(io.cwd, file);
-  // Opening a folder succeeds, and only reading it fails.
-  if ((await io.files.state(path))?.is_directory === true) {
-    throw new CommandError(`cannot read ${path}: it is a folder`);
-  }
-  try {
-    return journalChunks(endedBy(await io.files.open(path), io.signal), path);
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  const source = file === "-" ? "stdin" : resolvePath(io.cwd, file);
+  return journalChunks(endedBy(await openInput(io, file), io.signal), source);
 }

@@ -22,15 +22,8 @@ import {
   recordedState,
   sameWrites,
 } from "./recorded_call.ts";
-import {
-  addUnits,
-  countOf,
-  emptyTally,
-  type FlipKind,
-  type Sample,
-  SAMPLES,
-  type Tally,
-} from "./tally.ts";
+import { addUnits, countOf, emptyTally, SAMPLES } from "./tally.ts";
+import type { FlipKind, Sample, Tally } from "./tally.ts";
 import type { JournalChunk } from "./journal_source.ts";
 import type { ReplaySelection } from "./selection.ts";
 

@@ -3,8 +3,7 @@
  * name, and tells its counts when it is told to finish. `replay_run.ts` starts it.
  */
 import type { JournalChunk } from "./journal_source.ts";
-import { createRepeater, type Repeater } from "./repeater.ts";
-import type { ReplayModule } from "./repeater.ts";
+import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts";
 import { isSelected, type ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
 

@@ -227,8 +227,15 @@ export function sumOf(counts: Counts): number {
   return Object.values(counts).reduce((sum, one) => sum + one, 0);
 }
 
-function addCounts(counts: Counts, other: Counts): void {
-  for (const [name, count] of Object.entries(other)) countOf(counts, name, count);
+/** Adds what is counted by name, also below; of lists and of times the caller knows more. */
+export function addCounts(to: object, from: object): void {
+  const sums = to as Record<string, unknown>;
+  for (const [name, value] of Object.entries(from)) {
+    if (typeof value === "number") sums[name] = (sums[name] as number | undefined ?? 0) + value;
+    else if (typeof value !== "object" || value === null || Array.isArray(value)) continue;
+    else if ("buckets" in value) addHistogram(sums[name] as FuelHistogram, value as FuelHistogram);
+    else addCounts(sums[name] as object, value);
+  }
 }
 
 /** Adds samples and keeps the earliest ones. */
@@ -238,50 +245,17 @@ function addSamples(samples: Sample[], other: readonly Sample[]): void {
   samples.splice(SAMPLES);
 }
 
-function addRecorded(to: RecordedTally, from: RecordedTally): void {
-  to.repeated += from.repeated;
-  to.same += from.same;
-  to.stateful_fuel += from.stateful_fuel;
-  to.fuel_not_compared += from.fuel_not_compared;
-  for (const part of ["different", "not_run", "no_module", "unknown"] as const) {
-    addCounts(to[part], from[part]);
-  }
-  addSamples(to.samples, from.samples);
-}
-
-function addCandidate(to: CandidateTally, from: CandidateTally): void {
-  to.repeated += from.repeated;
-  to.not_judged += from.not_judged;
-  to.to_refused += from.to_refused;
-  to.to_allowed += from.to_allowed;
-  to.changed += from.changed;
-  to.warm_up += from.warm_up;
-  to.no_hook += from.no_hook;
-  for (const part of ["faults", "unknown", "not_run"] as const) addCounts(to[part], from[part]);
-  addHistogram(to.recorded_fuel, from.recorded_fuel);
-  addHistogram(to.fuel, from.fuel);
-  for (const kind of ["to_refused", "to_allowed", "changed"] as const) {
-    addSamples(to.samples[kind], from.samples[kind]);
-  }
-}
-
 /** Adds what another thread has counted. */
 export function addTally(to: Tally, from: Tally): void {
-  to.lines += from.lines;
-  to.bad_lines += from.bad_lines;
+  const first_ms = Math.min(to.first_ms, from.first_ms);
+  const last_ms = Math.max(to.last_ms, from.last_ms);
+  addCounts(to, from);
+  Object.assign(to, { first_ms, last_ms });
   if (from.first_bad !== null && from.first_bad.line < (to.first_bad?.line ?? Infinity)) {
     to.first_bad = from.first_bad;
   }
-  to.holes += from.holes;
-  to.missing += from.missing;
-  to.unknown_holes += from.unknown_holes;
-  addCounts(to.hole_reasons, from.hole_reasons);
-  to.outside += from.outside;
-  to.without_policy += from.without_policy;
-  addCounts(to.other_policies, from.other_policies);
-  to.decisions += from.decisions;
-  to.first_ms = Math.min(to.first_ms, from.first_ms);
-  to.last_ms = Math.max(to.last_ms, from.last_ms);
-  addRecorded(to.recorded, from.recorded);
-  addCandidate(to.candidate, from.candidate);
+  addSamples(to.recorded.samples, from.recorded.samples);
+  for (const kind of ["to_refused", "to_allowed", "changed"] as const) {
+    addSamples(to.candidate.samples[kind], from.candidate.samples[kind]);
+  }
 }

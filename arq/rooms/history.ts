@@ -4,7 +4,7 @@
  */
 import { ArqonError, type Message, type Room, type Uint64 } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
-import { CommandError } from "../terminal/exit.ts";
+import { CommandError, failed } from "../terminal/exit.ts";
 import { pause } from "./flow.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
@@ -154,9 +154,8 @@ export async function* historyPages(
 /** Throws when the room's epoch is not the wanted one; undefined accepts any. */
 export function checkEpoch(room_id: string, epoch: string, wanted: string | undefined): void {
   if (wanted === undefined || wanted === epoch) return;
-  throw new CommandError(
+  throw failed(
     `room ${room_id} began anew: its epoch is ${epoch}, not ${wanted}; offsets from before mean nothing`,
-    undefined,
     "--from 0 without --epoch begins with the oldest message that it keeps",
   );
 }

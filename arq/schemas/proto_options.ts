@@ -2,15 +2,8 @@
  * The options of a descriptor as `.proto` text, with custom ones. An option without an extension in the
  * registry has no known name and is left out. `proto_text.ts` writes the declarations around them.
  */
-import {
-  type DescExtension,
-  type DescField,
-  type DescMessage,
-  getExtension,
-  hasExtension,
-  type Message,
-  type Registry,
-} from "@bufbuild/protobuf";
+import { getExtension, hasExtension } from "@bufbuild/protobuf";
+import type { DescExtension, DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import { isReflectMessage, reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 
 /** Finds the short names of types in one set of files. */

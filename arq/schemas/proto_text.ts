@@ -5,27 +5,25 @@
 import { isFieldSet } from "@bufbuild/protobuf";
 import type { DescFile, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
   EnumOptionsSchema,
   EnumValueOptionsSchema,
   ExtensionRangeOptionsSchema,
+  type FieldDescriptorProto,
   FieldDescriptorProto_Label as Label,
   FieldDescriptorProto_Type as Type,
   FieldDescriptorProtoSchema,
   FieldOptionsSchema,
+  type FileDescriptorProto,
   FileOptionsSchema,
   MessageOptionsSchema,
   MethodOptionsSchema,
+  type OneofDescriptorProto,
   OneofOptionsSchema,
+  type ServiceDescriptorProto,
   ServiceOptionsSchema,
   SymbolVisibility,
-} from "@bufbuild/protobuf/wkt";
-import type {
-  DescriptorProto,
-  EnumDescriptorProto,
-  FieldDescriptorProto,
-  FileDescriptorProto,
-  OneofDescriptorProto,
-  ServiceDescriptorProto,
 } from "@bufbuild/protobuf/wkt";
 import { OptionReader, ProtoNames, quoted, type Setting, valueText } from "./proto_options.ts";
 

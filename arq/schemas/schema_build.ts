@@ -9,12 +9,9 @@ import { denoCommand } from "../../shared/process/deno_command.ts";
 import { gzipSync } from "node:zlib";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import {
-  type DescriptorSet,
-  readDescriptorSet,
-  SchemaError,
-} from "../../shared/schema/descriptors/descriptor_set.ts";
-import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
+import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
+import { CommandError, failed, printable } from "../terminal/exit.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
 import { readInput } from "../terminal/input.ts";
@@ -216,7 +213,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;
     const sentence = missing ? "there is no buf, which compiles .proto files" : why;
     const fix = command === "buf" ? BUF_HINT : undefined;
-    throw new CommandError(`buf cannot be started: ${sentence}`, EXIT.failure, fix);
+    throw failed(`buf cannot be started: ${sentence}`, fix);
   }
   // buf may end before it has read everything; its exit code says why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});

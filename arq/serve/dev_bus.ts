@@ -3,12 +3,13 @@
  * find it. `arq dev` runs it in the foreground, `arq dev up` in the background, and `deno task dev` runs it
  * too. Never for production.
  */
-import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from "@panva/jose";
+import type { JWK } from "@panva/jose";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT, type DevBus } from "../bus/dev_bus.ts";
 import { type ConfigDefaults, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
+import { newKeyPair, signToken } from "../bus/token.ts";
 
 /** The key pair, and the files from which `arq` and the Shield read it. */
 export interface DevKey {
@@ -57,19 +58,15 @@ async function readIfThere(path: string): Promise<string | undefined> {
 }
 
 async function newKey(): Promise<string> {
-  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
-  const jwk = await exportJWK(privateKey);
-  const kid = `dev-${crypto.randomUUID().slice(0, 8)}`;
-  return JSON.stringify({ ...jwk, kid, alg: "RS256" });
+  const { private_jwk } = await newKeyPair("RS256");
+  return JSON.stringify({ ...private_jwk, kid: `dev-${crypto.randomUUID().slice(0, 8)}` });
 }
 
 /** A token of role `user` for the development bus, valid for 24 hours. */
 export async function devToken(jwk: JWK): Promise<string> {
-  return await new SignJWT({ tenant_id: DEV_TENANT, role: "user" })
-    .setProtectedHeader({ alg: "RS256", kid: jwk.kid ?? "" })
-    .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setSubject("dev")
-    .setIssuedAt().setExpirationTime("24h")
-    .sign(await importJWK(jwk, "RS256"));
+  const own = { issuer: DEV_ISSUER, audience: DEV_AUDIENCE, tenant: DEV_TENANT };
+  const claims = { ...own, user: "dev", role: "user", ttl_seconds: 86_400 } as const;
+  return await signToken(jwk, claims, Date.now());
 }
 
 /** The options of a development bus. Paths are absolute. */

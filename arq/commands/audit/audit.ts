@@ -4,12 +4,14 @@
  */
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, streamAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { EXIT, failed, printable } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
+import { openInput } from "../../terminal/input.ts";
+import { pause } from "../../rooms/flow.ts";
 
 type Entry = Readonly<Record<string, unknown>>;
 
@@ -82,10 +84,7 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
     const is_more = page.entries.length === PAGE;
     after = page.next ?? after;
     if (is_more) continue;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, LOOK_MS);
-      io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await pause(LOOK_MS, io.signal);
     io.signal.throwIfAborted();
   }
 }
@@ -156,20 +155,6 @@ async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerat
   }
 }
 
-async function opened(io: Io, path: string): Promise<ReadableStream<Uint8Array>> {
-  if (path === "-") return io.stdin();
-  try {
-    return await io.files.open(resolvePath(io.cwd, path));
-  } catch (error) {
-    const why = error instanceof Error ? error.message : error;
-    throw new CommandError(`cannot read ${path}: ${why}`, EXIT.failure);
-  }
-}
-
-async function* fileLines(io: Io, path: string): AsyncGenerator<Uint8Array> {
-  yield* linesOf(await opened(io, path));
-}
-
 /**
  * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
  * entry.
@@ -178,7 +163,7 @@ export async function auditVerify(io: Io, flags: Flags): Promise<number> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined
     ? entriesOf(io, await findAdmin(io, flags), check)
-    : fileLines(io, flags.file);
+    : linesOf(await openInput(io, flags.file));
   for await (const line of source) {
     check.take(line);
     if (check.broken !== undefined) break;
@@ -192,9 +177,8 @@ export async function auditVerify(io: Io, flags: Flags): Promise<number> {
   }
   if (broken !== undefined) {
     const before = last === undefined ? "" : `; whole up to entry ${last.seq}`;
-    throw new CommandError(
+    throw failed(
       `the audit log is broken at entry ${broken.seq}: ${broken.problem}${before}`,
-      EXIT.failure,
       "the Shields' own logs have seq and hash of each entry that they wrote (msg=audit)",
     );
   }

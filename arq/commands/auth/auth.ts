@@ -3,7 +3,14 @@
  * key that `--key` names, else with that of the bus that every other command takes here, else with the development
  * key.
  */
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import {
+  cannotWrite,
+  CommandError,
+  EXIT,
+  failed,
+  printable,
+  usageError,
+} from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -12,6 +19,7 @@ import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_
 import { findTarget } from "../../bus/target.ts";
 import { askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf, when } from "../../answers/policy_text.ts";
+import { readText } from "../../terminal/input.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
 const PUBLIC_NAME = "arqon-jwks.json";
@@ -21,7 +29,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
     await io.files.create(path, `${JSON.stringify(value, undefined, 2)}\n`, mode);
   } catch (error) {
     if (error instanceof Error && error.name === "AlreadyExists") {
-      throw new CommandError(`${path} exists already`, 1, "name another folder with --out");
+      throw failed(`${path} exists already`, "name another folder with --out");
     }
     throw cannotWrite(path, error);
   }
@@ -78,14 +86,7 @@ async function givenKey(io: Io, path: string, flags: Flags<"role" | "ttl">): Pro
       "they are in the [[auth.issuers]] entry of the bus that has the key's public part",
     );
   }
-  const where = resolvePath(io.cwd, path);
-  try {
-    return { text: new TextDecoder().decode(await io.files.read(where)), where, issuer, audience };
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${where}: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  return { text: await readText(io, path), where: resolvePath(io.cwd, path), issuer, audience };
 }
 
 /** Key and claims of the bus that commands take here, else of the next development bus. */
@@ -99,9 +100,8 @@ async function ownSigner(io: Io, flags: Flags<"role" | "ttl">): Promise<Signer> 
   }
   const found = await findDevKey(io);
   if (found === undefined) {
-    throw new CommandError(
+    throw failed(
       `no key: no --key is given and there is no development key in ${io.state_dirs.join(", ")}`,
-      EXIT.failure,
       "start a bus once with `arq dev up`, or make a key with `arq auth keys` and give it with --key",
     );
   }
@@ -115,9 +115,8 @@ async function ownSigner(io: Io, flags: Flags<"role" | "ttl">): Promise<Signer> 
 
 /** The error for a bus without a key; a token signed with another bus's key would be refused. */
 function noKey(name: string): CommandError {
-  return new CommandError(
+  return failed(
     `context ${name} has no key to sign with`,
-    EXIT.failure,
     `arq context add ${name} --update --key FILE --issuer … --audience …; ` +
       "--context dev takes the key of the running development bus",
   );
@@ -135,18 +134,12 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<num
     ? await ownSigner(io, flags)
     : await givenKey(io, flags.key, flags);
   const tenant = flags.tenant || signer.tenant || DEV_TENANT;
-  const claims = {
-    issuer: signer.issuer,
-    audience: signer.audience,
-    tenant,
-    user,
-    role: flags.role,
-    grants: flags.grant,
-    ttl_seconds: flags.ttl,
-  };
-  const token = await signToken(parsePrivateKey(signer.text, signer.where), claims, io.now());
+  const { text, where, issuer, audience } = signer;
+  const claims = { issuer, audience, tenant, user, role: flags.role, grants: flags.grant };
+  const key = parsePrivateKey(text, where);
+  const token = await signToken(key, { ...claims, ttl_seconds: flags.ttl }, io.now());
   const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
-  const report = { token, issuer: claims.issuer, tenant, user, role: flags.role, expires };
+  const report = { token, issuer, tenant, user, role: flags.role, expires };
   await print(io.stdout, flags.json === true ? `${JSON.stringify(report)}\n` : `${token}\n`);
   return 0;
 }
@@ -186,11 +179,7 @@ async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<num
   const path = `${PATH}?${new URLSearchParams({ tenant, kind, id })}`;
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "DELETE", path });
   if (answer["lifted"] !== true) {
-    throw new CommandError(
-      `tenant ${tenant} has no such revocation`,
-      EXIT.failure,
-      "arq auth revocations shows them",
-    );
+    throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
   }
   const told = `lifted: tokens that have not ended are good again in tenant ${tenant}\n`;
   await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : told);

@@ -6,7 +6,7 @@ import { BackupError, type BackupReader, readBackup } from "../../../shared/back
 import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
 import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import {
@@ -22,13 +22,8 @@ import {
 } from "../../../shared/backup/nats_restore.ts";
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
-import {
-  dataDirOf,
-  findPlace,
-  type OpenNats,
-  openNats,
-  type Place,
-} from "../../backup/backup_place.ts";
+import { dataDirOf, findPlace, openNats } from "../../backup/backup_place.ts";
+import type { OpenNats, Place } from "../../backup/backup_place.ts";
 
 /** A backup that was read to its end and is complete. */
 export interface CheckedBackup {
@@ -54,7 +49,7 @@ export async function checkedBackup(
     return { manifest: await readBackup(interruptible(), reader), is_encrypted };
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    throw new CommandError(`${file} is no whole backup: ${error.message}`, EXIT.failure);
+    throw new CommandError(`${file} is no whole backup: ${error.message}`);
   }
 }
 
@@ -113,9 +108,8 @@ async function requireFree(
   const at_work = await busAtWork(nats.connection, listen_ms);
   if (at_work.length > 0) {
     const who = at_work.slice(0, 8).join(", ");
-    throw new CommandError(
+    throw failed(
       `a bus is at work in ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
-      EXIT.failure,
       STOP_FIRST,
     );
   }
@@ -123,11 +117,10 @@ async function requireFree(
   const there = all.filter((name) => !isLeft(name));
   if (there.length === 0 || force) return { there, left: all.filter(isLeft) };
   const names = there.slice(0, 4).join(", ");
-  throw new CommandError(
+  throw failed(
     `${place.title} is not empty: ${plural(there.length, "stream")} (${names}${
       there.length > 4 ? ", …" : ""
     })`,
-    EXIT.failure,
     "--force deletes them, with all that is in them",
   );
 }
@@ -185,9 +178,8 @@ async function restoreData(
   try {
     await restorer.open();
     if (there.length > 0 && flags.force !== true) {
-      throw new CommandError(
+      throw failed(
         `data_dir ${data_dir} is not empty: ${there.join(", ")}`,
-        EXIT.failure,
         "--force moves them into a folder beside, and restores in their place",
       );
     }
@@ -200,7 +192,7 @@ async function restoreData(
   } catch (error) {
     await restorer.abandon();
     if (!(error instanceof RestoreRefused)) throw error;
-    throw new CommandError(error.message, EXIT.failure, STOP_FIRST);
+    throw failed(error.message, STOP_FIRST);
   }
 }
 
@@ -214,10 +206,9 @@ async function requirePlace(io: Io, manifest: Manifest, flags: Flags): Promise<P
   }
   if (place.engine === manifest.engine) return place;
   const ours = place.engine === "nats" ? "[nats]" : "no [nats]";
-  throw new CommandError(
+  throw failed(
     `the backup is of an ${manifest.engine === "nats" ? "bus on NATS" : "embedded bus"}, and ` +
       `${place.config_file} has ${ours}`,
-    EXIT.failure,
     "name the configuration of such a bus with --config",
   );
 }

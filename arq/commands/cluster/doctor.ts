@@ -6,15 +6,8 @@ import { ConfigError, configFrom, configText, parseConfig } from "../../../share
 import { natsFiles } from "../../../shared/config/named_files.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { type BusReport, busReport } from "../../doctor/bus.ts";
-import {
-  dataFinding,
-  fail,
-  fileText,
-  type Finding,
-  ok,
-  privateFinding,
-  warn,
-} from "../../doctor/paths.ts";
+import { dataFinding, fail, fileText, ok, privateFinding, warn } from "../../doctor/paths.ts";
+import type { Finding } from "../../doctor/paths.ts";
 import { keyFindings, secretFindings, tlsFindings } from "../../doctor/keys.ts";
 import { natsFindings } from "../../doctor/nats.ts";
 import { outsideFindings } from "../../doctor/config_files.ts";

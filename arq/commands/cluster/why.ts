@@ -5,7 +5,7 @@
 import { tellsAnything, wayInGaps, wayInLines, whyLines } from "../../answers/why_text.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/sdk";
@@ -172,9 +172,8 @@ export async function trace(io: Io, trace_id: string, flags: Flags): Promise<num
   }
   const spans = await fetchTrace(io, flags.jaegerUrl, trace_id);
   if (spans.length === 0) {
-    throw new CommandError(
+    throw failed(
       `Jaeger has no trace ${trace_id}`,
-      EXIT.failure,
       "it takes a few seconds to get there, and only what is sampled does: docs/tracing.md",
     );
   }

@@ -5,10 +5,10 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { z } from "zod";
-import { sure } from "../../terminal/input.ts";
+import { newFile, sure } from "../../terminal/input.ts";
 
 /** Who, and what of it. */
 export interface Whose {
@@ -17,9 +17,6 @@ export interface Whose {
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
 }
-
-/** What other people may not read. */
-const FILE_MODE = 0o600;
 
 /** As the query of the admin API has it. */
 export function queryOf(whose: Whose): string {
@@ -45,13 +42,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Prom
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
   const is_stdout = flags.out === "-";
-  const writer = is_stdout ? undefined : await io.files.writer(
-    resolvePath(io.cwd, flags.out),
-    FILE_MODE,
-  ).catch((error: unknown) => {
-    const why = error instanceof Deno.errors.AlreadyExists ? "it is there already" : String(error);
-    throw new CommandError(`cannot write ${printable(flags.out)}: ${why}`);
-  });
+  const writer = is_stdout ? undefined : await newFile(io, flags.out);
   let tail = "";
   const decoder = new TextDecoder();
   try {

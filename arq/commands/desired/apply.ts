@@ -10,7 +10,7 @@ import { type Desired, type Kind, KINDS, type State } from "../../desired/form.t
 import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { changesOfText, changesText, notesText } from "../../desired/plan_text.ts";
 import { requireMeant } from "../../rooms/unreachable.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
@@ -39,13 +39,12 @@ async function readTarget(io: Io, target: string): Promise<Desired & Partial<Pla
   const plan = decodePlan(await readInput(io, target));
   if (plan !== undefined) return plan;
   const hint = `${io.arq} plan DIR --out ${target} writes one`;
-  throw new CommandError(`${target} is neither a folder nor a plan`, EXIT.failure, hint);
+  throw failed(`${target} is neither a folder nor a plan`, hint);
 }
 
 function stale(): CommandError {
-  return new CommandError(
+  return failed(
     "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
-    EXIT.failure,
     "make it anew: arq plan DIR --out FILE",
   );
 }
@@ -171,7 +170,7 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   if (changes.length === 0) return;
   if (changes.some(({ kind }) => kind === "policies")) return;
   const text = "no policy changes: there is nothing for a canary";
-  throw new CommandError(text, EXIT.failure, "apply without --canary");
+  throw failed(text, "apply without --canary");
 }
 
 /** Begins a rollout and shows its progress to the end. Returns as `watchRollout`. */
@@ -214,7 +213,7 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<numbe
   if (changes.length > 0 || takes_back) requireFresh(desired, compared);
   if (checks.some(({ compatible }) => !compatible)) {
     const text = `${checksText(checks, false)}nothing was changed`;
-    throw new CommandError(text, EXIT.failure, "arq schema check says more");
+    throw failed(text, "arq schema check says more");
   }
   requireCanary(io, flags, compared);
   requireFree(io, rollouts);
@@ -329,7 +328,7 @@ function stopped(whose: string, parts: readonly Part[], error: unknown): unknown
   );
   if (done.length === 0) return error;
   const text = `${whose}: ${error.message}; applied before it: ${done.join(", ")}`;
-  return new CommandError(printable(text), EXIT.failure, "the same again goes on from there");
+  return failed(printable(text), "the same again goes on from there");
 }
 
 const OUTCOMES = {
@@ -374,7 +373,7 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
   const { bus, tenants, others } = await compareBus(io, admin, wanted);
   if (bus.checks.some(({ compatible }) => !compatible)) {
     const text = `${checksText(bus.checks, false)}nothing was changed`;
-    throw new CommandError(text, EXIT.failure, "arq schema check says more");
+    throw failed(text, "arq schema check says more");
   }
   for (const { rollouts, losses } of [bus, ...tenants.map(({ compared }) => compared)]) {
     requireFree(io, rollouts);
@@ -387,10 +386,10 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
   ];
   const json = flags.json === true;
   const none = { apply: null, in_force: false, taken_back: null, secrets: {} };
-  let failed: { readonly error: unknown } | undefined;
+  let broken: { readonly error: unknown } | undefined;
   for (const { tenant, desired, compared } of all) {
     const { changes } = compared;
-    if (failed !== undefined) {
+    if (broken !== undefined) {
       parts.push({ tenant, outcome: "not-tried", ...none, changes });
       continue;
     }
@@ -404,7 +403,7 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
       const text = madeText(nameOf(tenant), compared, made);
       if (!json) await print(io.stdout, text);
     } catch (error) {
-      failed = { error: stopped(nameOf(tenant), parts, error) };
+      broken = { error: stopped(nameOf(tenant), parts, error) };
       parts.push({ tenant, outcome: outcomeOf(error), ...none, changes });
     }
   }
@@ -412,7 +411,7 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
     ? `${JSON.stringify({ parts, others })}\n`
     : restText(parts) + othersText(others);
   await print(io.stdout, end);
-  if (failed !== undefined) throw failed.error;
+  if (broken !== undefined) throw broken.error;
   if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
   await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
   return EXIT.failure;

@@ -14,14 +14,12 @@ import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
   addUnits,
   countOf,
-  type Counts,
   emptyHistogram,
-  type FlipKind,
   fuelFigures,
-  type Sample,
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
+import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { journalRecords } from "../../replay/journal_records.ts";
 import { createRepeater } from "../../replay/repeater.ts";

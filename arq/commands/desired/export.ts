@@ -11,7 +11,7 @@ import {
   setFile,
 } from "../../desired/export_text.ts";
 import { KINDS, type State, stateJsonSchema, type StateSchema } from "../../desired/form.ts";
-import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { cannotWrite, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { readBytes, readLive, readSchema, tenantsOf } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -69,7 +69,7 @@ export async function requireEmpty(io: Io, path: string, force: boolean): Promis
   const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
   if (!there || force) return;
   const hint = "--force overwrites what it writes, and leaves other files";
-  throw new CommandError(`${path} has .toml files already`, EXIT.failure, hint);
+  throw failed(`${path} has .toml files already`, hint);
 }
 
 /** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */

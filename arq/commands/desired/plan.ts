@@ -9,13 +9,11 @@ import { findingsText, painter } from "../../answers/schema_text.ts";
 import {
   changesOfText,
   changesText,
-  type Consequences,
   consequencesText,
-  type Drift,
   driftText,
   notesText,
-  type UnderWay,
 } from "../../desired/plan_text.ts";
+import type { Consequences, Drift, UnderWay } from "../../desired/plan_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
 import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin } from "../../bus/admin.ts";
 import { endText, progressText, stateOf, type UnderWay } from "../../desired/plan_text.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
@@ -193,7 +193,7 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
   const what = stands === "brings-it" ? ", which brings this state" : "";
   const text = `rollout ${id} by ${printable(by)} of tenant ${tenant}${what} is under way`;
   const hint = `${io.arq} rollout show --tenant ${tenant}; ${io.arq} rollout abort takes it back`;
-  throw new CommandError(`${text}, nothing was changed`, EXIT.failure, hint);
+  throw failed(`${text}, nothing was changed`, hint);
 }
 
 /** Takes the rollout back: only the previous state is in force. Rejects when it was too late. */
@@ -203,5 +203,5 @@ export async function takeBack(io: Io, admin: Admin, { tenant, id }: UnderWay): 
   const { id: ended, state } = membersOf(rollout);
   if (ended === id && state === "returned") return;
   const text = `rollout ${id} has ended meanwhile, and rollout ${ended} is ${state}`;
-  throw new CommandError(printable(text), EXIT.failure, `${io.arq} plan says what is in force`);
+  throw failed(printable(text), `${io.arq} plan says what is in force`);
 }

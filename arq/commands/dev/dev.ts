@@ -5,16 +5,10 @@
 import { resolve } from "node:path";
 import { findDevBus } from "../../bus/dev_bus.ts";
 import type { Place } from "../../../shared/listeners/port_check.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import {
-  type DevFiles,
-  devFiles,
-  openLog,
-  removeIfThere,
-  takeLock,
-  writeRecord,
-} from "../../serve/background.ts";
+import { devFiles, openLog, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
+import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import type { ProcessOptions } from "../../serve/serve_main.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
@@ -54,7 +48,7 @@ export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<voi
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const hint = "run it in a folder that you may write to";
-    throw new CommandError(`cannot make ${folder}: ${why}`, EXIT.failure, hint);
+    throw failed(`cannot make ${folder}: ${why}`, hint);
   }
 }
 

@@ -6,29 +6,27 @@ import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
 import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
-  type DevFiles,
   devFiles,
-  type DevRecord,
   isAlive,
   olderLog,
   readLog,
   readRecord,
   removeIfThere,
 } from "../../serve/background.ts";
+import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
-  type ComposeAction,
   composeArguments,
   dockerProblem,
   readStack,
   runDocker,
-  type StackService,
   stackText,
 } from "../../serve/stack.ts";
+import type { ComposeAction, StackService } from "../../serve/stack.ts";
 import type { DevBusReady } from "../../serve/dev_bus.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import { removeContext } from "../../bus/stack_context.ts";
@@ -48,15 +46,8 @@ const TOKEN_SECONDS = 60;
 
 /** Asks the bus for a drain over its admin API. Only the bus with our key and this node id obeys. */
 async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
-  const claims = {
-    issuer: DEV_ISSUER,
-    audience: DEV_AUDIENCE,
-    tenant: DEV_TENANT,
-    user: "arq-dev",
-    role: "admin",
-    grants: undefined,
-    ttl_seconds: TOKEN_SECONDS,
-  } as const;
+  const own = { issuer: DEV_ISSUER, audience: DEV_AUDIENCE, tenant: DEV_TENANT };
+  const claims = { ...own, user: "arq-dev", role: "admin", ttl_seconds: TOKEN_SECONDS } as const;
   try {
     const key = new TextDecoder().decode(await io.files.read(bus.key_file));
     const token = await signToken(parsePrivateKey(key, bus.key_file), claims, io.now());
@@ -104,17 +95,13 @@ async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boole
   await print(io.stderr, `arq: it has not ended by itself; ending process ${pid}\n`);
   await sendSignal(io, pid, "KILL");
   if (await endsWithin(io, files, KILLED_MS)) return true;
-  throw new CommandError(
-    `process ${pid} does not end`,
-    EXIT.failure,
-    `end it yourself: kill ${pid}`,
-  );
+  throw failed(`process ${pid} does not end`, `end it yourself: kill ${pid}`);
 }
 
 async function runCompose(io: Io, file: string, action: ComposeAction): Promise<void> {
   const why = await dockerProblem(io.signal);
   const hint = `start Docker; ${file} was started with it`;
-  if (why !== undefined) throw new CommandError(why, EXIT.failure, hint);
+  if (why !== undefined) throw failed(why, hint);
   const code = await runDocker(composeArguments(file, action));
   io.signal.throwIfAborted();
   if (code !== 0) throw new CommandError(`docker compose ended with ${code}`);
@@ -145,9 +132,8 @@ async function stop(
 async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   const bus = await busHere(io, files);
   if (bus === undefined) return;
-  throw new CommandError(
+  throw failed(
     `the bus on ${bus.url} (pid ${bus.pid}) was not started by arq dev up`,
-    EXIT.failure,
     "end it where it runs, with Ctrl-C",
   );
 }
@@ -218,7 +204,7 @@ const HINT = "arq dev up starts a bus in the background";
 
 async function requireDocker(io: Io): Promise<void> {
   const why = await dockerProblem(io.signal);
-  if (why !== undefined) throw new CommandError(why, EXIT.failure, "start Docker");
+  if (why !== undefined) throw failed(why, "start Docker");
 }
 
 /** Turns each line into `{"line": text}`. */
@@ -259,7 +245,7 @@ export async function devLogs(
     for await (const bytes of json ? jsonLines(log) : log) await io.stdout.write(bytes);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new CommandError(`there is no log in ${files.folder}`, EXIT.failure, HINT);
+    throw failed(`there is no log in ${files.folder}`, HINT);
   }
   return EXIT.ok;
 }

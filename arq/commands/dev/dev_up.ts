@@ -7,30 +7,27 @@ import { VERSION } from "../../../shared/version.ts";
 import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
-  type DevFiles,
   devFiles,
-  type DevRecord,
   isAlive,
   readRecord,
   removeIfThere,
   writeRecord,
 } from "../../serve/background.ts";
+import type { DevFiles, DevRecord } from "../../serve/background.ts";
 import {
   composeArguments,
-  type ComposeVariables,
   dockerProblem,
   ownComposeFile,
   readStack,
   runDocker,
   shieldPorts,
-  type StackPorts,
-  type StackService,
   stackText,
 } from "../../serve/stack.ts";
+import type { ComposeVariables, StackPorts, StackService } from "../../serve/stack.ts";
 import { leaveContext, refuseOtherStack } from "../../bus/stack_context.ts";
 import type { Flags } from "../../program/flags.ts";
 import { fileURLToPath } from "node:url";
@@ -78,7 +75,7 @@ export async function stackFile(
   const why = await dockerProblem(io.signal);
   if (why === undefined) return { file, is_ours: false };
   const hint = "start or install Docker, or take the embedded bus: arq dev up --embedded";
-  throw new CommandError(why, EXIT.failure, hint);
+  throw failed(why, hint);
 }
 
 /** A port on which nobody listens and that is not in `taken`. */
@@ -216,7 +213,7 @@ export async function startStack(
     if (services.length > 0) await print(io.stderr, stackText(services));
     const hint = "arq dev logs shows what it says, arq dev down ends what runs of it; " +
       "arq dev up --embedded needs no Docker";
-    throw new CommandError(`docker compose ended with ${code}`, EXIT.failure, hint);
+    throw failed(`docker compose ended with ${code}`, hint);
   }
   await tellStack(io, file, services, context, flags.json === true);
   return EXIT.ok;
@@ -354,9 +351,8 @@ async function runningBus(
     // A killed bus leaves this file.
     if (!is_alive) await removeIfThere(join(files.folder, `${record.pid}.json`));
     if (!is_alive) return await busHere(io, files);
-    throw new CommandError(
+    throw failed(
       `a development bus of this folder (pid ${record.pid}) starts or drains just now`,
-      EXIT.failure,
       "wait a moment; arq dev logs shows what it does, arq dev down ends it",
     );
   }
@@ -366,9 +362,8 @@ async function runningBus(
 /** Throws when a stack runs already. The record holds one bus, so a forgotten stack would never be ended. */
 function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: string): void {
   if (record?.kind !== "compose") return;
-  throw new CommandError(
+  throw failed(
     `the compose stack of ${record.file} was started here${why}`,
-    EXIT.failure,
     `end it first: arq dev down (or forget it: remove ${files.record})`,
   );
 }

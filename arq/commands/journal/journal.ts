@@ -6,15 +6,13 @@ import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
 import { journalLineText } from "../../answers/journal_text.ts";
 import { type Admin, busAgo, findAdmin } from "../../bus/admin.ts";
-import {
-  journalAnswer,
-  journalBytes,
-  type JournalPosition,
-  type JournalWish,
-} from "../../journal/bus_journal.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
+import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
+import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { newFile } from "../../terminal/input.ts";
+import { pause } from "../../rooms/flow.ts";
 
 /** Lines of one answer at most. */
 const ANSWER_LINES = 10_000;
@@ -119,14 +117,6 @@ async function printLines(io: Io, texts: readonly string[], is_json: boolean): P
   await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
 }
 
-async function pause(io: Io): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, LOOK_MS);
-    io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
-  io.signal.throwIfAborted();
-}
-
 /** Prints decisions, the oldest of them first. Says on stderr how many there are. */
 export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<number> {
   const { newest = false } = flags;
@@ -155,15 +145,14 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
     const holes = await killed.look(io, admin, wish);
     shown += holes.length;
     await printLines(io, holes, is_json);
-    await pause(io);
+    await pause(LOOK_MS, io.signal);
+    io.signal.throwIfAborted();
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
   await print(io.stderr, `${plural(shown, "line")}${more}\n`);
   return EXIT.ok;
 }
 
-/** What other people may not read. */
-const FILE_MODE = 0o600;
 const NEWLINE = 0x0a;
 
 /** Where the lines go. */
@@ -180,14 +169,7 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
     return { write, finish: () => Promise.resolve(), abandon: () => Promise.resolve() };
   }
   const path = resolvePath(io.cwd, out);
-  const writer = await io.files.writer(path, FILE_MODE).catch((error: unknown) => {
-    const why = error instanceof Deno.errors.AlreadyExists
-      ? "it is there already"
-      : error instanceof Error
-      ? error.message
-      : String(error);
-    throw new CommandError(`cannot write ${printable(path)}: ${why}`);
-  });
+  const writer = await newFile(io, out);
   return {
     write: (bytes) => writer.write(bytes),
     finish: () => writer.finish(),

@@ -5,8 +5,8 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { type Admin, agoIn, findAdmin } from "../../bus/admin.ts";
-import { readModuleFile } from "../../policies/module_file.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 import {
   type Case,
@@ -21,14 +21,13 @@ import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts
 import { fileChunks } from "../../replay/journal_source.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
-import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { casesText } from "../../answers/replay_text.ts";
-import type { Decision } from "../../replay/recorded_call.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
 import { readInput } from "../../terminal/input.ts";
+import { selectionOf } from "./policy_replay.ts";
 
 /** A choice that grows with each call that is offered. */
 interface CaseChoice {
@@ -116,15 +115,8 @@ interface Chosen {
 }
 
 async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
-  const { tenant, room, since, from, to, count, redact = [] } = flags;
-  const from_ms = since === undefined ? from : await agoIn(io, admin, since);
-  const selection = {
-    policy: flags.policy ?? "",
-    ...(tenant === undefined ? {} : { tenant }),
-    ...(room === undefined ? {} : { room }),
-    ...(from_ms === undefined ? {} : { from_ms }),
-    ...(to === undefined ? {} : { until_ms: to }),
-  };
+  const { tenant, count, redact = [] } = flags;
+  const selection = await selectionOf(io, flags.policy ?? "", admin, flags);
   const counts = { lines: 0, bad_lines: 0, holes: 0 };
   const choice = createChoice(count);
   const policies = new Set<string>();
@@ -243,28 +235,7 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> 
 }
 
 /** One case that the module does not decide as it was decided. */
-export interface CaseReport {
-  readonly file: string;
-  readonly id: string;
-  readonly room: string;
-  readonly kind: "flip" | "changed" | "unknown";
-  /** What differs. */
-  readonly differs: readonly string[];
-  /** Inputs that the module asks for and the case does not have. */
-  readonly unknown: readonly string[];
-  readonly recorded: Decision;
-  readonly now: Decision;
-  readonly recorded_headers: Case["verdict"]["headers"];
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly payload: Case["payload"];
-  /** What was put in the place of the payload; null: nothing. */
-  readonly recorded_new_payload: Case["verdict"]["payload"];
-  readonly new_payload: Case["verdict"]["payload"];
-  /** The smallest message of which both modules still differ; absent when none was looked for or found. */
-  readonly smallest?: Case["payload"];
-  /** Why none was looked for. */
-  readonly not_shrunk?: string;
-}
+export type CaseReport = NonNullable<Awaited<ReturnType<typeof test>>>;
 
 /** The result of `arq policy test --cases`. */
 export interface CasesAnswer {
@@ -278,13 +249,8 @@ export interface CasesAnswer {
 }
 
 async function ready(io: Io, file: string, pages: number): Promise<ReplayModule> {
-  try {
-    return await readyModule(await readModuleFile(io, file), pages);
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    const hint = `arq policy check ${file} says more`;
-    throw new CommandError(`${file} is refused (${error.reason}): ${error.message}`, 1, hint);
-  }
+  const bytes = await readModuleFile(io, file);
+  return await unlessRefused(file, () => readyModule(bytes, pages));
 }
 
 async function readCase(io: Io, file: string): Promise<Case> {
@@ -303,11 +269,17 @@ interface Testing {
   readonly shrink: boolean;
 }
 
+/** The smallest message of which both modules still differ, or why none was looked for. */
+interface Small {
+  readonly smallest?: Case["payload"];
+  readonly not_shrunk?: string;
+}
+
 /** The smallest flip, where the folder has the module that decided then. */
 async function smallest(
   { io, module, pages, folder, names }: Testing,
   one: Case,
-): Promise<Pick<CaseReport, "smallest" | "not_shrunk">> {
+): Promise<Small> {
   const name = `${one.module}.wasm`;
   if (!names.has(name)) {
     return { not_shrunk: `${folder} has no ${name}: arq policy record --module writes it` };
@@ -318,7 +290,7 @@ async function smallest(
     : { smallest: readablePayload(found) };
 }
 
-async function test(testing: Testing, file: string): Promise<CaseReport | undefined> {
+async function test(testing: Testing, file: string) {
   const { io, module, folder, shrink } = testing;
   const one = await readCase(io, `${folder}/${file}`);
   if (!module.hooks.includes(one.hook)) {
@@ -328,7 +300,7 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
   const { differs, unknown } = ran;
   if (differs.length + unknown.length === 0) return undefined;
   const kind = unknown.length > 0 ? "unknown" : differs.includes("verdict") ? "flip" : "changed";
-  const small = shrink && kind === "flip" ? await smallest(testing, one) : {};
+  const small: Small = shrink && kind === "flip" ? await smallest(testing, one) : {};
   return {
     file,
     id: one.id,
@@ -355,11 +327,7 @@ export async function policyCases(io: Io, file: string, flags: Flags<"cases">): 
   const names = new Set(await io.files.list(resolvePath(io.cwd, folder)));
   const files = [...names].filter((name) => name.endsWith(".json")).sort();
   if (files.length === 0) {
-    throw new CommandError(
-      `${folder} has no cases`,
-      EXIT.failure,
-      "arq policy record --out writes some",
-    );
+    throw failed(`${folder} has no cases`, "arq policy record --out writes some");
   }
   const testing = { io, module, pages, folder, names, shrink };
   const reports: CaseReport[] = [];

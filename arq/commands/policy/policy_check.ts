@@ -2,13 +2,12 @@
  * `arq policy check` and `test`: say without a gateway what a gateway would say about a module, and what the
  * module says about events from files. The checks are those of the admin API in the same order.
  */
-import {
-  createTrial,
-  type MessageSizes,
-  messageSizes,
-  type Trial,
-  type TrialOperation,
-  type TrialOutcome,
+import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
+import type {
+  MessageSizes,
+  Trial,
+  TrialOperation,
+  TrialOutcome,
 } from "../../policies/policy_trial.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { type MeteredPolicy, meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
@@ -30,7 +29,7 @@ import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import { POLICY_LIMITS, ValueType, type WasmModule } from "../../../wasm/module/module.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { readModuleFile } from "../../policies/module_file.ts";
+import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { checkText, testText } from "../../answers/replay_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { Op } from "../../../wasm/module/opcodes.ts";
@@ -104,26 +103,7 @@ export interface Bounded {
 }
 
 /** The facts of a module that could be decoded. */
-export interface ModuleFacts {
-  readonly hooks: readonly Hook[];
-  /** Each import as `module.name`. */
-  readonly imports: readonly string[];
-  readonly features: readonly Feature[];
-  /** Number of functions that the module defines. */
-  readonly functions: Bounded;
-  /** Memory in pages of 64 KiB. */
-  readonly memory_pages: { readonly initial: number; readonly maximum: number | null } | null;
-  readonly table_entries: Bounded;
-  readonly start_function: boolean;
-  /** Compile cost of all its functions together. */
-  readonly compile_cost: Bounded;
-  /** Compile cost of its costliest function. */
-  readonly function_compile_cost: Bounded;
-  /** Fuel for making an instance, without its memory. */
-  readonly instance_fuel: Bounded;
-  /** Fuel for making an instance with its memory, which each new instance is charged. */
-  readonly instance_fuel_with_memory: number;
-}
+export type ModuleFacts = ReturnType<typeof factsOf>;
 
 /** What a module that is accepted does between calls. */
 interface StateFacts {
@@ -155,23 +135,17 @@ export interface CheckAnswer {
   /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
   /** The keys under which it keeps state; absent when it keeps none. */
-  readonly state?: readonly StateKeyFacts[];
+  readonly state?: readonly ReturnType<typeof stateFacts>[];
   /** Which messages it decides about; absent when it is refused, or asked about none. */
   readonly message_sizes?: MessageSizes;
 }
 
 /** One slot of state, as the module declares it. */
-interface StateKeyFacts {
-  readonly key: string;
-  readonly ttl_seconds: number;
-  readonly value_bytes: number;
-}
+const stateFacts = ({ key, ttl_ms, value_bytes }: StateSlot) => ({
+  ...{ key, ttl_seconds: ttl_ms / 1_000, value_bytes },
+});
 
-function stateFacts({ key, ttl_ms, value_bytes }: StateSlot): StateKeyFacts {
-  return { key, ttl_seconds: ttl_ms / 1_000, value_bytes };
-}
-
-function factsOf(module: WasmModule): ModuleFacts {
+function factsOf(module: WasmModule) {
   const costs = module.functions.map((body) =>
     compileCost(module, body, blockCharges(module, body))
   );
@@ -289,16 +263,7 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<n
  * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
  * run. `time_ms` is the median of all runs.
  */
-export interface EventReport extends TrialOutcome {
-  /** Path of the event's file; null for a hook without an event. */
-  readonly file: string | null;
-  /** Number of the run that is shown, from 1. */
-  readonly run: number;
-  readonly runs: number;
-  readonly allowed_runs: number;
-  readonly fuel_max: number;
-  readonly time_max_ms: number;
-}
+export type EventReport = ReturnType<typeof reportOf>;
 
 /** The result of `arq policy test`. */
 export interface TestAnswer {
@@ -311,6 +276,8 @@ export interface TestAnswer {
   readonly events: readonly EventReport[];
 }
 
+type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
+
 /** An event that is ready to be tried. */
 interface Prepared {
   readonly file: string | null;
@@ -319,24 +286,6 @@ interface Prepared {
 
 /** Calls in a row, after which pending signals are handled. */
 const CALLS_AT_ONCE = 64;
-
-function meterFor(
-  file: string,
-  bytes: Uint8Array,
-  memory_limit_pages: number,
-): MeteredPolicy {
-  try {
-    return meterPolicy(bytes, { memory_limit_pages });
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    const hint = `arq policy check ${file} says more`;
-    throw new CommandError(
-      `${file} is refused (${error.reason}): ${error.message}`,
-      EXIT.failure,
-      hint,
-    );
-  }
-}
 
 function contentTypeOf(data: Uint8Array): string {
   try {
@@ -349,7 +298,7 @@ function contentTypeOf(data: Uint8Array): string {
 
 /** The part of the operation that all events of the command line share. */
 function operationOf(
-  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+  flags: TryFlags,
 ): TrialOperation {
   const { hook, type, room, header = [] } = flags;
   const reserved = header.find(([name]) => name.toLowerCase().startsWith("x-arqon-"));
@@ -371,7 +320,7 @@ function operationOf(
 
 async function prepare(
   io: Io,
-  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+  flags: TryFlags,
   limits: Config["limits"],
 ): Promise<Prepared[]> {
   const { hook, event: files = [] } = flags;
@@ -404,7 +353,7 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
   }
 }
 
-function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]): EventReport {
+function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]) {
   const found = outcomes.findIndex(({ verdict }) => verdict !== "allowed");
   const at = Math.max(0, found);
   const shown = outcomes[at];
@@ -446,7 +395,7 @@ async function tryAll(
 export async function policyTry(
   io: Io,
   file: string,
-  flags: Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">,
+  flags: TryFlags,
 ): Promise<number> {
   const config = configFrom({});
   const { overseer } = config.platform;
@@ -455,7 +404,8 @@ export async function policyTry(
     memory_limit_pages: flags.memoryLimitPages ?? overseer.memory_limit_pages,
   };
   const { hook } = flags;
-  const metered = meterFor(file, await readModuleFile(io, file), limits.memory_limit_pages);
+  const bytes = await readModuleFile(io, file);
+  const metered = await unlessRefused(file, () => meterPolicy(bytes, limits));
   if (!metered.hooks.includes(hook)) {
     throw usageError(
       `${file} has no hook ${hook}; it has ${metered.hooks.join(", ")}`,

@@ -6,25 +6,18 @@
 import { ArqonError } from "@arqon/proto";
 import { encodeSnapshot, SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
 import {
-  type Beginnings,
   beginnings,
   DifferentEntries,
   firstOf,
-  type Folded,
   foldRoom,
   MissingEntries,
-  type RoomSource,
   stateAt,
-  type Wanted,
 } from "../../reducers/room_fold.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room_fold.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
-import {
-  changesText,
-  type FoldDifference,
-  foldText,
-  stateText,
-} from "../../answers/reducer_text.ts";
+import { changesText, foldText, stateText } from "../../answers/reducer_text.ts";
+import type { FoldDifference } from "../../answers/reducer_text.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -36,12 +29,12 @@ export async function foldable<T>(fold: () => Promise<T>, verify?: string): Prom
     return await fold();
   } catch (error) {
     if (error instanceof DifferentEntries) {
-      throw new CommandError(error.message, EXIT.failure, verify && `${verify} says more`);
+      throw failed(error.message, verify && `${verify} says more`);
     }
     const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
     const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
     if (!is_missing && !is_gone) throw error;
-    throw new CommandError(error.message, EXIT.failure);
+    throw new CommandError(error.message);
   }
 }
 
@@ -56,9 +49,8 @@ export function noBeginning(
 ): CommandError {
   const newest = snapshots.at(-1)?.offset;
   const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
-  return new CommandError(
+  return failed(
     `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,
-    EXIT.failure,
     "a snapshot may have been replaced meanwhile: try it again",
   );
 }
@@ -72,7 +64,7 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   // The time of what a fork began with is not known.
   const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
-  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`, EXIT.failure);
+  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`);
 }
 
 async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {
@@ -82,7 +74,6 @@ async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState>
   if (offset === Infinity || state.offset === offset || wanted.time_ms !== Infinity) return state;
   throw new CommandError(
     `${source.room_id} has no entry ${offset} yet: its last is ${state.offset}`,
-    EXIT.failure,
   );
 }
 

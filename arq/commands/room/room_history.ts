@@ -4,16 +4,8 @@
  */
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import {
-  checkEpoch,
-  type HistoryPage,
-  historyPages,
-  type HistorySource,
-  isKnownPlace,
-  patient,
-  type Place,
-  storedIn,
-} from "../../rooms/history.ts";
+import { checkEpoch, historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
+import type { HistoryPage, HistorySource, Place } from "../../rooms/history.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { writeMessage } from "../../terminal/format.ts";
 import { openConnection } from "../../bus/target.ts";

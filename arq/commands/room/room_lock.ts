@@ -4,7 +4,14 @@
  * uses the fence is its own affair.
  */
 import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
-import { CommandError, EXIT, Interrupted, printable, usageError } from "../../terminal/exit.ts";
+import {
+  CommandError,
+  EXIT,
+  failed,
+  Interrupted,
+  printable,
+  usageError,
+} from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
@@ -159,9 +166,8 @@ function start(
     return new Deno.Command(command, { args, cwd: io.cwd, env, ...streams }).spawn();
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
-    throw new CommandError(
+    throw failed(
       `${program} cannot be started: ${why}`,
-      EXIT.failure,
       is_windows
         ? "on Windows, only the binary of arq may run other programs"
         : "sh starts them, which must be there: the container image has none",

@@ -77,10 +77,7 @@ export async function roomMembersAt(
     const begins = begins_ms === Infinity
       ? "there is nothing in its journal"
       : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
-    throw new CommandError(
-      `who was in ${room_id} at ${when} is not known: ${begins}`,
-      EXIT.failure,
-    );
+    throw new CommandError(`who was in ${room_id} at ${when} is not known: ${begins}`);
   }
   const members = [...reader.book.members.values()];
   const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;

@@ -13,7 +13,7 @@ import {
 } from "../../schemas/schema_build.ts";
 import type { Flags } from "../../program/flags.ts";
 import { askAdmin, askAdminOr, findAdmin, streamAdmin } from "../../bus/admin.ts";
-import { readInput } from "../../terminal/input.ts";
+import { readInput, writeOutput } from "../../terminal/input.ts";
 import { listOf } from "../../answers/policy_text.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
 import {
@@ -75,16 +75,6 @@ export async function schemaBuild(
   } catch (error) {
     if (!(error instanceof SchemaBuildError)) throw error;
     return await tellBuildProblems(io, source, error, flags.json === true);
-  }
-}
-
-/** Writes the file that `-o` names. Throws `CommandError` when that fails. */
-export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
-  const path = resolvePath(io.cwd, file);
-  try {
-    await io.files.write(path, bytes);
-  } catch (error) {
-    throw cannotWrite(path, error);
   }
 }
 

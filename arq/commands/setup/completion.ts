@@ -2,14 +2,8 @@
  * `arq completion` and `arq man`: print texts that are made from the definition of the commands. They write
  * no files, since a person decides where a shell finds its scripts.
  */
-import {
-  BUS_OPTIONS,
-  type CommandInfo,
-  everyCommand,
-  type Note,
-  type OptionInfo,
-  type ValueKind,
-} from "../../completion/command_tree.ts";
+import { BUS_OPTIONS, everyCommand } from "../../completion/command_tree.ts";
+import type { CommandInfo, Note, OptionInfo, ValueKind } from "../../completion/command_tree.ts";
 import { DEV_CONTEXT, readContexts } from "../../bus/contexts.ts";
 import { EXIT, EXIT_MEANINGS } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";

@@ -3,12 +3,8 @@
  * print the JSON Schema for editors. They start nothing, and read only the configuration and the files that
  * it names. `arq doctor` looks at the machine.
  */
-import {
-  configJsonSchema,
-  expectation,
-  grouped,
-  type JsonSchema,
-} from "../../../shared/config/json_schema.ts";
+import { configJsonSchema, expectation, grouped } from "../../../shared/config/json_schema.ts";
+import type { JsonSchema } from "../../../shared/config/json_schema.ts";
 import { LIVE_WHILE_SET } from "../../../shared/config/keys/live_keys.ts";
 import { nearest } from "../../../shared/config/suggest.ts";
 import { constantAt } from "../../../shared/config/keys/constants.ts";

@@ -2,7 +2,7 @@
  * Plain commands: those that only ask one route of the admin API and print its answer. The route and the names that
  * it is given are beside the definition of the command; `asks_test.ts` holds them to what the routes take.
  */
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
@@ -186,7 +186,7 @@ export function settles(
     check({ changed }, given) {
       if (none === undefined || changed !== false) return;
       const [what, hint] = none;
-      throw new CommandError(`tenant ${given["tenant"]} has no ${what(given)}`, EXIT.failure, hint);
+      throw failed(`tenant ${given["tenant"]} has no ${what(given)}`, hint);
     },
     async text(answer, given, io) {
       const { tenant, version } = answer;

@@ -28,6 +28,18 @@ import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { CallBound } from "../../commands/policy/policy_replay.ts";
 import { type Asked, asks, from, sentence } from "./asks.ts";
 
+// A command is loaded when it runs.
+const policyBuild = () => import("../../commands/policy/policy_build.ts");
+const policyCheck = () => import("../../commands/policy/policy_check.ts");
+const policyReplay = () => import("../../commands/policy/policy_replay.ts");
+const policyCasesCommands = () => import("../../commands/policy/policy_cases.ts");
+const policyDeploy = () => import("../../commands/policy/policy_deploy.ts");
+const reducerBuild = () => import("../../commands/reducer/reducer_build.ts");
+const reducerTry = () => import("../../commands/reducer/reducer_try.ts");
+const reducerTypes = () => import("../../commands/reducer/reducer_types.ts");
+const policyChange = () => import("../../commands/policy/policy_change.ts");
+const texts = () => import("../../answers/policy_text.ts");
+
 /** The configuration of the bus has the same bound. */
 const FUEL_LIMIT_MAX = 1_000_000_000;
 const MEMORY_PAGES_MAX = 65_536;
@@ -75,9 +87,7 @@ const POLICY_LOCAL: readonly Definition[] = [
     The policy imports "@arqon/policy/v2", or "@arqon/policy" for version 1 of the ABI, and files of
     its own folder. A problem is told with file, line and column, exit code 1.
     $ arq policy build no_malware.ts
-    $ arq policy build src/policy.ts -o policy.wasm`(
-    calls(() => import("../../commands/policy/policy_build.ts"), "policyBuild"),
-  ),
+    $ arq policy build src/policy.ts -o policy.wasm`(calls(policyBuild, "policyBuild")),
   command`policy check: say what a bus would say about a module, and what it is; needs no bus
     <file>  the WebAssembly module
     --memory-limit-pages <n>  memory in pages of 64 KiB (default: 64) ${memoryPages}
@@ -85,9 +95,7 @@ const POLICY_LOCAL: readonly Definition[] = [
 
     Exit code 1 when it is refused.
     $ arq policy check no_malware.wasm
-    $ arq policy check policy.wasm --json`(
-    calls(() => import("../../commands/policy/policy_check.ts"), "policyCheck"),
-  ),
+    $ arq policy check policy.wasm --json`(calls(policyCheck, "policyCheck")),
   command`policy test: run a module on events and print what it says; needs no bus
     <file>  the WebAssembly module
     --event <file>  the data of an event; repeatable ${EACH}
@@ -167,7 +175,7 @@ const POLICY_REPLAY: readonly Definition[] = [
     $ arq policy replay bad_words@7 --since 1d --json
     $ arq policy replay bad_words.wasm --journal lobby.ndjson --module old.wasm
     $ arq policy replay new.wasm --policy bad_words --journal j.ndjson --max-flips 0.1%`(
-    calls(() => import("../../commands/policy/policy_replay.ts"), "policyReplay"),
+    calls(policyReplay, "policyReplay"),
   ),
   command`policy record: write recorded calls into files, which arq policy test --cases runs ${BUS}
     ${JOURNAL}
@@ -182,13 +190,9 @@ const POLICY_REPLAY: readonly Definition[] = [
     Credentials in headers, members with such names, and tokens in texts are never written.
     $ arq policy record --journal lobby.ndjson --room lobby --count 200 --out cases
     $ arq policy record --journal j.ndjson --out cases --redact data.email --redact claim.name`(
-    calls(() => import("../../commands/policy/policy_cases.ts"), "policyRecord"),
+    calls(policyCasesCommands, "policyRecord"),
   ),
 ];
-
-// A command is loaded when it runs.
-const policyChange = () => import("../../commands/policy/policy_change.ts");
-const texts = () => import("../../answers/policy_text.ts");
 
 const QUARANTINE = "/v1/policies/quarantine";
 /** The bus has the same bound. */
@@ -244,7 +248,7 @@ export const POLICY: readonly Definition[] = [
 
     $ arq policy deploy policies/build/bad_words.wasm --room 'chat-*' --hook on_message
     $ arq policy deploy new.wasm --name bad_words --observe --percent 10%`(
-    calls(() => import("../../commands/policy/policy_deploy.ts"), "policyDeploy"),
+    calls(policyDeploy, "policyDeploy"),
   ),
   command`policy list: a tenant's policies in the order in which they run
     ${TENANT} ${ANSWER}
@@ -306,9 +310,7 @@ export const POLICY: readonly Definition[] = [
     --count <n>  the last n lines; with -f: end after n lines ${count}
 
     $ arq policy logs --tenant acme --count 20
-    $ arq policy logs -f --tenant acme`(
-    calls(() => import("../../commands/policy/policy_change.ts"), "policyLogs"),
-  ),
+    $ arq policy logs -f --tenant acme`(calls(policyChange, "policyLogs")),
 ];
 
 /** `arq reducer` */
@@ -322,9 +324,7 @@ export const REDUCER: readonly Definition[] = [
     The reducer imports "@arqon/reducer" and files of its own folder. A problem is told with file,
     line and column, exit code 1.
     $ arq reducer build auction.ts
-    $ arq reducer build src/room.ts -o room.wasm`(
-    calls(() => import("../../commands/reducer/reducer_build.ts"), "reducerBuild"),
-  ),
+    $ arq reducer build src/room.ts -o room.wasm`(calls(reducerBuild, "reducerBuild")),
   command`reducer test: apply a module to the commands of a file and print what each came to
     <file>  the WebAssembly module
     --commands <file>  commands, one JSON object a line ${NEEDED}
@@ -346,7 +346,7 @@ export const REDUCER: readonly Definition[] = [
     $ arq reducer test auction.wasm --commands bids.ndjson --values
     $ arq reducer test new.wasm --compare auction.wasm --commands bids.ndjson
     $ arq reducer test auction.wasm --commands more.ndjson --begin at-noon.snapshot --json`(
-    calls(() => import("../../commands/reducer/reducer_try.ts"), "reducerTry"),
+    calls(reducerTry, "reducerTry"),
   ),
   command`reducer types: make types for clients, or for the reducer, of a room's schema
     <schema>  the schema, or a module that has one
@@ -360,6 +360,6 @@ export const REDUCER: readonly Definition[] = [
     $ arq reducer types sale.schema.json --out sale_types.ts
     $ arq reducer types sale.wasm --out sale_types.py
     $ arq reducer types sale.schema.json --guest --out src/sale_types.ts`(
-    calls(() => import("../../commands/reducer/reducer_types.ts"), "reducerTypes"),
+    calls(reducerTypes, "reducerTypes"),
   ),
 ];

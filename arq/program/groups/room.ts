@@ -26,6 +26,18 @@ import { asks, from, type Given, orders, settles } from "./asks.ts";
 import type { Uint64 } from "@arqon/sdk";
 import { ROOM_HISTORY } from "./room_history.ts";
 
+// A command is loaded when it runs.
+const pub = () => import("../../commands/room/pub.ts");
+const sub = () => import("../../commands/room/sub.ts");
+const roomState = () => import("../../commands/room/room_state.ts");
+const reachable = () => import("../../commands/room/room_list.ts");
+const texts = () => import("../../answers/settings_text.ts");
+const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
+const roomMembers = () => import("../../commands/room/room_members.ts");
+const roomMembersAt = () => import("../../commands/room/room_members.ts");
+const roomWatch = () => import("../../commands/room/room_watch.ts");
+const roomWatchValues = () => import("../../commands/room/room_watch.ts");
+
 const most = positive("a whole number above 0", true, 1e9);
 
 /** `arq pub` and `arq sub`. */
@@ -47,9 +59,7 @@ export const MESSAGES: readonly Definition[] = [
     $ arq pub orders '{"item":"tea"}' --message-id order-4711
     $ jq -n '{at: now}' | arq pub lobby
     $ arq pub github --ndjson events.ndjson --rate 500
-    $ tail -f log.ndjson | arq pub logs --ndjson -`(
-    calls(() => import("../../commands/room/pub.ts"), "pub"),
-  ),
+    $ tail -f log.ndjson | arq pub logs --ndjson -`(calls(pub, "pub")),
   command`sub: print what is published to rooms ${BUS}
     <rooms...>  the rooms ${room} ${EACH}
     --count <n>  end after n messages ${count}
@@ -74,15 +84,9 @@ export const MESSAGES: readonly Definition[] = [
     $ arq sub orders --from $(tail -n1 out | jq .offset) --json >> out
     $ arq sub orders --since 10m
     $ arq sub orders --filter 'headers["region"] == "eu"'
-    $ arq sub lobby --presence --meta '{"status":"here"}'`(
-    calls(() => import("../../commands/room/sub.ts"), "sub"),
-  ),
+    $ arq sub lobby --presence --meta '{"status":"here"}'`(calls(sub, "sub")),
 ];
 
-// A command is loaded when it runs.
-const reachable = () => import("../../commands/room/room_list.ts");
-const texts = () => import("../../answers/settings_text.ts");
-const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const CLASSES = "/v1/tenants/{tenant}/rooms";
 
 /** The bus has the same bound. */
@@ -237,12 +241,6 @@ const ROOM_PROGRAMS: readonly Definition[] = [
     $ arq room programs --tenant acme`(calls(roomDeploy, "roomPrograms")),
 ];
 
-// A command is loaded when it runs.
-const roomMembers = () => import("../../commands/room/room_members.ts");
-const roomMembersAt = () => import("../../commands/room/room_members.ts");
-const roomWatch = () => import("../../commands/room/room_watch.ts");
-const roomWatchValues = () => import("../../commands/room/room_watch.ts");
-
 /** Most bytes of a user id in a token. */
 const USER_BYTES_MAX = 128;
 const UINT64_MAX = 2n ** 64n - 1n;
@@ -315,9 +313,7 @@ export const ROOM: readonly Definition[] = [
     most subscribers first; stored ones come by their names.
     $ arq room list
     $ arq room list --stored --prefix orders
-    $ arq room list --stored --limit 1000 --json | jq -r .room_id`(
-    calls(() => import("../../commands/room/room_list.ts"), "roomList"),
-  ),
+    $ arq room list --stored --limit 1000 --json | jq -r .room_id`(calls(reachable, "roomList")),
   command`room get: print one value of a room's state as JSON, or all keys with theirs ${BUS}
     <room>  the room ${room}
     [key]  the key ${nonEmpty}
@@ -326,9 +322,7 @@ export const ROOM: readonly Definition[] = [
     Exit code 1 when the room has no such key.
     $ arq room get lobby
     $ arq room get lobby topic
-    $ arq room get lobby --json`(
-    calls(() => import("../../commands/room/room_state.ts"), "roomGet"),
-  ),
+    $ arq room get lobby --json`(calls(roomState, "roomGet")),
   command`room set: write one key of a room's state
     <room>  the room ${room}
     <key>  the key ${nonEmpty}
@@ -453,9 +447,7 @@ export const ROOM: readonly Definition[] = [
     token of role admin.
     $ arq room bans
     $ arq room bans lobby
-    $ arq room bans lobby --json | jq .user_id`(
-    calls(() => import("../../commands/room/room_list.ts"), "roomBans"),
-  ),
+    $ arq room bans lobby --json | jq .user_id`(calls(reachable, "roomBans")),
   command`room members: print who is in a room: user, connection, since when, metadata ${BUS}
     <room>  the room ${room}
     --count  print only how many

@@ -21,7 +21,9 @@ import {
 } from "./options.ts";
 
 // A command is loaded when it runs.
+const roomHistory = () => import("../../commands/room/room_history.ts");
 const roomFolds = () => import("../../commands/reducer/room_at.ts");
+const data = () => import("../../commands/data/data.ts");
 
 const ROOM = "/v1/rooms/{tenant}/{room}";
 
@@ -69,9 +71,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     Messages have the form that arq sub gives them.
     $ arq room history orders --reverse --limit 10
     $ arq room history orders --after 1200 --json | jq .data
-    $ arq room history orders --all > orders.ndjson`(
-    calls(() => import("../../commands/room/room_history.ts"), "roomHistory"),
-  ),
+    $ arq room history orders --all > orders.ndjson`(calls(roomHistory, "roomHistory")),
   command`room replay: publish what a durable room keeps again, into another room ${BUS}
     <room>  the room to read ${room}
     --to <room>  the room that gets it ${room} ${NEEDED}
@@ -86,7 +86,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     within two minutes is stored once. When it stops it says how to go on.
     $ arq room replay orders --to orders-copy --rate 500/s
     $ arq room replay orders --to orders-copy --from 1200 --until 3400`(
-    calls(() => import("../../commands/room/room_history.ts"), "roomReplay"),
+    calls(roomHistory, "roomReplay"),
   ),
   command`room at: print the values that a room with a reducer had at an entry, or at a time ${BUS}
     ${REDUCED}
@@ -120,9 +120,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     a token of role admin. Exit code 1 when something differs, and it says which entry; also when
     the log cannot be folded.
     $ arq room verify auction-1
-    $ arq room verify auction-1 --tenant acme --json`(
-    calls(() => import("../../commands/reducer/room_at.ts"), "roomVerify"),
-  ),
+    $ arq room verify auction-1 --tenant acme --json`(calls(roomFolds, "roomVerify")),
   command`room fork: begin a room with the past of another one, up to an entry or a time ${BUS}
     ${REDUCED}
     --to <room>  the room that begins; nobody has called it yet ${room} ${NEEDED}
@@ -210,13 +208,8 @@ export const ROOM_HISTORY: readonly Definition[] = [
 
     ${ERASED}
     $ arq room erase orders --offset 41
-    $ arq room erase orders --tenant acme --yes`(
-    calls(() => import("../../commands/data/data.ts"), "roomErase"),
-  ),
+    $ arq room erase orders --tenant acme --yes`(calls(data, "roomErase")),
 ];
-
-const erase = () => import("../../commands/data/data.ts");
-const exported = () => import("../../commands/data/data.ts");
 
 const FILE = rows`
     --out <file>  the new file, of one JSON object a line; - is stdout ${NEEDED}
@@ -231,7 +224,7 @@ export const USER: readonly Definition[] = [
     ${FILE}
     --room <id>  of this room alone ${room}
 
-    $ arq user export ann --tenant acme --out ann.ndjson`(calls(exported, "userExport")),
+    $ arq user export ann --tenant acme --out ann.ndjson`(calls(data, "userExport")),
   command`user erase: erase what the bus keeps of a user ${BUS}
     <user>  the user's id
     ${OF_TENANT}
@@ -241,7 +234,7 @@ export const USER: readonly Definition[] = [
 
     ${ERASED}
     $ arq user erase ann --tenant acme --dry-run
-    $ arq user erase ann --tenant acme`(calls(erase, "userErase")),
+    $ arq user erase ann --tenant acme`(calls(data, "userErase")),
 ];
 
 /** `arq tenant` */
@@ -251,7 +244,7 @@ export const TENANTS: readonly Definition[] = [
     <tenant>  the tenant ${tenant}
     ${FILE}
 
-    $ arq tenant export acme --out acme.ndjson`(calls(exported, "tenantExport")),
+    $ arq tenant export acme --out acme.ndjson`(calls(data, "tenantExport")),
   command`tenant delete: erase all that the bus keeps of a tenant ${BUS}
     <tenant>  the tenant ${tenant}
     ${ERASING}
@@ -259,5 +252,5 @@ export const TENANTS: readonly Definition[] = [
     ${ERASED}
     Nobody may use it meanwhile: take the tenant's tokens first, or it comes into being again.
     $ arq tenant delete acme --dry-run
-    $ arq tenant delete acme --yes`(calls(erase, "tenantDelete")),
+    $ arq tenant delete acme --yes`(calls(data, "tenantDelete")),
 ];
