@@ -4,7 +4,7 @@
  */
 import type { Buffer } from "node:buffer";
 import pg from "pg";
-import { CommandError, failed } from "../terminal/exit.ts";
+import { type CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
 import type { Progress } from "./intake.ts";
 import { type Lsn, lsnText, parseLsn } from "./wal.ts";

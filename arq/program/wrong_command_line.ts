@@ -1,6 +1,6 @@
 /** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
 import type { Command, CommanderError } from "commander";
-import { CommandError, failed, usageError } from "../terminal/exit.ts";
+import { type CommandError, failed, usageError } from "../terminal/exit.ts";
 
 /** Words of other tools, and our command for each: in full, or its last word in any group. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {

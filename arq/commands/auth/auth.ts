@@ -5,7 +5,7 @@
  */
 import {
   cannotWrite,
-  CommandError,
+  type CommandError,
   EXIT,
   failed,
   printable,

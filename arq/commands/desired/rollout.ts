@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin } from "../../bus/admin.ts";
 import { endText, progressText, stateOf, type UnderWay } from "../../desired/plan_text.ts";
-import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
+import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
