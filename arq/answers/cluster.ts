@@ -6,24 +6,7 @@ import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 
 /** One Shield or Brain at one moment. */
-export interface NodeReading {
-  readonly kind: string;
-  readonly node_id: string;
-  /** Nodes with the same id share one process, with its memory and CPU. */
-  readonly process_id: string;
-  readonly version: string;
-  /** Start of the process in Unix ms. Another time means another process. */
-  readonly started_ms: number;
-  readonly ready: boolean;
-  readonly draining: boolean;
-  /** The checks that fail, each with its name and what it says. */
-  readonly failing: readonly (readonly [name: string, detail: string])[];
-  readonly cpu_seconds: number;
-  readonly rss_bytes: number;
-  readonly event_loop_lag_ms: number;
-  readonly totals: Readonly<Record<string, unknown>>;
-  readonly gauges: Readonly<Record<string, unknown>>;
-}
+export type NodeReading = ReturnType<typeof readNode>;
 
 /** A whole cluster at one moment. */
 export interface ClusterReading {
@@ -35,18 +18,7 @@ export interface ClusterReading {
 }
 
 /** What one node did between two readings. */
-export interface NodeRates {
-  readonly node: NodeReading;
-  /** Absent when there is no earlier reading of this process. */
-  readonly rates: {
-    readonly ingress_per_second: number;
-    readonly egress_per_second: number;
-    readonly rejects_per_second: number;
-    readonly handshakes_per_second: number;
-    /** Cores in use. */
-    readonly cpu: number;
-  } | undefined;
-}
+export type NodeRates = ReturnType<typeof ratesOf>[number];
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -67,7 +39,7 @@ export function totalOf(value: unknown): number {
   return Object.values(members(value)).reduce<number>((sum, item) => sum + number(item), 0);
 }
 
-function readNode(value: unknown): NodeReading {
+function readNode(value: unknown) {
   const node = members(value);
   const failing = Object.entries(members(node["checks"])).flatMap(([name, check]) => {
     const { ok, detail } = members(check);
@@ -103,7 +75,7 @@ export function readCluster(answer: Members): ClusterReading {
 }
 
 /** Rates of each node since the reading `before`. A node that is new or has restarted has no rates yet. */
-export function ratesOf(before: ClusterReading | undefined, now: ClusterReading): NodeRates[] {
+export function ratesOf(before: ClusterReading | undefined, now: ClusterReading) {
   const seconds = (now.now_ms - (before?.now_ms ?? 0)) / 1_000;
   return now.nodes.map((node) => {
     const earlier = before?.nodes.find(({ kind, node_id, started_ms }) =>

@@ -1,9 +1,22 @@
-/** Text for people of what `arq policy replay` found. Pure. */
+/**
+ * Text for people of what was decided again: `arq policy replay`, `check` and `test`, recorded cases, and `arq
+ * schema check --traffic`. Pure.
+ */
 import type { ReplayAnswer } from "../commands/policy/policy_replay.ts";
-import type { FuelFigures } from "../replay/fuel_histogram.ts";
-import type { Counts, Sample } from "../replay/tally.ts";
+import type { Counts, FuelFigures, Sample } from "../replay/tally.ts";
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
+import type { TrafficAnswer } from "../commands/schema/schema_traffic.ts";
+import type { CaseReport, CasesAnswer } from "../commands/policy/policy_cases.ts";
+import type { Decision } from "../replay/recorded_call.ts";
+import type {
+  Bounded,
+  CheckAnswer,
+  EventReport,
+  ModuleFacts,
+  TestAnswer,
+} from "../commands/policy/policy_check.ts";
+import type { MessageSizes } from "../policies/policy_trial.ts";
 
 /** A number with separators: `12,345`. */
 const count = (number: number) => number.toLocaleString("en-US");
@@ -163,4 +176,267 @@ export function replayText(answer: ReplayAnswer): string {
       : "",
     answer.problem === null ? "" : `${answer.problem}\n`,
   ].join("");
+}
+
+const SHOWN = 20;
+
+function countLines(title: string, counts: Counts): string {
+  const sorted = Object.entries(counts).sort(([, one], [, other]) => other - one);
+  if (sorted.length === 0) return "";
+  const lines = sorted.slice(0, SHOWN).map(([name, number]) =>
+    `  ${count(number).padStart(9)}  ${name}`
+  );
+  if (sorted.length > SHOWN) lines.push(`             … and ${sorted.length - SHOWN} more`);
+  return `${title}\n${lines.map((line) => `${printable(line)}\n`).join("")}`;
+}
+
+function eventLines({ events, refused }: TrafficAnswer): string {
+  if (events.length === 0) return "";
+  const shown = events.slice(0, SHOWN);
+  const lines = shown.map(({ room, sender, offset, id, time_ms, text }) => {
+    const place = offset === null ? id ?? "" : `offset ${offset}`;
+    const who = sender ?? "(erased)";
+    return printable(`  ${new Date(time_ms).toISOString()}  ${room} ${place} ${who}  ${text}`);
+  });
+  const of = shown.length < refused ? `${shown.length} of ${count(refused)}` : count(refused);
+  return `refused (${of}; --json has more)\n${lines.map((line) => `${line}\n`).join("")}`;
+}
+
+function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {
+  const parts = [
+    ...(unmapped === 0 ? [] : [`${count(unmapped)} of rooms that are not mapped to it`]),
+    ...(no_payload === 0 ? [] : [`${count(no_payload)} without a payload`]),
+    ...(journal.outside === 0
+      ? []
+      : [`${count(journal.outside)} outside of the tenant, the rooms or the time`]),
+    ...(journal.holes === 0 ? [] : [`${count(journal.holes)} holes in the journal`]),
+    ...(journal.bad_lines === 0 ? [] : [`${count(journal.bad_lines)} bad lines`]),
+  ];
+  return parts.length === 0 ? "" : `  not checked: ${parts.join(", ")}\n`;
+}
+
+/** The text of `arq schema check --traffic`. */
+export function trafficText(answer: TrafficAnswer): string {
+  const { source, against, traffic, checked, refused, refused_before, allowed_now } = answer;
+  const before = refused_before === 0 ? "" : `, ${count(refused_before)} of them then, too`;
+  const now = allowed_now === 0 ? "" : `; ${count(allowed_now)} refused then would pass`;
+  const head =
+    `${source} as ${against} on ${traffic}: ${count(refused)} of ${count(checked)} events ` +
+    `would be refused${before}${now}`;
+  return [
+    `${printable(head)}${answer.interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
+    leftOut(answer),
+    countLines("by field and rule", answer.by_rule),
+    countLines("by sender", answer.by_sender),
+    countLines("by room", answer.by_room),
+    eventLines(answer),
+  ].join("");
+}
+
+const SHOWN_CHARACTERS = 400;
+
+/** What was decided, in a few words. */
+function caseVerdict({ allowed, code, reason, fault }: Decision): string {
+  if (allowed) return "allowed";
+  if (fault !== null) return `fault ${fault}`;
+  return `refused ${code}${reason === "" ? "" : ` ${JSON.stringify(reason)}`}`;
+}
+
+function casePayload(payload: CaseReport["new_payload"]): string {
+  if (payload === null) return "as it came";
+  const text = "json" in payload
+    ? JSON.stringify(payload.json)
+    : "text" in payload
+    ? payload.text
+    : `base64 ${payload.base64}`;
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return printable(cut);
+}
+
+function caseText(report: CaseReport): string {
+  const { file, kind, room, recorded, now, unknown, headers, recorded_headers } = report;
+  const lines = [`${kind.toUpperCase().padEnd(7)}  ${file}  ${room}`];
+  if (kind === "unknown") lines.push(`  the case has no ${unknown.join(", ")}`);
+  else {
+    lines.push(`- ${caseVerdict(recorded)}`, `+ ${caseVerdict(now)}`);
+    if (report.differs.includes("headers")) {
+      lines.push(...recorded_headers.map(([name, value]) => `- header ${name}: ${value}`));
+      lines.push(...headers.map(([name, value]) => `+ header ${name}: ${value}`));
+    }
+    if (report.differs.includes("payload")) {
+      lines.push(`- payload ${casePayload(report.recorded_new_payload)}`);
+      lines.push(`+ payload ${casePayload(report.new_payload)}`);
+    }
+  }
+  lines.push(`  payload   ${casePayload(report.payload)}`);
+  if (report.smallest !== undefined) lines.push(`  smallest  ${casePayload(report.smallest)}`);
+  if (report.not_shrunk !== undefined) lines.push(`  not shrunk: ${report.not_shrunk}`);
+  return lines.map((line) => `${printable(line)}\n`).join("");
+}
+
+/** The text of `arq policy test --cases`: each case that differs, then how many do. */
+export function casesText({ cases, same, flips, changed, unknown, reports }: CasesAnswer): string {
+  const parts = [`${plural(cases, "case")}: ${same} as recorded`];
+  if (flips > 0) parts.push(plural(flips, "flip"));
+  if (changed > 0) parts.push(`${changed} with other words or data`);
+  if (unknown > 0) parts.push(`${unknown} unknown`);
+  return `${reports.map(caseText).join("")}${parts.join(", ")}\n`;
+}
+
+const LEVELS = ["debug", "info", "warn", "error"];
+
+const bounded = ({ is, limit }: Bounded) => `${count(is)} of ${count(limit)}`;
+const list = (names: readonly string[]) => names.length === 0 ? "none" : names.join(", ");
+const mib = (pages: number) => `${count(pages / 16)} MiB`;
+
+function memoryText(memory: ModuleFacts["memory_pages"], limit: number): string {
+  if (memory === null) return "none";
+  const { initial, maximum } = memory;
+  const begins = `${count(initial)} ${initial === 1 ? "page" : "pages"}`;
+  const most = Math.min(maximum ?? limit, limit);
+  const grows = most > initial ? `, may grow to ${count(most)}` : "";
+  return `${begins}${grows}; at most ${count(limit)} (${mib(limit)})`;
+}
+
+function factRows(
+  facts: ModuleFacts,
+  memory_limit_pages: number,
+): readonly (readonly [string, string])[] {
+  return [
+    ["hooks", list(facts.hooks)],
+    ["imports", list(facts.imports)],
+    ["features", list(facts.features)],
+    ["functions", bounded(facts.functions)],
+    ["memory", memoryText(facts.memory_pages, memory_limit_pages)],
+    ["table entries", bounded(facts.table_entries)],
+    ["start function", facts.start_function ? "yes, which a policy may not have" : "none"],
+    ["compile cost", bounded(facts.compile_cost)],
+    ["of one function", bounded(facts.function_compile_cost)],
+    [
+      "instance fuel",
+      `${bounded(facts.instance_fuel)}; with its memory ${count(facts.instance_fuel_with_memory)}`,
+    ],
+  ];
+}
+
+/** What a policy finds in its memory. */
+function betweenText(
+  { renewed_by, restore_fuel }: NonNullable<CheckAnswer["between_calls"]>,
+): string {
+  switch (renewed_by) {
+    case null:
+      return "its memory lives from call to call";
+    case "restore":
+      return `each call begins anew, for ${count(restore_fuel)} fuel`;
+    case "instance":
+      return "each call begins anew and needs an instance, as its code changes tables or drops segments";
+    default:
+      return renewed_by satisfies never;
+  }
+}
+
+/** Which messages a policy decides about. */
+function sizeRows({ limit_bytes, refused }: MessageSizes): [string, string][] {
+  const [worst] = refused;
+  const name = "message sizes";
+  if (worst === undefined) return [[name, `all that the defaults let in (${count(limit_bytes)})`]];
+  const head = `up to ${count(worst.bytes)} of ${
+    count(limit_bytes)
+  } bytes; longer ones may be refused with 503`;
+  return [
+    [name, head],
+    ...refused.map(({ content, bytes }): [string, string] => ["", `${count(bytes)}: ${content}`]),
+  ];
+}
+
+/** What is to be said when a policy is deployed that does not decide about all messages; "": nothing. */
+export function sizesWarning(
+  file: string,
+  { limit_bytes, fuel_limit, refused }: MessageSizes,
+): string {
+  const [worst] = refused;
+  if (worst === undefined) return "";
+  return `with a fuel_limit of ${count(fuel_limit)} this policy refuses long messages with 503, ` +
+    `from ${count(worst.bytes)} of ${count(limit_bytes)} bytes on when they are ` +
+    `${worst.content}; \`arq policy check ${printable(file)}\` has more`;
+}
+
+/** The text of `arq policy check`: first the verdict, then what is known of the module. */
+export function checkText(answer: CheckAnswer): string {
+  const { file, accepted, facts, reason = "", sentence = "" } = answer;
+  const refused: [string, string][] = accepted ? [] : [["reason", reason]];
+  const metered: [string, string][] = answer.metered_bytes === undefined
+    ? []
+    : [["metered", `${count(answer.metered_bytes)} bytes`]];
+  const compiled: [string, string][] = answer.compile_ms === undefined
+    ? []
+    : [["trial compilation", `both compilers in ${count(answer.compile_ms)} ms`]];
+  const state = (answer.state ?? []).map(({ key, ttl_seconds, value_bytes }): [string, string] => [
+    "state",
+    `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
+  ]);
+  const { between_calls } = answer;
+  const abi: [string, string][] = between_calls === undefined
+    ? []
+    : [["abi", `version ${between_calls.abi}: ${betweenText(between_calls)}`]];
+  const known = facts === undefined ? [] : factRows(facts, answer.memory_limit_pages);
+  const body = rows([
+    ...refused,
+    ["size", `${bounded(answer.size_bytes)} bytes`],
+    ...metered,
+    ...known,
+    ...abi,
+    ...state,
+    ...compiled,
+    ...answer.message_sizes === undefined ? [] : sizeRows(answer.message_sizes),
+    ["sha256", answer.sha256],
+  ]);
+  const head = `${accepted ? "accepted" : "refused"}  ${printable(file)}\n`;
+  return accepted ? head + body : `${head}${printable(sentence)}\n${body}`;
+}
+
+/** A number with three significant digits. */
+const figure = (number: number) => String(Number(number.toPrecision(3)));
+
+function verdictText({ verdict, code, reason, fault, detail }: EventReport): string {
+  if (verdict === "allowed") return "";
+  if (verdict === "refused") return `  ${code}${reason === "" ? "" : ` ${printable(reason)}`}`;
+  return `  ${fault}: ${printable(detail)}`;
+}
+
+function usageText(event: EventReport, fuel_limit: number): string {
+  const { runs, fuel, fuel_max, time_ms, time_max_ms } = event;
+  const most = runs === 1 ? "" : `, at most ${figure(fuel_max)}`;
+  const slowest = runs === 1 ? "" : ` in the median, at most ${figure(time_max_ms)} ms`;
+  return `fuel ${figure(fuel)}${most} of ${count(fuel_limit)}; ${figure(time_ms)} ms${slowest}`;
+}
+
+function eventText(event: EventReport, fuel_limit: number): string {
+  const { file, run, runs, allowed_runs } = event;
+  const of_runs = runs === 1
+    ? ""
+    : allowed_runs === runs
+    ? ` (${count(runs)} runs)`
+    : ` (first in run ${count(run)}; ${count(allowed_runs)} of ${count(runs)} allowed)`;
+  const name = file === null ? "" : `  ${printable(file)}`;
+  const lines = [
+    `${event.verdict.padEnd(7)}${name}${verdictText(event)}${of_runs}`,
+    `  ${usageText(event, fuel_limit)}`,
+    ...(event.client === null ? [] : [
+      `  client  ${event.client.code} ${event.client.reason}: ${printable(event.client.message)}`,
+    ]),
+    ...event.added_headers.map(([name, value]) => printable(`  header  ${name}: ${value}`)),
+    ...(event.payload === null ? [] : [printable(`  payload  ${event.payload}`)]),
+    ...event.logs.map(({ level, message }) =>
+      printable(`  log     ${LEVELS[level] ?? "info"}  ${message}`)
+    ),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** The text of `arq policy test`: one part for each event, then how many events were allowed. */
+export function testText({ events, fuel_limit }: TestAnswer): string {
+  const allowed = events.filter(({ verdict }) => verdict === "allowed").length;
+  const sum = events.length === 1 ? "" : `${allowed} of ${events.length} allowed\n`;
+  return events.map((event) => eventText(event, fuel_limit)).join("") + sum;
 }

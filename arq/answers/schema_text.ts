@@ -4,7 +4,7 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { listingEnd } from "./mirror_text.ts";
+import { listingEnd } from "./settings_text.ts";
 import { cell, listing, listOf, membersOf, when } from "./policy_text.ts";
 
 type Members = Readonly<Record<string, unknown>>;

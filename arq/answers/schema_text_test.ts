@@ -1,6 +1,6 @@
 /** Text of the schema commands from answers, good and strange ones. The bus is in `schema_test.ts`. */
 import assert from "node:assert/strict";
-import { diffText, explainText, ruleTable } from "./mirror_text.ts";
+import { diffText, explainText, ruleTable } from "./settings_text.ts";
 import {
   againstText,
   findingsCount,

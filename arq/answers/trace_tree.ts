@@ -5,16 +5,7 @@
 import { printable } from "../terminal/exit.ts";
 
 /** One span of a trace. Times are in µs. */
-export interface TraceSpan {
-  readonly span_id: string;
-  /** Id of the parent span; "" for a root. */
-  readonly parent_id: string;
-  readonly name: string;
-  readonly service: string;
-  readonly start_us: number;
-  readonly duration_us: number;
-  readonly tags: Readonly<Record<string, string | number | boolean>>;
-}
+export type TraceSpan = ReturnType<typeof toSpan>;
 
 /** Most spans of a trace that are read and shown. */
 const SPANS_MAX = 10_000;
@@ -28,7 +19,7 @@ const text = (value: unknown): string => typeof value === "string" ? value : "";
 const count = (value: unknown): number =>
   typeof value === "number" && Number.isFinite(value) ? value : 0;
 
-function tagsOf(span: Json): TraceSpan["tags"] {
+function tagsOf(span: Json): Readonly<Record<string, string | number | boolean>> {
   const tags: Record<string, string | number | boolean> = Object.create(null);
   for (const { key, value } of list(span["tags"])) {
     if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") {
@@ -38,7 +29,7 @@ function tagsOf(span: Json): TraceSpan["tags"] {
   return tags;
 }
 
-function toSpan(span: Json, processes: Json): TraceSpan {
+function toSpan(span: Json, processes: Json) {
   const parent = list(span["references"]).find(({ refType }) => refType === "CHILD_OF");
   const process = processes[text(span["processID"])];
   return {

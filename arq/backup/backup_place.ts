@@ -9,10 +9,9 @@ import type { Config } from "../../shared/config/schema.ts";
 import { StreamApi } from "../../shared/backup/stream_api.ts";
 import { connectNats } from "../../shared/spine/nats/connection/nats_connect.ts";
 import { parseAddresses } from "../../shared/spine/nats/connection/nats_login.ts";
-import { CommandError, EXIT } from "../terminal/exit.ts";
+import { failed } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
-import { resolvePath } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
+import { type Io, resolvePath } from "../terminal/io.ts";
 
 /** A configuration, and where it says that the state is. */
 export interface Place {
@@ -56,9 +55,8 @@ export async function findPlace(io: Io, config_file?: string): Promise<Place | u
 export function dataDirOf(io: Io, { config_file, config }: Place): string {
   const { data_dir } = config.server;
   if (data_dir !== undefined) return resolvePath(io.cwd, data_dir);
-  throw new CommandError(
+  throw failed(
     `${config_file} has neither [nats] nor [server] data_dir: such a bus keeps nothing`,
-    EXIT.failure,
     "set [server] data_dir, for example to /var/lib/arqon/data",
   );
 }

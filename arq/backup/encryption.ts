@@ -4,9 +4,8 @@
  * in the clear.
  */
 import { Decrypter, Encrypter } from "age-encryption";
-import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
-import { readInput } from "../terminal/input.ts";
-import { resolvePath } from "../terminal/io.ts";
+import { CommandError, EXIT, failed, usageError, whyOf } from "../terminal/exit.ts";
+import { openInput, readInput } from "../terminal/input.ts";
 import type { Io } from "../terminal/io.ts";
 import type { Flags } from "../program/flags.ts";
 
@@ -26,10 +25,6 @@ async function passphraseOf(io: Io, file: string): Promise<string> {
   const [line = ""] = decoder.decode(await readInput(io, file)).split(/\r?\n/);
   if (line !== "") return line;
   throw new CommandError(`${file} is empty; expected a passphrase in its first line`);
-}
-
-function whyOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**
@@ -70,7 +65,7 @@ async function decrypterOf(io: Io, file: string, flags: Flags): Promise<Decrypte
   if (identity === undefined && passphraseFile === undefined) {
     const hint =
       "--identity FILE is the key of one it was encrypted for, --passphrase-file FILE a passphrase";
-    throw new CommandError(`${file} is encrypted`, EXIT.failure, hint);
+    throw failed(`${file} is encrypted`, hint);
   }
   const decrypter = new Decrypter();
   if (identity !== undefined) {
@@ -81,7 +76,7 @@ async function decrypterOf(io: Io, file: string, flags: Flags): Promise<Decrypte
         decrypter.addIdentity(line);
       } catch {
         const hint = "expected lines as AGE-SECRET-KEY-1…, as age-keygen writes them";
-        throw new CommandError(`${identity} has a line that is no key`, EXIT.failure, hint);
+        throw failed(`${identity} has a line that is no key`, hint);
       }
     }
   }
@@ -126,7 +121,7 @@ async function* unsealed(
     yield* await decrypter.decrypt(ReadableStream.from(bytes));
   } catch (error) {
     const hint = "another key or passphrase, or a file that is damaged or cut short";
-    throw new CommandError(`${file} cannot be decrypted: ${whyOf(error)}`, EXIT.failure, hint);
+    throw failed(`${file} cannot be decrypted: ${whyOf(error)}`, hint);
   }
 }
 
@@ -139,16 +134,9 @@ export interface OpenBackup {
 
 /** Opens a backup file, encrypted or not. */
 export async function openBackup(io: Io, file: string, flags: Flags): Promise<OpenBackup> {
-  const path = resolvePath(io.cwd, file);
-  let stream: ReadableStream<Uint8Array>;
-  try {
-    stream = await io.files.open(path);
-  } catch (error) {
-    throw new CommandError(`cannot read ${path}: ${whyOf(error)}`);
-  }
-  const { start, bytes } = await peeked(stream);
+  const { start, bytes } = await peeked(await openInput(io, file));
   if (start.startsWith(ARMOR)) {
-    throw new CommandError(`${file} is armored`, EXIT.failure, `age -d ${file} > backup.tar first`);
+    throw failed(`${file} is armored`, `age -d ${file} > backup.tar first`);
   }
   if (!start.startsWith(MAGIC)) return { is_encrypted: false, bytes };
   const decrypter = await decrypterOf(io, file, flags);

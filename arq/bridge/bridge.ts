@@ -5,15 +5,20 @@
 import { pause } from "../rooms/flow.ts";
 import { CommandError } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
-import { databaseAt, IN_USE } from "./database.ts";
-import type { Database } from "./database.ts";
+import {
+  checkHeld,
+  databaseAt,
+  IN_USE,
+  isKeyKept,
+  keptWal,
+  noteRefused,
+  save,
+  standingOf,
+} from "./database.ts";
+import type { Database, KeptWal, StandingOptions } from "./database.ts";
 import { Intake } from "./intake.ts";
-import { poll } from "./polling.ts";
-import { Publisher } from "./publisher.ts";
-import type { Outcome } from "./publisher.ts";
-import { checkHeld, isKeyKept, keptWal, noteRefused, save, standingOf } from "./standing.ts";
-import type { KeptWal, StandingOptions } from "./standing.ts";
-import { stream } from "./stream.ts";
+import { poll, stream } from "./following.ts";
+import { type Outcome, Publisher } from "./publisher.ts";
 
 /** What a bridge needs. */
 export interface BridgeOptions extends StandingOptions {

@@ -1,6 +1,5 @@
 /** The bus as a bridge uses it, and a connection of the SDK as one. What is published, and when, is `publisher.ts`. */
-import { ArqonError } from "@arqon/sdk";
-import type { Connection } from "@arqon/sdk";
+import { ArqonError, type Connection } from "@arqon/sdk";
 import { historyPages, storedIn } from "../rooms/history.ts";
 
 /** One message of a transaction. */

@@ -1,6 +1,6 @@
 /** What is signed is a message, and nothing else is. That PostgreSQL signs so too is `tests/bridge_rights_test.ts`. */
 import assert from "node:assert/strict";
-import { committedOf, signatureOf, unsignedOf } from "./committed.ts";
+import { committedOf, signatureOf, unsignedOf } from "./wal.ts";
 
 const KEY = new Uint8Array(64).fill(7);
 const AT = { lsn: 9n, number: 0, xid: 5, commit_ms: 1_000.25, source: "7-00000001-5" };

@@ -1,6 +1,5 @@
 /** What a bridge does, on a page of metrics. docs/bridge.md says what to look at. */
-import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { Counter, Gauge, Histogram, type Registry } from "../../shared/metrics/metrics.ts";
 import type { BridgeWatch } from "./bridge.ts";
 import type { Outcome } from "./publisher.ts";
 

@@ -5,7 +5,7 @@ import { ArqonError } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
 import { connectedBus } from "./bus.ts";
 import type { Committed } from "./bus.ts";
-import { committedOf, signatureOf } from "./committed.ts";
+import { committedOf, signatureOf } from "./wal.ts";
 import { Publisher } from "./publisher.ts";
 import type { Outcome } from "./publisher.ts";
 

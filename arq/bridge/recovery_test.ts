@@ -6,11 +6,10 @@
 import assert from "node:assert/strict";
 import { seeded } from "../../shared/testing/seeded.ts";
 import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
-import { signatureOf } from "./committed.ts";
+import { type Lsn, signatureOf, type WalChange } from "./wal.ts";
 import { Intake } from "./intake.ts";
 import { Publisher } from "./publisher.ts";
-import type { Standing } from "./standing.ts";
-import type { Lsn, WalChange } from "./wal.ts";
+import type { Standing } from "./database.ts";
 
 const NOW_MS = 1_000_000_000;
 const KEY = new Uint8Array(64);

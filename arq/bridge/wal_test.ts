@@ -1,7 +1,7 @@
 /** The bytes of logical replication: positions, and what is cut off. What a server sends is `tests/bridge_test.ts`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Progress } from "./progress.ts";
+import { Progress } from "./intake.ts";
 import { lsnText, parseLsn, readWal, statusUpdate } from "./wal.ts";
 
 Deno.test("a position reads back, and anything else is none", () => {

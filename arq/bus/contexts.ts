@@ -5,10 +5,9 @@
  */
 import { idProblem } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
-import { cannotWrite, CommandError, printable, usageError } from "../terminal/exit.ts";
+import { cannotWrite, failed, printable, usageError } from "../terminal/exit.ts";
 import { isWithin } from "./folders.ts";
-import { print } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
+import { type Io, print } from "../terminal/io.ts";
 import { nearest } from "../../shared/config/suggest.ts";
 
 /** A named bus, and where tokens for it come from. Paths are absolute. */
@@ -162,9 +161,8 @@ export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promis
     return parseContexts(new TextDecoder().decode(await io.files.read(path)));
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
-    throw new CommandError(
+    throw failed(
       `the contexts in ${path} cannot be used: ${why}`,
-      1,
       "put the file right, or move it away and add the contexts anew; nothing was changed",
     );
   }
@@ -174,14 +172,13 @@ export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promis
 export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
   const path = contextsFile(io);
   if (path === undefined || io.config_dir === undefined) {
-    throw new CommandError(
+    throw failed(
       "there is no folder for contexts",
-      1,
       "set HOME or XDG_CONFIG_HOME (APPDATA on Windows), or name the bus with --url and --token-file",
     );
   }
   if (contexts.contexts.length > CONTEXTS_MAX) {
-    throw new CommandError(`more than ${CONTEXTS_MAX} contexts`, 1, "arq context remove NAME");
+    throw failed(`more than ${CONTEXTS_MAX} contexts`, "arq context remove NAME");
   }
   const sorted = contexts.contexts.toSorted((one, other) => one.name < other.name ? -1 : 1);
   const text = `${JSON.stringify({ ...contexts, contexts: sorted }, undefined, 2)}\n`;

@@ -2,7 +2,7 @@
  * The context of a compose stack, which `arq dev up` adds and `arq dev down` removes. It counts in the folder
  * where the stack was started, so that every command there talks to the stack with its key.
  */
-import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { failed, printable } from "../terminal/exit.ts";
 import {
   checkedContext,
   readContexts,
@@ -11,10 +11,9 @@ import {
   writeContexts,
 } from "./contexts.ts";
 import type { Context, Contexts } from "./contexts.ts";
-import { contextToken } from "./context_token.ts";
+import { contextToken } from "./target.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
-import { print } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
+import { type Io, print } from "../terminal/io.ts";
 import type { StackPorts } from "../serve/stack.ts";
 
 /** A compose stack that was started. Paths are absolute. */
@@ -124,9 +123,8 @@ export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
       .then(async (response) => (await response.body?.cancel(), response.ok), () => false);
     io.signal.throwIfAborted();
     if (!answers) continue;
-    throw new CommandError(
+    throw failed(
       `the compose stack of ${one.folder} runs: ${one.url}`,
-      EXIT.failure,
       `take that one: arq --context ${one.name} …; or end it first: arq dev down in ${one.folder}`,
     );
   }

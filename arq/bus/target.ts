@@ -3,20 +3,59 @@
  * running development bus. `docs/arq.md` has the order. Whether a bus happens to run never decides between a
  * local bus and a remote one.
  */
+import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
+import type { Context } from "./contexts.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, type DevBus, findDevBus } from "./dev_bus.ts";
+import { CommandError, EXIT, usageError, WHICH_ISSUER, whyOf } from "../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../terminal/io.ts";
+import { parsePrivateKey, type Role, signToken } from "./token.ts";
 import { ArqonError } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
 import type { Connection, Status } from "@arqon/sdk";
-import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
-import type { Context } from "./contexts.ts";
-import { contextToken, renewal } from "./context_token.ts";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus } from "./dev_bus.ts";
-import type { DevBus } from "./dev_bus.ts";
-import { CommandError, EXIT, usageError, WHICH_ISSUER } from "../terminal/exit.ts";
 import { isWithin } from "./folders.ts";
-import { print, resolvePath } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
-import { parsePrivateKey, signToken } from "./token.ts";
-import type { Role } from "./token.ts";
+import type { Flags } from "../program/flags.ts";
+import { readText } from "../terminal/input.ts";
+
+async function textOf(io: Io, { name }: Context, what: string, path: string): Promise<string> {
+  try {
+    return new TextDecoder().decode(await io.files.read(path));
+  } catch (error) {
+    const text = `the ${what} of context ${name} cannot be read: ${path}: ${whyOf(error)}`;
+    const hint = `arq context add ${name} --update names another`;
+    throw new CommandError(text, EXIT.refused, hint);
+  }
+}
+
+/** A token of this role for the context's bus. Throws when the context has neither a key nor a token file. */
+export async function contextToken(io: Io, context: Context, role: Role): Promise<string> {
+  const { name, key, issuer, audience, token_file, tenant } = context;
+  if (token_file !== undefined) {
+    return (await textOf(io, context, "token file", token_file)).trim();
+  }
+  if (key === undefined || issuer === undefined || audience === undefined) {
+    throw new CommandError(
+      `context ${name} has neither a key nor a token file`,
+      EXIT.refused,
+      `arq context add ${name} --update --token-file FILE, or give --token`,
+    );
+  }
+  const jwk = parsePrivateKey(await textOf(io, context, "key", key), key);
+  const claims = { issuer, audience, tenant: tenant ?? DEV_TENANT, user: `arq-${role}`, role };
+  return await signToken(jwk, claims, io.now());
+}
+
+/** What to do when the bus refuses the context's token; undefined when the context has none. */
+export function renewal(
+  { name, key, issuer, token_file }: Context,
+  role: Role,
+): string | undefined {
+  if (token_file !== undefined) {
+    return `context ${name} has it from ${token_file}; put a good one of role ${role} there`;
+  }
+  if (key === undefined) return undefined;
+  return `context ${name} signed it with ${key}; the bus must have its public part in the ` +
+    `[[auth.issuers]] entry ${JSON.stringify(issuer)}, with role ${role}`;
+}
 
 /** The options of every command that talks to a bus. */
 export interface ConnectionFlags {
@@ -63,7 +102,6 @@ export interface Target {
 const DEV_USER = "dev";
 /** A service has another user than `dev`, so that it can still lift a ban of `dev`. */
 const devUser = (role: Role) => role === "service" ? "dev-service" : DEV_USER;
-const DEV_TOKEN_SECONDS = 3_600;
 
 function socketUrl(url: string): string {
   try {
@@ -79,15 +117,7 @@ export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string
     throw usageError("--token and --token-file exclude each other");
   }
   if (flags.token !== undefined) return flags.token.trim();
-  if (flags.tokenFile === undefined) return undefined;
-  const path = resolvePath(io.cwd, flags.tokenFile);
-  try {
-    return new TextDecoder().decode(await io.files.read(path)).trim();
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  return flags.tokenFile === undefined ? undefined : (await readText(io, flags.tokenFile)).trim();
 }
 
 const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
@@ -100,15 +130,7 @@ const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
 async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
   const { key, issuer, audience } = devSigning(bus);
   const text = new TextDecoder().decode(await io.files.read(key));
-  const claims = {
-    issuer,
-    audience,
-    tenant: bus.tenant,
-    user: devUser(role),
-    role,
-    grants: undefined,
-    ttl_seconds: DEV_TOKEN_SECONDS,
-  };
+  const claims = { issuer, audience, tenant: bus.tenant, user: devUser(role), role };
   return await signToken(parsePrivateKey(text, key), claims, io.now());
 }
 
@@ -315,4 +337,30 @@ function statusReporter(io: Io): (status: Status) => void {
       tell("arq: connected again\n");
     }
   };
+}
+
+/**
+ * The text of the ops token; undefined when no file is named. Throws when the file cannot be read or is
+ * empty.
+ */
+export async function opsToken(
+  io: Io,
+  { opsTokenFile }: Flags,
+  target: Pick<Target, "context"> | undefined,
+): Promise<string | undefined> {
+  const path = opsTokenFile === undefined
+    ? target?.context?.ops_token_file
+    : resolvePath(io.cwd, opsTokenFile);
+  if (path === undefined) return undefined;
+  const hint = "it holds the token of [ops] token_file";
+  let token: string;
+  try {
+    token = new TextDecoder().decode(await io.files.read(path)).trim();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    throw new CommandError(`cannot read ${path}: ${why}`, EXIT.refused, hint);
+  }
+  // Other characters could not be sent in a header.
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new CommandError(`${path} holds no token`, EXIT.refused, hint);
 }

@@ -5,7 +5,49 @@
 import type { JWK } from "@panva/jose";
 import { isRoomPattern } from "@arqon/proto";
 import { CommandError, usageError } from "../terminal/exit.ts";
-import { signedToken } from "./signed_token.ts";
+
+/** Fewer bits are no longer safe, and every bus refuses them (RFC 7518, 3.3). */
+const RSA_BITS_MIN = 2_048;
+
+/** What Web Crypto calls them, for keys and for signatures. */
+const PARAMETERS: Readonly<Record<Algorithm, Algorithms>> = {
+  RS256: [{ name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }],
+  ES256: [{ name: "ECDSA", namedCurve: "P-256" }, { name: "ECDSA", hash: "SHA-256" }],
+  EdDSA: [{ name: "Ed25519" }],
+};
+type Algorithms = readonly [
+  key: RsaHashedImportParams | EcKeyImportParams | { readonly name: string },
+  signature?: EcdsaParams,
+];
+
+const encoder = new TextEncoder();
+
+function encoded(bytes: Uint8Array): string {
+  return bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+}
+
+const part = (value: object) => encoded(encoder.encode(JSON.stringify(value)));
+
+/**
+ * The compact form of a JWT with these claims. Rejects with what Web Crypto says of a key that cannot
+ * sign; that never has a part of the key.
+ */
+async function signedToken(
+  jwk: JWK,
+  alg: Algorithm,
+  claims: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const [of_key, of_signature = of_key] = PARAMETERS[alg];
+  // Of a JWK's own `alg` and `use`, the caller has made `alg`.
+  const { alg: _, use: __, ...rest } = jwk;
+  const key = await crypto.subtle.importKey("jwk", rest as JsonWebKey, of_key, false, ["sign"]);
+  const { modulusLength: bits = Infinity } = key.algorithm as Partial<RsaKeyAlgorithm>;
+  if (bits < RSA_BITS_MIN) throw new TypeError(`${bits} bits; expected ${RSA_BITS_MIN} or more`);
+  const header = { alg, typ: "JWT", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) };
+  const input = `${part(header)}.${part(claims)}`;
+  const signature = await crypto.subtle.sign(of_signature, key, encoder.encode(input));
+  return `${input}.${encoded(new Uint8Array(signature))}`;
+}
 
 /** Signature algorithms that a bus may accept. */
 export const ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
@@ -34,12 +76,14 @@ export interface TokenClaims {
   readonly tenant: string;
   readonly user: string;
   readonly role: Role;
-  /** Undefined: the token allows everything in its tenant. */
-  readonly grants: readonly Grant[] | undefined;
-  readonly ttl_seconds: number;
+  /** Absent: the token allows everything in its tenant. */
+  readonly grants?: readonly Grant[] | undefined;
+  /** Absent: an hour, long enough for a person at work. A connection that lasts longer gets another token. */
+  readonly ttl_seconds?: number;
 }
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
+const TTL_SECONDS = 3_600;
 const TTL_SECONDS_MAX = 10 * 365 * 86_400;
 
 /** Reads seconds in the form `15m`, `1h`, `7d` or a number. Throws a usage error that names `option`. */
@@ -125,7 +169,7 @@ export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): 
     aud: claims.audience,
     sub: claims.user,
     iat: now_seconds,
-    exp: now_seconds + claims.ttl_seconds,
+    exp: now_seconds + (claims.ttl_seconds ?? TTL_SECONDS),
     jti: crypto.randomUUID(),
   };
   try {

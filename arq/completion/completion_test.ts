@@ -1,7 +1,7 @@
 // What is completed at the cursor. Real shells ask for it in `tests/arq/arq_completion_test.ts`.
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
-import { candidates, completionScript, SHELLS } from "./completion.ts";
+import { candidates, completionScript, SHELLS } from "../commands/setup/completion.ts";
 import { buildProgram } from "../program/program.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));

@@ -1,8 +1,12 @@
 // What is said of every key and table of the configuration, and of names that are none.
 import assert from "node:assert/strict";
 import { LIVE_KEYS } from "../../shared/config/keys/live_keys.ts";
-import { configEntry, explainKey, explanationText } from "./config_explain.ts";
-import type { ConfigEntry } from "./config_explain.ts";
+import {
+  type ConfigEntry,
+  configEntry,
+  explainKey,
+  explanationText,
+} from "../commands/setup/config.ts";
 
 const entries = (entry: ConfigEntry): ConfigEntry[] => [entry, ...entry.members.flatMap(entries)];
 

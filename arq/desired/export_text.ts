@@ -4,7 +4,7 @@
  */
 import { HOOKS } from "../../shield/message/verdict.ts";
 import { percentText } from "../answers/policy_text.ts";
-import type { State, StateReducer, StateSchema } from "./state.ts";
+import type { State, StateReducer, StateSchema } from "./form.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 

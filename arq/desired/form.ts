@@ -1,6 +1,7 @@
 /**
- * The form of a folder that says what of a tenant is to be in force: TOML files, each with any of the
- * kinds below. Pure data; `read_folder.ts` reads a folder, `export_text.ts` writes one.
+ * The form of a folder that says what of a tenant is to be in force: TOML files, each with any of the kinds below;
+ * the same as values that can be compared, and what differs between two states. Pure; `read_folder.ts` reads a
+ * folder, `export_text.ts` writes one.
  */
 import { z } from "zod";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
@@ -19,7 +20,7 @@ import {
 } from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
 import { HOOKS } from "../../shield/message/verdict.ts";
-import { refuseWhen, SCHEDULE_MEMBERS } from "../../shared/records/schedule.ts";
+import { refuseWhen, SCHEDULE_MEMBERS, type When } from "../../shared/records/schedule.ts";
 
 /** Rules, mappings or classes that one tenant may have, of each; of policies 64. */
 const RULES_MAX = 1_000;
@@ -93,7 +94,7 @@ const Reducer = z.strictObject({
 });
 
 /** The kinds, in the order in which they are shown, with the members that name one of each. */
-export const KIND_NAMES = {
+const KIND_NAMES = {
   policies: ["name"],
   schemas: ["id"],
   mappings: ["subject"],
@@ -149,4 +150,145 @@ export type StateFile = z.output<typeof StateFile>;
 export function stateJsonSchema(): JsonSchema {
   const schema = z.toJSONSchema(StateFile, { io: "input" });
   return { ...schema, title: "ArqonBus: the state of a tenant" } as JsonSchema;
+}
+
+/** A policy without the bytes of its module. */
+export interface StatePolicy {
+  readonly name: string;
+  readonly sha256: string;
+  readonly room: string;
+  readonly hooks: readonly string[];
+  readonly order: number;
+  readonly mode: string;
+  readonly percent: number;
+}
+
+/** A schema, by its content: `unpacked_sha256` is of the set without gzip. */
+export interface StateSchema {
+  readonly id: string;
+  readonly unpacked_sha256: string;
+  /** Absent in what is to be: as it is. */
+  readonly compatibility: string | undefined;
+}
+
+/** A hook without its secret, which only the bus has. */
+export interface StateHook extends Omit<TenantHook, "secret"> {
+  readonly id: string;
+  /** Absent in what is to be: as it is. */
+  readonly paused?: boolean | undefined;
+}
+
+/** A schedule; its message is canonical JSON. */
+export interface StateSchedule extends When {
+  readonly id: string;
+  readonly room: string;
+  readonly message: string;
+  readonly user: string;
+  /** Absent in what is to be: as it is. */
+  readonly paused?: boolean | undefined;
+}
+
+/** A module that is deployed to a class of rooms. */
+export interface StateReducer {
+  readonly class: string;
+  readonly sha256: string;
+}
+
+/** The lists of a tenant; one that is undefined is not looked after. */
+export interface State {
+  readonly policies: readonly StatePolicy[] | undefined;
+  readonly schemas: readonly StateSchema[] | undefined;
+  readonly mappings: readonly SchemaMapping[] | undefined;
+  readonly rooms: readonly TenantRoomClass[] | undefined;
+  readonly mirror: readonly MirrorRule[] | undefined;
+  readonly quotas: readonly OwnQuota[] | undefined;
+  readonly budgets: readonly TenantBudget[] | undefined;
+  readonly require_signature: readonly SignatureRule[] | undefined;
+  readonly hooks: readonly StateHook[] | undefined;
+  readonly schedules: readonly StateSchedule[] | undefined;
+  readonly reducers: readonly StateReducer[] | undefined;
+}
+
+/** A state as a folder has it, with what its files hold. */
+export interface Desired {
+  readonly tenant: string;
+  readonly state: State;
+  /** Modules of policies and reducers by their sha256. */
+  readonly modules: ReadonlyMap<string, Uint8Array>;
+  /** Gzipped sets by schema id. */
+  readonly sets: ReadonlyMap<string, Uint8Array>;
+  /** Of the schemas of the bus, and no tenant's. */
+  readonly is_bus?: boolean;
+  /** What is right and may surprise, in sentences. */
+  readonly warnings: readonly string[];
+}
+
+/** One member that differs. */
+export interface MemberChange {
+  readonly member: string;
+  /** Undefined: there is none. */
+  readonly before: unknown;
+  readonly after: unknown;
+}
+
+/** One thing that is added, changed or removed. */
+export interface Change {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly action: "add" | "change" | "remove";
+  /** Empty for a removal. */
+  readonly members: readonly MemberChange[];
+}
+
+type Thing = Readonly<Record<string, unknown>>;
+
+function text(value: unknown): string {
+  // The order of hooks means nothing.
+  return JSON.stringify(Array.isArray(value) ? value.toSorted() : value) ?? "";
+}
+
+function membersBetween(names: readonly string[], before: Thing, after: Thing): MemberChange[] {
+  const members = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return members
+    .filter((member) => !names.includes(member) && text(before[member]) !== text(after[member]))
+    .map((member) => ({ member, before: before[member], after: after[member] }));
+}
+
+/** Members that stay as they are where nothing is said of them. */
+const KEPT: { readonly [One in Kind]?: readonly string[] } = {
+  schemas: ["compatibility"],
+  hooks: ["paused"],
+  schedules: ["paused", "from_ms"],
+};
+
+function withKept(kind: Kind, thing: Thing, there: Thing | undefined): Thing {
+  const unsaid = (KEPT[kind] ?? []).filter((member) => thing[member] === undefined);
+  return { ...thing, ...Object.fromEntries(unsaid.map((member) => [member, there?.[member]])) };
+}
+
+function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[]): Change[] {
+  const names: readonly string[] = KIND_NAMES[kind];
+  const nameOf = (thing: Thing) => names.map((member) => String(thing[member])).join(" ");
+  const before = new Map(live.map((thing) => [nameOf(thing), thing]));
+  const after = new Map(wanted.map((thing) => [nameOf(thing), thing]));
+  const kept: Change[] = [...after].flatMap(([name_, thing]) => {
+    const there = before.get(name_);
+    const members = membersBetween(names, there ?? {}, withKept(kind, thing, there));
+    if (there !== undefined && members.length === 0) return [];
+    return [{ kind, name: name_, action: there === undefined ? "add" : "change", members }];
+  });
+  // Schemas are the bus's, and others may need them.
+  const gone = kind === "schemas" ? [] : [...before.keys()].filter((one) => !after.has(one));
+  const removed = gone.map((one): Change => ({ kind, name: one, action: "remove", members: [] }));
+  return [...kept, ...removed].sort((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/** Everything that is to be otherwise than it is, by kind and name. */
+export function differences(live: State, wanted: State): Change[] {
+  return KINDS.flatMap((kind) => {
+    const list = wanted[kind];
+    if (list === undefined) return [];
+    const things = (given: unknown) => (given ?? []) as readonly Thing[];
+    return changesOf(kind, things(live[kind]), things(list));
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { gunzipSync, gzipSync } from "node:zlib";
 import { z } from "zod";
-import type { Desired } from "./state.ts";
+import type { Desired } from "./form.ts";
 
 /** The largest plan that is read, in bytes of JSON: 64 modules of 1 MiB in base64. */
 const PLAN_BYTES_MAX = 134_217_728;

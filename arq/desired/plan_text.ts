@@ -1,7 +1,7 @@
-/** A plan as people read it. Pure. */
-import { percentText } from "../answers/policy_text.ts";
+/** Plans, their consequences and rollouts as people read them. Pure. */
+import { listOf, membersOf, percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
-import type { Change } from "./difference.ts";
+import type { Change } from "./form.ts";
 
 interface Last {
   readonly version: number;
@@ -104,4 +104,230 @@ export function driftText(drift: Drift | undefined): string {
   return `changed by hand since apply ${id} by ${printable(by)}, ${timeText(at_ms)}:\n` +
     lastText("policies", drift.policies) +
     lastText("mappings, rooms, mirror, limits and signatures", drift.settings);
+}
+
+/** Steps of fuel, of which the text shows the p99. */
+interface Fuel {
+  readonly p99: number;
+}
+
+/** Numbers by name. */
+export type Counted = Readonly<Record<string, number>>;
+
+/** What one policy's change would have done. */
+export interface Consequence {
+  readonly policy: string;
+  /** `add`: nobody was asked it then, so all that it refuses is new; `remove`: nothing is repeated. */
+  readonly action: "add" | "change" | "remove";
+  /** Whether it is to decide, or only to observe: then nothing is refused by it. */
+  readonly mode: string;
+  /** Unix ms. */
+  readonly from_ms: number;
+  /** Decisions of the policy in the window; of a new one those about what was let through without it. */
+  readonly decisions: number;
+  readonly repeated: number;
+  readonly allow_to_refuse: number;
+  readonly refuse_to_allow: number;
+  /** The same verdict with another code, reason or headers. */
+  readonly changed: number;
+  /** Decisions that the module of then does not repeat as they were recorded. */
+  readonly recorded_different: number;
+  /** Decisions that cannot be judged: they rest on what the journal does not have. */
+  readonly unknown: number;
+  /** Holes of the journal, in which nobody knows what was decided. */
+  readonly holes: number;
+  /** What would be refused, by its sender. */
+  readonly by_sender: Counted;
+  readonly fuel: { readonly recorded: Fuel; readonly planned: Fuel };
+  readonly samples: {
+    readonly to_refused: readonly { readonly room: string; readonly user: string | null }[];
+    readonly to_allowed: readonly { readonly room: string; readonly user: string | null }[];
+  };
+}
+
+/** What a change of mappings, or of the schema that they name, would have done. */
+export interface SchemaConsequence {
+  readonly schema: string;
+  /** Unix ms. */
+  readonly from_ms: number;
+  /** Events in the window that are mapped to it. */
+  readonly checked: number;
+  readonly allow_to_refuse: number;
+  readonly refuse_to_allow: number;
+  /** Events that would be refused, and were so then. */
+  readonly still_refused: number;
+  /** Events whose payload the journal does not have. */
+  readonly no_payload: number;
+  readonly holes: number;
+  /** All that would be refused, then or not, by its sender, and by field and rule. */
+  readonly by_sender: Counted;
+  readonly by_rule: Counted;
+}
+
+/** Both kinds. */
+export interface Consequences {
+  readonly policies: readonly Consequence[];
+  readonly schemas: readonly SchemaConsequence[];
+}
+
+/** How many names of each list are shown. */
+const SHOWN = 5;
+
+/** The most frequent ones, a line each. */
+function countedLines(counted: Counted): string {
+  const sorted = Object.entries(counted).sort(([a, one], [b, other]) =>
+    other - one || (a < b ? -1 : 1)
+  );
+  const lines = sorted.slice(0, SHOWN).map(([name, count]) => `    ${count} ${printable(name)}\n`);
+  const more = sorted.length - SHOWN;
+  return lines.join("") + (more > 0 ? `    … and ${more} more\n` : "");
+}
+
+function headOf(what: string, name: string, from_ms: number): string {
+  return `${what} ${printable(name)} since ${new Date(from_ms).toISOString()}: `;
+}
+
+function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
+  const told = doubts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return told.length === 0 ? "" : `  in doubt: ${told.join(", ")}\n`;
+}
+
+function policyText(one: Consequence): string {
+  const { decisions, repeated, fuel, samples } = one;
+  const head = headOf("policy", one.policy, one.from_ms) +
+    `${decisions} decisions, ${repeated} repeated\n`;
+  if (decisions === 0) return `${head}  the journal has none, so nothing can be said\n`;
+  const shown = samples.to_refused.slice(0, 3).map(({ room, user }) =>
+    `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`
+  );
+  const senders = one.allow_to_refuse === 0 ? "" : `  by sender:\n${countedLines(one.by_sender)}`;
+  const observes = one.mode === "observe"
+    ? "  it only observes: nothing of this happens yet\n"
+    : "";
+  const doubt = doubtOf([
+    [one.recorded_different, "do not repeat as recorded"],
+    [one.unknown, "NOT JUDGED, since the journal does not have an input"],
+    [one.holes, "holes"],
+  ]);
+  const let_through = one.action !== "remove" ? [] : samples.to_allowed.slice(0, 3).map((
+    { room, user },
+  ) => `    ${printable(user ?? "an erased user")} in ${printable(room)}\n`);
+  const steps = one.action === "add"
+    ? fuel.planned.p99
+    : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
+  return head + doubt +
+    `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
+    `otherwise changed: ${one.changed}\n${
+      [...shown, ...let_through].join("")
+    }${senders}${observes}` +
+    `  fuel p99: ${steps}\n`;
+}
+
+function schemaText(one: SchemaConsequence): string {
+  const head = headOf("schema", one.schema, one.from_ms) + `${one.checked} events checked\n`;
+  const doubt = doubtOf([
+    [one.no_payload, "NOT JUDGED, since the journal does not have the payload"],
+    [one.holes, "holes"],
+  ]);
+  if (one.checked === 0) return `${head}  the journal has none, so nothing can be said\n${doubt}`;
+  const refused = one.allow_to_refuse + one.still_refused === 0
+    ? ""
+    : `  by sender:\n${countedLines(one.by_sender)}  by field and rule:\n${
+      countedLines(one.by_rule)
+    }`;
+  return head + doubt +
+    `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
+    `refused as then: ${one.still_refused}\n${refused}`;
+}
+
+/** The consequences of all changes that could be repeated. */
+export function consequencesText(all: Consequences | undefined): string {
+  if (all === undefined) return "";
+  const { policies, schemas } = all;
+  if (policies.length + schemas.length === 0) {
+    return "no policy gets another module, and no mapping changes: there is nothing to repeat\n";
+  }
+  return policies.map(policyText).join("") + schemas.map(schemaText).join("");
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** The state of a rollout in one word. */
+export const stateOf = (view: Members): string => String(membersOf(view["rollout"])["state"]);
+
+function shareText(view: Members): string {
+  const { stage } = membersOf(view["rollout"]);
+  return stage === 0 ? "observing" : `in force for ${percentText(view["share"])}`;
+}
+
+function tallyText(tally: unknown): string {
+  const { name, compared, enforced, refused, passed, faults, fuel } = membersOf(tally);
+  const p99 = (version: string) => Number(membersOf(membersOf(fuel)[version])["p99"]).toFixed(2);
+  return `${printable(String(name))}: ${compared} messages, ${enforced} by the new version; ` +
+    `refuses ${refused} more, passes ${passed} more, ${faults} faults; ` +
+    `fuel p99 ${p99("old")} → ${p99("new")}`;
+}
+
+function sampleText(sample: unknown): string {
+  const { would, user, room, reason, at_ms } = membersOf(sample);
+  const where = room === "" ? "" : ` in ${room}`;
+  const why = reason === "" ? "" : `: ${reason}`;
+  const text = `would ${would}: ${user}${where}${why}`;
+  return `  ${new Date(Number(at_ms)).toISOString()} ${printable(text)}\n`;
+}
+
+/** How a rollout ended, with samples; "" while it is under way. */
+export function endText(view: Members): string {
+  const { state, ended, by } = membersOf(view["rollout"]);
+  if (state === "applied") return "applied: the new state is in force\n";
+  if (state !== "returned") return "";
+  const { why, samples } = membersOf(ended);
+  const text = `rolled back: the previous state is in force; begun by ${by}\n`;
+  return `${printable(text.trimEnd())}\n  ${printable(String(why))}\n` +
+    listOf(samples).map(sampleText).join("");
+}
+
+/** One line of progress. */
+export function progressText(view: Members): string {
+  const state = stateOf(view);
+  const waits = printable(String(view["waits"]));
+  const step = state === "applying" ? "the last step" : `${shareText(view)}; ${waits}`;
+  const tallies = listOf(view["tallies"]).map(tallyText).map((text) => `\n  ${text}`).join("");
+  return `${step}${tallies}\n`;
+}
+
+/** All of a rollout. */
+export function rolloutText(view: Members): string {
+  const { id, by, began_ms, state, conditions, schemas } = membersOf(view["rollout"]);
+  const since = new Date(Number(began_ms)).toISOString();
+  const held = listOf(conditions).map(String).join(", ");
+  const head = printable(`tenant ${view["tenant"]}: rollout ${id} by ${by}, ${since}: ${state}`);
+  const nodes = listOf(view["nodes"]).map((node) => {
+    const { node_id, problem } = membersOf(node);
+    return problem === null ? "" : `  ${printable(`${node_id}: ${problem}`)}\n`;
+  });
+  const versions = listOf(schemas).map((one) => {
+    const { schema_id, version } = membersOf(one);
+    return `${schema_id} ${version}`;
+  });
+  const is_over = state === "applied" || state === "returned";
+  return `${head}\n` +
+    (held === "" ? "no conditions\n" : `ends if ${printable(held)}\n`) +
+    (is_over || versions.length === 0
+      ? ""
+      : `schemas with the last step: ${printable(versions.join(", "))}\n`) +
+    (is_over ? "" : progressText(view) + nodes.join("")) +
+    endText(view);
+}
+
+/** A list of rollouts, one on each line. */
+export const rolloutsText = ({ rollouts }: Members): string =>
+  listOf(rollouts).map(rolloutLine).join("") || "no rollouts\n";
+
+function rolloutLine(one: unknown): string {
+  const { tenant, id, by, began_ms, state, why, share } = membersOf(one);
+  const since = new Date(Number(began_ms)).toISOString();
+  const part = share === null ? "" : ` at ${percentText(share)}`;
+  const reason = why === "" ? "" : `: ${why}`;
+  return `${printable(`${tenant} ${id} ${since} by ${by} ${state}${part}${reason}`)}\n`;
 }

@@ -4,13 +4,10 @@ import { parseAddress } from "@arqon/sdk";
 import { apartVersions, differentClasses, readCluster } from "../answers/cluster.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import type { TimeAnswer } from "../bus/bus_clock.ts";
-import { opsToken } from "../bus/ops_token.ts";
-import type { Target } from "../bus/target.ts";
+import type { TimeAnswer } from "../bus/admin.ts";
+import { opsToken, type Target } from "../bus/target.ts";
 import type { Role } from "../bus/token.ts";
-import { fail, ok, warn, whyOf } from "./finding.ts";
-import type { Finding } from "./finding.ts";
-import { privateFinding } from "./paths.ts";
+import { fail, type Finding, ok, privateFinding, warn, whyOf } from "./paths.ts";
 import type { Flags } from "../program/flags.ts";
 
 /** The findings about a bus, and the time that the bus told. */

@@ -12,13 +12,12 @@ import { openOpsToken } from "../../shared/listeners/ops_token.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import type { ReadFile } from "../../shared/process/secret_file.ts";
 import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
-import { telemetryHeaders } from "../../shared/telemetry/resource.ts";
+import { otlpTarget, telemetryHeaders } from "../../shared/telemetry/resource.ts";
 import { CertificateError, requireUsableAs } from "../../shared/listeners/tls_reload.ts";
 import { openKeySource } from "../../shield/auth/key_source.ts";
 import { quotaSecrets } from "../../shield/quota/secrets.ts";
-import { dataFinding } from "./paths.ts";
-import { resolvePath } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
+import { dataFinding, type Finding, ok, warn, whyOf } from "./paths.ts";
+import { type Io, resolvePath } from "../terminal/io.ts";
 
 function problemsOf(error: unknown, key: string): readonly ConfigProblem[] {
   if (error instanceof ConfigError) return error.problems;
@@ -87,7 +86,7 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
  * Reads all named files, whose paths begin in the folder in which `arq` runs. What it gives throws for one that
  * could not be read.
  */
-export async function filesRead(io: Io, config: Config): Promise<ReadFile> {
+async function filesRead(io: Io, config: Config): Promise<ReadFile> {
   const texts = new Map<string, string | Error>();
   for (const { path } of namedFiles(config)) {
     if (texts.has(path)) continue;
@@ -132,4 +131,64 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
     }
   }
   return [...problems, ...await dataProblems(io, config), ...await keyProblems(config, text)];
+}
+
+async function quotaFinding(io: Io, config: Config): Promise<Finding[]> {
+  const { quota } = config;
+  if (quota === undefined) return [];
+  const check = "quota server";
+  const { url, timeout_ms, retry_ms } = quota;
+  const { host } = new URL(url);
+  const read = await filesRead(io, config);
+  const { connectValkey } = await import("../../shield/quota/valkey.ts");
+  const ready = Promise.withResolvers<void>();
+  try {
+    const server = connectValkey({
+      ...{ url, timeout_ms, retry_ms, random: () => 0 },
+      secrets: () => quotaSecrets(quota, read),
+      onConnected: ready.resolve,
+      onLost: (why) => ready.reject(new Error(why ?? "it closes the connection")),
+    });
+    try {
+      await ready.promise;
+      await server.ping();
+    } finally {
+      server.close();
+    }
+    return [ok(check, `${host} answers`)];
+  } catch (error) {
+    const fix =
+      "start it, or look at [quota] url and its login; until then each Shield counts alone";
+    return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
+  }
+}
+
+async function collectorFinding(io: Io, config: Config): Promise<Finding[]> {
+  const { telemetry } = config;
+  if (telemetry.otlp_url === undefined) return [];
+  const check = "collector";
+  const { host } = new URL(telemetry.otlp_url);
+  const read = await filesRead(io, config);
+  try {
+    const target = otlpTarget(telemetry, "traces", { read });
+    if (target === undefined) return [];
+    // An export of nothing.
+    const headers = { ...await target.headers(), "content-type": "application/x-protobuf" };
+    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(target.timeoutMillis)]);
+    const response = await fetch(target.url, { method: "POST", headers, body: "", signal });
+    await response.body?.cancel();
+    if (response.ok) return [ok(check, `${host} answers`)];
+    const fix = "look at [telemetry] otlp_url and the headers";
+    return [warn(check, `${host} answers ${response.status} to an empty export`, fix)];
+  } catch (error) {
+    io.signal.throwIfAborted();
+    const fix =
+      "start it, or look at [telemetry] otlp_url; until then traces and metrics are dropped";
+    return [warn(check, `${host} does not answer: ${whyOf(error)}`, fix)];
+  }
+}
+
+/** A finding for each that the configuration names. */
+export async function outsideFindings(io: Io, config: Config): Promise<Finding[]> {
+  return (await Promise.all([quotaFinding(io, config), collectorFinding(io, config)])).flat();
 }

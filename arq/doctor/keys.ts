@@ -1,16 +1,27 @@
 /**
- * Findings about the keys of a configuration's issuers: whether files and URLs can be read, and have keys of
- * the right kind and strength.
+ * Findings about the keys, certificates and secrets of a configuration: whether files and URLs can be read, have
+ * what is needed, and are for their owners only.
  */
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { keyFromPem, keysFromJwks } from "../../shield/auth/keys.ts";
-import type { LoadedKeys } from "../../shield/auth/keys.ts";
-import type { Io } from "../terminal/io.ts";
-import { resolvePath } from "../terminal/io.ts";
-import { fail, ok, warn, whyOf } from "./finding.ts";
-import type { Finding } from "./finding.ts";
-import { fileText, isWritableByAll, PATH_FIX, privateFinding } from "./paths.ts";
+import { keyFromPem, keysFromJwks, type LoadedKeys } from "../../shield/auth/keys.ts";
+import { type Io, resolvePath } from "../terminal/io.ts";
+import {
+  fail,
+  fileText,
+  type Finding,
+  isWritableByAll,
+  ok,
+  PATH_FIX,
+  privateFinding,
+  warn,
+  whyOf,
+} from "./paths.ts";
+import { X509Certificate } from "node:crypto";
+import { endOf, pairProblem } from "../../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
+import { namedFiles } from "../../shared/config/named_files.ts";
+import { namedFileProblems } from "./config_files.ts";
 
 type Issuer = Config["auth"]["issuers"][number];
 
@@ -94,4 +105,100 @@ export async function keyFindings(io: Io, { auth }: Config): Promise<Finding[]> 
       : fileFinding(io, issuer, path);
   }));
   return [...findings, ...await privateFindings(io, issuers)];
+}
+
+const TLS = "TLS";
+const DAY_MS = 86_400_000;
+/** Days before its end at which a certificate becomes a warning. */
+const NEAR_DAYS = 21;
+const RENEW =
+  "name a certificate that is in force, and its key (or set the clock); a running process takes them without a restart";
+
+const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+
+/** Whether a certificate is for this name or address. */
+function fitsName(certificate: X509Certificate, name: string): boolean {
+  const is_address = /^[\d.]+$/.test(name) || name.includes(":");
+  const fits = is_address ? certificate.checkIP(name) : certificate.checkHost(name);
+  return fits !== undefined;
+}
+
+/**
+ * The finding about a certificate and key in PEM at `now_ms`. `name` is the host by which clients come, if
+ * known.
+ */
+export function certificateFinding(
+  pair: TlsPair,
+  now_ms: number,
+  name: string | undefined,
+): Finding {
+  let problem: string | undefined;
+  try {
+    problem = pairProblem(pair, now_ms);
+  } catch (error) {
+    return fail(TLS, `tls_cert and tls_key: ${whyOf(error)}`, "both must be PEM");
+  }
+  if (problem !== undefined) return fail(TLS, problem, RENEW);
+  const certificate = new X509Certificate(pair.cert);
+  const to_ms = endOf(pair.cert);
+  const day = new Date(to_ms).toISOString().slice(0, 10);
+  const names = certificate.subjectAltName ?? certificate.subject;
+  if (name !== undefined && !fitsName(certificate, name)) {
+    const fix = "get a certificate for this name, or use one of its names in the URL";
+    return fail(TLS, `the certificate is not for ${name}, but for ${names}`, fix);
+  }
+  if (to_ms - now_ms < NEAR_DAYS * DAY_MS) {
+    return warn(TLS, `the certificate ends on ${day}`, RENEW);
+  }
+  return ok(TLS, `the certificate is good until ${day}, for ${names}`);
+}
+
+/**
+ * The findings about the configured certificate. `name` is the host in the URL by which clients reach this
+ * bus, if known.
+ */
+export async function tlsFindings(
+  io: Io,
+  { server }: Config,
+  name: string | undefined,
+): Promise<Finding[]> {
+  const { tls_cert, tls_key, host } = server;
+  if (tls_cert === undefined || tls_key === undefined) {
+    if (isLoopback(host)) return [ok(TLS, `none needed on ${host}`)];
+    const fix = "set [server] tls_cert and tls_key, or let a proxy in front speak TLS";
+    return [warn(TLS, `none on ${host}: tokens travel in the clear`, fix)];
+  }
+  const [cert, key] = await Promise.all([fileText(io, tls_cert), fileText(io, tls_key)]);
+  const problems = [cert, key].flatMap((file) => "problem" in file ? [file.problem] : []);
+  if ("problem" in cert || "problem" in key) return [fail(TLS, problems.join("; "), PATH_FIX)];
+  return [
+    certificateFinding({ cert: cert.text, key: key.text }, io.now(), name),
+    await privateFinding(io, "TLS key", tls_key),
+  ];
+}
+
+const TABLES = /^(ops|admin|quota|telemetry|bridge)\./;
+
+/**
+ * One finding for each file that cannot be used, for each secret, and for each certificate of an operators'
+ * port.
+ */
+export async function secretFindings(io: Io, config: Config): Promise<Finding[]> {
+  const files = namedFiles(config).filter(({ key }) => TABLES.test(key));
+  if (files.length === 0) return [];
+  const problems = (await namedFileProblems(io, config)).filter(({ key }) => TABLES.test(key));
+  const findings = problems.map(({ key, text }) => fail(key, text, PATH_FIX));
+  const bad = new Set(problems.map(({ key }) => key));
+  for (const { key, path, is_private } of files) {
+    if (is_private && !bad.has(key)) findings.push(await privateFinding(io, key, path));
+  }
+  for (const table of ["ops", "admin"] as const) {
+    const { tls_cert, tls_key } = config[table];
+    if (tls_cert === undefined || tls_key === undefined || bad.has(`${table}.tls_cert`)) continue;
+    const [cert, key] = await Promise.all([fileText(io, tls_cert), fileText(io, tls_key)]);
+    if ("problem" in cert || "problem" in key) continue;
+    const pair = { cert: cert.text, key: key.text };
+    findings.push({ ...certificateFinding(pair, io.now(), undefined), check: `${table} TLS` });
+  }
+  return findings;
 }

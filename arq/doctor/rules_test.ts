@@ -2,18 +2,25 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
-import { clockOffset_ms } from "../bus/bus_clock.ts";
+import { clockOffset_ms } from "../bus/admin.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { greetingFinding, parseGreeting } from "./nats.ts";
 import { dataFinding, privateFinding } from "./paths.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { placesOf, requireFreePorts, sharedWith } from "../../shared/listeners/port_check.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
-import { outsideFindings } from "./outside.ts";
-import { lsofOwner, portFinding, ssOwner } from "./ports.ts";
-import { clockFinding, denoFinding, fileLimit, fileLimitFinding } from "./system.ts";
+import { outsideFindings } from "./config_files.ts";
+import {
+  clockFinding,
+  denoFinding,
+  fileLimit,
+  fileLimitFinding,
+  lsofOwner,
+  portFinding,
+  ssOwner,
+} from "./system.ts";
 import { isAtLeast } from "../../shared/deno_versions.ts";
-import { certificateFinding } from "./tls.ts";
+import { certificateFinding } from "./keys.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 20);
 const signal = new AbortController().signal;

@@ -78,6 +78,7 @@ class Carrying {
   readonly files: FromCentrifugo["files"][number][] = [];
   readonly presence: string[] = [];
   readonly join_leave: string[] = [];
+  readonly server_side: string[] = [];
   readonly tables: string[] = [];
   has_issuer = false;
   readonly #config: Json;
@@ -145,6 +146,24 @@ function secondsOf(value: unknown): number | undefined {
   return sum > 0 ? Math.max(1, Math.round(sum)) : undefined;
 }
 
+/** How the rooms of a namespace begin: a dot in its name is no letter of a room's id. */
+const roomsOf = (name: string) => name === "" ? "" : `${name.replaceAll(".", "=2e")}:`;
+
+/** Personal channels, `NAMESPACE:#USER`: a token has to name its own, and then the bus subscribes the client. */
+function carryPersonal(carrying: Carrying): void {
+  const v6 = "client.subscribe_to_user_personal_channel";
+  const enabled = carrying.at(`${v6}.enabled`, "user_subscribe_to_personal");
+  if (enabled?.value !== true) return;
+  const space = carrying.at(`${v6}.personal_channel_namespace`, "user_personal_channel_namespace");
+  const name = text(space?.value) ?? "";
+  const pattern = `${roomsOf(name)}=23*`;
+  carrying.server_side.push(pattern);
+  const personal = name === "" ? "#USER" : `${name}:#USER`;
+  const what = `[centrifugo] server_side ${pattern}, once \`channels\` of a token has ${personal}`;
+  carrying.carry(enabled.key, what);
+  if (space !== undefined) carrying.carry(space.key, `[centrifugo] server_side ${pattern}`);
+}
+
 /** Options of channels that have nothing of their own here. */
 const COVERED: Readonly<Record<string, string>> = {
   join_leave: "clients ask for it; who does is a member",
@@ -153,7 +172,7 @@ const COVERED: Readonly<Record<string, string>> = {
 };
 
 function carryNamespace(carrying: Carrying, { name, key, options }: Namespace): void {
-  const room = name === "" ? "*" : `${name}:*`;
+  const room = `${roomsOf(name)}*`;
   const { history_size: size, history_ttl: ttl, allowed_delta_types: deltas } = options;
   const seconds = secondsOf(ttl);
   const lines: string[] = [];
@@ -256,14 +275,16 @@ export function fromCentrifugo(config: Json, audience: string): FromCentrifugo {
     api = `\n[[centrifugo.api_keys]]\ntenant = "default"\nkey_file = ${quoted(KEY_FILE)}\n`;
   }
   for (const namespace of carrying.namespaces()) carryNamespace(carrying, namespace);
+  carryPersonal(carrying);
   carrying.leaveRest();
-  const { carried, left, files, presence, join_leave, tables } = carrying;
+  const { carried, left, files, presence, join_leave, server_side, tables } = carrying;
   const toml = `
 # Carried over from Centrifugo's configuration.
 [centrifugo]
 enabled = true
 presence = ${JSON.stringify(presence)}
 join_leave = ${JSON.stringify(join_leave)}
+server_side = ${JSON.stringify(server_side)}
 declared_namespaces = true
 ${api}
 ${tables.join("\n")}`;

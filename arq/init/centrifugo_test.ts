@@ -1,6 +1,8 @@
 /** Configurations of Centrifugo carried over: each key has a place here, or a reason why it has none. */
 import assert from "node:assert/strict";
+import { matchesRoomPattern } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
+import { roomOf } from "../../shield/centrifugo/channel.ts";
 import { fromCentrifugo } from "./centrifugo.ts";
 import { initConfig } from "./templates.ts";
 
@@ -121,6 +123,37 @@ Deno.test("keys that could not be fetched safely are told, and what no API key m
   assert.ok(reasons.has("namespaces[0].history_ttl"));
   const two = { token_rsa_public_key: "an RSA key", token_ecdsa_public_key: "another" };
   assert.match(carried(two).reasons.get("token_ecdsa_public_key") ?? "", /one key/);
+});
+
+Deno.test("personal channels: the bus may subscribe their users, once a token names them", () => {
+  const v6 = carried({
+    client: {
+      subscribe_to_user_personal_channel: {
+        ...{ enabled: true, personal_channel_namespace: "own.user", single_connection: true },
+      },
+    },
+    channel: { namespaces: [{ name: "own.user", presence: true }] },
+  });
+  const room = roomOf("own.user:#17", "");
+  const [pattern = "", ...others] = v6.parsed.centrifugo.server_side;
+  assert.deepEqual([matchesRoomPattern(pattern, room), others], [true, []]);
+  assert.ok(!matchesRoomPattern(pattern, roomOf("own.user:news", "")), "of users alone");
+  assert.ok(v6.parsed.centrifugo.presence.some((one) => matchesRoomPattern(one, room)));
+  const personal = "client.subscribe_to_user_personal_channel";
+  assert.match(v6.keys.get(`${personal}.enabled`) ?? "", /server_side.*channels/);
+  assert.ok(v6.keys.has(`${personal}.personal_channel_namespace`));
+  assert.ok(v6.reasons.has(`${personal}.single_connection`));
+  const v5 = carried({ user_subscribe_to_personal: true });
+  assert.deepEqual(
+    v5.parsed.centrifugo.server_side.map((one) =>
+      matchesRoomPattern(one, roomOf("#17", "")) && !matchesRoomPattern(one, "news")
+    ),
+    [true],
+  );
+  assert.ok(v5.keys.has("user_subscribe_to_personal"));
+  const off = carried({ user_personal_channel_namespace: "own" });
+  assert.deepEqual(off.parsed.centrifugo.server_side, []);
+  assert.ok(off.reasons.has("user_personal_channel_namespace"));
 });
 
 Deno.test("no key of a configuration is lost in silence", () => {

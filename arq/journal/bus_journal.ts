@@ -3,8 +3,7 @@
  * not looked at here; files of lines are read elsewhere.
  */
 import { ArqonError } from "@arqon/sdk";
-import { streamAdmin } from "../bus/admin.ts";
-import type { Admin } from "../bus/admin.ts";
+import { type Admin, streamAdmin } from "../bus/admin.ts";
 import type { Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readPolicy, startPolicy } from "../../policies/testing/guest_host.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
-import { messageSizes } from "./message_sizes.ts";
+import { messageSizes } from "./policy_trial.ts";
 
 const clocks = { now: () => 0, monotonic_ms: () => performance.now() };
 

@@ -1,7 +1,8 @@
 /** Reads the module of a policy that a command line names. For a source it says how the module is built. */
-import { usageError } from "../terminal/exit.ts";
+import { failed, printable, usageError } from "../terminal/exit.ts";
 import { readInput } from "../terminal/input.ts";
 import type { Io } from "../terminal/io.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 const BUILDS: Readonly<Record<string, (file: string) => string>> = {
   ts: (file) => `arq policy build ${file} makes it`,
@@ -25,4 +26,21 @@ export function requireModule(file: string): void {
     `${file} is a policy's source; expected the module that is built of it, a .wasm file`,
     build(file),
   );
+}
+
+/** The result; a module that no bus takes becomes an error for people, which may name a command that says more. */
+export async function unlessRefused<T>(
+  file: string,
+  make: () => T | Promise<T>,
+  hint: string | null = `arq policy check ${file} says more`,
+): Promise<T> {
+  try {
+    return await make();
+  } catch (error) {
+    if (!(error instanceof PolicyModuleError)) throw error;
+    throw failed(
+      `${file} is refused (${error.reason}): ${printable(error.message)}`,
+      hint ?? undefined,
+    );
+  }
 }

@@ -1,6 +1,6 @@
 /** Turns commander's error for a wrong command line into ours, and says what was meant. Runs nothing. */
 import type { Command, CommanderError } from "commander";
-import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
+import { type CommandError, failed, usageError } from "../terminal/exit.ts";
 
 /** Words of other tools, and our command for each: in full, or its last word in any group. */
 const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
@@ -162,6 +162,6 @@ export function wrongCommandLine(
   );
   const hint = hints.join(" ");
   // The other code for it says that a plan has changes.
-  if (at === "plan") return new CommandError(what, EXIT.failure, hint);
+  if (at === "plan") return failed(what, hint);
   return usageError(what, hint);
 }

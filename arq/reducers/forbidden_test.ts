@@ -4,7 +4,7 @@ import { command, reducerOf, roomOf, timer, utf8 } from "../../brain/reducers/te
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import { emptyRoom } from "../../brain/reducers/state/room_state.ts";
 import { parseRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
-import { type Admitted, admitted, ForbiddenCount } from "./forbidden.ts";
+import { type Admitted, admitted, ForbiddenCount } from "./rehearsal.ts";
 
 const schema = parseRoomSchema(utf8(`{"commands":{"do":{"data":{"type":"integer"}}}}`));
 const reducer = reducerOf(() => {});

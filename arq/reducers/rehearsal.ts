@@ -2,15 +2,118 @@
  * A module over what a room was asked lately, beside the programs that answered it: where it would have said something
  * else, and whether it can make the room its own. Changes nothing.
  */
+import type {
+  CommandEntry,
+  LogEntry,
+  MigrateEntry,
+  Outcome,
+} from "../../brain/reducers/state/entry.ts";
+import { rememberedKey, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import type { RoomState } from "../../brain/reducers/state/room_state.ts";
+import { judge, type Judged } from "../../wasm/reducer/schema/judge.ts";
+import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
 import type { ReducerGuest } from "../../brain/reducers/guest/reducer_guest.ts";
-import type { MigrateEntry, Outcome } from "../../brain/reducers/state/entry.ts";
 import { applyEntry } from "../../brain/reducers/state/fold.ts";
 import type { RoomBounds } from "../../brain/reducers/state/room_bounds.ts";
-import { type RoomState, valuesDigest } from "../../brain/reducers/state/room_state.ts";
-import type { RoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
-import { admitted, type ForbiddenCalls, ForbiddenCount } from "./forbidden.ts";
-import { differingParts } from "./difference.ts";
 import { beginnings, firstOf, foldRoom, MissingEntries, type RoomSource } from "./room_fold.ts";
+
+const hex = (bytes: Uint8Array) => bytes.toHex();
+
+function events({ events }: Outcome): string {
+  return JSON.stringify(events.map(({ type, data, to }) => [type, hex(data), to]));
+}
+
+function changes({ changes }: Outcome): string {
+  const sorted = [...changes].sort(([one], [other]) => one < other ? -1 : 1);
+  return JSON.stringify(sorted.map(([key, value]) => [key, value === null ? null : hex(value)]));
+}
+
+function timers({ scheduled }: Outcome): string {
+  const sorted = [...scheduled].sort(([one], [other]) => one < other ? -1 : 1);
+  return JSON.stringify(
+    sorted.map(([key, timer]) =>
+      timer === null ? [key] : [key, timer.at_ms, timer.command, hex(timer.data)]
+    ),
+  );
+}
+
+/** The parts in which two outcomes of an entry differ; empty where they are the same. */
+export function differingParts(one: Outcome, other: Outcome): readonly string[] {
+  const parts: readonly (readonly [string, unknown, unknown])[] = [
+    ["verdict", one.kind, other.kind],
+    ["code", one.code, other.code],
+    ["reason", one.reason, other.reason],
+    ["answer", hex(one.answer), hex(other.answer)],
+    ["events", events(one), events(other)],
+    ["values", changes(one), changes(other)],
+    ["timers", timers(one), timers(other)],
+  ];
+  return parts.flatMap(([name, left, right]) => left === right ? [] : [name]);
+}
+
+/** Kinds of refusals that are reported of one room. */
+const KINDS_MAX = 16;
+
+/** Calls of one command that are refused for one reason. */
+export interface ForbiddenCalls {
+  readonly command: string;
+  readonly code: number;
+  /** Where in the data, and what would be right. */
+  readonly reason: string;
+  readonly entries: number;
+  /** The first of them. */
+  readonly first: number;
+}
+
+/** What a bus does with an entry once a module has the room. */
+export type Admitted =
+  | { readonly entry: LogEntry }
+  | { readonly refused: Exclude<Judged, { data: Uint8Array }>; readonly asked: CommandEntry };
+
+/** What a module with that schema is asked, where a room was asked this; a repetition gets what the room remembers. */
+export function admitted(
+  schema: RoomSchema | undefined,
+  entry: LogEntry,
+  { remembered }: Pick<RoomState, "remembered">,
+): Admitted {
+  if (schema === undefined || entry.kind !== "command") return { entry };
+  const judged = judge(schema, entry.command, entry.data);
+  if ("data" in judged) return { entry: { ...entry, data: judged.data } };
+  const { id, user_id } = entry;
+  if (id !== "" && remembered.has(rememberedKey(user_id, id))) return { entry };
+  return { refused: judged, asked: entry };
+}
+
+/** Counts what is forbidden of one room. */
+export class ForbiddenCount {
+  readonly #kinds = new Map<string, ForbiddenCalls>();
+  /** All that were applied then. */
+  entries = 0;
+  /** Those of kinds that are not told. */
+  others = 0;
+
+  /** Takes a call that is refused. What was refused then, too, is no difference. */
+  add(
+    { refused: { code, reason }, asked }: Extract<Admitted, { asked: CommandEntry }>,
+    then: Outcome,
+  ) {
+    if (then.kind !== "applied") return;
+    this.entries++;
+    const { command, offset } = asked;
+    const key = JSON.stringify([command, reason]);
+    const known = this.#kinds.get(key);
+    if (known === undefined && this.#kinds.size === KINDS_MAX) this.others++;
+    else {
+      const { entries, first } = known ?? { entries: 0, first: offset };
+      this.#kinds.set(key, { command, code, reason, entries: entries + 1, first });
+    }
+  }
+
+  /** By command and reason, the first one first. */
+  kinds(): ForbiddenCalls[] {
+    return [...this.#kinds.values()];
+  }
+}
 
 /** The parts of an outcome that another form of the values changes. */
 const OF_VALUES = new Set(["values", "timers"]);

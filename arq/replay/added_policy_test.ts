@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { isSampled } from "../../shared/sampling.ts";
-import { type AddedPolicy, NO_MODULE, withAdded } from "./added_policy.ts";
+import { type AddedPolicy, NO_MODULE, withAdded } from "./selection.ts";
 import { builtReady, Recorder } from "./testing/recorded.ts";
 
 const recorder = new Recorder("words", await builtReady("bad_words"));

@@ -3,9 +3,9 @@ import { ArqonError } from "@arqon/sdk";
 import { listOf, membersOf } from "../answers/policy_text.ts";
 import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";
 import { journalBytes, type JournalWish } from "../journal/bus_journal.ts";
-import { CommandError, EXIT } from "../terminal/exit.ts";
+import { failed } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
+import { type JournalChunk, journalChunks } from "./journal_source.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
 
@@ -74,9 +74,8 @@ export async function policyModule(
     : undefined;
   if (bytes !== undefined) return bytes;
   const of = version === undefined ? "" : ` in version ${version}`;
-  throw new CommandError(
+  throw failed(
     `tenant ${tenant} has no policy ${name}${of}`,
-    EXIT.failure,
     "arq policy list --history shows them; a file is named with its ending, as p.wasm",
   );
 }

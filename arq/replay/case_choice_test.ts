@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyRecord } from "../../shared/journal/record.ts";
-import { createChoice } from "../commands/policy/policy_record.ts";
+import { createChoice } from "../commands/policy/policy_cases.ts";
 
-import { caseOf, parseCase, payloadBytes, readablePayload } from "./case_file.ts";
-import { runCase } from "./case_run.ts";
+import { caseOf, parseCase, payloadBytes, readablePayload, runCase } from "./case_file.ts";
 import { parseRedactPath, type RedactPath } from "./redaction.ts";
 import { readyModule } from "./replay_modules.ts";
 import { refusesFrom } from "./testing/guest_text.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import { addHistogram, addUnits, emptyHistogram, fuelFigures } from "./fuel_histogram.ts";
+import { addHistogram, addUnits, emptyHistogram, fuelFigures } from "./tally.ts";
 
 Deno.test("fuel histogram: percentiles to one percent, sums exact, over two halves as over one", () => {
   const units = fc.array(fc.integer({ min: 0, max: 5_000_000 }), { minLength: 1, maxLength: 300 });

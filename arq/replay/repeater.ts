@@ -11,13 +11,21 @@ import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/h
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";
 import type { Renewal } from "../../wasm/metering/renewal.ts";
-import { decisionOf, type Difference, differences, notOfTheModule } from "./comparison.ts";
-import { addUnits } from "./fuel_histogram.ts";
-import type { JournalChunk } from "./journal_chunks.ts";
-import { payloadAt, RecordedInputs } from "./recorded_inputs.ts";
-import { OwnState, recordedState, sameWrites } from "./replay_state.ts";
+import {
+  decisionOf,
+  type Difference,
+  differences,
+  notOfTheModule,
+  OwnState,
+  payloadAt,
+  RecordedInputs,
+  recordedState,
+  sameWrites,
+} from "./recorded_call.ts";
+import { addUnits, countOf, emptyTally, SAMPLES } from "./tally.ts";
+import type { FlipKind, Sample, Tally } from "./tally.ts";
+import type { JournalChunk } from "./journal_source.ts";
 import type { ReplaySelection } from "./selection.ts";
-import { countOf, emptyTally, type FlipKind, type Sample, SAMPLES, type Tally } from "./tally.ts";
 
 /** A module that can run. */
 export interface ReplayModule extends GuestModule {

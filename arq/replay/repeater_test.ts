@@ -1,9 +1,8 @@
 /** Repeated calls: what is the same, what is told apart, and what is unknown instead of guessed. */
 import assert from "node:assert/strict";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
-import { caseOf } from "./case_file.ts";
-import { payloadAt } from "./recorded_inputs.ts";
-import { runCase } from "./case_run.ts";
+import { caseOf, runCase } from "./case_file.ts";
+import { payloadAt } from "./recorded_call.ts";
 import type { RepeaterOptions } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import { createRepeater } from "./repeater.ts";

@@ -1,6 +1,8 @@
-/** Which part of a journal counts. Pure. */
+/** Which part of a journal counts, and where a policy that the journal does not know would have stood in it. Pure. */
 import { matchesRoomPattern } from "@arqon/proto";
-import type { JournalRecord } from "../../shared/journal/record.ts";
+import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
+import { isSampled } from "../../shared/sampling.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** Which calls are repeated. */
 export interface ReplaySelection {
@@ -22,4 +24,78 @@ export function isSelected(record: JournalRecord, selection: ReplaySelection): b
   if (record.time_ms < from_ms || record.time_ms >= until_ms) return false;
   return room === undefined || (record.hook !== "on_connect" &&
     matchesRoomPattern(room, record.room));
+}
+
+/** The policy as it is to be, and where the others stand. */
+export interface AddedPolicy {
+  readonly name: string;
+  readonly room: string;
+  readonly hooks: readonly string[];
+  readonly order: number;
+  readonly mode: "enforce" | "observe";
+  readonly percent: number;
+  /** The fuel that a call has. */
+  readonly fuel_limit: number;
+  /** The order of the tenant's other policies by name. */
+  readonly orders: Readonly<Record<string, number>>;
+}
+
+/** Stands for the module that decided then: there was none. */
+export const NO_MODULE = "0".repeat(64);
+
+/** Whether a policy is asked before the added one. A deleted one counts: its order is unknown. */
+function isBefore({ name, order, orders }: AddedPolicy, { name: other }: PolicyRecord): boolean {
+  const others = orders[other];
+  return others === undefined || others < order || (others === order && other < name);
+}
+
+/** What all policies of a chain find alike: headers and claims that any of them has read. */
+function sharedReads(policies: readonly PolicyRecord[]): Read[] {
+  const reads = new Map<string, Read>();
+  for (const read of policies.flatMap((one) => one.reads)) {
+    if (read.from === "state") continue;
+    // A header that an earlier policy has added is found there.
+    reads.set(`${read.from} ${read.name}`, read);
+  }
+  return [...reads.values()];
+}
+
+/** Whether the operation is one that the policy is asked about. */
+function isAbout(added: AddedPolicy, { hook, room, trace, sender }: JournalRecord): boolean {
+  if (!added.hooks.includes(hook)) return false;
+  if (hook !== "on_connect" && !matchesRoomPattern(added.room, room)) return false;
+  const key = trace ?? sender?.connection;
+  return added.percent === 1 || (key !== undefined && isSampled(key, added.percent));
+}
+
+/**
+ * The record with the policy in its chain; undefined when that changes nothing: the operation is none of its own,
+ * or was refused without it.
+ */
+export function withAdded(record: JournalRecord, added: AddedPolicy): JournalRecord | undefined {
+  const { policies } = record;
+  if (!record.allowed || !isAbout(added, record)) return undefined;
+  const before = policies.filter((one) => isBefore(added, one));
+  const own: PolicyRecord = {
+    name: added.name,
+    module: NO_MODULE,
+    abi: 2,
+    mode: added.mode,
+    allowed: true,
+    code: 0,
+    reason: "",
+    fault: null,
+    detail: "",
+    units: 0,
+    budget_units: added.fuel_limit * UNITS_PER_FUEL,
+    asking_bytes: Math.max(0, ...policies.map(({ asking_bytes }) => asking_bytes)),
+    has_read_payload: false,
+    reads: sharedReads(policies),
+    writes: [],
+    added_headers: [],
+    payload: null,
+    logs: [],
+  };
+  const after = policies.filter((one) => !before.includes(one));
+  return { ...record, policies: [...before, own, ...after] };
 }

@@ -1,7 +1,7 @@
 /** Shrinking: what comes out still has the property, and nothing of it can be left out. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { shrinkPayload } from "./case_run.ts";
+import { shrinkPayload } from "./case_file.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -2,8 +2,74 @@
  * What a replay has counted: plain data that threads send, and how the counts of several threads become one.
  * Nothing is decided here. Pure.
  */
-import type { Decision } from "./comparison.ts";
-import { addHistogram, emptyHistogram, type FuelHistogram } from "./fuel_histogram.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import type { Decision } from "./recorded_call.ts";
+
+/** The units of many calls. It is plain data, so threads can send it. */
+export interface FuelHistogram {
+  calls: number;
+  sum_units: number;
+  most_units: number;
+  /** The number of calls by bucket; a bucket holds `STEPS` for each power of two. */
+  readonly buckets: Map<number, number>;
+}
+
+/** Figures in fuel, the unit of `fuel_limit`. */
+export interface FuelFigures {
+  readonly calls: number;
+  readonly sum: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
+/** Buckets for each power of two: a bucket is at most 0.8 % wide. */
+const STEPS = 128;
+
+/** A histogram of no calls. */
+export function emptyHistogram(): FuelHistogram {
+  return { calls: 0, sum_units: 0, most_units: 0, buckets: new Map() };
+}
+
+/** Counts one call. */
+export function addUnits(histogram: FuelHistogram, units: number): void {
+  const bucket = Math.floor(Math.log2(units + 1) * STEPS);
+  histogram.calls++;
+  histogram.sum_units += units;
+  if (units > histogram.most_units) histogram.most_units = units;
+  histogram.buckets.set(bucket, (histogram.buckets.get(bucket) ?? 0) + 1);
+}
+
+/** Adds the calls of `other`. */
+export function addHistogram(histogram: FuelHistogram, other: FuelHistogram): void {
+  histogram.calls += other.calls;
+  histogram.sum_units += other.sum_units;
+  histogram.most_units = Math.max(histogram.most_units, other.most_units);
+  for (const [bucket, calls] of other.buckets) {
+    histogram.buckets.set(bucket, (histogram.buckets.get(bucket) ?? 0) + calls);
+  }
+}
+
+function unitsAt({ calls, most_units, buckets }: FuelHistogram, share: number): number {
+  let left = Math.max(1, Math.ceil(calls * share));
+  for (const [bucket, count] of [...buckets].sort(([one], [other]) => one - other)) {
+    left -= count;
+    if (left <= 0) return Math.min(most_units, Math.round(2 ** ((bucket + 0.5) / STEPS) - 1));
+  }
+  return most_units;
+}
+
+/** The figures of a histogram; all are 0 without calls. */
+export function fuelFigures(histogram: FuelHistogram): FuelFigures {
+  const fuel = (units: number) => Number((units / UNITS_PER_FUEL).toPrecision(4));
+  return {
+    calls: histogram.calls,
+    sum: Math.round(histogram.sum_units / UNITS_PER_FUEL),
+    p50: fuel(unitsAt(histogram, 0.5)),
+    p99: fuel(unitsAt(histogram, 0.99)),
+    max: fuel(histogram.most_units),
+  };
+}
 
 /** One decision as it is shown. */
 export interface Sample {
@@ -161,8 +227,15 @@ export function sumOf(counts: Counts): number {
   return Object.values(counts).reduce((sum, one) => sum + one, 0);
 }
 
-function addCounts(counts: Counts, other: Counts): void {
-  for (const [name, count] of Object.entries(other)) countOf(counts, name, count);
+/** Adds what is counted by name, also below; of lists and of times the caller knows more. */
+export function addCounts(to: object, from: object): void {
+  const sums = to as Record<string, unknown>;
+  for (const [name, value] of Object.entries(from)) {
+    if (typeof value === "number") sums[name] = (sums[name] as number | undefined ?? 0) + value;
+    else if (typeof value !== "object" || value === null || Array.isArray(value)) continue;
+    else if ("buckets" in value) addHistogram(sums[name] as FuelHistogram, value as FuelHistogram);
+    else addCounts(sums[name] as object, value);
+  }
 }
 
 /** Adds samples and keeps the earliest ones. */
@@ -172,50 +245,17 @@ function addSamples(samples: Sample[], other: readonly Sample[]): void {
   samples.splice(SAMPLES);
 }
 
-function addRecorded(to: RecordedTally, from: RecordedTally): void {
-  to.repeated += from.repeated;
-  to.same += from.same;
-  to.stateful_fuel += from.stateful_fuel;
-  to.fuel_not_compared += from.fuel_not_compared;
-  for (const part of ["different", "not_run", "no_module", "unknown"] as const) {
-    addCounts(to[part], from[part]);
-  }
-  addSamples(to.samples, from.samples);
-}
-
-function addCandidate(to: CandidateTally, from: CandidateTally): void {
-  to.repeated += from.repeated;
-  to.not_judged += from.not_judged;
-  to.to_refused += from.to_refused;
-  to.to_allowed += from.to_allowed;
-  to.changed += from.changed;
-  to.warm_up += from.warm_up;
-  to.no_hook += from.no_hook;
-  for (const part of ["faults", "unknown", "not_run"] as const) addCounts(to[part], from[part]);
-  addHistogram(to.recorded_fuel, from.recorded_fuel);
-  addHistogram(to.fuel, from.fuel);
-  for (const kind of ["to_refused", "to_allowed", "changed"] as const) {
-    addSamples(to.samples[kind], from.samples[kind]);
-  }
-}
-
 /** Adds what another thread has counted. */
 export function addTally(to: Tally, from: Tally): void {
-  to.lines += from.lines;
-  to.bad_lines += from.bad_lines;
+  const first_ms = Math.min(to.first_ms, from.first_ms);
+  const last_ms = Math.max(to.last_ms, from.last_ms);
+  addCounts(to, from);
+  Object.assign(to, { first_ms, last_ms });
   if (from.first_bad !== null && from.first_bad.line < (to.first_bad?.line ?? Infinity)) {
     to.first_bad = from.first_bad;
   }
-  to.holes += from.holes;
-  to.missing += from.missing;
-  to.unknown_holes += from.unknown_holes;
-  addCounts(to.hole_reasons, from.hole_reasons);
-  to.outside += from.outside;
-  to.without_policy += from.without_policy;
-  addCounts(to.other_policies, from.other_policies);
-  to.decisions += from.decisions;
-  to.first_ms = Math.min(to.first_ms, from.first_ms);
-  to.last_ms = Math.max(to.last_ms, from.last_ms);
-  addRecorded(to.recorded, from.recorded);
-  addCandidate(to.candidate, from.candidate);
+  addSamples(to.recorded.samples, from.recorded.samples);
+  for (const kind of ["to_refused", "to_allowed", "changed"] as const) {
+    addSamples(to.candidate.samples[kind], from.candidate.samples[kind]);
+  }
 }

@@ -1,7 +1,7 @@
 // Acknowledgements in any order.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Acknowledged, swappedText } from "./acknowledged.ts";
+import { Acknowledged, swappedText } from "./flow.ts";
 
 Deno.test("the place to go on from is never beyond an unacknowledged message", () => {
   fc.assert(fc.property(

@@ -1,13 +1,13 @@
 /**
- * Reads what a durable room stores, page by page, forward or backward, and repeats reads while the bus
- * restarts. Prints nothing and subscribes to nothing.
+ * Reads what a durable room stores, page by page, and repeats reads while the bus restarts; finds places in it,
+ * and says whether one from an earlier epoch still means the same.
  */
-import { ArqonError } from "@arqon/sdk";
-import type { Message, Room, Uint64 } from "@arqon/sdk";
+import { ArqonError, type Message, type Room, type Uint64 } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
-import { CommandError } from "../terminal/exit.ts";
+import { CommandError, failed } from "../terminal/exit.ts";
 import { pause } from "./flow.ts";
 import type { Io } from "../terminal/io.ts";
+import type { Flags } from "../program/flags.ts";
 
 /** Which messages to read: those after one offset and before another; newest first with `reverse`. */
 export interface HistoryQuery {
@@ -154,9 +154,68 @@ export async function* historyPages(
 /** Throws when the room's epoch is not the wanted one; undefined accepts any. */
 export function checkEpoch(room_id: string, epoch: string, wanted: string | undefined): void {
   if (wanted === undefined || wanted === epoch) return;
-  throw new CommandError(
+  throw failed(
     `room ${room_id} began anew: its epoch is ${epoch}, not ${wanted}; offsets from before mean nothing`,
-    undefined,
     "--from 0 without --epoch begins with the oldest message that it keeps",
   );
+}
+
+/**
+ * False when the room has begun anew, or when messages up to the place are gone. The connection must have no
+ * subscription to the room. Rejects with the bus's refusal of the SUB.
+ */
+export async function isKnownPlace(room: Pick<Room, "subscribe">, place: Place): Promise<boolean> {
+  using subscription = room.subscribe({ position: place, buffer: 1 });
+  await subscription.ready;
+  if (subscription.recovered !== false) return true;
+  for await (const { signal, sender } of subscription) {
+    // Other reasons, such as too many messages since, say nothing about the place itself.
+    if (signal?.kind === "GAP" && sender === "") return signal.reason !== "epoch-changed";
+  }
+  return false;
+}
+
+/** The place where a subscription begins. */
+export interface Start extends Place {
+  /** Whether the person has named this place. Then a missing message right after it is a loss. */
+  readonly is_named: boolean;
+  /** Whether the person has named its epoch. Then a room that has begun anew since is refused. */
+  readonly is_epoch_named?: true;
+}
+
+/** Whether any of these options is given. */
+export function hasStart({ from, since, last }: Flags): boolean {
+  return from !== undefined || since !== undefined || last !== undefined;
+}
+
+/**
+ * Finds the place of the options in a room. `now_ms` is by the clock of the bus, like the times of messages.
+ * Throws when there is no such place, and with the refusal of the bus, for example `not-durable`.
+ */
+export async function startPlace(
+  source: HistorySource,
+  flags: Flags,
+  now_ms: number,
+): Promise<Start> {
+  const { from, since, last = Infinity } = flags;
+  if (from !== undefined) {
+    const is_named = from > 0;
+    // Only the answer to the SUB says whether an epoch that is over goes on in the present one.
+    if (flags.epoch !== undefined) {
+      return { offset: from, epoch: flags.epoch, is_named, is_epoch_named: true };
+    }
+    const { epoch } = await source.history({ after: from, limit: 1 });
+    return { offset: from, epoch, is_named };
+  }
+  const oldest_ms = since === undefined ? -Infinity : now_ms - since * 1_000;
+  let place: Place | undefined;
+  for await (const page of historyPages(source, { reverse: true, total: last })) {
+    const { epoch } = page;
+    place ??= { offset: Number(page.offset), epoch };
+    for (const { offset, timestamp_ms } of page.messages) {
+      if (timestamp_ms < oldest_ms) return { ...place, is_named: false };
+      place = { offset: Number(offset) - 1, epoch };
+    }
+  }
+  return { ...(place ?? { offset: 0, epoch: "" }), is_named: false };
 }

@@ -1,6 +1,6 @@
 // What a replay keeps and how it goes on; the real bus is in `kept_test.ts`.
 import assert from "node:assert/strict";
-import { clientHeaders, resumeCommand } from "../commands/room/room_replay.ts";
+import { clientHeaders, resumeCommand } from "../commands/room/room_history.ts";
 
 Deno.test("only the publisher's own headers stay, whatever the case of the others", () => {
   const headers = {

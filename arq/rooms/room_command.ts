@@ -5,11 +5,9 @@
  */
 import type { CommandOptions } from "@arqon/sdk";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
-import { print } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
+import { type Io, print } from "../terminal/io.ts";
 import { membersOf } from "../answers/policy_text.ts";
-import { openConnection } from "../bus/target.ts";
-import type { ConnectionFlags } from "../bus/target.ts";
+import { type ConnectionFlags, openConnection } from "../bus/target.ts";
 import type { Role } from "../bus/token.ts";
 import type { Flags } from "../program/flags.ts";
 

@@ -3,14 +3,11 @@
  * messages that the loop does not bring. It prints no message twice, and reports a loss.
  */
 import type { Message, Room, Subscription } from "@arqon/sdk";
-import { CommandError, printable } from "../terminal/exit.ts";
-import { jsonLine } from "../terminal/format.ts";
+import { failed, printable } from "../terminal/exit.ts";
+import { jsonLine, writeMessage } from "../terminal/format.ts";
 import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
-import type { HistorySource } from "./history.ts";
-import { print } from "../terminal/io.ts";
-import type { Io } from "../terminal/io.ts";
-import { writeMessage } from "../terminal/message_output.ts";
-import type { Start } from "./start_place.ts";
+import type { HistorySource, Start } from "./history.ts";
+import { type Io, print } from "../terminal/io.ts";
 
 /** The parts and settings of one reader. */
 export interface RoomReaderOptions {
@@ -101,9 +98,8 @@ export class RoomReader {
   async #fill(gap: Message, reason: string): Promise<boolean> {
     const { start, subscription } = this.#options;
     if (reason === "offset-ahead" && start?.is_named === true && this.#offset === start.offset) {
-      throw new CommandError(
+      throw failed(
         `room ${gap.room} is not at offset ${start.offset} yet`,
-        undefined,
         "that is an offset of another room, or of an earlier log; --from 0 prints all there is",
       );
     }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Message } from "@arqon/sdk";
 import { RoomReader } from "./room_reader.ts";
-import type { Start } from "./start_place.ts";
+import type { Start } from "./history.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { gap, storedMessage, StoredRoom } from "../testing/stored_room.ts";
 

@@ -1,7 +1,7 @@
 // From options to a place, on a room in this process.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { hasStart, startPlace } from "./start_place.ts";
+import { hasStart, startPlace } from "./history.ts";
 import { StoredRoom } from "../testing/stored_room.ts";
 
 /** What is printed from a place on. */

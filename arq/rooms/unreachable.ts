@@ -1,8 +1,6 @@
 /** Asks a bus what of a tenant's stored messages nobody could read any longer, and refuses it unless that is meant. */
-import { isLoss, lossesText } from "../answers/losses_text.ts";
-import type { Losses, RoomLosses } from "../answers/losses_text.ts";
-import { askAdmin } from "../bus/admin.ts";
-import type { Admin } from "../bus/admin.ts";
+import { isLoss, type Losses, lossesText, type RoomLosses } from "../answers/losses_text.ts";
+import { type Admin, askAdmin } from "../bus/admin.ts";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 

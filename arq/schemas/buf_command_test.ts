@@ -1,6 +1,6 @@
 // Which buf is started by which form of arq.
 import assert from "node:assert/strict";
-import { bufCommand } from "./buf_command.ts";
+import { bufCommand } from "./schema_build.ts";
 
 const ON_PATH = { command: "buf", args: [] };
 

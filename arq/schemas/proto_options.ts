@@ -4,9 +4,53 @@
  */
 import { getExtension, hasExtension } from "@bufbuild/protobuf";
 import type { DescExtension, DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
-import { isReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
-import type { ReflectMessage } from "@bufbuild/protobuf/reflect";
-import type { ProtoNames } from "./proto_names.ts";
+import { isReflectMessage, reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
+
+/** Finds the short names of types in one set of files. */
+export class ProtoNames {
+  readonly #known = new Set<string>();
+
+  constructor(registry: Registry) {
+    for (const { typeName } of registry) {
+      for (let name = typeName; name !== ""; name = parentOf(name)) this.#known.add(name);
+    }
+  }
+
+  /**
+   * The full name that Protobuf finds for `written` in `scope`: it stops at the first scope that has the
+   * first part.
+   */
+  #resolve(written: string, scope: string): string | undefined {
+    const first = written.split(".", 1)[0] ?? "";
+    for (let at = scope;; at = parentOf(at)) {
+      const prefix = at === "" ? "" : `${at}.`;
+      if (this.#known.has(prefix + first)) return prefix + written;
+      if (at === "") return undefined;
+    }
+  }
+
+  /** The shortest name for `full_name` inside of `scope` (a package or message, or ""). */
+  short(full_name: string, scope: string): string {
+    const parts = full_name.split(".");
+    for (let kept = 1; kept <= parts.length; kept++) {
+      const written = parts.slice(-kept).join(".");
+      if (this.#resolve(written, scope) === full_name) return written;
+    }
+    return `.${full_name}`;
+  }
+
+  /** The full name, with a leading dot where it would otherwise mean another type. */
+  full(full_name: string, scope: string): string {
+    // A name without a package may be that of a field, and this class does not know fields.
+    const is_plain = full_name.includes(".") && this.#resolve(full_name, scope) === full_name;
+    return is_plain ? full_name : `.${full_name}`;
+  }
+}
+
+function parentOf(name: string): string {
+  const dot = name.lastIndexOf(".");
+  return dot === -1 ? "" : name.slice(0, dot);
+}
 
 /** The value of an option: a word or literal, or a list of members in brackets. */
 export type Value = string | {

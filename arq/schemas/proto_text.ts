@@ -5,31 +5,27 @@
 import { isFieldSet } from "@bufbuild/protobuf";
 import type { DescFile, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
   EnumOptionsSchema,
   EnumValueOptionsSchema,
   ExtensionRangeOptionsSchema,
+  type FieldDescriptorProto,
   FieldDescriptorProto_Label as Label,
   FieldDescriptorProto_Type as Type,
   FieldDescriptorProtoSchema,
   FieldOptionsSchema,
+  type FileDescriptorProto,
   FileOptionsSchema,
   MessageOptionsSchema,
   MethodOptionsSchema,
+  type OneofDescriptorProto,
   OneofOptionsSchema,
+  type ServiceDescriptorProto,
   ServiceOptionsSchema,
   SymbolVisibility,
 } from "@bufbuild/protobuf/wkt";
-import type {
-  DescriptorProto,
-  EnumDescriptorProto,
-  FieldDescriptorProto,
-  FileDescriptorProto,
-  OneofDescriptorProto,
-  ServiceDescriptorProto,
-} from "@bufbuild/protobuf/wkt";
-import { ProtoNames } from "./proto_names.ts";
-import { OptionReader, quoted, valueText } from "./proto_options.ts";
-import type { Setting } from "./proto_options.ts";
+import { OptionReader, ProtoNames, quoted, type Setting, valueText } from "./proto_options.ts";
 
 const FIELD_NUMBER_MAX = 536_870_911;
 const ENUM_NUMBER_MAX = 2_147_483_647;

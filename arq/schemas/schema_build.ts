@@ -3,20 +3,59 @@
  * sources as an archive on its stdin; it needs no temporary files and no registry on the network. The checks
  * that a bus makes of a set are made here too, but only a bus compares versions.
  */
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { denoCommand } from "../../shared/process/deno_command.ts";
 import { gzipSync } from "node:zlib";
 import { createRegistry } from "@bufbuild/protobuf";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import {
-  type DescriptorSet,
-  readDescriptorSet,
-  SchemaError,
-} from "../../shared/schema/descriptors/descriptor_set.ts";
-import { BUF_HINT, bufCommand } from "./buf_command.ts";
-import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
+import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
+import { CommandError, failed, printable } from "../terminal/exit.ts";
 import { type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
 import { readInput } from "../terminal/input.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
+
+/** A program, and the arguments that come before its own. */
+export interface BufCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+/** Advice for when buf cannot be found. */
+const BUF_HINT =
+  "npm install @bufbuild/buf, or have buf on the PATH (https://buf.build/docs/cli/installation); " +
+  "a set that is built already needs none";
+
+const ON_PATH: BufCommand = { command: "buf", args: [] };
+
+/** The program of the npm package of buf, when the package is installed where `url` finds it. */
+function installed(url: string): string | undefined {
+  try {
+    return createRequire(url).resolve("@bufbuild/buf/bin/buf");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The command for the `arq` whose main module is at `url`. */
+export function bufCommand(
+  url: string = import.meta.url,
+  standalone: boolean = Deno.build.standalone,
+  find: (url: string) => string | undefined = installed,
+): BufCommand {
+  if (standalone) return ON_PATH;
+  const run = ["run", "--quiet", "-A"];
+  if (!url.includes("/node_modules/")) {
+    const config = fileURLToPath(new URL("../../deno.json", url));
+    return { command: denoCommand(), args: [...run, "--config", config, "@bufbuild/buf"] };
+  }
+  const program = find(url);
+  if (program === undefined) return ON_PATH;
+  const alone = ["--no-config", "--no-lock", "--node-modules-dir=manual"];
+  return { command: denoCommand(), args: [...run, ...alone, program] };
+}
 
 /** Most files in a folder; a descriptor set has at most 1,000. */
 const FILES_MAX = 1_000;
@@ -174,7 +213,7 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
     const missing = command === "buf" && error instanceof Deno.errors.NotFound;
     const sentence = missing ? "there is no buf, which compiles .proto files" : why;
     const fix = command === "buf" ? BUF_HINT : undefined;
-    throw new CommandError(`buf cannot be started: ${sentence}`, EXIT.failure, fix);
+    throw failed(`buf cannot be started: ${sentence}`, fix);
   }
   // buf may end before it has read everything; its exit code says why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});

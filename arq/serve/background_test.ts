@@ -1,8 +1,17 @@
 /** Records, the lock and the log of a bus in the background, on the disk. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { devFiles, isAlive, parseRecord, readRecord, takeLock, writeRecord } from "./background.ts";
-import { olderLog, openLog, readLog } from "./dev_log.ts";
+import {
+  devFiles,
+  isAlive,
+  olderLog,
+  openLog,
+  parseRecord,
+  readLog,
+  readRecord,
+  takeLock,
+  writeRecord,
+} from "./background.ts";
 
 async function place() {
   const path = await Deno.makeTempDir({ prefix: "arq-dev-" });

@@ -1,7 +1,6 @@
 /** The command lines of the compose stack. No Docker runs here: there is no daemon in CI's containers. */
 import assert from "node:assert/strict";
-import { composeArguments, dockerCommand } from "./compose.ts";
-import type { ComposeAction } from "./compose.ts";
+import { type ComposeAction, composeArguments, dockerCommand } from "./stack.ts";
 
 const FILE = "/my folder/compose.yaml";
 

@@ -3,14 +3,71 @@
  * find it. `arq dev` runs it in the foreground, `arq dev up` in the background, and `deno task dev` runs it
  * too. Never for production.
  */
-import type { DevBus } from "../bus/dev_bus.ts";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../bus/dev_bus.ts";
-import { parseConfig } from "../../shared/config/load.ts";
-import type { ConfigDefaults } from "../../shared/config/load.ts";
+import type { JWK } from "@panva/jose";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT, type DevBus } from "../bus/dev_bus.ts";
+import { type ConfigDefaults, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { devKey, devToken } from "./dev_key.ts";
-import type { ServeProcess } from "./process.ts";
+import type { ServeProcess } from "./servers.ts";
 import { serve } from "./serve.ts";
+import { newKeyPair, signToken } from "../bus/token.ts";
+
+/** The key pair, and the files from which `arq` and the Shield read it. */
+export interface DevKey {
+  /** The private JWK, for `arq auth gen`; mode 0600. */
+  readonly key_file: string;
+  /** The public JWK set, for the Shield. */
+  readonly jwks_file: string;
+  readonly jwk: JWK;
+}
+
+/**
+ * Reads the key in the folder `dir`, or makes it. Two processes that start at the same time get the same key.
+ */
+export async function devKey(dir: string): Promise<DevKey> {
+  await Deno.mkdir(dir, { recursive: true });
+  const key_file = `${dir}/${DEV_KEY_FILE}`;
+  const jwks_file = `${dir}/dev-jwks.json`;
+  let text = await readIfThere(key_file);
+  if (text === undefined) {
+    const temporary = `${dir}/dev-key.${Deno.pid}.tmp`;
+    await Deno.writeTextFile(temporary, await newKey(), { mode: 0o600 });
+    try {
+      // Linking fails when the name exists. So the first process wins, and nobody reads half a file.
+      await Deno.link(temporary, key_file);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    }
+    await Deno.remove(temporary);
+    text = await Deno.readTextFile(key_file);
+  }
+  const jwk: JWK = JSON.parse(text);
+  const { kty, n, e, kid, alg } = jwk;
+  const jwks_temporary = `${jwks_file}.${Deno.pid}.tmp`;
+  await Deno.writeTextFile(jwks_temporary, JSON.stringify({ keys: [{ kty, n, e, kid, alg }] }));
+  await Deno.rename(jwks_temporary, jwks_file);
+  return { key_file, jwks_file, jwk };
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function newKey(): Promise<string> {
+  const { private_jwk } = await newKeyPair("RS256");
+  return JSON.stringify({ ...private_jwk, kid: `dev-${crypto.randomUUID().slice(0, 8)}` });
+}
+
+/** A token of role `user` for the development bus, valid for 24 hours. */
+export async function devToken(jwk: JWK): Promise<string> {
+  const own = { issuer: DEV_ISSUER, audience: DEV_AUDIENCE, tenant: DEV_TENANT };
+  const claims = { ...own, user: "dev", role: "user", ttl_seconds: 86_400 } as const;
+  return await signToken(jwk, claims, Date.now());
+}
 
 /** The options of a development bus. Paths are absolute. */
 export interface DevBusOptions {

@@ -2,13 +2,11 @@
  * Runs Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
  * `arq serve` and the development bus share this; each has its own command line and output.
  */
-import { openClientListener } from "../../shared/listeners/client_listener.ts";
-import type { ClientListener } from "../../shared/listeners/client_listener.ts";
+import { type ClientListener, openClientListener } from "../../shared/listeners/client_listener.ts";
 import type { Listener } from "../../shared/listeners/listen.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { openOperatorListener } from "../../shared/listeners/operator_listener.ts";
-import { openOps } from "../../shared/listeners/ops_port.ts";
-import type { OpsPort } from "../../shared/listeners/ops_port.ts";
+import { openOps, type OpsPort } from "../../shared/listeners/ops_port.ts";
 import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
 import type { GivenConfig } from "../../shared/process/live_process.ts";
@@ -17,11 +15,8 @@ import type { TlsPair } from "../../shared/http1/door.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
-import { startBridging } from "./bridging.ts";
-import type { Bridging } from "./bridging.ts";
-import type { ServeProcess } from "./process.ts";
-import { openSharedParts, startServers } from "./servers.ts";
-import type { Servers } from "./servers.ts";
+import { type Bridging, startBridging } from "./bridging.ts";
+import { openSharedParts, type ServeProcess, type Servers, startServers } from "./servers.ts";
 
 /** The addresses of a running bus. */
 export interface Serving {

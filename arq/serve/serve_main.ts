@@ -3,8 +3,7 @@
  * random numbers and signals. It is loaded only when a bus runs in this process. The other files of `serve/`
  * run the bus.
  */
-import { ConfigError } from "../../shared/config/load.ts";
-import type { ConfigDefaults } from "../../shared/config/load.ts";
+import { type ConfigDefaults, ConfigError } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -25,8 +24,7 @@ import { startWatchdog } from "../../shared/watchdog/watchdog.ts";
 import { usageError } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import type { DevProcess } from "./dev_bus.ts";
-import { serve } from "./serve.ts";
-import type { Serving } from "./serve.ts";
+import { serve, type Serving } from "./serve.ts";
 
 const NO_ISSUER = "[[auth.issuers]] is missing: without an issuer every token is refused";
 const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md shows others";

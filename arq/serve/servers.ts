@@ -2,41 +2,63 @@
  * Runs Shield and Brain on one Spine, with one log and one page of metrics. `serve.ts` opens the listeners;
  * files, clocks and signals belong to the process.
  */
-import { BRAIN_CAPABILITIES } from "../../brain/capabilities.ts";
-import { startBrain } from "../../brain/server.ts";
-import type { Brain } from "../../brain/server.ts";
-import type { ConfigReload } from "../../shared/config/live/reload.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { connectionId } from "../../shared/ids.ts";
+import { connectionId, type Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { createLogging } from "../../shared/logs/logging.ts";
-import type { Logging } from "../../shared/logs/logging.ts";
+import type { TlsPair } from "../../shared/http1/door.ts";
+import type { Watchdog, WatchdogOptions } from "../../shared/watchdog/watchdog.ts";
+import { BRAIN_CAPABILITIES } from "../../brain/capabilities.ts";
+import { type Brain, startBrain } from "../../brain/server.ts";
+import type { ConfigReload } from "../../shared/config/live/reload.ts";
+import { createLogging, type Logging } from "../../shared/logs/logging.ts";
 import { registerClientCertificates } from "../../shared/process/client_certificates.ts";
-import { createMetrics, watchEventLoop } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry, watchEventLoop } from "../../shared/metrics/metrics.ts";
 import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
 import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
-import { liveConfig } from "../../shared/process/live_process.ts";
-import type { GivenConfig } from "../../shared/process/live_process.ts";
+import { type GivenConfig, liveConfig } from "../../shared/process/live_process.ts";
 import { watchSpine } from "../../shared/spine/metrics.ts";
 import { requireVersions } from "../../shared/cluster/wire_version.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { spinePhase } from "../../shared/listeners/starting.ts";
-import type { Starting } from "../../shared/listeners/starting.ts";
-import { openMetricsExport } from "../../shared/telemetry/metrics_start.ts";
-import type { MetricsExport } from "../../shared/telemetry/metrics_start.ts";
+import { spinePhase, type Starting } from "../../shared/listeners/starting.ts";
+import { type MetricsExport, openMetricsExport } from "../../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { spanClock } from "../../shared/telemetry/span_clock.ts";
-import { startTracing } from "../../shared/telemetry/tracing.ts";
-import type { Tracing } from "../../shared/telemetry/tracing.ts";
+import { startTracing, type Tracing } from "../../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
-import { startShield } from "../../shield/server.ts";
-import type { Shield } from "../../shield/server.ts";
-import type { ServeProcess } from "./process.ts";
+import { type Shield, startShield } from "../../shield/server.ts";
+
+/** The files, clocks and random numbers of one process, and how it ends. */
+export interface ServeProcess {
+  /** The time in Unix ms. */
+  readonly now: () => number;
+  /** Monotonic ms with fractions. */
+  readonly monotonic_ms: () => number;
+  readonly random: Random;
+  readonly readTextFile: (path: string) => string;
+  readonly readFile: (path: string) => Uint8Array;
+  /**
+   * The certificate and key that the files of the configuration hold now; undefined without TLS. May
+   * throw.
+   */
+  readonly tls: (config: Config) => TlsPair | undefined;
+  /** Writes one log line, which has its newline; must not throw. */
+  readonly writeLog: (line: string) => unknown;
+  readonly cores: number;
+  /** Called once, before anything is opened; resolves when the servers are to drain. */
+  readonly begin: (log: Logger) => Promise<unknown>;
+  /** Calls `reload` when the process is told to read its configuration again; absent: it never is. */
+  readonly onHangup?: (reload: (by: string) => unknown) => void;
+  /** Kills the process when its event loop stands; absent: nobody watches it. */
+  readonly watch?: ((watched: WatchdogOptions) => Watchdog | undefined) | undefined;
+  /** Ends the process with a sentence about why. */
+  readonly exit: (exit_code: number, sentence: string) => Promise<never>;
+  /** Ends the process as failed when it is still there after `timeout_ms`. */
+  readonly stopWithin: (timeout_ms: number) => void;
+}
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
 export interface SharedParts {

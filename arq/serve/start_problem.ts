@@ -4,10 +4,9 @@ import { ConfigError } from "../../shared/config/load.ts";
 import { CertificateError } from "../../shared/listeners/tls_reload.ts";
 import { ListenError } from "../../shared/listeners/listen.ts";
 import type { Place } from "../../shared/listeners/port_check.ts";
-import { portFinding } from "../doctor/ports.ts";
+import { fileLimit, portFinding } from "../doctor/system.ts";
 
-import { fileLimit } from "../doctor/system.ts";
-import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
+import { CommandError, failed, usageError } from "../terminal/exit.ts";
 
 /** Fewest files that a bus can start with: its sources, listeners, databases and threads need as many. */
 const FILES_LEAST = 256;
@@ -41,9 +40,8 @@ async function holder(place: Place, signal: AbortSignal): Promise<string> {
 export async function requireFiles(signal: AbortSignal): Promise<void> {
   const limit = await fileLimit(signal);
   if (limit === undefined || limit >= FILES_LEAST) return;
-  throw new CommandError(
+  throw failed(
     `a process may open only ${limit} files here; a bus needs at least ${FILES_LEAST}`,
-    EXIT.failure,
     "raise it: ulimit -n 20000 (systemd: LimitNOFILE=20000; Docker: --ulimit nofile=20000)",
   );
 }
@@ -59,14 +57,10 @@ export async function startProblem(
     const places = takenPlaces(error.message);
     if (places.length === 0) return new CommandError(error.message);
     const holders = await Promise.all(places.map((place) => holder(place, signal)));
-    return new CommandError(holders.join("; "), EXIT.failure, portFix(places));
+    return failed(holders.join("; "), portFix(places));
   }
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
-    return new CommandError(
-      error.message,
-      EXIT.failure,
-      "run it in a folder that you may write to",
-    );
+    return failed(error.message, "run it in a folder that you may write to");
   }
   // No bus was asked, so advice for callers of a bus does not fit.
   return error instanceof ArqonError || error instanceof CertificateError

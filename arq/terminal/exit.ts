@@ -75,14 +75,26 @@ export class CommandError extends Error {
   }
 }
 
+/** What an error says. */
+export const whyOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);
+
+/** The error that a path could not be read, with the reason. */
+export const cannotRead = (path: string, error: unknown): CommandError =>
+  new CommandError(`cannot read ${path}: ${whyOf(error)}`);
+
 /** The error that nothing was written at a path, with the reason. */
 export function cannotWrite(path: string, error: unknown): CommandError {
   if (error instanceof Deno.errors.AlreadyExists) {
     return new CommandError(`cannot write ${path}: it is there already`);
   }
-  const why = error instanceof Error ? error.message : error;
   const hint = "name a place that you may write to, or make that one writable";
-  return new CommandError(`cannot write ${path}: ${why}`, EXIT.failure, hint);
+  return failed(`cannot write ${path}: ${whyOf(error)}`, hint);
+}
+
+/** The error for what failed, with what to do about it. */
+export function failed(message: string, hint?: string): CommandError {
+  return new CommandError(message, EXIT.failure, hint);
 }
 
 /** The error for a wrong command line. */

@@ -4,6 +4,7 @@
  */
 import type { Message } from "@arqon/sdk";
 import { printable } from "./exit.ts";
+import { type Io, print } from "./io.ts";
 
 const encoder = new TextEncoder();
 /** Longer payloads are cut on a terminal. */
@@ -96,4 +97,15 @@ export function jsonLine(message: Message, place: LinePlace = message): Uint8Arr
   const head = JSON.stringify(members);
   if (message.signal !== undefined) return encoder.encode(`${head}\n`);
   return encoder.encode(`${head.slice(0, -1)},"data":${dataJson(message)}}\n`);
+}
+
+/** Writes one message: an object with `json`, a line on a terminal, else its bytes. */
+export async function writeMessage(
+  io: Io,
+  message: Message,
+  json: boolean,
+): Promise<void> {
+  if (json) return await io.stdout.write(jsonLine(message));
+  if (io.stdout.is_tty) return await print(io.stdout, humanLine(message));
+  await io.stdout.write(rawLine(message));
 }

@@ -1,16 +1,65 @@
-/** Reads whole files that a command line names. Errors have the path. */
-import { CommandError } from "./exit.ts";
-import { resolvePath } from "./io.ts";
-import type { Io } from "./io.ts";
+/** What a person gives a command: whole files that the command line names, and answers to questions at a terminal. */
+import { cannotRead, cannotWrite, usageError } from "./exit.ts";
+import { type FileWriter, type Io, print, resolvePath } from "./io.ts";
 
 /** The bytes of a file. Throws `CommandError` when it cannot be read. */
 export async function readInput(io: Io, file: string): Promise<Uint8Array> {
   const path = resolvePath(io.cwd, file);
-  try {
-    return await io.files.read(path);
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
+  return await io.files.read(path).catch((error) => {
+    throw cannotRead(path, error);
+  });
+}
+
+/** The text of a file. Throws as `readInput` does. */
+export async function readText(io: Io, file: string): Promise<string> {
+  return new TextDecoder().decode(await readInput(io, file));
+}
+
+/** The bytes of a file as a stream, or of standard input for `-`. Throws as `readInput` does. */
+export async function openInput(io: Io, file: string): Promise<ReadableStream<Uint8Array>> {
+  if (file === "-") return io.stdin();
+  const path = resolvePath(io.cwd, file);
+  // Opening a folder succeeds, and only reading it fails.
+  if ((await io.files.state(path))?.is_directory === true) throw cannotRead(path, "it is a folder");
+  return await io.files.open(path).catch((error) => {
+    throw cannotRead(path, error);
+  });
+}
+
+/** Writes a file, and replaces one that is there. Throws `CommandError` when it cannot be written. */
+export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+  const path = resolvePath(io.cwd, file);
+  await io.files.write(path, bytes).catch((error) => {
+    throw cannotWrite(path, error);
+  });
+}
+
+/** Begins a new file, which other people may not read. Throws `CommandError` when it cannot be made. */
+export async function newFile(io: Io, file: string): Promise<FileWriter> {
+  const path = resolvePath(io.cwd, file);
+  return await io.files.writer(path, 0o600).catch((error) => {
+    throw cannotWrite(path, error);
+  });
+}
+
+/** Whether a person is there to answer. */
+export function canAsk(): boolean {
+  return Deno.stdin.isTerminal();
+}
+
+/** Asks a question. True for yes; false for any other answer and at the end of input. */
+export async function confirmed(io: Io, question: string): Promise<boolean> {
+  await print(io.stderr, `${question} [y/N] `);
+  let line = "";
+  for await (const text of io.stdin().pipeThrough(new TextDecoderStream())) {
+    line += text;
+    if (line.includes("\n")) break;
   }
+  return /^y(es)?$/i.test(line.trim());
+}
+
+/** Asks a question whose yes the command line can say with `--yes`. Throws where nobody is there to answer. */
+export async function sure(io: Io, question: string): Promise<boolean> {
+  if (!canAsk()) throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+  return await confirmed(io, question);
 }

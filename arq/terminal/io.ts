@@ -3,8 +3,7 @@
  * use nothing else of the world, apart from the SDK's sockets.
  */
 
-import { writeAll } from "../../shared/logs/line_queue.ts";
-import type { Sink } from "../../shared/logs/line_queue.ts";
+import { type Sink, writeAll } from "../../shared/logs/line_queue.ts";
 
 /** Standard output or error. */
 export interface Output {

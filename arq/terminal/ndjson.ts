@@ -2,7 +2,7 @@
  * Splits a stream of bytes into lines of JSON. The bytes of a line are checked and never changed, not even a
  * carriage return. Blank lines are left out.
  */
-import { CommandError, printable } from "./exit.ts";
+import { CommandError, failed, printable } from "./exit.ts";
 
 /** One line of JSON in the input. */
 export interface NdjsonLine {
@@ -35,11 +35,7 @@ function check(bytes: Uint8Array, where: string): boolean {
       : error instanceof Error
       ? error.message
       : String(error);
-    throw new CommandError(
-      `${where}: not JSON: ${printable(why)}`,
-      1,
-      "expected one JSON value a line",
-    );
+    throw failed(`${where}: not JSON: ${printable(why)}`, "expected one JSON value a line");
   }
 }
 

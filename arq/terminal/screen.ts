@@ -2,8 +2,7 @@
  * Shows a view that is drawn again and again: in place on a terminal, on an alternate screen that disappears
  * at the end; in a pipe one view after another. The command says what is shown.
  */
-import { print } from "./io.ts";
-import type { Io, ScreenSize } from "./io.ts";
+import { type Io, print, type ScreenSize } from "./io.ts";
 
 /** A place where views are shown. */
 export interface Screen {

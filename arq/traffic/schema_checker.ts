@@ -8,11 +8,9 @@ import { readDescriptorSet } from "../../shared/schema/descriptors/descriptor_se
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { Mappings } from "../../shield/schema/mappings.ts";
 import { checkEvent, firstOf, violationText } from "../../shield/schema/validation/event_check.ts";
-import {
-  compileMessage,
-  type MessageSchema,
-} from "../../shield/schema/validation/message_schema.ts";
-import { countOf, type Counts } from "../replay/tally.ts";
+import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
+import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
+import { addCounts, countOf, type Counts } from "../replay/tally.ts";
 
 /** An event as it was sent. */
 export interface TrafficEvent {
@@ -89,21 +87,19 @@ export function emptyTraffic(): TrafficTally {
   };
 }
 
-function countBounded(counts: Counts, name: string, by = 1): void {
+function countBounded(counts: Counts, name: string): void {
   const has_room = name in counts || Object.keys(counts).length < NAMED;
-  countOf(counts, has_room ? name : OTHERS, by);
+  countOf(counts, has_room ? name : OTHERS);
 }
 
 /** Adds what another thread has counted. */
 export function addTraffic(to: TrafficTally, from: TrafficTally): void {
-  to.checked += from.checked;
-  to.refused += from.refused;
-  to.refused_before += from.refused_before;
-  to.allowed_now += from.allowed_now;
-  to.unmapped += from.unmapped;
-  to.no_payload += from.no_payload;
-  for (const part of ["by_rule", "by_sender", "by_room"] as const) {
-    for (const [name, count] of Object.entries(from[part])) countBounded(to[part], name, count);
+  addCounts(to, from);
+  for (const part of [to.by_rule, to.by_sender, to.by_room]) {
+    for (const name of Object.keys(part).slice(NAMED).filter((one) => one !== OTHERS)) {
+      countOf(part, OTHERS, part[name]);
+      delete part[name];
+    }
   }
   to.events.push(...from.events.slice(0, NAMED - to.events.length));
 }

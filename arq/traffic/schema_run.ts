@@ -1,12 +1,7 @@
 /** A check of traffic over all its threads: hands out what is read, and adds up what they have counted. */
 import { CommandError } from "../terminal/exit.ts";
-import {
-  addTraffic,
-  type CandidateSchema,
-  emptyTraffic,
-  type TrafficEvent,
-  type TrafficTally,
-} from "./schema_checker.ts";
+import { addTraffic, emptyTraffic } from "./schema_checker.ts";
+import type { CandidateSchema, TrafficEvent, TrafficTally } from "./schema_checker.ts";
 import type { JournalCounts, TrafficMail, TrafficNews } from "./schema_thread.ts";
 import { Lanes } from "../replay/lanes.ts";
 import type { ReplaySelection } from "../replay/selection.ts";

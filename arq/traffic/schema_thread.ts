@@ -5,13 +5,8 @@
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { isSelected, type ReplaySelection } from "../replay/selection.ts";
-import {
-  type CandidateSchema,
-  eventOf,
-  SchemaChecker,
-  type TrafficEvent,
-  type TrafficTally,
-} from "./schema_checker.ts";
+import { eventOf, SchemaChecker } from "./schema_checker.ts";
+import type { CandidateSchema, TrafficEvent, TrafficTally } from "./schema_checker.ts";
 
 /** What was read of a journal besides events. */
 export interface JournalCounts {

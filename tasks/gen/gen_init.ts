@@ -2,6 +2,7 @@
  * Renders arq/init/binaries.ts: the binary files that `arq init` writes, as base64, so that a compiled `arq`
  * needs no file beside it. The policy is the compiled example; the schema is built here.
  */
+import { gzipSync } from "node:zlib";
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
@@ -34,7 +35,11 @@ export async function renderInitBinaries(): Promise<string> {
 `;
   return [
     head,
-    constant("POLICY_WASM", "policies/build/content_size.wasm in base64.", policy),
+    constant(
+      "POLICY_WASM",
+      "policies/build/content_size.wasm, gzipped, in base64.",
+      gzipSync(policy),
+    ),
     constant("SCHEMA_SET", "arq/init/schema/order.proto, built and gzipped, in base64.", schema),
   ].join("\n");
 }

@@ -32,11 +32,11 @@ sdk: typescript/time typescript/wire typescript/message typescript/durable types
   typescript/connection typescript/reducers typescript/stores typescript/proof typescript
   yjs/log yjs/edits yjs
 sdk: react
-arq: terminal reducers/types reducers answers bus backup completion config doctor init/schema init
+arq: terminal reducers/types reducers answers bus backup completion doctor init/schema init
   journal policies replay rooms traffic schemas bridge serve desired commands/audit commands/auth
   commands/backup commands/bridge commands/cluster commands/data commands/dev commands/journal
   commands/mirror commands/policy commands/proof commands/reducer commands/room commands/schema
-  commands/desired commands/setup program/groups program/groups/policy program
+  commands/desired commands/setup program/groups program
   .
 bench: measure load/wires load/targets load/plans load/crowd load policy journal durable
   slow_reader storm sockets kernels leaves sizing usage peers .`;

@@ -3,8 +3,7 @@
  * where they are installed. What there is to complete is tried in `arq/completion/completion_test.ts`.
  */
 import assert from "node:assert/strict";
-import { completionScript } from "../../arq/completion/completion.ts";
-import type { Shell } from "../../arq/completion/completion.ts";
+import { completionScript, type Shell } from "../../arq/commands/setup/completion.ts";
 import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { inTerminal } from "./arq_terminal.ts";
 

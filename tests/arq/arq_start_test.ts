@@ -81,6 +81,6 @@ Deno.test("arq status, which asks by HTTP, loads nothing of the SDK's connection
 });
 
 Deno.test("signing a token loads no package: only who makes keys needs jose", async () => {
-  const loaded = await loadedBy("arq/bus/signed_token.ts");
+  const loaded = await loadedBy("arq/bus/token.ts");
   assert.deepEqual(loaded.filter(isPackage), []);
 });

@@ -3,12 +3,8 @@
  * snapshots of NATS. The data of an embedded bus comes through its admin API, or from its folder while it is
  * stopped.
  */
-import {
-  BackupError,
-  type GivenPart,
-  packBackup,
-  parseFile,
-} from "../../../shared/backup/archive.ts";
+import { BackupError, packBackup, parseFile } from "../../../shared/backup/archive.ts";
+import type { GivenPart } from "../../../shared/backup/archive.ts";
 import { DATA_FOLDER, embeddedParts } from "../../../shared/backup/embedded_parts.ts";
 import { dataFiles } from "../../../shared/backup/embedded_restore.ts";
 import {
@@ -26,10 +22,9 @@ import { openSpine } from "../../../shared/spine/open.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
-import { fileParts, filesToSave } from "../../backup/files.ts";
+import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
-import { hasFiles, manifestText, sizeText } from "../../backup/text.ts";
-import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { cannotWrite, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -150,7 +145,7 @@ async function natsSource(io: Io, place: Place): Promise<Source> {
   try {
     if ((await busStreams(api, schema_bucket)).length === 0) {
       const hint = "is it the right [nats], and the right account?";
-      throw new CommandError(`there is no bus in ${place.title}`, EXIT.failure, hint);
+      throw failed(`there is no bus in ${place.title}`, hint);
     }
     return {
       head: headOf(io, { engine: "nats", clustered: is_clustered }),
@@ -175,7 +170,7 @@ const headOf = (io: Io, more: Pick<BackupHead, "engine"> & Partial<BackupHead>):
 async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> {
   const data_dir = dataDirOf(io, place);
   if ((await dataFiles(data_dir)).length === 0) {
-    throw new CommandError(`there is no data in ${data_dir}`, EXIT.failure, "has a bus ever run?");
+    throw failed(`there is no data in ${data_dir}`, "has a bus ever run?");
   }
   const { config } = place;
   try {
@@ -216,9 +211,8 @@ async function sourceOf(io: Io, place: Place | undefined, flags: Flags<"files">)
   const { node_id } = place.config.server;
   if (node_id === undefined || running.head.node_id === node_id) return running;
   await running[Symbol.asyncDispose]();
-  throw new CommandError(
+  throw failed(
     `the bus that answers is ${running.head.node_id}, and ${place.config_file} is that of ${node_id}`,
-    EXIT.failure,
     "name the admin listener of that bus with --admin-url, and a token with --token-file",
   );
 }
@@ -251,7 +245,7 @@ async function writeBackup(
   const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
     if (await io.files.state(partial) === undefined) throw cannotWrite(partial, error);
     const hint = "another arq backup writes it, or one was killed: then remove it";
-    throw new CommandError(`${partial} is there already`, EXIT.failure, hint);
+    throw failed(`${partial} is there already`, hint);
   });
   const progress = await createProgress({
     is_tty: io.stderr.is_tty,
@@ -297,7 +291,7 @@ async function placeOf(io: Io, file: string, keep: number | undefined): Promise<
   const path = resolvePath(io.cwd, pathAt(file, io.now()));
   if (await io.files.state(path) === undefined) return path;
   const hint = `name another file, for example with ${TIME} in it`;
-  throw new CommandError(`${path} is there already`, EXIT.failure, hint);
+  throw failed(`${path} is there already`, hint);
 }
 
 /** Removes the oldest backups of that name so that `keep` stay. Returns the removed paths. */

@@ -1,14 +1,19 @@
 /**
- * `arq restore FILE`: writes the data of a backup to where a configuration says, while no bus runs there. The
- * whole backup is read and checked before anything is changed.
+ * `arq backup verify` and `arq restore`: read all of a backup and check every digest; restore writes its data to
+ * where a configuration says, while no bus runs there.
  */
-import type { BackupReader } from "../../../shared/backup/archive.ts";
+import { BackupError, type BackupReader, readBackup } from "../../../shared/backup/archive.ts";
+import type { Manifest } from "../../../shared/backup/manifest.ts";
+import { openBackup } from "../../backup/encryption.ts";
+import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
+import type { Flags } from "../../program/flags.ts";
 import {
   dataFiles,
   DataRestorer,
   RestoreRefused,
 } from "../../../shared/backup/embedded_restore.ts";
-import type { Manifest } from "../../../shared/backup/manifest.ts";
 import {
   busAtWork,
   busStreams,
@@ -17,19 +22,51 @@ import {
 } from "../../../shared/backup/nats_restore.ts";
 import { isLeft } from "../../../shared/backup/stream_order.ts";
 import { plural } from "../../../shared/plural.ts";
-import { FileRestorer } from "../../backup/files.ts";
-import {
-  dataDirOf,
-  findPlace,
-  type OpenNats,
-  openNats,
-  type Place,
-} from "../../backup/backup_place.ts";
-import { hasFiles, manifestText } from "../../backup/text.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import { checkedBackup } from "./backup_verify.ts";
-import type { Flags } from "../../program/flags.ts";
+import { dataDirOf, findPlace, openNats } from "../../backup/backup_place.ts";
+import type { OpenNats, Place } from "../../backup/backup_place.ts";
+
+/** A backup that was read to its end and is complete. */
+export interface CheckedBackup {
+  readonly manifest: Manifest;
+  readonly is_encrypted: boolean;
+}
+
+/** Reads all of a backup. Rejects with CommandError when the backup is not complete. */
+export async function checkedBackup(
+  io: Io,
+  file: string,
+  flags: Flags,
+  reader?: BackupReader,
+): Promise<CheckedBackup> {
+  const { bytes, is_encrypted } = await openBackup(io, file, flags);
+  const interruptible = async function* () {
+    for await (const piece of bytes) {
+      io.signal.throwIfAborted();
+      yield piece;
+    }
+  };
+  try {
+    return { manifest: await readBackup(interruptible(), reader), is_encrypted };
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    throw new CommandError(`${file} is no whole backup: ${error.message}`);
+  }
+}
+
+/** Prints what is in a backup. Exit code 1 means that it is not complete. */
+export async function backupVerify(
+  io: Io,
+  file: string,
+  flags: Flags,
+): Promise<number> {
+  const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ file, encrypted, ...manifest })}\n`);
+  } else {
+    await print(io.stdout, `whole: ${manifestText(manifest)}`);
+  }
+  return EXIT.ok;
+}
 
 /** What the command has done. */
 interface Restored {
@@ -71,9 +108,8 @@ async function requireFree(
   const at_work = await busAtWork(nats.connection, listen_ms);
   if (at_work.length > 0) {
     const who = at_work.slice(0, 8).join(", ");
-    throw new CommandError(
+    throw failed(
       `a bus is at work in ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
-      EXIT.failure,
       STOP_FIRST,
     );
   }
@@ -81,11 +117,10 @@ async function requireFree(
   const there = all.filter((name) => !isLeft(name));
   if (there.length === 0 || force) return { there, left: all.filter(isLeft) };
   const names = there.slice(0, 4).join(", ");
-  throw new CommandError(
+  throw failed(
     `${place.title} is not empty: ${plural(there.length, "stream")} (${names}${
       there.length > 4 ? ", …" : ""
     })`,
-    EXIT.failure,
     "--force deletes them, with all that is in them",
   );
 }
@@ -143,9 +178,8 @@ async function restoreData(
   try {
     await restorer.open();
     if (there.length > 0 && flags.force !== true) {
-      throw new CommandError(
+      throw failed(
         `data_dir ${data_dir} is not empty: ${there.join(", ")}`,
-        EXIT.failure,
         "--force moves them into a folder beside, and restores in their place",
       );
     }
@@ -158,7 +192,7 @@ async function restoreData(
   } catch (error) {
     await restorer.abandon();
     if (!(error instanceof RestoreRefused)) throw error;
-    throw new CommandError(error.message, EXIT.failure, STOP_FIRST);
+    throw failed(error.message, STOP_FIRST);
   }
 }
 
@@ -172,10 +206,9 @@ async function requirePlace(io: Io, manifest: Manifest, flags: Flags): Promise<P
   }
   if (place.engine === manifest.engine) return place;
   const ours = place.engine === "nats" ? "[nats]" : "no [nats]";
-  throw new CommandError(
+  throw failed(
     `the backup is of an ${manifest.engine === "nats" ? "bus on NATS" : "embedded bus"}, and ` +
       `${place.config_file} has ${ours}`,
-    EXIT.failure,
     "name the configuration of such a bus with --config",
   );
 }

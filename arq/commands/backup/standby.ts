@@ -7,7 +7,7 @@ import type { MirrorState, StandbySite } from "../../../shared/backup/standby.ts
 import { StreamApi } from "../../../shared/backup/stream_api.ts";
 import { plural } from "../../../shared/plural.ts";
 import { findPlace, type OpenNats, openNats, type Place } from "../../backup/backup_place.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -20,7 +20,7 @@ async function natsPlace(io: Io, flags: Flags): Promise<Place> {
     );
   }
   if (place.engine === "nats") return place;
-  throw new CommandError(`${place.config_file} has no [nats]`, EXIT.failure, "a copy is of NATS");
+  throw failed(`${place.config_file} has no [nats]`, "a copy is of NATS");
 }
 
 const siteOf = ({ api: own, is_clustered }: OpenNats, { config }: Place): StandbySite => ({
@@ -75,11 +75,7 @@ export async function standbyPromote(io: Io, flags: Flags): Promise<number> {
   await using nats = await openNats(io, place);
   const promoted = await promoteStandby(siteOf(nats, place));
   if (promoted.length === 0) {
-    throw new CommandError(
-      `there is no mirror in ${place.title}`,
-      EXIT.failure,
-      "arq standby sync",
-    );
+    throw failed(`there is no mirror in ${place.title}`, "arq standby sync");
   }
   if (flags.json === true) {
     await print(io.stdout, `${JSON.stringify({ promoted })}\n`);

@@ -4,9 +4,10 @@ import { connectedBus } from "../../bridge/bus.ts";
 import { BRIDGE_SQL } from "../../bridge/sql.ts";
 import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { EXIT, usageError } from "../../terminal/exit.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { readText } from "../../terminal/input.ts";
 
 const ACCEPT_HINT = "--accept-loss goes on";
 const WAITING_MESSAGES = 2_000;
@@ -18,14 +19,7 @@ async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Pr
   if ((database === undefined) === (databaseFile === undefined)) {
     throw usageError("expected --database or --database-file");
   }
-  if (database !== undefined) return database;
-  const path = resolvePath(io.cwd, databaseFile!);
-  try {
-    return (await Deno.readTextFile(path)).trim();
-  } catch (error) {
-    const text = `cannot read ${path}: ${error instanceof Error ? error.message : error}`;
-    throw new CommandError(text);
-  }
+  return database ?? (await readText(io, databaseFile!)).trim();
 }
 
 /** Follows the database until the signal; with `--sql` prints what it needs. */

@@ -6,17 +6,20 @@ import { ConfigError, configFrom, configText, parseConfig } from "../../../share
 import { natsFiles } from "../../../shared/config/named_files.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { type BusReport, busReport } from "../../doctor/bus.ts";
-import { fail, type Finding, ok, warn } from "../../doctor/finding.ts";
-import { keyFindings } from "../../doctor/keys.ts";
+import { dataFinding, fail, fileText, ok, privateFinding, warn } from "../../doctor/paths.ts";
+import type { Finding } from "../../doctor/paths.ts";
+import { keyFindings, secretFindings, tlsFindings } from "../../doctor/keys.ts";
 import { natsFindings } from "../../doctor/nats.ts";
-import { outsideFindings } from "../../doctor/outside.ts";
-import { dataFinding, fileText, privateFinding } from "../../doctor/paths.ts";
+import { outsideFindings } from "../../doctor/config_files.ts";
 import { placesOf } from "../../../shared/listeners/port_check.ts";
 import { plural } from "../../../shared/plural.ts";
-import { portFinding } from "../../doctor/ports.ts";
-import { secretFindings } from "../../doctor/secrets.ts";
-import { clockFinding, denoFinding, fileLimit, fileLimitFinding } from "../../doctor/system.ts";
-import { tlsFindings } from "../../doctor/tls.ts";
+import {
+  clockFinding,
+  denoFinding,
+  fileLimit,
+  fileLimitFinding,
+  portFinding,
+} from "../../doctor/system.ts";
 import { CommandError, EXIT, explain, printable } from "../../terminal/exit.ts";
 import { unlessStopped } from "../../rooms/flow.ts";
 import { readInput } from "../../terminal/input.ts";

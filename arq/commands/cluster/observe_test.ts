@@ -6,7 +6,7 @@ import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
-import { configText, reloadedExit, reloadedText } from "../../answers/config_text.ts";
+import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
 

@@ -10,10 +10,16 @@ import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { opsToken } from "../../bus/ops_token.ts";
+import {
+  findTarget,
+  givenToken,
+  noBus,
+  opsToken,
+  refusedToken,
+  tokenRenewal,
+} from "../../bus/target.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
 import { readStack, type StackService, stackText } from "../../serve/stack.ts";
-import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 

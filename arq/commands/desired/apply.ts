@@ -1,24 +1,33 @@
 /**
- * `arq apply`: puts a folder, or a plan, in force: all of it in one step. Schemas are stored before and
- * are in force with it.
+ * `arq apply`: puts a folder, or a plan, in force: all of it in one step; of the whole bus its schemas, then each
+ * tenant in a step of its own. Schemas are stored before and are in force with it. What was made before a tenant
+ * is refused stays, and the outcome of each is reported: the same again goes on from there.
  */
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { membersOf } from "../../answers/policy_text.ts";
 import { reducerModulePath } from "../../desired/export_text.ts";
-import { type Kind, KINDS } from "../../desired/form.ts";
+import { type Desired, type Kind, KINDS, type State } from "../../desired/form.ts";
 import { decodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { changesOfText, changesText, notesText } from "../../desired/plan_text.ts";
-import type { Desired, State } from "../../desired/state.ts";
 import { requireMeant } from "../../rooms/unreachable.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
-import { appliedOf, checksText, compare, type Compared, schemaPath } from "./plan.ts";
+import {
+  appliedOf,
+  checksText,
+  compare,
+  compareBus,
+  type Compared,
+  othersText,
+  readBusFolder,
+  schemaPath,
+} from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
-import { rolloutPath, watchRollout } from "./rollout.ts";
-import { requireFree, takeBack } from "./under_way.ts";
+import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
+import { ArqonError } from "@arqon/proto";
 
 /** How long a step of a rollout takes at least, in seconds, unless --for says otherwise. */
 const HOLD_SECONDS = 600;
@@ -30,13 +39,12 @@ async function readTarget(io: Io, target: string): Promise<Desired & Partial<Pla
   const plan = decodePlan(await readInput(io, target));
   if (plan !== undefined) return plan;
   const hint = `${io.arq} plan DIR --out ${target} writes one`;
-  throw new CommandError(`${target} is neither a folder nor a plan`, EXIT.failure, hint);
+  throw failed(`${target} is neither a folder nor a plan`, hint);
 }
 
 function stale(): CommandError {
-  return new CommandError(
+  return failed(
     "the plan is stale, nothing was changed: the bus is not as it was when the plan was made",
-    EXIT.failure,
     "make it anew: arq plan DIR --out FILE",
   );
 }
@@ -162,7 +170,7 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   if (changes.length === 0) return;
   if (changes.some(({ kind }) => kind === "policies")) return;
   const text = "no policy changes: there is nothing for a canary";
-  throw new CommandError(text, EXIT.failure, "apply without --canary");
+  throw failed(text, "apply without --canary");
 }
 
 /** Begins a rollout and shows its progress to the end. Returns as `watchRollout`. */
@@ -194,7 +202,7 @@ async function rollOut(
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
 export async function apply(io: Io, target: string, flags: Flags): Promise<number> {
   if (await isBusFolder(io, target)) {
-    return await (await import("./bus_apply.ts")).applyBus(io, target, flags);
+    return await applyBus(io, target, flags);
   }
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
@@ -205,7 +213,7 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<numbe
   if (changes.length > 0 || takes_back) requireFresh(desired, compared);
   if (checks.some(({ compatible }) => !compatible)) {
     const text = `${checksText(checks, false)}nothing was changed`;
-    throw new CommandError(text, EXIT.failure, "arq schema check says more");
+    throw failed(text, "arq schema check says more");
   }
   requireCanary(io, flags, compared);
   requireFree(io, rollouts);
@@ -275,4 +283,136 @@ export function secretsText(secrets: Readonly<Record<string, unknown>>): string 
   return Object.entries(secrets).map(([hook, secret]) =>
     printable(`hook ${hook} has the new secret ${secret}, which is told once`) + "\n"
   ).join("");
+}
+
+/** Stores those that change and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
+async function applySchemas(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<string> {
+  const schemas = await stageSchemas(io, admin, desired, compared);
+  const body = JSON.stringify({ schemas });
+  const { apply } = await askAdmin(io, admin, { method: "PUT", path: "/v1/state", body });
+  return String(apply);
+}
+
+/**
+ * `refused`: nothing of it was changed; `unknown`: the bus did not answer, and may finish it on its own;
+ * `not-tried`: one before it was not applied.
+ */
+type Outcome = "applied" | "unchanged" | "refused" | "unknown" | "not-tried";
+
+/** The outcome of one part. */
+interface Part extends Made {
+  /** Null: the bus itself. */
+  readonly tenant: string | null;
+  readonly outcome: Outcome;
+  readonly changes: readonly unknown[];
+}
+
+const nameOf = (tenant: string | null) => tenant === null ? "the bus" : `tenant ${tenant}`;
+
+/** An answer of the bus says that nothing was changed; anything else says nothing. */
+function outcomeOf(error: unknown): "refused" | "unknown" {
+  if (error instanceof CommandError) return "refused";
+  return error instanceof ArqonError && error.code < 500 ? "refused" : "unknown";
+}
+
+/** The error of a part, with what was made before it. */
+function stopped(whose: string, parts: readonly Part[], error: unknown): unknown {
+  if (!(error instanceof Error) || error.name === "Interrupted") return error;
+  const done = parts.filter(({ outcome }) => outcome === "applied").map(({ tenant }) =>
+    nameOf(tenant)
+  );
+  if (done.length === 0) return error;
+  const text = `${whose}: ${error.message}; applied before it: ${done.join(", ")}`;
+  return failed(printable(text), "the same again goes on from there");
+}
+
+const OUTCOMES = {
+  refused: "refused, nothing of it was changed",
+  unknown: "no answer: it may be in force, arq plan says it",
+  "not-tried": "not tried",
+} as const;
+
+/** The outcome of the parts that were not applied, a line each. */
+function restText(parts: readonly Part[]): string {
+  return parts.map(({ tenant, outcome }) =>
+    outcome === "applied" || outcome === "unchanged"
+      ? ""
+      : `${printable(nameOf(tenant))}: ${OUTCOMES[outcome]}\n`
+  ).join("");
+}
+
+/** Puts the schemas of the bus in force, if they change. */
+async function carryOutBus(
+  io: Io,
+  admin: Admin,
+  desired: Desired,
+  compared: Compared,
+): Promise<Made> {
+  const apply = compared.changes.length === 0
+    ? null
+    : await applySchemas(io, admin, desired, compared);
+  return { apply, in_force: true, taken_back: null, secrets: {} };
+}
+
+/** Puts all of it in force. Returns 1 when something is stored and this node does not have it in force. */
+export async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
+  const { canary, for: hold_seconds, abortIf, atLeast } = flags;
+  if ([canary, hold_seconds, abortIf, atLeast].some((given) => given !== undefined)) {
+    throw usageError(
+      "a rollout is of one tenant, and this is a folder of the bus",
+      `${io.arq} apply ${folder}/TENANT --canary 1%`,
+    );
+  }
+  const wanted = await readBusFolder(io, folder);
+  const admin = await findAdmin(io, flags);
+  const { bus, tenants, others } = await compareBus(io, admin, wanted);
+  if (bus.checks.some(({ compatible }) => !compatible)) {
+    const text = `${checksText(bus.checks, false)}nothing was changed`;
+    throw failed(text, "arq schema check says more");
+  }
+  for (const { rollouts, losses } of [bus, ...tenants.map(({ compared }) => compared)]) {
+    requireFree(io, rollouts);
+    requireMeant(losses, flags.allowUnreachable);
+  }
+  const parts: Part[] = [];
+  const all = [
+    { tenant: null, desired: wanted.bus, compared: bus },
+    ...tenants.map((one) => ({ tenant: one.desired.tenant, ...one })),
+  ];
+  const json = flags.json === true;
+  const none = { apply: null, in_force: false, taken_back: null, secrets: {} };
+  let broken: { readonly error: unknown } | undefined;
+  for (const { tenant, desired, compared } of all) {
+    const { changes } = compared;
+    if (broken !== undefined) {
+      parts.push({ tenant, outcome: "not-tried", ...none, changes });
+      continue;
+    }
+    try {
+      const made = tenant === null
+        ? await carryOutBus(io, admin, desired, compared)
+        : await carryOut(io, admin, desired, compared);
+      const { apply, in_force, secrets, taken_back } = made;
+      const outcome = apply === null && taken_back === null ? "unchanged" : "applied";
+      parts.push({ tenant, outcome, apply, in_force, changes, taken_back, secrets });
+      const text = madeText(nameOf(tenant), compared, made);
+      if (!json) await print(io.stdout, text);
+    } catch (error) {
+      broken = { error: stopped(nameOf(tenant), parts, error) };
+      parts.push({ tenant, outcome: outcomeOf(error), ...none, changes });
+    }
+  }
+  const end = json
+    ? `${JSON.stringify({ parts, others })}\n`
+    : restText(parts) + othersText(others);
+  await print(io.stdout, end);
+  if (broken !== undefined) throw broken.error;
+  if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
+  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
+  return EXIT.failure;
 }

@@ -6,35 +6,28 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
-import type { Admin } from "../../bus/admin.ts";
-import { busAgo } from "../../bus/bus_clock.ts";
-import type {
-  Consequence,
-  Consequences,
-  SchemaConsequence,
-} from "../../desired/consequence_text.ts";
-import type { Change } from "../../desired/difference.ts";
-import type { Desired, StatePolicy } from "../../desired/state.ts";
-import { type AddedPolicy, NO_MODULE, withAdded } from "../../replay/added_policy.ts";
+import { type Admin, busAgo } from "../../bus/admin.ts";
+import type { Consequence, Consequences, SchemaConsequence } from "../../desired/plan_text.ts";
+import type { Change, Desired, StatePolicy } from "../../desired/form.ts";
+import { type AddedPolicy, isSelected, NO_MODULE, withAdded } from "../../replay/selection.ts";
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
-import { addUnits, emptyHistogram, fuelFigures } from "../../replay/fuel_histogram.ts";
-import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
-import { journalRecords } from "../../replay/journal_records.ts";
-import { createRepeater } from "../../replay/repeater.ts";
-import { isSelected } from "../../replay/selection.ts";
 import {
+  addUnits,
   countOf,
-  type Counts,
-  type FlipKind,
-  type Sample,
+  emptyHistogram,
+  fuelFigures,
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
+import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
+import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
+import { journalRecords } from "../../replay/journal_records.ts";
+import { createRepeater } from "../../replay/repeater.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
-import type { JournalChunk } from "../../replay/journal_chunks.ts";
+import type { JournalChunk } from "../../replay/journal_source.ts";
 
 /** Counts the decisions of a policy that are in these pieces of a journal. */
 async function withoutPolicy(

@@ -1,12 +1,22 @@
-/** `arq export`: writes what is in force for a tenant as a folder, which `arq plan` and `arq apply` read. */
-import { type Admin, findAdmin } from "../../bus/admin.ts";
-import { exportFiles, exportTexts, SCHEMA_FILE } from "../../desired/export_text.ts";
-import { KINDS, stateJsonSchema } from "../../desired/form.ts";
-import type { State } from "../../desired/state.ts";
-import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
+/**
+ * `arq export`: writes what is in force for a tenant, or for the whole bus, as a folder, which `arq plan` and `arq
+ * apply` read.
+ */
+import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
+import {
+  exportFiles,
+  exportTexts,
+  SCHEMA_FILE,
+  schemasText,
+  setFile,
+} from "../../desired/export_text.ts";
+import { KINDS, type State, stateJsonSchema, type StateSchema } from "../../desired/form.ts";
+import { cannotWrite, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import { readBytes, readLive } from "./live_state.ts";
+import { readBytes, readLive, readSchema, tenantsOf } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { BUS_FILE } from "./read_folder.ts";
 
 /** Writes one file below a folder, which is made. */
 export async function write(
@@ -59,13 +69,13 @@ export async function requireEmpty(io: Io, path: string, force: boolean): Promis
   const there = (await io.files.list(path)).some((name) => name.endsWith(".toml"));
   if (!there || force) return;
   const hint = "--force overwrites what it writes, and leaves other files";
-  throw new CommandError(`${path} has .toml files already`, EXIT.failure, hint);
+  throw failed(`${path} has .toml files already`, hint);
 }
 
 /** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
 export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
   if (flags.bus === true) {
-    return await (await import("./bus_export.ts")).exportBus(io, folder, flags);
+    return await exportBus(io, folder, flags);
   }
   const path = resolvePath(io.cwd, folder);
   await requireEmpty(io, path, flags.force === true);
@@ -87,6 +97,40 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
     : `${printable(path)}: the state of tenant ${tenant}: ${
       counts.map(([kind, count]) => `${kind} ${count}`).join(", ")
     }`;
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}
+
+/** Writes all of it. Throws `CommandError` for a folder that has files of its own, unless they may go. */
+export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
+  const path = resolvePath(io.cwd, folder);
+  const force = flags.force === true;
+  await requireEmpty(io, path, force);
+  const admin = await findAdmin(io, flags);
+  const { schemas: listed } = await askAdmin(io, admin, { method: "GET", path: "/v1/schemas" });
+  const schemas: StateSchema[] = [];
+  const files = new Map<string, Uint8Array>();
+  for (const id of listOf(listed).map((one) => String(membersOf(one)["schema_id"])).sort()) {
+    const found = await readSchema(io, admin, id);
+    if (found === undefined) continue;
+    schemas.push({ id, unpacked_sha256: "", compatibility: found.compatibility });
+    files.set(setFile(id), found.bytes);
+  }
+  files.set(BUS_FILE, new TextEncoder().encode(schemasText(schemas)));
+  files.set(SCHEMA_FILE, schemaFile());
+  const tenants = await tenantsOf(io, admin);
+  for (const tenant of tenants) {
+    await requireEmpty(io, `${path}/${tenant}`, force);
+    const { bytes } = await stateFiles(io, admin, tenant, false);
+    for (const [file, content] of bytes) files.set(`${tenant}/${file}`, content);
+  }
+  for (const [file, content] of files) await write(io, path, file, content);
+  const told = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
+  const text = flags.json === true
+    ? JSON.stringify(told)
+    : `${
+      printable(path)
+    }: the state of the bus: schemas ${schemas.length}, tenants ${tenants.length}`;
   await print(io.stdout, `${text}\n`);
   return EXIT.ok;
 }

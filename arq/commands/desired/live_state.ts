@@ -3,9 +3,8 @@ import { ArqonError } from "@arqon/proto";
 import { type Admin, askAdmin, streamAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { canonicalJson } from "../../../shared/canonical_json.ts";
-import { KINDS } from "../../desired/form.ts";
+import { KINDS, type State, type StateSchema } from "../../desired/form.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
-import type { State, StateSchema } from "../../desired/state.ts";
 import type { Io } from "../../terminal/io.ts";
 import { unpackedHash } from "./read_folder.ts";
 
@@ -52,6 +51,12 @@ const encoded = encodeURIComponent;
 
 /** The path of a tenant's state. */
 export const statePath = (tenant: string): string => `/v1/tenants/${encoded(tenant)}/state`;
+
+/** The tenants that have set anything. Throws as `askAdmin` does. */
+export async function tenantsOf(io: Io, admin: Admin): Promise<string[]> {
+  const { tenants } = await askAdmin(io, admin, { method: "GET", path: "/v1/state" });
+  return listOf(tenants).map(String);
+}
 
 /** Bytes that the admin API hands out. */
 export async function readBytes(io: Io, admin: Admin, path: string): Promise<Uint8Array> {

@@ -1,32 +1,35 @@
-/** `arq plan`: what an apply of a folder would change, and what was changed by hand. It changes nothing. */
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
-import { busNow } from "../../bus/bus_clock.ts";
+/**
+ * `arq plan`: what an apply of a folder would change, of one tenant or of the whole bus, and what was changed by
+ * hand. A folder of the bus has `bus.toml` with its schemas, and below it a folder for each tenant. It changes
+ * nothing.
+ */
+import { type Admin, askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { findingsText, painter } from "../../answers/schema_text.ts";
-import { type Consequences, consequencesText } from "../../desired/consequence_text.ts";
-import { type Change, differences } from "../../desired/difference.ts";
-import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
-import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
 import {
+  changesOfText,
   changesText,
-  type Drift,
+  consequencesText,
   driftText,
   notesText,
-  type UnderWay,
 } from "../../desired/plan_text.ts";
-import type { Desired, State } from "../../desired/state.ts";
+import type { Consequences, Drift, UnderWay } from "../../desired/plan_text.ts";
+import { type Change, type Desired, differences, type State } from "../../desired/form.ts";
+import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
+import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
 import { dueAfter } from "../../../shared/records/schedule.ts";
-import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";
-import { type LiveState, readLive } from "./live_state.ts";
-import { rolloutsAbout } from "./under_way.ts";
-import { isBusFolder, readFolder } from "./read_folder.ts";
+import { type LiveState, readLive, tenantsOf } from "./live_state.ts";
+import { rolloutsAbout } from "./rollout.ts";
+import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
 import { roomLosses } from "../../rooms/unreachable.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { nameOf, periodAt } from "../../../shared/usage/budget.ts";
+import { DEFAULT_TENANT } from "../../replay/bus_replay.ts";
 
 const count = (number: number) => number.toLocaleString("en-US", { maximumFractionDigits: 3 });
 
@@ -231,7 +234,7 @@ export function planCode(
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
 export async function plan(io: Io, folder: string, flags: Flags): Promise<number> {
   if (await isBusFolder(io, folder)) {
-    return await (await import("./bus_plan.ts")).planBus(io, folder, flags);
+    return await planBus(io, folder, flags);
   }
   const desired = await readFolder(io, folder);
   const admin = await findAdmin(io, flags);
@@ -290,4 +293,130 @@ export function planText(
 export function appliedOf(answer: Record<string, unknown>): { id: string; in_force: boolean } {
   const id = String(membersOf(answer["applied"])["id"]);
   return { id, in_force: membersOf(answer["here"])["in_force"] === true };
+}
+
+/** A bus as a folder says it is to be. */
+export interface DesiredBus {
+  /** Its schemas; the tenant means nothing. */
+  readonly bus: Desired;
+  /** By the id. */
+  readonly tenants: readonly Desired[];
+}
+
+/** The same, held against a bus. */
+export interface ComparedBus {
+  readonly bus: Compared;
+  readonly tenants: readonly { readonly desired: Desired; readonly compared: Compared }[];
+  /** Tenants that have set something, and no folder: they stay as they are. */
+  readonly others: readonly string[];
+}
+
+/** The folders below one, sorted, which have files of a state. */
+async function tenantFolders(io: Io, folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await io.files.list(resolvePath(io.cwd, folder))).sort()) {
+    const path = resolvePath(io.cwd, `${folder}/${name}`);
+    if (name.startsWith(".") || (await io.files.state(path))?.is_directory !== true) continue;
+    const files = await io.files.list(path);
+    if (files.some((file) => file.endsWith(".toml"))) found.push(`${folder}/${name}`);
+  }
+  return found;
+}
+
+/** Reads all of it. Throws `CommandError` with everything that is wrong. */
+export async function readBusFolder(io: Io, folder: string): Promise<DesiredBus> {
+  const lines: string[] = [];
+  const read = async (path: string, owner: "bus" | "member"): Promise<Desired | undefined> => {
+    try {
+      return await readFolder(io, path, owner);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      lines.push(error.message, ...error.more);
+      return undefined;
+    }
+  };
+  const beside = (await io.files.list(resolvePath(io.cwd, folder))).sort()
+    .filter((name) => name.endsWith(".toml") && !name.startsWith(".") && name !== BUS_FILE);
+  for (const name of beside) {
+    lines.push(`${folder}/${name}: expected in a tenant's folder: ${BUS_FILE} is about the bus`);
+  }
+  const bus = await read(folder, "bus");
+  const tenants = new Map<string, Desired>();
+  const places = new Map<string, string>();
+  for (const path of await tenantFolders(io, folder)) {
+    const desired = await read(path, "member");
+    if (desired === undefined) continue;
+    const { tenant } = desired;
+    const first = places.get(tenant);
+    if (first !== undefined) lines.push(`${path}: ${first} is of tenant ${tenant}, too`);
+    places.set(tenant, path);
+    tenants.set(tenant, desired);
+  }
+  const [first, ...more] = lines;
+  if (first !== undefined || bus === undefined) {
+    throw new CommandError(first ?? "", 1, undefined, { more });
+  }
+  const sorted = [...tenants.values()].sort((a, b) => a.tenant < b.tenant ? -1 : 1);
+  return { bus, tenants: sorted };
+}
+
+/** Holds all of it against what is in force. Throws as `askAdmin` does. */
+export async function compareBus(
+  io: Io,
+  admin: Admin,
+  { bus, tenants }: DesiredBus,
+): Promise<ComparedBus> {
+  const there = await tenantsOf(io, admin);
+  // Schemas are asked for beside a tenant's state; whose that is means nothing.
+  const schemas = { ...bus, tenant: DEFAULT_TENANT, is_bus: true };
+  const compared = { ...await compare(io, admin, schemas), drift: undefined };
+  const all = [];
+  for (const desired of tenants) {
+    all.push({ desired, compared: await compare(io, admin, desired) });
+  }
+  const named = new Set(tenants.map(({ tenant }) => tenant));
+  return { bus: compared, tenants: all, others: there.filter((one) => !named.has(one)) };
+}
+
+/** Tenants that have no folder, in a sentence; "" when there are none. */
+export function othersText(others: readonly string[]): string {
+  if (others.length === 0) return "";
+  return `note: without a folder, and left as they are: ${printable(others.join(", "))}\n`;
+}
+
+/** Prints the plans. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
+export async function planBus(io: Io, folder: string, flags: Flags): Promise<number> {
+  if (flags.out !== undefined) {
+    throw usageError("--out is about one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
+  }
+  const wanted = await readBusFolder(io, folder);
+  const admin = await findAdmin(io, flags);
+  const { bus, tenants, others } = await compareBus(io, admin, wanted);
+  // What is mapped to a schema that changes is the tenants'.
+  const windowOf = async (desired: Desired, { changes, live }: Compared) => {
+    if (flags.since === undefined) return undefined;
+    const sets = new Map([...wanted.bus.sets, ...desired.sets]);
+    const all = { changes: [...bus.changes, ...changes], live };
+    return await consequences(io, admin, { ...desired, sets }, all, flags.since);
+  };
+  const has_color = io.stdout.has_color;
+  const views: unknown[] = [];
+  let text = changesOfText("the bus", bus.changes, bus.rollouts) +
+    checksText(bus.checks, has_color);
+  for (const { desired, compared } of tenants) {
+    const window = await windowOf(desired, compared);
+    views.push(planView(desired, compared, window));
+    text += planText(desired, compared, window, has_color);
+  }
+  const { changes, rollouts, checks, schema_basis } = bus;
+  const view = {
+    bus: { changes, rollouts, schemas: checks, schema_basis },
+    tenants: views,
+    others,
+  };
+  await print(
+    io.stdout,
+    flags.json === true ? `${JSON.stringify(view)}\n` : text + othersText(others),
+  );
+  return planCode([bus, ...tenants.map(({ compared }) => compared)]);
 }

@@ -8,13 +8,13 @@ import { ConfigError, configText } from "../../../shared/config/load.ts";
 import { type ConfigProblem, explain } from "../../../shared/config/problems.ts";
 import { parseToml, type TomlDocument, type TomlPath } from "../../../shared/config/toml.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { type Kind, KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
-import type { Desired, StatePolicy, StateReducer, StateSchema } from "../../desired/state.ts";
+import { KINDS, StateFile, stateJsonSchema } from "../../desired/form.ts";
+import type { Desired, Kind, StatePolicy, StateReducer, StateSchema } from "../../desired/form.ts";
 import { readModuleFile } from "../../policies/module_file.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
 import { type Io, resolvePath } from "../../terminal/io.ts";
 import { readInput } from "../../terminal/input.ts";
-import { compileFile } from "../policy/policy_build.ts";
+import { compileFile, hooksOf } from "../policy/policy_build.ts";
 import { readSchema } from "../schema/schema_push.ts";
 
 /** The path of a file of the folder. Throws for one that a link leads out of it. */
@@ -122,14 +122,6 @@ async function named<Result>(
     problems.at(part, path, error.message.split("\n")[0] ?? "it cannot be read");
     return undefined;
   }
-}
-
-/** The hooks that a module exports. */
-function hooksOf(bytes: Uint8Array): string[] {
-  const module = new WebAssembly.Module(new Uint8Array(bytes));
-  return WebAssembly.Module.exports(module).flatMap(({ name }) =>
-    name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []
-  );
 }
 
 async function readPolicies(
@@ -295,7 +287,7 @@ export async function readFolder(
     .filter((name) => owner !== "bus" || name === BUS_FILE);
   if (names.length === 0) {
     const hint = `${io.arq} export ${folder} writes what is in force`;
-    throw new CommandError(`${folder} has no .toml files`, 1, hint);
+    throw failed(`${folder} has no .toml files`, hint);
   }
   const problems = new Problems();
   const parts = await readParts(io, folder, names, problems);

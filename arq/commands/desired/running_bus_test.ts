@@ -14,7 +14,7 @@ import type { Io } from "../../terminal/io.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { filesOf } from "../../testing/folder_files.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
-import { readBusFolder } from "./bus_folder.ts";
+import { readBusFolder } from "./plan.ts";
 import { watchRollout } from "./rollout.ts";
 
 // `arq apply --canary` and `arq rollout` against a real bus with traffic, and Ctrl-C.

@@ -1,20 +1,20 @@
 /**
- * `arq dev`: the embedded development bus in this process; in the foreground for a person, or as the
- * background of `arq dev up`, which starts it with `--background`.
+ * `arq serve` and `arq dev`: Shield and Brain in this process, from a configuration or as the development bus;
+ * that one in the foreground, or as the background of `arq dev up`, which starts it with `--background`.
  */
 import { resolve } from "node:path";
 import { findDevBus } from "../../bus/dev_bus.ts";
 import type { Place } from "../../../shared/listeners/port_check.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import { devFiles, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { devFiles, openLog, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
 import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
-import { openLog } from "../../serve/dev_log.ts";
 import type { ProcessOptions } from "../../serve/serve_main.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { requireFiles, startProblem } from "../../serve/start_problem.ts";
 import type { Flags } from "../../program/flags.ts";
+import { INIT_FILES } from "../../init/templates.ts";
 
 const PORT_OPTIONS: Readonly<Record<string, string>> = {
   server: "--port",
@@ -48,7 +48,7 @@ export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<voi
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
     const hint = "run it in a folder that you may write to";
-    throw new CommandError(`cannot make ${folder}: ${why}`, EXIT.failure, hint);
+    throw failed(`cannot make ${folder}: ${why}`, hint);
   }
 }
 
@@ -126,5 +126,46 @@ export async function dev(io: Io, flags: Flags): Promise<number> {
     const text = { arq: io.arq, end: "Ctrl-C ends it.", has_durable };
     await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
   });
+  return EXIT.ok;
+}
+
+/** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
+async function configHere(io: Io): Promise<string> {
+  const path = resolvePath(io.cwd, INIT_FILES.config);
+  // A file that cannot be looked at is none.
+  if ((await io.files.state(path).catch(() => undefined)) === undefined) {
+    throw usageError(
+      `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,
+      "give --config FILE; arq init writes one",
+    );
+  }
+  await print(io.stderr, `arq: no --config, taking ${path}\n`);
+  return INIT_FILES.config;
+}
+
+/** Runs the bus until the first signal and drains it. Returns 0 when it has drained. Logs go to stderr. */
+export async function serveCommand(io: Io, flags: Flags): Promise<number> {
+  await requireFiles(io.signal);
+  const file = flags.config ?? await configHere(io);
+  const { readConfigBytes, serveFile } = await import("../../serve/serve_main.ts");
+  const { cwd, signal } = io;
+  const path = resolvePath(cwd, file);
+  const bytes = await readConfigBytes(io, path);
+  try {
+    await serveFile({
+      ...{ file: path, bytes },
+      folder: cwd,
+      signal,
+      async onReady(serving) {
+        if (flags.json === true) await print(io.stdout, `${JSON.stringify(serving)}\n`);
+      },
+    });
+  } catch (error) {
+    const fix = (places: readonly Place[]) =>
+      `stop it, or set ${
+        places.map(({ table }) => `[${table}] port`).join(", ")
+      } in ${file}; 0 picks a free one`;
+    throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
+  }
   return EXIT.ok;
 }

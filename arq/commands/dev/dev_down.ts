@@ -1,30 +1,38 @@
 /**
- * `arq dev down` and `arq dev reset`: end what `arq dev up` has started in this folder; `reset` also deletes
- * its state.
+ * `arq dev down`, `reset`, `logs` and `status`: show and end what `arq dev up` has started in this folder; `reset`
+ * also deletes its state.
  */
 import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
-import { runShell } from "../../doctor/shell.ts";
-import { sure } from "../../terminal/confirm.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { runShell } from "../../doctor/system.ts";
+import { sure } from "../../terminal/input.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
   isAlive,
+  olderLog,
+  readLog,
   readRecord,
   removeIfThere,
 } from "../../serve/background.ts";
 import type { DevFiles, DevRecord } from "../../serve/background.ts";
-import { composeArguments, dockerProblem, runDocker } from "../../serve/compose.ts";
-import type { ComposeAction } from "../../serve/compose.ts";
+import {
+  composeArguments,
+  dockerProblem,
+  readStack,
+  runDocker,
+  stackText,
+} from "../../serve/stack.ts";
+import type { ComposeAction, StackService } from "../../serve/stack.ts";
 import type { DevBusReady } from "../../serve/dev_bus.ts";
-import { olderLog } from "../../serve/dev_log.ts";
 import { parsePrivateKey, signToken } from "../../bus/token.ts";
 import { removeContext } from "../../bus/stack_context.ts";
 import { busHere } from "./dev.ts";
 import type { Flags } from "../../program/flags.ts";
+import { readContexts } from "../../bus/contexts.ts";
 
 const REQUEST_MS = 5_000;
 /**
@@ -38,15 +46,8 @@ const TOKEN_SECONDS = 60;
 
 /** Asks the bus for a drain over its admin API. Only the bus with our key and this node id obeys. */
 async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
-  const claims = {
-    issuer: DEV_ISSUER,
-    audience: DEV_AUDIENCE,
-    tenant: DEV_TENANT,
-    user: "arq-dev",
-    role: "admin",
-    grants: undefined,
-    ttl_seconds: TOKEN_SECONDS,
-  } as const;
+  const own = { issuer: DEV_ISSUER, audience: DEV_AUDIENCE, tenant: DEV_TENANT };
+  const claims = { ...own, user: "arq-dev", role: "admin", ttl_seconds: TOKEN_SECONDS } as const;
   try {
     const key = new TextDecoder().decode(await io.files.read(bus.key_file));
     const token = await signToken(parsePrivateKey(key, bus.key_file), claims, io.now());
@@ -94,17 +95,13 @@ async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boole
   await print(io.stderr, `arq: it has not ended by itself; ending process ${pid}\n`);
   await sendSignal(io, pid, "KILL");
   if (await endsWithin(io, files, KILLED_MS)) return true;
-  throw new CommandError(
-    `process ${pid} does not end`,
-    EXIT.failure,
-    `end it yourself: kill ${pid}`,
-  );
+  throw failed(`process ${pid} does not end`, `end it yourself: kill ${pid}`);
 }
 
 async function runCompose(io: Io, file: string, action: ComposeAction): Promise<void> {
   const why = await dockerProblem(io.signal);
   const hint = `start Docker; ${file} was started with it`;
-  if (why !== undefined) throw new CommandError(why, EXIT.failure, hint);
+  if (why !== undefined) throw failed(why, hint);
   const code = await runDocker(composeArguments(file, action));
   io.signal.throwIfAborted();
   if (code !== 0) throw new CommandError(`docker compose ended with ${code}`);
@@ -135,9 +132,8 @@ async function stop(
 async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
   const bus = await busHere(io, files);
   if (bus === undefined) return;
-  throw new CommandError(
+  throw failed(
     `the bus on ${bus.url} (pid ${bus.pid}) was not started by arq dev up`,
-    EXIT.failure,
     "end it where it runs, with Ctrl-C",
   );
 }
@@ -201,4 +197,119 @@ export async function devReset(io: Io, flags: Flags): Promise<number> {
   await removeState(io, files);
   await tell(io, flags, stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is gone`);
   return EXIT.ok;
+}
+
+const FOLLOW_MS = 250;
+const HINT = "arq dev up starts a bus in the background";
+
+async function requireDocker(io: Io): Promise<void> {
+  const why = await dockerProblem(io.signal);
+  if (why !== undefined) throw failed(why, "start Docker");
+}
+
+/** Turns each line into `{"line": text}`. */
+async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const [decoder, encoder] = [new TextDecoder(), new TextEncoder()];
+  let rest = "";
+  for await (const chunk of chunks) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    const text = lines.map((line) => `${JSON.stringify({ line })}\n`).join("");
+    yield encoder.encode(text);
+  }
+}
+
+/** Prints the log; with `--follow` until the bus ends or Ctrl-C. */
+export async function devLogs(
+  io: Io,
+  { follow = false, json = false }: Flags,
+): Promise<number> {
+  const files = devFiles(io.cwd);
+  const record = await readRecord(files);
+  if (record?.kind === "compose") {
+    if (json) throw usageError("--json is not for the compose stack: Docker prints its logs");
+    await requireDocker(io);
+    const task = composeArguments(record.file, follow ? "follow" : "logs");
+    const code = await runDocker(task, { signal: io.signal });
+    io.signal.throwIfAborted();
+    return code === 0 ? EXIT.ok : EXIT.failure;
+  }
+  const again = async () => {
+    if (!follow || !await isAlive(files)) return false;
+    await pause(FOLLOW_MS, io.signal);
+    io.signal.throwIfAborted();
+    return true;
+  };
+  try {
+    const log = readLog(files.log, again);
+    for await (const bytes of json ? jsonLines(log) : log) await io.stdout.write(bytes);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw failed(`there is no log in ${files.folder}`, HINT);
+  }
+  return EXIT.ok;
+}
+
+/** What runs in this folder, as `--json` shows it. */
+interface DevState {
+  readonly running: boolean;
+  readonly kind?: DevRecord["kind"] | "foreground";
+  /** The compose file of a stack. */
+  readonly file?: string;
+  readonly pid?: number;
+  /** Start of the bus in Unix ms. */
+  readonly started_ms?: number;
+  readonly url?: string;
+  readonly ops_url?: string | undefined;
+  readonly admin_url?: string | undefined;
+  readonly log_file?: string;
+  /** The services of a compose stack. */
+  readonly services?: readonly StackService[];
+}
+
+async function stateOf(
+  io: Io,
+  files: DevFiles,
+  record: DevRecord | undefined,
+): Promise<DevState> {
+  if (record?.kind === "compose") {
+    await requireDocker(io);
+    const services = await readStack(record.file, io.signal) ?? [];
+    const running = services.some(({ state }) => state === "running");
+    const context = (await readContexts(io)).contexts.find(({ compose, folder }) =>
+      compose === record.file && folder === io.cwd
+    );
+    const { url, ops_url, admin_url } = context ?? {};
+    const where = url === undefined ? {} : { url, ops_url, admin_url };
+    return { running, ...record, ...where, services };
+  }
+  const is_ours = record !== undefined && await isAlive(files);
+  const bus = is_ours ? await announcementOf(files, record.pid) : await busHere(io, files);
+  if (bus === undefined) {
+    return is_ours ? { running: true, ...record, log_file: files.log } : { running: false };
+  }
+  const { pid, started_ms, url, ops_url, admin_url } = bus;
+  const where = { pid, started_ms, url, ops_url, admin_url };
+  return is_ours
+    ? { running: true, kind: record.kind, ...where, log_file: files.log }
+    : { running: true, kind: "foreground", ...where };
+}
+
+function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): string {
+  if (!running) return "nothing runs here";
+  if (kind === "compose") {
+    return `the compose stack of ${file} runs${url === undefined ? "" : ` on ${url}`}`;
+  }
+  const title = kind === "foreground" ? "a bus in the foreground" : "the embedded bus";
+  const where = url === undefined ? "starts or drains" : `runs on ${url}`;
+  return `${title} ${where} (pid ${pid}, since ${new Date(started_ms).toISOString()})`;
+}
+
+/** Prints what runs. Returns 0 when something runs, else 1. */
+export async function devStatus(io: Io, { json = false }: Flags): Promise<number> {
+  const files = devFiles(io.cwd);
+  const state = await stateOf(io, files, await readRecord(files));
+  const services = state.services === undefined ? "" : stackText(state.services);
+  await print(io.stdout, json ? `${JSON.stringify(state)}\n` : `${sentence(state)}\n${services}`);
+  return state.running ? EXIT.ok : EXIT.failure;
 }

@@ -3,6 +3,7 @@
  * find that bus. It starts nothing, needs no bus and overwrites nothing but what it has written itself.
  */
 import { resolve } from "node:path";
+import { gunzipSync } from "node:zlib";
 import { exportJWK, importJWK, type JWK } from "@panva/jose";
 import {
   checkedContext,
@@ -13,7 +14,7 @@ import {
   withContext,
   writeContexts,
 } from "../../bus/contexts.ts";
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
 import { type FromCentrifugo, fromCentrifugo } from "../../init/centrifugo.ts";
 import {
@@ -143,7 +144,7 @@ function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefi
   const texts: [string, string | Uint8Array][] = [
     [INIT_FILES.config, initConfig(ports, arq, from?.origins) + (from?.toml ?? "")],
     [INIT_FILES.policy_source, INIT_POLICY],
-    [INIT_FILES.policy, Uint8Array.fromBase64(POLICY_WASM)],
+    [INIT_FILES.policy, new Uint8Array(gunzipSync(Uint8Array.fromBase64(POLICY_WASM)))],
     [INIT_FILES.schema_source, INIT_SCHEMA],
     [INIT_FILES.schema, Uint8Array.fromBase64(SCHEMA_SET)],
     [INIT_FILES.readme, initReadme(ports, arq)],
@@ -172,9 +173,8 @@ async function refuseOverwriting(io: Io, folder: string): Promise<void> {
     if (await io.files.state(`${folder}/${path}`) !== undefined) there.push(path);
   }
   if (there.length === 0) return;
-  throw new CommandError(
+  throw failed(
     `${folder} has ${there.join(", ")} already; nothing was written`,
-    EXIT.failure,
     `name another folder: ${io.arq} init DIR; --force writes anew what nobody has changed since init wrote it`,
   );
 }
@@ -210,7 +210,7 @@ async function keptPorts(io: Io, folder: string, given: InitPorts): Promise<Init
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const hint = `nothing was written, since ${file} is kept: mend it first, or move it away`;
-    throw new CommandError(error.message, EXIT.failure, hint);
+    throw failed(error.message, hint);
   }
 }
 
@@ -224,9 +224,8 @@ async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Pr
     }
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
-    throw new CommandError(
+    throw failed(
       `cannot write to ${folder}: ${why}`,
-      EXIT.failure,
       `name a folder that you may write to: ${io.arq} init DIR`,
     );
   }

@@ -3,7 +3,7 @@ import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { diffText } from "../../answers/mirror_text.ts";
+import { diffText } from "../../answers/settings_text.ts";
 import { listOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 

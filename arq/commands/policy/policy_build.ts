@@ -2,15 +2,12 @@
  * `arq policy build`: compiles a policy written in AssemblyScript, and whatever else is a guest. It needs no
  * bus and leaves the checks of a bus to `arq policy check`.
  */
-import {
-  compilePolicy,
-  PolicyCompileError,
-  type PolicySources,
-} from "../../../policies/compiler/assemblyscript.ts";
+import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
+import type { PolicySources } from "../../../policies/compiler/assemblyscript.ts";
 import { plural } from "../../../shared/plural.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
+import { cannotRead, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { readInput, writeOutput } from "../../terminal/input.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -114,9 +111,7 @@ async function readIfThere(io: Io, path: string): Promise<string | undefined> {
     const missing = error instanceof Deno.errors.NotFound ||
       error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.IsADirectory;
     if (missing) return undefined;
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
+    throw cannotRead(path, error);
   }
 }
 
@@ -150,10 +145,10 @@ async function tellProblems(
 }
 
 /** The names of the hooks that a module exports, without their prefix. */
-function hooksOf(bytes: Uint8Array<ArrayBuffer>): readonly string[] {
-  return WebAssembly.Module.exports(new WebAssembly.Module(bytes)).flatMap(({ name }) =>
-    name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []
-  );
+export function hooksOf(bytes: Uint8Array): readonly string[] {
+  return WebAssembly.Module.exports(new WebAssembly.Module(new Uint8Array(bytes))).flatMap((
+    { name },
+  ) => name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []);
 }
 
 /** The module that a source is compiled to. Rejects with `PolicyCompileError`. */
@@ -197,7 +192,7 @@ export async function policyBuild(
     const folders = { policy: folder, sdk: kind.sdk_folder };
     return await tellProblems(io, entry, error, folders, flags.json === true);
   }
-  await writeModule(io, output, bytes);
+  await writeOutput(io, output, bytes);
   const hooks = hooksOf(bytes);
   const size_bytes = bytes.length;
   const schema = kind.noun === "reducer" ? schemaOf(bytes) : undefined;
@@ -209,13 +204,4 @@ export async function policyBuild(
     : `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}`;
   await print(io.stdout, `${text}\n`);
   return EXIT.ok;
-}
-
-async function writeModule(io: Io, file: string, bytes: Uint8Array): Promise<void> {
-  const path = resolvePath(io.cwd, file);
-  try {
-    await io.files.write(path, bytes);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
 }

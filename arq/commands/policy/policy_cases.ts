@@ -1,44 +1,241 @@
 /**
- * `arq policy test --cases`: runs a module on recorded cases and shows where its verdict is another one. It
- * needs no bus.
+ * `arq policy record` and `arq policy test --cases`: write recorded calls of a policy into files that people read
+ * and CI runs, and show where a module decides them otherwise.
  */
 import { configFrom } from "../../../shared/config/load.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
-import { casesText } from "../../answers/cases_text.ts";
-import { readModuleFile } from "../../policies/module_file.ts";
-import { type Case, parseCase, readablePayload, recordedDecision } from "../../replay/case_file.ts";
-import { runCase, shrinkFlip } from "../../replay/case_run.ts";
-import type { Decision } from "../../replay/comparison.ts";
+import { plural } from "../../../shared/plural.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { type Admin, findAdmin } from "../../bus/admin.ts";
+import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
+import { busChunks, busModules, DEFAULT_TENANT } from "../../replay/bus_replay.ts";
+import {
+  type Case,
+  caseOf,
+  parseCase,
+  readablePayload,
+  recordedDecision,
+  runCase,
+  shrinkFlip,
+} from "../../replay/case_file.ts";
+import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts";
+import { fileChunks } from "../../replay/journal_source.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
-import type { ReplayModule } from "../../replay/repeater.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
+import { isSelected } from "../../replay/selection.ts";
+import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { casesText } from "../../answers/replay_text.ts";
+import type { ReplayModule } from "../../replay/repeater.ts";
+import { readInput } from "../../terminal/input.ts";
+import { selectionOf } from "./policy_replay.ts";
+
+/** A choice that grows with each call that is offered. */
+interface CaseChoice {
+  /** Offers a call; `id` decides where it stands among all. */
+  offer(id: string, allowed: boolean, make: () => Case | undefined): void;
+  /** The chosen calls by time. */
+  chosen(): readonly Case[];
+}
+
+interface Placed {
+  readonly place: number;
+  readonly case: Case;
+}
+
+/** FNV-1a with 32 bits. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let at = 0; at < text.length; at++) {
+    value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
+  }
+  // Its low bits change most with the last character.
+  return Math.imul(value ^ (value >>> 15), 0x2c1b3c6d) >>> 0;
+}
+
+const alike = ({ hook, room, user, type, payload, reads, verdict }: Case): string =>
+  JSON.stringify([hook, room, user, type, payload, reads, verdict.allowed, verdict.reason]);
+
+/** The `count` calls with the lowest places, no two alike. */
+class Lowest {
+  readonly #count: number;
+  readonly #kept: Placed[] = [];
+  readonly #alike = new Set<string>();
+
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  offer(place: number, make: () => Case | undefined): void {
+    const kept = this.#kept;
+    if (kept.length === this.#count && place >= kept.at(-1)!.place) return;
+    const one = make();
+    if (one === undefined || this.#alike.has(alike(one))) return;
+    this.#alike.add(alike(one));
+    const before = kept.findIndex((other) => other.place > place);
+    kept.splice(before < 0 ? kept.length : before, 0, { place, case: one });
+    const dropped = kept.length > this.#count ? kept.pop() : undefined;
+    if (dropped !== undefined) this.#alike.delete(alike(dropped.case));
+  }
+
+  first(count: number): readonly Case[] {
+    return this.#kept.slice(0, count).map((one) => one.case);
+  }
+
+  get length(): number {
+    return this.#kept.length;
+  }
+}
+
+/** Makes a choice of at most `count` calls. */
+export function createChoice(count: number): CaseChoice {
+  const allowed = new Lowest(count);
+  const refused = new Lowest(count);
+  return {
+    offer: (id, is_allowed, make) => (is_allowed ? allowed : refused).offer(hash(id), make),
+    chosen() {
+      const half = Math.ceil(count / 2);
+      const of_refused = Math.max(half, count - allowed.length);
+      const some = refused.first(of_refused);
+      return [...some, ...allowed.first(count - some.length)]
+        .sort((one, other) => one.time < other.time ? -1 : Number(one.time > other.time));
+    },
+  };
+}
+
+/** The options of `arq policy record`. */
+export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
+
+/** The calls that become cases, and why others did not. */
+interface Chosen {
+  readonly cases: readonly Case[];
+  /** Calls of the policy that were read. */
+  readonly decisions: number;
+  readonly policies: ReadonlySet<string>;
+  readonly counts: ReadCounts;
+}
+
+async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
+  const { tenant, count, redact = [] } = flags;
+  const selection = await selectionOf(io, flags.policy ?? "", admin, flags);
+  const counts = { lines: 0, bad_lines: 0, holes: 0 };
+  const choice = createChoice(count);
+  const policies = new Set<string>();
+  let decisions = 0;
+  const chunks = admin === undefined
+    ? await fileChunks(io, flags.journal as string)
+    : busChunks(io, admin, tenant ?? DEFAULT_TENANT, selection);
+  for await (const record of journalRecords(chunks, counts)) {
+    if (!isSelected(record, selection)) continue;
+    for (const [place, { name, allowed }] of record.policies.entries()) {
+      policies.add(name);
+      if (flags.policy !== undefined && name !== flags.policy) continue;
+      decisions++;
+      choice.offer(`${record.id} ${name}`, allowed, () => caseOf(record, place, redact));
+    }
+  }
+  io.signal.throwIfAborted();
+  return { cases: choice.chosen(), decisions, policies, counts };
+}
+
+/** A module that is written beside its cases. */
+interface KeptModule {
+  readonly sha256: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The modules of cases, of a file or of the bus, by their SHA-256. */
+async function modulesOf(
+  io: Io,
+  cases: readonly Case[],
+  admin: Admin | undefined,
+  { module: file, tenant = DEFAULT_TENANT }: RecordFlags,
+): Promise<readonly KeptModule[]> {
+  const found = new Map<string, Uint8Array>();
+  if (file !== undefined) {
+    const bytes = await readModuleFile(io, file);
+    const sha256 = await sha256Hex(bytes);
+    if (!cases.some(({ module }) => module === sha256)) {
+      throw new CommandError(`${file} (${sha256.slice(0, 12)}) has decided none of the cases`);
+    }
+    found.set(sha256, bytes);
+  }
+  for (const sha256 of new Set(cases.map(({ module }) => module))) {
+    if (admin === undefined || found.has(sha256)) continue;
+    const bytes = await busModules(io, admin, tenant)(sha256);
+    if (bytes !== undefined) found.set(sha256, bytes);
+  }
+  return [...found].map(([sha256, bytes]) => ({ sha256, bytes }));
+}
+
+/** Cases of which their module still says what is recorded, now that secrets are out. */
+async function repeating(cases: readonly Case[], modules: readonly KeptModule[]) {
+  const pages = configFrom({}).platform.overseer.memory_limit_pages;
+  const ready = await Promise.all(modules.map(({ bytes }) => readyModule(bytes, pages)));
+  return cases.filter((one) => {
+    const module = ready.find(({ sha256 }) => sha256 === one.module);
+    if (module === undefined) return true;
+    const { differs, unknown } = runCase(module, one);
+    return differs.length + unknown.length === 0;
+  });
+}
+
+const fileName = ({ verdict, id, policy }: Case): string =>
+  `${policy}-${verdict.allowed ? "allowed" : "refused"}-${id}`.replace(/[^\w.-]/g, "_") + ".json";
+
+async function write(io: Io, folder: string, name: string, data: string | Uint8Array) {
+  const path = `${folder}/${name}`;
+  // A module has its hash as its name, so one that is there is the same.
+  if (data instanceof Uint8Array && await io.files.state(path) !== undefined) return;
+  try {
+    await io.files.create(path, data, 0o644);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Chooses calls and writes a file for each. Returns 1 when there is none. */
+export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> {
+  const { journal, out, json = false } = flags;
+  const admin = journal === undefined ? await findAdmin(io, flags) : undefined;
+  const { cases, decisions, policies, counts } = await choose(io, admin, flags);
+  if (cases.length === 0) {
+    const known = policies.size === 0 ? "" : `; policies in it: ${[...policies].sort().join(", ")}`;
+    const what = decisions === 0 ? "no such decision" : "no decision with a payload and a sender";
+    throw new CommandError(`the journal has ${what}${known}`);
+  }
+  const modules = await modulesOf(io, cases, admin, flags);
+  const kept = await repeating(cases, modules);
+  if (kept.length === 0) {
+    throw new CommandError(
+      `no case is left of ${
+        plural(cases.length, "decision")
+      }: without what was redacted the module ` +
+        "says something else",
+    );
+  }
+  const folder = resolvePath(io.cwd, out);
+  await io.files.makeDirectory(folder);
+  const files = kept.map(fileName);
+  for (const [at, one] of kept.entries()) {
+    await write(io, folder, files[at] as string, `${JSON.stringify(one, null, 2)}\n`);
+  }
+  for (const { sha256, bytes } of modules) await write(io, folder, `${sha256}.wasm`, bytes);
+  const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
+  if (json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
+  else {
+    const left = answer.left_out === 0
+      ? ""
+      : `; ${answer.left_out} left out: without what was redacted the module says something else`;
+    const text = `${plural(kept.length, "case")} of ${
+      plural(decisions, "decision")
+    } in ${out}${left}`;
+    await print(io.stdout, `${printable(text)}\n`);
+  }
+  return EXIT.ok;
+}
 
 /** One case that the module does not decide as it was decided. */
-export interface CaseReport {
-  readonly file: string;
-  readonly id: string;
-  readonly room: string;
-  readonly kind: "flip" | "changed" | "unknown";
-  /** What differs. */
-  readonly differs: readonly string[];
-  /** Inputs that the module asks for and the case does not have. */
-  readonly unknown: readonly string[];
-  readonly recorded: Decision;
-  readonly now: Decision;
-  readonly recorded_headers: Case["verdict"]["headers"];
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly payload: Case["payload"];
-  /** What was put in the place of the payload; null: nothing. */
-  readonly recorded_new_payload: Case["verdict"]["payload"];
-  readonly new_payload: Case["verdict"]["payload"];
-  /** The smallest message of which both modules still differ; absent when none was looked for or found. */
-  readonly smallest?: Case["payload"];
-  /** Why none was looked for. */
-  readonly not_shrunk?: string;
-}
+export type CaseReport = NonNullable<Awaited<ReturnType<typeof test>>>;
 
 /** The result of `arq policy test --cases`. */
 export interface CasesAnswer {
@@ -52,13 +249,8 @@ export interface CasesAnswer {
 }
 
 async function ready(io: Io, file: string, pages: number): Promise<ReplayModule> {
-  try {
-    return await readyModule(await readModuleFile(io, file), pages);
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    const hint = `arq policy check ${file} says more`;
-    throw new CommandError(`${file} is refused (${error.reason}): ${error.message}`, 1, hint);
-  }
+  const bytes = await readModuleFile(io, file);
+  return await unlessRefused(file, () => readyModule(bytes, pages));
 }
 
 async function readCase(io: Io, file: string): Promise<Case> {
@@ -77,11 +269,17 @@ interface Testing {
   readonly shrink: boolean;
 }
 
+/** The smallest message of which both modules still differ, or why none was looked for. */
+interface Small {
+  readonly smallest?: Case["payload"];
+  readonly not_shrunk?: string;
+}
+
 /** The smallest flip, where the folder has the module that decided then. */
 async function smallest(
   { io, module, pages, folder, names }: Testing,
   one: Case,
-): Promise<Pick<CaseReport, "smallest" | "not_shrunk">> {
+): Promise<Small> {
   const name = `${one.module}.wasm`;
   if (!names.has(name)) {
     return { not_shrunk: `${folder} has no ${name}: arq policy record --module writes it` };
@@ -92,7 +290,7 @@ async function smallest(
     : { smallest: readablePayload(found) };
 }
 
-async function test(testing: Testing, file: string): Promise<CaseReport | undefined> {
+async function test(testing: Testing, file: string) {
   const { io, module, folder, shrink } = testing;
   const one = await readCase(io, `${folder}/${file}`);
   if (!module.hooks.includes(one.hook)) {
@@ -102,7 +300,7 @@ async function test(testing: Testing, file: string): Promise<CaseReport | undefi
   const { differs, unknown } = ran;
   if (differs.length + unknown.length === 0) return undefined;
   const kind = unknown.length > 0 ? "unknown" : differs.includes("verdict") ? "flip" : "changed";
-  const small = shrink && kind === "flip" ? await smallest(testing, one) : {};
+  const small: Small = shrink && kind === "flip" ? await smallest(testing, one) : {};
   return {
     file,
     id: one.id,
@@ -129,11 +327,7 @@ export async function policyCases(io: Io, file: string, flags: Flags<"cases">): 
   const names = new Set(await io.files.list(resolvePath(io.cwd, folder)));
   const files = [...names].filter((name) => name.endsWith(".json")).sort();
   if (files.length === 0) {
-    throw new CommandError(
-      `${folder} has no cases`,
-      EXIT.failure,
-      "arq policy record --out writes some",
-    );
+    throw failed(`${folder} has no cases`, "arq policy record --out writes some");
   }
   const testing = { io, module, pages, folder, names, shrink };
   const reports: CaseReport[] = [];

@@ -1,8 +1,14 @@
 /**
- * `arq policy check`: says without a gateway what a gateway would say about a module, and why. It makes the
- * checks of the admin API in the same order: the binary, the ABI, the static limits, a trial compilation.
+ * `arq policy check` and `test`: say without a gateway what a gateway would say about a module, and what the
+ * module says about events from files. The checks are those of the admin API in the same order.
  */
-import { type MessageSizes, messageSizes } from "../../policies/message_sizes.ts";
+import { createTrial, messageSizes } from "../../policies/policy_trial.ts";
+import type {
+  MessageSizes,
+  Trial,
+  TrialOperation,
+  TrialOutcome,
+} from "../../policies/policy_trial.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { type MeteredPolicy, meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
 import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
@@ -21,12 +27,15 @@ import { parseStateKeys, type StateSlot } from "../../../shield/policy/state/dec
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import { POLICY_LIMITS, ValueType, type WasmModule } from "../../../wasm/module/module.ts";
-import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { readModuleFile } from "../../policies/module_file.ts";
-import { checkText } from "../../answers/policy_report.ts";
+import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
+import { checkText, testText } from "../../answers/replay_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { Op } from "../../../wasm/module/opcodes.ts";
+import { ArqonError } from "@arqon/sdk";
+import type { Config } from "../../../shared/config/schema.ts";
+import { readInput } from "../../terminal/input.ts";
 
 /** A feature beyond WebAssembly 1.0 that policies may use. */
 type Feature =
@@ -94,26 +103,7 @@ export interface Bounded {
 }
 
 /** The facts of a module that could be decoded. */
-export interface ModuleFacts {
-  readonly hooks: readonly Hook[];
-  /** Each import as `module.name`. */
-  readonly imports: readonly string[];
-  readonly features: readonly Feature[];
-  /** Number of functions that the module defines. */
-  readonly functions: Bounded;
-  /** Memory in pages of 64 KiB. */
-  readonly memory_pages: { readonly initial: number; readonly maximum: number | null } | null;
-  readonly table_entries: Bounded;
-  readonly start_function: boolean;
-  /** Compile cost of all its functions together. */
-  readonly compile_cost: Bounded;
-  /** Compile cost of its costliest function. */
-  readonly function_compile_cost: Bounded;
-  /** Fuel for making an instance, without its memory. */
-  readonly instance_fuel: Bounded;
-  /** Fuel for making an instance with its memory, which each new instance is charged. */
-  readonly instance_fuel_with_memory: number;
-}
+export type ModuleFacts = ReturnType<typeof factsOf>;
 
 /** What a module that is accepted does between calls. */
 interface StateFacts {
@@ -145,23 +135,17 @@ export interface CheckAnswer {
   /** Time of the trial compilation with both compilers. */
   readonly compile_ms?: number;
   /** The keys under which it keeps state; absent when it keeps none. */
-  readonly state?: readonly StateKeyFacts[];
+  readonly state?: readonly ReturnType<typeof stateFacts>[];
   /** Which messages it decides about; absent when it is refused, or asked about none. */
   readonly message_sizes?: MessageSizes;
 }
 
 /** One slot of state, as the module declares it. */
-interface StateKeyFacts {
-  readonly key: string;
-  readonly ttl_seconds: number;
-  readonly value_bytes: number;
-}
+const stateFacts = ({ key, ttl_ms, value_bytes }: StateSlot) => ({
+  ...{ key, ttl_seconds: ttl_ms / 1_000, value_bytes },
+});
 
-function stateFacts({ key, ttl_ms, value_bytes }: StateSlot): StateKeyFacts {
-  return { key, ttl_seconds: ttl_ms / 1_000, value_bytes };
-}
-
-function factsOf(module: WasmModule): ModuleFacts {
+function factsOf(module: WasmModule) {
   const costs = module.functions.map((body) =>
     compileCost(module, body, blockCharges(module, body))
   );
@@ -273,4 +257,178 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<n
   const answer = await check(io, file, bytes, pages);
   await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));
   return answer.accepted ? EXIT.ok : EXIT.failure;
+}
+
+/**
+ * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
+ * run. `time_ms` is the median of all runs.
+ */
+export type EventReport = ReturnType<typeof reportOf>;
+
+/** The result of `arq policy test`. */
+export interface TestAnswer {
+  readonly file: string;
+  readonly hook: Hook;
+  readonly fuel_limit: number;
+  readonly memory_limit_pages: number;
+  /** Whether every event was allowed in every run. */
+  readonly allowed: boolean;
+  readonly events: readonly EventReport[];
+}
+
+type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
+
+/** An event that is ready to be tried. */
+interface Prepared {
+  readonly file: string | null;
+  readonly operation: TrialOperation;
+}
+
+/** Calls in a row, after which pending signals are handled. */
+const CALLS_AT_ONCE = 64;
+
+function contentTypeOf(data: Uint8Array): string {
+  try {
+    JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+    return "application/json";
+  } catch {
+    return "text/plain";
+  }
+}
+
+/** The part of the operation that all events of the command line share. */
+function operationOf(
+  flags: TryFlags,
+): TrialOperation {
+  const { hook, type, room, header = [] } = flags;
+  const reserved = header.find(([name]) => name.toLowerCase().startsWith("x-arqon-"));
+  if (reserved !== undefined) {
+    throw usageError(
+      `--header ${reserved[0]}: the gateway sets this header itself`,
+      "give what it says with --hook, --tenant, --room, --user, --type or --content-type",
+    );
+  }
+  return {
+    hook,
+    room_id: room,
+    headers: Object.fromEntries(header),
+    type,
+    content_type: "",
+    payload: new Uint8Array(),
+  };
+}
+
+async function prepare(
+  io: Io,
+  flags: TryFlags,
+  limits: Config["limits"],
+): Promise<Prepared[]> {
+  const { hook, event: files = [] } = flags;
+  const operation = operationOf(flags);
+  if (hook !== "on_message" && hook !== "on_append") {
+    if (files.length === 0) return [{ file: null, operation }];
+    throw usageError(`--event: ${hook} has no event`);
+  }
+  if (files.length === 0) throw usageError("nothing to test: give --event FILE");
+  const prepared: Prepared[] = [];
+  for (const file of files) {
+    const payload = await readInput(io, file);
+    if (payload.length > limits.max_frame_bytes) {
+      throw new CommandError(
+        `${file} has ${payload.length} bytes; a frame has at most ${limits.max_frame_bytes}`,
+      );
+    }
+    const content_type = flags.contentType ?? contentTypeOf(payload);
+    prepared.push({ file, operation: { ...operation, payload, content_type } });
+  }
+  return prepared;
+}
+
+async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutcome> {
+  try {
+    return await trial(operation);
+  } catch (error) {
+    if (!(error instanceof ArqonError)) throw error;
+    throw usageError(`no gateway takes such a message: ${error.message}`);
+  }
+}
+
+function reportOf({ file }: Prepared, outcomes: readonly TrialOutcome[]) {
+  const found = outcomes.findIndex(({ verdict }) => verdict !== "allowed");
+  const at = Math.max(0, found);
+  const shown = outcomes[at];
+  if (shown === undefined) throw new TypeError("an event was not tried");
+  const times = outcomes.map(({ time_ms }) => time_ms).sort((one, other) => one - other);
+  return {
+    ...shown,
+    file,
+    run: at + 1,
+    runs: outcomes.length,
+    allowed_runs: outcomes.filter(({ verdict }) => verdict === "allowed").length,
+    fuel_max: outcomes.reduce((most, { fuel }) => Math.max(most, fuel), 0),
+    time_ms: times[Math.floor((times.length - 1) / 2)] ?? 0,
+    time_max_ms: times.at(-1) ?? 0,
+  };
+}
+
+/** Tries all events in order, the whole list so many times, on one instance. */
+async function tryAll(
+  io: Io,
+  trial: Trial,
+  prepared: readonly Prepared[],
+  runs: number,
+): Promise<EventReport[]> {
+  const outcomes: TrialOutcome[][] = prepared.map(() => []);
+  let calls = 0;
+  for (let run = 0; run < runs; run++) {
+    for (const [at, one] of prepared.entries()) {
+      outcomes[at]?.push(await tryOnce(trial, one));
+      if (++calls % CALLS_AT_ONCE !== 0) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      io.signal.throwIfAborted();
+    }
+  }
+  return prepared.map((one, at) => reportOf(one, outcomes[at] ?? []));
+}
+
+/** Prints the outcome of every event. Returns 1 when one was refused or the policy failed. */
+export async function policyTry(
+  io: Io,
+  file: string,
+  flags: TryFlags,
+): Promise<number> {
+  const config = configFrom({});
+  const { overseer } = config.platform;
+  const limits = {
+    fuel_limit: flags.fuelLimit ?? overseer.fuel_limit,
+    memory_limit_pages: flags.memoryLimitPages ?? overseer.memory_limit_pages,
+  };
+  const { hook } = flags;
+  const bytes = await readModuleFile(io, file);
+  const metered = await unlessRefused(file, () => meterPolicy(bytes, limits));
+  if (!metered.hooks.includes(hook)) {
+    throw usageError(
+      `${file} has no hook ${hook}; it has ${metered.hooks.join(", ")}`,
+      `give --hook ${metered.hooks[0]}`,
+    );
+  }
+  const prepared = await prepare(io, flags, config.limits);
+  const began_ms = io.now();
+  const trial = createTrial({
+    module: await WebAssembly.compile(metered.bytes),
+    renewal: metered.renewal,
+    fuel_limit: limits.fuel_limit,
+    config,
+    tenant_id: flags.tenant,
+    user_id: flags.user,
+    claims: Object.fromEntries(flags.claim ?? []),
+    // A policy that counts by time says the same on a machine of any speed.
+    now: () => began_ms,
+    monotonic_ms: io.monotonic_ms,
+  });
+  const events = await tryAll(io, trial, prepared, flags.runs);
+  const allowed = events.every(({ verdict }) => verdict === "allowed");
+  const answer: TestAnswer = { file, hook, ...limits, allowed, events };
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : testText(answer));
+  return allowed ? EXIT.ok : EXIT.failure;
 }

@@ -5,8 +5,8 @@
 import { idProblem } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
-import { sizesWarning } from "../../answers/policy_report.ts";
-import { messageSizes } from "../../policies/message_sizes.ts";
+import { sizesWarning } from "../../answers/replay_text.ts";
+import { messageSizes } from "../../policies/policy_trial.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";

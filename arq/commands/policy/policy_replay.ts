@@ -5,10 +5,10 @@
 import { configFrom } from "../../../shared/config/load.ts";
 import { plural } from "../../../shared/plural.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { replayText } from "../../answers/replay_text.ts";
-import { readModuleFile } from "../../policies/module_file.ts";
-import { type FuelFigures, fuelFigures } from "../../replay/fuel_histogram.ts";
+import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
+import { fuelFigures, sumOf } from "../../replay/tally.ts";
+import type { Tally } from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
   busChunks,
@@ -17,18 +17,17 @@ import {
   namedPolicy,
   policyModule,
 } from "../../replay/bus_replay.ts";
-import { type Admin, findAdmin } from "../../bus/admin.ts";
-import { agoIn } from "../../bus/bus_clock.ts";
+import { type Admin, agoIn, findAdmin } from "../../bus/admin.ts";
 import { createModuleBook, type ModuleSource, readyModule } from "../../replay/replay_modules.ts";
 import { replay } from "../../replay/replay_run.ts";
-import type { ReplayModule } from "../../replay/repeater.ts";
 import type { ReplaySelection } from "../../replay/selection.ts";
-import { type Counts, type FlipKind, type Sample, sumOf, type Tally } from "../../replay/tally.ts";
-import { cannotWrite, CommandError, EXIT } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { policyName } from "./policy_deploy.ts";
 import type { Flags } from "../../program/flags.ts";
+import { newFile } from "../../terminal/input.ts";
+import type { ReplayModule } from "../../replay/repeater.ts";
 
 /** A number of calls, or a share of them. */
 export type CallBound = { readonly count: number } | { readonly share: number };
@@ -37,47 +36,7 @@ export type CallBound = { readonly count: number } | { readonly share: number };
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
 
 /** The result of `arq policy replay`. */
-export interface ReplayAnswer {
-  readonly policy: string;
-  readonly module: {
-    readonly source: string;
-    readonly sha256: string;
-    readonly is_stateful: boolean;
-  };
-  readonly journal: {
-    readonly lines: number;
-    readonly bad_lines: number;
-    readonly first_bad: Tally["first_bad"];
-    readonly holes: number;
-    readonly missing_records: number;
-    readonly unknown_holes: number;
-    readonly hole_reasons: Counts;
-    readonly outside: number;
-    readonly without_policy: number;
-    readonly decisions: number;
-    readonly first_ms: number | null;
-    readonly last_ms: number | null;
-  };
-  readonly recorded: Tally["recorded"];
-  readonly candidate: {
-    readonly repeated: number;
-    readonly not_judged: number;
-    readonly allow_to_refuse: number;
-    readonly refuse_to_allow: number;
-    readonly changed: number;
-    readonly warm_up: number;
-    readonly no_hook: number;
-    readonly faults: Counts;
-    readonly unknown: Counts;
-    readonly not_run: Counts;
-    readonly recorded_fuel: FuelFigures;
-    readonly fuel: FuelFigures;
-    readonly samples: Readonly<Record<FlipKind, readonly Sample[]>>;
-  };
-  readonly interrupted: boolean;
-  /** Why the exit code is not 0; null: it is. */
-  readonly problem: string | null;
-}
+export type ReplayAnswer = ReturnType<typeof answerOf>;
 
 /** Most threads; the machine is somebody's. */
 const THREADS = 2;
@@ -104,23 +63,6 @@ async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Re
   return { policy, bytes, admin };
 }
 
-async function candidateOf(
-  operand: string,
-  bytes: Uint8Array,
-  pages: number,
-): Promise<ReplayModule> {
-  try {
-    return await readyModule(bytes, pages);
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    throw new CommandError(
-      `${operand} is refused (${error.reason}): ${error.message}`,
-      EXIT.failure,
-      `arq policy check ${operand} says more`,
-    );
-  }
-}
-
 /** The modules of files by their SHA-256. */
 export async function filesBySha(
   io: Io,
@@ -134,11 +76,12 @@ export async function filesBySha(
   return found;
 }
 
-async function selectionOf(
+/** The part of a journal that the options name. */
+export async function selectionOf(
   io: Io,
   policy: string,
   admin: Admin | undefined,
-  flags: ReplayFlags,
+  flags: Pick<Flags, "tenant" | "room" | "since" | "from" | "to">,
 ): Promise<ReplaySelection> {
   const { tenant, room, since, from, to } = flags;
   const from_ms = since === undefined ? from : await agoIn(io, admin, since);
@@ -154,10 +97,7 @@ async function selectionOf(
 /** Writes flips into a new file, one JSON object a line. */
 async function flipWriter(io: Io, path: string | undefined) {
   if (path === undefined) return undefined;
-  const target = resolvePath(io.cwd, path);
-  const writer = await io.files.writer(target, 0o600).catch((error: unknown) => {
-    throw cannotWrite(target, error);
-  });
+  const writer = await newFile(io, path);
   const encoder = new TextEncoder();
   /** Whether it has something, or is whole without. */
   let is_kept = false;
@@ -173,7 +113,7 @@ async function flipWriter(io: Io, path: string | undefined) {
     /** An empty file would be in the way of the next try. */
     async abandon() {
       writer.abandon();
-      if (!is_kept) await io.files.remove(target);
+      if (!is_kept) await io.files.remove(resolvePath(io.cwd, path));
     },
   };
 }
@@ -207,32 +147,24 @@ function endOf(tally: Tally, flags: ReplayFlags): readonly [code: number, proble
   return [EXIT.ok, null];
 }
 
-function journalOf(tally: Tally): ReplayAnswer["journal"] {
-  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
-  return {
-    lines: tally.lines,
-    bad_lines: tally.bad_lines,
-    first_bad: tally.first_bad,
-    holes: tally.holes,
-    missing_records: tally.missing,
-    unknown_holes: tally.unknown_holes,
-    hole_reasons: tally.hole_reasons,
-    outside: tally.outside,
-    without_policy: tally.without_policy,
-    decisions: tally.decisions,
-    first_ms: finite(tally.first_ms),
-    last_ms: finite(tally.last_ms),
-  };
-}
-
-function candidateAnswer({ candidate }: Tally): ReplayAnswer["candidate"] {
+function answerOf(
+  policy: string,
+  module: Pick<ReplayModule, "sha256" | "is_stateful"> & { readonly source: string },
+  { recorded, candidate, missing, other_policies: _, ...read }: Tally,
+  problem: string | null,
+  interrupted: boolean,
+) {
   const { to_refused, to_allowed, recorded_fuel, fuel, ...rest } = candidate;
+  const finite = (at_ms: number) => Number.isFinite(at_ms) ? at_ms : null;
+  const window = { first_ms: finite(read.first_ms), last_ms: finite(read.last_ms) };
+  const figures = { recorded_fuel: fuelFigures(recorded_fuel), fuel: fuelFigures(fuel) };
+  const flips = { allow_to_refuse: to_refused, refuse_to_allow: to_allowed };
   return {
-    ...rest,
-    allow_to_refuse: to_refused,
-    refuse_to_allow: to_allowed,
-    recorded_fuel: fuelFigures(recorded_fuel),
-    fuel: fuelFigures(fuel),
+    ...{ policy, module, recorded, interrupted },
+    journal: { ...read, ...window, missing_records: missing },
+    candidate: { ...rest, ...flips, ...figures },
+    /** Why the exit code is not 0; null: it is. */
+    problem: interrupted ? null : problem,
   };
 }
 
@@ -246,9 +178,8 @@ function requireDecisions(tally: Tally, policy: string): void {
   const others = Object.keys(tally.other_policies).sort();
   const known = others.length === 0 ? "" : `; it has ${others.slice(0, 10).join(", ")}`;
   const outside = tally.outside === 0 ? "" : `; ${tally.outside} records are outside of the window`;
-  throw new CommandError(
+  throw failed(
     `the journal has no decision of policy ${policy}${known}${outside}`,
-    EXIT.failure,
     others.length === 0 ? undefined : "--policy names the policy whose calls are repeated",
   );
 }
@@ -264,7 +195,7 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   const { journal, json = false, tenant = DEFAULT_TENANT } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
   const { policy, bytes, admin } = await replayed(io, file, flags);
-  const candidate = await candidateOf(file, bytes, pages);
+  const candidate = await unlessRefused(file, () => readyModule(bytes, pages));
   const known = await filesBySha(io, flags.module ?? []);
   known.set(candidate.sha256, bytes);
   const selection = await selectionOf(
@@ -302,15 +233,9 @@ export async function policyReplay(io: Io, file: string, flags: ReplayFlags): Pr
   }
   const interrupted = io.signal.aborted;
   const [code, problem] = endOf(tally, flags);
-  const answer: ReplayAnswer = {
-    policy,
-    module: { source: file, sha256: candidate.sha256, is_stateful: candidate.is_stateful },
-    journal: journalOf(tally),
-    recorded: tally.recorded,
-    candidate: candidateAnswer(tally),
-    interrupted,
-    problem: interrupted ? null : problem,
-  };
+  const { sha256, is_stateful } = candidate;
+  const module = { source: file, sha256, is_stateful };
+  const answer = answerOf(policy, module, tally, problem, interrupted);
   await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : replayText(answer));
   io.signal.throwIfAborted();
   return code;

@@ -10,15 +10,19 @@ import {
   encodeSnapshot,
   SnapshotError,
 } from "../../../brain/reducers/state/snapshot.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { endLine, type RunEnd, stepLine } from "../../answers/reducer_text.ts";
-import { requireModule } from "../../policies/module_file.ts";
-import { createLineReader } from "../../reducers/commands_file.ts";
-import { differingParts } from "../../reducers/difference.ts";
-import { type Applier, createApplier, runLine, TooManyTimers } from "../../reducers/reducer_run.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { requireModule, unlessRefused } from "../../policies/module_file.ts";
+import {
+  type Applier,
+  createApplier,
+  createLineReader,
+  runLine,
+  TooManyTimers,
+} from "../../reducers/reducer_run.ts";
+import { differingParts } from "../../reducers/rehearsal.ts";
+import { EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { readInput, writeOutput } from "../../terminal/input.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
 import type { Flags } from "../../program/flags.ts";
 import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
@@ -107,13 +111,15 @@ function schemaProblems(
   return problems.filter((one) => one !== undefined);
 }
 
+type TryFlags = Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">;
+
 /** Entries in a row, after which pending signals are handled. */
 const ENTRIES_AT_ONCE = 64;
 
 async function applierOf(
   io: Io,
   file: string,
-  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+  flags: TryFlags,
   begin: RoomState,
 ): Promise<Applier> {
   const [, source] = /\.(ts|rs)$/i.exec(file) ?? [];
@@ -129,40 +135,23 @@ async function applierOf(
   const bytes = await readInput(io, file);
   const room = { room_id: flags.room, bounds: ROOM_BOUNDS };
   const { fuelLimit: fuel_limit, memoryLimitPages: memory_limit_pages } = flags;
-  try {
-    return await createApplier(bytes, { room, fuel_limit, memory_limit_pages }, begin);
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    throw new CommandError(
-      `${file} is refused (${error.reason}): ${printable(error.message)}`,
-      EXIT.failure,
-    );
-  }
+  const options = { room, fuel_limit, memory_limit_pages };
+  return await unlessRefused(file, () => createApplier(bytes, options, begin), null);
 }
 
 async function beginning(
   io: Io,
-  { begin }: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+  { begin }: TryFlags,
 ): Promise<RoomState> {
   if (begin === undefined) return emptyRoom();
   try {
     return decodeSnapshot(unpackSnapshot(await readInput(io, begin)));
   } catch (error) {
     if (!(error instanceof SnapshotError)) throw error;
-    throw new CommandError(
+    throw failed(
       `${begin}: ${error.message}`,
-      EXIT.failure,
       "expected a file that arq reducer test --snapshot has written",
     );
-  }
-}
-
-async function writeSnapshot(io: Io, file: string, state: RoomState): Promise<void> {
-  const path = resolvePath(io.cwd, file);
-  try {
-    await io.files.write(path, encodeSnapshot(state));
-  } catch (error) {
-    throw cannotWrite(path, error);
   }
 }
 
@@ -173,7 +162,7 @@ async function* bytesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 /** Applies every line, and prints each entry as it is applied. Gives the counts. */
 async function runAll(
   io: Io,
-  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+  flags: TryFlags,
   applier: Applier,
   other: Applier | undefined,
 ): Promise<Pick<RunEnd, "entries" | "faults" | "differing" | "forbidden" | "unlike">> {
@@ -213,7 +202,7 @@ async function runAll(
 export async function reducerTry(
   io: Io,
   file: string,
-  flags: Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">,
+  flags: TryFlags,
 ): Promise<number> {
   const begin = await beginning(io, flags);
   const applier = await applierOf(io, file, flags, begin);
@@ -221,10 +210,10 @@ export async function reducerTry(
   const other = against === undefined ? undefined : await applierOf(io, against, flags, begin);
   const counts = await runAll(io, flags, applier, other).catch((error) => {
     if (!(error instanceof TooManyTimers)) throw error;
-    throw new CommandError(error.message, EXIT.failure, "let lines be closer in time");
+    throw failed(error.message, "let lines be closer in time");
   });
   const { state } = applier;
-  if (flags.snapshot !== undefined) await writeSnapshot(io, flags.snapshot, state);
+  if (flags.snapshot !== undefined) await writeOutput(io, flags.snapshot, encodeSnapshot(state));
   const end = { file, against, state, other: other?.state, ...counts };
   await print(
     io.stdout,

@@ -2,24 +2,16 @@
  * `arq reducer types`: makes types of the schema of a room that is a program, for clients in TypeScript and Python and
  * for the reducer in AssemblyScript. It needs no bus.
  */
-import {
-  parseRoomSchema,
-  type RoomSchema,
-  schemaOf,
-} from "../../../wasm/reducer/schema/room_schema.ts";
-import {
-  kindsOf,
-  listedBy,
-  refOf,
-  SchemaError,
-  type Shape,
-} from "../../../wasm/reducer/schema/shape.ts";
+import { parseRoomSchema, schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
+import type { RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
+import { kindsOf, listedBy, refOf, SchemaError } from "../../../wasm/reducer/schema/shape.ts";
+import type { Shape } from "../../../wasm/reducer/schema/shape.ts";
 import { guestTypes } from "../../reducers/types/guest_types.ts";
 import { pythonTypes } from "../../reducers/types/python_types.ts";
 import { noteText, pascal, TypeNames, type TypeSource } from "../../reducers/types/type_names.ts";
-import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
+import { readInput, readText, writeOutput } from "../../terminal/input.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {
@@ -140,10 +132,10 @@ async function schemaIn(io: Io, file: string): Promise<RoomSchema> {
     if (schema !== undefined) return schema;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    throw new CommandError(`${file}: ${printable(error.message)}`, EXIT.failure);
+    throw new CommandError(`${file}: ${printable(error.message)}`);
   }
   const hint = "arq reducer build puts NAME.schema.json into NAME.wasm, when it is beside NAME.ts";
-  throw new CommandError(`${file} has no schema`, EXIT.failure, hint);
+  throw failed(`${file} has no schema`, hint);
 }
 
 function makerOf({ out, guest }: Flags<"out">) {
@@ -166,17 +158,12 @@ export async function reducerTypes(
   const name = pascal(schema.title ?? source.replace(/(\.schema)?\.\w+$/, ""));
   const text = make(schema, { source, name });
   if (flags.check === true) {
-    const found = new TextDecoder().decode(await readInput(io, flags.out));
+    const found = await readText(io, flags.out);
     if (found === text) return EXIT.ok;
     const hint = "make it anew, without --check";
-    throw new CommandError(`${flags.out} is not what ${file} makes`, EXIT.failure, hint);
+    throw failed(`${flags.out} is not what ${file} makes`, hint);
   }
-  const path = resolvePath(io.cwd, flags.out);
-  try {
-    await io.files.write(path, new TextEncoder().encode(text));
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
+  await writeOutput(io, flags.out, new TextEncoder().encode(text));
   const names = Object.keys(schema.commands);
   if (flags.json === true) {
     await print(io.stdout, `${JSON.stringify({ file: flags.out, name, commands: names })}\n`);

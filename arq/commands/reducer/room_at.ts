@@ -1,15 +1,59 @@
 /**
- * `arq room at` and `arq room diff`: what a room with a reducer was after an entry of its log, or at a time, and what
- * is different between two entries. The log is folded here, from the nearest snapshot before. Changes nothing.
+ * `arq room at`, `diff` and `verify`: what a room with a reducer was after an entry of its log or at a time, what
+ * differs between two entries, and whether the digests are those that the bus noted. The log is folded here, from
+ * the nearest snapshot before. Changes nothing.
  */
-import type { RoomState } from "../../../brain/reducers/state/room_state.ts";
-import { changesText, stateText } from "../../answers/room_fold_text.ts";
-import { type RoomSource, stateAt, type Wanted } from "../../reducers/room_fold.ts";
+import { ArqonError } from "@arqon/proto";
+import { encodeSnapshot, SnapshotError } from "../../../brain/reducers/state/snapshot.ts";
+import {
+  beginnings,
+  DifferentEntries,
+  firstOf,
+  foldRoom,
+  MissingEntries,
+  stateAt,
+} from "../../reducers/room_fold.ts";
+import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room_fold.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
+import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
+import { changesText, foldText, stateText } from "../../answers/reducer_text.ts";
+import type { FoldDifference } from "../../answers/reducer_text.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { beginningsOf, foldable, noBeginning } from "./room_beginning.ts";
 import type { Flags } from "../../program/flags.ts";
+import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
+
+/** Does it; what is in the way of a fold becomes an error for people. `verify`: what says more. */
+export async function foldable<T>(fold: () => Promise<T>, verify?: string): Promise<T> {
+  try {
+    return await fold();
+  } catch (error) {
+    if (error instanceof DifferentEntries) {
+      throw failed(error.message, verify && `${verify} says more`);
+    }
+    const is_missing = error instanceof MissingEntries || error instanceof SnapshotError;
+    const is_gone = error instanceof ArqonError && error.reason === "log-unavailable";
+    if (!is_missing && !is_gone) throw error;
+    throw new CommandError(error.message);
+  }
+}
+
+/** What there is to begin with. */
+export const beginningsOf = (source: RoomSource): Promise<Beginnings> =>
+  foldable(() => beginnings(source));
+
+/** Nothing that the log goes on from is there. */
+export function noBeginning(
+  { room_id, snapshots }: RoomSource,
+  { first }: Beginnings,
+): CommandError {
+  const newest = snapshots.at(-1)?.offset;
+  const has = newest === undefined ? "there is no snapshot" : `the newest snapshot is of ${newest}`;
+  return failed(
+    `the log of ${room_id} begins with entry ${first ?? "none"}, and ${has}`,
+    "a snapshot may have been replaced meanwhile: try it again",
+  );
+}
 
 const whenText = (time_ms: number) => new Date(time_ms).toISOString();
 
@@ -20,7 +64,7 @@ async function notKept(source: RoomSource): Promise<CommandError> {
   // The time of what a fork began with is not known.
   const when = first.at_ms === 0 ? "" : `, of ${whenText(first.at_ms)}`;
   const back = `its log goes back to entry ${first.offset}${when}`;
-  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`, EXIT.failure);
+  return new CommandError(`what ${source.room_id} was then is not kept: ${back}`);
 }
 
 async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState> {
@@ -30,7 +74,6 @@ async function stateWhen(source: RoomSource, wanted: Wanted): Promise<RoomState>
   if (offset === Infinity || state.offset === offset || wanted.time_ms !== Infinity) return state;
   throw new CommandError(
     `${source.room_id} has no entry ${offset} yet: its last is ${state.offset}`,
-    EXIT.failure,
   );
 }
 
@@ -63,4 +106,54 @@ export async function roomDiff(
   const prefix = prefixOf(flags);
   await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
   return EXIT.ok;
+}
+
+async function snapshotDifference(
+  source: RoomSource,
+  state: RoomState,
+): Promise<FoldDifference | "same" | undefined> {
+  const own = source.snapshots.find(({ offset }) => offset === state.offset);
+  const bytes = own && await source.get(own.name);
+  if (bytes === undefined) return undefined;
+  const [noted, folded] = [digestOf(unpackSnapshot(bytes)), digestOf(encodeSnapshot(state))];
+  if (noted.toHex() === folded.toHex()) return "same";
+  return { about: "snapshot", first: state.offset, last: state.offset, noted, folded };
+}
+
+function entriesDifference({ noted, state }: Folded): FoldDifference | undefined {
+  if (noted === undefined || noted.chain.toHex() === state.chain.toHex()) return undefined;
+  const { first, chain } = noted;
+  return { about: "entries", first, last: state.offset, noted: chain, folded: state.chain };
+}
+
+/** Folds a room's log. Returns 1 when it comes to something else than the bus noted. */
+export async function roomVerify(
+  io: Io,
+  room_id: string,
+  flags: Flags<"tenant">,
+): Promise<number> {
+  const source = await openReduced(io, room_id, flags);
+  const known = await beginningsOf(source);
+  const oldest = await foldable(() => firstOf(source, known.begins));
+  if (oldest === undefined) throw noBeginning(source, known);
+  const begin = oldest.state;
+  const programs = new Set<string>();
+  let [state, entries, snapshots] = [begin, 0, 0];
+  let difference: FoldDifference | undefined;
+  await foldable(async () => {
+    for await (const folded of foldRoom(source, begin)) {
+      entries++;
+      programs.add(folded.program);
+      state = folded.state;
+      const stored = await snapshotDifference(source, state);
+      if (stored === "same") snapshots++;
+      difference = entriesDifference(folded) ?? (stored === "same" ? undefined : stored);
+      if (difference !== undefined) break;
+    }
+  });
+  const { origin } = source;
+  const from = origin?.offset === begin.offset ? origin.room_id : undefined;
+  const end = { room_id, begin: begin.offset, from, entries, programs: programs.size, snapshots };
+  await print(io.stdout, foldText({ ...end, state, difference }, flags.json === true));
+  return difference === undefined ? EXIT.ok : EXIT.failure;
 }

@@ -8,26 +8,19 @@ import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { plural } from "../../../shared/plural.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
-import {
-  cutOffText,
-  programsText,
-  rehearsalLine,
-  type RoomBehind,
-} from "../../answers/deploy_text.ts";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
-import { busAgo } from "../../bus/bus_clock.ts";
-import { requireModule } from "../../policies/module_file.ts";
+import { cutOffText, programsText, rehearsalLine } from "../../answers/reducer_text.ts";
+import type { RoomBehind } from "../../answers/reducer_text.ts";
+import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
+import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import { sure } from "../../terminal/confirm.ts";
+import { readInput, sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { foldable } from "./room_beginning.ts";
+import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const Deployed = z.looseObject({ module: z.string(), at_ms: z.int(), by: z.string() });
@@ -110,7 +103,7 @@ async function candidateOf(
 ): Promise<Candidate> {
   const { fuel_limit, memory_limit_pages, values: keys, ...own } = limits;
   const { state_bytes, events, event_bytes, timers } = own;
-  try {
+  return await unlessRefused(file, async () => {
     const metered = meterReducer(bytes, memory_limit_pages);
     const compiled = await WebAssembly.compile(metered.bytes);
     const bounds = { ...ROOM_BOUNDS, keys, state_bytes, events, event_bytes, timers };
@@ -118,11 +111,7 @@ async function candidateOf(
       .some(({ name }) => name === MIGRATE_EXPORT);
     const guest = createReducer(compiled, metered, fuel_limit);
     return { guest, bounds, migrates, schema: schemaOf(bytes) };
-  } catch (error) {
-    if (!(error instanceof PolicyModuleError)) throw error;
-    const text = `${file} is refused (${error.reason}): ${printable(error.message)}`;
-    throw new CommandError(text, EXIT.failure);
-  }
+  }, null);
 }
 
 /** Applies the module to every room. Gives how much differs. */

@@ -5,14 +5,14 @@
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
-import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { dueAfter, pause, Window } from "../../rooms/flow.ts";
+import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
+import { EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
+import { openInput } from "../../terminal/input.ts";
 
 /** Long enough for a bus that restarts meanwhile. */
 const PUBLISH_TIMEOUT_MS = 30_000;
@@ -39,15 +39,7 @@ async function openSource(io: Io, ndjson: string): Promise<Source> {
     return { name: "stdin", open: () => Promise.resolve(io.stdin()), total: undefined };
   }
   const path = resolvePath(io.cwd, ndjson);
-  const open = async () => {
-    try {
-      return await io.files.open(path);
-    } catch (error) {
-      throw new CommandError(
-        `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-      );
-    }
-  };
+  const open = () => openInput(io, path);
   let total = 0;
   for await (const _ of readNdjson(await open(), path)) total += 1;
   return { name: path, open, total };
@@ -144,9 +136,8 @@ async function stdinContent(io: Io): Promise<Content> {
   for await (const part of io.stdin()) {
     size_bytes += part.length;
     if (size_bytes > LINE_BYTES_MAX) {
-      throw new CommandError(
+      throw failed(
         `stdin has more than ${LINE_BYTES_MAX} bytes, which is more than one event may have`,
-        EXIT.failure,
         "--ndjson - publishes an event for each line of it",
       );
     }

@@ -5,7 +5,7 @@ import {
   classTable,
   optionsText,
   spanText,
-} from "../../answers/room_class_text.ts";
+} from "../../answers/settings_text.ts";
 import { runArq } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];

@@ -1,13 +1,18 @@
-/** `arq room history`: prints what a durable room stores, and the room's position. */
+/**
+ * `arq room history` and `replay`: print what a durable room stores, or publish it again into another room, in its
+ * order, each message acknowledged and stored once however often the replay runs.
+ */
 import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { checkEpoch, historyPages, patient, storedIn } from "../../rooms/history.ts";
-import type { HistoryPage, Place } from "../../rooms/history.ts";
+import { checkEpoch, historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
+import type { HistoryPage, HistorySource, Place } from "../../rooms/history.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { isKnownPlace } from "../../rooms/known_place.ts";
-import { writeMessage } from "../../terminal/message_output.ts";
+import { writeMessage } from "../../terminal/format.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
+import type { Message, Room } from "@arqon/sdk";
+import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
+import { createProgress, type Progress } from "../../terminal/progress.ts";
 
 /** Most messages without `--limit` and `--all`. */
 const LIMIT = 100;
@@ -65,4 +70,176 @@ export async function roomHistory(io: Io, room_id: string, flags: Flags): Promis
       "\n",
   );
   return EXIT.ok;
+}
+
+/** The options of `arq room replay`. */
+export type ReplayFlags = Omit<Flags<"window">, "to"> & { readonly to: string };
+
+/** Long enough for a bus that restarts meanwhile. */
+const PUBLISH_TIMEOUT_MS = 30_000;
+
+/** One replay under way. */
+interface Replay {
+  readonly io: Io;
+  readonly source: HistorySource;
+  readonly target: Room;
+  readonly flags: ReplayFlags;
+  /** Epoch of the first page. */
+  readonly epoch: string;
+  /**
+   * Epoch in the message ids. A replay that goes on in another epoch keeps it, so that no message is stored
+   * twice.
+   */
+  readonly ids_epoch: string;
+  readonly isKnown: (place: Place) => Promise<boolean>;
+  readonly until: number;
+  readonly done: Acknowledged;
+  readonly progress: Progress;
+}
+
+async function send(
+  { target, ids_epoch, done, progress }: Replay,
+  message: Message,
+): Promise<void> {
+  const offset = Number(message.offset);
+  const { type, data, content_type, schema_id, headers } = message;
+  const ack = await target.publish(type, data, {
+    content_type,
+    message_id: `replay:${ids_epoch}:${offset}`,
+    headers: clientHeaders(headers),
+    ...(schema_id === "" ? {} : { schema_id }),
+    timeout_ms: PUBLISH_TIMEOUT_MS,
+  });
+  done.add(offset, Number(ack.offset));
+  progress.update(done.count);
+}
+
+async function publishAll(replay: Replay): Promise<void> {
+  const { io, source, flags, epoch, until, done, isKnown } = replay;
+  const window = new Window(flags.window);
+  const started_ms = io.monotonic_ms();
+  const from = flags.from ?? 0;
+  let sent = 0;
+  // The first page includes the message before: while that is there, nothing after it is missing.
+  let is_whole = from === 0;
+  const query = {
+    after: Math.max(0, from - 1),
+    before: until + 1,
+    total: Infinity,
+    epoch,
+    isKnown,
+  };
+  for await (const page of historyPages(source, query)) {
+    for (const message of page.messages) {
+      const offset = Number(message.offset);
+      if (offset <= from) {
+        is_whole = true;
+        continue;
+      }
+      if (!is_whole) {
+        is_whole = true;
+        await print(io.stderr, `arq: messages after ${from} may be gone; beginning at ${offset}\n`);
+      }
+      // A signal was meant for those who were there.
+      if (message.signal !== undefined) continue;
+      if (flags.rate !== undefined) {
+        await pause(started_ms + dueAfter(sent, flags.rate) - io.monotonic_ms(), io.signal);
+      }
+      io.signal.throwIfAborted();
+      done.begin(offset);
+      await window.run(() => send(replay, message));
+      sent += 1;
+    }
+  }
+  await window.drained();
+}
+
+/**
+ * The epoch for the message ids: the named one when it still has every message up to the last, else the
+ * room's. Throws when the room has begun anew since the named epoch.
+ */
+async function epochOfIds(
+  room_id: string,
+  { from = 0, epoch: named }: ReplayFlags,
+  { offset, epoch }: Place,
+  isKnown: (place: Place) => Promise<boolean>,
+): Promise<string> {
+  if (named === undefined || named === epoch) return epoch;
+  if (!await isKnown({ offset: from, epoch: named })) checkEpoch(room_id, epoch, named);
+  return await isKnown({ offset, epoch: named }) ? named : epoch;
+}
+
+/** Publishes the messages. After a failure it says how far it came and how to go on. */
+export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<number> {
+  const { to, from = 0, json } = flags;
+  if (to === room_id) throw usageError("--to is the room itself: it would never end");
+  await using connection = await openConnection(io, flags, { window: flags.window });
+  const room = connection.room(room_id);
+  const source = patient(storedIn(room), io);
+  const isKnown = (place: Place) => isKnownPlace(room, place);
+  const { offset, epoch } = await source.history({ after: from, limit: 1 });
+  const until = Math.min(flags.until ?? Infinity, Number(offset));
+  const ids_epoch = await epochOfIds(room_id, flags, { offset: until, epoch }, isKnown);
+  const done = new Acknowledged(from);
+  const is_tty = io.stderr.is_tty && json !== true;
+  const progress = await createProgress({ is_tty, total: undefined, now: io.monotonic_ms });
+  const target = connection.room(to);
+  const started_ms = io.monotonic_ms();
+  try {
+    if (until > from) {
+      await publishAll({
+        ...{ io, source, target, flags, epoch, until, done },
+        progress,
+        ids_epoch,
+        isKnown,
+      });
+    }
+  } catch (error) {
+    progress.stop();
+    const command = resumeCommand(room_id, { ...flags, epoch: ids_epoch, until, from: done.upTo });
+    await print(
+      io.stderr,
+      `arq: stopped after ${done.count} acknowledged messages, up to offset ${done.upTo}\n` +
+        `     go on with: ${printable(command)}\n`,
+    );
+    throw error;
+  } finally {
+    progress.stop();
+  }
+  const duration_ms = io.monotonic_ms() - started_ms;
+  await print(io.stderr, swappedText(done));
+  const { count: published } = done;
+  if (json === true) {
+    const result = { room: room_id, to, published, offset: done.upTo, epoch, duration_ms };
+    await print(io.stdout, `${JSON.stringify(result)}\n`);
+  } else {
+    const seconds = (duration_ms / 1_000).toFixed(1);
+    const messages = plural(published, "message");
+    const what = `${messages} of ${room_id}, up to offset ${done.upTo},`;
+    await print(io.stderr, `Replayed ${what} to ${to} in ${seconds} s\n`);
+  }
+  return EXIT.ok;
+}
+
+/** The headers that the publisher has set. The Shield stamps all others anew. */
+export function clientHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const own = Object.entries(headers).filter(([name]) => {
+    const lower = name.toLowerCase();
+    return !lower.startsWith("x-arqon-") && lower !== "x-twist-id" && lower !== "x-timestamp";
+  });
+  // A header may have the name of a property that every object has.
+  return Object.assign(Object.create(null), Object.fromEntries(own));
+}
+
+/** The command line that goes on where a replay stopped; it has no token in it. */
+export function resumeCommand(
+  room_id: string,
+  flags: Pick<ReplayFlags, "to" | "from" | "epoch" | "until" | "rate" | "url">,
+): string {
+  const { to, from, epoch, until, rate, url } = flags;
+  const options = { to, from, epoch, until, rate, url };
+  const parts = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name} ${value}`]
+  );
+  return `arq room replay ${room_id} ${parts.join(" ")}`;
 }

@@ -1,15 +1,16 @@
-/**
- * `arq room list`: the rooms of a tenant that somebody is subscribed to, or with `--stored` those whose log has
- * messages, also where nobody is. It asks the admin API and prints a page at a time.
- */
+/** `arq room list` and `bans`, and what `arq room class set` and `remove` ask before they change a class. */
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { withRoom } from "../../rooms/room_command.ts";
+import { banLine } from "../../answers/room_text.ts";
+import { ArqonError } from "@arqon/proto";
+import { requireMeant, roomLosses } from "../../rooms/unreachable.ts";
 
 /** Rooms of one answer at most. */
 const ANSWER_ROOMS = 1_000;
@@ -86,4 +87,82 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<number> {
     : `; there are more: --behind ${printable(last)}`;
   await print(io.stderr, `tenant ${tenant}: ${plural(count, "room")}${more}\n`);
   return EXIT.ok;
+}
+
+/** Most bans that the admin API lists. */
+const LISTED_MAX = 1_000;
+
+type Ban = Readonly<Record<string, unknown>>;
+
+async function show(io: Io, { json }: Flags, bans: readonly Ban[]): Promise<void> {
+  const lines = bans.map((ban) => json === true ? `${JSON.stringify(ban)}\n` : banLine(ban));
+  await print(io.stdout, lines.join(""));
+}
+
+async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
+  return await withRoom(io, flags, { room: room_id, role: "service" }, async (ask) => {
+    let after: unknown;
+    let total = 0;
+    do {
+      const { members } = await ask({ name: "room.bans", data: JSON.stringify({ after }) });
+      const bans = listOf(members["bans"]).map(membersOf);
+      await show(
+        io,
+        flags,
+        bans.map((ban) => ban["scope"] === "room" ? { ...ban, room_id } : ban),
+      );
+      total += bans.length;
+      after = members["next"];
+    } while (after !== undefined);
+    return `${room_id}: ${plural(total, "ban")}, with those of the whole tenant`;
+  });
+}
+
+async function ofTenant(io: Io, flags: Flags): Promise<string> {
+  const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
+  const query = new URLSearchParams({ tenant, limit: String(LISTED_MAX) });
+  const admin = await findAdmin(io, flags);
+  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/bans?${query}` });
+  const bans = listOf(answer["bans"]).map(membersOf);
+  await show(io, flags, bans);
+  const more = answer["truncated"] === true ? `, the first ${bans.length} are shown` : "";
+  return `tenant ${tenant}: ${plural(Number(answer["total"]), "ban")}${more}`;
+}
+
+/** Prints a line for each ban, with `--json` an object. Says on stderr how many there are. */
+export async function roomBans(
+  io: Io,
+  room_id: string | undefined,
+  flags: Flags,
+): Promise<number> {
+  if (room_id !== undefined && flags.tenant !== undefined) {
+    throw usageError(
+      "give either ROOM or --tenant, not both",
+      "with ROOM the tenant is that of the token",
+    );
+  }
+  const sum = room_id === undefined ? await ofTenant(io, flags) : await ofRoom(io, room_id, flags);
+  await print(io.stderr, printable(sum) + "\n");
+  return EXIT.ok;
+}
+
+/** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
+export async function requireReachable(
+  io: Io,
+  admin: Admin,
+  { tenant, pattern, allowUnreachable }: Flags<"pattern" | "tenant">,
+  changed: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  if (allowUnreachable === true) return;
+  const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
+  const { rooms } = await askAdmin(io, admin, { method: "GET", path });
+  const others = listOf(rooms).filter((other) => membersOf(other)["room"] !== pattern);
+  // A class that is removed has no members.
+  const own = Object.keys(changed).length === 0 ? [] : [changed];
+  try {
+    requireMeant(await roomLosses(io, admin, tenant, [...others, ...own]), false);
+  } catch (error) {
+    // What is wrong with the class is said where it is set.
+    if (!(error instanceof ArqonError) || error.reason !== "invalid-settings") throw error;
+  }
 }

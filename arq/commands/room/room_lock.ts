@@ -1,15 +1,23 @@
 /**
- * `arq room lock`: locks a room. The connection ends with the command. The lock stays
- * until its lease ends or until somebody with its fence unlocks it. `room_lock_run.ts` holds a lock while a
- * program runs.
+ * `arq room lock`: locks a room until the lease ends or somebody with its fence unlocks it, or while a program
+ * runs: that has our standard streams and our environment, and the fence and the room as variables. Whether it
+ * uses the fence is its own affair.
  */
-import { ArqonError } from "@arqon/sdk";
-import { printable } from "../../terminal/exit.ts";
+import { ArqonError, type HeldLock, holdLock } from "@arqon/sdk";
+import {
+  CommandError,
+  EXIT,
+  failed,
+  Interrupted,
+  printable,
+  usageError,
+} from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { whenText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { openConnection } from "../../bus/target.ts";
 
 /** Pause between two requests for a lock that somebody else holds. */
 const LOOK_MS = 500;
@@ -52,4 +60,143 @@ export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<n
   const text = `${room_id} is locked until ${until}${positionText(members)}`;
   await print(io.stderr, `${printable(text)}\n`);
   return await tell(io, flags, answer, String(members["fence"]));
+}
+
+/** Time in which a program must end when its lock is lost; then it is killed. */
+const GRACE_MS = 5_000;
+
+/** Shells add the number of the signal to this for a program that a signal has ended. */
+const SIGNALLED = 128;
+
+const NUMBERS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGABRT: 6,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGALRM: 14,
+  SIGTERM: 15,
+};
+
+/** A program that runs under a lock. */
+interface Work {
+  readonly room_id: string;
+  /** The program and its arguments; never empty. */
+  readonly words: readonly string[];
+  readonly lock: HeldLock;
+}
+
+/**
+ * Locks the room, runs the program and unlocks the room. Resolves with the program's exit code; rejects when
+ * the lock is lost.
+ */
+export async function roomLockRun(
+  io: Io,
+  room_id: string,
+  words: readonly string[],
+  flags: Flags,
+): Promise<number> {
+  if (flags.fence !== undefined) {
+    throw usageError("--fence renews a lock that is held; a program gets a lock of its own");
+  }
+  // Once the program runs, a stop ends it first, then the lock, then the connection.
+  const asking = new AbortController();
+  const stop = () => asking.abort(io.signal.reason);
+  io.signal.throwIfAborted();
+  io.signal.addEventListener("abort", stop, { once: true });
+  const own: Io = { ...io, signal: asking.signal };
+  await using connection = await openConnection(own, flags);
+  const room = connection.room(room_id);
+  const ttl_ms = flags.ttl === undefined ? {} : { ttl_ms: flags.ttl * 1_000 };
+  const options = { ...ttl_ms, signal: asking.signal };
+  await using lock = await untilFree(own, room_id, flags, () => holdLock(room, options));
+  io.signal.removeEventListener("abort", stop);
+  io.signal.throwIfAborted();
+  return await runLocked(io, { room_id, words, lock });
+}
+
+async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number> {
+  const [name = ""] = words;
+  const child = start(io, words, {
+    ARQON_LOCK_FENCE: String(lock.fence),
+    ARQON_LOCK_ROOM: room_id,
+  });
+  let grace: ReturnType<typeof setTimeout> | undefined;
+  const lost = () => {
+    const text = printable(`arq: the lock of ${room_id} is lost; ${name} gets SIGTERM`);
+    // Nobody reads it; the program ends all the same.
+    void print(io.stderr, `${text}\n`).catch(() => {});
+    send(child, "SIGTERM");
+    grace = setTimeout(() => send(child, "SIGKILL"), GRACE_MS);
+  };
+  const stopped = () => {
+    const signal = signalOf(io);
+    if (signal !== undefined) send(child, signal);
+  };
+  if (lock.signal.aborted) lost();
+  else lock.signal.addEventListener("abort", lost, { once: true });
+  if (io.signal.aborted) stopped();
+  else io.signal.addEventListener("abort", stopped, { once: true });
+  const { code, signal } = await child.status;
+  clearTimeout(grace);
+  lock.signal.removeEventListener("abort", lost);
+  io.signal.removeEventListener("abort", stopped);
+  if (lock.signal.aborted) throw lostError(room_id, name, lock.signal.reason);
+  return signal === null ? code : SIGNALLED + (NUMBERS[signal] ?? 0);
+}
+
+/**
+ * Starts the program through the shell, the only program that we may run. The shell replaces itself by the
+ * program, so that signals and the exit code are the program's own. Windows has no such shell.
+ */
+function start(
+  io: Io,
+  words: readonly string[],
+  env: Record<string, string>,
+): Deno.ChildProcess {
+  const [program = "", ...rest] = words;
+  const is_windows = Deno.build.os === "windows";
+  const [command, args] = is_windows
+    ? [program, rest]
+    : ["sh", ["-c", 'exec "$@"', "arq", ...words]];
+  const streams = { stdin: "inherit", stdout: "inherit", stderr: "inherit" } as const;
+  try {
+    return new Deno.Command(command, { args, cwd: io.cwd, env, ...streams }).spawn();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    throw failed(
+      `${program} cannot be started: ${why}`,
+      is_windows
+        ? "on Windows, only the binary of arq may run other programs"
+        : "sh starts them, which must be there: the container image has none",
+    );
+  }
+}
+
+/** The signal for the program when we are told to end; undefined when its terminal has sent it already. */
+function signalOf({ signal, stdout, stderr }: Io): Deno.Signal | undefined {
+  const { reason } = signal;
+  if (!(reason instanceof Interrupted) || reason.exit_code !== EXIT.interrupted) return "SIGTERM";
+  return stdout.is_tty || stderr.is_tty ? undefined : "SIGINT";
+}
+
+function send(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // The program has ended already.
+  }
+}
+
+function lostError(room_id: string, name: string, reason: unknown): CommandError {
+  const why = reason instanceof Error ? reason.message : String(reason);
+  const cause = reason instanceof ArqonError ? { cause: reason } : undefined;
+  return new CommandError(
+    `the lock of ${room_id} was lost while ${name} ran: ${why}`,
+    EXIT.failure,
+    "give the fence (ARQON_LOCK_FENCE) to every write, so that one that comes too late is refused",
+    cause,
+  );
 }

@@ -1,10 +1,18 @@
-/** `arq room members`: prints who is in a room now, or how many are. */
-import { EXIT, printable } from "../../terminal/exit.ts";
+/**
+ * `arq room members`: prints who is in a room now, or how many are; with `--at` who was there at a time, by its
+ * journal of members.
+ */
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tell, withRoom } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { BookReader } from "../../../shared/membership/book.ts";
+import { readEntry } from "../../../shared/membership/entry.ts";
+import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/members_room.ts";
+import { openConnection } from "../../bus/target.ts";
+import { historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
 
 /** The options of `arq room members`. */
 export type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
@@ -30,4 +38,56 @@ export async function roomMembers(io: Io, room_id: string, flags: MembersFlags):
     await print(io.stderr, `${printable(room_id)}: ${countText(last)}\n`);
     return EXIT.ok;
   });
+}
+
+/** The options of `arq room members --at`. */
+export type MembersAtFlags = Omit<Flags, "count"> & { readonly count?: boolean };
+
+/** Prints a line for each member of then, with `--json` an object. Exits with 1 when nobody knows. */
+export async function roomMembersAt(
+  io: Io,
+  room_id: string,
+  flags: MembersAtFlags,
+): Promise<number> {
+  const { json = false, count = false } = flags;
+  const members_room_id = membersRoomOf(room_id);
+  if (members_room_id === undefined) {
+    throw usageError(`a room with a journal of members has an id of up to ${RECORDED_UNITS_MAX}`);
+  }
+  await using connection = await openConnection(io, flags);
+  const { at = connection.welcome.server_time_ms } = flags;
+  const room = connection.room(members_room_id);
+  const isKnown = (place: Parameters<typeof isKnownPlace>[1]) => isKnownPlace(room, place);
+  const reader = new BookReader();
+  let begins_ms = Infinity;
+  reading: for await (
+    const page of historyPages(patient(storedIn(room), io), { total: Infinity, isKnown })
+  ) {
+    for (const { type, data } of page.messages) {
+      const entry = readEntry(type, new TextDecoder().decode(data));
+      if (entry === undefined) continue;
+      begins_ms = Math.min(begins_ms, entry.data.at_ms);
+      if (entry.data.at_ms > at) break reading;
+      reader.read(entry);
+    }
+    if (!page.more) break;
+  }
+  const when = new Date(at).toISOString();
+  if (!reader.is_whole) {
+    const begins = begins_ms === Infinity
+      ? "there is nothing in its journal"
+      : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
+    throw new CommandError(`who was in ${room_id} at ${when} is not known: ${begins}`);
+  }
+  const members = [...reader.book.members.values()];
+  const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;
+  const total = { connections: members.length, users };
+  if (count) {
+    await print(io.stdout, `${json ? JSON.stringify(total) : countText(total)}\n`);
+    return EXIT.ok;
+  }
+  const lines = members.map((one) => json ? `${JSON.stringify(one)}\n` : memberLine(one));
+  await print(io.stdout, lines.join(""));
+  await print(io.stderr, `${printable(room_id)} at ${when}: ${countText(total)}\n`);
+  return EXIT.ok;
 }

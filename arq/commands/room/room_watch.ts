@@ -1,6 +1,6 @@
 /**
- * `arq room watch`: prints who is in a room, then joins, leaves and changes of state until `--count` changes
- * or Ctrl-C. The SDK keeps the list correct over reconnects.
+ * `arq room watch`: prints who is in a room, or with `--values` what it shows, then what changes, until `--count`
+ * changes or Ctrl-C. The SDK keeps it correct over reconnects.
  */
 import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -11,6 +11,8 @@ import { type Io, print } from "../../terminal/io.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
+import { reduced, type ReducedValue, type ValuesChanged } from "@arqon/sdk/reducers";
+import { shown } from "../../answers/reducer_text.ts";
 
 /** Time in ms after which a missing answer is reported; a healthy bus is faster. */
 const PATIENCE_MS = 5_000;
@@ -123,4 +125,71 @@ export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<
   }
   await io.stdout.flush();
   return EXIT.ok;
+}
+
+const VALUE_SIGNS = { value: "=", set: "~", delete: "-" } as const;
+
+/** Changes that wait to be printed: a terminal that is slower than the room gets the newest of each key. */
+type Waiting = Map<string, { readonly version: number; readonly value: ReducedValue | undefined }>;
+
+const textOf = (value: ReducedValue) => typeof value === "string" ? value : shown(value);
+
+function lineOf(
+  room: string,
+  change: keyof typeof VALUE_SIGNS,
+  key: string,
+  { version, value }: { readonly version: number; readonly value: ReducedValue | undefined },
+  json: boolean,
+): string {
+  const text = value === undefined ? undefined : textOf(value);
+  if (json) {
+    return `${JSON.stringify({ change, room, version, key, value: text ?? null })}\n`;
+  }
+  const said = text === undefined ? "" : ` ${text}`;
+  const head = `${VALUE_SIGNS[change]} ${change === "value" ? "" : `${version} `}`;
+  return `${printable(`${head}${key}${said}`)}\n`;
+}
+
+/** Prints values, and what becomes of them. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
+export async function roomWatchValues(
+  io: Io,
+  room_id: string,
+  flags: Flags,
+): Promise<number> {
+  await using connection = await openConnection(io, flags);
+  const json = flags.json === true;
+  using values = reduced(connection.room(room_id)).state.watch(flags.prefix, { signal: io.signal });
+  const waiting: Waiting = new Map();
+  let wake = () => {};
+  let is_first = true;
+  values.changed(({ version, changes }: ValuesChanged) => {
+    if (!is_first) { for (const [key, value] of changes) waiting.set(key, { version, value }); }
+    is_first = false;
+    wake();
+  });
+  await values.ready;
+  const { version } = values;
+  for (const [key, value] of values.entries()) {
+    if (waiting.has(key)) continue;
+    await print(io.stdout, lineOf(room_id, "value", key, { version, value }, json));
+  }
+  await print(io.stderr, `Watching values of ${printable(room_id)}, as of entry ${version}\n`);
+  const ended = values.ended.then(() => "ended" as const);
+  for (let left = flags.count ?? Infinity; left > 0;) {
+    if (waiting.size === 0) {
+      const changed = new Promise<void>((resolve) => wake = resolve);
+      if (await Promise.race([changed, ended]) === "ended") break;
+      continue;
+    }
+    const [key, change] = waiting.entries().next().value!;
+    waiting.delete(key);
+    const what = change.value === undefined ? "delete" : "set";
+    await print(io.stdout, lineOf(room_id, what, key, change, json));
+    if (--left === 0) {
+      await io.stdout.flush();
+      return EXIT.ok;
+    }
+  }
+  io.signal.throwIfAborted();
+  return EXIT.failure;
 }

@@ -4,10 +4,9 @@
  */
 import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
-import { patient, storedIn } from "../../rooms/history.ts";
+import { hasStart, patient, type Start, startPlace, storedIn } from "../../rooms/history.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { RoomReader } from "../../rooms/room_reader.ts";
-import { hasStart, type Start, startPlace } from "../../rooms/start_place.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 

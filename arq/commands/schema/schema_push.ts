@@ -1,16 +1,82 @@
 /**
- * `arq schema push` and `check`: register a version of a schema, or ask what registering it would say. The
- * bus decides what is compatible, and its findings are shown.
+ * `arq schema build`, `push`, `check` and `get`: compile `.proto` files to the set that a bus registers, register
+ * it or ask what registering it would say, and write a version as file or text. The bus decides what is
+ * compatible.
  */
-import { askAdmin, askAdminOr, findAdmin } from "../../bus/admin.ts";
-import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { readInput } from "../../terminal/input.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
-import { listOf } from "../../answers/policy_text.ts";
-import { buildSchema, SchemaBuildError } from "../../schemas/schema_build.ts";
-import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
-import { tellBuildProblems } from "./schema_build.ts";
+import {
+  buildSchema,
+  messagesOf,
+  problemLine,
+  SchemaBuildError,
+} from "../../schemas/schema_build.ts";
 import type { Flags } from "../../program/flags.ts";
+import { askAdmin, askAdminOr, findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { readInput, writeOutput } from "../../terminal/input.ts";
+import { listOf } from "../../answers/policy_text.ts";
+import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
+import {
+  readDescriptorSet,
+  SchemaError,
+} from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { protoText } from "../../schemas/proto_text.ts";
+import { plural } from "../../../shared/plural.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** Most names in a line; a real feed schema has hundreds. */
+const SHOWN_MAX = 8;
+
+function outputOf(io: Io, path: string, given: string | undefined): string {
+  if (given !== undefined) return given;
+  const name = resolvePath(io.cwd, path).split("/").filter((part) => part !== "" && part !== ".")
+    .pop() ?? "schema";
+  return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
+}
+
+/** Tells why sources do not compile: on stdout for programs, on stderr for people. Returns the exit code. */
+export async function tellBuildProblems(
+  io: Io,
+  source: string,
+  { problems }: SchemaBuildError,
+  json: boolean,
+): Promise<number> {
+  if (json) {
+    await print(io.stdout, `${JSON.stringify({ source, built: false, problems })}\n`);
+    return EXIT.failure;
+  }
+  const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
+  await print(io.stderr, `arq: ${printable(source)} does not compile\n${lines}`);
+  return EXIT.failure;
+}
+
+/** Writes the set and prints what is in it. Returns 1 and writes nothing when it does not compile. */
+export async function schemaBuild(
+  io: Io,
+  source: string,
+  flags: Flags,
+): Promise<number> {
+  const file = outputOf(io, source, flags.output);
+  try {
+    const built = await buildSchema(io, source);
+    await writeOutput(io, file, built.gzipped);
+    const messages = messagesOf(built);
+    const { files, gzipped: { length: size_bytes } } = built;
+    if (flags.json === true) {
+      const answer = { source, built: true, file, size_bytes, files, messages };
+      await print(io.stdout, `${JSON.stringify(answer)}\n`);
+      return EXIT.ok;
+    }
+    const shown = messages.slice(0, SHOWN_MAX).join(", ");
+    const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
+    const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
+    await print(io.stdout, `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof SchemaBuildError)) throw error;
+    return await tellBuildProblems(io, source, error, flags.json === true);
+  }
+}
 
 /** Most bytes of a gzipped set on every bus (docs/governance.md). */
 const SET_BYTES_MAX = 1_048_576;
@@ -197,4 +263,96 @@ async function withSchema(
     return await tellBuildProblems(io, source, error, json);
   }
   return await use(bytes);
+}
+
+/** Files that come with every compiler and package, which nobody wants as text. */
+const LIBRARY = /^(google\/protobuf|buf\/validate)\//;
+
+/** The bytes of a version as they were registered. */
+async function download(
+  io: Io,
+  id: string,
+  flags: ConnectionFlags & { readonly version?: number },
+): Promise<Uint8Array> {
+  const version = flags.version === undefined ? "latest" : String(flags.version);
+  const path = schemaPath(id, `/versions/${version}`);
+  return await new Response(await streamAdmin(io, await findAdmin(io, flags), path)).bytes();
+}
+
+/** Writes a version of a schema: its bytes, or its files as text with `--proto`. */
+export async function schemaGet(io: Io, id: string, flags: Flags): Promise<number> {
+  const { output, proto = false, json = false } = flags;
+  if (!proto && !json && output === undefined && io.stdout.is_tty) {
+    throw usageError("it is binary: give -o FILE, or --proto for text");
+  }
+  const bytes = await download(io, id, flags);
+  if (proto) return await getProto(io, id, bytes, flags);
+  if (json && output === undefined) {
+    throw usageError("--json says what -o FILE or --proto has written; give one of them");
+  }
+  if (output === undefined) {
+    await io.stdout.write(bytes);
+    return EXIT.ok;
+  }
+  await writeOutput(io, output, bytes);
+  const text = json
+    ? JSON.stringify({ schema_id: id, file: output, size_bytes: bytes.length })
+    : printable(`${output}: ${bytes.length} bytes`);
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}
+
+/** The set's own files as text, by path. */
+function textsOf(id: string, bytes: Uint8Array): Map<string, string> {
+  try {
+    const { set, registry } = readDescriptorSet(bytes);
+    const names = set.file.map(({ name }) => name).filter((name) => !LIBRARY.test(name)).sort();
+    return new Map(names.flatMap((name) => {
+      const file = registry.getFile(name);
+      return file === undefined ? [] : [[name, protoText(file, registry)] as const];
+    }));
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new CommandError(`${id}: what is stored is no descriptor set: ${error.message}`);
+  }
+}
+
+/** Whether a path in a set stays below the folder; others are not written to the disk. */
+function isPlain(path: string): boolean {
+  // deno-lint-ignore no-control-regex
+  return !/(^|[\\/])\.\.?([\\/]|$)|^[\\/]|^[A-Za-z]:|[\u0000-\u001f]/.test(path);
+}
+
+async function getProto(
+  io: Io,
+  id: string,
+  bytes: Uint8Array,
+  { output, json = false }: Flags,
+): Promise<number> {
+  const texts = textsOf(id, bytes);
+  if (json && output === undefined) {
+    const files = Object.fromEntries(texts);
+    await print(io.stdout, `${JSON.stringify({ schema_id: id, files })}\n`);
+    return EXIT.ok;
+  }
+  if (output === undefined) {
+    const parts = [...texts].map(([name, text]) => `// ${printable(name)}\n${text}`);
+    await print(io.stdout, parts.join("\n"));
+    return EXIT.ok;
+  }
+  const unsafe = [...texts.keys()].find((name) => !isPlain(name));
+  if (unsafe !== undefined) throw new CommandError(`${printable(unsafe)}: not a path below -o`);
+  for (const [name, text] of texts) {
+    const folder = `${output}/${name}`.replace(/\/[^/]*$/, "");
+    const path = resolvePath(io.cwd, folder);
+    await io.files.makeDirectory(path).catch((error: unknown) => {
+      throw cannotWrite(path, error);
+    });
+    await writeOutput(io, `${output}/${name}`, new TextEncoder().encode(text));
+  }
+  const text = json
+    ? JSON.stringify({ schema_id: id, folder: output, files: [...texts.keys()] })
+    : printable(`${output}: ${plural(texts.size, "file")}`);
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
 }

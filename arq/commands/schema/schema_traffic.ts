@@ -6,11 +6,11 @@ import { plural } from "../../../shared/plural.ts";
 import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { isRoomPattern } from "@arqon/proto";
 import type { Connection, Message } from "@arqon/sdk";
-import { trafficText } from "../../answers/traffic_text.ts";
+import { trafficText } from "../../answers/replay_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { openConnection } from "../../bus/target.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { RefusedEvent, TrafficEvent, TrafficTally } from "../../traffic/schema_checker.ts";
@@ -48,9 +48,8 @@ async function storedRooms(
     const answer = await askAdmin(io, admin, { method: "GET", path });
     rooms.push(...listOf(answer["rooms"]).map(String));
     if (rooms.length > most) {
-      throw new CommandError(
+      throw failed(
         `more than ${most} rooms begin with ${JSON.stringify(prefix)}`,
-        EXIT.failure,
         "a longer beginning names fewer",
       );
     }
@@ -122,9 +121,8 @@ async function mappingsOf(
   const parsed = SchemaMapping.array().safeParse(answer["mappings"]);
   const mappings = parsed.success ? parsed.data : [];
   if (mappings.some(({ schema_id }) => schema_id === id)) return mappings;
-  throw new CommandError(
+  throw failed(
     `tenant ${tenant} maps nothing to ${id}`,
-    EXIT.failure,
     "--message names the message that all of this traffic must be",
   );
 }
@@ -226,5 +224,5 @@ function nothingChecked({ traffic, unmapped, no_payload, journal }: TrafficAnswe
   ];
   const rest = why.length === 0 ? "" : `; ${why.join(", ")}`;
   const hint = journal.outside === 0 ? undefined : "--tenant names whose records are meant";
-  return new CommandError(`there was nothing to check in ${traffic}${rest}`, EXIT.failure, hint);
+  return failed(`there was nothing to check in ${traffic}${rest}`, hint);
 }

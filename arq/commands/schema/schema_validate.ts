@@ -13,8 +13,7 @@ import { readInput } from "../../terminal/input.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { SchemaBuildError } from "../../schemas/schema_build.ts";
 import { painter, validationText } from "../../answers/schema_text.ts";
-import { tellBuildProblems } from "./schema_build.ts";
-import { readSchema, schemaPath } from "./schema_push.ts";
+import { readSchema, schemaPath, tellBuildProblems } from "./schema_push.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const isJson = (file: string, type: string | undefined) =>

@@ -2,7 +2,7 @@
  * Plain commands: those that only ask one route of the admin API and print its answer. The route and the names that
  * it is given are beside the definition of the command; `asks_test.ts` holds them to what the routes take.
  */
-import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
@@ -106,11 +106,11 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     const { askAdmin, findAdmin } = await import("../../bus/admin.ts");
     const admin = await findAdmin(io, flags);
     if (asked.confirm !== undefined && given["yes"] !== true) {
-      const { sure } = await import("../../terminal/confirm.ts");
+      const { sure } = await import("../../terminal/input.ts");
       if (!await sure(io, printable(asked.confirm(meant)))) return EXIT.failure;
     }
     if (asked.times !== undefined) {
-      const { busAgo } = await import("../../bus/bus_clock.ts");
+      const { busAgo } = await import("../../bus/admin.ts");
       meant = { ...meant, ...await asked.times(meant, (seconds) => busAgo(io, admin, seconds)) };
     }
     const { members, ...request } = requestOf(asked, meant);
@@ -186,7 +186,7 @@ export function settles(
     check({ changed }, given) {
       if (none === undefined || changed !== false) return;
       const [what, hint] = none;
-      throw new CommandError(`tenant ${given["tenant"]} has no ${what(given)}`, EXIT.failure, hint);
+      throw failed(`tenant ${given["tenant"]} has no ${what(given)}`, hint);
     },
     async text(answer, given, io) {
       const { tenant, version } = answer;

@@ -6,7 +6,7 @@ import { asks, from } from "./asks.ts";
 import { ANSWER, calls, span, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const authRevoke = () => import("../../commands/auth/auth_revoke.ts");
+const authRevoke = () => import("../../commands/auth/auth.ts");
 
 /**
  * Reads a time: `now`, a span before now (`10m`), or a date in ISO 8601. The result is in Unix ms, or in ms
@@ -29,9 +29,7 @@ export const AUTH: readonly Definition[] = [
     --json  print the paths as JSON
 
     $ arq auth keys --out keys
-    $ arq auth keys --alg EdDSA --json`(
-    calls(() => import("../../commands/auth/auth_keys.ts"), "authKeys"),
-  ),
+    $ arq auth keys --alg EdDSA --json`(calls(authRevoke, "authKeys")),
   command`auth gen: make a token and print it; with the context's or the dev bus's key
     --role <name>  role of the token ${ROLES} ${{ is: "user" }}
     --tenant <id>  tenant (default: the context's, else default)
@@ -49,7 +47,7 @@ export const AUTH: readonly Definition[] = [
     $ arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m
     $ arq auth gen --context prod --role admin --ttl 15m
     $ arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon`(
-    calls(() => import("../../commands/auth/auth_gen.ts"), "authGen"),
+    calls(authRevoke, "authGen"),
   ),
   command`auth revoke: make tokens no longer good, on every Shield, within a second
     ${ANSWER} ${TENANT}

@@ -3,6 +3,8 @@ import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts
 import { BUS, calls, matching, positive } from "./options.ts";
 
 // A command is loaded when it runs.
+const backup = () => import("../../commands/backup/backup.ts");
+const restore = () => import("../../commands/backup/restore.ts");
 const standby = () => import("../../commands/backup/standby.ts");
 
 const domain = matching(
@@ -39,9 +41,7 @@ export const BACKUP: readonly Definition[] = [
     $ arq backup bus-2026-08-01.tar
     $ arq backup /backup/bus.tar.age --config /etc/arqon/backup.toml --recipient age1…
     $ arq backup '/backup/bus-{time}.tar.age' --keep 14 --recipient age1…
-    $ arq backup take bus.tar --context prod --json | jq .parts`(
-    calls(() => import("../../commands/backup/backup.ts"), "backup"),
-  ),
+    $ arq backup take bus.tar --context prod --json | jq .parts`(calls(backup, "backup")),
   command`backup verify: read all of a backup, check every digest, and say what is in it; 1 is a damage
     <file>  the backup
     ${OPENING}
@@ -50,7 +50,7 @@ export const BACKUP: readonly Definition[] = [
     Needs no bus.
     $ arq backup verify bus-2026-08-01.tar
     $ arq backup verify bus.tar.age --identity key.txt --json | jq .begun_ms`(
-    calls(() => import("../../commands/backup/backup_verify.ts"), "backupVerify"),
+    calls(restore, "backupVerify"),
   ),
   command`restore: put a backup back, while no bus runs there
     <file>  the backup; it is read to its end and checked before anything is touched
@@ -64,7 +64,7 @@ export const BACKUP: readonly Definition[] = [
     given out after the backup does not count any more, and they are told (GAP epoch-changed).
     $ arq restore bus-2026-08-01.tar
     $ arq restore bus.tar.age --identity key.txt --config /etc/arqon/restore.toml --force`(
-    calls(() => import("../../commands/backup/restore.ts"), "restore"),
+    calls(restore, "restore"),
   ),
 ];
 

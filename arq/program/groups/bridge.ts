@@ -4,6 +4,9 @@ import { command, type Definition, group } from "./define.ts";
 import { POLL_MAX_MS, POLL_MIN_MS, SLOT } from "../../../shared/config/values/postgres.ts";
 import { BUS, calls, matching } from "./options.ts";
 
+// A command is loaded when it runs.
+const postgres = () => import("../../commands/bridge/postgres.ts");
+
 const slot = matching(SLOT, "Expected 1 to 63 of [a-z0-9_].");
 
 /** Reads how often the log is read, in ms. */
@@ -31,6 +34,6 @@ export const BRIDGE: readonly Definition[] = [
     run: one is active. What the bus refuses for good is in the table arqon.refused.
     $ arq bridge postgres --sql | psql app
     $ arq bridge postgres --database postgres://bridge:…@127.0.0.1/app`(
-    calls(() => import("../../commands/bridge/postgres.ts"), "bridgePostgres"),
+    calls(postgres, "bridgePostgres"),
   ),
 ];

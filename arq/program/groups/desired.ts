@@ -6,7 +6,10 @@ import { asks, from } from "./asks.ts";
 import { ANSWER, BUS, calls, percentage, positive, span, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const rolloutTexts = () => import("../../desired/rollout_text.ts");
+const exportCommands = () => import("../../commands/desired/export.ts");
+const plan = () => import("../../commands/desired/plan.ts");
+const apply = () => import("../../commands/desired/apply.ts");
+const rolloutTexts = () => import("../../desired/plan_text.ts");
 
 const ONE = "/v1/rollouts/{tenant}";
 const text = from(rolloutTexts, "rolloutText");
@@ -46,9 +49,7 @@ export const DESIRED: readonly Definition[] = [
     The same state gives the same bytes.
     $ arq export state --tenant acme
     $ arq export state --tenant acme --force
-    $ arq export everything --bus`(
-    calls(() => import("../../commands/desired/export.ts"), "exportState"),
-  ),
+    $ arq export everything --bus`(calls(exportCommands, "exportState")),
   command`plan: say what an apply of a folder would change; changes nothing ${BUS}
     <dir>  the folder
     --since <time>  hold policies and mappings against what the journal has of so long: 10m, 7d or
@@ -62,9 +63,7 @@ export const DESIRED: readonly Definition[] = [
     read any more.
     $ arq plan state
     $ arq plan state --since 7d --out plan.bin
-    $ arq plan state --json | jq .changes`(
-    calls(() => import("../../commands/desired/plan.ts"), "plan"),
-  ),
+    $ arq plan state --json | jq .changes`(calls(plan, "plan")),
   command`apply: put a folder or a plan in force: all of it in one step, or nothing ${BUS}
     <target>  the folder, or a file that arq plan --out has written
     --canary <share>  in steps, policies first for this share of the traffic ${canary}
@@ -90,7 +89,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq apply state
     $ arq apply plan.bin
     $ arq apply state --canary 1% --for 10m --abort-if 'refused>0.1%' --abort-if 'fuel_p99>2x'`(
-    calls(() => import("../../commands/desired/apply.ts"), "apply"),
+    calls(apply, "apply"),
   ),
   group`rollout: states that are put in force in steps (arq apply --canary)`,
   command`rollout list: the latest rollout of each tenant, and those before

@@ -2,6 +2,12 @@
 import { command, type Definition, HIDDEN, rows } from "./define.ts";
 import { calls, positive, whole } from "./options.ts";
 
+// A command is loaded when it runs.
+const init = () => import("../../commands/dev/init.ts");
+const dev = () => import("../../commands/dev/dev.ts");
+const devUp = () => import("../../commands/dev/dev_up.ts");
+const devDown = () => import("../../commands/dev/dev_down.ts");
+
 const port = positive("a port from 1 to 65535", true, 65_535);
 const anyPort = whole("a port from 0 to 65535; 0 picks a free one", 65_535);
 
@@ -33,9 +39,7 @@ export const INIT: readonly Definition[] = [
     $ arq init
     $ arq init my-bus
     $ arq init my-bus --port 5000 --json
-    $ arq init my-bus --from-centrifugo config.json`(
-    calls(() => import("../../commands/dev/init.ts"), "init"),
-  ),
+    $ arq init my-bus --from-centrifugo config.json`(calls(init, "init")),
 ];
 
 /** `arq serve` */
@@ -50,9 +54,7 @@ export const SERVE: readonly Definition[] = [
     could not start or not stop in time, 2 wrong configuration, 75 out of memory: start it again.
     $ arq serve
     $ arq serve --config config.toml
-    $ arq serve --config /etc/arqon/config.toml --json`(
-    calls(() => import("../../commands/dev/serve.ts"), "serveCommand"),
-  ),
+    $ arq serve --config /etc/arqon/config.toml --json`(calls(dev, "serveCommand")),
 ];
 
 /** `arq dev` */
@@ -66,9 +68,7 @@ export const DEV: readonly Definition[] = [
     It has a key of its own in .arqon of this folder, where other commands find it, and is never for
     production: arq serve is. Logs go to stderr; the first Ctrl-C drains.
     $ arq dev --embedded
-    $ arq dev --port 0 --ops-port 0 --admin-port 0 --json`(
-    calls(() => import("../../commands/dev/dev.ts"), "dev"),
-  ),
+    $ arq dev --port 0 --ops-port 0 --admin-port 0 --json`(calls(dev, "dev")),
   command`dev up: start a bus in the background: the compose stack, or without Docker the embedded bus
     ${OWN_BUS}
     --compose <file>  another compose file than the one that comes with arq
@@ -82,32 +82,24 @@ export const DEV: readonly Definition[] = [
     ARQON_JAEGER_PORT in the environment choose the other ports of the stack, ARQON_VERSION its
     images. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.
     $ arq dev up
-    $ arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0`(
-    calls(() => import("../../commands/dev/dev_up.ts"), "devUp"),
-  ),
+    $ arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0`(calls(devUp, "devUp")),
   command`dev down: end what arq dev up has started in this folder; its state stays
     --json  print what has ended as JSON
 
-    $ arq dev down`(calls(() => import("../../commands/dev/dev_down.ts"), "devDown")),
+    $ arq dev down`(calls(devDown, "devDown")),
   command`dev logs: print what it says
     -f, --follow  go on until it ends or Ctrl-C
     --json  one object {"line"} a line
 
     $ arq dev logs
-    $ arq dev logs -f | grep level=error`(
-    calls(() => import("../../commands/dev/dev_show.ts"), "devLogs"),
-  ),
+    $ arq dev logs -f | grep level=error`(calls(devDown, "devLogs")),
   command`dev status: say what runs here; exit code 1 when nothing does
     --json  print it as JSON
 
-    $ arq dev status --json | jq -r .url`(
-    calls(() => import("../../commands/dev/dev_show.ts"), "devStatus"),
-  ),
+    $ arq dev status --json | jq -r .url`(calls(devDown, "devStatus")),
   command`dev reset: end it and forget all rooms, policies, bans and the log (Docker: the volumes)
     --yes  do not ask
     --json  print what has ended as JSON
 
-    $ arq dev reset --yes && arq dev up`(
-    calls(() => import("../../commands/dev/dev_down.ts"), "devReset"),
-  ),
+    $ arq dev reset --yes && arq dev up`(calls(devDown, "devReset")),
 ];

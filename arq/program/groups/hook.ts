@@ -5,7 +5,7 @@ import { asks, from, sentence } from "./asks.ts";
 import { ANSWER, id, pastMoment, span, TENANT } from "./options.ts";
 
 // A command is loaded when it runs.
-const texts = () => import("../../answers/hook_text.ts");
+const texts = () => import("../../answers/settings_text.ts");
 
 const ALL = "/v1/tenants/{tenant}/hooks";
 const ONE = `${ALL}/{id}`;

@@ -4,7 +4,8 @@ import { asks, bySubject, from, settles } from "./asks.ts";
 import { ANSWER, calls, percentage, SUBJECT_TENANT, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const texts = () => import("../../answers/mirror_text.ts");
+const mirrorWatch = () => import("../../commands/mirror/mirror_watch.ts");
+const texts = () => import("../../answers/settings_text.ts");
 
 const RULES = "/v1/tenants/{tenant}/mirror";
 
@@ -80,7 +81,5 @@ export const MIRROR: readonly Definition[] = [
     what they would have decided. Each Shield compares what it mirrored; --admin-url picks one.
     $ arq mirror diff
     $ arq mirror diff --tenant acme --json | jq '.candidates[].would_refuse'
-    $ arq mirror diff --candidate policy:next --reset`(
-    calls(() => import("../../commands/mirror/mirror_watch.ts"), "mirrorDiff"),
-  ),
+    $ arq mirror diff --candidate policy:next --reset`(calls(mirrorWatch, "mirrorDiff")),
 ];

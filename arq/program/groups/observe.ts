@@ -8,6 +8,14 @@ import { asks, from } from "./asks.ts";
 import { BUS, calls, count, httpUrl, id, offset, OPS_TOKEN, positive } from "./options.ts";
 import { room, span, tenant } from "./options.ts";
 
+// A command is loaded when it runs.
+const doctor = () => import("../../commands/cluster/doctor.ts");
+const status = () => import("../../commands/cluster/status.ts");
+const top = () => import("../../commands/cluster/top.ts");
+const tail = () => import("../../commands/cluster/tail.ts");
+const usageText = () => import("../../answers/usage_text.ts");
+const why = () => import("../../commands/cluster/why.ts");
+
 const seconds = positive("a number of seconds up to 3600", false, 3_600);
 
 /** Reads a trace id, or the trace id of a traceparent. */
@@ -30,7 +38,7 @@ export const DOCTOR: readonly Definition[] = [
     $ arq doctor
     $ arq doctor --config /etc/arqon/shield.toml
     $ arq doctor --context prod --json | jq '.findings[] | select(.status != "ok")'`(
-    calls(() => import("../../commands/cluster/doctor.ts"), "doctor"),
+    calls(doctor, "doctor"),
   ),
 ];
 
@@ -45,9 +53,7 @@ export const OBSERVE: readonly Definition[] = [
     (token of role admin). Exit code 1 when the bus, or a node of the cluster, is not ready.
     $ arq status
     $ arq status --watch
-    $ arq status --ops-url http://10.0.0.7:4001 --json`(
-    calls(() => import("../../commands/cluster/status.ts"), "status"),
-  ),
+    $ arq status --ops-url http://10.0.0.7:4001 --json`(calls(status, "status")),
   command`top: what the cluster does: nodes, busiest tenants, rooms and policies ${BUS}
     --interval <seconds>  time between two views ${seconds} ${{ is: 2 }}
     --rows <n>  rows of each list ${positive("a whole number to 1000", true, 1_000)} ${{ is: 10 }}
@@ -58,7 +64,7 @@ export const OBSERVE: readonly Definition[] = [
     one before, in a pipe it follows it.
     $ arq top
     $ arq top --interval 5 --rows 20
-    $ arq top --count 1 --json`(calls(() => import("../../commands/cluster/top.ts"), "top")),
+    $ arq top --count 1 --json`(calls(top, "top")),
   command`tail: the messages of a room as they come, for an operator ${BUS}
     <room>  the room ${room}
     --tenant <id>  tenant of the room ${tenant} ${{ is: DEV_TENANT }}
@@ -68,9 +74,7 @@ export const OBSERVE: readonly Definition[] = [
     Needs a token of role admin and joins nothing; arq sub shows what a user of the room gets.
     Who reads too slowly misses messages, and is told so on stderr.
     $ arq tail lobby
-    $ arq tail orders --tenant acme --json | jq .type`(
-    calls(() => import("../../commands/cluster/tail.ts"), "tail"),
-  ),
+    $ arq tail orders --tenant acme --json | jq .type`(calls(tail, "tail")),
   group`usage: what a tenant has used: show it, and check it by its log`,
   command`usage [show]: what a tenant has used: messages, deliveries, connections, fuel, storage, cost ${BUS}
     --tenant <id>  tenant; that of the token if absent ${tenant}
@@ -91,7 +95,7 @@ export const OBSERVE: readonly Definition[] = [
       throw usageError("give one of --csv and --json");
     },
     times: async ({ since }, ago) => ({ since_ms: await ago(since) }),
-    text: from(() => import("../../answers/usage_text.ts"), "usageText"),
+    text: from(usageText, "usageText"),
   })),
   INVOICE,
 ];
@@ -107,7 +111,7 @@ export const WHY: readonly Definition[] = [
     Exit code 1 when Jaeger has no such trace.
     $ arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686
     $ arq trace 0af7651916cd43dd8448eb211c80319c --jaeger-url http://127.0.0.1:16686 --json`(
-    calls(() => import("../../commands/cluster/trace.ts"), "trace"),
+    calls(why, "trace"),
   ),
   command`why: why somebody did not get a message, or what they got ${BUS}
     --message-id <id>  messages with this message_id
@@ -128,7 +132,5 @@ export const WHY: readonly Definition[] = [
     $ arq why --message-id order-4711 --user bob
     $ arq why --room orders --offset 17 --connection c3K9
     $ arq why --user bob --room orders --since 10m
-    $ arq why --user bob --json | jq .refusals`(
-    calls(() => import("../../commands/cluster/why.ts"), "why"),
-  ),
+    $ arq why --user bob --json | jq .refusals`(calls(why, "why")),
 ];

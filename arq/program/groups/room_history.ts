@@ -1,14 +1,29 @@
-/** The commands of `arq room` about the past of a room: of durable ones, and of those with a reducer. */
+/**
+ * The commands of `arq room` about the past of a room, of durable ones and of those with a reducer; and those of
+ * `arq user` and `arq tenant`.
+ */
 import { InvalidArgumentError } from "commander";
-import { command, type Definition, NEEDED, rows } from "./define.ts";
+import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, sentence } from "./asks.ts";
-import { BUS, calls, count, epoch, offset, PACE, pastMoment, room } from "./options.ts";
-import { TENANT, tenant } from "./options.ts";
+import {
+  BUS,
+  calls,
+  count,
+  epoch,
+  offset,
+  PACE,
+  pastMoment,
+  room,
+  TENANT,
+  tenant,
+} from "./options.ts";
 
 // A command is loaded when it runs.
+const roomHistory = () => import("../../commands/room/room_history.ts");
 const roomFolds = () => import("../../commands/reducer/room_at.ts");
+const data = () => import("../../commands/data/data.ts");
 
 const ROOM = "/v1/rooms/{tenant}/{room}";
 
@@ -27,17 +42,17 @@ const REDUCED = rows`
     ${TENANT}`;
 
 /** The tenant of what is erased or exported. */
-export const OF_TENANT = rows`
+const OF_TENANT = rows`
     --tenant <id>  the tenant ${tenant} ${{ is: DEV_TENANT }}`;
 
 /** The options of every command that erases. */
-export const ERASING = rows`
+const ERASING = rows`
     --dry-run  say only what stands where
     --yes  do not ask
     --json  print the answer as JSON`;
 
 /** What every command says that erases. */
-export const ERASED =
+const ERASED =
   "First it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
   " serves it, and a client that returns from before it is told erased. Needs a token of role admin.";
 
@@ -56,9 +71,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     Messages have the form that arq sub gives them.
     $ arq room history orders --reverse --limit 10
     $ arq room history orders --after 1200 --json | jq .data
-    $ arq room history orders --all > orders.ndjson`(
-    calls(() => import("../../commands/room/room_history.ts"), "roomHistory"),
-  ),
+    $ arq room history orders --all > orders.ndjson`(calls(roomHistory, "roomHistory")),
   command`room replay: publish what a durable room keeps again, into another room ${BUS}
     <room>  the room to read ${room}
     --to <room>  the room that gets it ${room} ${NEEDED}
@@ -73,7 +86,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     within two minutes is stored once. When it stops it says how to go on.
     $ arq room replay orders --to orders-copy --rate 500/s
     $ arq room replay orders --to orders-copy --from 1200 --until 3400`(
-    calls(() => import("../../commands/room/room_replay.ts"), "roomReplay"),
+    calls(roomHistory, "roomReplay"),
   ),
   command`room at: print the values that a room with a reducer had at an entry, or at a time ${BUS}
     ${REDUCED}
@@ -107,9 +120,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
     a token of role admin. Exit code 1 when something differs, and it says which entry; also when
     the log cannot be folded.
     $ arq room verify auction-1
-    $ arq room verify auction-1 --tenant acme --json`(
-    calls(() => import("../../commands/reducer/room_verify.ts"), "roomVerify"),
-  ),
+    $ arq room verify auction-1 --tenant acme --json`(calls(roomFolds, "roomVerify")),
   command`room fork: begin a room with the past of another one, up to an entry or a time ${BUS}
     ${REDUCED}
     --to <room>  the room that begins; nobody has called it yet ${room} ${NEEDED}
@@ -197,7 +208,49 @@ export const ROOM_HISTORY: readonly Definition[] = [
 
     ${ERASED}
     $ arq room erase orders --offset 41
-    $ arq room erase orders --tenant acme --yes`(
-    calls(() => import("../../commands/data/data_erase.ts"), "roomErase"),
-  ),
+    $ arq room erase orders --tenant acme --yes`(calls(data, "roomErase")),
+];
+
+const FILE = rows`
+    --out <file>  the new file, of one JSON object a line; - is stdout ${NEEDED}
+    --json  say how many lines were written as JSON`;
+
+/** `arq user` */
+export const USER: readonly Definition[] = [
+  group`user: what the bus keeps of a user: export, erase`,
+  command`user export: write what the bus keeps of a user into a file ${BUS}
+    <user>  the user's id
+    ${OF_TENANT}
+    ${FILE}
+    --room <id>  of this room alone ${room}
+
+    $ arq user export ann --tenant acme --out ann.ndjson`(calls(data, "userExport")),
+  command`user erase: erase what the bus keeps of a user ${BUS}
+    <user>  the user's id
+    ${OF_TENANT}
+    ${ERASING}
+    --room <id>  of this room alone ${room}
+    --through  in logs that an older ArqonBus made: with all that stands before it in a room
+
+    ${ERASED}
+    $ arq user erase ann --tenant acme --dry-run
+    $ arq user erase ann --tenant acme`(calls(data, "userErase")),
+];
+
+/** `arq tenant` */
+export const TENANTS: readonly Definition[] = [
+  group`tenant: what the bus keeps of a tenant: export, delete`,
+  command`tenant export: write what the bus keeps of a tenant into a file ${BUS}
+    <tenant>  the tenant ${tenant}
+    ${FILE}
+
+    $ arq tenant export acme --out acme.ndjson`(calls(data, "tenantExport")),
+  command`tenant delete: erase all that the bus keeps of a tenant ${BUS}
+    <tenant>  the tenant ${tenant}
+    ${ERASING}
+
+    ${ERASED}
+    Nobody may use it meanwhile: take the tenant's tokens first, or it comes into being again.
+    $ arq tenant delete acme --dry-run
+    $ arq tenant delete acme --yes`(calls(data, "tenantDelete")),
 ];

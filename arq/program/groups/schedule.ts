@@ -5,7 +5,7 @@ import { asks, from, type Given, sentence } from "./asks.ts";
 import { ANSWER, id, json, moment, room, span, TENANT } from "./options.ts";
 
 // A command is loaded when it runs.
-const texts = () => import("../../answers/schedule_text.ts");
+const texts = () => import("../../answers/settings_text.ts");
 
 const ALL = "/v1/tenants/{tenant}/schedules";
 const ONE = `${ALL}/{id}`;

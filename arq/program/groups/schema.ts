@@ -7,6 +7,7 @@ import { ANSWER, calls, matching, positive, span, SUBJECT_TENANT } from "./optio
 import { TENANT, whole } from "./options.ts";
 
 // A command is loaded when it runs.
+const schemaValidate = () => import("../../commands/schema/schema_validate.ts");
 const schemaPush = () => import("../../commands/schema/schema_push.ts");
 const texts = () => import("../../answers/schema_text.ts");
 const ONE = "/v1/schemas/{id}";
@@ -61,9 +62,7 @@ export const SCHEMA: readonly Definition[] = [
     having them. What does not compile is told as buf does, exit code 1. A binary and the npm
     package bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.
     $ arq schema build proto
-    $ arq schema build fleet.proto -o fleet.binpb.gz`(
-    calls(() => import("../../commands/schema/schema_build.ts"), "schemaBuild"),
-  ),
+    $ arq schema build fleet.proto -o fleet.binpb.gz`(calls(schemaPush, "schemaBuild")),
   command`schema push: register a version of a schema; without a source only --compat is changed
     [source]  ${SOURCE}
     ${ANSWER}
@@ -136,7 +135,7 @@ export const SCHEMA: readonly Definition[] = [
     $ arq schema get fleet -o fleet.binpb.gz
     $ arq schema get fleet --version 2 --proto
     $ diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)`(
-    calls(() => import("../../commands/schema/schema_show.ts"), "schemaGet"),
+    calls(schemaPush, "schemaGet"),
   ),
   command`schema map: say which message the events of a room must be; the same subject replaces
     <subject>  a room or the beginning of one ('vehicles-*'), or a subject
@@ -191,6 +190,6 @@ export const SCHEMA: readonly Definition[] = [
     Exit code 1 when it is not valid.
     $ arq schema validate feed.pb --id gtfs --message transit_realtime.FeedMessage
     $ arq schema validate order.json --local proto --message shop.v1.Order --unknown refuse`(
-    calls(() => import("../../commands/schema/schema_validate.ts"), "schemaValidate"),
+    calls(schemaValidate, "schemaValidate"),
   ),
 ];

@@ -8,7 +8,7 @@ import { ANSWER, BUS, calls, id, tenant } from "./options.ts";
 // A command is loaded when it runs.
 const config = () => import("../../commands/setup/config.ts");
 const contexts = () => import("../../commands/setup/context.ts");
-const texts = () => import("../../answers/config_text.ts");
+const texts = () => import("../../answers/settings_text.ts");
 
 const node = id("node");
 

@@ -3,15 +3,8 @@
  * and one for its values. Pure.
  */
 import type { CommandSchema, RoomSchema } from "../../../wasm/reducer/schema/room_schema.ts";
-import {
-  kindsOf,
-  listedBy,
-  refOf,
-  resolved,
-  type Scalar,
-  type Shape,
-  textOf,
-} from "../../../wasm/reducer/schema/shape.ts";
+import { kindsOf, listedBy, refOf, resolved, textOf } from "../../../wasm/reducer/schema/shape.ts";
+import type { Scalar, Shape } from "../../../wasm/reducer/schema/shape.ts";
 import { noteText, pascal, snake, TypeNames, type TypeSource } from "./type_names.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {

@@ -4,12 +4,8 @@
  */
 import { decodeModule } from "../../../wasm/module/decode.ts";
 import { encodeModule } from "../../../wasm/module/encode.ts";
-import {
-  type Instruction,
-  instruction,
-  plain,
-  type WasmModule,
-} from "../../../wasm/module/module.ts";
+import { instruction, plain } from "../../../wasm/module/module.ts";
+import type { Instruction, WasmModule } from "../../../wasm/module/module.ts";
 import { Op } from "../../../wasm/module/opcodes.ts";
 
 /** One mutant. */

@@ -5,8 +5,7 @@
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord, Read } from "../../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
-import type { Guest } from "../../../shield/policy/abi/host_abi.ts";
+import { type Guest, instantiateGuest } from "../../../shield/policy/abi/host_abi.ts";
 import { filledKey, type StateSlot } from "../../../shield/policy/state/declaration.ts";
 import type { ReplayModule } from "../repeater.ts";
 import { readyModule } from "../replay_modules.ts";

@@ -1,13 +1,17 @@
 /**
- * `arq audit list`: shows who did what through the admin API; with `--follow` also what is done from now on.
+ * `arq audit list` and `verify`: shows who did what through the admin API, and checks on this machine that the
+ * entries are one chain. The bus only sends the bytes; it is not asked whether they are right.
  */
 import { plural } from "../../../shared/plural.ts";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
-import { busAgo } from "../../bus/bus_clock.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
+import { type Admin, askAdmin, busAgo, findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { ChainCheck } from "../../../shared/audit/chain.ts";
+import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
+import { openInput } from "../../terminal/input.ts";
+import { pause } from "../../rooms/flow.ts";
 
 type Entry = Readonly<Record<string, unknown>>;
 
@@ -80,10 +84,7 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
     const is_more = page.entries.length === PAGE;
     after = page.next ?? after;
     if (is_more) continue;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, LOOK_MS);
-      io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await pause(LOOK_MS, io.signal);
     io.signal.throwIfAborted();
   }
 }
@@ -115,5 +116,78 @@ export async function auditList(io: Io, flags: Flags<"limit">): Promise<number> 
   const more = found.length >= flags.limit ? "; --limit shows more" : "";
   const some = plural(found.length, "entry", "entries");
   await print(io.stderr, `${some}${more}\n`);
+  return EXIT.ok;
+}
+
+const NEWLINE = 0x0a;
+
+/** The lines of a stream without their newlines. A last line may lack its newline. */
+async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for await (const part of stream) {
+    const joined = new Uint8Array(rest.length + part.length);
+    joined.set(rest);
+    joined.set(part, rest.length);
+    let from = 0;
+    for (let end; (end = joined.indexOf(NEWLINE, from)) >= 0; from = end + 1) {
+      yield joined.subarray(from, end);
+    }
+    rest = joined.slice(from);
+    // The line is longer than an entry can be, which the check reports.
+    if (rest.length > ENTRY_BYTES_MAX * 2) break;
+  }
+  if (rest.length > 0) yield rest;
+}
+
+/** All entries of a bus, page by page, up to the newest. */
+async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerator<Uint8Array> {
+  for (let after = 0;;) {
+    const query = new URLSearchParams({ after: String(after), limit: String(PAGE) });
+    let lines = 0;
+    for await (const line of linesOf(await streamAdmin(io, admin, `/v1/audit/entries?${query}`))) {
+      lines++;
+      yield line;
+    }
+    const last = check.last?.seq ?? 0;
+    // A page may be short because its entries are large, so its length does not show the end.
+    if (lines === 0 || last <= after) return;
+    after = last;
+  }
+}
+
+/**
+ * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
+ * entry.
+ */
+export async function auditVerify(io: Io, flags: Flags): Promise<number> {
+  const check = new ChainCheck(flags.anchor);
+  const source = flags.file === undefined
+    ? entriesOf(io, await findAdmin(io, flags), check)
+    : linesOf(await openInput(io, flags.file));
+  for await (const line of source) {
+    check.take(line);
+    if (check.broken !== undefined) break;
+  }
+  const broken = check.end();
+  const { first, last, entries } = check;
+  if (flags.json === true) {
+    const found = { entries, first: first ?? null, last: last ?? null, broken: broken ?? null };
+    await print(io.stdout, `${JSON.stringify(found)}\n`);
+    return broken === undefined ? EXIT.ok : EXIT.failure;
+  }
+  if (broken !== undefined) {
+    const before = last === undefined ? "" : `; whole up to entry ${last.seq}`;
+    throw failed(
+      `the audit log is broken at entry ${broken.seq}: ${broken.problem}${before}`,
+      "the Shields' own logs have seq and hash of each entry that they wrote (msg=audit)",
+    );
+  }
+  if (last === undefined) {
+    await print(io.stdout, "the audit log is empty\n");
+    return EXIT.ok;
+  }
+  const from = first?.seq === 1 ? "" : ` from ${first?.seq} on`;
+  const whole = `${plural(entries, "entry", "entries")}${from}, one chain`;
+  await print(io.stdout, `${whole}\nanchor: ${last.seq}:${last.hash}\n`);
   return EXIT.ok;
 }

@@ -1,14 +1,18 @@
-/** `arq journal list`: shows what was decided, and by what; with `--follow` also what comes. */
+/**
+ * `arq journal list` and `export`: shows what was decided, and by what, or writes it into a file for `arq policy
+ * replay` and others.
+ */
 import { isHole, parseLine } from "../../../shared/journal/record.ts";
 import { plural } from "../../../shared/plural.ts";
 import { journalLineText } from "../../answers/journal_text.ts";
-import { type Admin, findAdmin } from "../../bus/admin.ts";
-import { busAgo } from "../../bus/bus_clock.ts";
-import { journalAnswer } from "../../journal/bus_journal.ts";
+import { type Admin, busAgo, findAdmin } from "../../bus/admin.ts";
+import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
-import { EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
+import { newFile } from "../../terminal/input.ts";
+import { pause } from "../../rooms/flow.ts";
 
 /** Lines of one answer at most. */
 const ANSWER_LINES = 10_000;
@@ -113,14 +117,6 @@ async function printLines(io: Io, texts: readonly string[], is_json: boolean): P
   await print(io.stdout, shown.map((text) => `${text}\n`).join(""));
 }
 
-async function pause(io: Io): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, LOOK_MS);
-    io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
-  });
-  io.signal.throwIfAborted();
-}
-
 /** Prints decisions, the oldest of them first. Says on stderr how many there are. */
 export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<number> {
   const { newest = false } = flags;
@@ -149,9 +145,68 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
     const holes = await killed.look(io, admin, wish);
     shown += holes.length;
     await printLines(io, holes, is_json);
-    await pause(io);
+    await pause(LOOK_MS, io.signal);
+    io.signal.throwIfAborted();
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
   await print(io.stderr, `${plural(shown, "line")}${more}\n`);
+  return EXIT.ok;
+}
+
+const NEWLINE = 0x0a;
+
+/** Where the lines go. */
+interface Sink {
+  write(bytes: Uint8Array): Promise<void>;
+  finish(): Promise<void>;
+  /** Ends it; what has nothing is removed, for it would be in the way of the next try. */
+  abandon(is_empty: boolean): Promise<void>;
+}
+
+async function sinkOf(io: Io, out: string): Promise<Sink> {
+  if (out === "-") {
+    const write = (bytes: Uint8Array) => io.stdout.write(bytes);
+    return { write, finish: () => Promise.resolve(), abandon: () => Promise.resolve() };
+  }
+  const path = resolvePath(io.cwd, out);
+  const writer = await newFile(io, out);
+  return {
+    write: (bytes) => writer.write(bytes),
+    finish: () => writer.finish(),
+    async abandon(is_empty) {
+      writer.abandon();
+      if (is_empty) await io.files.remove(path);
+    },
+  };
+}
+
+/** Writes the lines. Whatever ends it, the file has whole lines, and stderr says how many. */
+export async function journalExport(
+  io: Io,
+  flags: Flags<"out" | "payloads" | "tenant">,
+): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const wish = { ...await wishOf(io, admin, flags), has_payloads: flags.payloads };
+  const sink = await sinkOf(io, flags.out);
+  let lines = 0;
+  let is_empty = true;
+  const tell = (is_whole: boolean) => {
+    if (flags.json === true) return print(io.stderr, `${JSON.stringify({ lines, is_whole })}\n`);
+    const what = is_whole ? "written to" : "were written before it ended, to";
+    return print(io.stderr, `${plural(lines, "line")} ${what} ${printable(flags.out)}\n`);
+  };
+  try {
+    for await (const bytes of journalBytes(io, admin, wish)) {
+      is_empty = false;
+      await sink.write(bytes);
+      for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
+    }
+    await sink.finish();
+  } catch (error) {
+    await sink.abandon(is_empty);
+    if (!is_empty) await tell(false);
+    throw error;
+  }
+  await tell(true);
   return EXIT.ok;
 }

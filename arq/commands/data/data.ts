@@ -1,11 +1,71 @@
-/** `arq user erase`, `arq tenant delete` and `arq room erase`: lists what is stored where, then removes it. */
-import { z } from "zod";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
-import { sure } from "../../terminal/confirm.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
+/**
+ * `arq user`, `arq tenant` and `arq room erase`: lists what is stored where, then writes it into a file or removes
+ * it.
+ */
+import { plural } from "../../../shared/plural.ts";
+import { type Admin, askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { queryOf, type Whose } from "./data_export.ts";
 import type { Flags } from "../../program/flags.ts";
+import { z } from "zod";
+import { newFile, sure } from "../../terminal/input.ts";
+
+/** Who, and what of it. */
+export interface Whose {
+  readonly tenant: string;
+  readonly user?: string | undefined;
+  readonly room?: string | undefined;
+  readonly offset?: number | undefined;
+}
+
+/** As the query of the admin API has it. */
+export function queryOf(whose: Whose): string {
+  const given = Object.entries(whose).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+}
+
+/** `arq user export`. */
+export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<number> {
+  return write(io, flags, { tenant: flags.tenant, user, room: flags.room });
+}
+
+/** `arq tenant export`. */
+export function tenantExport(
+  io: Io,
+  tenant: string,
+  flags: Flags<"out" | "tenant">,
+): Promise<number> {
+  return write(io, flags, { tenant });
+}
+
+async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
+  const is_stdout = flags.out === "-";
+  const writer = is_stdout ? undefined : await newFile(io, flags.out);
+  let tail = "";
+  const decoder = new TextDecoder();
+  try {
+    for await (const bytes of stream) {
+      tail = `${tail}${decoder.decode(bytes, { stream: true })}`.slice(-200);
+      if (writer === undefined) await io.stdout.write(bytes);
+      else await writer.write(bytes);
+    }
+    const end = /\{"end":true,"lines":(\d+)\}\n$/.exec(tail);
+    if (end === null) throw new CommandError("the export ended before its end: ask again");
+    await writer?.finish();
+    const lines = Number(end[1]);
+    const out = printable(flags.out);
+    const text = flags.json === true
+      ? JSON.stringify({ lines, out })
+      : `${plural(lines, "line")} written to ${out}`;
+    await print(flags.json === true && !is_stdout ? io.stdout : io.stderr, `${text}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    writer?.abandon();
+    throw error;
+  }
+}
 
 const Found = z.looseObject({
   stores: z.array(z.looseObject({

@@ -1,0 +1,314 @@
+/**
+ * Answers about what is set for a tenant or a process, as text for people: mirror rules, room classes, schedules,
+ * hooks, and the configuration in force. Pure. Nothing in an answer is trusted to have the expected shape or to be
+ * printable.
+ */
+import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { cell, listing, listOf, membersOf, percentText, when } from "./policy_text.ts";
+import { plural } from "../../shared/plural.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/**
+ * The table of mirror rules and of where each comes from. `tenant` stands for the tenant of a rule that names
+ * none.
+ */
+export const ruleTable = (rules: unknown, tenant?: string): string =>
+  listing(rules, ["PREFIX", "SHARE", "SOURCE", "TENANT"], {
+    SHARE: ({ percent }) => percentText(percent),
+    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
+    TENANT: ({ tenant_id }) => cell(tenant_id ?? tenant),
+  });
+
+/** The text of `arq mirror list`: the rules in force on a node, or those that a tenant has set. */
+export function rulesText(answer: Members, { tenant }: Members): string {
+  return ruleTable(answer["rules"], tenant as string) +
+    listingEnd(answer, listOf(answer["rules"]).length === 0 ? "mirror rules" : "", tenant);
+}
+
+/**
+ * What is said beside a listing of settings: that there are none (then `what` they are, else ""), that there are
+ * more, and why what is stored is not in force.
+ */
+export function listingEnd(answer: Members, what: string, tenant: unknown): string {
+  const { problem } = membersOf(answer["here"]);
+  const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
+  return (what === "" ? "" : `no ${what} are set${whose}\n`) +
+    (answer["truncated"] === true ? "… and more\n" : "") +
+    (typeof problem === "string" ? `NOT IN FORCE: ${printable(problem)}\n` : "");
+}
+
+/** What a rule does, when it is set. */
+export const mirroredText = (_: Members, { prefix, share }: Members): string =>
+  `${prefix} is mirrored at ${percentText(share)}`;
+
+function share(part: unknown, whole: unknown): string {
+  if (typeof part !== "number" || typeof whole !== "number" || whole === 0) return cell(part);
+  return part === 0 ? "0" : `${part} (${Number((part / whole * 100).toPrecision(3))} %)`;
+}
+
+function exampleLine(value: unknown): string {
+  const { would, trace_id, room, type, reason, at_ms } = membersOf(value);
+  const what = [`would ${cell(would)}`, when(at_ms), cell(room), cell(type), cell(trace_id)]
+    .filter((part) => part !== "").join("  ");
+  return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
+}
+
+/**
+ * The text of `arq mirror diff`: a table of what candidates would have decided, then examples of differences,
+ * newest first.
+ */
+export function diffText(candidates: unknown): string {
+  const all = listOf(candidates).map(membersOf);
+  const columns = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
+  const shares = {
+    "WOULD REFUSE": ({ would_refuse, mirrored }: Members) => share(would_refuse, mirrored),
+    "WOULD ALLOW": ({ would_allow, mirrored }: Members) => share(would_allow, mirrored),
+  };
+  const examples = all.filter((one) => listOf(one["examples"]).length > 0).map((one) =>
+    `\n${cell(one["candidate"])}\n${listOf(one["examples"]).toReversed().map(exampleLine).join("")}`
+  );
+  return listing(all, columns, shares) + examples.join("");
+}
+
+/** The text of `arq mirror explain`: which rule counts for a subject, and why. */
+export function explainText(answer: Members): string {
+  const { subject, rule, others, why, key, mirrored } = answer;
+  const winner = membersOf(rule);
+  const lines = [`${cell(subject)}: ${cell(why)}`];
+  if (winner["prefix"] !== undefined) lines.push(`share: ${percentText(winner["percent"])}`);
+  if (mirrored !== undefined) {
+    lines.push(`key ${cell(key)}: ${mirrored === true ? "mirrored" : "not mirrored"}`);
+  }
+  const overruled = ruleTable(others);
+  const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
+  return `${lines.join("\n")}\n${more}`;
+}
+
+const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60]] as const;
+
+/** A number of seconds in the largest unit that divides it: 86400 is `1d`, 90 is `90s`. */
+export function spanText(seconds: unknown): string {
+  if (typeof seconds !== "number") return cell(seconds);
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size && seconds % size === 0) ??
+    ["s", 1];
+  return `${seconds / size}${unit}`;
+}
+
+const isGiven = (value: unknown) => value !== undefined && value !== null;
+
+/** The options of a class that differ from the default: `durable, 1000 messages, 1d, no echo`. */
+export function optionsText(one: unknown): string {
+  const options = membersOf(one);
+  const { durable, replicas, cache_last, presence, max_members, echo, http_cache, filter, delta } =
+    options;
+  const words = [
+    ...(durable === true
+      ? ["durable", plural(Number(options["history_size"]), "message")]
+        .concat(spanText(options["history_ttl_seconds"]))
+      : []),
+    ...(durable === true && isGiven(replicas) ? [plural(Number(replicas), "replica")] : []),
+    ...(cache_last === true ? ["cache-last"] : []),
+    ...(presence === false ? ["no presence"] : []),
+    ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
+    ...(echo === false ? ["no echo"] : []),
+    ...(http_cache === "private" || http_cache === "public" ? [`${http_cache} HTTP cache`] : []),
+    ...(options["membership"] === "journal" ? ["journal of members"] : []),
+    ...(options["proof"] === true ? ["transparency log"] : []),
+    ...(typeof filter === "string" ? [`only ${filter}`] : []),
+    ...(delta === "fossil" ? ["deltas"] : []),
+  ];
+  return words.length === 0 ? "defaults" : words.join(", ");
+}
+
+/**
+ * The table of room classes and of where each comes from. `tenant` stands for the owner of stored classes.
+ */
+export const classTable = (classes: unknown, tenant?: string): string =>
+  listing(classes, ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
+    ROOMS: ({ pattern, room }) => cell(pattern ?? room),
+    OPTIONS: optionsText,
+    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
+    TENANT: (one) => cell(one["tenant"] ?? tenant),
+  });
+
+/** The text of `arq room class list`: the classes in force on a node, or those that a tenant has set. */
+export function classesText(answer: Members, { tenant }: Members): string {
+  const classes = listOf(tenant === undefined ? answer["classes"] : answer["rooms"]);
+  const end = listingEnd(answer, classes.length === 0 ? "room classes" : "", tenant);
+  return classTable(classes, tenant as string) + end;
+}
+
+/** What is said of a class that is set. */
+export function classSetText(answer: Members, { pattern }: Members): string {
+  const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
+  return `the class of ${pattern} is set (${optionsText(stored)})`;
+}
+
+/** Every option of a class, one on each line. */
+function optionLines({ replicas, max_members, ...one }: Members): string {
+  const shown: [name: string, value: unknown][] = [
+    ["durable", one["durable"]],
+    ["history_size", one["history_size"]],
+    ["history_ttl_seconds", one["history_ttl_seconds"]],
+    ["replicas", replicas ?? "3 on a NATS cluster, else 1"],
+    ["cache_last", one["cache_last"]],
+    ["presence", one["presence"]],
+    ["slow_reader", one["slow_reader"]],
+    ["max_members", max_members ?? "as [presence] members_per_room"],
+    ["echo", one["echo"]],
+    ["http_cache", one["http_cache"]],
+    ["membership", one["membership"]],
+    ["proof", one["proof"]],
+    ["proof_public", one["proof_public"]],
+    ["filter", one["filter"] ?? "none"],
+    ["delta", one["delta"] ?? "none"],
+  ];
+  return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
+}
+
+/**
+ * The text of `arq room class explain`: the class of a room, all its options, and the classes that it
+ * overrules.
+ */
+export function classExplainText(answer: Members): string {
+  const { room, why, others } = answer;
+  const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");
+  const overruled = classTable(rest);
+  const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
+  return `${cell(room)}: ${cell(why)}\n${optionLines(membersOf(answer["class"]))}${more}`;
+}
+
+const timeText = (ms: unknown): string => when(ms) || "never";
+
+/** When it is due: `every 10s`, `30 9 * * 1-5 Europe/Berlin`, or a time. */
+function whenText({ at_ms, every_ms, cron, zone, until_ms }: Members): string {
+  const until = until_ms === undefined ? "" : ` until ${timeText(until_ms)}`;
+  if (at_ms !== undefined) return timeText(at_ms);
+  if (typeof every_ms === "number") return `every ${spanText(every_ms / 1_000)}${until}`;
+  return `${cell(cron)} ${cell(zone ?? "UTC")}${until}`;
+}
+
+function lastText(last: unknown): string {
+  if (typeof last !== "object" || last === null) return "";
+  const { outcome, due_ms, reason } = membersOf(last);
+  const why = reason === undefined ? "" : `: ${cell(reason)}`;
+  return `${cell(outcome)}, due ${timeText(due_ms)}${why}`;
+}
+
+/** The table of a tenant's schedules. */
+export const schedulesTable = ({ schedules }: Members): string =>
+  listing(schedules, ["ID", "ROOM", "WHEN", "STATE", "NEXT", "PUBLISHED"], {
+    WHEN: whenText,
+    NEXT: ({ next_ms }) => timeText(next_ms),
+  }) || "no schedules\n";
+
+/** One schedule, a member on each line. */
+export function scheduleText({ schedule }: Members): string {
+  const one = membersOf(schedule);
+  const { next_ms, last, published, refused, missed } = one;
+  const lines = [
+    `${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`,
+    `  room       ${cell(one["room"])}`,
+    `  next       ${timeText(next_ms)}`,
+    `  published  ${cell(published)}, refused ${cell(refused)}, missed ${cell(missed)}`,
+    ...(lastText(last) === "" ? [] : [`  last       ${lastText(last)}`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+const eventsOf = (one: Members): string => listOf(one["events"]).map(cell).join(",");
+
+/** In a table; what the problem is, the hook itself says. */
+const stateOf = (one: Members): string =>
+  `${cell(one["state"])}${one["problem"] ? " (PROBLEM)" : ""}`;
+
+/** The table of a tenant's hooks. */
+export const hooksTable = ({ hooks }: Members): string =>
+  listing(hooks, ["ID", "STATE", "ROOM", "EVENTS", "DEAD", "FROM=source", "URL"], {
+    STATE: stateOf,
+    EVENTS: eventsOf,
+  }) || "no hooks\n";
+
+/** One hook, a member on each line. */
+export function hookAnswerText({ hook }: Members): string {
+  const one = membersOf(hook);
+  const lines = [
+    `${cell(one["id"])}: ${cell(one["state"])}`,
+    `  url     ${cell(one["url"])}`,
+    `  room    ${cell(one["room"])}`,
+    `  events  ${eventsOf(one)}`,
+    `  dead    ${cell(one["dead"])}`,
+    ...(one["problem"] ? [`  PROBLEM ${cell(one["problem"])}`] : []),
+    ...(one["secret"] === undefined ? [] : [`  secret  ${cell(one["secret"])} (told only now)`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+/** One hook, with its dead letters. */
+export function hookLettersText(answer: Members): string {
+  const columns = ["DEAD SINCE", "ROOM", "OFFSET", "TYPE", "CALLS", "PROBLEM"];
+  const dead = listing(answer["dead"], columns, { "DEAD SINCE": ({ at_ms }) => when(at_ms) });
+  return `${hookAnswerText(answer)}\n${dead || "no dead letters\n"}`;
+}
+
+/** Throws `CommandError` for a call that the hook has not taken. */
+export function requireTaken({ status, problem }: Members, { id }: Members): void {
+  if (typeof status === "number" && status >= 200 && status < 300) return;
+  const why = status === 0 ? cell(problem) : `it answered ${cell(status)}`;
+  throw new CommandError(`the hook ${id} has not taken the call: ${why}`);
+}
+
+const namesOf = (value: unknown) => listOf(value).map(String).join(", ");
+
+/** The line that names a process, its file and when that was read last. */
+function headOf({ node_id, kind, file, loaded_ms }: Members): string {
+  const read = new Date(typeof loaded_ms === "number" ? loaded_ms : Number.NaN);
+  const when = Number.isNaN(read.getTime()) ? "" : `, read ${read.toISOString()}`;
+  return `${kind} ${node_id}: ${file ?? "no file"}${when}`;
+}
+
+/** What of the file is not in force, and why. */
+function doubtsOf({ needs_restart, problem }: Members): string[] {
+  const keys = namesOf(needs_restart);
+  return [
+    ...(typeof problem === "string" ? [`  refused, nothing has changed: ${problem}`] : []),
+    ...(keys === "" ? [] : [`  needs a restart: ${keys}`]),
+  ];
+}
+
+function linesOf(one: Members, has_values: boolean): string[] {
+  if (has_values) {
+    const values = Object.entries(membersOf(one["values"]));
+    const shown = values.map(([key, value]) => `  ${key} = ${JSON.stringify(value)}`);
+    return [headOf(one), ...shown, ...doubtsOf(one)];
+  }
+  const changed = namesOf(one["changed"]);
+  const is_refused = typeof one["problem"] === "string";
+  const news = is_refused ? [] : [`  changed: ${changed === "" ? "nothing" : changed}`];
+  return [headOf(one), ...news, ...doubtsOf(one)];
+}
+
+/** Processes that were asked and did not answer. */
+function silentOf(answer: Members): string[] {
+  return listOf(membersOf(answer["nodes"])["silent"]).map(String);
+}
+
+/** The keys in force in every process. */
+export const configText = (answer: Members): string => textOf(answer, true);
+
+/** What the last reading has changed in every process. */
+export const reloadedText = (answer: Members): string => textOf(answer, false);
+
+function textOf(answer: Members, has_values: boolean): string {
+  const said = listOf(answer["configs"]).map(membersOf).flatMap((one) => linesOf(one, has_values));
+  const missing = silentOf(answer).map((node) => `${node} does not answer`);
+  return [...said, ...missing].map((line) => `${printable(line)}\n`).join("");
+}
+
+/** 0 when every process answers, and has its file in force as far as that goes without a restart. */
+export function reloadedExit(answer: Members): number {
+  const is_taken = silentOf(answer).length === 0 &&
+    listOf(answer["configs"]).map(membersOf).every(({ problem }) => typeof problem !== "string");
+  return is_taken ? EXIT.ok : EXIT.failure;
+}

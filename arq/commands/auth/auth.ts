@@ -1,0 +1,235 @@
+/**
+ * `arq auth`: makes key pairs and tokens, revokes tokens, and lists what is revoked. A token is signed with the
+ * key that `--key` names, else with that of the bus that every other command takes here, else with the development
+ * key.
+ */
+import {
+  cannotWrite,
+  type CommandError,
+  EXIT,
+  failed,
+  printable,
+  usageError,
+} from "../../terminal/exit.ts";
+import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { newKeyPair, parsePrivateKey, signToken } from "../../bus/token.ts";
+import type { Flags } from "../../program/flags.ts";
+import { idProblem } from "@arqon/proto";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
+import { findTarget } from "../../bus/target.ts";
+import { askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
+import { listOf, membersOf, when } from "../../answers/policy_text.ts";
+import { readText } from "../../terminal/input.ts";
+
+const PRIVATE_NAME = "arqon-private.jwk.json";
+const PUBLIC_NAME = "arqon-jwks.json";
+
+async function create(io: Io, path: string, value: unknown, mode: number): Promise<void> {
+  try {
+    await io.files.create(path, `${JSON.stringify(value, undefined, 2)}\n`, mode);
+  } catch (error) {
+    if (error instanceof Error && error.name === "AlreadyExists") {
+      throw failed(`${path} exists already`, "name another folder with --out");
+    }
+    throw cannotWrite(path, error);
+  }
+}
+
+/** Writes both key files and says what to do with them. */
+export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<number> {
+  const folder = resolvePath(io.cwd, flags.out).replace(/\/+$/, "");
+  const { private_jwk, public_jwk } = await newKeyPair(flags.alg);
+  const private_key = `${folder}/${PRIVATE_NAME}`;
+  const jwks = `${folder}/${PUBLIC_NAME}`;
+  await io.files.makeDirectory(folder).catch((error: unknown) => {
+    throw cannotWrite(folder, error);
+  });
+  await create(io, private_key, private_jwk, 0o600);
+  await create(io, jwks, { keys: [public_jwk] }, 0o644);
+  if (flags.json === true) {
+    const report = { private_key, jwks, kid: public_jwk.kid, alg: flags.alg };
+    await print(io.stdout, `${JSON.stringify(report)}\n`);
+    return 0;
+  }
+  await print(
+    io.stdout,
+    `private key  ${private_key}   keep it with your token server, mode 0600
+public set   ${jwks}   give it to the bus:
+
+[[auth.issuers]]
+issuer = "https://issuer.example"
+audience = "arqon"
+jwks_file = ${JSON.stringify(jwks)}
+algorithms = [${JSON.stringify(flags.alg)}]
+tenants = ["default"]
+roles = ["user"]
+
+A token: arq auth gen --key ${private_key} --issuer https://issuer.example --audience arqon
+`,
+  );
+  return 0;
+}
+
+interface Signer {
+  text: string;
+  where: string;
+  issuer: string;
+  audience: string;
+  tenant?: string | undefined;
+}
+
+async function givenKey(io: Io, path: string, flags: Flags<"role" | "ttl">): Promise<Signer> {
+  const { issuer, audience } = flags;
+  if (issuer === undefined || audience === undefined) {
+    throw usageError(
+      "--key needs --issuer and --audience",
+      "they are in the [[auth.issuers]] entry of the bus that has the key's public part",
+    );
+  }
+  return { text: await readText(io, path), where: resolvePath(io.cwd, path), issuer, audience };
+}
+
+/** Key and claims of the bus that commands take here, else of the next development bus. */
+async function ownSigner(io: Io, flags: Flags<"role" | "ttl">): Promise<Signer> {
+  const target = await findTarget(io, flags);
+  if (target !== undefined) {
+    const { signing, tenant, context } = target;
+    if (signing === undefined) throw noKey(context?.name ?? "");
+    const { issuer = signing.issuer, audience = signing.audience } = flags;
+    return { ...await givenKey(io, signing.key, { ...flags, issuer, audience }), tenant };
+  }
+  const found = await findDevKey(io);
+  if (found === undefined) {
+    throw failed(
+      `no key: no --key is given and there is no development key in ${io.state_dirs.join(", ")}`,
+      "start a bus once with `arq dev up`, or make a key with `arq auth keys` and give it with --key",
+    );
+  }
+  return {
+    text: found.text,
+    where: found.path,
+    issuer: flags.issuer ?? DEV_ISSUER,
+    audience: flags.audience ?? DEV_AUDIENCE,
+  };
+}
+
+/** The error for a bus without a key; a token signed with another bus's key would be refused. */
+function noKey(name: string): CommandError {
+  return failed(
+    `context ${name} has no key to sign with`,
+    `arq context add ${name} --update --key FILE --issuer … --audience …; ` +
+      "--context dev takes the key of the running development bus",
+  );
+}
+
+/** Prints the token on stdout, and nothing else. */
+export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<number> {
+  const problem = idProblem(flags.tenant || DEV_TENANT);
+  if (problem !== undefined) throw usageError(`--tenant: ${problem}`);
+  const user = flags.user ?? `dev-${flags.role}`;
+  if (user === "" || new TextEncoder().encode(user).length > 128) {
+    throw usageError("--user: expected 1 to 128 bytes");
+  }
+  const signer = flags.key === undefined
+    ? await ownSigner(io, flags)
+    : await givenKey(io, flags.key, flags);
+  const tenant = flags.tenant || signer.tenant || DEV_TENANT;
+  const { text, where, issuer, audience } = signer;
+  const claims = { issuer, audience, tenant, user, role: flags.role, grants: flags.grant };
+  const key = parsePrivateKey(text, where);
+  const token = await signToken(key, { ...claims, ttl_seconds: flags.ttl }, io.now());
+  const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
+  const report = { token, issuer, tenant, user, role: flags.role, expires };
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(report)}\n` : `${token}\n`);
+  return 0;
+}
+
+const PATH = "/v1/revocations";
+
+function aboutText(revocation: Record<string, unknown>): string {
+  const { kind, id, issued_before_ms } = revocation;
+  if (kind === "token") return `token ${id}`;
+  const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
+  return `${whose} issued before ${when(issued_before_ms)}`;
+}
+
+function untilText({ until_ms }: Record<string, unknown>): string {
+  return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
+}
+
+function requireOne({ user, tokenId, issuedBefore, undo }: Flags<"tenant">): void {
+  if (user !== undefined && tokenId !== undefined) {
+    throw usageError("--user and --token-id exclude each other");
+  }
+  if (tokenId !== undefined && issuedBefore !== undefined) {
+    throw usageError("--issued-before is for a user or for the whole tenant, not for --token-id");
+  }
+  if (user === undefined && tokenId === undefined && issuedBefore === undefined) {
+    const hint = undo === true
+      ? "--undo with --issued-before now is about the whole tenant"
+      : undefined;
+    throw usageError("expected --user, --token-id or --issued-before", hint);
+  }
+}
+
+async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<number> {
+  const { user, tokenId } = flags;
+  const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
+  const id = user ?? tokenId ?? "*";
+  const path = `${PATH}?${new URLSearchParams({ tenant, kind, id })}`;
+  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "DELETE", path });
+  if (answer["lifted"] !== true) {
+    throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
+  }
+  const told = `lifted: tokens that have not ended are good again in tenant ${tenant}\n`;
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : told);
+  return EXIT.ok;
+}
+
+/** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
+export async function revoke(io: Io, flags: Flags<"tenant">): Promise<number> {
+  requireOne(flags);
+  const { tenant, user, tokenId, issuedBefore, reason } = flags;
+  if (flags.undo === true) return await undo(io, tenant, flags);
+  const admin = await findAdmin(io, flags);
+  const now_ms = await busNow(io, admin);
+  const issued_before_ms = issuedBefore === undefined
+    ? undefined
+    : issuedBefore > 0
+    ? issuedBefore
+    : now_ms + issuedBefore;
+  const until_ms = flags.for === undefined ? undefined : now_ms + flags.for * 1_000;
+  const body = JSON.stringify({
+    tenant,
+    user,
+    token_id: tokenId,
+    issued_before_ms,
+    until_ms,
+    reason,
+  });
+  const answer = await askAdmin(io, admin, {
+    method: "POST",
+    path: PATH,
+    body,
+  });
+  const stands = membersOf(answer["revocation"]);
+  const told = `revoked in tenant ${tenant}: ${aboutText(stands)}, ${untilText(stands)}`;
+  const text = flags.json === true ? JSON.stringify(answer) : printable(told);
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}
+
+/** The text of `arq auth revocations`. */
+export function revocationsText(answer: Readonly<Record<string, unknown>>): string {
+  const lines = listOf(answer["revocations"]).map((one) => {
+    const shown = membersOf(one);
+    const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
+    const by = `by ${shown["by"]}`;
+    return printable(
+      `${shown["tenant"]}  ${aboutText(shown)}, ${untilText(shown)}, ${by}${reason}`,
+    );
+  });
+  if (lines.length === 0) lines.push("nothing is revoked");
+  if (answer["truncated"] === true) lines.push("… and more");
+  return `${lines.join("\n")}\n`;
+}

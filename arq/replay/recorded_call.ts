@@ -1,0 +1,377 @@
+/**
+ * One recorded call, to be decided again: the inputs and the keyed state that the journal has of it, whether a
+ * repeated call said what the record says, and which calls can be repeated at all. What a module asks for and the
+ * record does not have is unknown: it is noted, and nothing is guessed. Pure; time is that of the records.
+ */
+import type { JournalRecord, PayloadRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
+import type { GuestRequest, GuestState } from "../../shield/policy/abi/host_functions.ts";
+import { NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "../../shield/policy/abi/policy.ts";
+import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
+import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
+import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
+
+/** What can differ between two calls. */
+export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";
+
+/** Faults that the Shield reports, not the module: no repetition can show them. */
+const OF_THE_SHIELD: ReadonlySet<string> = new Set([
+  "stall",
+  "wedge",
+  "queue-full",
+  "missing-module",
+  "breaker-open",
+  "sender-slowed",
+  "rate",
+  "payload-too-large",
+]);
+
+/** Why the module itself did not decide a recorded call; undefined: it did, so it can be repeated. */
+export function notOfTheModule({ fault, detail, units, abi }: PolicyRecord): string | undefined {
+  if (fault === null) return undefined;
+  if (OF_THE_SHIELD.has(fault)) return fault;
+  // The chain had nothing left, or its headers were too many together.
+  if (fault === "chain-fuel" && units === 0) return fault;
+  if (fault === "abi" && detail.startsWith("the chain adds")) return "abi of the chain";
+  // An erasure takes the detail, and so nobody knows which of the two it was.
+  if (fault === "abi" && detail === "") return fault;
+  // No room for an instance; a module that finds no room on its own says so.
+  if (fault === "memory" && abi === 1 && !detail.includes("arqon_alloc")) return fault;
+  return undefined;
+}
+
+const sameFault = (recorded: string | null, ran: string | undefined): boolean =>
+  recorded === (ran ?? null) || (recorded === "chain-fuel" && ran === "fuel");
+
+function sameHeaders(one: PolicyRecord["added_headers"], other: GuestOutcome["added_headers"]) {
+  return one.length === other.length &&
+    one.every(([name, value], at) => name === other[at]?.[0] && value === other[at]?.[1]);
+}
+
+/** Whether both put the same payload in the place of the message's, or none. */
+function samePayload({ payload }: PolicyRecord, ran: GuestOutcome): boolean {
+  return payload === (ran.payload?.toBase64() ?? null);
+}
+
+/** What a decision is, as samples and comparisons have it. */
+export interface Decision {
+  readonly allowed: boolean;
+  readonly code: number;
+  readonly reason: string;
+  readonly fault: string | null;
+}
+
+/** What a repeated call decided. */
+export function decisionOf({ allowed, code, reason, fault }: GuestOutcome): Decision {
+  return { allowed, code, reason, fault: fault ?? null };
+}
+
+/** What differs of what users and policies wrote. */
+function wordsAndData(recorded: PolicyRecord, ran: GuestOutcome): Difference[] {
+  const found: Difference[] = [];
+  if (recorded.reason !== ran.reason) found.push("reason");
+  if (recorded.allowed && !sameHeaders(recorded.added_headers, ran.added_headers)) {
+    found.push("headers");
+  }
+  const has_payload = recorded.mode === "enforce" && recorded.is_payload_missing !== true;
+  if (recorded.allowed && has_payload && !samePayload(recorded, ran)) found.push("payload");
+  return found;
+}
+
+/** What of a record can be compared. */
+export interface Comparable {
+  readonly compares_units: boolean;
+  /** The sender's part of the record is gone: words, headers, a new payload, and what was written to state. */
+  readonly is_erased: boolean;
+}
+
+/** What differs between a record and a call, in a fixed order; empty: nothing does. */
+export function differences(
+  recorded: PolicyRecord,
+  ran: GuestOutcome,
+  { compares_units, is_erased }: Comparable,
+): readonly Difference[] {
+  const found: Difference[] = [];
+  if (recorded.allowed !== ran.allowed || !sameFault(recorded.fault, ran.fault)) {
+    found.push("verdict");
+  }
+  // The Shield chooses the code of a fault.
+  if (ran.fault === undefined && recorded.code !== ran.code) found.push("code");
+  if (!is_erased) found.push(...wordsAndData(recorded, ran));
+  if (compares_units && recorded.units !== ran.units) found.push("fuel");
+  return found;
+}
+
+const EMPTY = new Uint8Array(0);
+
+/**
+ * The payload that the policy at `place` of the chain saw; undefined when the journal does not have it. A
+ * policy before it may have replaced the message's.
+ */
+export function payloadAt(record: JournalRecord, place: number): Uint8Array | undefined {
+  const { policies, payload } = record;
+  for (let before = place - 1; before >= 0; before--) {
+    const { mode, payload: replaced, is_payload_missing } = policies[before] as PolicyRecord;
+    if (is_payload_missing === true) return undefined;
+    if (mode === "enforce" && replaced !== null) return Uint8Array.fromBase64(replaced);
+  }
+  return keptPayload(payload);
+}
+
+function keptPayload(payload: PayloadRecord): Uint8Array | undefined {
+  if (payload.form === "kept") return Uint8Array.fromBase64(payload.data);
+  return payload.form === "none" ? EMPTY : undefined;
+}
+
+/** The headers that the Shield makes of what the record itself says; undefined: it does not know. */
+function ownHeader(record: JournalRecord, name: string): { value: string } | undefined {
+  const { sender } = record;
+  switch (name) {
+    case "hook":
+      return { value: record.hook };
+    case "tenant":
+      return { value: record.tenant };
+    case "room":
+      return { value: record.room };
+    case "type":
+      return { value: record.type };
+    case "content-type":
+      return { value: record.content_type };
+    case "now-ms":
+      return { value: String(record.time_ms) };
+    case "user":
+      return sender === null ? undefined : { value: sender.user };
+    case "remote-ip":
+      return sender === null ? undefined : { value: sender.remote_ip };
+    default:
+      return undefined;
+  }
+}
+
+const OWN = "x-arqon-";
+const OWN_NAMES = new Set(
+  ["hook", "tenant", "room", "type", "content-type", "now-ms", "user", "remote-ip"],
+);
+
+/** What a module may ask for in the repetition of a recorded call. */
+export class RecordedInputs implements GuestRequest {
+  readonly asking_bytes: number;
+  readonly payload_most: number;
+  /** The keyed state of the module that runs; undefined: it has none. */
+  state: GuestState | undefined;
+  readonly #record: JournalRecord;
+  readonly #place: number;
+  #payload: Uint8Array | undefined;
+  #unknown: Set<string> | undefined;
+
+  constructor(record: JournalRecord, place: number) {
+    this.#record = record;
+    this.#place = place;
+    this.asking_bytes = (record.policies[place] as PolicyRecord).asking_bytes;
+    this.payload_most = record.hook !== "on_message"
+      ? NOT_A_MESSAGE
+      : record.is_signed === true
+      ? SIGNED
+      : Infinity;
+  }
+
+  /** What was asked for and is not known: `payload`, `header NAME`, `claim NAME`. Mostly empty. */
+  get unknown(): ReadonlySet<string> | undefined {
+    return this.#unknown;
+  }
+
+  get payload(): Uint8Array {
+    this.#payload ??= payloadAt(this.#record, this.#place);
+    if (this.#payload === undefined) this.note("payload");
+    return this.#payload ??= EMPTY;
+  }
+
+  header(lower_name: string): string | undefined {
+    const added = this.#addedBefore(lower_name);
+    if (added !== undefined) return added;
+    const read = this.#read("header", lower_name);
+    if (read !== undefined) return read.value ?? undefined;
+    if (lower_name.startsWith(OWN)) {
+      const name = lower_name.slice(OWN.length);
+      const own = ownHeader(this.#record, name);
+      if (own !== undefined) return own.value;
+      // Under these names a policy finds only what the Shield says, and it says nothing else.
+      if (!OWN_NAMES.has(name)) return undefined;
+    }
+    this.note(`header ${lower_name}`);
+    return undefined;
+  }
+
+  claim(name: string): string | undefined {
+    const read = this.#read("claim", name);
+    if (read !== undefined) return read.value ?? undefined;
+    this.note(`claim ${name}`);
+    return undefined;
+  }
+
+  /** Takes note that something was asked for that is not known. */
+  note(what: string): void {
+    (this.#unknown ??= new Set()).add(what);
+  }
+
+  /** The value that an earlier policy of the chain has added under a name, the last one. */
+  #addedBefore(lower_name: string): string | undefined {
+    const { policies } = this.#record;
+    for (let before = this.#place - 1; before >= 0; before--) {
+      const { mode, allowed, added_headers } = policies[before] as PolicyRecord;
+      if (mode !== "enforce" || !allowed) continue;
+      const found = added_headers.findLast(([name]) => asciiLower(name) === lower_name);
+      if (found !== undefined) return found[1];
+    }
+    return undefined;
+  }
+
+  #read(from: "header" | "claim", name: string): { value: string | null } | undefined {
+    const { reads } = this.#record.policies[this.#place] as PolicyRecord;
+    for (const read of reads) {
+      if (read.from === from && read.name === name) {
+        return read.is_erased === true ? undefined : read;
+      }
+    }
+    return undefined;
+  }
+}
+
+/** What a call wrote, by slot; null: deleted. */
+export type Written = ReadonlyMap<number, Uint8Array | null>;
+
+const bytesOf = (value: string | null): Uint8Array | null =>
+  value === null ? null : Uint8Array.fromBase64(value);
+
+function recordedRead({ reads }: PolicyRecord, slot: StateSlot) {
+  return reads.find(({ from, name }) => from === "state" && name === slot.key);
+}
+
+/** The state as the record has it; what it does not have is unknown to `inputs`. */
+export function recordedState(
+  slots: readonly StateSlot[],
+  policy: PolicyRecord,
+  inputs: RecordedInputs,
+): GuestState | undefined {
+  if (slots.length === 0) return undefined;
+  return {
+    value_bytes: slots.map(({ value_bytes }) => value_bytes),
+    value(at) {
+      const slot = slots[at] as StateSlot;
+      const read = recordedRead(policy, slot);
+      if (read !== undefined && read.is_erased !== true) return bytesOf(read.value);
+      inputs.note(`state ${slot.key}`);
+      return null;
+    },
+  };
+}
+
+/** Whether a call wrote what is recorded. */
+export function sameWrites(
+  slots: readonly StateSlot[],
+  { writes }: PolicyRecord,
+  written: Written | undefined,
+): boolean {
+  const then = writes.map(({ name, value }) => `${name} ${value}`).sort();
+  const now = [...written ?? []].map(([at, value]) =>
+    `${slots[at]?.key} ${value?.toBase64() ?? null}`
+  ).sort();
+  return then.length === now.length && then.every((one, at) => one === now[at]);
+}
+
+/** Bounds of one replay: about those of a Shield with much memory. */
+const LIMITS = { tenant_entries: 4e6, tenant_bytes: 1e9, entries: 4e6, bytes: 1e9 };
+
+/** The values of a new module, which live on from record to record, for each Shield its own. */
+export class OwnState {
+  readonly #slots: readonly StateSlot[];
+  readonly #values = new StateStore(LIMITS);
+  /** Places that were seen: their values are the module's own from then on. */
+  readonly #seen = new Set<string>();
+  #first_ms: number | undefined;
+
+  constructor(slots: readonly StateSlot[]) {
+    this.#slots = slots;
+  }
+
+  /** Whether values from before the first record may still count at a time. */
+  isWarmUp({ time_ms }: JournalRecord): boolean {
+    const first_ms = this.#first_ms ??= time_ms;
+    return this.#slots.some(({ ttl_ms }) => time_ms < first_ms + ttl_ms);
+  }
+
+  /** The state that a call sees, and what keeps its writes. A key that is not known is unknown. */
+  of(
+    record: JournalRecord,
+    policy: PolicyRecord,
+    inputs: RecordedInputs,
+  ): { readonly state: GuestState; readonly keep: (written: Written | undefined) => void } {
+    const refs = this.#slots.map((slot, at) => this.#refOf(slot, at, record, inputs));
+    const { time_ms } = record;
+    const value = (at: number): Uint8Array | null => {
+      const ref = refs[at] as StateRef;
+      const name = `${ref.tenant_id} ${ref.place}`;
+      if (!this.#seen.has(name)) {
+        const slot = this.#slots[at] as StateSlot;
+        const first = recordedRead(policy, slot);
+        if (first?.is_erased === true) {
+          inputs.note(`state ${slot.key}`);
+          return null;
+        }
+        this.#seen.add(name);
+        this.#values.set(ref, bytesOf(first?.value ?? null), time_ms);
+      }
+      return this.#values.get(ref, time_ms) ?? null;
+    };
+    return {
+      state: { value_bytes: this.#slots.map(({ value_bytes }) => value_bytes), value },
+      keep: (written) => {
+        for (const [at, value] of written ?? []) {
+          const ref = refs[at] as StateRef;
+          this.#seen.add(`${ref.tenant_id} ${ref.place}`);
+          this.#values.set(ref, value, time_ms);
+        }
+      },
+    };
+  }
+
+  #refOf(slot: StateSlot, at: number, record: JournalRecord, inputs: RecordedInputs): StateRef {
+    const { tenant: tenant_id, node, sender } = record;
+    const connection_id = sender?.connection ?? "";
+    const is_by_connection = slot.placeholders.some(({ from }) => from === "connection");
+    if (sender === null && is_by_connection) inputs.note(`state ${slot.key}`);
+    const facts = factsFor(slot, inputs);
+    const filled = filledKey(slot, { tenant_id, connection_id, facts });
+    return { tenant_id, place: `${node} ${at} ${filled}`, ttl_ms: slot.ttl_ms };
+  }
+}
+
+/** The headers and claims that a key is made of, as far as they are known. */
+function factsFor({ placeholders }: StateSlot, inputs: RecordedInputs): PolicyFacts {
+  const headers: [string, string][] = [];
+  const claims: Record<string, string> = {};
+  for (const one of placeholders) {
+    switch (one.from) {
+      case "claim": {
+        const value = inputs.claim(one.name);
+        if (value !== undefined) claims[one.name] = value;
+        break;
+      }
+      case "header":
+      case "room":
+      case "user":
+      case "type": {
+        const name = one.from === "header" ? one.name : `x-arqon-${one.from}`;
+        const value = inputs.header(name);
+        if (value !== undefined) headers.push([name, value]);
+        break;
+      }
+      case "tenant":
+      case "connection":
+        break;
+      default:
+        one satisfies never;
+    }
+  }
+  return { headers, claims };
+}
