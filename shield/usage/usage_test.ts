@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
+import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -32,25 +33,13 @@ const log = createLogger({
   now: Date.now,
   write: () => {},
 });
-const USAGE = {
-  enabled: true,
-  user_claim: "plan",
-  flush_ms: FLUSH_MS,
-  rows: 1_024,
-  queue_bytes: 16_777_216,
-  retention_days: 90,
-  log_bytes: 268_435_456,
-  tenant_bytes: 67_108_864,
-  prices: {},
-  budgets: [],
-  metric_tenants: 100,
-};
+const USAGE = { enabled: true, user_claim: "plan", flush_ms: FLUSH_MS };
 const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
 
 /** A bus whose clock stands still, and Shields that count on it. */
 async function onBus(
   run: (bus: Bus) => Promise<void>,
-  usage: Partial<typeof USAGE> = {},
+  { tenant_bytes = 1e9, ...usage }: { log_bytes?: number; tenant_bytes?: number } = {},
 ): Promise<void> {
   const clock = { now_ms: START_MS };
   const now = () => clock.now_ms;
@@ -58,13 +47,13 @@ async function onBus(
   const all: OwnLife[] = [];
   try {
     const lives = new Lives(spine);
-    const place = new UsageStores({ config: { usage: { ...USAGE, ...usage } }, spine, lives });
+    const config = configFrom({ usage: { ...USAGE, ...usage } });
+    const place = new UsageStores({ config, spine, lives });
     await run({
       clock,
       place,
       shield: (node_id, rows_max = 1_024) => {
         const ledger = new UsageLedger({ user_claim: "plan", rows_max, monotonic_ms: now });
-        const { tenant_bytes = 1e9 } = usage;
         const bounds = { retention_seconds: 86_400 * 90, tenant_bytes, queue_bytes: 1e9 };
         const life = new OwnLife({ lives, node_id, kept_ms: 1e12, log, now, monotonic_ms: now });
         all.push(life);

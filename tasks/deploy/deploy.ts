@@ -6,7 +6,7 @@
 import { parseAllDocuments } from "yaml";
 import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
 import { jobProblems } from "./deploy_job_rules.ts";
-import { CHART, chartProblems, validateChart } from "./deploy_helm.ts";
+import { CHART, madeByChart, PLAIN, plainFiles, validateChart } from "./deploy_helm.ts";
 import { composeProblems, composeSources, kubernetesProblems } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import { diskBytes, storageProblems } from "./deploy_storage_rules.ts";
@@ -125,20 +125,33 @@ async function jobs(
   return [...forms.flat(), ...jobProblems([...kustomized, ...documents], kustomized, version)];
 }
 
+/** The files of the plain set that are not what the chart makes; `write`: they are made so. */
+export async function plainProblems(
+  tools: Pick<DeployTools, "helm">,
+  write = false,
+): Promise<readonly string[]> {
+  const { problems, value } = await madeByChart(tools, CHART, []);
+  if (value === undefined) return problems;
+  const stale: string[] = [];
+  for (const [path, text] of plainFiles(value)) {
+    if (write) await Deno.writeTextFile(`${ROOT}${path}`, text);
+    else if (await read(path).catch(() => "") !== text) {
+      stale.push(`${path}: the chart makes another; deno run -A tasks/deploy/deploy.ts --write`);
+    }
+  }
+  return stale;
+}
+
 /** The problems of the chart with its own values, and with those of each size. */
-async function chart(tools: DeployTools, kustomized: readonly Document[]): Promise<string[]> {
-  const { problems, value } = await validateChart(tools, CHART, []);
+async function chart(tools: DeployTools): Promise<string[]> {
   const sizes = (await Array.fromAsync(Deno.readDir(`${ROOT}${CHART}/sizes`)))
-    .map(({ name }) => validateChart(tools, CHART, ["--values", `${CHART}/sizes/${name}`]));
-  return [
-    ...problems,
-    ...(value === undefined ? [] : chartProblems(value, kustomized)),
-    ...(await Promise.all(sizes)).flatMap((size) => size.problems),
-  ];
+    .map(({ name }) => ["--values", `${CHART}/sizes/${name}`]);
+  const judged = await Promise.all([[], ...sizes].map((one) => validateChart(tools, CHART, one)));
+  return [...judged.flatMap(({ problems }) => problems), ...await plainProblems(tools)];
 }
 
 async function kubernetes(tools: DeployTools): Promise<string[]> {
-  const folder = "deploy/kubernetes";
+  const folder = PLAIN;
   const configs = await configsOf(folder);
   const { problems, value } = await validateKustomization(tools, folder);
   if (Array.isArray(configs)) return [...configs, ...problems];
@@ -155,7 +168,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
     ...await validateManifests(tools, `${folder}/secrets.example.yaml`),
     ...await validateManifests(tools, `${folder}/prometheus_adapter.yaml`),
     ...await jobs(tools, folder, value ?? [], version),
-    ...await chart(tools, value ?? []),
+    ...await chart(tools),
     ...await validateNats(tools, `${folder}/nats.conf`),
     ...await validatePrometheus(tools, `${folder}/prometheus_scrape.yml`, []),
   ];
@@ -169,7 +182,10 @@ export async function deployProblems(tools: DeployTools): Promise<string[]> {
 
 if (import.meta.main) {
   try {
-    const problems = await deployProblems(await ensureDeployTools());
+    const tools = await ensureDeployTools();
+    const problems = Deno.args.includes("--write")
+      ? await plainProblems(tools, true)
+      : await deployProblems(tools);
     for (const problem of problems) console.error(problem);
     if (problems.length > 0) Deno.exit(1);
     console.log(

@@ -57,14 +57,14 @@ async function versionFiles(): Promise<Map<string, string>> {
   return files;
 }
 
-/** Files of the chart that are those of deploy/kubernetes; Helm reads none outside of a chart. */
-async function chartFiles(nats_accounts: string): Promise<Map<string, string>> {
+/** Files of the chart that deploy/kubernetes has, too: Helm reads none outside of a chart. */
+async function plainConfigs(): Promise<Map<string, string>> {
   const names = ["shield", "brain", "backup", "restore", "standby"].map((part) => `${part}.toml`);
-  const files = new Map([["nats_accounts.conf", nats_accounts]]);
-  for (const name of [...names, "nats.conf"]) {
-    files.set(name, await Deno.readTextFile(`${ROOT}deploy/kubernetes/${name}`));
-  }
-  return new Map([...files].map(([name, text]) => [`deploy/helm/arqonbus/files/${name}`, text]));
+  const texts = [...names, "nats.conf"].map(async (name): Promise<[string, string]> => [
+    `deploy/kubernetes/${name}`,
+    await Deno.readTextFile(`${ROOT}deploy/helm/arqonbus/files/${name}`),
+  ]);
+  return new Map(await Promise.all(texts));
 }
 
 /** A page, with the present text of its generated parts. */
@@ -87,8 +87,9 @@ async function generate(): Promise<Map<string, string>> {
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
     await page("docs/configuration.md", configParts()),
+    ["deploy/helm/arqonbus/files/nats_accounts.conf", nats_accounts],
     ["deploy/kubernetes/nats_accounts.conf", nats_accounts],
-    ...await chartFiles(nats_accounts),
+    ...await plainConfigs(),
     await page("docs/websocket.md", websocketParts()),
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderShownFiles(ROOT, await listFiles([".md"])),
