@@ -6,30 +6,31 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import { CONDITIONS_MAX, readCondition } from "../../shared/rollout/condition.ts";
-import { countedEnd, ordered, talliesAt } from "../../shared/rollout/decision.ts";
+import { countedEnd, ordered, talliesAt, waitsFor } from "../../shared/rollout/decision.ts";
 import type { Order } from "../../shared/rollout/decision.ts";
 import {
+  decodeReport,
   decodeRollout,
   encodeRollout,
+  FRESH_MS,
   isUnderWay,
   PAST_MAX,
   pastOf,
   shareOf,
   sharesFrom,
 } from "../../shared/rollout/rollout.ts";
-import type { Rollout } from "../../shared/rollout/rollout.ts";
+import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
 import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
-import { hasDocuments } from "./decision.ts";
+import { hasDocuments, STATE_KINDS } from "./decision.ts";
 import { madeSecrets } from "./documents.ts";
-import { reportsOf, rolloutView } from "./rollout_view.ts";
+import { fuelAt, type PolicyTally } from "../../shared/rollout/tally.ts";
 
 /** The longest time at one share: a week. */
 const HOLD_MS_MAX = 604_800_000;
@@ -210,4 +211,73 @@ async function obey(
   });
   log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
   return Response.json(await view(context, tenant, rollout));
+}
+
+/** Where a view is read from, and when: Unix ms. */
+interface ViewSource {
+  readonly bucket: Pick<KeyValue, "get" | "keys">;
+  readonly now_ms: number;
+}
+
+/** What Shields say of a tenant's rollout, by node; those of Shields that are gone included. */
+async function reportsOf(
+  bucket: ViewSource["bucket"],
+  tenant: string,
+): Promise<Map<string, RolloutReport>> {
+  const reports = new Map<string, RolloutReport>();
+  for (const key of await bucket.keys([tenant])) {
+    const [, node_id] = key;
+    const entry = node_id === undefined ? undefined : await bucket.get(key);
+    const decoded = entry === undefined ? undefined : decodeReport(entry.value);
+    if (decoded !== undefined && "value" in decoded) reports.set(node_id!, decoded.value);
+  }
+  return reports;
+}
+
+/** A tally with its fuel as two quantiles. */
+function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
+  const quantiles = (of: PolicyTally["fuel_old"]) => ({
+    p50: fuelAt(of, 0.5).fuel,
+    p99: fuelAt(of, 0.99).fuel,
+  });
+  return { ...counts, fuel: { old: quantiles(fuel_old), new: quantiles(fuel_new) } };
+}
+
+/** Whether the Shield has said something lately, by its clock and ours. */
+const isFresh = ({ at_ms }: RolloutReport, now_ms: number): boolean =>
+  Math.abs(now_ms - at_ms) <= FRESH_MS;
+
+function waitsOf(rollout: Rollout, reports: Map<string, RolloutReport>, now_ms: number): string {
+  const fresh = [...reports].filter(([, report]) => isFresh(report, now_ms));
+  const seen = { reports, fresh: new Set(fresh.map(([node_id]) => node_id)), held_ms: undefined };
+  return waitsFor(rollout, seen, now_ms) || "a Brain makes the next step";
+}
+
+/** A rollout for people and programs. Rejects with `spine-unavailable`. */
+export async function rolloutView(
+  { bucket, now_ms }: ViewSource,
+  tenant: string,
+  rollout: Rollout,
+) {
+  const { counted, ended, ...whole } = rollout;
+  const about: Partial<typeof whole> = { ...whole };
+  for (const kind of STATE_KINDS) delete about[kind];
+  const reports = isUnderWay(rollout) ? await reportsOf(bucket, tenant) : new Map();
+  const own = [...reports].filter(([, { id }]) => id === rollout.id);
+  const is_live = rollout.state === "running" || rollout.state === "paused";
+  const { tallies: of_end, ...end } = ended ?? {};
+  const tallies = of_end ?? counted ?? talliesAt(rollout, rollout.stage, reports.values());
+  return {
+    tenant,
+    rollout: { ...about, ended: ended === undefined ? null : end },
+    share: shareOf(rollout),
+    waits: is_live ? waitsOf(rollout, reports, now_ms) : "",
+    tallies: tallies.map(tallyView),
+    nodes: own.map(([node_id, report]) => ({
+      node_id,
+      stage: report.stage,
+      problem: report.problem?.detail ?? null,
+      silent: !isFresh(report, now_ms),
+    })),
+  };
 }

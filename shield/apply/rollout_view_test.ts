@@ -4,7 +4,7 @@ import { encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
 import { testSpine } from "../testing/spine.ts";
-import { rolloutView } from "./rollout_view.ts";
+import { rolloutView } from "./rollout_api.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const NOW_MS = 1_000_000;

@@ -11,16 +11,18 @@ import { Counter, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import {
   decodeRevocation,
+  EVERY_TOKEN,
+  isInForce,
+  isIssuedBefore,
   parseRevocationKey,
   REVOCATIONS_BUCKET,
 } from "../../shared/records/revocations.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine.ts";
-import { WatchedBucket } from "../../shared/spine/watched_bucket.ts";
+import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { type EntryTable, WatchedBucket } from "../../shared/spine/watched_bucket.ts";
 import type { Authenticator } from "./authenticate.ts";
-import { RevocationTable } from "./revocation_table.ts";
-import type { Held, Holder, RevocationPlace } from "./revocation_table.ts";
+import type { Identity } from "./identity.ts";
 
 /** Many that come together cost one look at the connections. */
 const GATHER_MS = 20;
@@ -208,4 +210,120 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
       return identity;
     },
   };
+}
+
+/** As much of an identity as a revocation can be about. */
+export type Holder = Pick<Identity, "tenant_id" | "user_id" | "token_id" | "claims">;
+
+/** What one is about: in its tenant a user, a token or all tokens. */
+interface RevocationPlace extends Pick<Revocation, "kind" | "id"> {
+  readonly tenant_id: string;
+}
+
+/** One that is held, and where it is stored. */
+interface Held {
+  readonly key: KvKey;
+  readonly revision: number;
+  readonly revocation: Revocation;
+}
+
+/** What a revocation is about within its tenant; no kind has a tab. */
+const placeOf = ({ kind, id }: Pick<Revocation, "kind" | "id">): string => `${kind}\t${id}`;
+const TENANT_PLACE = placeOf({ kind: "issued-before", id: EVERY_TOKEN });
+
+/** An `iat` further ahead of our clock is no time of issue. */
+const AHEAD_MS = 86_400_000;
+
+/** Unix ms of the token's `iat`; undefined when it has none that can be. */
+function issuedMs(
+  { claims }: Pick<Identity, "claims">,
+  now_ms: number,
+): number | undefined {
+  const issued_ms = typeof claims.iat === "number" ? claims.iat * 1_000 : NaN;
+  return issued_ms <= now_ms + AHEAD_MS ? issued_ms : undefined;
+}
+
+/** The revocations of all tenants; a lookup costs three reads, however many there are. */
+class RevocationTable implements EntryTable<RevocationPlace, Held> {
+  readonly #tenants = new Map<string, Map<string, Held>>();
+  readonly #now: () => number;
+  #size = 0;
+
+  /** `now`: Unix ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** What revokes the token behind an identity; undefined: nothing. */
+  find(holder: Holder): Revocation | undefined {
+    if (this.#size === 0) return undefined;
+    const rules = this.#tenants.get(holder.tenant_id);
+    if (rules === undefined) return undefined;
+    const { user_id, token_id } = holder;
+    if (token_id !== undefined) {
+      const token = this.#inForce(rules.get(placeOf({ kind: "token", id: token_id })));
+      if (token !== undefined) return token;
+    }
+    const issued_ms = issuedMs(holder, this.#now());
+    for (const place of [placeOf({ kind: "user", id: user_id }), TENANT_PLACE]) {
+      const rule = this.#inForce(rules.get(place));
+      if (rule !== undefined && isIssuedBefore(rule, issued_ms)) return rule;
+    }
+    return undefined;
+  }
+
+  get(place: RevocationPlace): Held | undefined {
+    return this.#tenants.get(place.tenant_id)?.get(placeOf(place));
+  }
+
+  set(place: RevocationPlace, held: Held): void {
+    const { tenant_id } = place;
+    const rules = this.#tenants.get(tenant_id) ?? new Map<string, Held>();
+    this.#tenants.set(tenant_id, rules);
+    if (!rules.has(placeOf(place))) this.#size++;
+    rules.set(placeOf(place), held);
+  }
+
+  delete(place: RevocationPlace): void {
+    const rules = this.#tenants.get(place.tenant_id);
+    if (rules === undefined || !rules.delete(placeOf(place))) return;
+    this.#size--;
+    if (rules.size === 0) this.#tenants.delete(place.tenant_id);
+  }
+
+  keep(wanted: (held: Held) => boolean): void {
+    for (const { tenant_id, held } of [...this.#all()]) {
+      if (!wanted(held)) this.delete({ tenant_id, ...held.revocation });
+    }
+  }
+
+  /** The revocations that were over at that moment (Unix ms). */
+  overAt(at_ms: number): Held[] {
+    return [...this.#all()].map(({ held }) => held)
+      .filter(({ revocation }) => !isInForce(revocation, at_ms));
+  }
+
+  /** The revocations in force, of one tenant or of all. */
+  *list(tenant_id?: string): Iterable<{ tenant_id: string; revocation: Revocation }> {
+    for (const { tenant_id: tenant, held } of this.#all(tenant_id)) {
+      const revocation = this.#inForce(held);
+      if (revocation !== undefined) yield { tenant_id: tenant, revocation };
+    }
+  }
+
+  *#all(tenant_id?: string): Iterable<{ tenant_id: string; held: Held }> {
+    for (const [tenant, rules] of this.#tenants) {
+      if (tenant_id !== undefined && tenant !== tenant_id) continue;
+      for (const held of rules.values()) yield { tenant_id: tenant, held };
+    }
+  }
+
+  #inForce(held: Held | undefined): Revocation | undefined {
+    if (held === undefined) return undefined;
+    return isInForce(held.revocation, this.#now()) ? held.revocation : undefined;
+  }
 }

@@ -3,22 +3,19 @@
  * events and WELCOME. What kind of socket it brings is `upgrade.ts`,
  * `shield/sse/http/events.ts` or `shield/sse/http/sessions.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Welcome } from "@arqon/proto";
+import { ArqonError, type Welcome } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { connectionId } from "../../shared/ids.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionProcess } from "./connection_parts.ts";
 import type { ConnectionTable } from "./connection_table.ts";
-import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
 import type { DeliveryNotes, LeftOutRun } from "../fanout/delivery_notes.ts";
 import type { LeftOut } from "../fanout/backlog.ts";
-import { Outbox } from "../fanout/outbox.ts";
-import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
-import type { Caller, Client } from "../message/caller.ts";
+import { Outbox, type OutboxOptions, type Pump } from "../fanout/outbox.ts";
+import type { Caller, Client, HeaderPair } from "../message/caller.ts";
 import type { Notes, Policies } from "../message/gates.ts";
 import type { Observers } from "../message/observers.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
@@ -322,4 +319,52 @@ function welcome(context: EntranceContext, { id, identity }: Connection): Welcom
     node_id: context.node_id,
     protocol_version: PROTOCOL_VERSION,
   };
+}
+
+/** Headers with few different values and no secrets: what is kept here may outlive its clients. */
+const ALIKE = new Set([
+  "accept",
+  "accept-encoding",
+  "accept-language",
+  "cache-control",
+  "host",
+  "origin",
+  "pragma",
+  "sec-fetch-dest",
+  "sec-fetch-mode",
+  "sec-fetch-site",
+  "user-agent",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-forwarded-proto",
+]);
+/** The longest value that is shared, in UTF-16 units; longer ones belong to one sender. */
+const VALUE_MAX = 256;
+/** The most pairs; when there are more, the map begins anew, and clients that are there keep theirs. */
+const PAIRS_MAX = 1_000;
+
+/** The pairs of one process. */
+export class HeaderPairs {
+  /** The pairs by name and value; no header has a line break. */
+  readonly #pairs = new Map<string, HeaderPair>();
+
+  get size(): number {
+    return this.#pairs.size;
+  }
+
+  /** The same headers, with shared pairs where there are any. */
+  shared(headers: readonly HeaderPair[]): readonly HeaderPair[] {
+    return headers.map((pair) => this.#shared(pair));
+  }
+
+  #shared(pair: HeaderPair): HeaderPair {
+    const [name, value] = pair;
+    if (!ALIKE.has(name) || value.length > VALUE_MAX) return pair;
+    const key = `${name}\n${value}`;
+    const kept = this.#pairs.get(key);
+    if (kept !== undefined) return kept;
+    if (this.#pairs.size >= PAIRS_MAX) this.#pairs.clear();
+    this.#pairs.set(key, pair);
+    return pair;
+  }
 }

@@ -1,7 +1,7 @@
 /** Header pairs that connections share. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { HeaderPairs } from "./header_pairs.ts";
+import { HeaderPairs } from "./entrance.ts";
 import type { HeaderPair } from "../message/caller.ts";
 
 const pair: fc.Arbitrary<HeaderPair> = fc.tuple(

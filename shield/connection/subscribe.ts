@@ -1,6 +1,6 @@
 /**
  * SUB and UNSUB: from the checks to the connection's place in the hub, and its end. Members are
- * `presence/attendance.ts`; the place in a durable room is `fanout/flow.ts`.
+ * `presence/service.ts`; the place in a durable room is `fanout/flow.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";

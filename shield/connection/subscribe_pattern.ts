@@ -2,26 +2,23 @@
  * SUB and UNSUB of a pattern of rooms, `orders-*`: from the checks to the connection's place. What then is
  * heard is `heard_patterns.ts`; a room alone is `subscribe.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Subscribe, Unsubscribe } from "@arqon/proto";
+import { ArqonError, matchesRoomPattern, type Subscribe, type Unsubscribe } from "@arqon/proto";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
 import type { Note } from "../message/gates.ts";
-import { subscribeRequest } from "../message/request_ref.ts";
-import { requireRoomsPattern } from "../../shared/subjects/subject.ts";
+import { type RequestRef, subscribeRequest } from "../message/request_ref.ts";
+import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { ackAfterFlush, answer } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import type { Filter } from "../fanout/filters.ts";
 import { HeardPatterns } from "./heard_patterns.ts";
 import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint } from "../fanout/entry.ts";
-import { logEpoch, ofRoom, readPositions } from "./pattern_positions.ts";
-import type { PatternPositions } from "./pattern_positions.ts";
-import { newestLife } from "../../shared/spine/contract/lives.ts";
-import type { Lives } from "../../shared/spine/contract/lives.ts";
-import type { RequestRef } from "../message/request_ref.ts";
+import type { EntryPoint, Position } from "../fanout/entry.ts";
+import { type Lives, newestLife } from "../../shared/spine/contract/lives.ts";
 import type { PatternWish } from "./heard_pattern.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { SubscribeContext } from "./subscribe.ts";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 
 /** Whether a SUB or UNSUB is about a pattern; no room's id has a `*`. */
 export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
@@ -217,4 +214,74 @@ async function inTurns(
   if (failure === undefined) return;
   const { error } = failure as { readonly error: unknown };
   throw error instanceof ArqonError ? error : new ArqonError("internal", "", { cause: error });
+}
+
+/** The positions, by room. */
+type PatternPositions = ReadonlyMap<string, Position>;
+
+/** The most bytes that one position takes, as the frame has it: a room, a number and what is between. */
+const POSITION_BYTES = 256;
+
+const isTable = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function invalid(detail: string): ArqonError {
+  return new ArqonError("invalid-field", `positions: ${detail}`);
+}
+
+/**
+ * Reads them; undefined when the SUB has none. Throws `invalid-field`, `invalid-room` for a room that is none
+ * or that the pattern does not match, `too-many-rooms` with more than `most`.
+ */
+function readPositions(
+  bytes: Uint8Array,
+  pattern: string,
+  most: number,
+): PatternPositions | undefined {
+  if (bytes.length === 0) return undefined;
+  if (bytes.length > POSITION_BYTES * (most + 1)) {
+    throw new ArqonError(
+      "too-many-rooms",
+      `positions: ${bytes.length} bytes, at most ${most} rooms`,
+    );
+  }
+  const positions = new Map<string, Position>();
+  for (const [epoch, rooms] of Object.entries(tableOf(bytes))) {
+    if (epoch === "") throw invalid("an epoch is empty");
+    if (!isTable(rooms)) throw invalid("an epoch has no rooms");
+    for (const [room_id, after] of Object.entries(rooms)) {
+      requireRoomId(room_id);
+      if (!matchesRoomPattern(pattern, room_id)) {
+        throw new ArqonError("invalid-room", `${room_id} is not of ${pattern}`);
+      }
+      if (!Number.isSafeInteger(after) || Number(after) < 0) throw invalid(`${room_id}: no offset`);
+      if (positions.has(room_id)) throw invalid(`${room_id} stands twice`);
+      positions.set(room_id, { after: Number(after), epoch });
+      if (positions.size > most) {
+        throw new ArqonError("too-many-rooms", `positions of ${pattern}, at most ${most}`);
+      }
+    }
+  }
+  return positions;
+}
+
+function tableOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  try {
+    const value = parseStrictJsonBytes(bytes);
+    if (isTable(value)) return value;
+  } catch (error) {
+    throw invalid(error instanceof Error ? error.message : String(error));
+  }
+  throw invalid("no object");
+}
+
+/** The epoch of all rooms of a log in one of its lives, which stands for each room's own. */
+function logEpoch(life: string): string {
+  return roomEpoch(life, "*");
+}
+
+/** The position in its room's own epoch, when it was given in that of the log. */
+function ofRoom({ after, epoch }: Position, room_id: string, lives: Lives): Position {
+  const life = lives.findLast(({ name }) => logEpoch(name) === epoch);
+  return life === undefined ? { after, epoch } : { after, epoch: roomEpoch(life.name, room_id) };
 }

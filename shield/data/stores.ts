@@ -8,8 +8,15 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
-import { messageStore } from "./messages.ts";
-import { snapshotStore } from "./snapshots.ts";
+import { Buffer } from "node:buffer";
+import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
+import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
+import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
+import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { legible } from "../../shared/spine/contract/legible_message.ts";
+import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
+import { entryOfObject } from "../../shared/records/reducer_points.ts";
+import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
 /** Who, and what of it; a tenant's all when there is neither user nor room. */
 export interface Whose {
@@ -77,3 +84,184 @@ export const KEPT: Readonly<Record<string, string>> = {
     "arq backup and arq standby have their own copies: delete them, or erase again after a restore",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
 };
+
+// Messages of durable rooms, and what is beside rooms in the same log: who came and went, messages
+// that grew, values. A user's are those that the user sent and, in rooms of the bus's own, those
+// that name the user.
+
+const PAGE = { limit: 500, max_bytes: 4_194_304 };
+const ROOMS_PAGE = 500;
+
+interface Found {
+  readonly room_id: string;
+  readonly messages: readonly LogMessage[];
+}
+
+/** The rooms that are meant: with a room those beside it, too. */
+async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerator<string> {
+  if (room !== undefined && offset !== undefined) return yield room;
+  const prefix = room ?? "";
+  for (let [after, more] = ["", true]; more;) {
+    const page = await log.rooms({ prefix, after, limit: ROOMS_PAGE });
+    for (const one of page.rooms) {
+      if (room === undefined || one === room || judgedRoomOf(one) === room) yield one;
+    }
+    after = page.rooms.at(-1) ?? "";
+    more = page.more && page.rooms.length > 0;
+  }
+}
+
+/** Whether a message is the user's. */
+function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
+  if (reservedRoom(room_id) !== undefined) {
+    return Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+      .includes(JSON.stringify(user)) || senderOf(payload) === user;
+  }
+  return senderOf(payload) === user;
+}
+
+function senderOf(payload: Uint8Array): string | undefined {
+  try {
+    return readEnvelope(legible(payload)).sender_id;
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** What is meant, page by page. */
+async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
+  const { user, offset } = whose;
+  for await (const room_id of roomsOf(log, whose)) {
+    let after = offset === undefined ? 0 : offset - 1;
+    for (let more = true; more;) {
+      const page = await log.read(room_id, { ...PAGE, after });
+      const messages = page.messages.filter((one) =>
+        (offset === undefined || one.offset === offset) &&
+        (user === undefined || isOf(one, room_id, user))
+      );
+      if (messages.length > 0) yield { room_id, messages };
+      after = page.messages.at(-1)?.offset ?? after;
+      more = page.more && page.messages.length > 0 && (offset === undefined || after < offset);
+    }
+  }
+}
+
+/** Whether single messages of the room must stay: what a reducer is follows from all of them. */
+const isFolded = (room_id: string, { user, offset }: Whose): boolean =>
+  (user !== undefined || offset !== undefined) && reducedRoomOf(room_id) !== undefined;
+
+async function eraseIn(
+  log: DurableLog,
+  { room_id, messages }: Found,
+  { through = false }: Whose,
+): Promise<number> {
+  const offsets = messages.map(({ offset }) => offset);
+  try {
+    return await log.erase(room_id, offsets);
+  } catch (error) {
+    if (!through || !(error instanceof ArqonError) || error.reason !== "settings-conflict") {
+      throw error;
+    }
+  }
+  const before = await log.count(room_id, 1);
+  const keep = await log.count(room_id, Math.max(...offsets) + 1);
+  await log.trim(room_id, keep);
+  return before - keep;
+}
+
+function textOf(room_id: string, { payload, offset }: LogMessage): string {
+  const head = `"store":"messages","room":${JSON.stringify(room_id)},"offset":${offset}`;
+  try {
+    return `{${head},"message":${encodeTextMessage({ ...readRouted(payload), offset })}}`;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return `{${head},"base64":${JSON.stringify(payload.toBase64())}}`;
+  }
+}
+
+/** Of all durable rooms. */
+function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
+  const logOf = async ({ tenant }: Whose) => logs.has(tenant) ? await logs.of(tenant) : undefined;
+  return {
+    name: "messages",
+    async stock(whose): Promise<Stock | undefined> {
+      const log = await logOf(whose);
+      if (log === undefined) return undefined;
+      const stock = { where: log.stream, count: 0, bytes: 0 };
+      const folded = new Set<string>();
+      for await (const { room_id, messages } of find(log, whose)) {
+        stock.count += messages.length;
+        for (const { payload } of messages) stock.bytes += payload.length;
+        if (isFolded(room_id, whose)) folded.add(reducedRoomOf(room_id) ?? "");
+      }
+      if (folded.size === 0) return stock;
+      const rooms = [...folded].slice(0, 10).join(", ");
+      return {
+        ...stock,
+        stays:
+          `what reducers were asked in ${rooms}: their rooms follow from it; remove it with arq room trim`,
+      };
+    },
+    async *lines(whose) {
+      const log = await logOf(whose);
+      if (log === undefined) return;
+      for await (const { room_id, messages } of find(log, whose)) {
+        for (const message of messages) yield textOf(room_id, message);
+      }
+    },
+    async erase(whose) {
+      const log = await logOf(whose);
+      if (log === undefined) return 0;
+      let erased = 0;
+      for await (const found of find(log, whose)) {
+        if (!isFolded(found.room_id, whose)) erased += await eraseIn(log, found, whose);
+      }
+      return erased;
+    },
+  };
+}
+
+/** Names of the objects of the rooms that are meant; a user's share of them is not known. */
+async function namesOf(
+  spine: Pick<Spine, "keyValue">,
+  objects: ObjectStore,
+  { tenant, user, room, offset }: Whose,
+): Promise<{ readonly name: string; readonly size_bytes: number }[]> {
+  if (user !== undefined || offset !== undefined) return [];
+  const records = await spine.keyValue(REDUCERS_BUCKET, { leaves_stream: true });
+  const keys = await records.keys([tenant]);
+  const rooms = [...new Set(keys.map(([, room_id = ""]) => room_id))]
+    .filter((room_id) => room === undefined || room_id === room);
+  if (rooms.length === 0) return [];
+  const stored = await objects.list();
+  return stored.filter(({ name }) =>
+    rooms.some((room_id) => entryOfObject({ tenant_id: tenant, room_id }, name) !== undefined)
+  );
+}
+
+/** Of all rooms with reducers. */
+function snapshotStore(spine: Pick<Spine, "keyValue" | "objects">): DataStore {
+  const open = () => spine.objects(REDUCER_OBJECTS);
+  return {
+    name: "snapshots of reducers",
+    async stock(whose) {
+      const found = await namesOf(spine, await open(), whose);
+      const bytes = found.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+      return { where: `OBJ_${REDUCER_OBJECTS}`, count: found.length, bytes };
+    },
+    async *lines(whose) {
+      const objects = await open();
+      for (const { name } of await namesOf(spine, objects, whose)) {
+        const base64 = (await objects.get(name) ?? new Uint8Array()).toBase64();
+        yield JSON.stringify({ store: "snapshots of reducers", name, base64 });
+      }
+    },
+    async erase(whose) {
+      const objects = await open();
+      const found = await namesOf(spine, objects, whose);
+      for (const { name } of found) await objects.delete(name);
+      return found.length;
+    },
+  };
+}

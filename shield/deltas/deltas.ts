@@ -17,10 +17,8 @@ import { createVcdiff } from "../vcdiff/encode.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
-import { frameOf } from "../fanout/outgoing.ts";
-import type { Outgoing } from "../fanout/outgoing.ts";
+import { frameOf, type Outgoing } from "../fanout/outgoing.ts";
 import { keyOf } from "../fanout/room_message.ts";
-import { KeptBases } from "./kept_bases.ts";
 
 /** The bounds of deltas, as in `[limits]`. */
 export interface DeltaLimits {
@@ -282,5 +280,51 @@ function isText(data: Uint8Array): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+// Which data one connection still has, where it has said how many bytes of it it keeps: that which
+// came last. Both sides count alike, so that nobody has to say what was let go.
+
+/** What data takes beside its bytes. */
+const DATA_BYTES = 256;
+
+/** The numbers of the data that a connection has, those that came first in front. */
+export class KeptBases {
+  readonly bytes_max: number;
+  readonly #sizes = new Map<number, number>();
+  readonly #letGo: () => void;
+  #bytes = 0;
+
+  /** `letGo` is called with each data that has to go before another takes its place. */
+  constructor(bytes_max: number, letGo: () => void) {
+    this.bytes_max = bytes_max;
+    this.#letGo = letGo;
+  }
+
+  /** Whether data of so many bytes is kept at all. */
+  fits(length: number): boolean {
+    return length + DATA_BYTES <= this.bytes_max;
+  }
+
+  has(number: number): boolean {
+    return this.#sizes.has(number);
+  }
+
+  /** Takes note of data that was sent, in place of what was kept at its place; 0: that was nothing. */
+  replace(before: number, number: number, length: number): void {
+    this.#forget(before);
+    this.#sizes.set(number, length + DATA_BYTES);
+    this.#bytes += length + DATA_BYTES;
+    for (const [oldest] of this.#sizes) {
+      if (this.#bytes <= this.bytes_max) return;
+      this.#forget(oldest);
+      this.#letGo();
+    }
+  }
+
+  #forget(number: number): void {
+    this.#bytes -= this.#sizes.get(number) ?? 0;
+    this.#sizes.delete(number);
   }
 }

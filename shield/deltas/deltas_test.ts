@@ -10,7 +10,7 @@ import { adler32, findData, Opcode, writeEnvelope } from "@arqon/proto";
 import { createStats } from "../stats/stats.ts";
 import type { RoomBases } from "./deltas.ts";
 import { DeltaBases } from "./deltas.ts";
-import { KeptBases } from "./kept_bases.ts";
+import { KeptBases } from "./deltas.ts";
 
 const LIMITS = {
   delta_bases_per_room: 4,

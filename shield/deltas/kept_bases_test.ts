@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createStats } from "../stats/stats.ts";
 import { DeltaBases } from "./deltas.ts";
-import type { KeptBases } from "./kept_bases.ts";
+import type { KeptBases } from "./deltas.ts";
 
 const LIMITS = {
   ...{ delta_bases_per_room: 4, delta_bytes: 6_000, delta_message_bytes: 2_000 },

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { HistoryAnswer } from "../durable/history/history_answer.ts";
-import { readFiltered } from "../durable/history/history_filter.ts";
+import { readFiltered } from "../durable/history/history.ts";
 import { createStats } from "../stats/stats.ts";
 import { Filters } from "./filters.ts";
 import { FilterShares } from "./shares.ts";

@@ -1,7 +1,7 @@
 /**
  * The end of a growing message: it becomes one message of its room's log, its readers are notified, its record goes.
  * It may be done more than once, by anybody: the log takes the message once. Who decides the end is
- * `growing.ts`, who claims what was left in the middle `sweep.ts`.
+ * `growing.ts`, who claims what was left in the middle `start.ts`.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScanLimits } from "@arqon/proto";

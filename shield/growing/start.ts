@@ -14,10 +14,15 @@ import type { MessagePath } from "../message/pipeline.ts";
 import { answerGrowing } from "./growing.ts";
 import type { OwnCommands } from "../message/command.ts";
 import { isGrowingCommand } from "./requests.ts";
-import { GrowingRecords } from "./records.ts";
+import { type Found, type GrowingKey, GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
-import { GrowingSweep } from "./sweep.ts";
 import type { Policies } from "../message/gates.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { GrowingContext } from "./places.ts";
+import { judgedWithEnding } from "./policy_verdict.ts";
+import type { GrowingRecord } from "./record.ts";
+import { callerOf, type Ended, isGivenUp, settle } from "./message_end.ts";
+import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Commands that are answered in one turn. */
 const TURN_COMMANDS = 16;
@@ -66,3 +71,230 @@ export function startGrowing(
     close: () => sweep.close(),
   };
 }
+
+// Ends messages that nobody adds to any longer, and brings to its end what a Shield that was
+// killed has left in the middle. Every Shield looks after all of them: what two of them do is done
+// once.
+
+/** Who ends a message brings it to its end within so long, in ms, or somebody else does. */
+const SETTLE_MS = 5_000;
+const SWEEP_MS_MAX = 10_000;
+/** So often a message is looked at before it counts as idle: each look may find that it was added to. */
+const LOOKS = 4;
+/** What cannot be brought to its end is tried again the less often the longer that goes on; at least so often. */
+const RETRY_MS_MAX = 600_000;
+/** What is said of a message that nobody adds to any longer. */
+const ABANDONED = "abandoned";
+
+/** What a sweep needs beside the context of commands. */
+interface SweepOptions extends Pick<Env, "log"> {
+  /** Whether there may be messages at all. */
+  readonly isNeeded: () => boolean;
+  /** How long one that another process has claimed is left to it, in ms. */
+  readonly left_ms: number;
+  readonly monotonic_ms?: () => number;
+}
+
+/** A message as this process has seen it. Times are monotonic ms: the clock of a log may be set. */
+interface Seen {
+  readonly revision: number;
+  /** When that revision was seen first. */
+  readonly since_ms: number;
+  /** When it was first seen to end, and when it ended by its record. */
+  readonly ended?: { readonly seen_ms: number; readonly at_ms: number } | undefined;
+  /** When it is looked at again. */
+  due_ms: number;
+  /** Whether it was said that two processes died of it. */
+  is_told: boolean;
+}
+
+/** Looks after all messages now and then, until it is closed. */
+export class GrowingSweep {
+  readonly #context: GrowingContext;
+  readonly #options: SweepOptions;
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** This process, among all that there have been. */
+  readonly #life: string;
+  readonly #monotonic_ms: () => number;
+  /** By their key. As many as there are. */
+  #seen = new Map<string, Seen>();
+  #running: Promise<void> | undefined;
+
+  constructor(context: GrowingContext, options: SweepOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
+    this.#life = connectionId(context.path.random);
+    const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / LOOKS);
+    this.#timer = setInterval(() => {
+      if (!options.isNeeded()) return;
+      this.#running ??= this.pass().catch((error) => {
+        options.log.warn("growing messages could not be looked at", { error });
+      }).finally(() => this.#running = undefined);
+    }, every_ms);
+  }
+
+  /** Looks at all that are due. Rejects with `spine-unavailable`. */
+  async pass(): Promise<void> {
+    const { records, stats } = this.#context;
+    const keys = await records.sweep();
+    stats.seen(keys.length);
+    const seen = new Map<string, Seen>();
+    const failed = new Set<string>();
+    for (const key of keys) {
+      const name = nameOf(key);
+      const { due_ms = 0 } = this.#seen.get(name) ?? {};
+      // Where one of a tenant fails, nobody else waits for its others.
+      const is_due = due_ms <= this.#monotonic_ms() && !failed.has(key.tenant_id);
+      const rest_ms = is_due ? await this.#lookOrFail(key, failed) : 0;
+      const now_seen = this.#seen.get(name);
+      if (now_seen === undefined) continue;
+      if (is_due) now_seen.due_ms = this.#monotonic_ms() + rest_ms;
+      seen.set(name, now_seen);
+    }
+    this.#seen = seen;
+  }
+
+  /** Looks after nothing more; resolves when what is under way has ended. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  /** As `#look`; never rejects, but takes note of the tenant. */
+  async #lookOrFail(key: GrowingKey, failed: Set<string>): Promise<number> {
+    try {
+      return await this.#look(key);
+    } catch (error) {
+      failed.add(key.tenant_id);
+      this.#options.log.warn("growing messages of a tenant could not be looked at", {
+        ...{ tenant_id: key.tenant_id, error },
+      });
+      return 0;
+    }
+  }
+
+  /** Ends the message if its time has come; resolves with how long nobody has to look again, in ms. */
+  async #look(key: GrowingKey): Promise<number> {
+    const { records, logTime } = this.#context;
+    step(AT.growing);
+    const found = await records.get(key);
+    if (found === undefined) return 0;
+    const seen = this.#note(key, found);
+    const now_ms = await logTime(key.tenant_id);
+    const { ending } = found.record;
+    const rest_ms = this.#restOf(seen, ending, now_ms);
+    if (rest_ms > 0) return rest_ms;
+    const { taken_by = this.#life } = ending ?? {};
+    if (ending !== null && taken_by !== this.#life) {
+      return await this.#lookAtTaken(key, found, seen, now_ms - ending.at_ms);
+    }
+    try {
+      const ended = await records.change(key, (before) => this.#taking(key, before, seen));
+      if (ended?.record.ending !== null && ended !== undefined) {
+        const caller = callerOf(key, ended.record);
+        await settle(this.#context, key, ended as Ended, caller, this.#triedMs(seen));
+      }
+    } catch (error) {
+      this.#options.log.warn("a growing message could not be ended", { ...key, error });
+      await this.#giveBack(key);
+      return ending === null ? 0 : Math.min(RETRY_MS_MAX, (now_ms - ending.at_ms) / 2);
+    }
+    return 0;
+  }
+
+  /** What another process has claimed is its own, or what it died of; the record goes a day after the end. */
+  async #lookAtTaken(
+    key: GrowingKey,
+    found: Found,
+    seen: Seen,
+    ended_ms: number,
+  ): Promise<number> {
+    const { log, left_ms } = this.#options;
+    const { records, stats } = this.#context;
+    if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
+    if (!seen.is_told) {
+      log.error("a growing message was being ended when two processes died: it is set aside", {
+        ...key,
+      });
+      stats.setAside();
+      seen.is_told = true;
+    }
+    if (isGivenUp(ended_ms, this.#triedMs(seen))) await records.delete(key, found);
+    return RETRY_MS_MAX;
+  }
+
+  /** The record as this process brings it to its end; undefined: it stays as it is. */
+  async #taking(
+    key: GrowingKey,
+    found: Found | undefined,
+    seen: Seen,
+  ): Promise<GrowingRecord | undefined> {
+    const { ending } = found?.record ?? { ending: null };
+    if (found === undefined || ending === null) return await this.#abandoned(key, found, seen);
+    return { ...found.record, ending: { ...ending, taken_by: this.#life } };
+  }
+
+  /** This process lives, whatever has failed. Never rejects: it goes on with what is still its own. */
+  async #giveBack(key: GrowingKey): Promise<void> {
+    const given = this.#context.records.change(key, (found) => {
+      const { ending } = found?.record ?? { ending: null };
+      if (ending?.taken_by !== this.#life) return Promise.resolve(undefined);
+      const { taken_by: _, ...rest } = ending;
+      return Promise.resolve({ ...found!.record, ending: rest });
+    });
+    // The failure before was reported; the sweep comes back to it.
+    await given.catch(() => {});
+  }
+
+  /** For how long this process has known that it ends, in ms. */
+  #triedMs({ ended }: Seen): number {
+    return ended === undefined ? 0 : this.#monotonic_ms() - ended.seen_ms;
+  }
+
+  #note(key: GrowingKey, { revision, record: { ending } }: Found): Seen {
+    const name = nameOf(key);
+    const before = this.#seen.get(name);
+    if (before?.revision === revision) return before;
+    const since_ms = this.#monotonic_ms();
+    const is_known = before?.ended !== undefined && before.ended.at_ms === ending?.at_ms;
+    const ended = is_known
+      ? before.ended
+      : ending === null
+      ? undefined
+      : { seen_ms: since_ms, at_ms: ending.at_ms };
+    const seen = { revision, since_ms, ended, due_ms: 0, is_told: false };
+    this.#seen.set(name, seen);
+    return seen;
+  }
+
+  /**
+   * How long the message may rest, in ms; 0 and less: its time has come. That nothing is added is what this
+   * process has seen itself; an end that is claimed too early by the log's clock is done once all the same.
+   */
+  #restOf({ since_ms }: Seen, ending: GrowingRecord["ending"], now_ms: number): number {
+    const passed_ms = this.#monotonic_ms() - since_ms;
+    if (ending !== null) return Math.min(ending.at_ms + SETTLE_MS - now_ms, SETTLE_MS - passed_ms);
+    const { idle_ms } = this.#context.bounds();
+    return Math.min(idle_ms - passed_ms, idle_ms / LOOKS);
+  }
+
+  /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
+  async #abandoned(
+    key: GrowingKey,
+    found: Found | undefined,
+    seen: Seen,
+  ): Promise<GrowingRecord | undefined> {
+    const { overseer, logTime } = this.#context;
+    const at_ms = await logTime(key.tenant_id);
+    if (found === undefined || found.record.ending !== null) return undefined;
+    if (found.revision !== seen.revision) return undefined;
+    const why = { outcome: "aborted", reason: ABANDONED, by: "", is_kept: true } as const;
+    const { record } = found;
+    const ending = { ...why, at_ms };
+    const judging = { overseer, now_ms: at_ms };
+    return (await judgedWithEnding(judging, callerOf(key, record), key, record, ending)).record;
+  }
+}
+
+const nameOf = ({ tenant_id, room_id, id }: GrowingKey): string => `${tenant_id} ${room_id} ${id}`;

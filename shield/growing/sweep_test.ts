@@ -8,7 +8,7 @@ import type { GrowingContext } from "./places.ts";
 import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
 import { growingStats } from "./stats.ts";
-import { GrowingSweep } from "./sweep.ts";
+import { GrowingSweep } from "./start.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 
 const HOUR_MS = 3_600_000;

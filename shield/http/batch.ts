@@ -1,30 +1,26 @@
 /**
  * `POST /v1/messages`: many messages, or one for many rooms, in one request. Each is published and
- * answered as if it had come alone: one that is refused stops none behind it. What a batch looks like
- * is `batch_body.ts`.
+ * answered as if it had come alone: one that is refused stops none behind it.
  */
-import { ArqonError, DecodeError, encodeTextAck } from "@arqon/proto";
+import { ArqonError, decodeClientText, DecodeError, encodeTextAck, jsonItems } from "@arqon/proto";
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import { bodyText, readBody, requireJson } from "./http_body.ts";
+import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { storedAck } from "../connection/answers.ts";
-import { admit, publishAdmitted } from "../message/pipeline.ts";
+import { admit, type MessagePath, publishAdmitted, type Stored } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import type { MessagePath, Stored } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import { readBatch } from "./batch_body.ts";
-import type { BatchItem } from "./batch_body.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { CommandContext } from "./command_call.ts";
-import { membersOfQuery } from "./members.ts";
+import { membersOfQuery, objectText } from "./members.ts";
 import { inRequestTrace } from "./request_trace.ts";
-import { httpCaller } from "./route.ts";
+import { type ClientCall, type ClientRoute, httpCaller } from "./route.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
-import type { ClientCall, ClientRoute } from "./route.ts";
+import { plural } from "../../shared/plural.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 
 /** What batches need of the process. */
 export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
@@ -163,4 +159,105 @@ function refusal(
 /** Gives other work a turn. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+// What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. The
+// whole body is read strictly; a message of a list that makes no sense is refused alone.
+
+/** One message of a batch. */
+interface BatchItem {
+  readonly size_bytes: number;
+  /** Reads the message. Throws a `DecodeError` or `malformed-body`. */
+  readonly read: () => ScannedEnvelope;
+}
+
+const utf8 = new TextEncoder();
+const EXAMPLE = '{"messages":[{"room":"lobby","type":"chat","data":{}}]}';
+const ITEM_EXAMPLE = '{"room":"lobby","type":"chat","data":{}}';
+
+function malformed(detail: string): ArqonError {
+  return new ArqonError("malformed-body", detail);
+}
+
+/**
+ * The messages in their order, at least one. Throws for a batch that makes no sense as a whole:
+ * `malformed-body`, `unknown-field`, `repeated-field`, and `too-large` (413) for too many messages.
+ */
+function readBatch(
+  text: string,
+  limits: Limits & { readonly batch_messages: number },
+): BatchItem[] {
+  const members = objectText(text);
+  const messages = members.get("messages");
+  const items = messages === undefined
+    ? toRooms(members, limits)
+    : ofList(messages, members, limits);
+  if (items.length === 0) throw malformed("a batch without a message");
+  return items;
+}
+
+type BatchLimits = Parameters<typeof readBatch>[1];
+
+function itemsOf(name: string, text: string, { batch_messages }: BatchLimits): string[] {
+  if (!text.startsWith("[")) throw malformed(`"${name}" must be a list`);
+  const tooMany = () =>
+    new ArqonError(
+      "too-large",
+      `more than ${plural(batch_messages, "message")} ([limits] batch_messages)`,
+    );
+  const spans = jsonItems(text, 0, batch_messages, tooMany);
+  return spans.map(({ start, end }) => text.slice(start, end));
+}
+
+function ofList(
+  list: string,
+  members: ReadonlyMap<string, string>,
+  limits: BatchLimits,
+): BatchItem[] {
+  for (const name of members.keys()) {
+    if (name === "messages") continue;
+    const shown = JSON.stringify(name.slice(0, 64));
+    throw new ArqonError("unknown-field", `${shown}; beside "messages" there is nothing`);
+  }
+  return itemsOf("messages", list, limits).map((text) => ({
+    size_bytes: utf8.encode(text).length,
+    read: () => envelopeOf(objectWith('{"op":"pub"', text, ITEM_EXAMPLE), limits),
+  }));
+}
+
+/** The members beside `rooms` are the message; it is decoded once. */
+function toRooms(members: ReadonlyMap<string, string>, limits: BatchLimits): BatchItem[] {
+  const list = members.get("rooms");
+  if (list === undefined) throw malformed(`expected "messages", or "rooms"; such as ${EXAMPLE}`);
+  if (members.has("room")) {
+    throw new ArqonError("unknown-field", '"room"; beside "rooms" there is none');
+  }
+  const rooms = new Set<string>();
+  for (const [index, item] of itemsOf("rooms", list, limits).entries()) {
+    const room = roomOf(item, index);
+    const shown = JSON.stringify(room.slice(0, 64));
+    if (rooms.has(room)) throw malformed(`rooms[${index}] is ${shown} once more`);
+    rooms.add(room);
+  }
+  const rest = [...members].filter(([name]) => name !== "rooms")
+    .map(([name, value]) => `${JSON.stringify(name)}:${value}`);
+  const frame = `{${['"op":"pub"', ...rest].join(",")}}`;
+  const envelope = envelopeOf(frame, limits);
+  // Each room gets a message object of its own, for code that keeps something by message.
+  return Array.from(rooms, (room_id) => ({
+    size_bytes: envelope.size_bytes,
+    read: () => ({ ...envelope, room_id }),
+  }));
+}
+
+function roomOf(text: string, index: number): string {
+  const value: unknown = JSON.parse(text);
+  if (typeof value === "string") return value;
+  throw malformed(`rooms[${index}] must be a string`);
+}
+
+function envelopeOf(frame: string, limits: Limits): ScannedEnvelope {
+  const operation = decodeClientText(frame, limits);
+  if (operation.kind === "publish") return operation.envelope;
+  throw malformed("expected a message");
 }

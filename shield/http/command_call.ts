@@ -3,6 +3,7 @@
  * frame is, and goes the one way that all commands go (`shield/message/command.ts`). Which paths there are is
  * `commands.ts`.
  */
+import type { IngressContext } from "../rates/ingress.ts";
 import { createHash } from "node:crypto";
 import { ArqonError, decodeClientText, encodeTextAck, isId } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -11,14 +12,11 @@ import { command } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
-import type { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";
 import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import type { TenantTable } from "../stats/tenant_stats.ts";
 import { COMMAND_ROUTES, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
 import { commandAbout } from "./openapi_commands.ts";
@@ -30,12 +28,9 @@ import { httpCaller } from "./route.ts";
 import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
 
 /** What commands over HTTP need of the process. */
-export interface CommandContext {
+export interface CommandContext extends IngressContext {
   readonly path: MessagePath;
   readonly limits: Limits;
-  readonly rates: Pick<HttpRates, "take">;
-  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
-  readonly tenants: Pick<TenantTable, "of">;
   /** The commands that the Shield answers itself. */
   readonly own: OwnCommands;
   /** Whether tokens may be in the URL. */

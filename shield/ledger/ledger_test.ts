@@ -10,7 +10,7 @@ import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import { accountsOf } from "./explain.ts";
 import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
-import { noting } from "./observer.ts";
+import { noting } from "./start.ts";
 import { gather } from "./history.ts";
 import { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";

@@ -16,7 +16,7 @@ import type { LivingConnection } from "./presences.ts";
 import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type { ConnectionEnd } from "./row_facts.ts";
 import { BlockDraft, readBlock } from "./stored_block.ts";
-import { StoreWriter } from "./store_writer.ts";
+import { StoreWriter } from "./store.ts";
 import { envelopeOf, Model, twistOf } from "./testing/model.ts";
 import type { Step } from "./testing/model.ts";
 

@@ -1,7 +1,7 @@
 /**
  * A block of a stored ledger: rows of one tenant as the memory has them, with what they refer to. Where rows of
  * other tenants were between, a row of `KIND.place` stands. Bytes only; who fills and who reads blocks are
- * `store_writer.ts` and `former_ledgers.ts`.
+ * `store.ts` and `former_ledgers.ts`.
  */
 import { z } from "zod";
 import { HEAD_BYTES, PLACE_BYTES, ROW_BYTES_MAX, writeHead, writePlace } from "./row_form.ts";

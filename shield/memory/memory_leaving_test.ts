@@ -1,7 +1,7 @@
 /** Clients that are closed, and a runtime that comes by them in its own time. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_leaving.ts";
+import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_guard.ts";
 
 const TIMES = { leave_ms: 2_000, answer_ms: 500 };
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { encodePub, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { FrameReader } from "../socket/frame_reader.ts";
 import { BINARY, encodeFrame } from "../socket/frame_head.ts";
-import { unmask } from "../socket/unmask.ts";
+import { unmask } from "../socket/frame_reader.ts";
 import { kept, passing, stamp } from "./stamp.ts";
 
 const LIMITS = { headers: 10, header_bytes: 1_000, field_bytes: 100 };

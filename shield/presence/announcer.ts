@@ -7,7 +7,15 @@ import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
-import type { Beat, PresencePort, Pull, Stay } from "../../shared/presence/messages.ts";
+import type {
+  Beat,
+  MissedStays,
+  PresencePort,
+  Pull,
+  Stay,
+  Stays,
+  StaysWritten,
+} from "../../shared/presence/messages.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
@@ -26,15 +34,14 @@ import {
   update,
 } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
-import type { Delta, Entry, MemberInput, Writer } from "../../shared/presence/types.ts";
-import { processSubject } from "../../shared/subjects/subject.ts";
-import type { Subject } from "../../shared/subjects/subject.ts";
+import { writerKey } from "../../shared/presence/types.ts";
+import type { Delta, Entry, MemberInput, Tag, Writer } from "../../shared/presence/types.ts";
+import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { bump } from "../stats/stats.ts";
-import { GraceMembers } from "./grace_members.ts";
-import type { MemberRef } from "./grace_members.ts";
+import { GraceMembers, type MemberRef } from "./grace_members.ts";
 import { requireBelow } from "./member_limit.ts";
-import { Unconfirmed } from "./stays.ts";
 import type { PresenceStats } from "./stats.ts";
+import { FairMap } from "../../shared/containers/fair_map.ts";
 
 /**
  * More new incarnations than this within `REINCARNATION_MS` mean that another process has our node id.
@@ -347,5 +354,90 @@ export class Announcer {
       log.warn("the cluster had given up this node; its members are announced anew", fields);
     }
     this.heartbeat();
+  }
+}
+
+/** Members that left and wait; with more, the first of a tenant with many becomes one of its room's missed ones. */
+export const STAYS_MAX = 10_000;
+/** Rooms with missed ones; of a further room they are only counted in a metric. */
+export const MISSED_ROOMS_MAX = 1_000;
+/** In one message, and with one heartbeat. */
+const MESSAGE_STAYS = 256;
+const HEARTBEAT_STAYS = 2_048;
+
+/** The outcome of what did not fit. */
+interface StaysStats {
+  stays: number;
+  stays_missed: number;
+}
+
+const keyOf = ({ writer, counter }: Tag): string => `${writerKey(writer)}/${counter}`;
+const roomOf = ({ tenant_id, room_id }: Pick<Entry, "tenant_id" | "room_id">): string =>
+  `${tenant_id}/${room_id}`;
+
+/** The stays of one Shield that nobody has confirmed. */
+export class Unconfirmed {
+  readonly #stats: StaysStats;
+  /** Those that wait longest to be reported first. */
+  readonly #stays = new FairMap<Stay>(STAYS_MAX, ({ entry }) => entry.tenant_id);
+  readonly #missed = new Map<string, MissedStays>();
+
+  constructor(stats: StaysStats) {
+    this.#stats = stats;
+  }
+
+  add(writer: Writer, entry: Entry, cause: LeaveReason, now_ms: number): Stay {
+    const stay = { writer, entry: { ...entry, meta: "", changed_ms: now_ms }, cause };
+    const dropped = this.#stays.set(keyOf({ writer, counter: entry.counter }), stay);
+    if (dropped !== undefined) this.#miss(dropped.entry);
+    this.#count();
+    return stay;
+  }
+
+  /** What is to be reported now, the oldest first, in messages that are not too long. */
+  *told(): Generator<Stays> {
+    const missed = [...this.#missed.values()];
+    const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];
+    // Those of a room whose journal takes nothing must not keep others from being told.
+    for (const [key, stay] of due) this.#stays.set(key, stay);
+    const stays = due.map(([, stay]) => stay);
+    while (stays.length > 0 || missed.length > 0) {
+      yield {
+        kind: "stays",
+        stays: stays.splice(0, MESSAGE_STAYS),
+        missed: missed.splice(0, MESSAGE_STAYS),
+      };
+    }
+  }
+
+  /** A Brain has written them, or need not. */
+  confirmed({ stays, missed }: Pick<StaysWritten, "stays" | "missed">): void {
+    for (const tag of stays) this.#stays.delete(keyOf(tag));
+    for (const { count, to_ms, ...room } of missed) {
+      const known = this.#missed.get(roomOf(room));
+      if (known === undefined) continue;
+      // More may have come since.
+      const rest = known.count - count;
+      if (rest <= 0) this.#missed.delete(roomOf(room));
+      else this.#missed.set(roomOf(room), { ...known, count: rest, from_ms: to_ms });
+    }
+    this.#count();
+  }
+
+  #miss({ tenant_id, room_id, joined_ms, changed_ms }: Entry): void {
+    this.#stats.stays_missed++;
+    const key = roomOf({ tenant_id, room_id });
+    const known = this.#missed.get(key);
+    if (known === undefined && this.#missed.size >= MISSED_ROOMS_MAX) return;
+    const { count, from_ms, to_ms } = known ?? { count: 0, from_ms: joined_ms, to_ms: changed_ms };
+    this.#missed.set(key, {
+      ...{ tenant_id, room_id, count: count + 1 },
+      from_ms: Math.min(from_ms, joined_ms),
+      to_ms: Math.max(to_ms, changed_ms),
+    });
+  }
+
+  #count(): void {
+    this.#stats.stays = this.#stays.size;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole, in
  * either subprotocol. Each batch and each view is encoded once for each form, however many connections
- * get it. Which connections get it is `attendance.ts`.
+ * get it. Which connections get it is `service.ts`.
  */
 import { utf8Size } from "@arqon/proto";
 import {

@@ -1,7 +1,7 @@
 /**
  * The position of a room's table in what the room's owner says, and what to do with the next update or
  * snapshot: apply it, skip it, or ask. Plain data and functions, no time and no Spine. Which room is
- * asked about, and when, is `pulls.ts`.
+ * asked about, and when, is `tables.ts`.
  */
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";

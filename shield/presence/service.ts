@@ -2,8 +2,8 @@
  * Presence on the Spine of a process: bytes, subscriptions, timers. What the messages mean is in
  * `presence.ts`.
  */
-import { DecodeError } from "@arqon/proto";
-import type { Config } from "../../shared/config/schema.ts";
+import { ArqonError, DecodeError } from "@arqon/proto";
+import type { Config, Limits } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { randomFraction } from "../../shared/ids.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
@@ -14,13 +14,23 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Moving } from "./moving.ts";
-import type { Attend } from "../connection/attendance.ts";
-import { Attendance, type AttendanceContext } from "./attendance.ts";
-import { PresenceFrames } from "./frames.ts";
-import { ShieldPresence } from "./presence.ts";
-import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
-import type { PresenceStats } from "./stats.ts";
+import type {
+  Attend,
+  Attendance as AskedAttendance,
+  AttendanceRequest,
+} from "../connection/attendance.ts";
+import { PresenceFrames, type SizedFrame } from "./frames.ts";
+import { type PresenceWatch, type RoomChanges, ShieldPresence } from "./presence.ts";
+import { createPresenceStats, type PresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
+import type { LeaveReason } from "../../shared/records/leave_reason.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Subscriber } from "../fanout/hub.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { PresenceRequest } from "../connection/presence_request.ts";
 
 /** What the service needs of the process. */
 export interface PresenceServiceOptions
@@ -164,5 +174,251 @@ function onSpineState(presence: ShieldPresence, state: SpineState): void {
       return;
     default:
       state satisfies never;
+  }
+}
+
+// One connection's presence in one room, from its SUB to its leave: waits for the room's members
+// without holding up the connection's other operations, joins, answers with the list, and passes on
+// what changes afterwards. The subscription to the room's messages is `connection/subscribe.ts`; the members are
+// `presence.ts`.
+
+/** What presence of connections needs of the process. */
+interface AttendanceContext {
+  readonly presence: Pick<ShieldPresence, "join" | "leave" | "watch">;
+  readonly frames: PresenceFrames;
+  readonly flushes: Pick<FlushQueue, "push">;
+  readonly limits: Pick<Limits, "unsent_bytes">;
+  readonly stats: Pick<ShieldStats, "egress_events" | "egress_bytes">;
+}
+
+/** What an attendance needs of its connection. */
+export type Attendee = Pick<
+  Connection,
+  | "id"
+  | "text"
+  | "identity"
+  | "attendances"
+  | "send"
+  | "sendLater"
+  | "refuse"
+  | "hold"
+  | "release"
+  | "overflow"
+>;
+
+interface Later extends SizedFrame {
+  /**
+   * The bytes that count against the bound: those of changes do, those of pages do not, as they answer
+   * one SUB.
+   */
+  readonly counted_bytes: number;
+  /** The place of the SUB that this answers. */
+  readonly place: number | undefined;
+}
+
+/**
+ * The presence of a connection in a room, from the first SUB with presence until the connection leaves
+ * the room or its presence.
+ */
+export class Attendance implements AskedAttendance {
+  readonly #context: AttendanceContext;
+  readonly #connection: Attendee;
+  readonly #room_id: string;
+  readonly #watch: PresenceWatch;
+  /**
+   * The SUBs that are not answered yet in their order, with the place of each among the connection's
+   * frames.
+   */
+  readonly #requests = new Map<AttendanceRequest, number>();
+  /** The subscription that remains when the present SUB is refused. */
+  #subscriber: Subscriber | undefined;
+  /** What the last answered SUB asked of presence: it remains, too. */
+  #presence_request: PresenceRequest | undefined;
+  #phase: "new" | "syncing" | "synced" | "ended" = "new";
+  #is_member = false;
+  /** True when the client has received the list and receives changes. */
+  #is_following = false;
+  /** Pages of a list and later changes that wait until the client has read what is before them. */
+  #later: Later[] = [];
+  #later_bytes = 0;
+
+  /** Begins to watch the room. Throws as `watch` throws. */
+  constructor(context: AttendanceContext, connection: Attendee, room_id: string) {
+    this.#context = context;
+    this.#connection = connection;
+    this.#room_id = room_id;
+    this.#watch = context.presence.watch(connection.identity.tenant_id, room_id, this);
+    connection.attendances.set(room_id, this);
+  }
+
+  ask(request: AttendanceRequest): void {
+    this.#requests.set(request, this.#connection.hold(0));
+    if (this.#phase === "synced") return this.#serve(request);
+    if (this.#phase !== "new") return;
+    this.#phase = "syncing";
+    this.#subscriber = request.before;
+    this.#watch.ready((error) => this.#onReady(error));
+  }
+
+  onChanges(changes: RoomChanges): void {
+    if (!this.#is_following) return;
+    for (const sized of this.#context.frames.changes(changes, this.#connection.text)) {
+      this.#send(sized, sized.size_bytes);
+    }
+  }
+
+  end(deliberate: boolean, reason?: LeaveReason): void {
+    if (this.#phase === "ended") return;
+    this.#phase = "ended";
+    const { id, identity, attendances } = this.#connection;
+    attendances.delete(this.#room_id);
+    this.#watch.close();
+    if (this.#is_member) {
+      this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate, reason);
+    }
+    for (const { place } of this.#later) this.#release(place);
+    this.#later = [];
+    const error = new ArqonError("presence-unavailable", "the subscription ended meanwhile");
+    for (const [{ request }, place] of this.#take()) this.#refuseOne(request, error, place);
+  }
+
+  #take(): [AttendanceRequest, number][] {
+    const requests = [...this.#requests];
+    this.#requests.clear();
+    return requests;
+  }
+
+  #refuseOne(request: RequestRef, error: unknown, place: number): void {
+    this.#connection.refuse(request, error, place);
+    this.#release(place);
+  }
+
+  #release(place: number | undefined): void {
+    if (place !== undefined) this.#connection.release(0, place);
+  }
+
+  #onReady(error: ArqonError | undefined): void {
+    if (error === undefined) {
+      this.#phase = "synced";
+      for (const request of [...this.#requests.keys()]) this.#serve(request);
+      return;
+    }
+    const requests = this.#take();
+    this.end(true);
+    for (const [{ request, restore }, place] of requests) {
+      restore(this.#subscriber);
+      this.#refuseOne(request, error, place);
+    }
+  }
+
+  #serve(asked: AttendanceRequest): void {
+    if (!this.#requests.has(asked)) return;
+    try {
+      this.#enter(asked.presence_request);
+    } catch (error) {
+      return this.#refuse(asked, error);
+    }
+    this.#context.flushes.push((error) => {
+      const place = this.#requests.get(asked);
+      if (place === undefined) return;
+      if (error === undefined) return this.#watch.told(() => this.#answer(asked));
+      this.#requests.delete(asked);
+      if (this.#stays()) asked.restore(this.#subscriber);
+      else asked.leave();
+      this.#refuseOne(asked.request, error, place);
+    });
+  }
+
+  /**
+   * Keeps the connection as the last answered SUB has made it, after a later one was entered and
+   * refused. False when there was none, or when its place is taken.
+   */
+  #stays(): boolean {
+    if (this.#presence_request === undefined) return false;
+    // A later SUB has been entered meanwhile, and decides.
+    if (this.#requests.size > 0) return true;
+    try {
+      this.#enter(this.#presence_request);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #enter({ is_member, meta }: PresenceRequest): void {
+    const { id: connection_id, identity } = this.#connection;
+    const { tenant_id, user_id, issuer } = identity;
+    const { presence } = this.#context;
+    const room_id = this.#room_id;
+    if (is_member) {
+      presence.join({ tenant_id, room_id, connection_id, user_id, issuer, meta });
+    } else if (this.#is_member) {
+      presence.leave(tenant_id, room_id, connection_id, true);
+    }
+    this.#is_member = is_member;
+  }
+
+  /** Refuses a SUB; the state before it remains. */
+  #refuse(asked: AttendanceRequest, error: unknown): void {
+    const place = this.#requests.get(asked);
+    if (place === undefined) return;
+    this.#requests.delete(asked);
+    asked.restore(this.#subscriber);
+    if (!this.#is_following && this.#requests.size === 0) this.end(true);
+    this.#refuseOne(asked.request, error, place);
+  }
+
+  #answer(asked: AttendanceRequest): void {
+    const place = this.#requests.get(asked);
+    if (place === undefined) return;
+    this.#requests.delete(asked);
+    this.#subscriber = asked.subscriber;
+    this.#presence_request = asked.presence_request;
+    this.#is_following = true;
+    const { frames } = this.#context;
+    const { text } = this.#connection;
+    const { request_id } = asked.request;
+    const view = this.#watch.snapshot();
+    const is_acked = request_id !== 0 && request_id !== 0n;
+    if (is_acked) this.#send(frames.ack(view, request_id, text, asked.log?.position()), 0, place);
+    else this.#release(place);
+    asked.log?.begin();
+    const pages = frames.pages(view, is_acked ? 1 : 0, text);
+    if (pages.length === 0) return;
+    const was_idle = this.#later.length === 0;
+    for (const page of pages) this.#later.push({ ...page, counted_bytes: 0, place: undefined });
+    if (was_idle) this.#connection.sendLater(() => this.#next());
+  }
+
+  /**
+   * Sends a frame now, or after the pages that wait: nothing may overtake them. `place` is that of an
+   * answered SUB.
+   */
+  #send(sized: SizedFrame, counted_bytes: number, place?: number): void {
+    if (this.#later.length === 0) {
+      this.#connection.send(this.#counted(sized, place));
+      return this.#release(place);
+    }
+    this.#later.push({ ...sized, counted_bytes, place });
+    this.#later_bytes += counted_bytes;
+    if (this.#later_bytes > this.#context.limits.unsent_bytes) this.#connection.overflow();
+  }
+
+  #next(): Frame | undefined {
+    const later = this.#later.shift();
+    if (later === undefined) return undefined;
+    this.#later_bytes -= later.counted_bytes;
+    const { place } = later;
+    // The caller sends the frame before this runs.
+    if (place !== undefined) queueMicrotask(() => this.#release(place));
+    return this.#counted(later, place);
+  }
+
+  /** Counts a frame. With a `place` it is an answer, and not an event. */
+  #counted({ frame, size_bytes }: SizedFrame, place: number | undefined): Frame {
+    const { stats } = this.#context;
+    if (place === undefined) stats.egress_events++;
+    stats.egress_bytes += size_bytes;
+    return frame;
   }
 }

@@ -1,6 +1,6 @@
 /** What a Shield keeps of those who left it: until it is confirmed, and what does not fit as a number. */
 import assert from "node:assert/strict";
-import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./stays.ts";
+import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./announcer.ts";
 
 const WRITER = { node_id: "s1", incarnation: 7 };
 const entry = (counter: number, room_id = "stage") => ({

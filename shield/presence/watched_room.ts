@@ -1,7 +1,7 @@
 /**
  * A room that clients of this Shield watch: its table, its watchers, and when they are notified. Changes
  * are reported in batches: the first at once, what follows after a time that grows with the number of
- * watchers. Asking the room's owner is `pulls.ts`; what a frame looks like is `frames.ts`.
+ * watchers. Asking the room's owner is `tables.ts`; what a frame looks like is `frames.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
@@ -98,7 +98,7 @@ export class WatchedRoom {
   readonly table = createTable();
   readonly position = createPosition();
   /**
-   * What `pulls.ts` keeps of the room: its wish, its failures in a row, and when the last question
+   * What `tables.ts` keeps of the room: its wish, its failures in a row, and when the last question
    * ended.
    */
   readonly pull = { is_wanted: false, failures: 0, ended_ms: -Infinity };

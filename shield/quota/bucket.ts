@@ -1,6 +1,6 @@
 /**
  * The bucket of one tenant, as all Shields share it: what a reservation takes from it, and what is
- * left. Pure. `script.ts` does the same in Lua, and a test compares the two. While the server is unreachable,
+ * left. Pure. `valkey.ts` does the same in Lua, and a test compares the two. While the server is unreachable,
  * this one is used itself.
  */
 

@@ -5,7 +5,7 @@ import { Redis } from "iovalkey";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import type { Grant, Reservation } from "./bucket.ts";
-import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./script.ts";
+import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./valkey.ts";
 
 const NONE = { messages: 0, bytes: 0 };
 const RATE = { messages: 10, bytes: 1_000 };

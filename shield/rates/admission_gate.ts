@@ -1,13 +1,13 @@
 /**
- * The door of one process: asks `admission.ts` with the present time and load, counts, and turns a
+ * The door of one process: decides with the present time and load, counts, and turns a
  * refusal into 503 `admission` with its Retry-After. Knows no tokens.
  */
 import { Counter, Histogram } from "prom-client";
 import type { Env } from "../../shared/env.ts";
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import { createAdmissionState, drainTime, enter, leave, sendAway, whyClosed } from "./admission.ts";
-import type { AdmissionLimits, Closed, Load, NotNow } from "./admission.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { createBucket, setRate, take, type TokenBucket } from "./token_bucket.ts";
 
 /**
  * How often the memory of the process is read, in ms. It costs a system call, for which not every
@@ -140,4 +140,149 @@ function refusalOf({ why, retry_after_ms }: NotNow): ArqonError {
 /** Four random bytes as a number in [0, 1). */
 function fractionOf(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
+}
+
+// Decides at the upgrade which clients are let in, before anything is done with a token.
+
+/** The limits that admission depends on. */
+export type AdmissionLimits = Pick<
+  Config["limits"],
+  "handshakes_per_second" | "handshake_burst" | "concurrent_handshakes" | "memory_bytes"
+>;
+
+/** Why a client is not let in; also the label of the metric. "strangers": a bound of its listener has turned it away. */
+type Closed = "rate" | "concurrency" | "memory" | "strangers";
+
+/** The refusal of a client, for now. */
+interface NotNow {
+  readonly why: Closed;
+  /** When the client should come back, in whole ms, at random around its place in the queue. */
+  readonly retry_after_ms: number;
+}
+
+/** What is known of clients; the functions below change the state that they are given. */
+interface AdmissionState {
+  readonly bucket: TokenBucket;
+  /** Handshakes that were let in and are not answered yet. */
+  under_way: number;
+  /** When all clients that were rejected will have come back, each at its own time; monotonic ms. */
+  drained_ms: number;
+}
+
+/** The load of the process at the moment. */
+interface Load {
+  /** Resident memory of the process. */
+  readonly memory_bytes: number;
+}
+
+/** From this fraction of `memory_bytes` on no client is let in, as open connections may still grow. */
+const MEMORY_SHARE = 0.8;
+/**
+ * The part of the rate that is promised to clients that were rejected; the rest is for new ones.
+ */
+const RETURNING_SHARE = 0.9;
+/** The shortest wait, in ms, roughly, even when the queue is nearly empty. */
+const DRAIN_MS_MIN = 250;
+/** The wait while memory is short, in ms: memory comes back when connections end, which takes time. */
+const MEMORY_DRAIN_MS = 5_000;
+/**
+ * The longest wait, in ms, however long the queue is: a client that waited longer would rather try
+ * another node.
+ */
+const DRAIN_MS_MAX = 30_000;
+/** The part of its wait within which each client comes back before or after its place. */
+const JITTER = 0.25;
+
+/** A state with a full bucket, with no client under way and none rejected. `now_ms` is monotonic. */
+export function createAdmissionState(limits: AdmissionLimits, now_ms: number): AdmissionState {
+  const { handshakes_per_second, handshake_burst } = limits;
+  return {
+    bucket: createBucket(handshakes_per_second, now_ms, handshake_burst),
+    under_way: 0,
+    drained_ms: now_ms,
+  };
+}
+
+/**
+ * The wait of a client that is rejected, for a queue that takes `drain_ms`: that time × a factor drawn
+ * evenly from [0.75, 1.25). A client that is rejected a moment later has a longer queue before it, so
+ * the crowd comes back spread over the time that it takes to let it in. `random` is in [0, 1).
+ */
+export function retryAfter(drain_ms: number, random: number): number {
+  const bounded_ms = Math.min(DRAIN_MS_MAX, Math.max(DRAIN_MS_MIN, drain_ms));
+  return Math.round(bounded_ms * (1 - JITTER + 2 * JITTER * random));
+}
+
+/** How long it takes until all clients that were rejected are in, in ms. */
+export function drainTime(state: AdmissionState, now_ms: number): number {
+  return Math.max(0, state.drained_ms - now_ms);
+}
+
+function isMemoryShort(limits: AdmissionLimits, load: Load): boolean {
+  return load.memory_bytes >= limits.memory_bytes * MEMORY_SHARE;
+}
+
+/** Lengthens the queue by one and gives out its last place. */
+function sendAway(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  why: Closed,
+  now_ms: number,
+  random: number,
+): NotNow {
+  const place_ms = 1_000 / (limits.handshakes_per_second * RETURNING_SHARE);
+  const drain_ms = Math.min(DRAIN_MS_MAX, drainTime(state, now_ms) + place_ms);
+  state.drained_ms = now_ms + drain_ms;
+  const least_ms = why === "memory" ? MEMORY_DRAIN_MS : 0;
+  return { why, retry_after_ms: retryAfter(Math.max(least_ms, drain_ms), random) };
+}
+
+/**
+ * Lets one handshake in (undefined; `leave` ends it) or says when to come back. Costs the same
+ * however many came before.
+ */
+export function enter(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  load: Load,
+  now_ms: number,
+  random: number,
+): NotNow | undefined {
+  const { handshakes_per_second, handshake_burst } = limits;
+  setRate(state.bucket, handshakes_per_second, handshake_burst);
+  const why = isMemoryShort(limits, load)
+    ? "memory"
+    : state.under_way >= limits.concurrent_handshakes
+    ? "concurrency"
+    : take(state.bucket, 1, now_ms) > 0
+    ? "rate"
+    : undefined;
+  if (why !== undefined) return sendAway(state, limits, why, now_ms, random);
+  state.under_way += 1;
+  return undefined;
+}
+
+/** Takes note that a handshake that was let in has been answered, however it ended. */
+export function leave(state: AdmissionState): void {
+  state.under_way -= 1;
+}
+
+/**
+ * Why a client that just tried may not have been let in. Browsers ask this, as they cannot read the
+ * refusal of their upgrade. It takes no place in the queue, because the upgrade took one.
+ */
+export function whyClosed(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  load: Load,
+  now_ms: number,
+  random: number,
+): NotNow | undefined {
+  const queue_ms = drainTime(state, now_ms);
+  if (isMemoryShort(limits, load)) {
+    return { why: "memory", retry_after_ms: retryAfter(MEMORY_DRAIN_MS, random) };
+  }
+  const full = state.under_way >= limits.concurrent_handshakes;
+  if (!full && queue_ms === 0) return undefined;
+  return { why: full ? "concurrency" : "rate", retry_after_ms: retryAfter(queue_ms, random) };
 }

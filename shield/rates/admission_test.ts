@@ -9,7 +9,7 @@ import {
   leave,
   retryAfter,
   whyClosed,
-} from "./admission.ts";
+} from "./admission_gate.ts";
 
 const IDLE = { memory_bytes: 0 };
 

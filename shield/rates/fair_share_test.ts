@@ -1,7 +1,7 @@
 /** The shared rate under simulated tenants, a millisecond a step; fast-check chooses what they do. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./fair_share.ts";
+import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./rates.ts";
 
 /** Operations of one tenant, spread evenly over the milliseconds of a second. */
 interface Tenant {

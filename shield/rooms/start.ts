@@ -10,7 +10,15 @@ import type { Settings } from "../settings/settings.ts";
 import type { RoomsAdminContext } from "./admin_api.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
-import { witnessRooms } from "./tail_witness.ts";
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import {
+  readRoomsTail,
+  ROOMS_ASK,
+  ROOMS_TOLD,
+  roomsAnswer,
+} from "../../shared/records/rooms_tail.ts";
+import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 
 /** What room classes need of the process. */
 export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
@@ -66,4 +74,36 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   });
   const renew = () => classes.setConfig(config.rooms);
   return { classes, admin: { classes, settings, log, node_id }, renew, close };
+}
+
+// Remembers what the Brains have last reported about the record beside the stored rooms, for a
+// Brain that starts while no other is there. So a restart of all Brains does not begin a new life
+// of the rooms. It knows nothing of rooms, and decides nothing.
+
+const utf8 = new TextEncoder();
+const fromUtf8 = new TextDecoder();
+
+/** Listens to Brains and answers them until the returned function is called. */
+function witnessRooms(
+  spine: Pick<Spine, "subscribe" | "publish">,
+  log: Logger,
+): () => void {
+  let latest: RoomsTail | undefined;
+  const told = spine.subscribe(ROOMS_TOLD, ({ payload }) => {
+    latest = readRoomsTail(payload) ?? latest;
+  });
+  const asked = spine.subscribe(ROOMS_ASK, ({ payload }) => {
+    if (latest === undefined) return;
+    try {
+      spine.publish(roomsAnswer(fromUtf8.decode(payload)), utf8.encode(JSON.stringify(latest)));
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      // Without a connection, which is reported on its own; the Brain asks again.
+      log.debug("a Brain was not told of the rooms' life", { error });
+    }
+  });
+  return () => {
+    told.unsubscribe();
+    asked.unsubscribe();
+  };
 }

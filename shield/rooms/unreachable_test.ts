@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { ModelLog } from "../durable/testing/model_log.ts";
-import { unreachable } from "./unreachable.ts";
+import { unreachable } from "./admin_api.ts";
 
 const BYTES = new Uint8Array(1);
 

@@ -2,8 +2,7 @@
  * The counts of the schema check. The message path adds to plain numbers; prom-client reads them at
  * a scrape. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
-import { Gauge } from "prom-client";
-import type { Registry } from "prom-client";
+import { Gauge, type Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import {
   scrapedCounter,
@@ -11,10 +10,7 @@ import {
   scrapedFamily,
 } from "../../shared/metrics/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
-import type { PutOutcome } from "./registry/adoption.ts";
-import type { LoadOutcome } from "./registry/entry.ts";
 import type { RefusedPut } from "./registry/put_table.ts";
-import { TopTenants } from "./top_tenants.ts";
 import type { WorkingSet } from "./registry/working_set.ts";
 
 /** The most label values of one schema; rules of protovalidate may have any names. */
@@ -23,13 +19,6 @@ const RULES_MAX = 64;
 const SCHEMAS_MAX = 1_000;
 /** The label of everything that has no series of its own. */
 const OTHER = "other";
-
-/**
- * The state of a schema when the cache was asked. `hit`: in force and confirmed. `miss`: never loaded.
- */
-export type CacheOutcome = "hit" | "stale" | "miss";
-/** The outcome of the copy of a refused message. */
-export type DeadLetterOutcome = "sent" | "full" | "failed";
 
 /** The figures of the gauges, read at every scrape. */
 export interface SchemaFigures {
@@ -48,8 +37,10 @@ export interface SchemaFigures {
 
 /** Running totals since the start of the process. */
 export class SchemaTotals {
+  /** Schemas when the cache was asked. `hit`: in force and confirmed. `miss`: never loaded. */
   readonly cache = { hit: 0, stale: 0, miss: 0 };
   readonly loads = { loaded: 0, unchanged: 0, absent: 0, invalid: 0, failed: 0 };
+  /** Copies of refused messages. */
   readonly dead_letters = { sent: 0, full: 0, failed: 0 };
   readonly puts = { registered: 0, refused: 0, restored: 0 };
   readonly tenants = new TopTenants();
@@ -232,4 +223,67 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
       return { restored, refused };
     },
   );
+}
+
+// Counts by tenant with a bounded number of names: the tenants that count most have a series of
+// their own, all others share one. Every series only grows while it lives, and their sum is always
+// right.
+
+/** The most tenants with a series of their own. */
+export const NAMED_TENANTS = 50;
+/**
+ * The most tenants without a series whose counts are remembered; when there are more, all of these
+ * begin anew.
+ */
+const CONTENDERS_MAX = 1_000;
+
+/** A tenant with a series of its own. */
+interface Named {
+  /** The value of its series: what was counted since it has one. */
+  count: number;
+  /** The weight by which it keeps its series: all that was counted for it. */
+  weight: number;
+}
+
+/** The counts of all tenants. */
+export class TopTenants {
+  readonly #named = new Map<string, Named>();
+  /** The weights of tenants without a series. */
+  readonly #contenders = new Map<string, number>();
+  #other = 0;
+
+  /** Counts one more for that tenant. */
+  add(tenant_id: string): void {
+    const named = this.#named.get(tenant_id);
+    if (named !== undefined) {
+      named.count++;
+      named.weight++;
+    } else if (this.#named.size < NAMED_TENANTS) {
+      this.#named.set(tenant_id, { count: 1, weight: 1 });
+    } else this.#contend(tenant_id);
+  }
+
+  /** Every series: a tenant or `other`, and its count. */
+  *rows(): Iterable<readonly [tenant: string, count: number]> {
+    for (const [tenant_id, { count }] of this.#named) yield [tenant_id, count];
+    if (this.#other > 0) yield ["other", this.#other];
+  }
+
+  #contend(tenant_id: string): void {
+    const weight = (this.#contenders.get(tenant_id) ?? 0) + 1;
+    const [least] = [...this.#named].sort(([, a], [, b]) => a.weight - b.weight);
+    if (least === undefined || least[1].weight >= weight) {
+      this.#other++;
+      if (this.#contenders.size >= CONTENDERS_MAX) this.#contenders.clear();
+      this.#contenders.set(tenant_id, weight);
+      return;
+    }
+    const [id, { count, weight: lost }] = least;
+    this.#named.delete(id);
+    this.#other += count;
+    this.#contenders.delete(tenant_id);
+    this.#contenders.set(id, lost);
+    // The counts before that stay in `other`: no series ever shrinks.
+    this.#named.set(tenant_id, { count: 1, weight });
+  }
 }

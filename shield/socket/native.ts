@@ -3,8 +3,7 @@
  * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
  * Nor can they stop reading: what comes faster than in its turn waits here, up to a bound.
  */
-import { takeRuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
-import type { RuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
+import { type RuntimeUpgrade, takeRuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
 import { lightCopyWith } from "./light_copy.ts";
 import { BROKEN, PING_LOST } from "./client_socket.ts";
 import type {
@@ -15,9 +14,7 @@ import type {
   Upgraded,
 } from "./client_socket.ts";
 import { requireHandshake } from "./handshake.ts";
-import { InboundTurns } from "./inbound_turns.ts";
-import type { Inbound, InboundOwner } from "./inbound_turns.ts";
-import { Turns } from "../../shared/turns/turns.ts";
+import { NO_TURN, TURN_BYTES, TURN_FRAMES, Turns } from "../../shared/turns/turns.ts";
 
 /**
  * The most that may wait of all connections together, in bytes; a client that adds to it is told to go.
@@ -200,4 +197,137 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
 function codeOf({ code, wasClean }: CloseEvent): number {
   if (code === 0) return BROKEN;
   return wasClean ? code : PING_LOST;
+}
+
+/** One message, as the runtime hands it over. */
+type Inbound = string | ArrayBuffer;
+
+/** The socket whose messages these are. */
+interface InboundOwner {
+  /** Handles one message. Must not throw. */
+  deliver(message: Inbound): void;
+}
+
+/** The bytes that a waiting message takes besides its own. */
+const OVERHEAD_BYTES = 256;
+
+const bytesOf = (message: Inbound) =>
+  typeof message === "string" ? 2 * message.length : message.byteLength;
+
+/** The messages of one connection. */
+class InboundTurns {
+  readonly #turns: Turns;
+  readonly #owner: InboundOwner;
+  #waiting: Inbound[] = [];
+  #next = 0;
+  #held_bytes = 0;
+  #turn = NO_TURN;
+  #frames = 0;
+  #bytes = 0;
+  /** True while something waits for a later turn. */
+  #waits = false;
+  /**
+   * True when the connection goes on in a later turn; it must do so only once, or it has two shares of
+   * it.
+   */
+  #awaits_turn = false;
+  #onEmpty: (() => void) | undefined;
+  readonly #resume = () => this.#goOn();
+
+  constructor(turns: Turns, owner: InboundOwner) {
+    this.#turns = turns;
+    this.#owner = owner;
+  }
+
+  /** How many messages wait. */
+  get length(): number {
+    return this.#waiting.length - this.#next;
+  }
+
+  /** The bytes of what is queued, with its bookkeeping. */
+  get held_bytes(): number {
+    return this.#held_bytes;
+  }
+
+  take(message: Inbound): void {
+    if (this.#waits) return this.#keep(message);
+    const turn = this.#turns.enter();
+    if (turn !== this.#turn) this.#begin(turn);
+    else if (this.#isOver()) {
+      this.#keep(message);
+      return this.#giveWay();
+    }
+    this.#deliver(message);
+  }
+
+  /** Drops the messages that wait. */
+  clear(): void {
+    this.#waiting = [];
+    this.#next = 0;
+    this.#count(-this.#held_bytes);
+    this.#waits = false;
+    const onEmpty = this.#onEmpty;
+    this.#onEmpty = undefined;
+    onEmpty?.();
+  }
+
+  /**
+   * Calls `then` when everything that came has been handed out or dropped; at once if it already has.
+   */
+  finish(then: () => void): void {
+    if (this.#held_bytes === 0) return then();
+    this.#onEmpty = then;
+  }
+
+  /** Goes on in a later turn. */
+  #giveWay(): void {
+    this.#waits = true;
+    if (this.#awaits_turn) return;
+    this.#awaits_turn = true;
+    this.#turns.giveWay(this.#resume);
+  }
+
+  #keep(message: Inbound): void {
+    this.#waiting.push(message);
+    this.#count(OVERHEAD_BYTES + bytesOf(message));
+  }
+
+  #count(bytes: number): void {
+    this.#held_bytes += bytes;
+    this.#turns.held_bytes += bytes;
+  }
+
+  #begin(turn: number): void {
+    this.#turn = turn;
+    this.#frames = this.#bytes = 0;
+    this.#turns.begin(this);
+  }
+
+  #isOver(): boolean {
+    return this.#frames >= TURN_FRAMES || this.#bytes >= TURN_BYTES ||
+      this.#turns.isLong(this.#frames);
+  }
+
+  #deliver(message: Inbound): void {
+    this.#frames++;
+    this.#bytes += bytesOf(message);
+    this.#owner.deliver(message);
+  }
+
+  #goOn(): void {
+    this.#awaits_turn = false;
+    this.#begin(this.#turns.enter());
+    while (this.#next < this.#waiting.length && !this.#isOver()) {
+      const message = this.#waiting[this.#next] as Inbound;
+      this.#waiting[this.#next++] = "";
+      this.#count(-OVERHEAD_BYTES - bytesOf(message));
+      this.#deliver(message);
+    }
+    if (this.#next === this.#waiting.length) return this.clear();
+    if (this.#next > this.#waiting.length / 2) {
+      this.#waiting = this.#waiting.slice(this.#next);
+      this.#next = 0;
+    }
+    this.#giveWay();
+  }
 }

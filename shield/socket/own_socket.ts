@@ -2,8 +2,7 @@
  * One WebSocket of our own. Many frames come by one read and leave by one write; reading pauses where
  * a client is to wait, and takes turns. Frames are `frame_reader.ts` and `frame_head.ts`.
  */
-import { closeQuietly } from "../../shared/http1/byte_stream.ts";
-import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
+import { type ByteSink, closeQuietly, type LiveStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
 import { BROKEN, CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
 import type { ClientSocket, SocketEvents, SocketOptions } from "./client_socket.ts";
@@ -11,8 +10,6 @@ import { inflate } from "./deflate.ts";
 import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
 import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_sink.ts";
-import { Heartbeat } from "./heartbeat.ts";
-import type { Beating } from "./heartbeat.ts";
 import {
   SHARE_MS,
   SMALL_TURN_FRAMES,
@@ -20,8 +17,7 @@ import {
   TURN_FRAMES,
   Turns,
 } from "../../shared/turns/turns.ts";
-import { afterPiece, firstPiece, WireTurn } from "./wire_turn.ts";
-import type { WireMember, WireRun } from "./wire_turn.ts";
+import { afterPiece, firstPiece, type WireMember, type WireRun, WireTurn } from "./wire_turn.ts";
 
 /**
  * How long a peer that broke the protocol may send nothing more, in ms, before the connection ends; while it sends,
@@ -396,5 +392,60 @@ export class OwnSocket
       onOver();
       this.#events?.closed(this.#code ?? BROKEN);
     });
+  }
+}
+
+/** After how many heartbeats a silent peer gets a ping: clearly after our own PING. */
+const PING_HEARTBEATS = 1.5;
+/** After how many heartbeats without any bytes a peer counts as gone, as on native sockets. */
+const LOST_HEARTBEATS = 3;
+/** The longest time between two looks at the sockets, in ms. */
+const BEAT_MS = 1_000;
+
+/** One socket with a heartbeat. */
+interface Beating {
+  /** When something came last; ms of `performance.now`. */
+  readonly heard_ms: number;
+  /** Sends a ping; called once until something comes. */
+  sendPing(): void;
+  /** Gives the peer up, as nothing came for three heartbeats. */
+  giveUp(): void;
+}
+
+/** The heartbeat of all sockets of one kind. */
+class Heartbeat {
+  readonly #sockets = new Set<Beating>();
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  constructor(heartbeat_ms: number) {
+    const every_ms = Math.min(BEAT_MS, heartbeat_ms / 2);
+    let looked_ms = performance.now();
+    this.#timer = setInterval(() => {
+      const now_ms = performance.now();
+      const held_up = now_ms - looked_ms > 2 * every_ms;
+      looked_ms = now_ms;
+      // What came while this process got no CPU has not been read yet, and no socket is judged before
+      // that.
+      if (held_up) return;
+      for (const socket of this.#sockets) {
+        const silent_ms = now_ms - socket.heard_ms;
+        if (silent_ms < PING_HEARTBEATS * heartbeat_ms) continue;
+        if (silent_ms < LOST_HEARTBEATS * heartbeat_ms) socket.sendPing();
+        else socket.giveUp();
+      }
+    }, every_ms);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  add(socket: Beating): void {
+    this.#sockets.add(socket);
+  }
+
+  delete(socket: Beating): void {
+    this.#sockets.delete(socket);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
   }
 }

@@ -1,6 +1,6 @@
 /** Batches of frames: what is one, and what is refused. */
 import assert from "node:assert/strict";
-import { readBatch } from "./frame_batch.ts";
+import { readBatch } from "./session_socket.ts";
 
 const bytes = (...list: number[]) => new Uint8Array(list);
 

@@ -1,4 +1,5 @@
 /** What the parts of streams need of the process. Types only. */
+import type { IngressContext } from "../rates/ingress.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -8,10 +9,7 @@ import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
 import type { NoteRead } from "../message/reads.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import type { HttpRates } from "../rates/http_rates.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ReadMeter } from "../message/reads.ts";
 import type { AppendMemory } from "./append_memory.ts";
 import type { Population } from "./population.ts";
@@ -21,7 +19,7 @@ import type { StreamWakes } from "./wakes.ts";
 import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
-export interface StreamContext extends Pick<Env, "now"> {
+export interface StreamContext extends IngressContext, Pick<Env, "now"> {
   readonly records: Records;
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
@@ -34,10 +32,7 @@ export interface StreamContext extends Pick<Env, "now"> {
   readonly overseer: Pick<Policies, "onSubscribe">;
   readonly bans: BanCheck;
   readonly limits: Config["limits"];
-  readonly rates: Pick<HttpRates, "take">;
-  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
   readonly durable_stats: Pick<DurableStats, "read">;
-  readonly tenants: Pick<TenantTable, "of">;
   /** How long a long-poll waits, in ms; an event stream is notified as often that it is still open. */
   readonly long_poll_ms: number;
   /** How long an event stream lasts, in ms. */

@@ -5,7 +5,7 @@ import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics/met
 import { parsePage } from "../../tests/peers/metrics_page.ts";
 import { registerTenantSeries } from "../stats/tenant_series.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
-import { mergePages } from "./exposition.ts";
+import { mergePages } from "./operators.ts";
 
 async function page(opened: number, reason?: string): Promise<string> {
   const registry = new Registry();

@@ -25,7 +25,7 @@ import { callerOf, scan, testPath } from "../message/testing/path.ts";
 import { Traces } from "./traces.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
-import { tracedLogs, tracedSends } from "./traced_sends.ts";
+import { tracedLogs, tracedSends } from "./traces.ts";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = "b7ad6b7169203331";

@@ -1,15 +1,13 @@
 /**
- * The spans of what comes into a Shield: handshakes, messages and commands. Spans on the Spine are made
- * in `traced_sends.ts`, spans of deliveries in `traced_deliveries.ts`. This file decides with the
+ * The spans of what comes into a Shield: handshakes, messages and commands, of what it sends on the Spine, and
+ * of deliveries. This file decides with the
  * sampler which messages are recorded, and keeps each span beside the object that it is about. Without
  * tracing no `Traces` exists, and callers look for `undefined`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Ack, ScannedEnvelope } from "@arqon/proto";
-import type { Random } from "../../shared/ids.ts";
-import { traceId } from "../../shared/ids.ts";
+import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
+import { type Random, traceId } from "../../shared/ids.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { SpanParent, TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/tracing.ts";
@@ -20,11 +18,17 @@ import type { Asked, Observer } from "../message/observers.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Traced } from "../message/stamp.ts";
 import type { PolicyLog, Verdict } from "../message/verdict.ts";
-import { clientContext } from "../../shared/telemetry/trace_parent.ts";
-import type { ClientContext } from "../../shared/telemetry/trace_parent.ts";
-import { tracedDeliveries } from "./traced_deliveries.ts";
-import type { HeardSpine, Receivers } from "./traced_deliveries.ts";
-import { tracedLogs, tracedSends } from "./traced_sends.ts";
+import { type ClientContext, clientContext } from "../../shared/telemetry/trace_parent.ts";
+import {
+  endSent,
+  messagingSystem,
+  recordedIn,
+  roomAttributes,
+  sentSpan,
+  tracedRequests,
+} from "../../shared/telemetry/spine_span.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import { logSubject } from "../../shared/subjects/subject.ts";
 
 /** Lines of `host_log` that a span keeps, and the longest of them in UTF-16 units. */
 const LOG_EVENTS_MAX = 16;
@@ -272,4 +276,96 @@ export class Traces implements Traced, Observer {
     }
     return { trace_id: trace_id === "" ? traceId(this.#random) : trace_id };
   }
+}
+
+/** The part of a Spine that fan-out needs. */
+type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
+
+/** The counters from which the number of receivers of a message follows. */
+type Receivers = Pick<ShieldStats, "egress_messages" | "egress_events">;
+
+/** Wraps `spine` so that its handlers are traced. `stats` tells how many receivers a message had. */
+function tracedDeliveries(
+  spine: HeardSpine & Pick<Spine, "status">,
+  tracing: Tracing,
+  stats: Receivers,
+): HeardSpine {
+  const handedOver = () => stats.egress_messages + stats.egress_events;
+  const deliver = (message: SpineMessage, handler: (message: SpineMessage) => void): void => {
+    const parent = recordedIn(message.headers);
+    if (parent === undefined) return handler(message);
+    const before = handedOver();
+    const span = tracing.start({
+      name: "deliver",
+      kind: "consumer",
+      parent,
+      attributes: {
+        "messaging.system": messagingSystem(spine),
+        "messaging.operation.name": "deliver",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": message.subject,
+        ...roomAttributes(message.subject),
+        "messaging.message.envelope.size": message.payload.length,
+      },
+    });
+    try {
+      handler(message);
+    } finally {
+      span.set({ "arqon.receivers": handedOver() - before });
+      span.end();
+    }
+  };
+  return {
+    onEvent: (listener) => spine.onEvent(listener),
+    subscribe: (pattern, handler, options) =>
+      spine.subscribe(pattern, (message) => deliver(message, handler), options),
+  };
+}
+
+/** Wraps `spine` so that publishes and requests are traced. `flushes` says when they are confirmed. */
+export function tracedSends(
+  spine: MessagePath["spine"] & Pick<Spine, "status">,
+  flushes: Pick<FlushQueue, "push">,
+  tracing: Tracing,
+): MessagePath["spine"] {
+  return {
+    ...tracedRequests(spine, tracing),
+    give(subject, payload, headers) {
+      const parent = recordedIn(headers);
+      if (headers === undefined || parent === undefined) {
+        return spine.give(subject, payload, headers);
+      }
+      const sending = { subject, size_bytes: payload.length, headers, parent };
+      const sent = sentSpan(tracing, spine, "send", sending);
+      try {
+        spine.give(subject, payload, sent.headers);
+      } catch (error) {
+        endSent(sent, error);
+        throw error;
+      }
+      flushes.push((error) => endSent(sent, error));
+    },
+  };
+}
+
+/** Wraps `logs` so that stored messages are traced; `spine` is the Spine that the logs are on. */
+export function tracedLogs(
+  logs: MessagePath["logs"],
+  spine: Pick<Spine, "status">,
+  tracing: Tracing,
+): MessagePath["logs"] {
+  return {
+    append(append) {
+      const { tenant_id, room_id, envelope, headers } = append;
+      const parent = recordedIn(headers);
+      if (headers === undefined || parent === undefined) return logs.append(append);
+      const subject = logSubject(tenant_id, room_id);
+      const sending = { subject, size_bytes: envelope.length, headers, parent };
+      const sent = sentSpan(tracing, spine, "send", sending);
+      sent.span.set({ "arqon.tenant": tenant_id, "arqon.room": room_id });
+      const stored = logs.append({ ...append, headers: sent.headers });
+      stored.then(() => endSent(sent), (error) => endSent(sent, error));
+      return stored;
+    },
+  };
 }

@@ -1,6 +1,7 @@
 // Lines of the journal as the console reads and shows them: records, and holes where some are missing.
+import { action, plain } from "./columns.js";
 import { el, setText } from "./element.js";
-import { textOf } from "./format.js";
+import { moment, textOf } from "./format.js";
 import { lifeOf } from "./life.js";
 import { card } from "./page.js";
 
@@ -13,25 +14,41 @@ export const isHole = (line) => line.hole !== undefined;
 export const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
 
 /** How a decision ended, in words. */
-export const outcomeText = (line) => {
+const outcomeText = (line) => {
   if (isHole(line)) return `hole: ${line.hole.why}`;
   return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
 };
 
 /** The tone of those words. */
-export function toneOf(line) {
+function toneOf(line) {
   if (isHole(line)) return "bad";
   return line.allowed ? "ok" : "warn";
 }
 
 /** What each policy said, with its units. */
-export const policiesText = ({ policies = [] }) =>
+const policiesText = ({ policies = [] }) =>
   policies.map(({ name, allowed, fault, units }) =>
     `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
   ).join(", ");
 
 /** The sender of the message. */
-export const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
+const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
+
+/** Columns of a table of lines; those of `before` and `behind` are around the user's; `open` shows one. */
+export const lineColumns = (open, before = [], behind = []) => [
+  { id: "at", label: "When", value: timeOf, cell: (line) => moment(timeOf(line)) },
+  {
+    id: "outcome",
+    label: "Outcome",
+    value: outcomeText,
+    cell: (line) => ({ text: outcomeText(line), tone: toneOf(line) }),
+  },
+  ...before,
+  plain("user", "User", whoOf),
+  ...behind,
+  { ...plain("policies", "Policies, and their units", policiesText), wide: true },
+  action("open", "Open", "Open", (line) => `Open ${isHole(line) ? "the hole" : line.id}`, open),
+];
 
 /** The lines of an answer, and where it ended; a text without an end was cut off. */
 function linesOf(text) {

@@ -1,9 +1,9 @@
 // The flips of another module of a policy, from the result of a replay: of `policy_trial.js` in this browser, or
 // of `arq policy replay`, which writes a file. No module runs on a Shield.
-import { plain } from "./columns.js";
+import { action, plain, when } from "./columns.js";
 import { replayResult } from "./decisions.js";
 import { el } from "./element.js";
-import { count, moment } from "./format.js";
+import { count } from "./format.js";
 import { card, errorNotice, facts, slot } from "./page.js";
 import { createTable } from "./table.js";
 
@@ -17,28 +17,13 @@ const decisionText = ({ allowed, code, reason, fault }) => {
 
 const flipColumns = (open) => [
   plain("kind", "Flip"),
-  {
-    id: "at",
-    label: "When",
-    value: ({ time_ms }) => time_ms,
-    cell: ({ time_ms }) => moment(time_ms),
-  },
+  when("at", "When", "time_ms"),
   plain("room", "Room"),
   plain("user", "User", ({ user }) => user ?? "(erased)"),
   plain("recorded", "Was", ({ recorded }) => decisionText(recorded)),
   plain("repeated", "Would be", ({ repeated }) => decisionText(repeated)),
   { ...plain("payload", "Payload", ({ payload }) => payload ?? "–"), wide: true },
-  {
-    id: "open",
-    label: "Open",
-    is_hidden: true,
-    sortable: false,
-    cell: (flip) => ({
-      text: "Open",
-      label: `Open ${flip.id}`,
-      action: () => open(flip),
-    }),
-  },
+  action("open", "Open", "Open", (flip) => `Open ${flip.id}`, (flip) => open(flip)),
 ];
 
 /** What a replay is asked with: the same policy, rooms and time as this page. */

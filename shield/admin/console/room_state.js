@@ -1,4 +1,5 @@
 // The state of a room: its keys with their versions, and a value when somebody asks for it.
+import { action } from "./columns.js";
 import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { bytes, count, digits, plural, textOf } from "./format.js";
@@ -29,17 +30,13 @@ const columns = (show) => [
     value: ({ size_bytes }) => size_bytes,
     cell: ({ size_bytes }) => bytes(size_bytes),
   },
-  {
-    id: "show",
-    label: "Show the value",
-    is_hidden: true,
-    sortable: false,
-    cell: ({ key }) => ({
-      text: "Show",
-      label: `Show the value of ${key}`,
-      action: () => show(key),
-    }),
-  },
+  action(
+    "show",
+    "Show the value",
+    "Show",
+    ({ key }) => `Show the value of ${key}`,
+    ({ key }) => show(key),
+  ),
 ];
 
 /** `{element, load}`: the card of one room's state. */

@@ -1,7 +1,6 @@
 // Who did what on the admin API: the audit log, the newest first. Reading it changes nothing; that it is
 // one chain is checked by `arq audit verify`, not here.
-import { plain } from "./columns.js";
-import { moment } from "./format.js";
+import { plain, when } from "./columns.js";
 import { ROWS_MAX, showList } from "./list_view.js";
 
 const TONES = { begun: "warn", refused: "warn", failed: "bad" };
@@ -25,12 +24,7 @@ const COLUMNS = [
     value: ({ seq }) => seq,
     cell: ({ seq, hash }) => ({ text: String(seq), title: `hash ${hash}` }),
   },
-  {
-    id: "at",
-    label: "When",
-    value: ({ at_ms }) => at_ms,
-    cell: ({ at_ms }) => moment(at_ms),
-  },
+  when("at", "When", "at_ms"),
   {
     id: "outcome",
     label: "Outcome",

@@ -1,6 +1,6 @@
 // Who is kept out, of tenants and of rooms, and lifting a ban. Banning is done in a room.
 import { segment } from "./api.js";
-import { plain } from "./columns.js";
+import { action, plain, when } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { moment } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
@@ -34,23 +34,14 @@ function columns(lift) {
       cell: ({ until_ms }) => (until_ms === 0 ? "without end" : moment(until_ms)),
     },
     plain("by", "By", undefined, ""),
-    {
-      id: "since",
-      label: "Since",
-      value: ({ created_ms }) => created_ms,
-      cell: ({ created_ms }) => moment(created_ms),
-    },
-    {
-      id: "lift",
-      label: "Lift",
-      is_hidden: true,
-      sortable: false,
-      cell: (ban) => ({
-        text: "Lift…",
-        label: `Lift the ban of ${ban.user_id} from ${scopeText(ban)}`,
-        action: () => lift(ban),
-      }),
-    },
+    when("since", "Since", "created_ms"),
+    action(
+      "lift",
+      "Lift",
+      "Lift…",
+      (ban) => `Lift the ban of ${ban.user_id} from ${scopeText(ban)}`,
+      (ban) => lift(ban),
+    ),
   ];
 }
 

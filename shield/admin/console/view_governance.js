@@ -1,7 +1,7 @@
 // Schemas, mirror rules and limits: what is in force, to look at. Changing them is `arq schema`,
 // `arq mirror` and the configuration.
 import { segment } from "./api.js";
-import { plain } from "./columns.js";
+import { plain, when } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, duration, moment, percent, textOf } from "./format.js";
 import { showList } from "./list_view.js";
@@ -76,12 +76,7 @@ const VERSION_COLUMNS = [
     numeric: true,
     cell: ({ version }) => count(version),
   },
-  {
-    id: "registered",
-    label: "Registered",
-    value: ({ registered_ms }) => registered_ms,
-    cell: ({ registered_ms }) => moment(registered_ms),
-  },
+  when("registered", "Registered", "registered_ms"),
   plain("by", "By"),
   {
     id: "size",

@@ -1,17 +1,7 @@
 // The journal of one tenant: what was decided, the newest first, and one decision with everything that was
 // read for it. Reading is all that it does; `arq journal` writes files and erases.
 import { plain } from "./columns.js";
-import { moment } from "./format.js";
-import {
-  isHole,
-  lineCard,
-  outcomeText,
-  policiesText,
-  readLines,
-  timeOf,
-  toneOf,
-  whoOf,
-} from "./journal_lines.js";
+import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
 import { showList } from "./list_view.js";
 import { slot } from "./page.js";
 
@@ -19,38 +9,8 @@ const ROWS_MAX = 1_000;
 const HOUR_MS = 3_600_000;
 const OUTCOMES = [["", "all"], ["refused", "refused"], ["allowed", "allowed"], ["fault", "fault"]];
 
-function columns(open) {
-  return [
-    {
-      id: "at",
-      label: "When",
-      value: timeOf,
-      cell: (line) => moment(timeOf(line)),
-    },
-    {
-      id: "outcome",
-      label: "Outcome",
-      value: outcomeText,
-      cell: (line) => ({ text: outcomeText(line), tone: toneOf(line) }),
-    },
-    plain("hook", "Hook"),
-    plain("room", "Room"),
-    plain("user", "User", whoOf),
-    plain("type", "Type"),
-    { ...plain("policies", "Policies, and their units", policiesText), wide: true },
-    {
-      id: "open",
-      label: "Open",
-      is_hidden: true,
-      sortable: false,
-      cell: (line) => ({
-        text: "Open",
-        label: `Open ${isHole(line) ? "the hole" : line.id}`,
-        action: () => open(line),
-      }),
-    },
-  ];
-}
+const columns = (open) =>
+  lineColumns(open, [plain("hook", "Hook"), plain("room", "Room")], [plain("type", "Type")]);
 
 /** Shows the journal. */
 export function showJournal(ctx, place) {

@@ -1,4 +1,5 @@
 // The nodes, one node with its health checks and figures, and draining it.
+import { action } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el } from "./element.js";
 import { ago, bytes, count, duration, milliseconds, moment, plural } from "./format.js";
@@ -25,17 +26,13 @@ async function drain({ api }, { node_id, kind, gauges }) {
 /** Shows the list of nodes until the returned function is called. */
 export function showNodes(ctx, place) {
   const trouble = slot();
-  const drainColumn = {
-    id: "drain",
-    label: "Drain",
-    is_hidden: true,
-    sortable: false,
-    cell: ({ node }) => ({
-      text: "Drain…",
-      label: `Drain ${node.node_id}`,
-      action: () => drain(ctx, node),
-    }),
-  };
+  const drainColumn = action(
+    "drain",
+    "Drain",
+    "Drain…",
+    ({ node }) => `Drain ${node.node_id}`,
+    ({ node }) => drain(ctx, node),
+  );
   const table = createTable({
     caption: "Nodes",
     columns: [...NODE_COLUMNS, drainColumn],

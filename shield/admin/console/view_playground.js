@@ -4,16 +4,7 @@ import { segment } from "./api.js";
 import { plain } from "./columns.js";
 import { el } from "./element.js";
 import { ago, moment, plural, textOf } from "./format.js";
-import {
-  isHole,
-  lineCard,
-  outcomeText,
-  policiesText,
-  readLines,
-  timeOf,
-  toneOf,
-  whoOf,
-} from "./journal_lines.js";
+import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
 import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
 import { createPublishCard } from "./room_publish.js";
 import { createTable } from "./table.js";
@@ -39,36 +30,6 @@ function memberColumns(now) {
       label: "Joined",
       value: ({ joined_ms }) => joined_ms,
       cell: ({ joined_ms }) => ({ text: ago(joined_ms, now()), title: moment(joined_ms) }),
-    },
-  ];
-}
-
-function verdictColumns(open) {
-  return [
-    {
-      id: "at",
-      label: "When",
-      value: timeOf,
-      cell: (line) => moment(timeOf(line)),
-    },
-    {
-      id: "outcome",
-      label: "Outcome",
-      value: outcomeText,
-      cell: (line) => ({ text: outcomeText(line), tone: toneOf(line) }),
-    },
-    plain("user", "User", whoOf),
-    { ...plain("policies", "Policies, and their units", policiesText), wide: true },
-    {
-      id: "open",
-      label: "Open",
-      is_hidden: true,
-      sortable: false,
-      cell: (line) => ({
-        text: "Open",
-        label: `Open ${isHole(line) ? "the hole" : line.id}`,
-        action: () => open(line),
-      }),
     },
   ];
 }
@@ -124,7 +85,7 @@ class Verdicts {
     this.#signal = signal;
     this.#table = createTable({
       caption: "Verdicts",
-      columns: verdictColumns((line) => this.#opened.show(lineCard(line))),
+      columns: lineColumns((line) => this.#opened.show(lineCard(line))),
       key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
       sort: { id: "at", direction: "descending" },
       empty: "Nothing was recorded. [journal] of the configuration says what is.",

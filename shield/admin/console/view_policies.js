@@ -1,7 +1,7 @@
 // Policies: what they decide and cost, which tenants have some, and the chain of one tenant.
 // Deploying is `arq policy`.
 import { segment } from "./api.js";
-import { numeric, plain } from "./columns.js";
+import { numeric, plain, when } from "./columns.js";
 import { el } from "./element.js";
 import { ago, compact, microseconds, moment, percent } from "./format.js";
 import { showList } from "./list_view.js";
@@ -55,12 +55,7 @@ const TENANT_COLUMNS = [
   },
   numeric("version", "Version in force", ({ enforced_version }) => enforced_version),
   numeric("policies", "Policies", ({ policies }) => policies),
-  {
-    id: "since",
-    label: "Since",
-    value: ({ since_ms }) => since_ms,
-    cell: ({ since_ms }) => ({ text: moment(since_ms) }),
-  },
+  when("since", "Since", "since_ms"),
   {
     id: "detail",
     label: "Detail",

@@ -2,10 +2,10 @@
 // of another module. How the journal is read is `journal_lines.js`.
 import { segment } from "./api.js";
 import { createChart } from "./chart.js";
-import { numeric, plain } from "./columns.js";
+import { action, numeric, plain, when } from "./columns.js";
 import { DecisionCounts, endingOf } from "./decisions.js";
 import { el, setText } from "./element.js";
-import { compact, count, duration, moment, plural } from "./format.js";
+import { compact, count, duration, plural } from "./format.js";
 import { isHole, lineCard, readLines } from "./journal_lines.js";
 import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
 import { createFlips, replayCommand } from "./policy_flips.js";
@@ -23,12 +23,7 @@ const TONES = { allowed: "ok", refused: "warn", faults: "bad" };
 function decisionColumns(policy, open) {
   const call = (line) => line.policies.find(({ name }) => name === policy);
   return [
-    {
-      id: "at",
-      label: "When",
-      value: ({ time_ms }) => time_ms,
-      cell: ({ time_ms }) => moment(time_ms),
-    },
+    when("at", "When", "time_ms"),
     {
       id: "ending",
       label: "Decision",
@@ -49,17 +44,7 @@ function decisionColumns(policy, open) {
     plain("type", "Type"),
     numeric("units", "Units", (line) => call(line).units),
     plain("module", "Module", (line) => call(line).module.slice(0, 12)),
-    {
-      id: "open",
-      label: "Open",
-      is_hidden: true,
-      sortable: false,
-      cell: (line) => ({
-        text: "Open",
-        label: `Open ${line.id}`,
-        action: () => open(line),
-      }),
-    },
+    action("open", "Open", "Open", (line) => `Open ${line.id}`, (line) => open(line)),
   ];
 }
 

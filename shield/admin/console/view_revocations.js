@@ -1,6 +1,6 @@
 // Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
 // this session too.
-import { plain } from "./columns.js";
+import { action, plain, when } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el, setText } from "./element.js";
 import { moment } from "./format.js";
@@ -123,12 +123,7 @@ function revokeForm(ctx, onDone) {
 
 /** As `plain`, but nothing is where there is nothing. */
 const optional = (id, label) => plain(id, label, undefined, "");
-const at = (id, label) => ({
-  id,
-  label,
-  value: (row) => row[id],
-  cell: (row) => moment(row[id]),
-});
+const at = (id, label) => when(id, label, id);
 
 function columns(lift) {
   return [
@@ -144,17 +139,13 @@ function columns(lift) {
     { ...at("until_ms", "Stands until"), cell: ({ until_ms }) => untilText(until_ms) },
     optional("by", "By"),
     { ...optional("reason", "Reason"), wide: true },
-    {
-      id: "lift",
-      label: "Lift",
-      is_hidden: true,
-      sortable: false,
-      cell: (row) => ({
-        text: "Lift…",
-        label: `Lift the revocation of ${row.kind} ${row.id} of ${row.tenant}`,
-        action: () => lift(row),
-      }),
-    },
+    action(
+      "lift",
+      "Lift",
+      "Lift…",
+      (row) => `Lift the revocation of ${row.kind} ${row.id} of ${row.tenant}`,
+      (row) => lift(row),
+    ),
   ];
 }
 

@@ -1,5 +1,6 @@
 // One room: what it is and holds, who is in it and who holds its lock, its messages as they come and as
 // they are kept, and what an admin does in it.
+import { action } from "./columns.js";
 import { segment } from "./api.js";
 import { el } from "./element.js";
 import { ago, count, digits, duration, moment, plural, textOf } from "./format.js";
@@ -43,28 +44,20 @@ function memberColumns(now, kick, ban) {
         mono: true,
       }),
     },
-    {
-      id: "kick",
-      label: "Kick",
-      is_hidden: true,
-      sortable: false,
-      cell: (member) => ({
-        text: "Kick…",
-        label: `Kick ${member.user_id}, connection ${member.connection_id}`,
-        action: () => kick(member),
-      }),
-    },
-    {
-      id: "ban",
-      label: "Ban",
-      is_hidden: true,
-      sortable: false,
-      cell: (member) => ({
-        text: "Ban…",
-        label: `Ban ${member.user_id}, connection ${member.connection_id}`,
-        action: () => ban(member.user_id),
-      }),
-    },
+    action(
+      "kick",
+      "Kick",
+      "Kick…",
+      (member) => `Kick ${member.user_id}, connection ${member.connection_id}`,
+      (member) => kick(member),
+    ),
+    action(
+      "ban",
+      "Ban",
+      "Ban…",
+      (member) => `Ban ${member.user_id}, connection ${member.connection_id}`,
+      (member) => ban(member.user_id),
+    ),
   ];
 }
 

@@ -3,7 +3,7 @@
  * about the whole cluster: which request is which, and how it is answered. Whether the caller is an
  * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
  */
-import type { z } from "zod";
+import { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { AdminTable, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
@@ -19,7 +19,6 @@ import {
   room,
   setLog,
 } from "./details.ts";
-import { config, ReloadBody, reloadConfig } from "./config.ts";
 import type { DetailContext } from "./details.ts";
 import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
 import {
@@ -32,19 +31,19 @@ import {
   trimRoom,
 } from "./reduced_past.ts";
 import type { ReducedPastContext } from "./reduced_past.ts";
-import { roomHistory, roomState } from "./room_contents.ts";
-import type { ContentsContext } from "./room_contents.ts";
+import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
 import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
 import type { OrderContext } from "./room_orders.ts";
 import { cluster, clusterHistory, connections, rooms, tenants } from "./lists.ts";
-import type { Answer } from "./lists.ts";
+import type { Answer, ListContext } from "./lists.ts";
 import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
 import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
 import { REDUCED_ABOUT, REDUCED_PAST_ABOUT } from "./openapi_reduced.ts";
-import { checked, readQuery, requireId } from "../routing/query.ts";
-import { storedRooms } from "./stored_rooms.ts";
-import type { StoredRoomsContext } from "./stored_rooms.ts";
+import { checked, Id, readQuery, requireId } from "../routing/query.ts";
+import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
 import type { Tails } from "./tail.ts";
+import { NodeConfigAnswer } from "../../../shared/cluster/cluster_control.ts";
+import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
@@ -74,6 +73,9 @@ const doing =
   async (context: InspectContext, call: AdminCall, body: B) => json(await act(context, call, body));
 
 /** A small body that names what it is about. */
+/** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
+const ReloadBody = z.strictObject({ node_id: Id.optional() });
+
 const smallBody = <Z extends z.ZodType>(schema: Z) =>
   jsonBody(
     schema,
@@ -259,4 +261,35 @@ async function changeLog(
   body: z.output<typeof LogBody>,
 ): Promise<Response> {
   return json(await setLog(context, body, by));
+}
+
+/** Answers `GET /v1/config`. */
+async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {
+  const { node } = readQuery(url, { node: Id.optional() });
+  const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
+  context.asker.require(node, gathered.nodes);
+  return told(gathered);
+}
+
+/**
+ * Answers `POST /v1/config/reload`. Rejects with `not-found` or `process-unavailable` for a process that does
+ * not answer.
+ */
+async function reloadConfig(
+  context: ListContext,
+  { node_id }: z.output<typeof ReloadBody>,
+  by: string,
+): Promise<Answer> {
+  const options = { params: { by }, to: node_id, is_order: true } as const;
+  const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
+  context.asker.require(node_id, gathered.nodes);
+  return told(gathered);
+}
+
+/** A Brain in the process of a Shield has nothing to tell beside it. */
+function told({ answers, nodes }: Gathered<z.output<typeof NodeConfigAnswer>>): Answer {
+  const configs = answers.flatMap(({ node_id, kind, value }) =>
+    value === null ? [] : [{ node_id, kind, ...value }]
+  );
+  return { configs, nodes };
 }

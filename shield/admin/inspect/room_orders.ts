@@ -13,25 +13,19 @@ import { commandSubject } from "../../../shared/subjects/subject.ts";
 import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { FlushQueue } from "../../connection/flush_queue.ts";
-import type { HttpRates } from "../../rates/http_rates.ts";
 import { admit, publishAdmitted } from "../../message/pipeline.ts";
 import { NONE_ADDED, stamp } from "../../message/stamp.ts";
 import type { MessagePath } from "../../message/pipeline.ts";
 import { readValueAndText } from "../routing/admin_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
-import { takeIngress } from "../../rates/ingress.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
-import type { TenantTable } from "../../stats/tenant_stats.ts";
+import { type IngressContext, takeIngress } from "../../rates/ingress.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
 import { checked, Id, requireId } from "../routing/query.ts";
 
 /** What orders need of the process. */
-export interface OrderContext extends Pick<Env, "log"> {
+export interface OrderContext extends IngressContext, Pick<Env, "log"> {
   readonly path: MessagePath;
   readonly flushes: Pick<FlushQueue, "confirmed">;
-  readonly rates: Pick<HttpRates, "take">;
-  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
-  readonly tenants: Pick<TenantTable, "of">;
   readonly config: Pick<Config, "limits">;
 }
 

@@ -5,7 +5,7 @@ import { encodeRevocation, revocationKey } from "../../../shared/records/revocat
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
-import type { Holder } from "../revocation_table.ts";
+import type { Holder } from "../revocations.ts";
 import type { Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
 import { startRevocations } from "../revocations_start.ts";

@@ -3,15 +3,14 @@
  * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
  * `history_window.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { requireGrant, requireTenant } from "../../auth/authorize.ts";
 import type { BanCheck } from "../../auth/bans.ts";
 import type { OwnCommands } from "../../message/command.ts";
 import { EMPTY_ACK } from "../../message/request_ref.ts";
-import type { NoteRead } from "../../message/reads.ts";
+import type { NoteRead, ReadMeter } from "../../message/reads.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import type { Caller } from "../../message/caller.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
@@ -20,15 +19,14 @@ import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import type { Filters } from "../../filter/filters.ts";
 import { HistoryAnswer } from "./history_answer.ts";
-import { readFiltered } from "./history_filter.ts";
 import { HISTORY_GET, isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
-import { readHistory, TrimMemory } from "./history_window.ts";
-import type { HistoryRoom } from "./history_window.ts";
-import { SharedReads } from "./shared_reads.ts";
-import type { ReadMeter } from "../../message/reads.ts";
+import { type HistoryRoom, readHistory, TrimMemory } from "./history_window.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { Policies } from "../../message/gates.ts";
+import { MessageView, type ReadMapped } from "../../../shared/filter/message_view.ts";
+import type { Filter } from "../../fanout/filters.ts";
+import type { FilterShares } from "../../filter/shares.ts";
 
 /** What history needs of the process. */
 export interface HistoryContext {
@@ -225,4 +223,122 @@ async function historyCommand(
   const found = await answer(caller, room_id, () => rangeOfData(data, content_type, limits));
   const result = give(caller, room_id, found, isProtobufType(content_type));
   return { ...EMPTY_ACK, request_id, result };
+}
+
+// A page of history for somebody who may not see every message, or wants not all: filters decide.
+// Pages are read on until one message may be seen, so that an empty page is not taken for the end.
+
+/** Messages that are read at once, and how often: no room keeps more than a million. */
+const PAGE_MESSAGES = 1_000;
+const PAGES_MAX = 1_001;
+/** What filters say of history is not counted: it is not fan-out. */
+const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
+
+/** The tenant and room whose messages are read, and what its filters may take. */
+interface ReadShare {
+  readonly tenant_id: string;
+  readonly shares: Pick<FilterShares, "spend" | "isOver" | "later">;
+}
+
+/** Reads what all filters let through, in slices; `read` reads what is there. */
+export async function readFiltered(
+  read: (range: HistoryRange) => Promise<HistoryAnswer>,
+  range: HistoryRange,
+  filters: readonly Filter[],
+  { tenant_id, shares }: ReadShare,
+  mapped?: ReadMapped,
+): Promise<HistoryAnswer> {
+  let steps = 0;
+  let from: HistoryRange = { ...range, limit: PAGE_MESSAGES };
+  for (let pages = 1;; pages++) {
+    const answer = await read(from);
+    const { entries, more } = answer.page;
+    const seen: LogMessage[] = [];
+    let next = 0;
+    for (const entry of entries) {
+      if (seen.length === range.limit) break;
+      next = entry.offset;
+      const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
+      if (filters.every((filter) => filter.lets(view))) seen.push(entry);
+      shares.spend(tenant_id, view.steps);
+      steps += view.steps;
+      if (!shares.isOver(tenant_id, steps)) continue;
+      steps = 0;
+      await new Promise<void>((resolve) => shares.later(tenant_id, resolve));
+    }
+    if (seen.length > 0 || !more || next === 0 || pages === PAGES_MAX) {
+      return answer.only(seen, next, more || next !== entries.at(-1)?.offset && next > 0);
+    }
+    from = range.reverse ? { ...from, before: next } : { ...from, after: next };
+  }
+}
+
+// Reads that many callers ask for at once and whose answer is the same for all: done once for
+// everybody who asked before the read began, and only so many at a time. Logs are not known here.
+
+/** The bounds of the reads under way. */
+interface SharedReadsOptions {
+  /** How many reads run at a time. */
+  readonly reads_max: number;
+  /** How many different reads may wait for their turn; one more is refused. */
+  readonly waiting_max: number;
+}
+
+/**
+ * Reads that are shared. A read never serves a caller who asked after it began: its answer could lack
+ * what was acknowledged in between. Reads of one key run one after another.
+ */
+export class SharedReads<T> {
+  readonly #options: SharedReadsOptions;
+  /** Reads that have not begun, by key: further callers may join them. */
+  readonly #next = new Map<string, Promise<T>>();
+  /** The last read of each key that is under way or waits. */
+  readonly #last = new Map<string, Promise<T>>();
+  readonly #turns: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: SharedReadsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Runs a read, or joins one, and resolves as it does. Rejects as the read does, and with
+   * `log-unavailable` (503) when too many wait.
+   */
+  run(key: string, read: () => Promise<T>): Promise<T> {
+    const next = this.#next.get(key);
+    if (next !== undefined) return next;
+    if (this.#next.size >= this.#options.waiting_max) {
+      const detail = `${this.#next.size} history reads wait`;
+      return Promise.reject(new ArqonError("log-unavailable", detail, { retry_after_ms: 1_000 }));
+    }
+    const started = this.#start(key, this.#last.get(key), read);
+    this.#next.set(key, started);
+    this.#last.set(key, started);
+    const forget = () => {
+      if (this.#last.get(key) === started) this.#last.delete(key);
+    };
+    started.then(forget, forget);
+    return started;
+  }
+
+  async #start(key: string, before: Promise<T> | undefined, read: () => Promise<T>): Promise<T> {
+    // This waits a turn even with no read before it, so that callers of this turn join.
+    await before?.catch(() => undefined);
+    if (this.#running >= this.#options.reads_max) {
+      await new Promise<void>((resolve) => this.#turns.push(resolve));
+    } else {
+      this.#running++;
+      await undefined;
+    }
+    this.#next.delete(key);
+    try {
+      return await read();
+    } finally {
+      const turn = this.#turns.shift();
+      // The place goes on to the read that has waited longest.
+      if (turn === undefined) this.#running--;
+      else turn();
+    }
+  }
 }

@@ -1,7 +1,7 @@
 /** Who shares a read with whom, and how many run at a time. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
-import { SharedReads } from "./shared_reads.ts";
+import { SharedReads } from "./history.ts";
 
 /** Reads that end when they are told to, in the order in which they began. */
 function controlled(options: { reads_max?: number; waiting_max?: number } = {}) {

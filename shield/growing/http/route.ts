@@ -3,6 +3,7 @@
  * commands as over a socket. For `curl` and for backends without an SDK; what the commands do is
  * `growing.ts`.
  */
+import type { IngressContext } from "../../rates/ingress.ts";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
@@ -13,10 +14,7 @@ import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Caller } from "../../message/caller.ts";
-import type { HttpRates } from "../../rates/http_rates.ts";
 import { bump } from "../../stats/stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
-import type { TenantTable } from "../../stats/tenant_stats.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
 
@@ -48,13 +46,10 @@ function* cut(text: string): Generator<string, void> {
 }
 
 /** What the route needs of the process. */
-export interface GrowingRouteContext extends Pick<Env, "now"> {
+export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
-  readonly rates: Pick<HttpRates, "take">;
-  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
-  readonly tenants: Pick<TenantTable, "of">;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
 }

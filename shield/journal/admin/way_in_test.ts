@@ -11,7 +11,7 @@ import { parsePlace } from "./query.ts";
 import { readingOf, readJournal } from "./read.ts";
 import { WayIn, wayIn } from "./way_in.ts";
 import type { SoughtMessage } from "./way_in.ts";
-import { stepsOf } from "./way_in_steps.ts";
+import { stepsOf } from "./way_in.ts";
 
 const RATE = { messages_per_second: 20, bytes_per_second: 9_000 };
 const TERMS: Terms = {

@@ -1,7 +1,7 @@
 /** The arrangement for the message path says what a plain search says, and stays within its bounds. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ActiveChain, CACHED_ROOMS } from "./active_chain.ts";
+import { ActiveChain, CACHED_ROOMS } from "./tenant_chain.ts";
 import { applicable } from "./chain.ts";
 import { HOOKS } from "../../message/verdict.ts";
 import { binding } from "../testing/modules.ts";

@@ -1,7 +1,7 @@
 /**
  * A canary: the policies as they are and as they are to be, as two lists that judge the same messages. In
  * each list one version is in force and the other observes, so no message is judged by neither. Pure; which
- * list a message meets is `active_chain.ts`, how a canary goes on `shared/rollout/`.
+ * list a message meets is `tenant_chain.ts`, how a canary goes on `shared/rollout/`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PolicyBinding } from "../../message/verdict.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";
 import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
 import { binding } from "../testing/modules.ts";
-import { ActiveChain } from "./active_chain.ts";
+import { ActiveChain } from "./tenant_chain.ts";
 import { canaryLists } from "./canary.ts";
 import { Comparisons } from "./comparisons.ts";
 import type { JudgedRequest } from "./comparisons.ts";

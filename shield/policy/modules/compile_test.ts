@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { childCommand } from "./child.ts";
+import { childCommand } from "./compile.ts";
 import { COMPILE_LIMITS, createCompiler } from "./compile.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "../../../wasm/instance/compile_child.ts";
 import { meteredGuest } from "../testing/guests.ts";

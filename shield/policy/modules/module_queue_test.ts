@@ -1,7 +1,7 @@
 /** The order in which modules are made ready. No time: every job ends when the test says so. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
-import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_queue.ts";
+import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_set.ts";
 
 /** A queue whose jobs note their names and wait; names with a "k" are known. */
 function startQueue() {

@@ -15,13 +15,11 @@ import { type Job, newJob } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
-import { createReplyBook, type ReplyBook } from "./reply_book.ts";
-import { faultVerdict, withTold } from "./pool_verdict.ts";
-import { createVerdicts, type Verdicts } from "./pool_verdicts.ts";
-import { createWatch, type Watch } from "./pool_watch.ts";
+import { faultVerdict, namedLogs, verdictOf, withTold } from "./pool_verdict.ts";
 import type { QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
+import type { Asking } from "../../../shared/rates/breaker.ts";
 
 /** What the pool needs of the process. */
 export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
@@ -108,7 +106,7 @@ interface State {
   readonly options: PolicyPoolOptions;
   /** Absent when all chains run in workers. */
   readonly tier: InlineTier | undefined;
-  readonly replies: ReplyBook;
+  readonly chain_fuel_limit: number;
   /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */
   readonly waiting: SequenceTable<Job>;
   readonly verdicts: Verdicts;
@@ -118,7 +116,7 @@ interface State {
   readonly lanes: Lanes;
   readonly keyed: PoolState;
   readonly wedges: WedgeCount;
-  readonly watch: Watch;
+  readonly watch: ReturnType<typeof createWatch>;
   crashes: number;
   last_crash: string;
   replaced: number;
@@ -158,9 +156,9 @@ function createState(options: PolicyPoolOptions): State {
     options,
     keyed,
     tier: inlineTier(policy, { modules, keyed, now, charge, onAgain: metrics.ranAgain }),
-    replies: createReplyBook({ gate, metrics, chain_fuel_limit }),
+    chain_fuel_limit,
     waiting,
-    verdicts: createVerdicts(),
+    verdicts: new Verdicts(),
     modules,
     metrics,
     gate,
@@ -178,15 +176,7 @@ function createState(options: PolicyPoolOptions): State {
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
     wedges: createWedgeCount(WEDGES),
-    watch: createWatch({
-      stall_ms: policy.stall_ms,
-      wedge_check_ms: (options.wedge_ms ?? WEDGE_MS) / WEDGE_CHECKS,
-      now,
-      waiting: () => waiting.values(),
-      refuse: (job) => refuse(state, job, "stall"),
-      replaceWedged: () => replaceWedged(state),
-      hasWork: () => state.lanes.pending > 0,
-    }),
+    watch: createWatch(options, () => state),
     crashes: 0,
     last_crash: "",
     replaced: 0,
@@ -245,7 +235,7 @@ function ask(state: State, request: EvaluateRequest, onVerdict: Job["onVerdict"]
 }
 
 function evaluateInline(state: State, request: EvaluateRequest): Verdict | undefined {
-  const { tier, gate, replies, metrics, options: { policy, now } } = state;
+  const { tier, gate, metrics, options: { policy, now } } = state;
   if (tier === undefined || state.closed || request.payload.length > policy.payload_bytes) {
     return undefined;
   }
@@ -253,7 +243,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
   const ran = gate.isClear(request, began_ms) ? tier.run(request, began_ms) : undefined;
   if (ran === undefined) return undefined;
   const { chain, reply, ended_ms } = ran;
-  const verdict = replies.verdict(request, chain, reply, NO_OUTCOMES, ended_ms);
+  const verdict = verdictIn(state, request, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
   count(state, verdict, ended_ms - began_ms);
   return withTold(verdict, { request, chain }, reply, policy.inline_fuel);
@@ -295,10 +285,10 @@ function admit(state: State, job: Job, now_ms = state.options.now()): Entries | 
 
 /** Takes a worker's reply. A late one is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): void {
-  const { metrics, tier, replies, options: { overseer } } = state;
+  const { metrics, tier, options: { overseer } } = state;
   for (const { duration_ms } of reply.outcomes) metrics.busy(duration_ms);
   tier?.proved(job.chain, reply.outcomes);
-  const verdict = replies.verdict(job.request, job.chain, reply, job.skipped, now_ms);
+  const verdict = verdictIn(state, job.request, job.chain, reply, job.skipped, now_ms);
   if (reply.expired === true) refuse(state, job, "stall");
   else settle(state, job, withTold(verdict, job, reply, overseer.fuel_limit), now_ms);
 }
@@ -343,4 +333,124 @@ function close(state: State): void {
   state.watch.end();
   state.lanes.end();
   for (const job of state.waiting.values()) refuse(state, job, "stall");
+}
+
+/** How often stalls are looked for within `stall_ms`. */
+const STALL_CHECKS = 10;
+/** A look that comes later than this, in ms, shows that the thread was held up. */
+const LATE_MS = 10;
+
+/** Makes a watch over the jobs and workers of a pool, which looks while there is work. It does not look yet. */
+function createWatch({ policy, now, wedge_ms = WEDGE_MS }: PolicyPoolOptions, pool: () => State) {
+  const { stall_ms } = policy;
+  const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
+  const tick_ms = Math.max(1, Math.min(stall_ms / STALL_CHECKS, wedge_check_ms));
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let next_tick_ms = 0;
+  let next_check_ms = 0;
+
+  /**
+   * Moves deadlines by the time in which this thread did not get to run: verdicts may wait to be read,
+   * and after a long garbage collection all of them would be refused in the first turn.
+   */
+  function forgive(late_ms: number): void {
+    if (late_ms < LATE_MS) return;
+    for (const job of pool().waiting.values()) job.deadline_ms += late_ms;
+  }
+
+  function refuseStalled(now_ms: number): void {
+    for (const job of pool().waiting.values()) {
+      if (job.deadline_ms > now_ms) return;
+      refuse(pool(), job, "stall");
+    }
+  }
+
+  function end(): void {
+    clearInterval(timer);
+    timer = undefined;
+  }
+
+  function tick(): void {
+    const now_ms = now();
+    forgive(now_ms - next_tick_ms);
+    next_tick_ms = now_ms + tick_ms;
+    refuseStalled(now_ms);
+    const late_ms = now_ms - next_check_ms;
+    if (late_ms >= 0) {
+      next_check_ms = now_ms + wedge_check_ms;
+      // When this thread does not get to run either, a worker without progress is no sign of a wedge.
+      if (late_ms <= wedge_check_ms) replaceWedged(pool());
+    }
+    if (pool().lanes.pending === 0) end();
+  }
+
+  return {
+    /** Looks from now on, until there is no work. */
+    begin() {
+      if (timer !== undefined) return;
+      const now_ms = now();
+      next_tick_ms = now_ms + tick_ms;
+      next_check_ms = now_ms + wedge_check_ms;
+      timer = setInterval(tick, tick_ms);
+      Deno.unrefTimer(timer);
+    },
+    end,
+  };
+}
+
+/**
+ * The verdict of a chain that has run, wherever that was; `skipped` are the outcomes of policies that could not. A
+ * reply without outcomes is learnt like any other, and its verdict is not to be used.
+ */
+function verdictIn(
+  { gate, metrics, chain_fuel_limit }: State,
+  asking: Asking,
+  chain: readonly ChainEntry[],
+  reply: WorkerReply,
+  skipped: readonly PolicyOutcome[],
+  now_ms: number,
+): Verdict {
+  const outcomes = gate.learn(asking, chain, reply, now_ms);
+  let enforced = 0;
+  let observed = 0;
+  for (const { mode, fuel, instance_fuel } of outcomes) {
+    if (mode === "enforce") enforced += fuel + instance_fuel;
+    else observed += fuel + instance_fuel;
+  }
+  const most = Math.max(enforced, observed);
+  if (outcomes.length > 0) metrics.chain(most / chain_fuel_limit);
+  for (const one of skipped) outcomes.push(one);
+  const { added_headers, payload } = reply;
+  return verdictOf(outcomes, { added_headers, payload, logs: namedLogs(chain, reply.logs) });
+}
+
+// Tells who asked of the verdicts: all that were given in one task together, when it is over. A
+// verdict may be given in the middle of handing over others, where whoever learns of it must not
+// ask for the next one.
+
+type Told = Pick<Job, "onVerdict" | "verdict">;
+
+/** The verdicts that nobody was notified of yet. */
+export class Verdicts {
+  #jobs: Told[] = [];
+
+  /** Adds a job that has its verdict. */
+  add(job: Told): void {
+    if (this.#jobs.push(job) === 1) queueMicrotask(this.#tell);
+  }
+
+  readonly #tell = (): void => {
+    const told = this.#jobs;
+    this.#jobs = [];
+    for (const { onVerdict, verdict } of told) {
+      try {
+        onVerdict(verdict!);
+      } catch (error) {
+        // It is the error of one who asked: the others learn of theirs, and the process of it.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  };
 }

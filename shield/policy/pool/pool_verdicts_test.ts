@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import type { Verdict } from "../../message/verdict.ts";
 import { verdictOf } from "./pool_verdict.ts";
-import { createVerdicts } from "./pool_verdicts.ts";
+import { Verdicts } from "./pool.ts";
 
 const VERDICT = verdictOf([], { added_headers: [], logs: [] });
 
 Deno.test("verdicts are told after the task that gave them, in order, and those given meanwhile behind them", async () => {
-  const verdicts = createVerdicts();
+  const verdicts = new Verdicts();
   const told: string[] = [];
   const add = (name: string, onVerdict = () => {}) =>
     verdicts.add({
@@ -28,7 +28,7 @@ Deno.test("verdicts are told after the task that gave them, in order, and those 
 });
 
 Deno.test("one who fails when told keeps no verdict from the others, and the process hears of it", async () => {
-  const verdicts = createVerdicts();
+  const verdicts = new Verdicts();
   const { promise: heard, resolve } = Promise.withResolvers<unknown>();
   const onError = (event: ErrorEvent) => {
     event.preventDefault();

@@ -1,6 +1,6 @@
 /** How many jobs of a tenant a worker is given: few until they are known to be short. Pure. */
 import assert from "node:assert/strict";
-import { createWindow } from "./pool_window.ts";
+import { createWindow } from "./pool_lane.ts";
 
 const job = (tenant_id: string, size_bytes = 1) => ({
   request: { tenant_id, payload: new Uint8Array(size_bytes) },

@@ -5,18 +5,10 @@
  * place in it; their names stay in the process. Every message carries the generation of its worker.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
+import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import type { Hook, PolicyFault, PolicyMode } from "../../message/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
-import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import type { Records } from "./ring.ts";
-import { encodeFacts, factsAt, factsBytes } from "./ring_facts.ts";
-import {
-  OUTCOME_BYTES,
-  outcomeAt,
-  PAYLOAD_HEAD_BYTES,
-  payloadAt,
-  putOutcomes,
-} from "./ring_outcomes.ts";
 import {
   decodeReplyState,
   decodeRequestState,
@@ -26,18 +18,13 @@ import {
   withHolds,
 } from "./ring_state.ts";
 import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
-import { headPart, headRoom, partsFrom } from "./ring_scratch.ts";
-import {
-  decodeWords,
-  encodeWords,
-  NO_WORDS,
-  type WorkerLog,
-  type WorkerSeen,
-} from "./ring_words.ts";
+import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
+import type { WorkerLog, WorkerSeen } from "./ring_words.ts";
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
@@ -120,6 +107,9 @@ export interface WorkerReply {
   /** The payload that the last policy has left which replaced it; absent: none did. */
   readonly payload?: Uint8Array;
 }
+
+/** The size of an outcome. */
+const OUTCOME_BYTES = 28;
 
 const REQUEST_HEAD_BYTES = 40;
 const REPLY_HEAD_BYTES = 12;
@@ -322,4 +312,166 @@ export function decodeReply(
   if (state !== undefined) reply = { ...reply, written: state.written, read: state.read };
   if ((flags & EXPIRED) !== 0) reply = { ...reply, expired: true };
   return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
+}
+
+// Headers and claims as they travel to a policy worker, as the JSON of each. The claims of a
+// connection are the same for all its messages: they are written once, and read once for as long
+// as the worker remembers them. Never a reason for another answer or price.
+
+/** What the JSON of facts has around that of headers and claims; it is in the price of asking. */
+const AROUND_BYTES = '{"headers":,"claims":}'.length;
+/** The most claims that a worker remembers, and the longest JSON of them, in UTF-16 units. */
+const CLAIMS_MAX = 256;
+const CLAIMS_UNITS = 4_096;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The claims that were written, as bytes. */
+const written = new WeakMap<PolicyFacts["claims"], Uint8Array>();
+/** The claims that were read, by their JSON. */
+const read = new BoundedMap<string, PolicyFacts["claims"]>(CLAIMS_MAX);
+
+/** The parts of facts. */
+interface EncodedFacts {
+  readonly headers: Uint8Array;
+  readonly claims: Uint8Array;
+}
+
+/** The parts of facts that travel. */
+function encodeFacts({ headers, claims }: PolicyFacts): EncodedFacts {
+  let bytes = written.get(claims);
+  if (bytes === undefined) written.set(claims, bytes = encoder.encode(JSON.stringify(claims)));
+  return { headers: encoder.encode(JSON.stringify(headers)), claims: bytes };
+}
+
+/** The size of facts, on which the price of asking depends: that of their JSON. */
+function factsBytes(headers_bytes: number, claims_bytes: number): number {
+  return headers_bytes + claims_bytes + AROUND_BYTES;
+}
+
+/** The facts that are there: headers, then claims. They are parsed on the first call. */
+function factsAt(
+  bytes: Uint8Array,
+  start: number,
+  claims_start: number,
+  end: number,
+): () => PolicyFacts {
+  let facts: PolicyFacts | undefined;
+  return () =>
+    facts ??= {
+      headers: JSON.parse(decoder.decode(bytes.subarray(start, claims_start))),
+      claims: claimsOf(decoder.decode(bytes.subarray(claims_start, end))),
+    };
+}
+
+function claimsOf(text: string): PolicyFacts["claims"] {
+  const known = read.use(text);
+  if (known !== undefined) return known;
+  const claims = JSON.parse(text);
+  if (text.length <= CLAIMS_UNITS) read.set(text, claims);
+  return claims;
+}
+
+/** Before a payload in a reply: its length. */
+const PAYLOAD_HEAD_BYTES = 4;
+/** Bits of an outcome. */
+const ALLOWED = 1;
+const REPLACED = 2;
+const READ_PAYLOAD = 4;
+const UNMADE = 8;
+
+/** Writes outcomes from `start` on, one behind the other. */
+function putOutcomes(
+  view: DataView,
+  start: number,
+  outcomes: readonly ChainOutcome[],
+): void {
+  let at = start;
+  for (const ran of outcomes) {
+    const { allowed, fault, code, units, instance_units, duration_ms } = ran;
+    view.setUint8(
+      at,
+      (allowed ? ALLOWED : 0) | (ran.replaced === true ? REPLACED : 0) |
+        (ran.has_read_payload === true ? READ_PAYLOAD : 0) |
+        (ran.unmade === true ? UNMADE : 0),
+    );
+    // 0 stands for no fault.
+    view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
+    view.setUint16(at + 2, code, true);
+    view.setFloat64(at + 4, units, true);
+    view.setFloat64(at + 12, duration_ms, true);
+    view.setFloat64(at + 20, instance_units, true);
+    at += OUTCOME_BYTES;
+  }
+}
+
+/** A copy of the payload of a reply that has one. */
+function payloadAt(
+  view: DataView,
+  bytes: Uint8Array,
+  is_there: boolean,
+  start: number,
+): Uint8Array | undefined {
+  if (!is_there) return undefined;
+  const from = start + PAYLOAD_HEAD_BYTES;
+  return bytes.slice(from, from + view.getUint32(start, true));
+}
+
+/** Reads the outcome that is there, with its words. */
+function outcomeAt(
+  view: DataView,
+  at: number,
+  reason: string,
+  detail: string,
+): ChainOutcome {
+  const flags = view.getUint8(at);
+  const fault = view.getUint8(at + 1);
+  const outcome = {
+    allowed: (flags & ALLOWED) !== 0,
+    code: view.getUint16(at + 2, true),
+    reason,
+    units: view.getFloat64(at + 4, true),
+    duration_ms: view.getFloat64(at + 12, true),
+    instance_units: view.getFloat64(at + 20, true),
+  };
+  const read: ChainOutcome = (flags & READ_PAYLOAD) === 0
+    ? outcome
+    : { ...outcome, has_read_payload: true };
+  const told = (flags & REPLACED) === 0 ? read : { ...read, replaced: true };
+  if (fault === 0) return told;
+  const failed = { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
+  return (flags & UNMADE) === 0 ? failed : { ...failed, unmade: true };
+}
+
+/** Heads up to this size have a view that is made once for each size. */
+const KEPT_BYTES = 512;
+
+/** It grows, and never leaves this thread. */
+let scratch = new DataView(new ArrayBuffer(KEPT_BYTES));
+/** The first bytes of the scratch, by how many. */
+let heads: Uint8Array<ArrayBuffer>[] = [];
+
+/** Room for a head; what was there is written over. */
+export function headRoom(size_bytes: number): DataView<ArrayBuffer> {
+  if (scratch.byteLength < size_bytes) {
+    scratch = new DataView(new ArrayBuffer(size_bytes * 2));
+    heads = [];
+  }
+  return scratch;
+}
+
+/** The first bytes of the room, as the part of a record. */
+export function headPart(size_bytes: number): Uint8Array<ArrayBuffer> {
+  if (size_bytes > KEPT_BYTES) return new Uint8Array(scratch.buffer, 0, size_bytes);
+  return heads[size_bytes] ??= new Uint8Array(scratch.buffer, 0, size_bytes);
+}
+
+/** The lists of so many parts. One that shrinks and grows would be given new memory each time. */
+const lists: Uint8Array[][] = [];
+
+/** The list of a record's `count` parts, the first of them in it; the others are to be put there. */
+export function partsFrom(head: Uint8Array, count: number): Uint8Array[] {
+  const parts = lists[count] ??= new Array(count).fill(head);
+  parts[0] = head;
+  return parts;
 }

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { headPart, headRoom, partsFrom } from "./ring_scratch.ts";
+import { headPart, headRoom, partsFrom } from "./ring_message.ts";
 
 Deno.test("a head is what was written last, whatever its size and those before it", () => {
   fc.assert(

@@ -2,7 +2,7 @@
  * For which replies the process is woken. Pure.
  */
 import assert from "node:assert/strict";
-import { HeldReplies } from "./held_replies.ts";
+import { HeldReplies } from "./worker.ts";
 
 const SHORT_MS = 0.01;
 

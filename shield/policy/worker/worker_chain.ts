@@ -16,10 +16,9 @@ import type {
   WorkerRequest,
 } from "../ring/ring_message.ts";
 import type { WorkerLog } from "../ring/ring_words.ts";
-import type { HeldValues } from "../state/held_values.ts";
-import { ChainValues } from "./chain_values.ts";
-import { ReadWatch } from "./read_watch.ts";
+import type { HeldValues, SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
+import type { PolicyRead } from "../../message/verdict.ts";
 
 /** What running a chain needs of its worker. */
 export interface ChainRunner {
@@ -255,4 +254,172 @@ class ChainRequest implements GuestRequest {
 
 function claimText(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/**
+ * The most bytes of values that the policies of one chain write which enforce, and as many those which
+ * observe; with more, a policy has a fault. It bounds a reply.
+ */
+const STATE_CHAIN_BYTES = 131_072;
+/** As much is reported of what they read; the rest is left out. */
+const READ_BYTES = 131_072;
+
+/** The state of one chain. */
+class ChainValues {
+  readonly #held: HeldValues;
+  readonly #records_reads: boolean;
+  #written: SlotValue[] | undefined;
+  #read: SlotValue[] | undefined;
+  readonly #bytes = { enforce: 0, observe: 0 };
+  #read_bytes = 0;
+
+  /** `records_reads`: the reply is to tell what was read. */
+  constructor(held: HeldValues, records_reads: boolean) {
+    this.#held = held;
+    this.#records_reads = records_reads;
+  }
+
+  /** The state of a policy that is about to run; undefined when it has none. */
+  of({ holds }: WorkerEntry, value_bytes: readonly number[]): GuestState | undefined {
+    if (holds === undefined) return undefined;
+    return { value_bytes, value: (slot) => this.#held.get(holds[slot]!) ?? null };
+  }
+
+  /**
+   * Takes note of what a policy read and wrote. Writing more than the chain may is its fault, and what it
+   * wrote is not kept.
+   */
+  ran<T extends GuestOutcome>({ holds, mode }: WorkerEntry, place: number, outcome: T): T {
+    const { written, read_slots = 0 } = outcome;
+    if (holds === undefined || (written === undefined && read_slots === 0)) return outcome;
+    for (const [slot, hold] of holds.entries()) {
+      if (!this.#records_reads || (read_slots & 1 << slot) === 0) continue;
+      const value = this.#held.get(hold) ?? null;
+      this.#read_bytes += value?.length ?? 0;
+      if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
+    }
+    // A fault of the chain's makes it none of the policy's.
+    if (written === undefined || outcome.fault !== undefined) return outcome;
+    for (const value of written.values()) this.#bytes[mode] += value?.length ?? 0;
+    if (this.#bytes[mode] > STATE_CHAIN_BYTES) {
+      const detail = `the chain writes more than ${STATE_CHAIN_BYTES} bytes of state`;
+      const refused = { allowed: false, code: 503, reason: "", added_headers: [] };
+      return { ...outcome, ...refused, fault: "abi", detail };
+    }
+    for (const [slot, value] of written) {
+      this.#held.set(holds[slot]!, value);
+      (this.#written ??= []).push({ place, slot, value });
+    }
+    return outcome;
+  }
+
+  /** What the reply reports about it. */
+  get told(): Pick<WorkerReply, "written" | "read"> | undefined {
+    if (this.#written === undefined && this.#read === undefined) return undefined;
+    return { written: this.#written ?? [], read: this.#read ?? [] };
+  }
+}
+
+/** The most characters of what is noted of one chain: a reply must fit into its ring. */
+const READ_CHARACTERS = 16_384;
+
+const READ_PAYLOAD = { has_read_payload: true } as const;
+
+/** A request whose readers are watched. It has every member of a request: none may get lost on the way. */
+class ReadWatch implements Required<GuestRequest> {
+  readonly #request: GuestRequest;
+  readonly #fuel_limit: number;
+  #has_read_payload = false;
+  #reads: PolicyRead[] = [];
+  /** Absent until there is one: most policies read only the payload. */
+  #names: Set<string> | undefined;
+  #characters = 0;
+
+  /** `fuel_limit` is that of one call. */
+  constructor(request: GuestRequest, fuel_limit: number) {
+    this.#request = request;
+    this.#fuel_limit = fuel_limit;
+  }
+
+  get payload(): Uint8Array {
+    this.#has_read_payload = true;
+    return this.#request.payload;
+  }
+
+  get asking_bytes(): number {
+    return this.#request.asking_bytes ?? 0;
+  }
+
+  /** Without it nothing would bound a new payload, and a signed one could be changed. */
+  get payload_most(): number {
+    return this.#request.payload_most ?? Infinity;
+  }
+
+  get state(): GuestState | undefined {
+    return this.#request.state;
+  }
+
+  header(lower_name: string): string | undefined {
+    return this.#note("header", lower_name, this.#request.header(lower_name));
+  }
+
+  claim(name: string): string | undefined {
+    return this.#note("claim", name, this.#request.claim(name));
+  }
+
+  /**
+   * What the policy has seen whose call is over, undefined: nothing; `units_left` is what its chain had before, `replaces` whether
+   * its payload is the next one's.
+   */
+  take(
+    ran: GuestOutcome & { readonly instance_units: number },
+    units_left: number,
+    replaces: boolean,
+  ): Pick<ChainOutcome, "has_read_payload" | "seen"> | undefined {
+    const payload = this.#has_read_payload ? READ_PAYLOAD : undefined;
+    const reads = this.#reads;
+    const budget_units = Math.max(0, units_left - ran.instance_units);
+    const is_whole = budget_units >= this.#fuel_limit * UNITS_PER_FUEL;
+    const added_headers = ran.added_headers.filter(([name, value]) =>
+      this.#hasRoom(name.length + value.length)
+    );
+    this.#has_read_payload = false;
+    if (reads.length > 0) {
+      this.#reads = [];
+      this.#names = undefined;
+    }
+    const replacement = replaces ? this.#kept(ran.payload!) : undefined;
+    const is_usual = is_whole && reads.length === 0 && added_headers.length === 0;
+    if (is_usual && replacement === undefined) return payload;
+    const seen = {
+      reads,
+      added_headers,
+      asking_bytes: reads.length === 0 ? 0 : this.asking_bytes,
+      ...(replacement === undefined ? {} : { payload: replacement }),
+    };
+    return { ...payload, seen: is_whole ? seen : { ...seen, budget_units } };
+  }
+
+  /** A new payload as base64; undefined beyond the bound. */
+  #kept(payload: Uint8Array): string | undefined {
+    const size = Math.ceil(payload.length / 3) * 4;
+    return this.#hasRoom(size) ? payload.toBase64() : undefined;
+  }
+
+  /** Whether so many characters more may be noted; if so, they count. */
+  #hasRoom(characters: number): boolean {
+    if (this.#characters + characters > READ_CHARACTERS) return false;
+    this.#characters += characters;
+    return true;
+  }
+
+  #note(from: PolicyRead[0], name: string, value: string | undefined): string | undefined {
+    const key = `${from}\n${name}`;
+    const names = this.#names ??= new Set();
+    const is_known = names.has(key);
+    if (is_known || !this.#hasRoom(name.length + (value?.length ?? 0))) return value;
+    names.add(key);
+    this.#reads.push([from, name, value ?? null]);
+    return value;
+  }
 }

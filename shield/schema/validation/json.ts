@@ -2,12 +2,16 @@
  * Checks the ProtoJSON form. A good text costs one decoding; only when that fails, the value is
  * searched field by field to say where it is wrong. Knows no rules: it hands the decoded message on.
  */
-import type { DescMessage, Message, Registry } from "@bufbuild/protobuf";
-import { errorText, JsonSearch } from "./json_search.ts";
-import { parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
+import { getOption, ScalarType } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
+import { Numeral, parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
 import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
+import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
+import { field as field_option } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { withInner } from "./rules_collect.ts";
+import { joinPath, quoteKey } from "./validate_path.ts";
 
 /** What checking a text needs of its message type. */
 export interface JsonContext {
@@ -119,4 +123,180 @@ export function validateJsonText(
   if (message !== undefined) required?.report(context.desc, message, findings);
   const validation = findings.result();
   return { validation, message: validation.total === 0 ? message : undefined };
+}
+
+// Searches a JSON value along a descriptor, and says which members are unknown and which are
+// wrong. It is slower than decoding and runs only when decoding failed; each leaf is tried on its
+// own.
+
+/** The sentence of an error of the decoder. */
+function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Numeral);
+}
+
+/** Whether the rules of the field take no values of its enum but those that it names. */
+function isDefinedOnly(field: DescField): boolean {
+  if (field.enum === undefined) return false;
+  for (const { type } of withInner(getOption(field, field_option))) {
+    if (type.case === "enum" && type.value.definedOnly) return true;
+  }
+  return false;
+}
+
+/**
+ * The most leaves that are tried, so that a large text cannot hold up others; one takes some
+ * microseconds.
+ */
+const TRIALS = 4_000;
+
+/**
+ * One search. Findings go where the constructor says. The search ends early when enough violations are
+ * described or too many leaves were tried; then counts are lower bounds.
+ */
+class JsonSearch {
+  readonly #registry: Registry;
+  readonly #findings: Findings;
+  readonly #depth: number;
+  readonly #most: number;
+  #trials = 0;
+  readonly #names = new Map<DescMessage, ReadonlyMap<string, DescField>>();
+
+  constructor(registry: Registry, findings: Findings, limits: SchemaLimits) {
+    this.#registry = registry;
+    this.#findings = findings;
+    this.#depth = limits.depth;
+    this.#most = limits.violations;
+  }
+
+  /** Searches what should be one message. `depth` is the number of messages around it. */
+  message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
+    if (depth >= this.#depth) {
+      this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);
+      return;
+    }
+    if (hasCustomJsonRepresentation(desc)) {
+      this.#try(desc, value, path);
+      return;
+    }
+    if (!isObject(value)) {
+      this.#try(desc, value, path);
+      return;
+    }
+    const names = this.#namesOf(desc);
+    const seen = new Set<DescField>();
+    for (const [key, inner] of Object.entries(value)) {
+      if (this.#isOver()) return;
+      const field = names.get(key);
+      if (field === undefined) {
+        this.#stranger(desc, key, inner, path);
+        continue;
+      }
+      const inner_path = joinPath(path, field.name);
+      if (seen.has(field)) {
+        this.#report(inner_path, "json", `${desc.typeName}.${field.name} is set more than once`);
+      }
+      seen.add(field);
+      this.#field(desc, field, key, inner, inner_path, depth);
+    }
+  }
+
+  /** Takes a key that is no field of the message: it is an extension, or unknown. */
+  #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
+    const extension = key.startsWith("[")
+      ? this.#registry.getExtension(key.slice(1, -1))
+      : undefined;
+    if (extension?.extendee.typeName === desc.typeName) {
+      this.#try(desc, { [key]: value }, joinPath(path, key));
+    } else if (this.#findings.countUnknown()) {
+      const what = `key ${quoteKey(key)} is not in ${desc.typeName}`;
+      this.#findings.nameUnknown(joinPath(path, key), what);
+    }
+  }
+
+  #field(
+    desc: DescMessage,
+    field: DescField,
+    key: string,
+    value: unknown,
+    path: string,
+    depth: number,
+  ): void {
+    // As everywhere in ProtoJSON, null stands for the default; for a Value it is a value.
+    if (value === null) {
+      this.#try(desc, { [key]: value }, path);
+    } else if (field.fieldKind === "message") {
+      this.message(field.message, value, path, depth + 1);
+    } else if (field.fieldKind === "list" && Array.isArray(value)) {
+      if (field.listKind !== "message" && this.#fits(desc, { [key]: value })) return;
+      for (let index = 0; index < value.length && !this.#isOver(); index++) {
+        const at = `${path}[${index}]`;
+        if (field.listKind === "message") this.message(field.message, value[index], at, depth + 1);
+        else this.#try(desc, { [key]: [value[index]] }, at, field);
+      }
+    } else if (field.fieldKind === "map" && isObject(value)) {
+      if (field.mapKind !== "message" && this.#fits(desc, { [key]: value })) return;
+      for (const [map_key, element] of Object.entries(value)) {
+        if (this.#isOver()) return;
+        const at = `${path}[${field.mapKey === ScalarType.STRING ? quoteKey(map_key) : map_key}]`;
+        if (field.mapKind === "message") this.message(field.message, element, at, depth + 2);
+        else this.#try(desc, { [key]: { [map_key]: element } }, at, field);
+      }
+    } else {
+      this.#try(desc, { [key]: value }, path, field);
+    }
+  }
+
+  /** Tries a leaf: it is right, unknown (such as the name of an enum value), or wrong. */
+  #try(desc: DescMessage, value: unknown, path: string, field?: DescField): void {
+    const error = this.#error(desc, value, false);
+    if (error === undefined) return;
+    const lenient = this.#error(desc, value, true);
+    if (lenient !== undefined) this.#report(path, "json", lenient);
+    else if (field !== undefined && isDefinedOnly(field)) {
+      this.#report(path, "enum.defined_only", error);
+    } else if (this.#findings.countUnknown()) this.#findings.nameUnknown(path, error);
+  }
+
+  #fits(desc: DescMessage, value: unknown): boolean {
+    return this.#error(desc, value, false) === undefined;
+  }
+
+  #isOver(): boolean {
+    return this.#trials >= TRIALS || this.#findings.total >= this.#most;
+  }
+
+  #error(desc: DescMessage, value: unknown, ignoreUnknownFields: boolean): string | undefined {
+    this.#trials++;
+    try {
+      const options = {
+        registry: this.#registry,
+        ignoreUnknownFields,
+        recursionLimit: this.#depth,
+      };
+      readJson(desc, value, options);
+      return undefined;
+    } catch (error) {
+      return errorText(error);
+    }
+  }
+
+  #report(path: string, rule: string, message: string): void {
+    if (this.#findings.count()) this.#findings.describe(path, rule, message);
+  }
+
+  #namesOf(desc: DescMessage): ReadonlyMap<string, DescField> {
+    let names = this.#names.get(desc);
+    if (names === undefined) {
+      names = new Map(
+        desc.fields.flatMap((field) => [[field.name, field], [field.jsonName, field]]),
+      );
+      this.#names.set(desc, names);
+    }
+    return names;
+  }
 }

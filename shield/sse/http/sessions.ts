@@ -5,18 +5,14 @@
  * any Shield: it goes to the one that has the stream. The connection itself is
  * `shield/sse/session_socket.ts`.
  */
+import type { EventsContext } from "./events.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Identity } from "../../auth/identity.ts";
-import type { Entrance } from "../../connection/entrance.ts";
-import type { HttpRates } from "../../rates/http_rates.ts";
-import type { EventReaders } from "../event_turn.ts";
 import { GzipStream } from "../gzip.ts";
-import type { EventPacker } from "../gzip.ts";
 import { PolledStream } from "../polled_stream.ts";
 import { FrameEvents, SessionSocket } from "../session_socket.ts";
 import { bump } from "../../stats/stats.ts";
-import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import type { Forwarding } from "../../http/forwarding.ts";
 import { NOTHING } from "../../../shared/http1/inbound.ts";
@@ -30,14 +26,11 @@ const POLL_MS = 8_000;
 const LENGTHS_BYTES = 8_192;
 
 /** What sessions need of the process. */
-export interface SessionsContext extends Pick<Env, "node_id" | "now"> {
-  readonly enter: Entrance;
+export interface SessionsContext
+  extends
+    Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,
+    Pick<Env, "node_id" | "now"> {
   readonly forwarding: Forwarding;
-  readonly readers: EventReaders;
-  readonly rates: Pick<HttpRates, "take">;
-  readonly stats: Pick<ShieldStats, "ingress_ops">;
-  readonly allowed_origins: readonly string[];
-  readonly packer: EventPacker;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
 }
