@@ -54,10 +54,7 @@ export class Place {
   /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
-  /**
-   * `start`, checked, is what the first SUB asks for. With `no_echo` own messages are known by the
-   * offsets of their ACKs: to the Shield a new connection is somebody else.
-   */
+  /** `start`, checked, is what the first SUB asks for; ACKs of `no_echo` tell own messages. */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;
     this.#delivered = start?.offset;

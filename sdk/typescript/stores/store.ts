@@ -1,7 +1,4 @@
-/**
- * A value over time for any framework: read it, and learn when it is another. It works only while
- * somebody receives it. What it shows is the business of the stores that extend it.
- */
+/** A value over time for any framework, which works only while somebody receives it. */
 import type { ArqonError } from "@arqon/proto";
 
 /** What frameworks bind to: Svelte's contract, and with `get` that of `useSyncExternalStore`. */
