@@ -77,11 +77,7 @@ export class Place {
     return is_due ? this.#position ?? this.#start : undefined;
   }
 
-  /**
-   * Takes the ACK of a SUB on this session that asked for `asked`, and its JSON. Returns why messages are
-   * missing from here on; undefined when none are, or nothing was asked. When there still is a position to
-   * be `asked`, the answer was about one that the client has left: the next SUB tells.
-   */
+  /** Takes the ACK of a SUB that asked for `asked`. Returns why messages are missing, if so. */
   accepted(
     session: object,
     asked: Position | undefined,

@@ -246,10 +246,7 @@ export function isDue(
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
 }
 
-/**
- * Crosses a room over to the next session. `lossless`: the old one has delivered everything that was
- * published before. Returns the messages that the program gets now, and why some are missing before.
- */
+/** Crosses a room over to the next session. Returns what the program gets, and why not all. */
 export function crossOver(
   entry: RoomEntry,
   lossless: boolean,

@@ -61,8 +61,7 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
   /** Who is in the room; undefined without `presence: true`. */
   readonly presence: Presence | undefined;
   /**
-   * How far messages of a durable room have come to this client (the loop may be behind): a
-   * reconnect asks from there. Undefined before the first ACK and in rooms that are not durable.
+   * How far messages of a durable room have come to this client; undefined before the first ACK.
    */
   readonly position: Position | undefined;
   /** The `offset` of `position`. */
