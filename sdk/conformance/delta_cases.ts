@@ -1,7 +1,4 @@
-/**
- * Cases of deltas.json: diffs by the npm package that the Shield uses, diffs by hand, and messages with deltas as
- * one connection receives them. What they are made of is `cases/deltas.json`; nothing is decoded here.
- */
+/** Cases of deltas.json, of `cases/deltas.json` and of diffs by hand; nothing is decoded here. */
 import {
   adler32,
   encodeBatch,

@@ -1,7 +1,4 @@
-/**
- * Client operations and server frames of the vectors to bytes, by the encoders of `@arqon/proto`:
- * what `generate.ts` writes into frames.json and what the TypeScript runner compares with it.
- */
+/** Client operations and server frames of the vectors to bytes, by `@arqon/proto`. */
 import {
   type Ack,
   encodeAck,

@@ -1,7 +1,4 @@
-/**
- * The language-neutral form of frames in the vectors, and the way there from what `@arqon/proto`
- * reads: Protobuf's field names, defaults left out, bytes as hex, numbers beyond 2^53 as strings.
- */
+/** Frames as vectors have them, and as `@arqon/proto` does: bytes are hex, defaults left out. */
 import type { EnvelopeInput, ServerFrame } from "@arqon/proto";
 
 /** A JSON object of a vectors file. */

@@ -65,10 +65,7 @@ export interface PresenceHookOptions<Meta> extends Waiting {
 /** What `usePresence` gives. */
 export type Presence<Meta> = PresenceView<Meta> & Pick<PresenceStore<Meta>, "update">;
 
-/**
- * Who else is in a room, and what they see of this client, which is a member while the component is
- * mounted. Nothing checks that the metadata of others is a `Meta`.
- */
+/** Who else is in a room, and what they see of this client, a member while this is mounted. */
 export function usePresence<Meta = Json>(
   id: string,
   options: PresenceHookOptions<Meta> = {},

@@ -1,7 +1,4 @@
-/**
- * Messages as diffs, for who pays for every byte: `@arqon/sdk/delta`. A program that does not import it does
- * not load it. What a room must have for it is in docs/deltas.md.
- */
+/** Messages as diffs (docs/deltas.md): `@arqon/sdk/delta`. */
 import type { WebSocketConstructor } from "./options/options.ts";
 import { relaySocket } from "./options/relay_socket.ts";
 import { Unfolder } from "./delta/unfolder.ts";

@@ -1,7 +1,4 @@
-/**
- * What a durable room has stored, to read and to begin with: `@arqon/sdk/history`. A program that does not import
- * it does not load it. What a room stores is in docs/durable.md.
- */
+/** What a durable room has stored (docs/durable.md): `@arqon/sdk/history`. */
 export { history } from "./request/history.ts";
 export type { HistoryOptions, RoomHistory } from "./request/history.ts";
 export { replay } from "./subscription/replay.ts";

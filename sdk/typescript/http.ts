@@ -1,7 +1,4 @@
-/**
- * The SDK for where WebSocket may not go: `connect` of this entry is that of `@arqon/sdk`, but its
- * `transport` is "auto" where nothing is said. What it does is `http/`.
- */
+/** The SDK for where WebSocket may not go: `transport` is "auto" where nothing is said. */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import type { ConnectOptions } from "./options/options.ts";
 

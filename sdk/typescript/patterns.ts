@@ -1,7 +1,4 @@
-/**
- * Patterns of durable rooms that go on where they were: `@arqon/sdk/patterns`. A program that does not import
- * it does not load it. What the bus does for it is in docs/protocol.md.
- */
+/** Patterns that go on where they were (docs/protocol.md): `@arqon/sdk/patterns`. */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import { loadWay } from "./http/load_way.ts";
 import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";

@@ -1,7 +1,4 @@
-/**
- * A page that has loaded its state from PostgreSQL goes on with a durable room: `@arqon/sdk/postgres`. A program
- * that does not import it does not load it. What publishes what commits is in docs/bridge.md.
- */
+/** A page goes on from PostgreSQL with a room (docs/bridge.md): `@arqon/sdk/postgres`. */
 import { history } from "./request/history.ts";
 import type { Message } from "./message/message.ts";
 import type { Room } from "./room/room.ts";

@@ -1,7 +1,4 @@
-/**
- * Carries the states of an Awareness (cursors, names, colours) as the metadata of the room's members. The
- * bus keeps that list: who comes has it at once, and who is gone is gone from it. Nothing is stored.
- */
+/** Carries the states of an Awareness as the metadata of the room's members. */
 import type { JsonInput, Member, PresenceSubscription } from "@arqon/sdk";
 import { applyAwarenessUpdate, encodeAwarenessUpdate } from "y-protocols/awareness.js";
 import { type Awareness, removeAwarenessStates } from "y-protocols/awareness.js";

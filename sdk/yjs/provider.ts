@@ -1,7 +1,4 @@
-/**
- * A Yjs document in a durable room: brings together what is read of the room (`log/`), what the user writes
- * (`edits/`) and who is there (`awareness.ts`).
- */
+/** A Yjs document in a durable room: what is read, what the user writes, who is there. */
 import * as Y from "yjs";
 import type { ArqonError, Message, PresenceSubscription, Room, Subscription } from "@arqon/sdk";
 import type { Awareness } from "y-protocols/awareness.js";

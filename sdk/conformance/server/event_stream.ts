@@ -1,7 +1,4 @@
-/**
- * The server's side of a connection over HTTP (docs/sse.md, Connections) on TCP sockets. Not for
- * production: it trusts its peer to be a test.
- */
+/** A connection over HTTP (docs/sse.md, Connections) on TCP sockets; it trusts its peer. */
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { Opcode, readRefresh } from "@arqon/proto";

@@ -1,15 +1,7 @@
 /**
- * The scripted server: plays the scenarios of `../scenarios` to any client of ArqonBus, over real
- * sockets: WebSocket, or HTTP where the client asks for `/v1/connections`. One port for everything; the first line on stdout is `{"url": "http://127.0.0.1:PORT"}`.
- *
- * - `POST /scenarios/{name}`: 201 `{"id", "url"}`; `url` is what the client connects to.
- * - `POST /runs/{id}/signals/{name}`: the client has come to this place of its steps.
- * - `GET /runs/{id}`: what it did; with `?until=over` answers when every script has been played or
- *   one cannot be.
- * - `DELETE /runs/{id}`: forgets it.
- *
+ * The scripted server: plays the scenarios of `../scenarios` to any client, over WebSocket or HTTP; what it answers is
+ * in `../README.md`. It is no bus and has no security: it listens on 127.0.0.1 only.
  * `deno run --allow-net=127.0.0.1 --allow-read=sdk/conformance sdk/conformance/server/main.ts`.
- * It is no bus and has no security: it listens on 127.0.0.1 only.
  */
 import { createServer, type Socket } from "node:net";
 import { answer, ByteReader, type HttpAnswer, type HttpRequest, readRequest } from "./http.ts";

@@ -1,7 +1,4 @@
-/**
- * What a script needs of a client's connection, whichever way that goes. `websocket.ts` and
- * `event_stream.ts` are the two ways; this file is neither.
- */
+/** What a script needs of a client's connection, by WebSocket or HTTP. */
 
 /** What comes from a client: messages, then one end; `code` is missing without a close. */
 export type Incoming =

@@ -130,10 +130,7 @@ export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array
   return encodeServer({ kind: "msg", message: { room_id: room, event } });
 }
 
-/**
- * Says where `found` is not what `wanted` says; undefined when it is. A null in `wanted`: the
- * member must not be there. What `wanted` does not name may be anything.
- */
+/** Where `found` is not what `wanted` says, null being what is not there; undefined: it is. */
 export function differs(wanted: unknown, found: unknown, path = ""): string | undefined {
   if (wanted === null && found === undefined) return undefined;
   if (typeof wanted === "object" && wanted !== null && !Array.isArray(wanted)) {

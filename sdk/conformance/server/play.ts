@@ -1,7 +1,4 @@
-/**
- * Plays one connection's script over its WebSocket, or HTTP: each step after the one before it, every wait a
- * condition with a deadline. Knows nothing of other connections, except by the signals of the run.
- */
+/** Plays one connection's script: step after step, each wait a condition with a deadline. */
 import { fromHex, type Plain } from "../plain.ts";
 import { differs, plainClientFrame, presenceFrame, serverFrame } from "./plain_frames.ts";
 import type { Peer } from "./peer.ts";

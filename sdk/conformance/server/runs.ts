@@ -1,7 +1,4 @@
-/**
- * One play of a scenario: which of its scripts are being played, what each client connection did, and
- * whether everything came about. Knows no HTTP but the head of the request that opens a connection.
- */
+/** One play of a scenario: what each connection did, and whether everything came about. */
 import type { Socket } from "node:net";
 import type { Plain } from "../plain.ts";
 import { EventStreamPeer } from "./event_stream.ts";

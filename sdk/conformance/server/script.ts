@@ -1,7 +1,4 @@
-/**
- * What a scenario file may hold, checked strictly: a member or step that nobody knows is an error and
- * not a silent pass. It plays nothing; `play.ts` and the drivers of the SDKs do.
- */
+/** What a scenario file may hold: a member or step that nobody knows is an error. */
 import { fromHex, type Plain } from "../plain.ts";
 
 /** One step of a connection's script; the verbs are in `SERVER_STEPS`. */

@@ -1,7 +1,4 @@
-/**
- * RFC 6455 on a TCP socket, with what no library offers: half a frame, a reset in the middle of it,
- * close codes of servers. Not for production: it trusts its peer to be a test.
- */
+/** RFC 6455 on a TCP socket, with half frames, resets and a server's close codes, for tests. */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";

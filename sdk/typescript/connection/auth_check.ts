@@ -1,7 +1,4 @@
-/**
- * Finds out why a WebSocket never opened: browsers hide the status of a refused upgrade, and `GET
- * /v1/auth/check` answers the same 401, 403 or 503.
- */
+/** Finds out why a WebSocket never opened, which browsers hide: `GET /v1/auth/check` says it. */
 import { ArqonError } from "@arqon/proto";
 import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";
 import { errorFromWire, textOf } from "../wire/wire_error.ts";

@@ -1,7 +1,4 @@
-/**
- * What a client does after its connection ended or was refused: a pure decision from the close
- * code, the last error, and what the Shield said over HTTP.
- */
+/** What a client does after its connection ended or was refused: a pure decision. */
 import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 

@@ -1,7 +1,4 @@
-/**
- * What `connect` gives: opens one session after another, does what each end asks for, moves before
- * a Shield stops. What is sent is `requests.ts`, what is heard `subscriptions.ts`.
- */
+/** What `connect` gives: sessions one after another, and what each end asks for. */
 import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
 import { offlineWait, settingsFrom } from "../options/options.ts";

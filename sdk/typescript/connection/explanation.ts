@@ -1,7 +1,4 @@
-/**
- * How a message or an error is asked about: the command `arq why`, the path of the admin API, and the
- * console's page. Pure; it asks nobody, and knows nothing but the ids.
- */
+/** How a message or an error is asked about. Pure: knows nothing but the ids. */
 import { ArqonError, type Uint64, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { Handed, Published } from "../request/room_request.ts";

@@ -1,7 +1,4 @@
-/**
- * From a Shield that stops to another one (docs/protocol.md, When a node stops). Held locks are
- * renewed over the next session: the Brain releases those of a connection that ends.
- */
+/** From a Shield that stops to another one (docs/protocol.md, When a node stops). */
 import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
 import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";
 import { WINDOW_MS_MAX } from "../wire/bounds.ts";

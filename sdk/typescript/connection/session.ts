@@ -1,7 +1,4 @@
-/**
- * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
- * requests with their ACKs, heartbeat. It never reconnects: that is `connection.ts`.
- */
+/** One WebSocket: handshake, frames, control requests, heartbeat. It never reconnects. */
 import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
@@ -268,10 +265,7 @@ export class Session {
     else waiting.reject(errorFromWire(ack, this.connection_id));
   }
 
-  /**
-   * Closes because the server speaks something else: no other attempt would change that. Clients
-   * may only close with 1000 or 3000 and up.
-   */
+  /** Closes: the server speaks something else. Clients may close with 1000 or 3000 and up only. */
   #disagree(what: string): void {
     this.last_error = malformed(what);
     this.close(1000, "protocol");

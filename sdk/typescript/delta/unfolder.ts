@@ -1,7 +1,4 @@
-/**
- * One connection's frames with deltas as frames without: it asks for deltas with each SUB, keeps the data that
- * diffs are from, and puts whole data into the messages. Knows no socket.
- */
+/** One connection's frames with deltas as frames without: asks for them with each SUB. */
 import { adler32, askDeltas, DecodeError, encodeBatch, encodeMsg, encodeSub } from "@arqon/proto";
 import { findData, gapSignal, Opcode, readDelta, readRouted, readSubscribe } from "@arqon/proto";
 import { readUnsubscribe, WireReader, withData, writeEnvelope } from "@arqon/proto";
@@ -69,10 +66,7 @@ function keyOf(room: string, slot: number): string {
 const DATA_BYTES_MAX = 16_777_216;
 /** No room has more slots. */
 const SLOTS_MAX = 4_096;
-/**
- * When so many messages are lost in spite of a SUB, it may have been refused: it is sent again, and then each
- * time that they are twice as many.
- */
+/** Messages that are lost in spite of a SUB before it is sent again; then twice as many. */
 const LOST_AGAIN = 64;
 
 /** A room or a pattern that the client has subscribed to. */

@@ -54,10 +54,7 @@ export class Place {
   /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
-  /**
-   * `start`, checked, is what the first SUB asks for. With `no_echo` own messages are known by the
-   * offsets of their ACKs: to the Shield a new connection is somebody else.
-   */
+  /** `start`, checked, is what the first SUB asks for; ACKs of `no_echo` tell own messages. */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;
     this.#delivered = start?.offset;
@@ -80,11 +77,7 @@ export class Place {
     return is_due ? this.#position ?? this.#start : undefined;
   }
 
-  /**
-   * Takes the ACK of a SUB on this session that asked for `asked`, and its JSON. Returns why messages are
-   * missing from here on; undefined when none are, or nothing was asked. When there still is a position to
-   * be `asked`, the answer was about one that the client has left: the next SUB tells.
-   */
+  /** Takes the ACK of a SUB that asked for `asked`. Returns why messages are missing, if so. */
   accepted(
     session: object,
     asked: Position | undefined,

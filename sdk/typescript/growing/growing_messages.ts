@@ -1,7 +1,4 @@
-/**
- * The messages of a room as they grow, for who reads them: first what is there, then every piece once and in
- * order, over reconnects and reloads. Who writes them is `text_stream.ts`.
- */
+/** The messages of a room as they grow, for readers: each piece once, over reconnects. */
 import type { Room } from "../room/room.ts";
 import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
 import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";

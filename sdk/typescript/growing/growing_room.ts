@@ -1,7 +1,4 @@
-/**
- * The room beside a room in which its growing messages are reported, what is reported there, and the commands for
- * it, which are repeated after a refusal for now or a lost connection.
- */
+/** The room in which a room's growing messages are reported, and the commands for them. */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";

@@ -78,10 +78,7 @@ export class TextStream {
     return this.#ended.signal;
   }
 
-  /**
-   * Adds text. Resolves when there is room for more, which is at once unless the bus is slow. Rejects when the
-   * message has ended: with `growing-ended` when somebody has stopped it.
-   */
+  /** Adds text. Resolves when there is room for more; rejects when the message has ended. */
   async write(text: string): Promise<void> {
     this.#requireOpen();
     this.#waiting += text;

@@ -39,10 +39,7 @@ export interface Memory {
 
 const MEMORY: Memory = { origins: new Map(), elapsed: () => performance.now() };
 
-/**
- * The class of such sockets; `webSocket` undefined: there is no WebSocket at all. All classes share what
- * they know, unless `memory` is given.
- */
+/** The class of such sockets, which share what they know; no `webSocket`: there is none. */
 export function fallbackSocket(
   webSocket: WebSocketConstructor | undefined,
   memory: Memory = MEMORY,

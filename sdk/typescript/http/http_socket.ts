@@ -1,7 +1,4 @@
-/**
- * A connection without WebSocket, as a socket (docs/sse.md, Connections): frames come as events of
- * one answer, polled where a proxy holds that back, and go as requests, in batches.
- */
+/** A connection without WebSocket, as a socket (docs/sse.md, Connections). */
 import type { SocketLike } from "../options/options.ts";
 
 /** One event. */

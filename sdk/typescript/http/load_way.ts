@@ -1,7 +1,4 @@
-/**
- * Loads what speaks HTTP (`fallback_socket.ts`) for a connection that asks for it. Every page has this file; it knows
- * nothing of how HTTP is spoken.
- */
+/** Loads what speaks HTTP for a connection that asks for it. Every page has this file. */
 import { ArqonError } from "@arqon/proto";
 import type { ConnectOptions } from "../options/options.ts";
 import { onAbort } from "../time/clock.ts";

@@ -30,10 +30,7 @@ export class Message {
   declare readonly offset: Uint64;
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
   declare readonly epoch: string;
-  /**
-   * Set when this is a message of the system. Kind `GAP` says that messages of this room were lost
-   * right here; `reason` says why.
-   */
+  /** Set for a message of the system; of kind `GAP` where messages were lost: see `reason`. */
   declare readonly signal: PlainSignal | undefined;
   constructor(envelope: PlainEnvelope, epoch = "") {
     const { event, command } = envelope;
@@ -54,10 +51,7 @@ export class Message {
     this.signal = envelope.signal;
   }
 
-  /**
-   * The id that the bus gave this message (its header `X-Twist-ID`), by which `arq why --twist` finds
-   * it; empty for a signal. `message_id` is the publisher's own, and there need be none.
-   */
+  /** The bus's own id (`X-Twist-ID`), by which `arq why --twist` finds it; empty for a signal. */
   get id(): string {
     return this.headers["X-Twist-ID"] ?? "";
   }

@@ -1,7 +1,4 @@
-/**
- * A bounded queue between a socket and a loop. When it is full, items are dropped, with one marker
- * in their place, or it ends. Browsers' WebSocket cannot slow the sender down.
- */
+/** A bounded queue between a socket and a loop: for dropped items there is one marker. */
 import { ArqonError } from "@arqon/proto";
 
 /** An iteration. Any number of `next` calls may wait; they are served in order. */

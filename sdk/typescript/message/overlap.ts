@@ -7,10 +7,7 @@ import type { PlainEnvelope } from "@arqon/proto";
 import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "../wire/bounds.ts";
 import { Message } from "./message.ts";
 
-/**
- * A key that two copies of one message share, and no other message has. Every Shield stamps
- * `X-Twist-ID`; a backend that writes to the bus itself may not.
- */
+/** A key that two copies of one message share: `X-Twist-ID`, or what a backend's message has. */
 export function copyKey(envelope: PlainEnvelope): string {
   const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
   const what = event?.type ?? command?.name ?? signal?.kind;

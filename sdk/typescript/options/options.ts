@@ -1,7 +1,4 @@
-/**
- * What `connect` takes, with every default and bound: where a bus is, what is wrong with an option, which is said at
- * `connect` and not by the first message that needs it, and what a platform tells about the device.
- */
+/** What `connect` takes, with every default and bound, and what a platform tells. */
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
@@ -103,10 +100,7 @@ function assertOptions(options: object): void {
 export interface PlatformEvents {
   /** False when there certainly is no network. */
   readonly online: boolean;
-  /**
-   * Calls back when a network is there again (`online`) and when a hidden page is looked at again
-   * (`visible`), until the returned function is called.
-   */
+  /** Calls back for a new network (`online`) and a page in view (`visible`), until stopped. */
   listen(hear: (event: "online" | "visible") => void): () => void;
 }
 
@@ -146,10 +140,7 @@ export function browserEvents(
 /** A callback for `Event` or more. A method's type also takes callbacks for a class of events. */
 type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 
-/**
- * The part of a WebSocket that the SDK uses: of the platform's own, and of the npm package `ws`,
- * whose events are classes of its own.
- */
+/** The part of a WebSocket, the platform's or that of the npm package `ws`, that the SDK uses. */
 export interface SocketLike {
   binaryType: string;
   readonly bufferedAmount: number;

@@ -1,7 +1,4 @@
-/**
- * A socket in front of another that changes frames on their way, one connection long. What it changes is its
- * relay's affair: `../delta.ts`, `../patterns.ts`.
- */
+/** A socket in front of another that changes frames on their way, one connection long. */
 import type { SocketLike, WebSocketConstructor } from "./options.ts";
 
 type Frame = Uint8Array<ArrayBuffer>;

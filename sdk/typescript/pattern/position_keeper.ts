@@ -1,7 +1,4 @@
-/**
- * The frames of one connection after another, so that patterns go on where they were: each SUB of a pattern
- * gets the positions of its rooms, and what comes moves them. Knows no socket: that is `../patterns.ts`.
- */
+/** Adds positions to the SUBs of patterns, so that their rooms go on where they were. */
 import { DecodeError, encodeAck, encodeMsg, gapSignal, Opcode, readAck } from "@arqon/proto";
 import { readRouted, readSubscribe, readUnsubscribe, readWelcome, WireReader } from "@arqon/proto";
 import { withPositions, writeEnvelope } from "@arqon/proto";

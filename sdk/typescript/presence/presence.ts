@@ -75,8 +75,7 @@ export class MemberTable {
   #filling: Filling | undefined;
   #following = false;
   /**
-   * The session that the list came on; undefined: there was no list, or changes after it were
-   * missed. It stays the former session until members that the next list lacks have had their time.
+   * The session that the list came on; the former one until what the next list lacks had its time.
    */
   #source: object | undefined;
   #hold: ReturnType<typeof setTimeout> | undefined;
@@ -176,10 +175,7 @@ export class MemberTable {
   }
 }
 
-/**
- * What has changed since the item before. A connection is in at most one of the three lists; one
- * that came and went between two items is in none.
- */
+/** What has changed since the item before; who came and went in between is left out. */
 export interface PresenceChanges {
   readonly joined: readonly Member[];
   /** Members whose metadata changed, as they are now. */

@@ -2,7 +2,7 @@
  * Optimistic calls: the reducer runs in the client, too. What the room decides otherwise is put
  * right. How guesses and values go together is `Rebase`, how a module runs `guest.ts`.
  */
-import { compareKeys, isSameValue } from "./watched_values.ts";
+import { compareKeys, isSameValue, put } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";
 import type { WatchOptions } from "./watched_values.ts";
 import { guess } from "./guest.ts";
@@ -88,11 +88,8 @@ export class Rebase {
     while (this.#held.length > 0) {
       if (this.#held[0]!.number >= open && this.#held.length <= HELD_MAX) break;
       const { version, changes } = this.#held.shift()!;
-      for (const [key, value] of changes) {
-        if (!before.has(key)) before.set(key, this.read(key));
-        if (value === undefined) this.#confirmed.delete(key);
-        else this.#confirmed.set(key, value);
-      }
+      for (const key of changes.keys()) if (!before.has(key)) before.set(key, this.read(key));
+      put(this.#confirmed, changes);
       // Entries have begun anew: what was answered before is in none of them.
       if (version < this.#version) {
         this.#pending = this.#pending.filter(({ entry }) => entry === undefined);

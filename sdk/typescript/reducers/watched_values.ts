@@ -64,6 +64,14 @@ export function isSameValue(
   return one.length === other.length && one.every((byte, at) => byte === other[at]);
 }
 
+/** Writes changes into values. */
+export function put(values: Map<string, ReducedValue>, changes: ValueChanges): void {
+  for (const [key, value] of changes) {
+    if (value === undefined) values.delete(key);
+    else values.set(key, value);
+  }
+}
+
 /** What came of a page: more are to be read, one has to begin again, changes are still to come, or all is there. */
 type PageOutcome = "more" | "again" | "wait" | "whole";
 
@@ -116,11 +124,7 @@ export class ValuesView {
       if (told.to <= version) continue;
       if (told.after > version || told.scope !== pages[0]?.scope) return "again";
       // A page that is newer has them already, and what comes up to its version says the same in the end.
-      for (const [, key, value] of told.changes) {
-        if (!key.startsWith(this.prefix)) continue;
-        if (value === null) read.delete(key);
-        else read.set(key, valueOf(value));
-      }
+      put(read, this.#changes(told, 0));
       version = told.to;
     }
     if (version < target) return "wait";
@@ -150,17 +154,19 @@ export class ValuesView {
     }
     const version = this.version ?? 0;
     if (told.to > version && told.after > version || told.scope !== this.#scope) return "again";
-    const changes = new Map<string, ReducedValue | undefined>();
-    if (told.to <= version) return changes;
-    for (const [entry, key, raw] of told.changes) {
-      if (entry <= version || !key.startsWith(this.prefix)) continue;
-      const value = raw === null ? undefined : valueOf(raw);
-      changes.set(key, value);
-      if (value === undefined) this.values.delete(key);
-      else this.values.set(key, value);
-    }
+    if (told.to <= version) return new Map();
+    const changes = this.#changes(told, version);
+    put(this.values, changes);
     this.version = told.to;
     return changes;
+  }
+
+  /** What a message has changed below the prefix behind a version. */
+  #changes({ changes }: ValuesTold, version: number): ValueChanges {
+    const wanted = changes.filter(([entry, key]) => entry > version && key.startsWith(this.prefix));
+    return new Map(
+      wanted.map(([, key, value]) => [key, value === null ? undefined : valueOf(value)]),
+    );
   }
 
   /** The message whose last part this is; undefined: more are to come. One without its first parts goes on nowhere. */

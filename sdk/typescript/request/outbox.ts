@@ -58,17 +58,12 @@ interface InFlight {
 }
 
 /**
- * Holds a request from `add` until it is settled. Requests go out in the order of their ids, also
- * those that are sent again: a refusal that is waited out lets nothing overtake that has not left
- * yet. What was under way with the refused one cannot be called back and may have been taken: so a
- * sender whose order must survive refusals waits for each answer, or has a window of 1.
+ * Holds a request from `add` until it is settled. Requests go out in the order of their ids, also those that are sent
+ * again; a sender whose order must survive refusals waits for each answer, or has a window of 1. 429 holds everything
+ * back, for it is about the connection; so does 503, but for `log-unavailable`, which holds back its own room alone.
  *
- * 429 holds everything back, for it is about the connection; so does 503, but for `log-unavailable`,
- * which holds back its own room alone.
- *
- * From one session to the next: `pause`, until `under_way` says that what was sent is answered, then
- * `connected`. A room with a request that is still unanswered on the old session is held back until it
- * is: so the order within a room survives the move.
+ * From one session to the next: `pause`, until `underWay` says that what was sent is answered, then `connected`. A
+ * room with a request that the old session has yet to answer is held back: so its order survives the move.
  */
 export class Outbox {
   readonly #options: OutboxOptions;

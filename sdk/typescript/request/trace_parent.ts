@@ -1,7 +1,4 @@
-/**
- * Which trace a message is part of: the program's own, by W3C `traceparent`, or a new one, so that
- * `arq why --trace` finds what was published. Makes no spans.
- */
+/** The trace of a message: the program's, by W3C `traceparent`, or a new one. Makes no spans. */
 const ID_BYTES = 16;
 /** Asking the system for random bytes costs more than the bytes: they are taken for many ids at once. */
 const POOL_IDS = 64;

@@ -1,7 +1,4 @@
-/**
- * How values of a program's own type become data and back: a codec's shape, and one for JSON from
- * any validator of Standard Schema. That for Protobuf is `@arqon/sdk/protobuf`.
- */
+/** How values become data and back, and a codec for JSON from any validator. */
 import { ArqonError } from "@arqon/proto";
 
 /** Turns values into the data of a message and back; `typedRoom` takes one. */
@@ -15,10 +12,7 @@ export interface Codec<T> {
   decode(data: Uint8Array): T | Promise<T>;
 }
 
-/**
- * What validators have in common (https://standardschema.dev, version 1): schemas of zod, Valibot,
- * ArkType and others are this without an adapter.
- */
+/** What validators have in common (https://standardschema.dev, version 1). */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly "~standard": {
     readonly version: 1;

@@ -1,7 +1,4 @@
-/**
- * The lock of a room that renews itself while it is held. docs/presence.md#locks says what a lock
- * is, and why its fence must go with everything that it guards.
- */
+/** The lock of a room that renews itself while it is held (docs/presence.md#locks). */
 import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
 import { portOf, type Room } from "./room.ts";
 import type { LockOptions, RoomLock } from "../state/room_state.ts";

@@ -1,7 +1,4 @@
-/**
- * One room as the program uses it. What each request says is `room_request.ts`; sending and
- * repeating is the connection's. State and history are entries of their own.
- */
+/** One room as the program uses it. State and history are entries of their own. */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";

@@ -1,7 +1,4 @@
-/**
- * The state of a room as the program uses it: `roomState`. With it comes what repairs the changes of state that
- * the loops of its connection have missed, which is `state_repair.ts`.
- */
+/** The state of a room, `roomState`, and with it the repair of missed changes. */
 import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";

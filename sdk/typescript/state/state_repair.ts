@@ -1,7 +1,4 @@
-/**
- * Which changes of one room's state a client has heard of, and the fetching of missed ones, so that
- * loops get each once and in order. A state that nobody has heard of is not asked for.
- */
+/** Which changes of a room's state a client has heard of, and the fetching of missed ones. */
 import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";

@@ -1,7 +1,4 @@
-/**
- * The bus as the stores of a page share it: one connection, open while something subscribes to it, and one
- * set of stores for each room. Reconnecting and tokens are the SDK's `Connection`.
- */
+/** The bus as a page's stores share it: one connection, and one set of stores a room. */
 import { connect, type Connection } from "../connection/connection.ts";
 import type { Data, Published, PublishOptions } from "../request/room_request.ts";
 import type { Room } from "../room/room.ts";

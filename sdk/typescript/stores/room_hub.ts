@@ -1,7 +1,4 @@
-/**
- * The one subscription that all stores of a room share: opened for the first, anew when presence is
- * wanted or no longer, and closed after the last.
- */
+/** The one subscription that all stores of a room share, from the first to the last. */
 import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";

@@ -1,7 +1,4 @@
-/**
- * Stores of what a room keeps: its state, with this client's unconfirmed writes over it, gone when
- * they are refused; its lock; and the values that its reducer shows.
- */
+/** Stores of what a room keeps: its state, its lock, and the values that its reducer shows. */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { RoomHub } from "./room_hub.ts";

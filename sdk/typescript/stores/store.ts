@@ -1,7 +1,4 @@
-/**
- * A value over time for any framework: read it, and learn when it is another. It works only while
- * somebody receives it. What it shows is the business of the stores that extend it.
- */
+/** A value over time for any framework, which works only while somebody receives it. */
 import type { ArqonError } from "@arqon/proto";
 
 /** What frameworks bind to: Svelte's contract, and with `get` that of `useSyncExternalStore`. */
@@ -10,10 +7,7 @@ export interface Store<View> {
   readonly initial: View;
   /** The view as of now: the same object until it is another. */
   readonly get: () => View;
-  /**
-   * Calls `hear` at once, and with every other view until the returned function is called. The first
-   * the first subscriber starts the store; a second after the last has gone it stops and is as in the beginning.
-   */
+  /** Calls `hear` at once and with every other view, until the returned function is called. */
   readonly subscribe: (hear: (view: View) => void) => () => void;
 }
 
@@ -83,10 +77,7 @@ export interface RoomView {
 
 const readiness = new WeakMap<Store<RoomView>, Promise<void>>();
 
-/**
- * Resolves once the store is ready, or has an error; starts it, and holds it until then. The same
- * promise for all who ask meanwhile; undefined when there is nothing to wait for.
- */
+/** Resolves once the store, held until then, is ready or has an error; undefined: it is now. */
 export function whenReady(store: Store<RoomView>): Promise<void> | undefined {
   const isDone = ({ ready, error }: RoomView) => ready || error !== undefined;
   if (isDone(store.get())) return undefined;

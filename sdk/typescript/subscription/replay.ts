@@ -1,7 +1,4 @@
-/**
- * A loop that begins with what a durable room has stored, read page by page as the loop takes it.
- * Where the history ends a SUB brings the rest, as after a reconnect.
- */
+/** A loop that begins with what a durable room has stored, read as the loop takes it. */
 import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
 import { atLeastOne } from "../options/options.ts";
@@ -118,10 +115,7 @@ export class Reading {
     this.after = is_kept ? last - 1 : last;
   }
 
-  /**
-   * Takes a page: its messages are the next ones. False when that is unknown: the history ends where it was,
-   * and the answer to a SUB tells what is missing.
-   */
+  /** Takes a page. False when it does not go on behind the last one: the SUB's answer tells. */
   take({ messages, epoch, more }: Page): boolean {
     const [first] = messages;
     const known = this.#epoch ?? epoch;

@@ -195,10 +195,7 @@ export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void 
   for (const reader of entry.readers) reader.buffer.push(gap);
 }
 
-/**
- * Tells the loops that the subscription stands, once the list of members, if there is one, is
- * whole, and the first page of the history has come where they begin with it.
- */
+/** Tells the loops that all stands: the SUB, the members, the first page of the history. */
 export function tellReady(entry: RoomEntry): void {
   const { active, place: { reading, position }, table } = entry;
   if (!active || (reading && !position) || table?.complete === false) return;
@@ -230,10 +227,7 @@ export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
   return event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
 }
 
-/**
- * Whether a message of a room is for the program now. During a move the room is heard on two
- * sessions; `moving` is over when the next session has become the present one.
- */
+/** Whether a message is for the program now; `moving` until the next session is present. */
 export function isDue(
   { room, move, place }: RoomEntry,
   envelope: PlainEnvelope,
@@ -252,10 +246,7 @@ export function isDue(
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
 }
 
-/**
- * Crosses a room over to the next session. `lossless`: the old one has delivered everything that was
- * published before. Returns the messages that the program gets now, and why some are missing before.
- */
+/** Crosses a room over to the next session. Returns what the program gets, and why not all. */
 export function crossOver(
   entry: RoomEntry,
   lossless: boolean,

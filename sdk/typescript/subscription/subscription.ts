@@ -1,7 +1,4 @@
-/**
- * One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. The SUBs
- * that keep it fed are `subscriptions.ts`.
- */
+/** One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/clock.ts";
 import type { JsonInput } from "../wire/json.ts";
@@ -12,16 +9,10 @@ import type { Presence } from "../presence/presence.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import type { RoomEntry } from "./room_entry.ts";
 
-/**
- * Gives the loops of a room what it has stored, and leaves it at the position from which the next SUB has to ask:
- * what `replay` of `@arqon/sdk/history` makes.
- */
+/** Gives the loops what a room has stored, up to where the next SUB asks: see `replay`. */
 export type Beginning = (entry: RoomEntry, room: CommandRoom, now_ms: number) => Promise<void>;
 
-/**
- * What `Room.subscribe` takes. The buffer is the loop's own; everything else is the room's, and all
- * loops of a connection on one room must agree on it.
- */
+/** What `Room.subscribe` takes. But for the buffer all loops on one room must agree. */
 export interface SubscribeOptions {
   /** True: leave out what this connection publishes itself; default false. */
   readonly no_echo?: boolean;
@@ -65,16 +56,12 @@ export interface SubscribeOptions {
  */
 export interface Subscription extends AsyncIterableIterator<Message, undefined> {
   readonly room: string;
-  /**
-   * Resolves when the Shield has acknowledged the first SUB and, with `presence`, the list of members
-   * is whole; rejects when it refuses the SUB for good.
-   */
+  /** Resolves when the SUB stands and the list of members is whole; rejects with the refusal. */
   readonly ready: Promise<void>;
   /** Who is in the room; undefined without `presence: true`. */
   readonly presence: Presence | undefined;
   /**
-   * How far messages of a durable room have come to this client (the loop may be behind): a
-   * reconnect asks from there. Undefined before the first ACK and in rooms that are not durable.
+   * How far messages of a durable room have come to this client; undefined before the first ACK.
    */
   readonly position: Position | undefined;
   /** The `offset` of `position`. */
@@ -107,10 +94,7 @@ export interface Reader {
   readonly presence: Presence | undefined;
 }
 
-/**
- * What the connection lends to subscriptions: request ids (shared with publishes), the clock in
- * Unix ms, and the waits between SUBs that are refused for now.
- */
+/** What the connection lends: request ids, the clock in Unix ms, waits between refused SUBs. */
 export interface SubscriptionsOptions {
   nextId(): number;
   readonly now: () => number;

@@ -1,7 +1,4 @@
-/**
- * Which rooms this client receives: one SUB a room, however many loops read it, sent again after
- * each reconnect and change of metadata, and on two sessions during a move.
- */
+/** Which rooms this client receives: one SUB a room, sent again after each reconnect. */
 import { ArqonError, encodeSub, encodeUnsub, ruleOf } from "@arqon/proto";
 import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { JsonInput } from "../wire/json.ts";
@@ -72,10 +69,7 @@ export class Subscriptions {
     return (room) => this.#rooms.get(room)?.repair;
   }
 
-  /**
-   * A new session is open: subscribes to every room again, and puts a GAP where messages may be
-   * missing. With a position the Shield knows better, and its answer tells.
-   */
+  /** Subscribes to every room again, with a GAP where messages may be missing. */
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
@@ -192,10 +186,7 @@ export class Subscriptions {
     this.#rooms.get(room)?.place.published(offset);
   }
 
-  /**
-   * The Shield ended a subscription that a new token does not grant, or only its presence: messages
-   * still come then, and no loop is left that reads them.
-   */
+  /** The Shield ended a subscription, or its presence: a new token does not grant it. */
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
     if (!entry || (only_presence && !entry.table)) return;

@@ -1,7 +1,4 @@
-/**
- * Waits that a signal cuts short or that spread a crowd, and the Shield's clock: the time in
- * WELCOME, and what has passed since by a clock that nobody sets.
- */
+/** Waits, and the Shield's clock: WELCOME's time, and what has passed since. */
 /** The longest wait of a platform's timer, in ms. */
 export const TIMER_MS_MAX = 2_147_483_647;
 

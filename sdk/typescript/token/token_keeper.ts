@@ -1,7 +1,4 @@
-/**
- * Keeps the client's token, given or from `getToken`. A new one is asked for when the present one
- * is refused or about to end. Verifies nothing.
- */
+/** Keeps the client's token, and asks for a new one in time. Verifies nothing. */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { sleep, TIMER_MS_MAX } from "../time/clock.ts";
 import { MARGIN_MS } from "../wire/bounds.ts";
@@ -30,10 +27,7 @@ export function tokenExpiry(token: string): number | undefined {
   }
 }
 
-/**
- * When to refresh a token that is good for `remaining_ms`: after 75 to 90 % of it, so that a crowd
- * spreads, and at least 1 s, so that a token server is not flooded.
- */
+/** After 75 to 90 % of what is left, so that a crowd spreads, and at least 1 s. */
 export function refreshDelay(remaining_ms: number, random: () => number): number {
   const share = 0.75 + 0.15 * random();
   return Math.min(TIMER_MS_MAX, Math.max(1_000, Math.floor(remaining_ms * share)));

@@ -1,7 +1,4 @@
-/**
- * Turns a refusal (ACK, ERR, problem body) into an `ArqonError`, always: an unknown reason becomes
- * the nearest one of its code. The text is for people: nothing is read from it.
- */
+/** Turns any refusal into an `ArqonError`; its text is for people: nothing is read from it. */
 import { ArqonError, isReason, type Reason, REASONS } from "@arqon/proto";
 import { MESSAGE_CHARS_MAX } from "./bounds.ts";
 
@@ -67,10 +64,7 @@ export interface ErrorPlace {
   readonly connection_id?: string | undefined;
 }
 
-/**
- * The same error with its place. One error may be told to many requests, so this is a copy; what the
- * error itself says of its place is kept.
- */
+/** A copy of an error, which many requests may get, with its place if it has none. */
 export function placedError(
   error: ArqonError,
   { trace_id = "", connection_id = "" }: ErrorPlace,

@@ -1,7 +1,4 @@
-/**
- * Brings local changes of a document into its room, one update at a time. A change that the bus
- * refuses is taken back in the document, by Yjs's own UndoManager.
- */
+/** Brings local changes into the room; Yjs's UndoManager takes back what the bus refuses. */
 import * as Y from "yjs";
 import type { ArqonError } from "@arqon/sdk";
 

@@ -1,7 +1,4 @@
-/**
- * What a document's room holds: updates, snapshots and marks, how large ones travel in parts, and how they
- * are published: each once; who repeats, and what a refusal means, is the caller's. Reading is `reading.ts`.
- */
+/** What a document's room holds, in parts where it is large, and how it is published. */
 import type { Message, Published, Room } from "@arqon/sdk";
 
 /** How long one message may take, in ms: much shorter than readers wait for a set to be whole. */

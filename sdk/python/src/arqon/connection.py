@@ -33,9 +33,7 @@ def connect(url: str, **options: Unpack[OptionsDict]) -> Connection:
 
 
 class Connection:
-    """What `connect` gives. It outlives its WebSockets: rooms and loops stay good over reconnects,
-    until `close()` or an error that no other attempt would change.
-    """
+    """What `connect` gives: rooms and loops stay good over reconnects, until it ends for good."""
 
     def __init__(self, url: str, options: Options) -> None:
         """Use `connect`."""

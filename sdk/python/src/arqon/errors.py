@@ -170,10 +170,7 @@ def error_from_wire(
     room_id: str = "",
     action: str = "",
 ) -> ArqonError:
-    """The exception for a refusal as it came: always one, whatever the bytes say.
-
-    A reason that is not named, or not known here, becomes the nearest one of the code.
-    """
+    """The exception for any refusal: an unknown reason becomes the nearest one of the code."""
     name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
     text = message[:_MESSAGE_CHARS_MAX]
     if reason and name != reason:

@@ -53,10 +53,7 @@ class Listener(Generic[T]):
         await asyncio.wait({task})
 
     async def wait_ended(self) -> None:
-        """Returns at the end; raises the error that ended the subscription, if one did.
-
-        Such an error is also told to `on_error`, for who waits for nothing.
-        """
+        """Returns at the end; raises the error that ended it, which `on_error` receives as well."""
         await self._ended.wait()
         if self._error is not None:
             raise self._error.again()

@@ -106,10 +106,7 @@ class MemberTable:
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def begin(self, answer: dict[str, Any], source: object = None) -> None:
-        """The JSON of a SUB's ACK: a new list begins. Raises `MalformedFrame`.
-
-        `source`: the session that it came on. After that of another one members may be held.
-        """
+        """The JSON of a SUB's ACK on `source`: a new list begins. Raises `MalformedFrame`."""
         members = read_members(answer)
         self._filling = {member.connection_id: member for member in members}
         for connection_id in self._filling:

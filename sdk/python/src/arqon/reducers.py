@@ -120,8 +120,5 @@ class ReducedRoom:
 
 
 def reduced(room: Room) -> ReducedRoom:
-    """The same room with its calls.
-
-    What `arq reducer types` has made of its schema, `sale(room)`, gives it with their types.
-    """
+    """The same room with its calls; what `arq reducer types` has made gives it with their types."""
     return ReducedRoom(room)

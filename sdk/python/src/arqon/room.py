@@ -241,10 +241,7 @@ class Room:
         await self.bus.subscriptions.update_meta(self._table_entry(), member_meta)
 
     async def list_members(self) -> AsyncIterator[Member]:
-        """Everybody in the room, asked for page by page, without a subscription.
-
-        Needs the grant `presence`, as `count` does.
-        """
+        """Everybody in the room, page by page. Needs the grant `presence`, no subscription."""
         data: dict[str, Any] | None = None
         while True:
             page = await self.command("presence.list", data)
@@ -266,10 +263,7 @@ class Room:
     async def kick(
         self, *, user_id: str | None = None, connection_id: str | None = None, reason: str = ""
     ) -> StateVersion:
-        """Ends the subscriptions of a user or of one connection; both may come back.
-
-        Needs role service or admin, as `ban` and `unban` do.
-        """
+        """Ends a user's or connection's subscriptions; both may return. For service and admin."""
         target = {"user_id": user_id, "connection_id": connection_id, "reason": reason or None}
         return await self._moderate("room.kick", target)
 
@@ -281,10 +275,7 @@ class Room:
         ttl_ms: int | None = None,
         reason: str = "",
     ) -> StateVersion:
-        """Keeps a user out of the tenant or this room, and ends what is open there.
-
-        `ttl_ms` None: without end.
-        """
+        """Keeps a user out, and ends what is open there; `ttl_ms` None: without end."""
         data = {"user_id": user_id, "scope": scope, "ttl_ms": ttl_ms, "reason": reason or None}
         return await self._moderate("room.ban", data)
 

@@ -100,10 +100,7 @@ class RoomState:
         events_after: int | None = None,
         timeout_ms: int | None = None,
     ) -> StateValue:
-        """One key, no older than `after_version`.
-
-        `events_after`: tell also what happened after that version; the room keeps the last 64.
-        """
+        """One key, no older than `after_version`; `events_after`: the events since then, too."""
         asked = {"key": key, "events_after": events_after}
         how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
         found = await self._read(asked, timeout_ms=timeout_ms, **how)

@@ -29,10 +29,7 @@ class TypedMessage(Generic[T]):
 
 
 class TypedRoom(Generic[T]):
-    """A room as `Room.typed` gives it. Used as the room is: `async with`, then `async for`.
-
-    The loop gets events of that type, and signals; everything else is left out.
-    """
+    """A room as `Room.typed` gives it, used as the room is: events of that type, and signals."""
 
     def __init__(self, room: Room, type: str, codec: Codec[T], on_invalid: OnInvalid) -> None:
         """Use `Room.typed`."""

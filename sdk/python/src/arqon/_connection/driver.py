@@ -77,10 +77,7 @@ class Driver:
             raise
 
     async def close(self) -> None:
-        """Ends it: loops finish, waiting requests raise `ConnectionClosed`. Twice is harmless.
-
-        When it returns no task and no socket of the connection is left.
-        """
+        """Ends it: loops finish, requests raise `ConnectionClosed`; no task or socket is left."""
         self._settle(None)
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._shut())

@@ -128,10 +128,7 @@ class ValuesView:
         }
 
     def _whole(self, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The message whose last part this is; None: more are to come.
-
-        One without its first parts goes on nowhere.
-        """
+        """The message whose last part this is; None: more are to come."""
         before, self._parts = self._parts, None
         number, more, told = part.get("part", 1), part.get("more", False), part
         if number > 1:

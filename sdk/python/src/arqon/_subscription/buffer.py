@@ -63,10 +63,7 @@ class MessageBuffer:
             await self._space.wait()
 
     async def half_empty(self) -> bool:
-        """Returns when less than half of what may wait is waiting, or it has ended.
-
-        True: it had to wait for that.
-        """
+        """Returns when less than half of the space is used, or it ended; True: it had to wait."""
         waited = False
         while not self._ended and (
             len(self._items) * 2 >= self._size_max or self._bytes * 2 >= self._bytes_max

@@ -75,10 +75,7 @@ class MemberMeta:
         return update.taken
 
     def carry(self, is_next: bool) -> CarriedMeta:
-        """For a SUB: the newest, and all that wait. The next session gets what was taken only.
-
-        There the refusal of a change would end the subscription.
-        """
+        """For a SUB: the newest. The next session, where a refusal ends all, gets the taken one."""
         if is_next or not self._updates:
             return self._taken
         waiting = tuple(update for update in self._updates if not update.carried)

@@ -220,10 +220,7 @@ class PatternPositions:
         self._most = count // 2
 
     def asked(self, left_out: Container[str], frame_bytes: int) -> tuple[bytes, int]:
-        """What the next SUB asks for, as JSON, in a frame of this size; and of how many rooms.
-
-        Rooms in `left_out` have their position elsewhere.
-        """
+        """The positions for the next SUB, without rooms `left_out`, and how many they are."""
         epochs: dict[str, dict[str, int]] = {}
         count, left_bytes = 0, frame_bytes - _SUB_BYTES
         for room, (epoch, offset) in reversed(self._places.items()):

@@ -274,10 +274,7 @@ class RoomEntry:
     def cross(
         self, lossless: bool
     ) -> tuple[str | None, tuple[Position | None, Ack] | None, list[Envelope]]:
-        """The next session is the present one: a loss before it, its SUB's answer, what was held.
-
-        `lossless`: the old session has delivered everything that was published before this.
-        """
+        """The next session is the present one: a loss before it, its answer, what was held."""
         move, self.active = self.move, False
         if move is None or move.answer is None:
             self.move = None

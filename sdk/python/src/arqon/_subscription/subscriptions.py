@@ -36,10 +36,7 @@ if TYPE_CHECKING:
 
 
 class Subscriptions:
-    """All rooms of one connection. `attach` and `detach` bracket a session; in between loops wait.
-
-    Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
-    """
+    """All rooms of one connection; `begin`, `cross`, `settle` lead from one session to the next."""
 
     def __init__(self, bus: Driver) -> None:
         """`bus` gives options, and ids of requests."""
@@ -100,10 +97,7 @@ class Subscriptions:
                 entry.table.lost()
 
     def begin(self, following: Session) -> asyncio.Future[bool]:
-        """Subscribes on the next session as well; done when every room is there.
-
-        `cross` or `abandon` must follow.
-        """
+        """Subscribes there, too; done when all stand. `cross` or `abandon` must follow."""
         self._next = following
         self._moved = asyncio.get_running_loop().create_future()
         for entry in list(self._rooms.values()):
@@ -140,9 +134,7 @@ class Subscriptions:
                 entry.move = None
 
     def deliver(self, envelope: Envelope, session: Session, at_once: bool = True) -> bool:
-        """A message on one of the sessions. False: a loop has no space for it; await `space`, and
-        deliver it without `at_once`, as the loop's policy says.
-        """
+        """A message. False: no space; await `space`, then deliver it without `at_once`."""
         entry = self._rooms.get(envelope.room_id)
         if not self._patterns:
             return entry is None or self._offer(entry, envelope, session, at_once)
@@ -349,9 +341,7 @@ class Subscriptions:
             self._send(entry, session, attempt)
 
     def complete(self, entry: RoomEntry) -> None:
-        """Tells the present session's Shield what it lacks: where the client stands, or newer
-        metadata. If a SUB is on its way already its answer comes here, too.
-        """
+        """Tells the present session's Shield what it lacks, unless a SUB is on its way already."""
         session = self._session
         if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
             return

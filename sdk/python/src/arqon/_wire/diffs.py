@@ -39,10 +39,7 @@ def _checksum(data: bytearray) -> int:
 
 
 def apply_fossil(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
-    """The data that a diff makes of `base`.
-
-    None when it is no diff, none from `base`, or makes more than `bytes_max`.
-    """
+    """The data that a diff makes of `base`; None: it does not, or of more than `bytes_max`."""
     head = _number(diff, 0, b"\n")
     if head is None or head[0] > bytes_max:
         return None
@@ -231,11 +228,7 @@ def _apply(base: bytes, diff: _Section, bytes_max: int) -> bytes:
 
 
 def apply_vcdiff(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
-    """The data that a diff makes of `base`, or None.
-
-    None: it is no diff, none from `base`, or makes more than `bytes_max`. It has no checksum:
-    whoever has one compares it.
-    """
+    """The data that a diff makes of `base`; None: it does not, or of more than `bytes_max`."""
     try:
         return _apply(base, _Section(diff), bytes_max)
     except _NoDiffError:

@@ -94,10 +94,7 @@ def payload_field(payload: Event | Command) -> bytes:
 
 
 def encode_pub(envelope: Envelope, payload: bytes) -> bytes:
-    """A PUB of an envelope without payload and the field from `payload_field`.
-
-    The field is put in as it is, so that what was signed is what is sent.
-    """
+    """A PUB of an envelope and, as it was signed, the field from `payload_field`."""
     return bytes((PUB,)) + envelope.SerializeToString(deterministic=True) + payload
 
 
@@ -127,10 +124,7 @@ def encode_pong(body: bytes) -> bytes:
 
 
 def decode_server_frame(data: bytes) -> ServerFrame:
-    """What one binary message of a Shield says; MSG and BATCH as envelopes.
-
-    Raises `MalformedFrame` for bytes that are no such frame.
-    """
+    """What one binary message of a Shield says. Raises `MalformedFrame`."""
     if not data:
         raise malformed("an empty frame")
     opcode, body = data[0], data[1:]

@@ -59,10 +59,7 @@ def read_strictly(kind: type[_Message], body: bytes) -> _Message:
 
 
 def check(kind: type[Message], body: bytes, *, strict: bool) -> None:
-    """Raises `MalformedFrame` for what the runtime takes and should not.
-
-    `strict`: also for a field that comes twice, or as another type.
-    """
+    """Raises `MalformedFrame` for what should not be; `strict`: also for repeated fields."""
     # Some releases of the stubs give the descriptor no type.
     _scan(body, cast("Descriptor", kind.DESCRIPTOR), strict)
 
