@@ -30,7 +30,7 @@ const STEPS: Readonly<Record<string, readonly string[]>> = {
   "release dry run": task("release:dry-run"),
   "workflows": program("workflows/workflows.ts", RUN, "--allow-write=.arqon", "--allow-env=CI"),
   "bundle size": program("rules/bundle_size.ts", RUN, "--allow-env"),
-  "garbage of hot leaves": program("rules/leaves.ts", RUN),
+  "garbage of hot leaves": task("bench", "leaves"),
   "documents and reasons": [...program("rules/rules.ts", TYPES), "documents", "reasons"],
   "dependency audit": program("rules/audit.ts", RUN),
 };

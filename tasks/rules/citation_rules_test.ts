@@ -1,6 +1,6 @@
 /** A document that code names is there, with its heading; one that is not is reported with its line. */
 import assert from "node:assert/strict";
-import { checkCitations } from "./citation_rules.ts";
+import { checkCitations } from "./doc_rules.ts";
 
 const files: Record<string, string> = {
   "README.md": "# Arqon\n",

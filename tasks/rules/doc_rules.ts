@@ -1,10 +1,16 @@
 /**
- * The rules for our Markdown as pure functions: links lead to a place in the checkout, named tasks exist, and
- * fenced `json` and `toml` blocks are valid. `docs.ts` reads the files; `deno check` type-checks the `ts`
- * blocks.
+ * The rules for documents: links lead to a place in the checkout, named tasks exist, and fenced `json` and `toml` blocks
+ * are valid; what code names is a document of the checkout, and an anchor one of its headings. `deno check` type-checks
+ * the `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the two cannot
+ * drift apart; one that names the schema of a tenant's state must pass that.
  */
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import { parseToml } from "../../shared/config/toml.ts";
 import { anchors, fencedBlocks, links, namedTasks } from "../checkout/markdown.ts";
+import { isGenerated, isTest } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import type { Sources } from "./sources.ts";
 
 /** The questions of the rules about the rest of the checkout. */
 export interface Checkout {
@@ -72,4 +78,149 @@ export function checkMarkdown(path: string, text: string, checkout: Checkout): V
   return [...broken, ...unknown, ...blocks].flatMap(({ line, message }) =>
     message === undefined ? [] : [{ path, line, message }]
   );
+}
+
+/** Extensions of files that may name documents, without Markdown. */
+const CITING_EXTENSIONS: readonly string[] = [
+  ...[".ts", ".js", ".mjs", ".py", ".rs", ".c", ".wat", ".proto", ".css", ".html", ".sh"],
+  ...[".toml", ".yaml", ".yml", ".conf", ".json"],
+];
+
+const C_STYLE = /\.(ts|js|mjs|rs|c|proto|css)$/;
+/** The name of a document in running text, with its folders and its anchor. */
+const NAME = /(?<![\w./}-])((?:\.{1,2}\/)*(?:[\w.-]+\/)*[A-Za-z][\w-]*\.md)(#[\w-]+)?(?![\w/])/g;
+
+/** The name of a document in a text; `line` is from 1. */
+interface Citation {
+  readonly name: string;
+  readonly anchor: string | undefined;
+  readonly line: number;
+}
+
+/** The comment in each line of a file in the style of C. */
+function slashComments(lines: readonly string[]): string[] {
+  let inside = false;
+  return lines.map((line) => {
+    const opens = /^\s*\/\*/.test(line);
+    if (inside || opens) {
+      inside = !line.includes("*/");
+      return line;
+    }
+    return /(?:^|\s)\/\/(?!\/)\s.*$/.exec(line)?.[0] ?? "";
+  });
+}
+
+/** The comment or docstring in each line of Python, shell, TOML or YAML. */
+function hashComments(lines: readonly string[]): string[] {
+  let inside = false;
+  return lines.map((line) => {
+    const quotes = line.split('"""').length - 1;
+    const docstring = inside || quotes > 0;
+    if (quotes % 2 === 1) inside = !inside;
+    return docstring ? line : /(?:^|\s)#\s.*$/.exec(line)?.[0] ?? "";
+  });
+}
+
+/**
+ * The documents that a file names: any document in a comment; outside of comments only those below `docs/`,
+ * as in errors, hints and help. Strings in tests are samples and do not count.
+ */
+function citations(path: string, text: string): Citation[] {
+  const lines = text.split("\n");
+  const comments = C_STYLE.test(path) ? slashComments(lines) : hashComments(lines);
+  return lines.flatMap((line, index) => {
+    const inComment = comments[index] ?? "";
+    const found = new Map<string, Citation>();
+    const add = (from: string, wanted: (name: string) => boolean) => {
+      for (const [whole, name = "", hash] of from.matchAll(NAME)) {
+        if (!wanted(name)) continue;
+        found.set(whole, { name, anchor: hash?.slice(1), line: index + 1 });
+      }
+    };
+    add(inComment, () => true);
+    if (!isTest(path)) add(line, (name) => name.startsWith("docs/"));
+    return [...found.values()];
+  });
+}
+
+/** The paths that a name may mean: from the root, or from the folder of the file that names it. */
+function candidates(path: string, name: string): string[] {
+  const parts = path.split("/").slice(0, -1);
+  for (const part of name.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== ".") parts.push(part);
+  }
+  return name.startsWith(".") ? [parts.join("/")] : [name, parts.join("/")];
+}
+
+/** The names in a file whose document or heading does not exist. */
+export function checkCitations(
+  path: string,
+  text: string,
+  checkout: Pick<Checkout, "has" | "markdown">,
+): Violation[] {
+  return citations(path, text).flatMap(({ name, anchor, line }) => {
+    const document = candidates(path, name).find((candidate) => checkout.has(candidate));
+    if (document === undefined) {
+      return [{ path, line, message: `"${name}" is no document of the checkout` }];
+    }
+    if (anchor === undefined || anchors(checkout.markdown(document) ?? "").has(anchor)) return [];
+    return [{ path, line, message: `"${name}": ${document} has no heading "#${anchor}"` }];
+  });
+}
+
+const SCHEMA = "docs/config.schema.json";
+const STATE_SCHEMA = "docs/state.schema.json";
+
+/** The first line of an example that is no configuration, but what `arq apply` reads. */
+const STATE_MARK = "#:schema ./state.schema.json";
+
+function configCheck(sources: Sources): (text: string) => string | undefined {
+  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
+  const isState = ajv.compile(sources.json(STATE_SCHEMA));
+  const validate = ajv.compile(sources.json(SCHEMA));
+  return (text) => {
+    if (text.startsWith(STATE_MARK)) {
+      const parsed = parseToml(text);
+      if (!parsed.ok) return parsed.message;
+      if (isState(parsed.document.value)) return undefined;
+      return `${STATE_SCHEMA}: ${ajv.errorsText(isState.errors)}`;
+    }
+    try {
+      parseConfig(text, { file: "example" });
+    } catch (error) {
+      if (error instanceof ConfigError) return error.message;
+      throw error;
+    }
+    const parsed = parseToml(text);
+    if (!parsed.ok) return `the loader accepts what toml.ts refuses: ${parsed.message}`;
+    if (validate(parsed.document.value)) return undefined;
+    return `${SCHEMA} refuses what the loader accepts: ${ajv.errorsText(validate.errors)}`;
+  };
+}
+
+/** The files, and every folder above them. */
+function withFolders(files: readonly string[]): Set<string> {
+  const paths = new Set<string>();
+  for (const file of files) {
+    for (let path = file; path !== ""; path = path.replace(/\/?[^/]*$/, "")) paths.add(path);
+  }
+  return paths;
+}
+
+/** The violations in all documents, and in all files that may name one. */
+export function checkDocuments(sources: Sources): Violation[] {
+  const paths = withFolders(sources.paths);
+  const pages = sources.ending([".md"]);
+  const checkout = {
+    has: (path: string) => paths.has(path),
+    markdown: (path: string) => pages.includes(path) ? sources.text(path) : undefined,
+    tasks: new Set(Object.keys(sources.json("deno.json").tasks)),
+    configProblem: configCheck(sources),
+  };
+  const citing = sources.ending(CITING_EXTENSIONS).filter((path) => !isGenerated(path));
+  return [
+    ...pages.flatMap((path) => checkMarkdown(path, sources.text(path), checkout)),
+    ...citing.flatMap((path) => checkCitations(path, sources.text(path), checkout)),
+  ];
 }

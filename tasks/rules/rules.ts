@@ -72,7 +72,7 @@ function exports(sources: Sources): Violation[] {
 
 /** What is checked only by its name: the documents' rule reads our configuration, too. */
 const SLOW = {
-  documents: async (sources: Sources) => (await import("./docs.ts")).checkDocuments(sources),
+  documents: async (sources: Sources) => (await import("./doc_rules.ts")).checkDocuments(sources),
   reasons: checkReasons,
 };
 const QUICK = {

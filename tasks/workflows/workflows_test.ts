@@ -1,11 +1,10 @@
 /** A workflow with a mistake for each checker: they must say so, or the gate proves nothing. */
 import assert from "node:assert/strict";
-import { lintWorkflows } from "./workflows.ts";
-import { checkWorkflow } from "./workflows_rules.ts";
+import { checkWorkflow, lintWorkflows } from "./workflows.ts";
 import { workflowTools } from "./workflows_tools.ts";
 
 const PIN = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1";
-const EXPECTED = { tasks: new Set(["ok"]) };
+const TASKS = new Set(["ok"]);
 
 const workflow = (steps: string, job = "    timeout-minutes: 5\n") =>
   `# For a test.
@@ -29,7 +28,7 @@ const SOUND = workflow(`      - uses: ${PIN}
       - run: deno task ok
 `);
 
-const said = (text: string) => checkWorkflow("w.yml", text, EXPECTED).map(({ message }) => message);
+const said = (text: string) => checkWorkflow("w.yml", text, TASKS).map(({ message }) => message);
 
 Deno.test("our rules name an action without commit or version, and a job without an end", () => {
   assert.deepEqual(said(SOUND), []);

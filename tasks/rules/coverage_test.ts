@@ -1,6 +1,6 @@
 /** The floor holds for what is measured and for what no test loads. */
 import assert from "node:assert/strict";
-import { folderCoverage, isAboveFloor, parseLcov, runnableLines } from "./coverage_rules.ts";
+import { folderCoverage, isAboveFloor, parseLcov, runnableLines } from "./coverage.ts";
 
 const report = `SF:/root/brain/a.ts
 DA:1,1
