@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
-import { sha256Hex } from "../shared/sha256.ts";
 import { HOSTILE_MODULES } from "./peers/hostile_modules.ts";
 import type { AllowedMessage, BlockedMessage, HostileModule } from "./peers/hostile_modules.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
@@ -212,14 +211,6 @@ async function expectHealthy(bus: TestBus, admin: PolicyAdmin): Promise<void> {
   assert.doesNotMatch(bus.log(), /level=error/);
 }
 
-/** The configuration with which every module may begin on the Shield's own thread. */
-async function inlineConfig(words: Uint8Array<ArrayBuffer>): Promise<string> {
-  const modules = HOSTILE_MODULES.filter(({ outcome }) => outcome.at === "message");
-  const hashes = [words, ...modules.map(({ make }) => make())].map(sha256Hex);
-  const list = (await Promise.all(hashes)).map((sha256) => `"${sha256}"`);
-  return `${CONFIG}inline_fuel = 1_000\ninline_modules = [${list.join(", ")}]\n`;
-}
-
 /** Runs every module on a bus of this configuration; gives the bus's metrics at the end. */
 async function runAll(
   t: Deno.TestContext,
@@ -257,10 +248,4 @@ const WORDS = `${ROOT}/policies/build/bad_words.wasm`;
 Deno.test("hostile modules hurt their own tenant only", async (t) => {
   const text = await runAll(t, CONFIG, await Deno.readFile(WORDS));
   assert.match(text, /^shield_policy_inline_total\{result="verdict".*\} 0$/m);
-});
-
-Deno.test("so they do where they may begin on the Shield's own thread", async (t) => {
-  const words = await Deno.readFile(WORDS);
-  const text = await runAll(t, await inlineConfig(words), words);
-  assert.match(text, /^shield_policy_inline_total\{result="verdict".*\} [1-9]/m);
 });

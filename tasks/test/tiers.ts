@@ -72,7 +72,6 @@ export const SLOW: readonly string[] = [
   "tests/reducer_chaos/show_test.ts",
   "tests/site_test.ts",
   "tests/storage/many_test.ts",
-  "tests/storage/storage_test.ts",
   "tests/thawed_server_test.ts",
   "tests/announced_rooms_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
