@@ -7,16 +7,12 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { pace } from "../shared/testing/pace.ts";
 import { seen } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
-import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import type { TcpProxy } from "./harness/tcp_proxy.ts";
 
 const CLASS = `
 [[rooms]]
@@ -146,72 +142,4 @@ Deno.test("a large recovery for a reader that is slow to read is paced, not cut 
   assert.deepEqual(read, numbers(0, MESSAGES).map(String));
   const closes = /shield_closes_total\{code="4429"\} (\d+)/.exec(await metrics())?.[1];
   assert.equal(Number(closes ?? 0), 0);
-});
-
-interface Pair {
-  readonly issuer: Issuer;
-  readonly one: ServerProcess;
-  readonly two: ServerProcess;
-}
-
-async function clientOf({ ready }: ServerProcess, issuer: Issuer): Promise<DurableClient> {
-  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  return await DurableClient.open(url, await issuer.tokenFor());
-}
-
-async function acrossShields({ issuer, one, two }: Pair): Promise<void> {
-  using publisher = await clientOf(one, issuer);
-  using reader = await clientOf(two, issuer);
-  const { epoch } = await reader.join("log-1");
-  const [first = 0] = await publisher.fill("log-1", ["live"]);
-  assert.deepEqual(await reader.hears([first]), ["live"]);
-  await two.stop("SIGKILL");
-  const missed = await publisher.fill("log-1", numbers(0, 10));
-  using back = await clientOf(one, issuer);
-  const answer = await back.join("log-1", { after_offset: first, epoch });
-  assert.deepEqual(answer, { recovered: true, offset: missed[9], epoch });
-  assert.deepEqual(await back.hears(missed), numbers(0, 10));
-  await back.nothing("log-1", publisher);
-}
-
-async function cutOff({ issuer, one, two }: Pair, proxy: TcpProxy): Promise<void> {
-  using publisher = await clientOf(one, issuer);
-  using reader = await clientOf(two, issuer);
-  await reader.join("log-2");
-  const before = await publisher.fill("log-2", numbers(0, 5));
-  await proxy.cut();
-  const missed = await publisher.fill("log-2", numbers(5, 50));
-  proxy.restore();
-  const after = await publisher.fill("log-2", numbers(55, 5));
-  const seen = await reader.hears([...before, ...missed, ...after]);
-  assert.deepEqual(seen, numbers(0, 60), "every one, in order, and no GAP");
-}
-
-Deno.test("a Shield that was cut off from NATS fills what its subscribers missed", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using proxy = startTcpProxy(nats.port);
-  const issuer = await createIssuer();
-  const config = (port: number) =>
-    `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n${CLASS}` +
-    issuer.config;
-  try {
-    await using one = await startServer("shield", config(nats.port), issuer.dir);
-    await using two = await startServer("shield", config(proxy.port), issuer.dir);
-    await cutOff({ issuer, one, two }, proxy);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
-});
-
-Deno.test("what is published on one Shield is live on the other and recovered when that one dies", async () => {
-  await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${CLASS}${issuer.config}`;
-  try {
-    await using one = await startServer("shield", config, issuer.dir);
-    await using two = await startServer("shield", config, issuer.dir);
-    await acrossShields({ issuer, one, two });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
 });

@@ -1,10 +1,9 @@
 /**
  * Durable rooms as clients see them on the wire, with the embedded Spine and on a real NATS whose streams tenants share:
- * offsets, positions, recovery and its refusals. A tenant's own streams: `tests/model`.
+ * offsets, positions, recovery and its refusals. A tenant's own streams, repeated ids, the last message: `tests/model`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
-import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
@@ -24,18 +23,6 @@ durable = true
 room = "short-*"
 durable = true
 history_size = 5
-[[rooms]]
-room = "brief-*"
-durable = true
-history_ttl_seconds = 1
-[[rooms]]
-room = "last-*"
-durable = true
-cache_last = true
-[[rooms]]
-room = "mute-*"
-durable = true
-echo = false
 `;
 
 interface Stage {
@@ -194,20 +181,6 @@ async function notRecovered({ open }: Stage): Promise<void> {
   assert.equal(marker.recovered, true, "four of the five that are kept");
 }
 
-async function tooOld({ open }: Stage): Promise<void> {
-  const room = "brief-1";
-  using publisher = await open();
-  const { epoch } = await publisher.join(room);
-  const offsets = await publisher.fill(room, numbers(0, 3));
-  const place = { after_offset: offsets[0], epoch };
-  const comeBack = async () => {
-    using client = await open();
-    return await client.join(room, place);
-  };
-  const { reason } = await seen("what is too old goes", comeBack, (answer) => !answer.recovered);
-  assert.equal(reason, "history-trimmed");
-}
-
 async function notDurable({ open }: Stage): Promise<void> {
   using client = await open();
   for (const place of [{ after_offset: 1 }, { epoch: "abc" }, { after_offset: 1, epoch: "abc" }]) {
@@ -216,57 +189,6 @@ async function notDurable({ open }: Stage): Promise<void> {
   }
   const { code, result, offset } = await client.sub("plain");
   assert.deepEqual([code, result, offset], [0, undefined, undefined]);
-}
-
-async function deduplicated({ bus, open }: Stage): Promise<void> {
-  const room = "log-twice";
-  using one = await open();
-  using two = await open();
-  await two.join(room);
-  const publish = (client: DurableClient, message_id: string, to = room) =>
-    client.pub(to, message_id, { message_id });
-  const send = (client: DurableClient, message_id: string) =>
-    client.send({ op: "pub", room, type: "t", data: message_id, message_id });
-  const { offset } = await publish(one, "a");
-  assert.equal((await publish(one, "a")).offset, offset);
-  assert.equal((await publish(two, "a")).offset, offset, "the same user on another connection");
-  const ids = [send(one, "b"), send(one, "b")];
-  const { offset: second = 0 } = await two.answer(send(two, "b"));
-  for (const id of ids) assert.equal((await one.answer(id)).offset, second);
-  assert.deepEqual(await two.hears([offset ?? 0, second]), ["a", "b"]);
-  await two.nothing(room, one);
-  const elsewhere = await publish(one, "a", "log-elsewhere");
-  assert.notEqual(elsewhere.offset, offset, "another room's id is another id");
-  using stranger = await DurableClient.open(bus.url, await bus.tokenFor({ user: "stranger" }));
-  const theirs = await publish(stranger, "a");
-  assert.notEqual(theirs.offset, offset, "and so is another sender's");
-  assert.equal((await two.told()).offset, theirs.offset);
-}
-
-async function lastAndEcho({ open }: Stage): Promise<void> {
-  using publisher = await open();
-  using early = await open();
-  await early.join("last-1");
-  await early.nothing("last-1", publisher);
-  const [, second = 0] = await publisher.fill("last-1", [1, 2]);
-  using late = await open();
-  const { epoch, offset } = await late.join("last-1");
-  assert.equal(offset, second);
-  assert.deepEqual(await late.hears([second]), [2], "a new subscriber gets the last message");
-  using back = await open();
-  assert.equal((await back.join("last-1", { after_offset: second, epoch })).recovered, true);
-  await back.nothing("last-1", publisher);
-  using lost = await open();
-  assert.equal((await lost.join("last-1", { after_offset: second, epoch: "x" })).recovered, false);
-  assert.equal((await lost.told()).data, "marker", "who lost its place gets it too");
-  using mute = await open();
-  const { epoch: muted } = await mute.join("mute-1");
-  const own = await mute.fill("mute-1", ["own"]);
-  const [others = 0] = await publisher.fill("mute-1", ["other"]);
-  assert.deepEqual(await mute.hears([others]), ["other"], "no echo");
-  using again = await open();
-  await again.join("mute-1", { after_offset: own[0], epoch: muted });
-  assert.deepEqual(await again.hears([others]), ["other"]);
 }
 
 async function cancelled({ open }: Stage): Promise<void> {
@@ -296,10 +218,7 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
   await step("by the binary subprotocol too, one by one and in batches", binaryRecovery);
   await step("with presence the answer has both", withPresence);
   await step("what cannot be recovered is told with its reason", notRecovered);
-  await step("what is too old is not recovered", tooOld);
   await step("a position in a room that is not durable is refused", notDurable);
-  await step("one message id is stored and delivered once", deduplicated);
-  await step("the last message, and no echo, as the class says", lastAndEcho);
   await step("UNSUB ends a recovery", cancelled);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Hooks of an embedded bus: what it tells of members, and a tenant's own hooks over the admin API. Over kills it is
- * `hooks_kill_test.ts`.
+ * `brain/hooks/` and the focus `hook` of `walks/`.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * The HTTP API of the client listener on real buses: commands, what it refuses and how, the SDK where WebSocket does not go,
- * readers of events on two Shields.
+ * The HTTP API of the client listener on real buses: what it refuses and how, the SDK where WebSocket does not go, readers
+ * of events on two Shields. Commands on two Shields: `accounts_test.ts`.
  */
 import assert from "node:assert/strict";
 import { signingInput, writeEnvelope } from "@arqon/proto";
@@ -16,46 +16,13 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { batches, locks, moderation, presence, state, tenants } from "./http_commands.ts";
-import type { TwoWays } from "./http_commands.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
-// Commands over plain HTTP, on two Shields with NATS between them.
-
 /** A bus as `deno task dev` starts it, for the tests that need no other. */
 const running = sharedByTests(() => startLocalBus());
-
-async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
-  await t.step("state is set, read and deleted, on conditions", () => state(bus));
-  await t.step("a lock falls by its holder's word or its lease, nothing else", () => locks(bus));
-  await t.step("members are listed and counted", () => presence(bus));
-  await t.step("users are kicked, banned, let in again and listed", () => moderation(bus));
-  await t.step("a batch is heard in its order", () => batches(bus));
-  await t.step("tenants have nothing in common", () => tenants(bus));
-}
-
-Deno.test("commands over HTTP, on two Shields", async (t) => {
-  await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  try {
-    const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
-    await using _brain = await startServer("brain", config, issuer.dir);
-    await using one = await startServer("shield", config, issuer.dir);
-    // Each has the other kind of listener.
-    await using two = await startServer("shield", config, issuer.dir, 'websocket = "native"');
-    const url = (text: string | undefined) => new URL(text ?? "").origin.replace(/^ws/, "http");
-    await all(t, {
-      urls: [url(one.ready.url), url(two.ready.url)],
-      tokenFor: ({ user, role = "user", tenant = "acme", claims = {} }) =>
-        issuer.tokenFor({ sub: user, role, tenant_id: tenant, ...claims }),
-    });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
-});
 
 // What the HTTP API of the client listener refuses, and how: members, types, sizes, methods, origins, too many at
 // once, signatures, policies, and a bus without a Brain.

@@ -1,6 +1,6 @@
 /**
  * What a backend does over HTTP with rooms: state, locks, presence, moderation, each on any Shield of a
- * bus. The steps only; `http_api_test.ts` runs them on the embedded bus and on NATS.
+ * bus. The steps only; `accounts_test.ts` runs them on two Shields and NATS.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

@@ -1,6 +1,6 @@
 /**
- * Messages end to end over real sockets: both wire forms and HTTP, batches, order, echo, commands. One bus for all
- * tests; each step has rooms of its own. Other tenants and repeated ids: tests/model.
+ * Messages end to end over real sockets: both wire forms and HTTP, batches. One bus for all tests; each step has rooms of
+ * its own. Order, echo, other tenants and repeated ids: tests/model; commands: `rooms_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
@@ -12,8 +12,6 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { parsePage } from "./peers/metrics_page.ts";
 import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
-
-const text = (value: string) => new TextEncoder().encode(value);
 
 function event(room_id: string, data: Uint8Array, more: Partial<PlainEnvelope> = {}): Uint8Array {
   const payload = { type: "chat", data, content_type: "application/octet-stream", schema_id: "" };
@@ -118,41 +116,6 @@ async function forms(bus: TestBus): Promise<void> {
   binary[Symbol.dispose]();
 }
 
-async function ordered(bus: TestBus): Promise<void> {
-  const publisher = await openBinary(bus.url, bus.token);
-  const subscriber = await openBinary(bus.url, bus.token);
-  subscriber.send(encodeSub({ room_id: "order", request_id: 1 }));
-  await subscriber.frame();
-  const count = 5_000;
-  for (let index = 0; index < count; index++) publisher.send(event("order", text(String(index))));
-  for (let index = 0; index < count; index++) {
-    const frame = await subscriber.frame();
-    assert(frame.kind === "msg");
-    assert.equal(new TextDecoder().decode(frame.envelope.event?.data), String(index));
-  }
-  publisher[Symbol.dispose]();
-  subscriber[Symbol.dispose]();
-}
-
-async function commands(bus: TestBus): Promise<void> {
-  const client = await openText(bus.url, bus.token);
-  const data = { key: "topic", value: { text: "hello" } };
-  client.send({ op: "cmd", room: "state", name: "room.set", data, id: 1 });
-  const set = await client.json();
-  assert.equal(set.code, 0);
-  assert.ok(set.result.version > 0);
-  client.send({ op: "cmd", room: "state", name: "room.get", data: { key: "topic" }, id: 2 });
-  const got = await client.json();
-  assert.deepEqual(got.result.value, { text: "hello" });
-  client.send({ op: "cmd", room: "state", name: "room.set", data, expect_version: 7, id: 3 });
-  const refused = await client.json();
-  assert.equal(refused.code, 409);
-  assert.equal(refused.reason, "version-conflict");
-  client.send({ op: "cmd", room: "state", name: "room.dance", id: 4 });
-  assert.equal((await client.json()).reason, "invalid-command");
-  client[Symbol.dispose]();
-}
-
 async function pings(bus: TestBus): Promise<void> {
   const binary = await openBinary(bus.url, bus.token);
   binary.send(new Uint8Array([Opcode.PING, 1, 2, 3]));
@@ -174,12 +137,10 @@ Deno.test("messages end to end", async (t) => {
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
   await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
-  await t.step("messages of one connection keep their order", () => ordered(bus));
-  await t.step("commands reach the Brain and its answer comes back", () => commands(bus));
   await t.step("PING is answered with the same bytes", () => pings(bus));
 });
 
-// BATCH frames on a real bus: who gets them, in which order, and that the SDK asks for them.
+// BATCH frames on a real bus. Who gets them and in which order: `shield/fanout/batch_test.ts`.
 
 const MESSAGES = 300;
 
@@ -199,49 +160,6 @@ async function publishAll(bus: TestBus, room_id: string): Promise<Disposable> {
 
 const ALL = Array.from({ length: MESSAGES }, (_, number) => number);
 
-async function asked(bus: TestBus): Promise<void> {
-  using client = await openBinary(bus.url, bus.token);
-  // One SUB that asks is enough for all rooms of the connection.
-  client.send(encodeSub({ room_id: "other", request_id: 1, batch: true }));
-  client.send(encodeSub({ room_id: "asked", request_id: 2 }));
-  for (const id of [1, 2]) {
-    const frame = await client.frame();
-    assert.ok(frame.kind === "ack" && frame.ack.request_id === id);
-  }
-  using _publisher = await publishAll(bus, "asked");
-  const numbers: number[] = [];
-  let frames = 0;
-  while (numbers.length < MESSAGES) {
-    const frame = await client.frame();
-    frames++;
-    if (frame.kind === "msg") numbers.push(Number(frame.envelope.event?.type));
-    else if (frame.kind === "batch") {
-      assert.ok(frame.envelopes.length > 1, "a single message stays a MSG");
-      numbers.push(...frame.envelopes.map(({ event }) => Number(event?.type)));
-    } else assert.fail(frame.kind);
-  }
-  assert.deepEqual(numbers, ALL);
-  assert.ok(frames < MESSAGES && await batches(bus) > 0);
-}
-
-async function notAsked(bus: TestBus): Promise<void> {
-  const before = await batches(bus);
-  using binary = await openBinary(bus.url, bus.token);
-  binary.send(encodeSub({ room_id: "plain", request_id: 1 }));
-  assert.equal((await binary.frame()).kind, "ack");
-  using text = await openText(bus.url, bus.token);
-  text.send({ op: "sub", room: "plain", id: 1, batch: true });
-  assert.equal((await text.json()).code, 0);
-  using _publisher = await publishAll(bus, "plain");
-  for (const number of ALL) {
-    const frame = await binary.frame();
-    assert.ok(frame.kind === "msg" && frame.envelope.event?.type === String(number));
-    const { op, type } = await text.json();
-    assert.deepEqual([op, type], ["msg", String(number)]);
-  }
-  assert.equal(await batches(bus), before);
-}
-
 async function sdk(bus: TestBus): Promise<void> {
   const before = await batches(bus);
   await using connection = await connect({ url: bus.url, token: bus.token });
@@ -257,11 +175,8 @@ async function sdk(bus: TestBus): Promise<void> {
   assert.ok(await batches(bus) > before, "it asks for batches");
 }
 
-Deno.test("messages of one turn come in one frame to who asked", async (t) => {
-  const bus = await running();
-  await t.step("who asked in any SUB gets BATCH frames, in order", () => asked(bus));
-  await t.step("who did not, and text connections, get one by one", () => notAsked(bus));
-  await t.step("the SDK asks", () => sdk(bus));
+Deno.test("messages of one turn come in one frame to the SDK, which asks for that", async () => {
+  await sdk(await running());
 });
 
 // What a Shield says it has handed to subscribers against what they have got: messages, and what the bus itself says.

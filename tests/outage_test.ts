@@ -1,17 +1,13 @@
 /**
- * NATS in trouble under running Shields, real processes: killed, restarted, frozen, cut off, slow, its
- * leader lost, its permission withdrawn. Clients stay connected, publishes are refused and never
- * acknowledged falsely, `/health/ready` says so, and everything recovers automatically.
+ * A Shield's way to NATS in trouble, real processes: cut off, answers held back, slow, its permission withdrawn. Clients stay
+ * connected, publishes are refused and never acknowledged falsely, `/health/ready` says so, and everything recovers
+ * automatically. Servers that are killed or stand still: `tests/model/faults_nats_test.ts` and `walks/`.
  */
 import assert from "node:assert/strict";
-import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-deno";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
-import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { falseAcks, Listener, OUTAGE_MS, Prober } from "./outage/prober.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
@@ -136,26 +132,6 @@ const show = (name: string, { notice_ms, longest_ms, back_ms }: Figures) =>
       `${Math.round(longest_ms)} ms, ready again after ${Math.round(back_ms)} ms`,
   );
 
-async function oneServer(nats: NatsServer): Promise<void> {
-  const way = `urls = ["${nats.url}"]`;
-  await withPair({ hit: way, other: way }, async (pair) => {
-    const shared = { other_is_well: false };
-    show("killed", await through(pair, { ...shared, begin: nats.kill, end: nats.start }));
-    show("stopped", await through(pair, { ...shared, begin: nats.stop, end: nats.start }));
-    show("frozen", await through(pair, { ...shared, begin: nats.freeze, end: nats.resume }));
-    const durable = { ...shared, room: "log-1" };
-    show("killed, log", await through(pair, { ...durable, begin: nats.kill, end: nats.start }));
-    const frozen = { begin: nats.freeze, end: nats.resume };
-    // A room of its own: the prober's ids begin anew, and a log takes an id once.
-    show("frozen, log", await through(pair, { ...durable, ...frozen, room: "log-2" }));
-  });
-}
-
-Deno.test("a NATS server that is killed, stopped or frozen", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await oneServer(nats);
-});
-
 Deno.test("a Shield that is cut off from NATS: others hear all it has acknowledged", async () => {
   await using nats = await startNats({ jetstream: true });
   await using proxy = startTcpProxy(nats.port);
@@ -202,48 +178,5 @@ Deno.test("a slow way to NATS: ACKs come late, then not at all, and none is fals
     const begin = () => proxy.slow(100, 500);
     const end = () => proxy.slow(0, Infinity);
     show("slow", await through(pair, { begin, end, other_is_well: true }));
-  });
-});
-
-/** The stream of the one tenant's durable rooms. */
-async function logStream(urls: readonly string[]): Promise<string> {
-  const connection = await connect({ servers: [...urls] });
-  try {
-    const { streams } = await jetstreamManager(connection);
-    for await (const name of streams.names()) if (name.startsWith("LOG_")) return name;
-    return assert.fail("there is no log");
-  } finally {
-    await connection.close();
-  }
-}
-
-Deno.test("the leader of a log is lost: publishes go on elsewhere, and no ACK was false", async () => {
-  await using nats = await startNatsCluster();
-  await nats.ready();
-  const way = `urls = ${JSON.stringify(nats.urls)}`;
-  await withPair({ hit: way, other: way }, async ({ hit, other, issuer }) => {
-    const tokenOf = (sub: string) => issuer.tokenFor({ sub });
-    const room = "log-1";
-    using near = await Listener.start(urlOf(hit), await tokenOf("eve"), room);
-    using far = await Listener.start(urlOf(other), await tokenOf("bob"), room);
-    using prober = await Prober.start(urlOf(hit), await tokenOf("ann"), room);
-    await until("ACKs before", () => prober.acknowledged.length >= ENOUGH, OUTAGE_MS);
-    const began_ms = performance.now();
-    const stream = await logStream(nats.urls);
-    const leader = await nats.leaderOf(stream);
-    await leader.kill();
-    const killed_ms = performance.now();
-    const after = () => prober.acknowledged.filter(({ sent_ms }) => sent_ms > killed_ms);
-    await until("ACKs without the leader", () => after().length >= ENOUGH, OUTAGE_MS);
-    const pause_ms = (after()[0]?.answered_ms ?? 0) - began_ms;
-    await leader.start();
-    await until("/health/ready to say yes", () => isReady(hit), OUTAGE_MS);
-    await prober.stop();
-    const last = prober.acknowledged.at(-1)?.number ?? 0;
-    await until("the last message", () => near.has(last) && far.has(last), OUTAGE_MS);
-    assert.deepEqual([near.ended, far.ended, prober.ended], [undefined, undefined, undefined]);
-    assert.deepEqual(falseAcks(prober.attempts, near.sights), []);
-    assert.deepEqual(falseAcks(prober.attempts, far.sights), []);
-    console.log(`      leader lost: acknowledged again after ${Math.round(pause_ms)} ms`);
   });
 });

@@ -231,34 +231,6 @@ Deno.test("schemas on a running bus", async (t) => {
   await step("a mapping to what is not there is refused", "mapless", unmappable);
 });
 
-Deno.test("a mapping of the configuration fails closed until its schema is registered", async () => {
-  await using bus = await startLocalBus(`
-[server]
-drain_ms = 0
-[[platform.registry.mappings]]
-subject = "in.t.*.r.pings-*"
-schema_id = "ping"
-message = "t.Ping"
-`);
-  const admin = await schemaAdmin(bus);
-  const stage = { bus, admin, tenant: "acme" };
-  using client = await open(stage);
-  const refused = await publish(client, GOOD_PING);
-  assert.equal(refused.code, 503);
-  assert.equal(refused.reason, "schema-unavailable");
-  assert.equal(
-    refused.message,
-    "Schema unavailable: ping: it is not registered",
-  );
-  assert.equal((await post(stage, GOOD_PING)).status, 503);
-  const ready = await fetch(`${bus.ops_url}/health/ready`);
-  assert.equal(ready.status, 200, "other subjects are served");
-  assert.match(await ready.text(), /1 message without a schema/);
-  await admin.push("ping", ping());
-  assert.equal((await publish(client, GOOD_PING)).code, 0);
-  assert.equal((await publish(client, BAD_PING)).reason, "schema-violation");
-});
-
 Deno.test("with the registry switched off nothing is checked and its admin paths are not there", async () => {
   await using bus = await startLocalBus(`
 [server]

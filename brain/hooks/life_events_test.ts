@@ -1,6 +1,6 @@
 /**
  * What hooks are told of rooms that are made and end, as it stands in the tenant's log: each once and in the order of
- * the room, whatever a Brain left unsaid. Brains that are killed for real are in `tests/hooks_kill_test.ts`.
+ * the room, whatever a Brain left unsaid.
  */
 import assert from "node:assert/strict";
 import { TenantHook } from "../../shared/config/automation/hooks.ts";

@@ -1,6 +1,6 @@
 /**
- * Changes that travel indirectly and as deltas: groups E and F (F1, F6) of the presence scenarios,
- * holes in what is received, and what a replica answers to somebody who missed something.
+ * Deltas: holes in what is received, and what a replica answers to somebody who missed something. Changes that travel
+ * indirectly are `state_properties_test.ts`.
  */
 import assert from "node:assert/strict";
 import {
@@ -8,7 +8,6 @@ import {
   clockOf,
   createState,
   deltaSince,
-  entriesOf,
   forget,
   heartbeatDelta,
   join,
@@ -19,20 +18,15 @@ import {
   merge,
   mergeFull,
   takeDelta,
-  update,
 } from "./state.ts";
-import type { PresenceState } from "./state.ts";
 import { PENDING_DELTAS_MAX } from "./state_merge.ts";
 import {
-  byNode,
-  connected,
   delta,
   drafted,
   enter,
   entry,
   listed,
   member,
-  mergeState,
   namesOf,
   NOW,
   pendingDeltas,
@@ -44,50 +38,6 @@ import {
 const nothing = { joins: [], leaves: [] };
 const A = writer("a");
 
-/** alice came on a and is known to c; then a and c do not hear each other any more. */
-function splitBetweenAAndC() {
-  const [a, b, c] = connected("a", "b", "c") as [PresenceState, PresenceState, PresenceState];
-  enter(a, "alice");
-  assert.deepEqual(namesOf(...mergeState(c, a)), { joins: ["alice"], leaves: [] });
-  assert.deepEqual(namesOf(markDown(a, writer("c"))), nothing);
-  assert.deepEqual(namesOf(markDown(c, A)), { joins: [], leaves: ["alice"] });
-  enter(a, "bob");
-  assert.deepEqual(namesOf(...mergeState(b, a)), { joins: ["alice", "bob"], leaves: [] });
-  return { a, b, c };
-}
-
-// Upstream reports joins of a writer that is down, so its events and its list disagree. Here they
-// do not (J2): what is learnt of a writer that is down is told apart, and shown when it is up.
-Deno.test("E1 a join reaches c through b, once, and shows when a is up again", () => {
-  const { b, c } = splitBetweenAAndC();
-  const results = mergeState(c, b);
-  assert.deepEqual(namesOf(...results.map(({ hidden }) => hidden)), { joins: ["bob"], leaves: [] });
-  assert.deepEqual(namesOf(...results), nothing);
-  assert.deepEqual(listed(c), []);
-  assert.deepEqual(namesOf(...mergeState(c, b).map(({ hidden }) => hidden)), nothing);
-  assert.deepEqual(namesOf(markUp(c, A)), { joins: ["alice", "bob"], leaves: [] });
-});
-
-Deno.test("E2 a removal reaches c through b", () => {
-  const { a, b, c } = splitBetweenAAndC();
-  mergeState(c, b);
-  leave(a, TENANT, "lobby", "bob");
-  assert.deepEqual(namesOf(...mergeState(b, a)), { joins: [], leaves: ["bob"] });
-  const results = mergeState(c, b);
-  assert.deepEqual(namesOf(...results.map(({ hidden }) => hidden)), { joins: [], leaves: ["bob"] });
-  assert.deepEqual(namesOf(...results), nothing);
-  assert.deepEqual(namesOf(markUp(c, A)), { joins: ["alice"], leaves: [] });
-});
-
-Deno.test("E2 without a split a removal through b is seen at once", () => {
-  const { a, b, c } = splitBetweenAAndC();
-  markUp(c, A);
-  assert.deepEqual(namesOf(...mergeState(c, b)), { joins: ["bob"], leaves: [] });
-  leave(a, TENANT, "lobby", "bob");
-  mergeState(b, a);
-  assert.deepEqual(namesOf(...mergeState(c, b)), { joins: [], leaves: ["bob"] });
-});
-
 Deno.test("E4 what an unknown writer did is ignored", () => {
   const brain = createState();
   const announced = delta(A, 0, 1, [entry(1, "alice")]);
@@ -97,22 +47,6 @@ Deno.test("E4 what an unknown writer did is ignored", () => {
   }
   assert.equal(memberCount(brain), 0);
   assert.deepEqual(allClocks(brain), []);
-});
-
-Deno.test("F1 without gaps a delta does what a state does", () => {
-  const [a, b] = connected("a", "b") as [PresenceState, PresenceState];
-  enter(a, "alice");
-  enter(b, "bob");
-  assert.deepEqual(namesOf(merge(b, drafted(a))), { joins: ["alice"], leaves: [] });
-  assert.deepEqual(byNode(allClocks(b)), { a: 1, b: 1 });
-  takeDelta(a);
-  leave(a, TENANT, "lobby", "alice");
-  assert.deepEqual(namesOf(merge(b, drafted(a))), { joins: [], leaves: ["alice"] });
-  assert.deepEqual(byNode(allClocks(b)), { a: 2, b: 1 });
-  enter(a, "alice");
-  assert.deepEqual(namesOf(merge(b, drafted(a))), { joins: ["alice"], leaves: [] });
-  assert.deepEqual(byNode(allClocks(b)), { a: 3, b: 1 });
-  assert.deepEqual(pendingDeltas(b, A), []);
 });
 
 Deno.test("F6 after it is taken a delta is empty and begins at the local counter", () => {
@@ -203,27 +137,6 @@ Deno.test("what was missed comes from the history, and everything from what is h
   const late = deltaSince(a, A, 3)!;
   assert.deepEqual(late, { full: true, delta: delta(A, 0, 12_003, [entry(2, "bob")]) });
   assert.equal(deltaSince(a, A, 11_990)!.full, false);
-});
-
-Deno.test("a replica that only merges answers from its own history, and for a writer that is down", () => {
-  const a = createState(A);
-  const brain = createState();
-  markUp(brain, A);
-  for (const name of ["x", "y", "z"]) {
-    enter(a, name);
-    merge(brain, takeDelta(a)!);
-  }
-  update(a, TENANT, "lobby", "x", "{}", NOW);
-  merge(brain, takeDelta(a)!);
-  markDown(brain, A);
-  assert.deepEqual(deltaSince(brain, A, 4), deltaSince(a, A, 4));
-  const late = createState();
-  markUp(late, A);
-  merge(late, delta(A, 0, 1, [entry(1, "x")]));
-  const { delta: missed } = deltaSince(brain, A, 1)!;
-  assert.deepEqual(namesOf(merge(late, missed)), { joins: ["x", "y", "z"], leaves: ["x"] });
-  assert.deepEqual([...entriesOf(late, A)], [...entriesOf(brain, A)]);
-  assert.deepEqual(rows(late, "x"), ["a@1:5 lobby"]);
 });
 
 Deno.test("a new entry of a connection takes the place of the old, though its end comes later", () => {

@@ -1,7 +1,7 @@
 /**
  * Policies that try to cost more than they pay for, as WebAssembly text. They are what a tenant may
- * upload; what becomes of them is for `gallery.ts` to see. Modules that are merely wrong are in
- * `../peers/hostile_modules.ts`.
+ * upload; what becomes of them is for `gallery.ts` to see. Modules that are merely wrong are
+ * `wasm/metering/meter_limits_test.ts` and `shield/policy/abi/`.
  */
 import { type Bytes, guest } from "../peers/hostile_bytes.ts";
 

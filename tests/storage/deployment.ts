@@ -1,20 +1,16 @@
-/**
- * The bus that tenants fill: a Shield and a Brain on a real NATS with a small `max_file`, or one process
- * with the embedded log, as small. And what its storage looks like from outside.
- */
+/** The bus that tenants fill: a Shield and Brains on a real NATS with a small `max_file`. For `room_bytes_test.ts`. */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
-import { startServe } from "../harness/serve_bus.ts";
 
 /** How large all is, in bytes. */
 export interface Sizes {
-  /** NATS' `max_file`, or the file of the embedded log. */
+  /** NATS' `max_file`. */
   readonly storage_bytes: number;
-  /** `[durable] log_bytes` with NATS. */
+  /** `[durable] log_bytes`. */
   readonly log_bytes: number;
-  /** With NATS; absent: 1. */
+  /** Absent: 1. */
   readonly brains?: number;
 }
 
@@ -77,30 +73,6 @@ export async function natsDeployment(sizes: Sizes): Promise<Deployment> {
       }
       return found;
     },
-    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
-  };
-}
-
-/** One process, `arq serve`, with its log in a folder. */
-export async function embeddedDeployment({ storage_bytes }: Sizes): Promise<Deployment> {
-  await using stack = new AsyncDisposableStack();
-  const issuer = stack.use(await createIssuer());
-  const listeners = ["ops", "admin"].map((name) => `[${name}]\nhost = "127.0.0.1"\nport = 0\n`);
-  const text = [
-    ...listeners,
-    'operator_tenants = ["*"]\n[server]\nhost = "127.0.0.1"\nport = 0\ndata_dir = "data"\n',
-    `${COMMON}[durable]\nlog_bytes = ${storage_bytes}\n${issuer.config}`,
-  ].join("");
-  await Deno.writeTextFile(`${issuer.dir}/config.toml`, text);
-  const { url, ops_url, admin_url, ...bus } = await startServe(issuer.dir);
-  stack.use(bus);
-  const owned = stack.move();
-  return {
-    url,
-    ops_url,
-    admin_url,
-    tokenFor: (tenant_id, sub, role) => issuer.tokenFor({ tenant_id, sub, role }),
-    streams: () => Promise.resolve([]),
     [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
   };
 }

@@ -15,7 +15,7 @@ import {
   online,
 } from "../state.ts";
 import type { Changes, MergeResult, PresenceState } from "../state.ts";
-import type { Delta, Entry, MemberInput, Writer, WriterClock, WrittenEntry } from "../types.ts";
+import type { Delta, Entry, MemberInput, Writer, WrittenEntry } from "../types.ts";
 import { writerKey } from "../types.ts";
 
 /** The tenant of all members here. */
@@ -113,11 +113,6 @@ export function rows(state: PresenceState, connection_id: string): string[] {
   return [...ofConnection(state, connection_id)].map((held) =>
     `${tagOf(held)} ${held.entry.room_id}`
   ).sort();
-}
-
-/** Counters by node. */
-export function byNode(clocks: Iterable<WriterClock>): Record<string, number> {
-  return Object.fromEntries([...clocks].map(({ writer: { node_id }, clock }) => [node_id, clock]));
 }
 
 /** The covered tags of a delta, sorted: its range and what it ends from before. */

@@ -1,4 +1,4 @@
-/** `GET /v1/rooms/{room}/messages` as a function of requests. Routes and tokens: `tests/history_test.ts`. */
+/** `GET /v1/rooms/{room}/messages` as a function of requests. Over sockets and HTTP it is the reader `history` of `tests/model/`. */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { readEnvelope, readHistory } from "@arqon/proto";
