@@ -390,7 +390,7 @@ export class CentrifugoSocket implements ClientSocket {
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
-      // A client that was told that it is in would wait for messages that never come.
+      // A client that believes that it is in would wait for messages that never come.
       const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
       this.#fail(id, is_wanted ? saidError(answer) : left);
     });

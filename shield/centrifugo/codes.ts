@@ -82,7 +82,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What a client gets of an error; undefined: it is none that is told. */
+/** What a client gets of an error; undefined: the client gets nothing of it. */
 export function saidOf(error: unknown): SaidError | undefined {
   if (error instanceof Refusal) return error.said;
   return error instanceof ArqonError ? saidError(error) : undefined;
