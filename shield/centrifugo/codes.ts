@@ -91,7 +91,7 @@ export function saidOf(error: unknown): SaidError | undefined {
 /** Codes of disconnects: below 3500 a client comes again, from there on it does not. */
 export const DISCONNECT = {
   /** Nothing is said to a WebSocket. */
-  connection_closed: 3000,
+  closed: 3000,
   shutdown: 3001,
   internal: 3004,
   expired: 3005,
