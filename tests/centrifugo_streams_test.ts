@@ -67,7 +67,9 @@ class Stream implements Disposable {
 const emulate = (bus: TestBus, body: unknown, init: RequestInit = {}) =>
   fetch(new URL("/emulation", bus.http_url), {
     method: "POST",
-    body: typeof body === "string" ? body : JSON.stringify(body),
+    body: typeof body === "string" || body instanceof Uint8Array
+      ? body as BodyInit
+      : JSON.stringify(body),
     ...init,
   });
 
@@ -92,6 +94,7 @@ Deno.test("what opens no stream, or is of no session, is refused", async () => {
     [{ node: "no.id", session, ...ping }, 404, "not-found"],
     [{ node: "nobody", session: "\ud800", ...ping }, 404, "not-found"],
     ["{", 400, "malformed-frame"],
+    [new Uint8Array([0xff, 0xfe]), 400, "malformed-frame"],
     [{ node: 1 }, 400, "malformed-frame"],
     [" ".repeat(600_000), 413, "too-large"],
   ];

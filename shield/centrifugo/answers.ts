@@ -41,11 +41,6 @@ export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; t
   return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
 }
 
-/** Members of a room by their connections. */
-export function presenceOf(members: readonly Member[]): Readonly<Record<string, ClientInfo>> {
-  return Object.fromEntries(members.map((one) => [one.connection_id, infoOf(one)]));
-}
-
 /** Members of a page. */
 export const PRESENCE_PAGE = 1_000;
 

@@ -17,10 +17,10 @@ import type { PendingRequests } from "../http/pending.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { answerOf, errorOf, METHODS, PASSING } from "./api_methods.ts";
+import { answerOf, METHODS, PASSING } from "./api_methods.ts";
 import type { MethodContext, Refused } from "./api_methods.ts";
 import type { ApiKeys } from "./api_keys.ts";
-import { ERROR, Refusal } from "./codes.ts";
+import { ERROR, Refusal, saidError } from "./codes.ts";
 import { jsonOf } from "./forms.ts";
 
 const PATH = /^\/api(?:\/([a-z_]+))?$/;
@@ -150,7 +150,8 @@ async function begun(
   const { identity } = caller;
   const refused = (error: unknown) => {
     context.tenants.of(identity.tenant_id).rejects++;
-    return { error: errorOf(error instanceof Refusal ? error : refusalOf(context, error)) };
+    const said = error instanceof Refusal ? error.said : saidError(refusalOf(context, error));
+    return { error: { code: said.code, message: said.message } };
   };
   try {
     takeIngress(context, identity, "centrifugo_request", params.length);

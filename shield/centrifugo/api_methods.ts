@@ -16,6 +16,7 @@ import { NONE_ADDED } from "../message/stamp.ts";
 import { channelOf, roomOf } from "./channel.ts";
 import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
+import type { Data } from "./messages.ts";
 import type { Order, SendOrder } from "./orders.ts";
 import { type ReadAsked, readOf } from "./reads.ts";
 import { EVENT_TYPE } from "./tags.ts";
@@ -89,12 +90,6 @@ function passing<Z extends z.ZodType>(schema: Z, run: Run<Z, Passed>): Method {
   };
 }
 
-/** What of a refusal an answer says. */
-export function errorOf(error: ArqonError | Refusal) {
-  const { code, message } = error instanceof Refusal ? error.said : saidError(error);
-  return { code, message };
-}
-
 const unavailable = (what: string) => new Refusal(ERROR.not_available, `${what} is not available`);
 
 const Channel = z.object({ channel: z.string() });
@@ -115,6 +110,13 @@ function requireSize(
   throw new ArqonError("too-large", `more than ${limits.max_frame_bytes} bytes`);
 }
 
+/** `b64data`, or `data` as it was written; undefined: there is none. */
+function dataIn(params: string, b64data: string): Data | undefined {
+  if (b64data !== "") return dataOf(Uint8Array.fromBase64(b64data));
+  const json = objectText(params).get("data");
+  return json === undefined ? undefined : { json, content_type: "" };
+}
+
 /** A publication without its room; data goes out as it was written. */
 function messageOf(
   { limits }: MethodContext,
@@ -123,9 +125,7 @@ function messageOf(
 ): ScannedEnvelope {
   if (version !== 0) throw unavailable("version");
   requireSize({ limits }, { params });
-  const { json, content_type } = b64data === ""
-    ? { json: objectText(params).get("data") ?? "null", content_type: "" }
-    : dataOf(Uint8Array.fromBase64(b64data));
+  const { json = "null", content_type = "" } = dataIn(params, b64data) ?? {};
   if (json === "null") throw new ArqonError("invalid-field", "expected data or b64data");
   const frame = JSON.stringify({
     ...{ op: "pub", type: EVENT_TYPE, headers: tags, message_id },
@@ -231,9 +231,11 @@ async function read(
   return read;
 }
 
+const Since = z.object({ offset: z.int().min(0).default(0), epoch: z.string().default("") })
+  .optional();
 const History = Channel.extend({
   limit: z.int().default(0),
-  since: z.object({ offset: z.int().default(0), epoch: z.string().default("") }).optional(),
+  since: Since,
   reverse: z.boolean().default(false),
 });
 
@@ -259,7 +261,7 @@ const Subscribing = Leaving.extend({
   b64info: z.unknown().optional(),
   b64data: z.base64().default(""),
   expire_at: z.int().default(0),
-  recover_since: z.object({ offset: z.int().default(0), epoch: z.string().default("") }).optional(),
+  recover_since: Since,
   override: z.unknown().optional(),
 });
 
@@ -290,9 +292,7 @@ async function order(
   const found = await connections(lists, { ...about, url: urlOf({ user: user_id }) });
   const nodes = new Set((found.connections as { node_id: string }[]).map((one) => one.node_id));
   await context.orders()?.(nodes, {
-    ...{ tenant_id: about.only_tenant, user_id, client, whitelist },
-    ...(disconnect === undefined ? {} : { disconnect }),
-    ...(subscribe === undefined ? {} : { subscribe }),
+    ...{ tenant_id: about.only_tenant, user_id, client, whitelist, disconnect, subscribe },
   });
   return {};
 }
@@ -312,12 +312,9 @@ function subscribe(
   if (expire_at !== 0 && expire_at * 1_000 <= context.path.now()) {
     throw new ArqonError("invalid-field", "expire_at is over");
   }
-  const json = objectText(call.params).get("data");
-  const data = b64data === ""
-    ? json && { json, content_type: "" }
-    : dataOf(Uint8Array.fromBase64(b64data));
+  const data = dataIn(call.params, b64data);
   const resumed = recover_since === undefined ? {} : { ...recover_since, recover: true };
-  const server = { channel, info: memberMetaOf({ info, b64info }), ...(data ? { data } : {}) };
+  const server = { channel, info: memberMetaOf({ info, b64info }), data };
   return order(context, call, {
     ...given,
     subscribe: { ...server, until_ms: expire_at * 1_000, resumed },
@@ -387,15 +384,12 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
     ),
   ],
   ["broadcast", passing(Broadcast, broadcast)],
-  ["presence", method(Channel, (context, call, presence) => read(context, call, { presence }))],
-  [
-    "presence_stats",
-    method(
-      Channel,
-      (context, call, presence_stats) => read(context, call, { presence_stats }),
-    ),
-  ],
-  ["history", method(History, (context, call, history) => read(context, call, { history }))],
+  ...Object.entries({ presence: Channel, presence_stats: Channel, history: History }).map(
+    ([name, schema]): [string, Method] => [
+      name,
+      method(schema, (context, call, asked) => read(context, call, { [name]: asked })),
+    ],
+  ),
   [
     "unsubscribe",
     method(Leaving, async (context, call, given) => {

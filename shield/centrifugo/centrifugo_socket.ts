@@ -166,8 +166,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   close(code: number, reason: string): void {
     const end = this.#end ?? { code: disconnectOf(code, reason), reason };
-    const is_silent = this.#options.session === undefined &&
-      end.code === DISCONNECT.connection_closed;
+    const is_silent = this.#options.session === undefined && end.code === DISCONNECT.closed;
     this.#inner.close(is_silent ? 1000 : end.code, end.reason);
   }
 
@@ -390,7 +389,7 @@ export class CentrifugoSocket implements ClientSocket {
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
-      // A client that was told that it is in would wait for messages that never come.
+      // A client that believes that it is in would wait for messages that never come.
       const left = { code: ERROR.internal, message: "left meanwhile", temporary: true };
       this.#fail(id, is_wanted ? saidError(answer) : left);
     });
@@ -413,8 +412,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onServed(channel: Channel, answer: Answer, is_wanted: boolean, member: Member): void {
-    const is_made = answer.code === 0 && is_wanted;
-    channel.is_in = is_made;
+    const is_made = channel.is_in = answer.code === 0 && is_wanted;
     const subscribed = is_made ? placeOf(channel, answer.result ?? {}) : undefined;
     this.#opening?.end(channel, subscribed);
     const is_answered = this.#opening === undefined;

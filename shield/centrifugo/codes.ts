@@ -82,7 +82,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What a client gets of an error; undefined: it is none that is told. */
+/** What a client gets of an error; undefined: the client gets nothing of it. */
 export function saidOf(error: unknown): SaidError | undefined {
   if (error instanceof Refusal) return error.said;
   return error instanceof ArqonError ? saidError(error) : undefined;
@@ -91,7 +91,7 @@ export function saidOf(error: unknown): SaidError | undefined {
 /** Codes of disconnects: below 3500 a client comes again, from there on it does not. */
 export const DISCONNECT = {
   /** Nothing is said to a WebSocket. */
-  connection_closed: 3000,
+  closed: 3000,
   shutdown: 3001,
   internal: 3004,
   expired: 3005,

@@ -92,21 +92,18 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     "Sockets of Centrifugo's clients that have not shown a token yet.",
     () => waiting.size,
   );
-  const { config: { centrifugo, limits, server }, now, random, version } = context;
+  const { config: { centrifugo, limits, server }, random } = context;
   const bases = new DeltaBases(limits);
   const shared = {
+    ...context,
     room_prefix: centrifugo.room_prefix,
     hasMembers: isIn(centrifugo.presence),
     hasJoins: isIn(centrifugo.join_leave),
     max_frame_bytes: limits.max_frame_bytes,
     history_messages: limits.history_messages,
-    ...{ requireKnown: context.requireKnown, hasDeltas: context.hasDeltas },
-    isServerSide: context.isServerSide,
     ...{ bases, messages: new RoomMessages(bases) },
     random: () => randomFraction(random),
     verify: context.authenticator.authenticate,
-    now,
-    version,
   };
   const emulation = new Emulation({
     ...context,

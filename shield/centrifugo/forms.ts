@@ -159,7 +159,7 @@ export const JSON_FORM: Form = {
       return undefined;
     }
   },
-  emulation: (body) => readLine(FATAL.decode(body), EMULATION),
+  emulation: (body) => readLine(new TextDecoder().decode(body), EMULATION),
 };
 
 const BY_NUMBER = new Map<Table, Map<number, readonly [name: string, kind: Kind]>>();
@@ -249,15 +249,11 @@ export const PROTOBUF_FORM: Form = {
   },
   encode(reply) {
     const writer = new WireWriter();
+    const mark = writer.open(1);
     writeWire(writer, REPLY, reply);
-    const body = writer.finish();
-    const prefix = new WireWriter();
-    prefix.varint(body.length);
-    const head = prefix.finish();
-    const frame = new Uint8Array(head.length + body.length);
-    frame.set(head);
-    frame.set(body, head.length);
-    return frame;
+    writer.close(mark);
+    // Without the byte of the field it begins with its length.
+    return writer.finish().subarray(1);
   },
   deltaBytes: bytesOf,
   deltaData: (bytes) => ({ json: "", content_type: "", bytes }),

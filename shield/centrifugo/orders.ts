@@ -18,9 +18,11 @@ export interface Order {
   readonly client: string;
   readonly whitelist: readonly string[];
   /** Their connections end with this; the code may be 0. */
-  readonly disconnect?: { readonly code: number; readonly reason: string };
+  readonly disconnect?: { readonly code: number; readonly reason: string } | undefined;
   /** They are subscribed, until then, Unix ms; 0: as long as they are connected. */
-  readonly subscribe?: ServerSide & { readonly until_ms: number; readonly resumed: Resumed };
+  readonly subscribe?:
+    | ServerSide & { readonly until_ms: number; readonly resumed: Resumed }
+    | undefined;
 }
 
 /** Has Shields carry an order out. Rejects with `spine-unavailable` when one of them does not say that it did. */

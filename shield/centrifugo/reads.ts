@@ -1,6 +1,6 @@
 /** What clients and backends read of a channel, as commands of its room, and what becomes of the answers. Pure. */
-import { historyAsked, PRESENCE_PAGE, presenceOf } from "./answers.ts";
-import type { Answer, HistoryAsked } from "./answers.ts";
+import { historyAsked, infoOf, PRESENCE_PAGE } from "./answers.ts";
+import type { Answer, HistoryAsked, Member } from "./answers.ts";
 import { ERROR } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
 import type { Asked, Reply } from "./messages.ts";
@@ -28,6 +28,7 @@ export interface ReadAsked {
   readonly history?: OfChannel & HistoryAsked;
 }
 
+const memberOf = (one: Member) => [one.connection_id, infoOf(one)] as const;
 const failed = (code: number, message: string): { error: SaidError } => ({
   error: { code, message },
 });
@@ -43,7 +44,7 @@ export function readOf(
       ...{ channel, name: "presence.list", data: { limit: PRESENCE_PAGE } },
       said: ({ result: { members = [], next } = {} }) =>
         next === undefined
-          ? { presence: { presence: presenceOf(members) } }
+          ? { presence: { presence: Object.fromEntries(members.map(memberOf)) } }
           : failed(ERROR.limit_exceeded, `more than ${PRESENCE_PAGE} clients are in ${channel}`),
     };
   }
