@@ -2,7 +2,7 @@
  * The entries of a record's tree: what one says of a message or an audit entry, or of a break in the record. They have
  * no payload, only its hash: what is erased or no longer kept stays proven. Pure.
  */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { canonicalJson } from "../canonical_json.ts";
 
 /** The bucket with heads, tiles and bundles of all trees. */
@@ -57,13 +57,8 @@ export interface RecordBreak {
 const utf8 = new TextEncoder();
 
 /** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
-export function encodeLeaf(entry: RecordEntry | RecordBreak): Uint8Array {
-  if (!("sha256" in entry)) return utf8.encode(canonicalJson(entry));
-  const { epoch, offset, sha256, time_ms, use } = entry;
-  if (use !== undefined) return utf8.encode(canonicalJson(entry));
-  // There is one for each message: its members are in order already.
-  return utf8.encode(JSON.stringify({ epoch, offset, sha256, time_ms }));
-}
+export const encodeLeaf = (entry: RecordEntry | RecordBreak): Uint8Array =>
+  utf8.encode(canonicalJson(entry));
 
 /** What the bytes of a leaf say; undefined for bytes that `encodeLeaf` does not make. */
 export function decodeLeaf(bytes: Uint8Array): RecordEntry | RecordBreak | undefined {
@@ -81,8 +76,7 @@ export function decodeLeaf(bytes: Uint8Array): RecordEntry | RecordBreak | undef
 }
 
 /** The hash of a payload, as a leaf has it. */
-export const payloadHash = (payload: Uint8Array | string): string =>
-  createHash("sha256").update(payload).digest("hex");
+export const payloadHash = (payload: Uint8Array | string): string => hash("sha256", payload, "hex");
 
 /** The name of a room's tree. Neither part has a dot. */
 export const roomTree = (tenant_id: string, room_id: string): string => `${tenant_id}.${room_id}`;

@@ -6,8 +6,6 @@ import { decodeLeaf } from "./entry.ts";
 import type { RecordBreak, RecordEntry } from "./entry.ts";
 import {
   consistencyProof,
-  emptyRoot,
-  HASH_BYTES,
   inclusionProof,
   isConsistent,
   isSameHash,
@@ -17,16 +15,8 @@ import {
 import type { Hash, SubtreeReader, TreeHead } from "./merkle.ts";
 import { encodeProof, openCheckpoint } from "./note.ts";
 import type { Checkpoint, EntryProof, Verifier } from "./note.ts";
-import {
-  decodeBundle,
-  Edge,
-  hashesOf,
-  TILE_WIDTH,
-  tilePath,
-  tileReader,
-  tilesOf,
-  widthOf,
-} from "./tiles.ts";
+import { decodeBundle, Edge, TILE_WIDTH, tilePath, tileReader, tilesOf, widthOf } from "./tiles.ts";
+import type { WrittenTile } from "./tiles.ts";
 
 /** Gives a file of a tree by its path, for example `checkpoint` or `tile/0/000.p/8`. Rejects when there is none. */
 export type TreeFiles = (path: string) => Promise<Uint8Array>;
@@ -132,18 +122,16 @@ export class TreeReader {
     const edge = new Edge(0, []);
     let last = 0;
     const { size, root } = this.checkpoint;
-    const hold = async (tiles: ReturnType<Edge["append"]>) => {
-      for (const { tile, hashes } of tiles) {
+    const hold = async (tiles: readonly WrittenTile[]) => {
+      for (const { tile, bytes } of tiles) {
         const path = tilePath(tile);
-        const stored = await this.#files(path);
-        const is_same = stored.length === hashes.length * HASH_BYTES &&
-          hashesOf(stored).every((hash, at) => isSameHash(hash, hashes[at]!));
+        const is_same = isSameHash(await this.#files(path), bytes);
         if (!is_same) throw new Error(`${path} is not made of the entries`);
       }
     };
     for (let at = 0; edge.size < size; at++) {
       const bundle = await this.#bundle(at);
-      const changed = edge.append(bundle.map(({ bytes }) => leafHash(bytes)));
+      const changed = edge.append(bundle.map(({ bytes }) => bytes));
       await hold(changed.filter(({ tile }) => tile.width === TILE_WIDTH));
       for (const one of bundle) {
         const { entry, index } = one;
@@ -156,7 +144,7 @@ export class TreeReader {
       }
     }
     await hold(edge.partial());
-    if (isSameHash(edge.root() ?? emptyRoot(), root)) return;
+    if (isSameHash(edge.root(), root)) return;
     throw new Error("the entries are not those of the checkpoint");
   }
 

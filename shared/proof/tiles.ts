@@ -3,7 +3,7 @@
  * bundles of 256. Where tiles are kept is the caller's matter. Pure.
  */
 import { RecentMap } from "../containers/recent_map.ts";
-import { HASH_BYTES, nodeHash } from "./merkle.ts";
+import { emptyRoot, HASH_BYTES, leafHash, nodeHash, pairHash } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
 
 /** Hashes of a full tile, and entries of a full bundle. */
@@ -67,19 +67,14 @@ export function* tilesOf(size: number): Generator<TileName> {
   }
 }
 
-/** The hashes of a tile. */
-export function hashesOf(tile: Uint8Array): Hash[] {
-  return Array.from(
-    { length: Math.floor(tile.length / HASH_BYTES) },
-    (_, at) => tile.slice(at * HASH_BYTES, (at + 1) * HASH_BYTES),
-  );
-}
-
 /** The root of the complete subtree that these hashes are the leaves of; their number is a power of two. */
-function perfectRoot(hashes: readonly Hash[]): Hash {
-  if (hashes.length === 1) return hashes[0]!;
-  const middle = hashes.length / 2;
-  return nodeHash(perfectRoot(hashes.slice(0, middle)), perfectRoot(hashes.slice(middle)));
+function perfectRoot(hashes: Uint8Array): Hash {
+  if (hashes.length === HASH_BYTES) return hashes.slice();
+  const above = new Uint8Array(hashes.length / 2);
+  for (let at = 0; at < above.length; at += HASH_BYTES) {
+    pairHash(hashes.subarray(2 * at, 2 * (at + HASH_BYTES)), above.subarray(at, at + HASH_BYTES));
+  }
+  return perfectRoot(above);
 }
 
 /** Reads a tree of that size by its tiles, each once for a while. Rejects as `read` does. */
@@ -87,7 +82,7 @@ export function tileReader(
   size: number,
   read: (tile: TileName) => Promise<Uint8Array>,
 ): SubtreeReader {
-  const known = new RecentMap<string, Promise<Hash[]>>(TILES_KNOWN);
+  const known = new RecentMap<string, Promise<Uint8Array>>(TILES_KNOWN);
   return async (level, index) => {
     const tile_level = Math.floor(level / TILE_HEIGHT);
     const span = 2 ** (level % TILE_HEIGHT);
@@ -99,11 +94,11 @@ export function tileReader(
       if (bytes.length !== tile.width * HASH_BYTES) {
         throw new Error(`${path} has ${bytes.length} bytes`);
       }
-      return hashesOf(bytes);
+      return bytes;
     });
     known.set(path, reading);
-    const at = first % TILE_WIDTH;
-    return perfectRoot((await reading).slice(at, at + span));
+    const at = (first % TILE_WIDTH) * HASH_BYTES;
+    return perfectRoot((await reading).subarray(at, at + span * HASH_BYTES));
   };
 }
 
@@ -134,64 +129,77 @@ export function decodeBundle(bundle: Uint8Array, width?: number): Uint8Array[] |
   return width === undefined || entries.length === width ? entries : undefined;
 }
 
-/**
- * The right edge of a tree: the partial tile of each level. It takes entries' hashes, and says which tiles that has
- * changed.
- */
+/** A tile with its hashes, one behind the other. */
+export interface WrittenTile {
+  readonly tile: TileName;
+  readonly bytes: Uint8Array;
+}
+
+/** The right edge of a tree: the partial tile of each level. It takes entries, and says which tiles they change. */
 export class Edge {
   size: number;
-  readonly #tiles: Hash[][];
+  /** Each with room for a full tile. */
+  readonly #tiles: Uint8Array[] = [];
 
   /** `tiles`: the partial tile of each level, as wide as the size has it. */
-  constructor(size: number, tiles: readonly (readonly Hash[])[]) {
+  constructor(size: number, tiles: readonly Uint8Array[]) {
     this.size = size;
-    this.#tiles = tiles.map((tile) => [...tile]);
+    for (const [level, tile] of tiles.entries()) this.#tile(level).set(tile);
   }
 
-  /** Appends hashes of entries, and gives the tiles that are other or new, the full ones first. */
-  append(leaves: readonly Hash[]): { readonly tile: TileName; readonly hashes: readonly Hash[] }[] {
-    const changed: { tile: TileName; hashes: readonly Hash[] }[] = [];
-    const touched = new Set<number>();
-    const push = (level: number, hash: Hash) => {
-      const tile = this.#tiles[level] ??= [];
-      tile.push(hash);
-      touched.add(level);
-      if (tile.length < TILE_WIDTH) return;
-      // The size counts the entry whose hash has filled it.
-      const index = countAt(this.size, level) / TILE_WIDTH - 1;
-      changed.push({ tile: { level, index, width: TILE_WIDTH }, hashes: tile });
-      this.#tiles[level] = [];
-      touched.delete(level);
-      push(level + 1, perfectRoot(tile));
-    };
-    for (const leaf of leaves) {
+  #tile(level: number): Uint8Array {
+    return this.#tiles[level] ??= new Uint8Array(TILE_WIDTH * HASH_BYTES);
+  }
+
+  /** The place of the newest hash of a level, which the size counts. */
+  #newest(level: number): Uint8Array {
+    const at = ((countAt(this.size, level) - 1) % TILE_WIDTH) * HASH_BYTES;
+    return this.#tile(level).subarray(at, at + HASH_BYTES);
+  }
+
+  /** Appends entries, and gives the tiles that are other or new, the full ones first. */
+  append(entries: readonly Uint8Array[]): WrittenTile[] {
+    const full: WrittenTile[] = [];
+    let top = entries.length === 0 ? -1 : 0;
+    for (const entry of entries) {
       this.size++;
-      push(0, leaf);
+      leafHash(entry, this.#newest(0));
+      for (let [level, count] = [0, this.size]; count % TILE_WIDTH === 0; level++) {
+        count /= TILE_WIDTH;
+        const bytes = this.#tile(level);
+        delete this.#tiles[level];
+        full.push({ tile: { level, index: count - 1, width: TILE_WIDTH }, bytes });
+        this.#newest(level + 1).set(perfectRoot(bytes));
+        top = Math.max(top, level + 1);
+      }
     }
-    return [...changed, ...this.partial().filter(({ tile: { level } }) => touched.has(level))];
+    return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
   }
 
   /** The partial tiles. */
-  partial() {
-    return this.#tiles.flatMap((hashes, level) => {
-      const index = Math.floor(countAt(this.size, level) / TILE_WIDTH);
-      const tile = { level, index, width: hashes.length };
-      return hashes.length === 0 ? [] : [{ tile, hashes: [...hashes] }];
-    });
+  partial(): WrittenTile[] {
+    const partial: WrittenTile[] = [];
+    for (let level = 0; countAt(this.size, level) > 0; level++) {
+      const count = countAt(this.size, level);
+      const [index, width] = [Math.floor(count / TILE_WIDTH), count % TILE_WIDTH];
+      if (width === 0) continue;
+      const bytes = this.#tile(level).slice(0, width * HASH_BYTES);
+      partial.push({ tile: { level, index, width }, bytes });
+    }
+    return partial;
   }
 
-  /** The root of the tree; undefined: it has no entry. */
-  root(): Hash | undefined {
+  /** The root of the tree. */
+  root(): Hash {
     let root: Hash | undefined;
-    for (const tile of this.#tiles) {
-      let end = tile.length;
-      for (let span = 1; end > 0; span *= 2) {
-        if (Math.floor(tile.length / span) % 2 === 0) continue;
-        const subtree = perfectRoot(tile.slice(end - span, end));
+    for (const { bytes, tile: { width } } of this.partial()) {
+      for (let [end, span] = [width, 1]; end > 0; span *= 2) {
+        if ((end & span) === 0) continue;
+        const subtree = perfectRoot(bytes.subarray((end - span) * HASH_BYTES, end * HASH_BYTES));
         root = root === undefined ? subtree : nodeHash(subtree, root);
         end -= span;
       }
     }
-    return root;
+    return root ?? emptyRoot();
   }
 }

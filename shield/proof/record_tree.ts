@@ -24,7 +24,6 @@ import {
   decodeBundle,
   Edge,
   encodeBundle,
-  hashesOf,
   TILE_WIDTH,
   tilePath,
   tileReader,
@@ -327,11 +326,12 @@ export class RecordTree {
     };
     const tiles: Uint8Array[] = [];
     for (let level = 0; countAt(size, level) > 0; level++) tiles.push(await load(level));
-    const hashes = tiles.map(hashesOf);
     const entries = decodeBundle(await load("entries")) ?? [];
-    const edge = new Edge(size, hashes);
-    const is_whole = isSameHash(edge.root() ?? emptyRoot(), root) &&
-      entries.every((entry, at) => isSameHash(leafHash(entry), hashes[0]?.[at] ?? root));
+    const edge = new Edge(size, tiles);
+    // The last tile is that of the last bundle.
+    const [last] = new Edge(0, []).append(entries);
+    const is_whole = isSameHash(edge.root(), root) &&
+      isSameHash(last?.bytes ?? new Uint8Array(0), tiles[0] ?? new Uint8Array(0));
     if (!is_whole) return this.#fork("its tiles are not those of its root");
     await this.#holdEnd(head, root);
     return { revision, edge, entries, revisions };
@@ -348,8 +348,7 @@ export class RecordTree {
     this.#writing = undefined;
     const bundled = [...entries, ...leaves];
     const first = Math.floor(edge.size / TILE_WIDTH);
-    const changed = edge.append(leaves.map(leafHash))
-      .map(({ tile, hashes }) => ({ tile, bytes: joined(hashes) }));
+    const changed = edge.append(leaves);
     const bundles = Array.from({ length: Math.ceil(bundled.length / TILE_WIDTH) }, (_, at) => {
       const some = bundled.slice(at * TILE_WIDTH, (at + 1) * TILE_WIDTH);
       const tile: TileName = { level: "entries", index: first + at, width: some.length };
@@ -365,7 +364,7 @@ export class RecordTree {
       if (tile.width === TILE_WIDTH) revisions.delete(name);
     }));
     const { signers } = await this.keys();
-    const tree = { size: edge.size, root: edge.root() ?? emptyRoot() };
+    const tree = { size: edge.size, root: edge.root() };
     const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), signers);
     const { stream, offset } = end;
     const next = { ...head, stream, offset, size: tree.size, checkpoint };
@@ -401,12 +400,6 @@ export class RecordTree {
     }));
     return await this.#writeHead(head, revision);
   }
-}
-
-function joined(hashes: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(hashes.length * HASH_BYTES);
-  hashes.forEach((hash, at) => bytes.set(hash, at * HASH_BYTES));
-  return bytes;
 }
 
 /** The first part of a stored tile or bundle; undefined: it is shorter. */

@@ -1,5 +1,5 @@
 /** Trees of whatever entries and whatever key, as somebody makes them who has both. */
-import { emptyRoot, inclusionProof, leafHash, rootOfInclusion } from "../../shared/proof/merkle.ts";
+import { emptyRoot, inclusionProof, rootOfInclusion } from "../../shared/proof/merkle.ts";
 import type { Hash, SubtreeReader } from "../../shared/proof/merkle.ts";
 import { encodeCheckpoint, signNote, verifierOf } from "../../shared/proof/note.ts";
 import type { Signer } from "../../shared/proof/note.ts";
@@ -24,14 +24,12 @@ export async function signerOf(name: string): Promise<Signer> {
 export async function filesOf(entries: readonly Uint8Array[], signer: Signer): Promise<Files> {
   const files: Files = new Map();
   const edge = new Edge(0, []);
-  for (const { tile, hashes } of edge.append(entries.map(leafHash))) {
-    files.set(tilePath(tile), Uint8Array.from(hashes.flatMap((hash) => [...hash])));
-  }
+  for (const { tile, bytes } of edge.append(entries)) files.set(tilePath(tile), bytes);
   for (let index = 0; index * TILE_WIDTH < entries.length; index++) {
     const some = entries.slice(index * TILE_WIDTH, (index + 1) * TILE_WIDTH);
     files.set(tilePath({ level: "entries", index, width: some.length }), encodeBundle(some));
   }
-  const tree = { origin: signer.name, size: entries.length, root: edge.root() ?? emptyRoot() };
+  const tree = { origin: signer.name, size: entries.length, root: edge.root() };
   files.set(
     "checkpoint",
     new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
