@@ -6,14 +6,12 @@ import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
-
-type Entry = Readonly<Record<string, unknown>>;
 
 /** Entries of one answer. */
 const PAGE = 1_000;
@@ -31,7 +29,7 @@ function filtersOf({ tenant, actor, action, outcome }: Flags<"limit">): URLSearc
 }
 
 /** The line of one entry, for people. */
-function lineOf(entry: Entry): string {
+function lineOf(entry: Members): string {
   const { at_ms, seq, outcome, action, tenant, by, by_tenant, from, path, reason, count } = entry;
   const who = by === null ? "a stranger" : `${by}@${by_tenant}`;
   const times = Number(count) > 1 ? ` ×${count}` : "";
@@ -51,7 +49,7 @@ function lineOf(entry: Entry): string {
   ].join("  ");
 }
 
-async function show(io: Io, { json }: Flags<"limit">, entries: readonly Entry[]): Promise<void> {
+async function show(io: Io, { json }: Flags<"limit">, entries: readonly Members[]): Promise<void> {
   const lines = entries.map((entry) =>
     json === true ? `${JSON.stringify(entry)}\n` : `${printable(lineOf(entry))}\n`
   );
@@ -59,7 +57,7 @@ async function show(io: Io, { json }: Flags<"limit">, entries: readonly Entry[])
 }
 
 interface Page {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly Members[];
   /** The place to go on from; null when there are no more entries. */
   readonly next: number | null;
 }
@@ -92,7 +90,7 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
 /** Prints entries, oldest first. Says on stderr how many there are. */
 export async function auditList(io: Io, flags: Flags<"limit">): Promise<number> {
   const admin = await findAdmin(io, flags);
-  const found: Entry[] = [];
+  const found: Members[] = [];
   const query = filtersOf(flags);
   if (flags.since !== undefined) {
     query.set("since_ms", String(await busAgo(io, admin, flags.since)));
@@ -155,10 +153,7 @@ async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerat
   }
 }
 
-/**
- * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
- * entry.
- */
+/** Prints what was checked and the newest entry's anchor, or with exit code 1 the first broken entry. */
 export async function auditVerify(io: Io, flags: Flags): Promise<number> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined

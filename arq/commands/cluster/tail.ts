@@ -16,9 +16,7 @@ export interface ServerEvent {
 /** Length above which an event ends the stream with an error; no event of the bus is longer. */
 const EVENT_CHARS_MAX = 33_554_432;
 
-/**
- * Yields each event when it is complete, without comments. Throws RangeError for an event that is too long.
- */
+/** Yields each event when it is complete. Throws RangeError for one that is too long. */
 export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   let rest = "";
   let name = "message";

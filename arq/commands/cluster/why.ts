@@ -3,7 +3,7 @@
  * Jaeger that its collector feeds.
  */
 import { tellsAnything, wayInGaps, wayInLines, whyLines } from "../../answers/why_text.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
@@ -65,8 +65,6 @@ function unknownText(decisions: readonly unknown[]): string {
 }
 /** A room that is named is looked into. */
 const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
-
-type Members = Readonly<Record<string, unknown>>;
 
 /** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
 export async function why(io: Io, flags: Flags): Promise<number> {

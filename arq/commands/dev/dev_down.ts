@@ -35,10 +35,7 @@ import type { Flags } from "../../program/flags.ts";
 import { readContexts } from "../../bus/contexts.ts";
 
 const REQUEST_MS = 5_000;
-/**
- * Time for a drain: `[server] drain_timeout_ms`, which is 30 s unless a configuration says more, and a
- * reserve.
- */
+/** Time for a drain: `[server] drain_timeout_ms`, 30 s unless a configuration says more, and a reserve. */
 const DRAIN_MS = 45_000;
 const KILLED_MS = 10_000;
 const LOOK_MS = 50;
@@ -65,9 +62,7 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   }
 }
 
-/**
- * Sends a signal to the process while it has the lock. A pid alone might belong to another process by now.
- */
+/** Sends a signal while the process has the lock: a pid alone might be another's by now. */
 async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
   try {
     Deno.kill(pid, `SIG${name}`);

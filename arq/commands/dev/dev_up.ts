@@ -45,10 +45,7 @@ export interface StackFile {
 
 const JWKS_NAME = "arqon-jwks.json";
 
-/**
- * Writes the files of the stack that comes with this `arq`, where there is no checkout. Returns the compose
- * file.
- */
+/** Writes the files of the stack, where there is no checkout. Returns the compose file. */
 async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   const { STACK_FILE, stackFiles } = await import("../../serve/stack_files.ts");
   for (const [path, text] of stackFiles(VERSION)) {
@@ -104,10 +101,7 @@ async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPor
   };
 }
 
-/**
- * Makes the development key of this folder. Its private part stays here; the Shield gets a folder with the
- * public part, which the user in the container must be able to read.
- */
+/** Makes this folder's development key. The container's user gets and can read the public part alone. */
 async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   const { devKey } = await import("../../serve/dev_bus.ts");
   const { key_file, jwks_file } = await devKey(state_dir);
@@ -294,10 +288,7 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
   return text;
 }
 
-/**
- * Starts the embedded bus and waits until it is ready. When it cannot start, the error has the bus's own
- * words.
- */
+/** Starts the embedded bus and waits until it is ready. An error has the bus's own words. */
 async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
   const child = new Deno.Command(command, {

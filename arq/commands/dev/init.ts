@@ -162,10 +162,7 @@ async function present(io: Io, folder: string, path: string): Promise<Uint8Array
 /** What may be the user's in any folder, and is kept then. */
 const COMMON: readonly string[] = [INIT_FILES.readme, INIT_FILES.gitignore];
 
-/**
- * Throws when a file is there already that only a bus has. It runs before the first write, so that no folder is
- * written in part.
- */
+/** Throws for a file that only a bus has. It runs before the first write: no folder is written in part. */
 async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   const there: string[] = [];
   for (const path of Object.values(INIT_FILES)) {
@@ -231,10 +228,7 @@ async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Pr
   }
 }
 
-/**
- * Adds the context of the folder, or says on stderr why there is none. One that the folder has follows its ports, also
- * where no new one is wanted.
- */
+/** Adds the folder's context, or says why there is none. One that is there follows the ports in any case. */
 async function addContext(
   io: Io,
   folder: string,

@@ -167,10 +167,7 @@ export async function compileFile(
   return await compile({ entry: name, readFile });
 }
 
-/**
- * Compiles a policy, or a guest of another kind, writes the module and describes it. Returns 1 and writes
- * nothing when it does not compile.
- */
+/** Compiles a guest, writes the module and describes it. Returns 1 when it does not compile. */
 export async function policyBuild(
   io: Io,
   entry: string,

@@ -105,16 +105,7 @@ export function createChoice(count: number): CaseChoice {
 /** The options of `arq policy record`. */
 export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
 
-/** The calls that become cases, and why others did not. */
-interface Chosen {
-  readonly cases: readonly Case[];
-  /** Calls of the policy that were read. */
-  readonly decisions: number;
-  readonly policies: ReadonlySet<string>;
-  readonly counts: ReadCounts;
-}
-
-async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
+async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags) {
   const { tenant, count, redact = [] } = flags;
   const selection = await selectionOf(io, flags.policy ?? "", admin, flags);
   const counts = { lines: 0, bad_lines: 0, holes: 0 };

@@ -22,10 +22,7 @@ interface WayBack {
   readonly taken_back: readonly Readonly<Record<string, unknown>>[];
 }
 
-/**
- * The way back to a version. Undefined when the bus does not know the version or it is in force; the bus then
- * says so better.
- */
+/** The way back to a version. Undefined: it is unknown or in force; the bus then says so better. */
 export function wayBack(
   document: Readonly<Record<string, unknown>>,
   to: number,
@@ -39,10 +36,7 @@ export function wayBack(
   return target === undefined || taken_back.length === 0 ? undefined : { target, taken_back };
 }
 
-/**
- * The text before a rollback: when and by whom the version was made, and a line for each change that is
- * undone, newest first.
- */
+/** The text before a rollback: who made the version when, and each change that is undone, newest first. */
 export function wayBackText({ target, taken_back }: WayBack): string {
   const { version, at_ms, by, change } = target;
   const is_made = typeof at_ms === "number" && at_ms > 0;

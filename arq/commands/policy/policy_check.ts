@@ -199,10 +199,7 @@ async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<num
   }
 }
 
-/**
- * Checks a module as a gateway with that memory limit does. Rejects when the trial compilation cannot be
- * made.
- */
+/** Checks a module as a gateway with that memory limit. Rejects when it cannot be compiled on trial. */
 async function check(
   io: Io,
   file: string,
@@ -259,10 +256,7 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<n
   return answer.accepted ? EXIT.ok : EXIT.failure;
 }
 
-/**
- * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
- * run. `time_ms` is the median of all runs.
- */
+/** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
 export type EventReport = ReturnType<typeof reportOf>;
 
 /** The result of `arq policy test`. */

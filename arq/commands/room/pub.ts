@@ -1,7 +1,4 @@
-/**
- * `arq pub`: publishes one event, or one event for each line of NDJSON. Publishes are acknowledged and
- * pipelined.
- */
+/** `arq pub`: publishes one event, or one for each line of NDJSON, acknowledged and pipelined. */
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
@@ -203,9 +200,7 @@ async function epochOf(room: Room, { offset, message_id }: Published): Promise<s
   }
 }
 
-/**
- * The line of `--json`. In a durable room it has the position of the message, or of the last one of several.
- */
+/** The line of `--json`. In a durable room it has the position of the last message. */
 async function resultLine(room: Room, published: Published, duration_ms: number): Promise<string> {
   const { count, offset } = published;
   const place = offset > 0 ? { offset, epoch: await epochOf(room, published) } : {};

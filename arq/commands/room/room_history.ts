@@ -86,10 +86,7 @@ interface Replay {
   readonly flags: ReplayFlags;
   /** Epoch of the first page. */
   readonly epoch: string;
-  /**
-   * Epoch in the message ids. A replay that goes on in another epoch keeps it, so that no message is stored
-   * twice.
-   */
+  /** Epoch in the message ids. A replay that goes on keeps it, so that nothing is stored twice. */
   readonly ids_epoch: string;
   readonly isKnown: (place: Place) => Promise<boolean>;
   readonly until: number;

@@ -1,7 +1,7 @@
 /** `arq room list` and `bans`, and what `arq room class set` and `remove` ask before they change a class. */
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
@@ -21,7 +21,7 @@ interface Listed {
   readonly last?: string;
 }
 
-type Show = (room_id: string, row: Readonly<Record<string, unknown>>) => Promise<void>;
+type Show = (room_id: string, row: Members) => Promise<void>;
 
 async function open(
   io: Io,
@@ -92,9 +92,7 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<number> {
 /** Most bans that the admin API lists. */
 const LISTED_MAX = 1_000;
 
-type Ban = Readonly<Record<string, unknown>>;
-
-async function show(io: Io, { json }: Flags, bans: readonly Ban[]): Promise<void> {
+async function show(io: Io, { json }: Flags, bans: readonly Members[]): Promise<void> {
   const lines = bans.map((ban) => json === true ? `${JSON.stringify(ban)}\n` : banLine(ban));
   await print(io.stdout, lines.join(""));
 }
@@ -151,7 +149,7 @@ export async function requireReachable(
   io: Io,
   admin: Admin,
   { tenant, pattern, allowUnreachable }: Flags<"pattern" | "tenant">,
-  changed: Readonly<Record<string, unknown>>,
+  changed: Members,
 ): Promise<void> {
   if (allowUnreachable === true) return;
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;

@@ -1,7 +1,4 @@
-/**
- * `arq sub`: prints the messages of rooms until `--count` is reached or Ctrl-C. In a durable room it can
- * begin at an earlier place.
- */
+/** `arq sub`: prints the messages of rooms, in durable ones also from an earlier place on. */
 import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { hasStart, patient, type Start, startPlace, storedIn } from "../../rooms/history.ts";
@@ -10,9 +7,7 @@ import { RoomReader } from "../../rooms/room_reader.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/**
- * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is reported.
- */
+/** Messages that may wait for a slow reader of our output; beyond that a loss is reported. */
 const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;
 
