@@ -93,6 +93,13 @@ export interface Io {
   readonly monotonic_ms: () => number;
 }
 
+/** How a command ends: well, with an exit code, or with what it found, for programs and as text for people. */
+export type Ended = void | number | {
+  readonly told: unknown;
+  readonly text: string;
+  readonly code?: number;
+};
+
 /** Unwritten bytes above which `write` waits. */
 const BACKLOG_BYTES = 65_536;
 

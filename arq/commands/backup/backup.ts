@@ -25,7 +25,7 @@ import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
 import { cannotWrite, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readTar, type TarEntry } from "../../../shared/tar.ts";
@@ -285,7 +285,7 @@ async function removeOutdated(io: Io, file: string, path: string, keep: number):
 }
 
 /** Makes a backup. When it fails, it leaves no file. */
-export async function backup(io: Io, file: string, flags: Flags<"files">): Promise<number> {
+export async function backup(io: Io, file: string, flags: Flags<"files">): Promise<Ended> {
   const path = await placeOf(io, file, flags.keep);
   const place = await findPlace(io, flags.config);
   const { include = [] } = flags;
@@ -310,5 +310,4 @@ export async function backup(io: Io, file: string, flags: Flags<"files">): Promi
       "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
     await print(io.stderr, told);
   }
-  return EXIT.ok;
 }

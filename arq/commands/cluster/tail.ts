@@ -3,8 +3,8 @@
  * enter the room. `arq sub` shows what a user of the room sees.
  */
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { printable } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** One server-sent event; `name` is "message" when the server gives none. */
@@ -63,7 +63,7 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
 }
 
 /** Prints messages until `--count` is reached or Ctrl-C. Says on stderr how many were left out. */
-export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<number> {
+export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
   await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);
@@ -79,5 +79,4 @@ export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promis
     }
     return false;
   });
-  return EXIT.ok;
 }

@@ -8,7 +8,7 @@ import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -140,13 +140,12 @@ async function tell(io: Io, flags: Flags, ended: string | undefined, text: strin
 }
 
 /** Ends what runs. Returns 0 also when nothing runs. */
-export async function devDown(io: Io, flags: Flags = {}): Promise<number> {
+export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
   if (stopped === undefined) await refuseForeground(io, files);
   const text = `${stopped ?? "nothing"} ${stopped ? "has ended" : "runs here"}`;
   await tell(io, flags, stopped, text);
-  return EXIT.ok;
 }
 
 /** Removes the files of a data folder and then the folder. Other folders stay. */
@@ -177,7 +176,7 @@ async function removeTree(folder: string, paths: readonly string[]): Promise<voi
 }
 
 /** Ends what runs and deletes its rooms, policies, bans and log. */
-export async function devReset(io: Io, flags: Flags): Promise<number> {
+export async function devReset(io: Io, flags: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   const what = record?.kind === "compose"
@@ -191,7 +190,6 @@ export async function devReset(io: Io, flags: Flags): Promise<number> {
   if (stopped === undefined) await refuseForeground(io, files);
   await removeState(io, files);
   await tell(io, flags, stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is gone`);
-  return EXIT.ok;
 }
 
 const FOLLOW_MS = 250;
@@ -218,7 +216,7 @@ async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 export async function devLogs(
   io: Io,
   { follow = false, json = false }: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   if (record?.kind === "compose") {
@@ -242,7 +240,6 @@ export async function devLogs(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw failed(`there is no log in ${files.folder}`, HINT);
   }
-  return EXIT.ok;
 }
 
 /** What runs in this folder, as `--json` shows it. */
@@ -301,10 +298,13 @@ function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): 
 }
 
 /** Prints what runs. Returns 0 when something runs, else 1. */
-export async function devStatus(io: Io, { json = false }: Flags): Promise<number> {
+export async function devStatus(io: Io): Promise<Ended> {
   const files = devFiles(io.cwd);
   const state = await stateOf(io, files, await readRecord(files));
   const services = state.services === undefined ? "" : stackText(state.services);
-  await print(io.stdout, json ? `${JSON.stringify(state)}\n` : `${sentence(state)}\n${services}`);
-  return state.running ? EXIT.ok : EXIT.failure;
+  return {
+    told: state,
+    text: `${sentence(state)}\n${services}`,
+    code: state.running ? EXIT.ok : EXIT.failure,
+  };
 }

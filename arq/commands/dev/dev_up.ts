@@ -8,7 +8,7 @@ import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -184,7 +184,7 @@ export async function startStack(
   { file, is_ours }: StackFile,
   flags: Flags & { readonly json?: boolean },
   files: DevFiles,
-): Promise<number> {
+): Promise<Ended> {
   if (is_ours) await refuseOtherStack(io, io.cwd);
   const wanted = await wantedPorts(io, flags, file);
   const key = await issuerOf(files);
@@ -210,7 +210,6 @@ export async function startStack(
     throw failed(`docker compose ended with ${code}`, hint);
   }
   await tellStack(io, file, services, context, flags.json === true);
-  return EXIT.ok;
 }
 
 /** Files and folders that a bus reads and writes. Paths are absolute, without a slash at the end. */
@@ -323,10 +322,9 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   throw new CommandError(sentence, code, hint.length === 0 ? undefined : hint.join(" "));
 }
 
-async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<number> {
+async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<Ended> {
   const text = { arq: io.arq, end: HOW_TO_STOP, has_durable: flags.config === undefined };
   await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
-  return EXIT.ok;
 }
 
 /** The bus that runs in this folder already, whether in the background or not; undefined when none runs. */
@@ -360,7 +358,7 @@ function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: strin
 }
 
 /** Starts what does not run yet. Returns 0 when it runs. */
-export async function devUp(io: Io, flags: Flags): Promise<number> {
+export async function devUp(io: Io, flags: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);
   const record = await readRecord(files);

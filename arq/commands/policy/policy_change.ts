@@ -9,7 +9,7 @@ import {
 import { type Admin, askAdmin, findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { canAsk, confirmed } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
@@ -80,7 +80,7 @@ export async function changeExit(
 }
 
 /** Prints the lines that the node remembers, or follows the log until `--count` is reached or Ctrl-C. */
-export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<number> {
+export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));
   const stream = (follow: boolean) => {
@@ -110,5 +110,4 @@ export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<number
     }
     return false;
   });
-  return EXIT.ok;
 }

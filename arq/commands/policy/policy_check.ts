@@ -28,7 +28,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import { POLICY_LIMITS, ValueType, type WasmModule } from "../../../wasm/module/module.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { checkText, testText } from "../../answers/replay_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -247,13 +247,12 @@ async function check(
 }
 
 /** Prints the result. Returns 1 when the module is refused. */
-export async function policyCheck(io: Io, file: string, flags: Flags): Promise<number> {
+export async function policyCheck(io: Io, file: string, flags: Flags): Promise<Ended> {
   const { overseer } = configFrom({}).platform;
   const bytes = await readModuleFile(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
   const answer = await check(io, file, bytes, pages);
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));
-  return answer.accepted ? EXIT.ok : EXIT.failure;
+  return { told: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
 }
 
 /** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
@@ -390,7 +389,7 @@ export async function policyTry(
   io: Io,
   file: string,
   flags: TryFlags,
-): Promise<number> {
+): Promise<Ended> {
   const config = configFrom({});
   const { overseer } = config.platform;
   const limits = {
@@ -423,6 +422,5 @@ export async function policyTry(
   const events = await tryAll(io, trial, prepared, flags.runs);
   const allowed = events.every(({ verdict }) => verdict === "allowed");
   const answer: TestAnswer = { file, hook, ...limits, allowed, events };
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : testText(answer));
-  return allowed ? EXIT.ok : EXIT.failure;
+  return { told: answer, text: testText(answer), code: allowed ? EXIT.ok : EXIT.failure };
 }

@@ -3,8 +3,8 @@ import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
-import { EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { failed, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
@@ -213,7 +213,7 @@ export async function pub(
   room_id: string,
   data: string | undefined,
   flags: Flags<"type" | "window">,
-): Promise<number> {
+): Promise<Ended> {
   const content = await contentOf(io, data, flags);
   const what = content ?? await openSource(io, flags.ndjson ?? "-");
   await using connection = await openConnection(io, flags, { window: flags.window });
@@ -234,5 +234,4 @@ export async function pub(
       `Published ${messages} to ${room_id} in ${seconds} s (${rate}/s)\n`,
     );
   }
-  return EXIT.ok;
 }

@@ -2,7 +2,7 @@
 import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { hasStart, patient, type Start, startPlace, storedIn } from "../../rooms/history.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { RoomReader } from "../../rooms/room_reader.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -61,7 +61,7 @@ function subscribedText(heard: readonly Heard[]): string {
 }
 
 /** Prints messages. Returns 0 after `--count` messages; Ctrl-C ends it by the abort signal. */
-export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promise<number> {
+export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promise<Ended> {
   const names = [...new Set(rooms)];
   optionsOf(flags);
   checkStart(names, flags);
@@ -82,5 +82,4 @@ export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promi
     return EXIT.failure;
   }
   await io.stdout.flush();
-  return EXIT.ok;
 }
