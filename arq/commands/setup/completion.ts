@@ -5,7 +5,7 @@
 import { BUS_OPTIONS, everyCommand } from "../../completion/command_tree.ts";
 import type { CommandInfo, Note, OptionInfo, ValueKind } from "../../completion/command_tree.ts";
 import { DEV_CONTEXT, readContexts } from "../../bus/contexts.ts";
-import { type EXIT_MEANINGS } from "../../terminal/exit.ts";
+import { EXIT_MEANINGS } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 
 /** The shells that there are scripts for. */
