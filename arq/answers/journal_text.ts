@@ -1,7 +1,4 @@
-/**
- * Lines of the journal as text for people. Pure. Nothing in a line is trusted to be printable; one of another
- * version is shown as it came.
- */
+/** Lines of the journal as text for people. Pure; one of another version is shown as it came. */
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { plural } from "../../shared/plural.ts";

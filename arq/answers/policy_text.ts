@@ -5,7 +5,8 @@
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 
-type Members = Readonly<Record<string, unknown>>;
+/** The members of an answer, which may have any shape. */
+export type Members = Readonly<Record<string, unknown>>;
 
 /** The value itself when it is an object, else an empty object. */
 export function membersOf(value: unknown): Members {
@@ -29,10 +30,7 @@ export function when(value: unknown): string {
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
-/**
- * A table of the objects of a list; "" when there are none. A column shows the member of its name in lower case, the
- * one behind its `=`, or what `made` makes of an object.
- */
+/** A table of the objects of a list; "" for none. A column is a member, or what `made` makes of an object. */
 export function listing(
   items: unknown,
   columns: readonly string[],

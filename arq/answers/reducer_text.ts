@@ -309,13 +309,7 @@ export function stateText(
   };
 }
 
-interface Changes {
-  readonly added: Readonly<Record<string, string>>;
-  readonly removed: Readonly<Record<string, string>>;
-  readonly changed: Readonly<Record<string, { readonly from: string; readonly to: string }>>;
-}
-
-function changesBetween(from: RoomState, to: RoomState, prefix: KeyPrefix): Changes {
+function changesBetween(from: RoomState, to: RoomState, prefix: KeyPrefix) {
   const added: Record<string, string> = {};
   const removed: Record<string, string> = {};
   const changed: Record<string, { from: string; to: string }> = {};

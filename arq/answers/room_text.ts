@@ -1,12 +1,7 @@
-/**
- * Members, locks and changes of a room as text for people. Pure. Nothing that a member sends can drive the
- * terminal.
- */
+/** Members, locks and changes of a room as text for people, which drives no terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { membersOf } from "./policy_text.ts";
-
-type Members = Readonly<Record<string, unknown>>;
+import { type Members, membersOf } from "./policy_text.ts";
 
 /** Longer values are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
@@ -33,9 +28,7 @@ export function countText({ connections, users }: Members): string {
   return `${plural(numberOf(connections), "connection")} of ${plural(numberOf(users), "user")}`;
 }
 
-/**
- * The line of a member: `user connection since metadata`. A member that leaves has only user and connection.
- */
+/** The line of a member: `user connection since metadata`; of one that leaves the first two. */
 export function memberLine(member: Members): string {
   const { user_id, connection_id, joined_ms, meta } = member;
   const parts = [shown(user_id), shown(connection_id), whenText(joined_ms)];
@@ -52,10 +45,7 @@ export function lockText(lock: unknown): string {
   return `locked${by}, fence ${shown(fence)}, lease until ${whenText(until_ms)}`;
 }
 
-/**
- * The line of a ban: `mallory tenant until 2026-… by mod: spam`. It has the user, where the ban holds, its
- * end and the reason.
- */
+/** The line of a ban: `mallory tenant until 2026-… by mod: spam`. */
 export function banLine(ban: Members): string {
   const { user_id, scope, room_id, until_ms, reason, by } = ban;
   const place = scope === "room" && room_id !== undefined ? `room ${shown(room_id)}` : shown(scope);
@@ -83,10 +73,7 @@ function unquoted(name: string, json: string): string {
   return shown(JSON.parse(json));
 }
 
-/**
- * The line of a change of state: `4 set topic "tea" by ann`. `event` has each member of the ROOM_UPDATE as
- * JSON text, so that a value is shown as it was written.
- */
+/** The line of a change of state: `4 set topic "tea" by ann`. `event` has JSON text, as it was written. */
 export function changeText(event: ReadonlyMap<string, string>): string {
   const parts = ["version", "op", ...CHANGE_MEMBERS].flatMap((name) => {
     const json = event.get(name);

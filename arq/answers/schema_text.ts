@@ -1,13 +1,8 @@
-/**
- * Answers of the admin API's `/v1/schemas…` as text for people. Pure. An answer may have any shape and any
- * characters.
- */
+/** Answers of the admin API's `/v1/schemas…`, of any shape, as text for people. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { listingEnd } from "./settings_text.ts";
-import { cell, listing, listOf, membersOf, when } from "./policy_text.ts";
-
-type Members = Readonly<Record<string, unknown>>;
+import { cell, listing, listOf, type Members, membersOf, when } from "./policy_text.ts";
 
 /** Where a text is shown. */
 interface Shown {
@@ -176,7 +171,7 @@ const UNKNOWN_SHOWN = 4;
 /** The text of `arq schema validate`: one line for each violation in a file. */
 export function validationText(
   file: string,
-  answer: Readonly<Record<string, unknown>>,
+  answer: Members,
   paint: Paint,
 ): string {
   const { valid, message, version, violations, total, unknown, unknown_paths } = answer;

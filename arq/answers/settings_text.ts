@@ -4,15 +4,18 @@
  * printable.
  */
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
-import { cell, listing, listOf, membersOf, percentText, when } from "./policy_text.ts";
+import {
+  cell,
+  listing,
+  listOf,
+  type Members,
+  membersOf,
+  percentText,
+  when,
+} from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
-type Members = Readonly<Record<string, unknown>>;
-
-/**
- * The table of mirror rules and of where each comes from. `tenant` stands for the tenant of a rule that names
- * none.
- */
+/** The table of mirror rules. `tenant` stands for the tenant of a rule that names none. */
 export const ruleTable = (rules: unknown, tenant?: string): string =>
   listing(rules, ["PREFIX", "SHARE", "SOURCE", "TENANT"], {
     SHARE: ({ percent }) => percentText(percent),
@@ -26,10 +29,7 @@ export function rulesText(answer: Members, { tenant }: Members): string {
     listingEnd(answer, listOf(answer["rules"]).length === 0 ? "mirror rules" : "", tenant);
 }
 
-/**
- * What is said beside a listing of settings: that there are none (then `what` they are, else ""), that there are
- * more, and why what is stored is not in force.
- */
+/** What is said beside a listing of settings: that there are none or more, and why they are not in force. */
 export function listingEnd(answer: Members, what: string, tenant: unknown): string {
   const { problem } = membersOf(answer["here"]);
   const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
@@ -54,10 +54,7 @@ function exampleLine(value: unknown): string {
   return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
 }
 
-/**
- * The text of `arq mirror diff`: a table of what candidates would have decided, then examples of differences,
- * newest first.
- */
+/** The text of `arq mirror diff`: what candidates would have decided, then examples, newest first. */
 export function diffText(candidates: unknown): string {
   const all = listOf(candidates).map(membersOf);
   const columns = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
@@ -121,9 +118,7 @@ export function optionsText(one: unknown): string {
   return words.length === 0 ? "defaults" : words.join(", ");
 }
 
-/**
- * The table of room classes and of where each comes from. `tenant` stands for the owner of stored classes.
- */
+/** The table of room classes. `tenant` stands for the owner of stored classes. */
 export const classTable = (classes: unknown, tenant?: string): string =>
   listing(classes, ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
     ROOMS: ({ pattern, room }) => cell(pattern ?? room),
@@ -167,10 +162,7 @@ function optionLines({ replicas, max_members, ...one }: Members): string {
   return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
 }
 
-/**
- * The text of `arq room class explain`: the class of a room, all its options, and the classes that it
- * overrules.
- */
+/** The text of `arq room class explain`: a room's class with all options, and those it overrules. */
 export function classExplainText(answer: Members): string {
   const { room, why, others } = answer;
   const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");

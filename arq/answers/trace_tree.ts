@@ -43,10 +43,7 @@ function toSpan(span: Json, processes: Json) {
   };
 }
 
-/**
- * Reads the spans of a trace. Undefined when the answer is not Jaeger's; empty when Jaeger does not know the
- * trace.
- */
+/** Reads the spans of a trace. Undefined: the answer is not Jaeger's; empty: Jaeger does not know it. */
 export function readTrace(answer: unknown): readonly TraceSpan[] | undefined {
   if (!isObject(answer) || !("data" in answer)) return undefined;
   if (answer["data"] !== null && !Array.isArray(answer["data"])) return undefined;
@@ -88,10 +85,7 @@ interface Row {
   readonly left: string;
 }
 
-/**
- * The spans in the order of the tree, parents before children. A span whose parent is missing (the client's)
- * is a root.
- */
+/** The spans, parents before children. One whose parent is missing (the client's) is a root. */
 function rowsOf(spans: readonly TraceSpan[]): Row[] {
   const ids = new Set(spans.map(({ span_id }) => span_id));
   const children = Map.groupBy(
@@ -118,10 +112,7 @@ function rowsOf(spans: readonly TraceSpan[]): Row[] {
   return rows;
 }
 
-/**
- * The trace as text, one line for each span: its place in the tree, its start after the first span, its
- * duration and its tags.
- */
+/** The trace as text, a line a span: its place in the tree, its start, its duration and its tags. */
 export function traceTree(spans: readonly TraceSpan[]): string {
   const rows = rowsOf(spans);
   const first_us = Math.min(...rows.map(({ span }) => span.start_us));

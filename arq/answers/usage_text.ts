@@ -1,9 +1,7 @@
 /** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
 import { printable } from "../terminal/exit.ts";
-import { listOf as list, membersOf as members } from "./policy_text.ts";
-
-type Members = Readonly<Record<string, unknown>>;
+import { listOf as list, type Members, membersOf as members } from "./policy_text.ts";
 
 /** The columns of the table, with their heads. */
 const COLUMNS: readonly (readonly [unit: string, head: string])[] = [

@@ -1,8 +1,6 @@
 /** What `arq why` shows, as lines: how a message came in and its outcome. Pure, from the JSON of `GET /v1/why`. */
-import { listOf, membersOf } from "./policy_text.ts";
+import { listOf, type Members, membersOf } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
-
-type Members = Readonly<Record<string, unknown>>;
 
 const time = (ms: unknown) => new Date(Number(ms)).toISOString();
 

@@ -33,10 +33,7 @@ export interface OpenNats extends AsyncDisposable {
 const DEFAULT_FILE = "config.toml";
 const RECONNECT_MS = 1_000;
 
-/**
- * The place of the configuration that `--config` names, or of `config.toml` in this folder; undefined when
- * there is neither. Throws ConfigError.
- */
+/** The place of the configuration that `--config` names, or of `config.toml` here. Throws ConfigError. */
 export async function findPlace(io: Io, config_file?: string): Promise<Place | undefined> {
   const is_here = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)) !== undefined;
   const file = config_file ?? (is_here ? DEFAULT_FILE : undefined);

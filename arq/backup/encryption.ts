@@ -27,10 +27,7 @@ async function passphraseOf(io: Io, file: string): Promise<string> {
   throw new CommandError(`${file} is empty; expected a passphrase in its first line`);
 }
 
-/**
- * The encryption that the options ask for; undefined when they ask for none. Throws when a key cannot be
- * used.
- */
+/** The encryption that the options ask for; undefined: none. Throws when a key cannot be used. */
 export async function sealingOf(io: Io, flags: Flags): Promise<Sealing | undefined> {
   const { recipient = [], recipientsFile, passphraseFile } = flags;
   const from_file = recipientsFile === undefined

@@ -152,10 +152,7 @@ interface Noted {
   readonly at_ms: string | null;
 }
 
-/**
- * Finds where to go on, and makes the slot where there is none. Rejects with a CommandError for what needs a
- * person.
- */
+/** Finds where to go on, and makes the slot where there is none. Rejects for what needs a person. */
 export async function standingOf(
   sql: Database,
   { slot, accept_loss, accept_hint, say }: StandingOptions,

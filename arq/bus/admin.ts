@@ -19,6 +19,9 @@ export interface Admin {
   readonly renewal?: string | undefined;
 }
 
+/** A listener, and a token where it asks for one. */
+type Listener = Pick<Admin, "admin_url"> & { readonly token: string | undefined };
+
 /** One request to an admin listener. */
 export interface AdminRequest {
   readonly method: "GET" | "PUT" | "POST" | "DELETE";
@@ -32,10 +35,7 @@ export interface AdminRequest {
 /** Longer than the bus needs to check a module and to enforce a change. */
 const REQUEST_MS = 30_000;
 
-/**
- * The admin listener and token of the options, else of the bus that `findTarget` finds. Throws when there is
- * none.
- */
+/** The admin listener and token of the options, else of the bus that `findTarget` finds. */
 export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> {
   const token = await givenToken(io, flags);
   const needs_bus = flags.adminUrl === undefined || token === undefined;
@@ -69,7 +69,7 @@ function noAdmin(io: Io, { url }: ConnectionFlags, target: Target | undefined): 
 
 async function send(
   io: Pick<Io, "signal">,
-  { admin_url, token }: Admin,
+  { admin_url, token }: Listener,
   request: AdminRequest,
   signal: AbortSignal,
 ): Promise<Response> {
@@ -78,7 +78,7 @@ async function send(
     return await fetch(`${admin_url}${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${token}`,
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined ? {} : { "content-type": content_type }),
       },
       ...(body === undefined ? {} : { body: body as string | Uint8Array<ArrayBuffer> }),
@@ -93,6 +93,18 @@ async function send(
       `${admin_url}: ${cause instanceof Error ? cause.message : cause}`,
     );
   }
+}
+
+/** Sends a request and reads its answer. Throws `unreachable`. */
+export async function exchange(
+  io: Pick<Io, "signal">,
+  listener: Listener,
+  request: AdminRequest,
+  timeout_ms: number = REQUEST_MS,
+): Promise<{ readonly response: Response; readonly text: string }> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]);
+  const response = await send(io, listener, request, signal);
+  return { response, text: await textOf(response, signal) };
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
@@ -118,17 +130,13 @@ function refusal({ admin_url, renewal }: Admin, status: number, text: string): u
   return refusedToken(errorFromWire({ code: status, reason, message }), renewal);
 }
 
-/**
- * Sends a request and returns the JSON object of the answer. Throws the refusal of the bus, or `unreachable`.
- */
+/** The JSON object of the answer to a request. Throws the bus's refusal, or `unreachable`. */
 export async function askAdmin(
   io: Io,
   admin: Admin,
   request: AdminRequest,
 ): Promise<Record<string, unknown>> {
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-  const response = await send(io, admin, request, signal);
-  const text = await textOf(response, signal);
+  const { response, text } = await exchange(io, admin, request);
   const body = response.ok ? parsed(text) : undefined;
   if (body === undefined) throw refusal(admin, response.status, text);
   return body;
@@ -136,18 +144,13 @@ export async function askAdmin(
 
 /** The time of the listener by its `Date`, in Unix ms; undefined where it has none. Rejects as `askAdmin`. */
 export async function dateOf(io: Io, admin: Admin): Promise<number | undefined> {
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-  const response = await send(io, admin, { method: "GET", path: "/v1/access" }, signal);
-  const text = await textOf(response, signal);
+  const { response, text } = await exchange(io, admin, { method: "GET", path: "/v1/access" });
   if (!response.ok) throw refusal(admin, response.status, text);
   const date_ms = Date.parse(response.headers.get("date") ?? "");
   return Number.isNaN(date_ms) ? undefined : date_ms;
 }
 
-/**
- * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a lost
- * connection; when the signal ends it, the signal's reason is thrown.
- */
+/** Reads a stream until `enough` resolves with true; one that ends before that is a lost connection. */
 export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
   try {
     if (await enough()) return;
@@ -172,9 +175,7 @@ export async function askAdminOr(
   request: AdminRequest,
   reason: string,
 ): Promise<AnswerOrProblem> {
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-  const response = await send(io, admin, request, signal);
-  const text = await textOf(response, signal);
+  const { response, text } = await exchange(io, admin, request);
   const body = parsed(text);
   if (body === undefined || (!response.ok && body["reason"] !== reason)) {
     throw refusal(admin, response.status, text);

@@ -205,10 +205,7 @@ export function contextNamed({ contexts }: Contexts, name: string): Context {
   );
 }
 
-/**
- * The context of the nearest folder at or above `cwd` that has one. The context of a running stack comes
- * first.
- */
+/** The context of the nearest folder at or above `cwd`; that of a running stack comes first. */
 export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | undefined {
   const isStack = ({ compose }: Context) => compose === undefined ? 0 : 1;
   return contexts
@@ -224,9 +221,7 @@ export function withContext(all: Contexts, context: Context): Contexts {
   return { ...all, contexts: [...others, context] };
 }
 
-/**
- * Says on stderr why a command that has done its work has made no context. Throws when the command was ended.
- */
+/** Says on stderr why no context was made. Throws when the command was ended. */
 export async function tellNoContext(io: Io, error: unknown): Promise<void> {
   io.signal.throwIfAborted();
   const why = error instanceof Error ? error.message : String(error);

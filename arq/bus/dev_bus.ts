@@ -66,7 +66,11 @@ async function announced(io: Reading, state_dir: string): Promise<DevBus[]> {
   return found.sort((one, other) => other.started_ms - one.started_ms).slice(0, CANDIDATES_MAX);
 }
 
-async function answers(bus: DevBus, signal: AbortSignal): Promise<boolean> {
+/** Whether a bus answers. */
+export async function answers(
+  bus: { readonly ops_url?: string | undefined },
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
     const response = await fetch(`${bus.ops_url}/health/live`, {
       signal: AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]),

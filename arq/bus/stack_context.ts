@@ -12,7 +12,7 @@ import {
 } from "./contexts.ts";
 import type { Context, Contexts } from "./contexts.ts";
 import { contextToken } from "./target.ts";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
+import { answers, DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
 import { type Io, print } from "../terminal/io.ts";
 import type { StackPorts } from "../serve/stack.ts";
 
@@ -27,7 +27,6 @@ export interface StartedStack {
 }
 
 const NAME = "compose";
-const PROBE_MS = 1_500;
 const REQUEST_MS = 5_000;
 
 const isOf = (folder: string) => (one: Context) =>
@@ -41,10 +40,7 @@ function freeName({ contexts }: Contexts): string {
   return name;
 }
 
-/**
- * Why the bus does not accept a token signed with this key; undefined when it does, or when the bus could not
- * be asked.
- */
+/** Why the bus does not accept a token signed with this key; undefined: it does, or it is silent. */
 async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
   try {
     const token = await contextToken(io, context, "admin");
@@ -110,19 +106,14 @@ export async function removeContext(io: Io, folder: string): Promise<string | un
   return gone.name;
 }
 
-/**
- * Throws while the stack of another folder runs. A machine has only one stack of ours, and the other folder's
- * would lose its key.
- */
+/** Throws while the stack of another folder runs, whose key would be lost. */
 export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
   const { contexts } = await readContexts(io).catch(() => ({ contexts: [] as Context[] }));
   for (const one of contexts) {
     if (one.compose === undefined || one.folder === folder) continue;
-    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(PROBE_MS)]);
-    const answers = await fetch(`${one.ops_url}/health/live`, { signal })
-      .then(async (response) => (await response.body?.cancel(), response.ok), () => false);
+    const runs = await answers(one, io.signal);
     io.signal.throwIfAborted();
-    if (!answers) continue;
+    if (!runs) continue;
     throw failed(
       `the compose stack of ${one.folder} runs: ${one.url}`,
       `take that one: arq --context ${one.name} …; or end it first: arq dev down in ${one.folder}`,

@@ -236,9 +236,7 @@ export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target
   return stack === undefined ? undefined : contextTarget(io, stack, why, is_named);
 }
 
-/**
- * The context of a compose stack that `arq dev up` has started at the address `wanted`, or at any address.
- */
+/** The context of a compose stack of `arq dev up` at the address `wanted`, or at any address. */
 async function stackContext(io: Io, wanted: string | undefined): Promise<Context | undefined> {
   const all = await readContexts(io);
   const stacks = all.contexts.filter(({ compose, url }) =>
@@ -279,10 +277,7 @@ export function tokenRenewal(
   return flags.token === undefined ? target?.renewal(role) : undefined;
 }
 
-/**
- * Connects as the options say, with a token of `role` when one has to be made. Tells on stderr when the
- * connection is lost.
- */
+/** Connects as the options say. Tells on stderr when the connection is lost. */
 export async function openConnection(
   io: Io,
   flags: ConnectionFlags,
@@ -339,10 +334,7 @@ function statusReporter(io: Io): (status: Status) => void {
   };
 }
 
-/**
- * The text of the ops token; undefined when no file is named. Throws when the file cannot be read or is
- * empty.
- */
+/** The text of the ops token; undefined when no file is named. Throws when it cannot be used. */
 export async function opsToken(
   io: Io,
   { opsTokenFile }: Flags,

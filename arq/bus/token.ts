@@ -28,10 +28,7 @@ function encoded(bytes: Uint8Array): string {
 
 const part = (value: object) => encoded(encoder.encode(JSON.stringify(value)));
 
-/**
- * The compact form of a JWT with these claims. Rejects with what Web Crypto says of a key that cannot
- * sign; that never has a part of the key.
- */
+/** The compact form of a JWT. Rejects with what Web Crypto says, which never has a part of the key. */
 async function signedToken(
   jwk: JWK,
   alg: Algorithm,
@@ -96,10 +93,7 @@ export function parseSeconds(option: string, text: string): number {
   );
 }
 
-/**
- * Reads a grant of the form `chat-*:publish,subscribe`; without actions it has all four. Throws a usage
- * error.
- */
+/** Reads a grant `chat-*:publish,subscribe`; without actions it has all four. Throws a usage error. */
 export function parseGrant(text: string): Grant {
   // The last colon divides: a room id may contain colons, an action cannot.
   const at = text.lastIndexOf(":");

@@ -8,34 +8,10 @@ import type { Argument, Command, Option } from "commander";
 export type ValueKind = "file" | "folder" | "context" | "choice" | "text";
 
 /** An option of a command. */
-export interface OptionInfo {
-  /** The option as the help shows it: `-o, --output <file>`. */
-  readonly flags: string;
-  readonly short: string | undefined;
-  readonly long: string;
-  /** Name of the option's value; undefined: it takes none. */
-  readonly value: string | undefined;
-  readonly is_value_optional: boolean;
-  readonly kind: ValueKind;
-  readonly choices: readonly string[];
-  readonly description: string;
-  /** The default in words; undefined when there is none or the description has it. */
-  readonly preset: string | undefined;
-  /** Whether the command needs the option. */
-  readonly is_required: boolean;
-  /** Heading of the option in the help; undefined: it stands among the command's own options. */
-  readonly group: string | undefined;
-}
+export type OptionInfo = ReturnType<typeof optionInfo>;
 
 /** An operand of a command. */
-export interface ArgumentInfo {
-  readonly name: string;
-  readonly is_required: boolean;
-  readonly is_variadic: boolean;
-  readonly kind: ValueKind;
-  readonly choices: readonly string[];
-  readonly description: string;
-}
+export type ArgumentInfo = ReturnType<typeof argumentInfo>;
 
 /** A part of the text below the options in a command's help. */
 export interface Note {
@@ -71,7 +47,7 @@ function kindOf(name: string, choices: readonly string[] | undefined): ValueKind
   return name === "context" ? "context" : "text";
 }
 
-function argumentInfo(argument: Argument): ArgumentInfo {
+function argumentInfo(argument: Argument) {
   const name = argument.name();
   return {
     name,
@@ -90,7 +66,7 @@ function presetText({ defaultValue, defaultValueDescription }: Option): string |
     : String(defaultValue);
 }
 
-function optionInfo(option: Option): OptionInfo {
+function optionInfo(option: Option) {
   const value = /[<[]([^>\]]*)[>\]].*$/.exec(option.flags)?.[1];
   return {
     flags: option.flags,

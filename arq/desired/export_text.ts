@@ -3,10 +3,8 @@
  * whichever order: things are sorted, members stand as the form has them.
  */
 import { HOOKS } from "../../shield/message/verdict.ts";
-import { percentText } from "../answers/policy_text.ts";
+import { type Members, percentText } from "../answers/policy_text.ts";
 import type { State, StateReducer, StateSchema } from "./form.ts";
-
-type Members = Readonly<Record<string, unknown>>;
 
 /** The names of the files that an export writes, besides modules and sets. */
 export const SCHEMA_FILE = "state.schema.json";

@@ -1,5 +1,5 @@
 /** Plans, their consequences and rollouts as people read them. Pure. */
-import { listOf, membersOf, percentText } from "../answers/policy_text.ts";
+import { listOf, type Members, membersOf, percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
 
@@ -249,8 +249,6 @@ export function consequencesText(all: Consequences | undefined): string {
   }
   return policies.map(policyText).join("") + schemas.map(schemaText).join("");
 }
-
-type Members = Readonly<Record<string, unknown>>;
 
 /** The state of a rollout in one word. */
 export const stateOf = (view: Members): string => String(membersOf(view["rollout"])["state"]);

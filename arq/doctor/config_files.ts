@@ -82,10 +82,7 @@ async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigPro
   return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
 }
 
-/**
- * Reads all named files, whose paths begin in the folder in which `arq` runs. What it gives throws for one that
- * could not be read.
- */
+/** Reads all named files; paths begin where `arq` runs. The result throws for one that could not be read. */
 async function filesRead(io: Io, config: Config): Promise<ReadFile> {
   const texts = new Map<string, string | Error>();
   for (const { path } of namedFiles(config)) {

@@ -123,10 +123,7 @@ function fitsName(certificate: X509Certificate, name: string): boolean {
   return fits !== undefined;
 }
 
-/**
- * The finding about a certificate and key in PEM at `now_ms`. `name` is the host by which clients come, if
- * known.
- */
+/** The finding about a certificate and key in PEM. `name`: the host by which clients come, if known. */
 export function certificateFinding(
   pair: TlsPair,
   now_ms: number,
@@ -153,10 +150,7 @@ export function certificateFinding(
   return ok(TLS, `the certificate is good until ${day}, for ${names}`);
 }
 
-/**
- * The findings about the configured certificate. `name` is the host in the URL by which clients reach this
- * bus, if known.
- */
+/** The findings about the configured certificate. `name`: the host by which clients come, if known. */
 export async function tlsFindings(
   io: Io,
   { server }: Config,
@@ -179,10 +173,7 @@ export async function tlsFindings(
 
 const TABLES = /^(ops|admin|quota|telemetry|bridge)\./;
 
-/**
- * One finding for each file that cannot be used, for each secret, and for each certificate of an operators'
- * port.
- */
+/** A finding for each file that cannot be used, each secret, and each operators' certificate. */
 export async function secretFindings(io: Io, config: Config): Promise<Finding[]> {
   const files = namedFiles(config).filter(({ key }) => TABLES.test(key));
   if (files.length === 0) return [];

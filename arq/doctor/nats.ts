@@ -98,9 +98,7 @@ async function leaderlessCopies(
   return named(found.flat());
 }
 
-/**
- * The finding about streams without a leader, to which nothing can be written; undefined when there are none.
- */
+/** The finding about streams without a leader, to which nothing can be written; undefined: none. */
 function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | undefined {
   const ours = [...missing].filter((name) => isOurs(name, kv_bucket));
   if (ours.length === 0) return undefined;
@@ -220,10 +218,7 @@ async function firstLine(connection: Deno.Conn): Promise<string> {
   return text.slice(0, text.indexOf("\n"));
 }
 
-/**
- * Reads the greeting of a server. When one of several servers is down, that is a warning; the login shows
- * whether another one accepts us.
- */
+/** Reads a server's greeting. One of several that is down is a warning: the login shows whether another accepts us. */
 async function greet(address: string, timeout_ms: number, is_only: boolean): Promise<Finding> {
   const at = address.lastIndexOf(":");
   const hostname = address.slice(0, at).replace(/^\[|\]$/g, "");
@@ -330,9 +325,7 @@ async function loginFindings(
   }
 }
 
-/**
- * The findings about all NATS servers. `files` holds the texts of credentials and certificates by file name.
- */
+/** The findings about all NATS servers. `files` has the texts of named files. */
 export async function natsFindings(
   config: WithNats,
   files: ReadonlyMap<string, string>,

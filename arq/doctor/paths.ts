@@ -111,10 +111,7 @@ function isLocked(path: string): boolean {
   }
 }
 
-/**
- * The finding about `[server] data_dir`. A folder that does not exist yet is made at the first start, so its
- * parent is checked.
- */
+/** The finding about `[server] data_dir`, or about the folder in which the first start makes it. */
 export async function dataFinding(io: Io, data_dir: string | undefined): Promise<Finding> {
   const check = "data_dir";
   if (data_dir === undefined) {

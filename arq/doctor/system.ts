@@ -67,10 +67,7 @@ export function fileLimitFinding(
   );
 }
 
-/**
- * The finding about the clock, compared with a server's. Without an answer it only shows a clock that was
- * never set.
- */
+/** The finding about the clock, compared with a server's, or else with the oldest time that can be right. */
 export function clockFinding(
   now_ms: number,
   answer: TimeAnswer | undefined,
@@ -114,9 +111,7 @@ async function ownerOf(port: number, signal: AbortSignal): Promise<string | unde
   return lsof === undefined ? undefined : lsofOwner(lsof);
 }
 
-/**
- * The finding about a port, which is opened for a moment; `places` are all that the configuration asks for.
- */
+/** The finding about a port, opened for a moment; `places` are all that the configuration asks for. */
 export async function portFinding(
   place: Place,
   signal: AbortSignal,

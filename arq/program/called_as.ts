@@ -17,10 +17,7 @@ export const CALLED_BY_VARIABLES = ["ARQON_CALLED_AS", "npm_command"] as const;
 /** Text that can be suggested: words for a shell, in one line. */
 const WORDS = /^[A-Za-z0-9 ._@/:\\-]{1,200}$/;
 
-/**
- * The words for suggestions: `arq`, `npx arq`, `npx -y deno task -q arq`. `is_checkout` means our sources,
- * run by their task.
- */
+/** The words for suggestions: `arq`, `npx arq`. `is_checkout` means our sources, run by their task. */
 export function calledAs(by: CalledBy, is_checkout: boolean): string {
   const { ARQON_CALLED_AS = "", npm_command } = by;
   if (WORDS.test(ARQON_CALLED_AS)) return ARQON_CALLED_AS;

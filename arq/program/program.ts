@@ -78,13 +78,14 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     const command = parsed.pop() as Command;
     parsed.pop();
     const named = command.registeredArguments.map((one, at) => [one.name(), parsed[at]]);
-    exit_code = await action(
-      io,
-      await flagsOf(io, command),
-      parsed,
-      Object.fromEntries(named),
-      command,
-    );
+    const flags = await flagsOf(io, command);
+    const ended = await action(io, flags, parsed, Object.fromEntries(named), command);
+    if (typeof ended !== "object") exit_code = ended ?? EXIT.ok;
+    else {
+      const { told, text, code = EXIT.ok } = ended;
+      await print(io.stdout, flags["json"] === true ? `${JSON.stringify(told)}\n` : text);
+      exit_code = code;
+    }
   };
   const program = buildProgram(run, onlyWord(args));
   const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);

@@ -70,10 +70,7 @@ function problem(source: string, line: number, what: string): CommandError {
   return new CommandError(message, EXIT.usage, `expected a line such as ${example}`);
 }
 
-/**
- * Reads lines one after another; each needs the time of the one before, the first one that of the room, 0 for
- * a new one.
- */
+/** Reads lines one after another; each needs the time of the one before, the first that of the room. */
 export function createLineReader(
   source: string,
   room_ms: number,

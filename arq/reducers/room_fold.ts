@@ -206,10 +206,7 @@ async function nearest(
   return undefined;
 }
 
-/**
- * What a room was at a place; undefined: that is not kept. Throws as `foldRoom` does, and `DifferentEntries`. A place
- * that is not there yet gives the last state.
- */
+/** What a room was at a place; undefined: that is not kept. Throws as `foldRoom`, and `DifferentEntries`. */
 export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomState | undefined> {
   const begin = await nearest(source, await beginnings(source), wanted);
   if (begin === undefined) {

@@ -104,10 +104,7 @@ export function differences(
 
 const EMPTY = new Uint8Array(0);
 
-/**
- * The payload that the policy at `place` of the chain saw; undefined when the journal does not have it. A
- * policy before it may have replaced the message's.
- */
+/** The payload that the policy at `place` of the chain saw; undefined: the journal does not have it. */
 export function payloadAt(record: JournalRecord, place: number): Uint8Array | undefined {
   const { policies, payload } = record;
   for (let before = place - 1; before >= 0; before--) {

@@ -68,10 +68,7 @@ function isAbout(added: AddedPolicy, { hook, room, trace, sender }: JournalRecor
   return added.percent === 1 || (key !== undefined && isSampled(key, added.percent));
 }
 
-/**
- * The record with the policy in its chain; undefined when that changes nothing: the operation is none of its own,
- * or was refused without it.
- */
+/** The record with the policy in its chain; undefined: it is not about it, or was refused without it. */
 export function withAdded(record: JournalRecord, added: AddedPolicy): JournalRecord | undefined {
   const { policies } = record;
   if (!record.allowed || !isAbout(added, record)) return undefined;

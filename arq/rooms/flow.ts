@@ -40,9 +40,7 @@ export class Window {
   }
 }
 
-/**
- * The time in ms after the start at which piece `index` is due (0 is the first), at `rate` pieces per second.
- */
+/** When piece `index` (0 is the first) is due at `rate` pieces a second, in ms after the start. */
 export function dueAfter(index: number, rate: number): number {
   return index * 1_000 / rate;
 }
@@ -61,10 +59,7 @@ export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/**
- * The result of `work`. Rejects with the signal's reason as soon as the signal aborts, also while `work`
- * still waits.
- */
+/** The result of `work`. Rejects with the signal's reason as soon as the signal aborts. */
 export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);

@@ -65,9 +65,7 @@ function isPassing(error: unknown): boolean {
   return error.code === 503 || ["connection-lost", "answer-timeout"].includes(error.reason);
 }
 
-/**
- * The same source, with reads repeated for up to 30 s after a failure that may pass. Reads change nothing.
- */
+/** The same source, with reads repeated for up to 30 s after a failure that may pass. */
 export function patient(
   source: HistorySource,
   io: Pick<Io, "monotonic_ms" | "signal">,
@@ -88,10 +86,7 @@ export function patient(
   };
 }
 
-/**
- * The number of messages that the bus allows in one page, from its refusal of `asked`. Throws any other
- * refusal.
- */
+/** How many messages the bus allows in a page, by its refusal of `asked`. Throws any other refusal. */
 function fewer(error: unknown, asked: number): number {
   const text = error instanceof ArqonError && error.code === 400 ? error.message : "";
   const most = Number(FEWER.exec(text)?.[1] ?? asked);

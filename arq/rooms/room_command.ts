@@ -46,10 +46,7 @@ function answerOf(name: string, bytes: Uint8Array): RoomAnswer {
   }
 }
 
-/**
- * Opens a connection for several commands to one room, gives `work` a function that sends them, and closes
- * it.
- */
+/** Opens a connection, gives `work` a function that sends commands to the room, and closes it. */
 export async function withRoom<T>(
   io: Io,
   flags: RoomFlags,

@@ -35,10 +35,7 @@ export class RoomReader {
   /** Offset of the message that was printed last. */
   #offset: number;
   #epoch: string;
-  /**
-   * Whether a loss is reported: yes for a place that the person has named, no for a place that we chose
-   * ourselves.
-   */
+  /** Whether a loss is reported: not of a place that we chose ourselves. */
   #tells: boolean;
 
   constructor(options: RoomReaderOptions) {

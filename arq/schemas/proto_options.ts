@@ -86,10 +86,7 @@ function scalar(value: unknown): string {
   return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-/**
- * The text of a value at an indentation. A short value stays on its line, which has `used` characters
- * already.
- */
+/** The text of a value. A short one stays on its line, which has `used` characters already. */
 export function valueText(value: Value, indent: string, used: number): string {
   if (typeof value === "string") return value;
   const close = value.open === "{" ? "}" : "]";

@@ -238,9 +238,7 @@ function problemOf(line: string, folder: string): BuildProblem {
   }
 }
 
-/**
- * Compiles sources. Throws `SchemaBuildError` when they do not compile, or when no bus would accept the set.
- */
+/** Compiles sources. Throws `SchemaBuildError` when they do not compile or no bus would accept the set. */
 async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
   const { code, stdout, stderr } = await runBuf(io, archiveOf(withValidate(sources)));
   if (code !== 0) {
@@ -257,10 +255,7 @@ async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
   }
 }
 
-/**
- * Builds the folder or the one `.proto` file at `path`. Rejects with `CommandError` when it cannot be read,
- * and with `SchemaBuildError` when it does not compile.
- */
+/** Builds the folder or file at `path`. Rejects with `CommandError` or `SchemaBuildError`. */
 export async function buildSchema(io: Io, path: string): Promise<BuiltSchema> {
   return await compile(io, await readSources(io, path));
 }

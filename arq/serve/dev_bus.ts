@@ -20,9 +20,7 @@ export interface DevKey {
   readonly jwk: JWK;
 }
 
-/**
- * Reads the key in the folder `dir`, or makes it. Two processes that start at the same time get the same key.
- */
+/** Reads the key in the folder `dir`, or makes it; two that start at once get the same. */
 export async function devKey(dir: string): Promise<DevKey> {
   await Deno.mkdir(dir, { recursive: true });
   const key_file = `${dir}/${DEV_KEY_FILE}`;
@@ -119,10 +117,7 @@ room = "orders*"
 durable = true
 `;
 
-/**
- * The configuration of the bus: that of the file (or the dev defaults) with the options and the development
- * issuer.
- */
+/** The configuration of the bus: the file's or the dev defaults, with options and development issuer. */
 function devConfig(
   options: DevBusOptions,
   loadConfig: DevProcess["loadConfig"],
@@ -153,10 +148,7 @@ function devConfig(
   return config;
 }
 
-/**
- * Runs the bus until the process is asked to stop. `onReady` is called with its addresses. Rejects as `serve`
- * does, and when the state folder cannot be written.
- */
+/** Runs the bus until it is asked to stop; `onReady` gets its addresses. Rejects as `serve` does. */
 export async function serveDev(
   options: DevBusOptions,
   process: DevProcess,

@@ -63,9 +63,7 @@ async function openListeners(
   return { client, ops, admin };
 }
 
-/**
- * Ends the process for lack of memory, so that it is started again. Clients that hold memory are not waited for.
- */
+/** Ends the process for lack of memory, to be started again. Clients are not waited for. */
 async function endExhausted(
   { shield, spine }: Servers,
   { exit }: ServeProcess,

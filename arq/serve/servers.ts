@@ -92,9 +92,7 @@ export interface Servers extends SharedParts {
   readonly exhausted: Promise<string>;
 }
 
-/**
- * Makes logs, metrics and the promises that end the process. From now on the process can be asked to stop.
- */
+/** Makes logs, metrics and what ends the process, which can be asked to stop from now on. */
 export function openSharedParts(given: GivenConfig, process: ServeProcess): SharedParts {
   const { now, monotonic_ms, random, readTextFile } = process;
   const { server, log: lines } = given.config;

@@ -25,10 +25,7 @@ export function composeArguments(file: string, action: ComposeAction): string[] 
   return ["compose", "--file", file, ...ACTIONS[action]];
 }
 
-/**
- * The command that runs `docker` with these arguments. It goes through the shell, since our permissions do
- * not name `docker`.
- */
+/** The command that runs `docker`, through the shell, since our permissions do not name `docker`. */
 export function dockerCommand(
   args: readonly string[],
   os: string = Deno.build.os,
@@ -176,10 +173,7 @@ function parsedOrNothing(text: string): unknown {
   }
 }
 
-/**
- * The services in the output of `docker compose ps --format json`: one list, or (since 2.21) one object on
- * each line.
- */
+/** The services that `docker compose ps --format json` lists: one list, or (since 2.21) lines. */
 export function parseServices(text: string): StackService[] {
   const whole = parsedOrNothing(text);
   const values = Array.isArray(whole) ? whole : text.split("\n").map(parsedOrNothing);

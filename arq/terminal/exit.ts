@@ -226,10 +226,7 @@ export function explainJson(error: unknown): string {
   return `${JSON.stringify({ error: told })}\n`;
 }
 
-/**
- * Whether a command line asks for JSON. A wrong command line cannot be parsed, so only its words are looked
- * at.
- */
+/** Whether a command line asks for JSON, by its words alone: a wrong one cannot be parsed. */
 export function asksForJson(args: readonly string[]): boolean {
   const end = args.indexOf("--");
   return (end < 0 ? args : args.slice(0, end)).includes("--json");

@@ -10,9 +10,7 @@ export interface Output {
   readonly is_tty: boolean;
   /** Whether colors are wanted: on a terminal, unless NO_COLOR is set. */
   readonly has_color: boolean;
-  /**
-   * Takes bytes for writing. It waits only while too much is unwritten, and throws when the reader is gone.
-   */
+  /** Takes bytes; waits only while too much is unwritten. Throws when the reader is gone. */
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when everything is written. */
   flush(): Promise<void>;
@@ -85,10 +83,7 @@ export interface Io {
   readonly arq: string;
   /** Aborted by Ctrl-C, by SIGTERM or when the reader is gone; the reason says which. */
   readonly signal: AbortSignal;
-  /**
-   * Calls back for the next Ctrl-C in place of ending the command, until the result is called; absent: there
-   * is none.
-   */
+  /** Calls back for the next Ctrl-C in place of ending the command, until the result is called. */
   readonly takeInterrupt?: (onInterrupt: () => void) => () => void;
   /** The present size of the terminal; undefined when there is none. */
   readonly size: () => ScreenSize | undefined;
@@ -97,6 +92,13 @@ export interface Io {
   /** The monotonic clock in ms with fractions, for durations. */
   readonly monotonic_ms: () => number;
 }
+
+/** How a command ends: well, with an exit code, or with what it found, for programs and as text for people. */
+export type Ended = void | number | {
+  readonly told: unknown;
+  readonly text: string;
+  readonly code?: number;
+};
 
 /** Unwritten bytes above which `write` waits. */
 const BACKLOG_BYTES = 65_536;

@@ -1,7 +1,4 @@
-/**
- * A progress bar on stderr for work that takes a while. It is shown only on a terminal, and only after a
- * moment.
- */
+/** A progress bar on stderr, on a terminal only, for work that takes more than a moment. */
 import type { SingleBar } from "cli-progress";
 
 /** Time in ms before a bar is shown. */
@@ -24,10 +21,7 @@ export interface Progress {
   stop(): void;
 }
 
-/**
- * Makes a progress bar, which shows nothing and loads no package unless `is_tty`. `total` is undefined when
- * nobody knows it.
- */
+/** Makes a progress bar, which loads nothing unless `is_tty`. `total` undefined: nobody knows it. */
 export async function createProgress(
   options: { is_tty: boolean; total: number | undefined; now: () => number; unit?: Unit },
 ): Promise<Progress> {

@@ -18,10 +18,7 @@ const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
 
-/**
- * The part of a view that fits the terminal. Longer lines would wrap, and more lines would scroll the first
- * away.
- */
+/** The part of a view that fits the terminal, so that nothing wraps or scrolls. */
 export function cropped(text: string, { columns, rows }: ScreenSize): string {
   const lines = text.replace(/\n$/, "").split("\n");
   const cut = lines.length < rows ? lines : [...lines.slice(0, Math.max(0, rows - 2)), "…"];

@@ -5,15 +5,13 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { EXIT, failed, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
 import { openInput } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
-
-type Entry = Readonly<Record<string, unknown>>;
 
 /** Entries of one answer. */
 const PAGE = 1_000;
@@ -31,7 +29,7 @@ function filtersOf({ tenant, actor, action, outcome }: Flags<"limit">): URLSearc
 }
 
 /** The line of one entry, for people. */
-function lineOf(entry: Entry): string {
+function lineOf(entry: Members): string {
   const { at_ms, seq, outcome, action, tenant, by, by_tenant, from, path, reason, count } = entry;
   const who = by === null ? "a stranger" : `${by}@${by_tenant}`;
   const times = Number(count) > 1 ? ` ×${count}` : "";
@@ -51,7 +49,7 @@ function lineOf(entry: Entry): string {
   ].join("  ");
 }
 
-async function show(io: Io, { json }: Flags<"limit">, entries: readonly Entry[]): Promise<void> {
+async function show(io: Io, { json }: Flags<"limit">, entries: readonly Members[]): Promise<void> {
   const lines = entries.map((entry) =>
     json === true ? `${JSON.stringify(entry)}\n` : `${printable(lineOf(entry))}\n`
   );
@@ -59,7 +57,7 @@ async function show(io: Io, { json }: Flags<"limit">, entries: readonly Entry[])
 }
 
 interface Page {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly Members[];
   /** The place to go on from; null when there are no more entries. */
   readonly next: number | null;
 }
@@ -74,7 +72,7 @@ async function pageOf(io: Io, admin: Admin, query: URLSearchParams): Promise<Pag
 }
 
 /** Prints new entries until Ctrl-C. */
-async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number): Promise<number> {
+async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number): Promise<Ended> {
   for (let after = from;;) {
     const query = filtersOf(flags);
     query.set("after", String(after));
@@ -90,9 +88,9 @@ async function follow(io: Io, admin: Admin, flags: Flags<"limit">, from: number)
 }
 
 /** Prints entries, oldest first. Says on stderr how many there are. */
-export async function auditList(io: Io, flags: Flags<"limit">): Promise<number> {
+export async function auditList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
-  const found: Entry[] = [];
+  const found: Members[] = [];
   const query = filtersOf(flags);
   if (flags.since !== undefined) {
     query.set("since_ms", String(await busAgo(io, admin, flags.since)));
@@ -116,7 +114,6 @@ export async function auditList(io: Io, flags: Flags<"limit">): Promise<number> 
   const more = found.length >= flags.limit ? "; --limit shows more" : "";
   const some = plural(found.length, "entry", "entries");
   await print(io.stderr, `${some}${more}\n`);
-  return EXIT.ok;
 }
 
 const NEWLINE = 0x0a;
@@ -155,11 +152,8 @@ async function* entriesOf(io: Io, admin: Admin, check: ChainCheck): AsyncGenerat
   }
 }
 
-/**
- * Prints what was checked and the anchor of the newest entry. With exit code 1 it names the first broken
- * entry.
- */
-export async function auditVerify(io: Io, flags: Flags): Promise<number> {
+/** Prints what was checked and the newest entry's anchor, or with exit code 1 the first broken entry. */
+export async function auditVerify(io: Io, flags: Flags): Promise<Ended> {
   const check = new ChainCheck(flags.anchor);
   const source = flags.file === undefined
     ? entriesOf(io, await findAdmin(io, flags), check)
@@ -170,24 +164,17 @@ export async function auditVerify(io: Io, flags: Flags): Promise<number> {
   }
   const broken = check.end();
   const { first, last, entries } = check;
-  if (flags.json === true) {
-    const found = { entries, first: first ?? null, last: last ?? null, broken: broken ?? null };
-    await print(io.stdout, `${JSON.stringify(found)}\n`);
-    return broken === undefined ? EXIT.ok : EXIT.failure;
-  }
+  const told = { entries, first: first ?? null, last: last ?? null, broken: broken ?? null };
   if (broken !== undefined) {
+    if (flags.json === true) return { told, text: "", code: EXIT.failure };
     const before = last === undefined ? "" : `; whole up to entry ${last.seq}`;
     throw failed(
       `the audit log is broken at entry ${broken.seq}: ${broken.problem}${before}`,
       "the Shields' own logs have seq and hash of each entry that they wrote (msg=audit)",
     );
   }
-  if (last === undefined) {
-    await print(io.stdout, "the audit log is empty\n");
-    return EXIT.ok;
-  }
+  if (last === undefined) return { told, text: "the audit log is empty\n" };
   const from = first?.seq === 1 ? "" : ` from ${first?.seq} on`;
   const whole = `${plural(entries, "entry", "entries")}${from}, one chain`;
-  await print(io.stdout, `${whole}\nanchor: ${last.seq}:${last.hash}\n`);
-  return EXIT.ok;
+  return { told, text: `${whole}\nanchor: ${last.seq}:${last.hash}\n` };
 }

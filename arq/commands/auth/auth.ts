@@ -6,12 +6,11 @@
 import {
   cannotWrite,
   type CommandError,
-  EXIT,
   failed,
   printable,
   usageError,
 } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 import { idProblem } from "@arqon/proto";
@@ -36,7 +35,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
 }
 
 /** Writes both key files and says what to do with them. */
-export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<number> {
+export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<Ended> {
   const folder = resolvePath(io.cwd, flags.out).replace(/\/+$/, "");
   const { private_jwk, public_jwk } = await newKeyPair(flags.alg);
   const private_key = `${folder}/${PRIVATE_NAME}`;
@@ -46,14 +45,8 @@ export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<num
   });
   await create(io, private_key, private_jwk, 0o600);
   await create(io, jwks, { keys: [public_jwk] }, 0o644);
-  if (flags.json === true) {
-    const report = { private_key, jwks, kid: public_jwk.kid, alg: flags.alg };
-    await print(io.stdout, `${JSON.stringify(report)}\n`);
-    return 0;
-  }
-  await print(
-    io.stdout,
-    `private key  ${private_key}   keep it with your token server, mode 0600
+  const told = { private_key, jwks, kid: public_jwk.kid, alg: flags.alg };
+  const text = `private key  ${private_key}   keep it with your token server, mode 0600
 public set   ${jwks}   give it to the bus:
 
 [[auth.issuers]]
@@ -65,9 +58,8 @@ tenants = ["default"]
 roles = ["user"]
 
 A token: arq auth gen --key ${private_key} --issuer https://issuer.example --audience arqon
-`,
-  );
-  return 0;
+`;
+  return { told, text };
 }
 
 interface Signer {
@@ -123,7 +115,7 @@ function noKey(name: string): CommandError {
 }
 
 /** Prints the token on stdout, and nothing else. */
-export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<number> {
+export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<Ended> {
   const problem = idProblem(flags.tenant || DEV_TENANT);
   if (problem !== undefined) throw usageError(`--tenant: ${problem}`);
   const user = flags.user ?? `dev-${flags.role}`;
@@ -140,8 +132,7 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<num
   const token = await signToken(key, { ...claims, ttl_seconds: flags.ttl }, io.now());
   const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
   const report = { token, issuer, tenant, user, role: flags.role, expires };
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(report)}\n` : `${token}\n`);
-  return 0;
+  return { told: report, text: `${token}\n` };
 }
 
 const PATH = "/v1/revocations";
@@ -172,7 +163,7 @@ function requireOne({ user, tokenId, issuedBefore, undo }: Flags<"tenant">): voi
   }
 }
 
-async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<number> {
+async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<Ended> {
   const { user, tokenId } = flags;
   const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
   const id = user ?? tokenId ?? "*";
@@ -182,12 +173,11 @@ async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<num
     throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
   }
   const told = `lifted: tokens that have not ended are good again in tenant ${tenant}\n`;
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : told);
-  return EXIT.ok;
+  return { told: answer, text: told };
 }
 
 /** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
-export async function revoke(io: Io, flags: Flags<"tenant">): Promise<number> {
+export async function revoke(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   requireOne(flags);
   const { tenant, user, tokenId, issuedBefore, reason } = flags;
   if (flags.undo === true) return await undo(io, tenant, flags);
@@ -214,9 +204,7 @@ export async function revoke(io: Io, flags: Flags<"tenant">): Promise<number> {
   });
   const stands = membersOf(answer["revocation"]);
   const told = `revoked in tenant ${tenant}: ${aboutText(stands)}, ${untilText(stands)}`;
-  const text = flags.json === true ? JSON.stringify(answer) : printable(told);
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+  return { told: answer, text: `${printable(told)}\n` };
 }
 
 /** The text of `arq auth revocations`. */

@@ -25,16 +25,10 @@ import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
 import { cannotWrite, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readTar, type TarEntry } from "../../../shared/tar.ts";
-
-/** The backup that a bus gives out: which bus it is, and its databases. */
-interface RemoteBackup {
-  readonly head: BackupHead;
-  readonly parts: AsyncIterable<GivenPart>;
-}
 
 async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<GivenPart> {
   let facts: DatabaseFacts | undefined;
@@ -61,11 +55,8 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
   if (!is_whole) throw new BackupError("the bus did not hand out all");
 }
 
-/**
- * Reads the head of a backup from the stream of the admin API; the databases come as they are read. Rejects
- * with BackupError.
- */
-async function remoteBackup(stream: ReadableStream<Uint8Array>): Promise<RemoteBackup> {
+/** The head of a backup of the admin API; its databases come as they are read. Rejects with BackupError. */
+async function remoteBackup(stream: ReadableStream<Uint8Array>) {
   const entries = readTar(stream);
   const first = await entries.next();
   if (first.done === true || first.value.path !== HEAD_PATH) {
@@ -225,13 +216,6 @@ async function* both(
   yield* second;
 }
 
-interface Written {
-  readonly head: BackupHead;
-  readonly parts: readonly BackupPart[];
-  /** Size of the file. */
-  readonly size_bytes: number;
-}
-
 /** Writes the backup under another name beside its path, and renames it when it is complete. */
 async function writeBackup(
   io: Io,
@@ -239,7 +223,7 @@ async function writeBackup(
   source: Source,
   files: readonly GivenPart[],
   flags: Flags<"files">,
-): Promise<Written> {
+) {
   const sealing = await sealingOf(io, flags);
   const partial = `${path}.partial`;
   const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
@@ -280,9 +264,7 @@ async function writeBackup(
   return { head: source.head, parts, size_bytes };
 }
 
-/**
- * The path of the backup. Throws when a file is there, and for a name without the time that `--keep` needs.
- */
+/** The path of the backup. Throws when it is there, and without the time that `--keep` needs. */
 async function placeOf(io: Io, file: string, keep: number | undefined): Promise<string> {
   if (keep !== undefined && !carriesTime(file)) {
     const hint = `for example --keep 14 with /backup/bus-${TIME}.tar.age`;
@@ -303,7 +285,7 @@ async function removeOutdated(io: Io, file: string, path: string, keep: number):
 }
 
 /** Makes a backup. When it fails, it leaves no file. */
-export async function backup(io: Io, file: string, flags: Flags<"files">): Promise<number> {
+export async function backup(io: Io, file: string, flags: Flags<"files">): Promise<Ended> {
   const path = await placeOf(io, file, flags.keep);
   const place = await findPlace(io, flags.config);
   const { include = [] } = flags;
@@ -328,5 +310,4 @@ export async function backup(io: Io, file: string, flags: Flags<"files">): Promi
       "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
     await print(io.stderr, told);
   }
-  return EXIT.ok;
 }

@@ -6,8 +6,8 @@ import { BackupError, type BackupReader, readBackup } from "../../../shared/back
 import type { Manifest } from "../../../shared/backup/manifest.ts";
 import { openBackup } from "../../backup/encryption.ts";
 import { FileRestorer, hasFiles, manifestText } from "../../backup/files.ts";
-import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { CommandError, failed, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import {
   dataFiles,
@@ -58,14 +58,9 @@ export async function backupVerify(
   io: Io,
   file: string,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ file, encrypted, ...manifest })}\n`);
-  } else {
-    await print(io.stdout, `whole: ${manifestText(manifest)}`);
-  }
-  return EXIT.ok;
+  return { told: { file, encrypted, ...manifest }, text: `whole: ${manifestText(manifest)}` };
 }
 
 /** What the command has done. */
@@ -237,7 +232,7 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
 }
 
 /** Restores a backup. Refuses where a bus runs, and where data is unless `force` is set. */
-export async function restore(io: Io, file: string, flags: Flags): Promise<number> {
+export async function restore(io: Io, file: string, flags: Flags): Promise<Ended> {
   await tell(io, `checking ${file}`);
   const { manifest } = await checkedBackup(io, file, flags);
   const place = await requirePlace(io, manifest, flags);
@@ -247,10 +242,8 @@ export async function restore(io: Io, file: string, flags: Flags): Promise<numbe
   const restored = place.engine === "nats"
     ? await restoreNats(io, file, place, manifest, flags, files)
     : await restoreData(io, file, place, flags, files);
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ place: place.title, ...restored, manifest })}\n`);
-  } else {
-    await print(io.stdout, summary(io, place, manifest, restored));
-  }
-  return EXIT.ok;
+  return {
+    told: { place: place.title, ...restored, manifest },
+    text: summary(io, place, manifest, restored),
+  };
 }

@@ -8,7 +8,7 @@ import { StreamApi } from "../../../shared/backup/stream_api.ts";
 import { plural } from "../../../shared/plural.ts";
 import { findPlace, type OpenNats, openNats, type Place } from "../../backup/backup_place.ts";
 import { EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 async function natsPlace(io: Io, flags: Flags): Promise<Place> {
@@ -37,54 +37,50 @@ const lines = (mirrors: readonly MirrorState[]) =>
   ).join("");
 
 /** Makes the mirrors that are missing. */
-export async function standbySync(io: Io, flags: Flags<"domain">): Promise<number> {
+export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const { domain } = flags;
   const api = new StreamApi(nats.connection, domain);
   const synced = await syncStandby(siteOf(nats, place), { api, domain });
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify(synced)}\n`);
-    return EXIT.ok;
-  }
   const { made, updated, orphans, mirrors } = synced;
   const gone = orphans.length === 0 ? "" : `whose origin is gone: ${orphans.join(", ")}\n`;
-  await print(
-    io.stdout,
-    `${
-      plural(mirrors.length, "mirror")
-    }, ${made.length} new, ${updated.length} brought up to date\n` +
+  return {
+    told: synced,
+    text:
+      `${
+        plural(mirrors.length, "mirror")
+      }, ${made.length} new, ${updated.length} brought up to date\n` +
       `${gone}${lines(mirrors)}`,
-  );
-  return EXIT.ok;
+  };
 }
 
 /** Prints how far each mirror is behind. */
-export async function standbyStatus(io: Io, flags: Flags): Promise<number> {
+export async function standbyStatus(io: Io, flags: Flags): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const mirrors = await mirrorStates(siteOf(nats, place));
-  if (flags.json === true) await print(io.stdout, `${JSON.stringify({ mirrors })}\n`);
-  else await print(io.stdout, `${plural(mirrors.length, "mirror")}\n${lines(mirrors)}`);
-  return mirrors.length > 0 ? EXIT.ok : EXIT.failure;
+  return {
+    told: { mirrors },
+    text: `${plural(mirrors.length, "mirror")}\n${lines(mirrors)}`,
+    code: mirrors.length > 0 ? EXIT.ok : EXIT.failure,
+  };
 }
 
 /** Turns the mirrors into streams of their own. */
-export async function standbyPromote(io: Io, flags: Flags): Promise<number> {
+export async function standbyPromote(io: Io, flags: Flags): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
   const promoted = await promoteStandby(siteOf(nats, place));
   if (promoted.length === 0) {
     throw failed(`there is no mirror in ${place.title}`, "arq standby sync");
   }
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ promoted })}\n`);
-    return EXIT.ok;
-  }
-  await print(
-    io.stdout,
-    `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${lines(promoted)}` +
+  return {
+    told: { promoted },
+    text:
+      `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${
+        lines(promoted)
+      }` +
       "Shields and Brains may be started here; those of the first site must not come back\n",
-  );
-  return EXIT.ok;
+  };
 }

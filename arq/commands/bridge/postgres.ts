@@ -4,8 +4,8 @@ import { connectedBus } from "../../bridge/bus.ts";
 import { BRIDGE_SQL } from "../../bridge/sql.ts";
 import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
-import { EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readText } from "../../terminal/input.ts";
 
@@ -23,12 +23,8 @@ async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Pr
 }
 
 /** Follows the database until the signal; with `--sql` prints what it needs. */
-export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<number> {
-  if (flags.sql === true) {
-    const text = flags.json === true ? `${JSON.stringify({ sql: BRIDGE_SQL })}\n` : BRIDGE_SQL;
-    await print(io.stdout, text);
-    return EXIT.ok;
-  }
+export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ended> {
+  if (flags.sql === true) return { told: { sql: BRIDGE_SQL }, text: BRIDGE_SQL };
   const database = await databaseOf(io, flags);
   if (!isDatabaseUrl(database)) {
     throw usageError("the database: expected postgres://user:password@host:5432/name");
@@ -47,5 +43,4 @@ export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<numb
     reading: poll === undefined ? { mode: "replication" } : { mode: "polling", poll_ms: poll },
     ...{ waiting_messages: WAITING_MESSAGES, watch: UNWATCHED },
   });
-  return EXIT.ok;
 }

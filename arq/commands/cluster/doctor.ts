@@ -23,7 +23,7 @@ import {
 import { CommandError, EXIT, explain, printable } from "../../terminal/exit.ts";
 import { unlessStopped } from "../../rooms/flow.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { painter } from "../../answers/schema_text.ts";
 import { findTarget, type Target } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -158,7 +158,7 @@ function summary(findings: readonly Finding[]): string {
 }
 
 /** Prints the findings. Exit code 1 means that something does not work. */
-export async function doctor(io: Io, flags: Flags): Promise<number> {
+export async function doctor(io: Io, flags: Flags): Promise<Ended> {
   const given = await givenConfig(io, flags);
   const found = await targetOf(io, flags);
   const target = found === undefined || "check" in found ? undefined : found;
@@ -186,12 +186,11 @@ export async function doctor(io: Io, flags: Flags): Promise<number> {
     ...bus.findings,
   ];
   const works = findings.every(({ status }) => status !== "fail");
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ ok: works, findings })}\n`);
-    return works ? EXIT.ok : EXIT.failure;
-  }
   const width = Math.max(...findings.map(({ check }) => check.length));
   const lines = findings.map((finding) => findingText(io, finding, width)).join("");
-  await print(io.stdout, lines + summary(findings));
-  return works ? EXIT.ok : EXIT.failure;
+  return {
+    told: { ok: works, findings },
+    text: lines + summary(findings),
+    code: works ? EXIT.ok : EXIT.failure,
+  };
 }

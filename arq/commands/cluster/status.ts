@@ -5,7 +5,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
-import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
 import { pause } from "../../rooms/flow.ts";
@@ -22,6 +21,7 @@ import { openScreen, problemText } from "../../terminal/screen.ts";
 import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
+import { exchange } from "../../bus/admin.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -121,24 +121,8 @@ const REQUEST_MS = 5_000;
 const WATCH_SECONDS = 2;
 
 async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
-  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-  let response: Response;
-  let text: string;
-  try {
-    response = await fetch(url, {
-      ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
-      redirect: "manual",
-      signal,
-    });
-    text = await textOf(response, signal);
-  } catch (error) {
-    io.signal.throwIfAborted();
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    throw new ArqonError(
-      "unreachable",
-      `${url}: ${cause instanceof Error ? cause.message : cause}`,
-    );
-  }
+  const request = { method: "GET", path: "" } as const;
+  const { response, text } = await exchange(io, { admin_url: url, token }, request, REQUEST_MS);
   try {
     const body: unknown = JSON.parse(text);
     if (response.ok || response.status === 503) return body;

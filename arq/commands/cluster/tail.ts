@@ -3,8 +3,8 @@
  * enter the room. `arq sub` shows what a user of the room sees.
  */
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { printable } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** One server-sent event; `name` is "message" when the server gives none. */
@@ -16,9 +16,7 @@ export interface ServerEvent {
 /** Length above which an event ends the stream with an error; no event of the bus is longer. */
 const EVENT_CHARS_MAX = 33_554_432;
 
-/**
- * Yields each event when it is complete, without comments. Throws RangeError for an event that is too long.
- */
+/** Yields each event when it is complete. Throws RangeError for one that is too long. */
 export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
   let rest = "";
   let name = "message";
@@ -65,7 +63,7 @@ function tailLine(message: Readonly<Record<string, unknown>>): string {
 }
 
 /** Prints messages until `--count` is reached or Ctrl-C. Says on stderr how many were left out. */
-export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<number> {
+export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
   await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);
@@ -81,5 +79,4 @@ export async function tail(io: Io, room: string, flags: Flags<"tenant">): Promis
     }
     return false;
   });
-  return EXIT.ok;
 }

@@ -12,9 +12,8 @@ import {
   whole,
 } from "../../answers/cluster.ts";
 import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
-import { EXIT } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import type { Io } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -130,7 +129,7 @@ function asJson(now: Reading, rates: readonly NodeRates[]): string {
 }
 
 /** Draws until `--count` views are shown or Ctrl-C. After a failed reading it tries again. */
-export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<number> {
+export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const is_json = flags.json === true;
   let before: Reading | undefined = await read(io, admin, flags.rows);
@@ -153,5 +152,4 @@ export async function top(io: Io, flags: Flags<"interval" | "rows">): Promise<nu
   } finally {
     await screen.close();
   }
-  return EXIT.ok;
 }

@@ -3,10 +3,10 @@
  * Jaeger that its collector feeds.
  */
 import { tellsAnything, wayInGaps, wayInLines, whyLines } from "../../answers/why_text.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/sdk";
 import { endedBy } from "../../../shared/listeners/answer_body.ts";
@@ -66,10 +66,8 @@ function unknownText(decisions: readonly unknown[]): string {
 /** A room that is named is looked into. */
 const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
 
-type Members = Readonly<Record<string, unknown>>;
-
 /** Prints what the ledgers and the journal tell. Returns 1 when they report about nothing. */
-export async function why(io: Io, flags: Flags): Promise<number> {
+export async function why(io: Io, flags: Flags): Promise<Ended> {
   requireQuestion(flags);
   const admin = await findAdmin(io, flags);
   const answer = await wholeAnswer(io, admin, await queryOf(io, admin, flags));
@@ -79,18 +77,15 @@ export async function why(io: Io, flags: Flags): Promise<number> {
   const { trace, twist, messageId, offset, room } = flags;
   const is_message = given(trace, twist, messageId, offset) > 0;
   const is_known = tellsAnything(answer, is_message);
-  if (flags.json === true) await print(io.stdout, `${JSON.stringify(answer)}\n`);
-  else {
-    const lines = [
-      ...wayInLines(way_in),
-      ...(is_known ? [] : [unknownText(decisions)]),
-      ...whyLines(answer, flags),
-      ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
-      ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
-    ];
-    await print(io.stdout, lines.map((line) => `${printable(line)}\n`).join(""));
-  }
-  return is_known || has_way_in ? EXIT.ok : EXIT.failure;
+  const lines = [
+    ...wayInLines(way_in),
+    ...(is_known ? [] : [unknownText(decisions)]),
+    ...whyLines(answer, flags),
+    ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
+    ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
+  ];
+  const text = lines.map((line) => `${printable(line)}\n`).join("");
+  return { told: answer, text, code: is_known || has_way_in ? EXIT.ok : EXIT.failure };
 }
 
 /** The bus's answer, with the way in as far as the journal goes. */
@@ -164,7 +159,7 @@ async function fetchTrace(io: Io, base: string, trace_id: string): Promise<reado
 }
 
 /** Prints the spans of a trace. Returns 1 when there is none, 2 without a URL. */
-export async function trace(io: Io, trace_id: string, flags: Flags): Promise<number> {
+export async function trace(io: Io, trace_id: string, flags: Flags): Promise<Ended> {
   if (flags.jaegerUrl === undefined) {
     throw usageError(
       "where is Jaeger? Give its address: arq trace ID --jaeger-url http://127.0.0.1:16686",
@@ -181,5 +176,4 @@ export async function trace(io: Io, trace_id: string, flags: Flags): Promise<num
     ? `${JSON.stringify({ trace_id, spans })}\n`
     : `trace ${trace_id}, ${plural(spans.length, "span")}\n${traceTree(spans)}`;
   await print(io.stdout, shown);
-  return EXIT.ok;
 }

@@ -5,7 +5,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { z } from "zod";
 import { newFile, sure } from "../../terminal/input.ts";
@@ -25,7 +25,7 @@ export function queryOf(whose: Whose): string {
 }
 
 /** `arq user export`. */
-export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<number> {
+export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<Ended> {
   return write(io, flags, { tenant: flags.tenant, user, room: flags.room });
 }
 
@@ -34,11 +34,11 @@ export function tenantExport(
   io: Io,
   tenant: string,
   flags: Flags<"out" | "tenant">,
-): Promise<number> {
+): Promise<Ended> {
   return write(io, flags, { tenant });
 }
 
-async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Promise<number> {
+async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
   const is_stdout = flags.out === "-";
@@ -84,17 +84,17 @@ const Done = z.looseObject({
 });
 
 /** `arq user erase`. */
-export function userErase(io: Io, user: string, flags: Flags<"tenant">): Promise<number> {
+export function userErase(io: Io, user: string, flags: Flags<"tenant">): Promise<Ended> {
   return erase(io, flags, { tenant: flags.tenant, user, room: flags.room });
 }
 
 /** `arq tenant delete`. */
-export function tenantDelete(io: Io, tenant: string, flags: Flags<"tenant">): Promise<number> {
+export function tenantDelete(io: Io, tenant: string, flags: Flags<"tenant">): Promise<Ended> {
   return erase(io, flags, { tenant });
 }
 
 /** `arq room erase`. */
-export function roomErase(io: Io, room: string, flags: Flags<"tenant">): Promise<number> {
+export function roomErase(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
   return erase(io, flags, { tenant: flags.tenant, room, offset: flags.offset });
 }
 
@@ -106,7 +106,7 @@ const nameOf = ({ tenant, user, room, offset }: Whose): string =>
     `tenant ${tenant}`,
   ].join(" ");
 
-async function erase(io: Io, flags: Flags<"tenant">, whose: Whose): Promise<number> {
+async function erase(io: Io, flags: Flags<"tenant">, whose: Whose): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const is_shown = flags.dryRun === true || flags.yes !== true;
   if (is_shown) {
@@ -120,7 +120,7 @@ async function erase(io: Io, flags: Flags<"tenant">, whose: Whose): Promise<numb
   return await erased(io, admin, flags, whose);
 }
 
-async function erased(io: Io, admin: Admin, flags: Flags<"tenant">, whose: Whose): Promise<number> {
+async function erased(io: Io, admin: Admin, flags: Flags<"tenant">, whose: Whose): Promise<Ended> {
   const is_tenant = whose.user === undefined && whose.room === undefined;
   const body = JSON.stringify({
     ...whose,
@@ -133,11 +133,11 @@ async function erased(io: Io, admin: Admin, flags: Flags<"tenant">, whose: Whose
     failed === undefined ? `${store}: ${erased} erased` : `${store}: NOT erased: ${failed}`
   );
   const text = lines.length === 0 ? "there was nothing to erase" : lines.join("\n");
-  await print(
-    io.stdout,
-    flags.json === true ? `${JSON.stringify(answer)}\n` : `${printable(text)}\n`,
-  );
-  return stores.some(({ failed }) => failed !== undefined) ? EXIT.failure : EXIT.ok;
+  return {
+    told: answer,
+    text: `${printable(text)}\n`,
+    code: stores.some(({ failed }) => failed !== undefined) ? EXIT.failure : EXIT.ok,
+  };
 }
 
 function foundText(whose: Whose, answer: unknown): string {

@@ -199,6 +199,19 @@ async function rollOut(
   return await watchRollout(io, admin, tenant, flags);
 }
 
+/** Throws for a schema that may not be registered. */
+function requireCompatible({ checks }: Compared): void {
+  if (checks.every(({ compatible }) => compatible)) return;
+  throw failed(`${checksText(checks, false)}nothing was changed`, "arq schema check says more");
+}
+
+/** The exit code; says so when something is stored and this node does not have it in force. */
+async function exitOf(io: Io, parts: readonly Pick<Made, "in_force">[]): Promise<number> {
+  if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
+  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
+  return EXIT.failure;
+}
+
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
 export async function apply(io: Io, target: string, flags: Flags): Promise<number> {
   if (await isBusFolder(io, target)) {
@@ -207,14 +220,11 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<numbe
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);
-  const { changes, checks, rollouts, losses } = compared;
+  const { changes, rollouts, losses } = compared;
   const { tenant } = desired;
   const takes_back = rollouts.some(({ stands }) => stands === "is-taken-back");
   if (changes.length > 0 || takes_back) requireFresh(desired, compared);
-  if (checks.some(({ compatible }) => !compatible)) {
-    const text = `${checksText(checks, false)}nothing was changed`;
-    throw failed(text, "arq schema check says more");
-  }
+  requireCompatible(compared);
   requireCanary(io, flags, compared);
   requireFree(io, rollouts);
   requireMeant(losses, flags.allowUnreachable);
@@ -222,16 +232,13 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<numbe
     return await rollOut(io, admin, desired, compared, flags);
   }
   const made = await carryOut(io, admin, desired, compared);
-  const { in_force } = made;
   if (flags.json === true) {
     await print(io.stdout, `${JSON.stringify({ tenant, ...made, changes })}\n`);
   } else {
     const text = madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes);
     await print(io.stdout, text);
   }
-  if (in_force) return EXIT.ok;
-  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
-  return EXIT.failure;
+  return await exitOf(io, [made]);
 }
 
 /** What an apply of a tenant's folder has done. */
@@ -371,10 +378,7 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
   const wanted = await readBusFolder(io, folder);
   const admin = await findAdmin(io, flags);
   const { bus, tenants, others } = await compareBus(io, admin, wanted);
-  if (bus.checks.some(({ compatible }) => !compatible)) {
-    const text = `${checksText(bus.checks, false)}nothing was changed`;
-    throw failed(text, "arq schema check says more");
-  }
+  requireCompatible(bus);
   for (const { rollouts, losses } of [bus, ...tenants.map(({ compared }) => compared)]) {
     requireFree(io, rollouts);
     requireMeant(losses, flags.allowUnreachable);
@@ -412,7 +416,5 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
     : restText(parts) + othersText(others);
   await print(io.stdout, end);
   if (broken !== undefined) throw broken.error;
-  if (parts.every(({ in_force }) => in_force)) return EXIT.ok;
-  await print(io.stderr, "arq: it is stored, and not in force on this node yet; arq doctor\n");
-  return EXIT.failure;
+  return await exitOf(io, parts);
 }

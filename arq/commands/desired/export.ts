@@ -11,8 +11,8 @@ import {
   setFile,
 } from "../../desired/export_text.ts";
 import { KINDS, type State, stateJsonSchema, type StateSchema } from "../../desired/form.ts";
-import { cannotWrite, EXIT, failed, printable } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { cannotWrite, failed, printable } from "../../terminal/exit.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { readBytes, readLive, readSchema, tenantsOf } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
@@ -73,7 +73,7 @@ export async function requireEmpty(io: Io, path: string, force: boolean): Promis
 }
 
 /** Writes the folder. Throws `CommandError` for one that has files of its own, unless they may go. */
-export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
+export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
   if (flags.bus === true) {
     return await exportBus(io, folder, flags);
   }
@@ -87,22 +87,21 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
     await print(io.stderr, `arq: ${printable(name)} is not of this export, and stays\n`);
   }
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
-  const text = flags.json === true
-    ? JSON.stringify({
+  return {
+    told: {
       tenant,
       folder: path,
       files: [...bytes.keys()].sort(),
       ...Object.fromEntries(counts),
-    })
-    : `${printable(path)}: the state of tenant ${tenant}: ${
+    },
+    text: `${printable(path)}: the state of tenant ${tenant}: ${
       counts.map(([kind, count]) => `${kind} ${count}`).join(", ")
-    }`;
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+    }\n`,
+  };
 }
 
 /** Writes all of it. Throws `CommandError` for a folder that has files of its own, unless they may go. */
-export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<number> {
+export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
   const path = resolvePath(io.cwd, folder);
   const force = flags.force === true;
   await requireEmpty(io, path, force);
@@ -126,11 +125,10 @@ export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">):
   }
   for (const [file, content] of files) await write(io, path, file, content);
   const told = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
-  const text = flags.json === true
-    ? JSON.stringify(told)
-    : `${
+  return {
+    told: told,
+    text: `${
       printable(path)
-    }: the state of the bus: schemas ${schemas.length}, tenants ${tenants.length}`;
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+    }: the state of the bus: schemas ${schemas.length}, tenants ${tenants.length}\n`,
+  };
 }

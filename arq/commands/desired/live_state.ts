@@ -80,10 +80,7 @@ export async function readSchema(io: Io, admin: Admin, id: string) {
   }
 }
 
-/**
- * What is in force for the tenant. Of schemas those that its mappings name, and those in `also`. Throws as
- * `askAdmin` does.
- */
+/** What is in force for the tenant, with the schemas that its mappings or `also` name. Throws as `askAdmin` does. */
 export async function readLive(
   io: Io,
   admin: Admin,

@@ -19,7 +19,7 @@ import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
 import { dueAfter } from "../../../shared/records/schedule.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";
 import { type LiveState, readLive, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
@@ -232,7 +232,7 @@ export function planCode(
 }
 
 /** Writes the plan of a folder, and prints it. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
-export async function plan(io: Io, folder: string, flags: Flags): Promise<number> {
+export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (await isBusFolder(io, folder)) {
     return await planBus(io, folder, flags);
   }
@@ -385,7 +385,7 @@ export function othersText(others: readonly string[]): string {
 }
 
 /** Prints the plans. Returns 0 for none, 2 for changes, 1 for one that cannot be made. */
-export async function planBus(io: Io, folder: string, flags: Flags): Promise<number> {
+export async function planBus(io: Io, folder: string, flags: Flags): Promise<Ended> {
   if (flags.out !== undefined) {
     throw usageError("--out is about one tenant", `${io.arq} plan ${folder}/TENANT --out plan.bin`);
   }
@@ -414,9 +414,9 @@ export async function planBus(io: Io, folder: string, flags: Flags): Promise<num
     tenants: views,
     others,
   };
-  await print(
-    io.stdout,
-    flags.json === true ? `${JSON.stringify(view)}\n` : text + othersText(others),
-  );
-  return planCode([bus, ...tenants.map(({ compared }) => compared)]);
+  return {
+    told: view,
+    text: text + othersText(others),
+    code: planCode([bus, ...tenants.map(({ compared }) => compared)]),
+  };
 }

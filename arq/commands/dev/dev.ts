@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { findDevBus } from "../../bus/dev_bus.ts";
 import type { Place } from "../../../shared/listeners/port_check.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { devFiles, openLog, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
 import type { DevFiles } from "../../serve/background.ts";
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
@@ -113,7 +113,7 @@ async function runInBackground(io: Io, flags: Flags, files: DevFiles): Promise<v
 }
 
 /** Runs the bus until the first signal and drains it. Returns 0 when it has drained. */
-export async function dev(io: Io, flags: Flags): Promise<number> {
+export async function dev(io: Io, flags: Flags): Promise<Ended> {
   await requireFiles(io.signal);
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);
@@ -126,7 +126,6 @@ export async function dev(io: Io, flags: Flags): Promise<number> {
     const text = { arq: io.arq, end: "Ctrl-C ends it.", has_durable };
     await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
   });
-  return EXIT.ok;
 }
 
 /** The config.toml of this folder, as `arq init` writes it. Says on stderr which file is taken. */
@@ -144,7 +143,7 @@ async function configHere(io: Io): Promise<string> {
 }
 
 /** Runs the bus until the first signal and drains it. Returns 0 when it has drained. Logs go to stderr. */
-export async function serveCommand(io: Io, flags: Flags): Promise<number> {
+export async function serveCommand(io: Io, flags: Flags): Promise<Ended> {
   await requireFiles(io.signal);
   const file = flags.config ?? await configHere(io);
   const { readConfigBytes, serveFile } = await import("../../serve/serve_main.ts");
@@ -167,5 +166,4 @@ export async function serveCommand(io: Io, flags: Flags): Promise<number> {
       } in ${file}; 0 picks a free one`;
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
   }
-  return EXIT.ok;
 }

@@ -8,7 +8,7 @@ import { runShell } from "../../doctor/system.ts";
 import { sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -35,10 +35,7 @@ import type { Flags } from "../../program/flags.ts";
 import { readContexts } from "../../bus/contexts.ts";
 
 const REQUEST_MS = 5_000;
-/**
- * Time for a drain: `[server] drain_timeout_ms`, which is 30 s unless a configuration says more, and a
- * reserve.
- */
+/** Time for a drain: `[server] drain_timeout_ms`, 30 s unless a configuration says more, and a reserve. */
 const DRAIN_MS = 45_000;
 const KILLED_MS = 10_000;
 const LOOK_MS = 50;
@@ -65,9 +62,7 @@ async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
   }
 }
 
-/**
- * Sends a signal to the process while it has the lock. A pid alone might belong to another process by now.
- */
+/** Sends a signal while the process has the lock: a pid alone might be another's by now. */
 async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
   try {
     Deno.kill(pid, `SIG${name}`);
@@ -145,13 +140,12 @@ async function tell(io: Io, flags: Flags, ended: string | undefined, text: strin
 }
 
 /** Ends what runs. Returns 0 also when nothing runs. */
-export async function devDown(io: Io, flags: Flags = {}): Promise<number> {
+export async function devDown(io: Io, flags: Flags = {}): Promise<Ended> {
   const files = devFiles(io.cwd);
   const stopped = await stop(io, files, await readRecord(files), "down");
   if (stopped === undefined) await refuseForeground(io, files);
   const text = `${stopped ?? "nothing"} ${stopped ? "has ended" : "runs here"}`;
   await tell(io, flags, stopped, text);
-  return EXIT.ok;
 }
 
 /** Removes the files of a data folder and then the folder. Other folders stay. */
@@ -182,7 +176,7 @@ async function removeTree(folder: string, paths: readonly string[]): Promise<voi
 }
 
 /** Ends what runs and deletes its rooms, policies, bans and log. */
-export async function devReset(io: Io, flags: Flags): Promise<number> {
+export async function devReset(io: Io, flags: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   const what = record?.kind === "compose"
@@ -196,7 +190,6 @@ export async function devReset(io: Io, flags: Flags): Promise<number> {
   if (stopped === undefined) await refuseForeground(io, files);
   await removeState(io, files);
   await tell(io, flags, stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is gone`);
-  return EXIT.ok;
 }
 
 const FOLLOW_MS = 250;
@@ -223,7 +216,7 @@ async function* jsonLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
 export async function devLogs(
   io: Io,
   { follow = false, json = false }: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const files = devFiles(io.cwd);
   const record = await readRecord(files);
   if (record?.kind === "compose") {
@@ -247,7 +240,6 @@ export async function devLogs(
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw failed(`there is no log in ${files.folder}`, HINT);
   }
-  return EXIT.ok;
 }
 
 /** What runs in this folder, as `--json` shows it. */
@@ -306,10 +298,13 @@ function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): 
 }
 
 /** Prints what runs. Returns 0 when something runs, else 1. */
-export async function devStatus(io: Io, { json = false }: Flags): Promise<number> {
+export async function devStatus(io: Io): Promise<Ended> {
   const files = devFiles(io.cwd);
   const state = await stateOf(io, files, await readRecord(files));
   const services = state.services === undefined ? "" : stackText(state.services);
-  await print(io.stdout, json ? `${JSON.stringify(state)}\n` : `${sentence(state)}\n${services}`);
-  return state.running ? EXIT.ok : EXIT.failure;
+  return {
+    told: state,
+    text: `${sentence(state)}\n${services}`,
+    code: state.running ? EXIT.ok : EXIT.failure,
+  };
 }

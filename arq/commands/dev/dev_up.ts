@@ -8,7 +8,7 @@ import { contextToken } from "../../bus/target.ts";
 import { type Context, readContexts } from "../../bus/contexts.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { CommandError, EXIT, failed } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   announcementOf,
   devFiles,
@@ -45,10 +45,7 @@ export interface StackFile {
 
 const JWKS_NAME = "arqon-jwks.json";
 
-/**
- * Writes the files of the stack that comes with this `arq`, where there is no checkout. Returns the compose
- * file.
- */
+/** Writes the files of the stack, where there is no checkout. Returns the compose file. */
 async function writeStack(io: Io, { stack_dir }: DevFiles): Promise<string> {
   const { STACK_FILE, stackFiles } = await import("../../serve/stack_files.ts");
   for (const [path, text] of stackFiles(VERSION)) {
@@ -104,10 +101,7 @@ async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPor
   };
 }
 
-/**
- * Makes the development key of this folder. Its private part stays here; the Shield gets a folder with the
- * public part, which the user in the container must be able to read.
- */
+/** Makes this folder's development key. The container's user gets and can read the public part alone. */
 async function issuerOf({ state_dir, issuer_dir }: DevFiles): Promise<string> {
   const { devKey } = await import("../../serve/dev_bus.ts");
   const { key_file, jwks_file } = await devKey(state_dir);
@@ -190,7 +184,7 @@ export async function startStack(
   { file, is_ours }: StackFile,
   flags: Flags & { readonly json?: boolean },
   files: DevFiles,
-): Promise<number> {
+): Promise<Ended> {
   if (is_ours) await refuseOtherStack(io, io.cwd);
   const wanted = await wantedPorts(io, flags, file);
   const key = await issuerOf(files);
@@ -216,7 +210,6 @@ export async function startStack(
     throw failed(`docker compose ended with ${code}`, hint);
   }
   await tellStack(io, file, services, context, flags.json === true);
-  return EXIT.ok;
 }
 
 /** Files and folders that a bus reads and writes. Paths are absolute, without a slash at the end. */
@@ -294,10 +287,7 @@ async function firstLine(stdout: ReadableStream<Uint8Array<ArrayBuffer>>): Promi
   return text;
 }
 
-/**
- * Starts the embedded bus and waits until it is ready. When it cannot start, the error has the bus's own
- * words.
- */
+/** Starts the embedded bus and waits until it is ready. An error has the bus's own words. */
 async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<DevBusReady> {
   const { command, args } = backgroundCommand(io, flags, files);
   const child = new Deno.Command(command, {
@@ -332,10 +322,9 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   throw new CommandError(sentence, code, hint.length === 0 ? undefined : hint.join(" "));
 }
 
-async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<number> {
+async function tellReady(io: Io, ready: DevBusReady, flags: Flags): Promise<Ended> {
   const text = { arq: io.arq, end: HOW_TO_STOP, has_durable: flags.config === undefined };
   await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
-  return EXIT.ok;
 }
 
 /** The bus that runs in this folder already, whether in the background or not; undefined when none runs. */
@@ -369,7 +358,7 @@ function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: strin
 }
 
 /** Starts what does not run yet. Returns 0 when it runs. */
-export async function devUp(io: Io, flags: Flags): Promise<number> {
+export async function devUp(io: Io, flags: Flags): Promise<Ended> {
   const files = devFiles(io.cwd);
   await makeStateFolder(io, files);
   const record = await readRecord(files);

@@ -14,7 +14,7 @@ import {
   withContext,
   writeContexts,
 } from "../../bus/contexts.ts";
-import { CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
+import { CommandError, failed, printable } from "../../terminal/exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../../init/binaries.ts";
 import { type FromCentrifugo, fromCentrifugo } from "../../init/centrifugo.ts";
 import {
@@ -29,7 +29,7 @@ import {
   type InitPorts,
   initReadme,
 } from "../../init/templates.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -162,10 +162,7 @@ async function present(io: Io, folder: string, path: string): Promise<Uint8Array
 /** What may be the user's in any folder, and is kept then. */
 const COMMON: readonly string[] = [INIT_FILES.readme, INIT_FILES.gitignore];
 
-/**
- * Throws when a file is there already that only a bus has. It runs before the first write, so that no folder is
- * written in part.
- */
+/** Throws for a file that only a bus has. It runs before the first write: no folder is written in part. */
 async function refuseOverwriting(io: Io, folder: string): Promise<void> {
   const there: string[] = [];
   for (const path of Object.values(INIT_FILES)) {
@@ -231,10 +228,7 @@ async function writeFiles(io: Io, folder: string, files: readonly NewFile[]): Pr
   }
 }
 
-/**
- * Adds the context of the folder, or says on stderr why there is none. One that the folder has follows its ports, also
- * where no new one is wanted.
- */
+/** Adds the folder's context, or says why there is none. One that is there follows the ports in any case. */
 async function addContext(
   io: Io,
   folder: string,
@@ -287,7 +281,7 @@ function nextSteps(io: Io, folder: string, context: Context | undefined, ports: 
 }
 
 /** Writes the folder and prints what to do next. */
-export async function init(io: Io, dir: string | undefined, flags: InitFlags): Promise<number> {
+export async function init(io: Io, dir: string | undefined, flags: InitFlags): Promise<Ended> {
   const { force = false, port, opsPort: ops_port, adminPort: admin_port } = flags;
   const given = { port, ops_port, admin_port };
   const folder = resolve(io.cwd, dir ?? ".");
@@ -304,23 +298,17 @@ export async function init(io: Io, dir: string | undefined, flags: InitFlags): P
   const context = await addContext(io, folder, ports, flags);
   const next = nextSteps(io, folder, context, ports);
   const paths = written.map(({ path }) => path);
-  if (flags.json === true) {
-    const told = from === undefined ? {} : { carried: from.carried, left: from.left };
-    const report = { folder, files: paths, kept, context: context?.name ?? null, ...told, next };
-    await print(io.stdout, `${JSON.stringify(report)}\n`);
-    return EXIT.ok;
-  }
+  const carried = from === undefined ? {} : { carried: from.carried, left: from.left };
   const found = context === undefined ? "" : `
 Context ${context.name} (${contextsFile(io)}): commands in this folder take this bus.
 `;
-  await print(
-    io.stdout,
-    printableLines(`Written to ${folder}:
+  return {
+    told: { folder, files: paths, kept, context: context?.name ?? null, ...carried, next },
+    text: printableLines(`Written to ${folder}:
 ${paths.map((path) => `  ${path}\n`).join("")}${keptText(kept)}${fromText(from)}${found}
 Next:
 ${next.map((line) => `  ${line}\n`).join("")}`),
-  );
-  return EXIT.ok;
+  };
 }
 
 const keptText = (kept: readonly string[]) =>

@@ -8,8 +8,8 @@ import { journalLineText } from "../../answers/journal_text.ts";
 import { type Admin, busAgo, findAdmin } from "../../bus/admin.ts";
 import { journalAnswer, journalBytes } from "../../journal/bus_journal.ts";
 import type { JournalPosition, JournalWish } from "../../journal/bus_journal.ts";
-import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { printable, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
 import { pause } from "../../rooms/flow.ts";
@@ -118,7 +118,7 @@ async function printLines(io: Io, texts: readonly string[], is_json: boolean): P
 }
 
 /** Prints decisions, the oldest of them first. Says on stderr how many there are. */
-export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<number> {
+export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Promise<Ended> {
   const { newest = false } = flags;
   if (newest && flags.limit > ANSWER_LINES) {
     throw usageError(
@@ -150,7 +150,6 @@ export async function journalList(io: Io, flags: Flags<"limit" | "tenant">): Pro
   }
   const more = shown >= flags.limit ? "; --limit shows more" : "";
   await print(io.stderr, `${plural(shown, "line")}${more}\n`);
-  return EXIT.ok;
 }
 
 const NEWLINE = 0x0a;
@@ -184,7 +183,7 @@ async function sinkOf(io: Io, out: string): Promise<Sink> {
 export async function journalExport(
   io: Io,
   flags: Flags<"out" | "payloads" | "tenant">,
-): Promise<number> {
+): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const wish = { ...await wishOf(io, admin, flags), has_payloads: flags.payloads };
   const sink = await sinkOf(io, flags.out);
@@ -208,5 +207,4 @@ export async function journalExport(
     throw error;
   }
   await tell(true);
-  return EXIT.ok;
 }

@@ -1,14 +1,14 @@
 /** `arq mirror diff`: shows what candidates would have decided. */
 import { plural } from "../../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
-import { EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { printable } from "../../terminal/exit.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { diffText } from "../../answers/settings_text.ts";
-import { listOf } from "../../answers/policy_text.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 
 /** Prints what candidates of the tenant would have decided, or forgets it with `--reset`. */
-export async function mirrorDiff(io: Io, flags: Flags<"tenant">): Promise<number> {
+export async function mirrorDiff(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const { tenant, candidate, reset = false } = flags;
   const query = new URLSearchParams({
     tenant,
@@ -19,22 +19,14 @@ export async function mirrorDiff(io: Io, flags: Flags<"tenant">): Promise<number
     method: reset ? "DELETE" : "GET",
     path: `/v1/mirror/diff?${query}`,
   });
-  await print(io.stdout, reset ? forgotten(answer, flags) : compared(answer, flags));
-  return EXIT.ok;
-}
-
-function forgotten(answer: Record<string, unknown>, { tenant, json }: Flags<"tenant">): string {
-  if (json === true) return `${JSON.stringify(answer)}\n`;
-  return printable(
-    `forgot ${plural(Number(answer["forgotten"]), "candidate")} of tenant ${tenant}`,
-  ) + "\n";
-}
-
-function compared(answer: Record<string, unknown>, flags: Flags<"tenant">): string {
-  const { tenant, candidate, json } = flags;
-  const all = listOf(answer["candidates"]) as { candidate?: unknown }[];
-  const wanted = candidate === undefined ? all : all.filter((one) => one.candidate === candidate);
-  if (json === true) return `${JSON.stringify({ ...answer, candidates: wanted })}\n`;
-  if (wanted.length > 0) return diffText(wanted);
-  return printable(`tenant ${tenant}: nothing was compared on this node`) + "\n";
+  const line = (text: string) => `${printable(text)}\n`;
+  if (reset) {
+    const forgotten = plural(Number(answer["forgotten"]), "candidate");
+    return { told: answer, text: line(`forgot ${forgotten} of tenant ${tenant}`) };
+  }
+  const all = listOf(answer["candidates"]).map(membersOf);
+  const candidates = all.filter((one) => candidate === undefined || one["candidate"] === candidate);
+  const none = line(`tenant ${tenant}: nothing was compared on this node`);
+  const text = candidates.length > 0 ? diffText(candidates) : none;
+  return { told: { ...answer, candidates }, text };
 }

@@ -8,7 +8,7 @@ import { plural } from "../../../shared/plural.ts";
 import { schemaOf } from "../../../wasm/reducer/schema/room_schema.ts";
 import { cannotRead, EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -129,14 +129,11 @@ async function tellProblems(
   error: PolicyCompileError,
   folders: SourceFolders,
   json: boolean,
-): Promise<number> {
+): Promise<Ended> {
   const problems = compileProblems(error.message, folders);
   const message = problems.length === 0 ? error.message : undefined;
-  if (json) {
-    const answer = { entry, built: false, problems, ...(message === undefined ? {} : { message }) };
-    await print(io.stdout, `${JSON.stringify(answer)}\n`);
-    return EXIT.failure;
-  }
+  const told = { entry, built: false, problems, ...(message === undefined ? {} : { message }) };
+  if (json) return { told, text: "", code: EXIT.failure };
   const text = message === undefined
     ? problems.map(problemText).join("")
     : message.split("\n").map((line) => `${printable(line)}\n`).join("");
@@ -167,16 +164,13 @@ export async function compileFile(
   return await compile({ entry: name, readFile });
 }
 
-/**
- * Compiles a policy, or a guest of another kind, writes the module and describes it. Returns 1 and writes
- * nothing when it does not compile.
- */
+/** Compiles a guest, writes the module and describes it. Returns 1 when it does not compile. */
 export async function policyBuild(
   io: Io,
   entry: string,
   flags: Flags,
   kind: GuestKind = POLICY,
-): Promise<number> {
+): Promise<Ended> {
   const [folder, name] = split(entry);
   // deno-lint-ignore no-control-regex -- the name is in a string of the program that is compiled
   if (!/^[^"\\\u0000-\u001f]+\.ts$/.test(name) || name.endsWith(".d.ts")) {
@@ -199,9 +193,8 @@ export async function policyBuild(
   const commands = schema && Object.keys(schema.commands);
   const about = kind.noun === "policy" ? { hooks } : { commands };
   const known = commands === undefined ? [] : [`a schema of ${plural(commands.length, "command")}`];
-  const text = flags.json === true
-    ? JSON.stringify({ entry, built: true, file: output, size_bytes, ...about })
-    : `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}`;
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+  return {
+    told: { entry, built: true, file: output, size_bytes, ...about },
+    text: `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}\n`,
+  };
 }

@@ -17,12 +17,12 @@ import {
   runCase,
   shrinkFlip,
 } from "../../replay/case_file.ts";
-import { journalRecords, type ReadCounts } from "../../replay/journal_records.ts";
+import { journalRecords } from "../../replay/journal_records.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";
 import { cannotWrite, CommandError, EXIT, failed, printable } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { casesText } from "../../answers/replay_text.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
@@ -105,16 +105,7 @@ export function createChoice(count: number): CaseChoice {
 /** The options of `arq policy record`. */
 export type RecordFlags = Omit<Flags<"count" | "out">, "module"> & { readonly module?: string };
 
-/** The calls that become cases, and why others did not. */
-interface Chosen {
-  readonly cases: readonly Case[];
-  /** Calls of the policy that were read. */
-  readonly decisions: number;
-  readonly policies: ReadonlySet<string>;
-  readonly counts: ReadCounts;
-}
-
-async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags): Promise<Chosen> {
+async function choose(io: Io, admin: Admin | undefined, flags: RecordFlags) {
   const { tenant, count, redact = [] } = flags;
   const selection = await selectionOf(io, flags.policy ?? "", admin, flags);
   const counts = { lines: 0, bad_lines: 0, holes: 0 };
@@ -194,8 +185,8 @@ async function write(io: Io, folder: string, name: string, data: string | Uint8A
 }
 
 /** Chooses calls and writes a file for each. Returns 1 when there is none. */
-export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> {
-  const { journal, out, json = false } = flags;
+export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
+  const { journal, out } = flags;
   const admin = journal === undefined ? await findAdmin(io, flags) : undefined;
   const { cases, decisions, policies, counts } = await choose(io, admin, flags);
   if (cases.length === 0) {
@@ -221,17 +212,13 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<number> 
   }
   for (const { sha256, bytes } of modules) await write(io, folder, `${sha256}.wasm`, bytes);
   const answer = { out, files, decisions, left_out: cases.length - kept.length, ...counts };
-  if (json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
-  else {
-    const left = answer.left_out === 0
-      ? ""
-      : `; ${answer.left_out} left out: without what was redacted the module says something else`;
-    const text = `${plural(kept.length, "case")} of ${
-      plural(decisions, "decision")
-    } in ${out}${left}`;
-    await print(io.stdout, `${printable(text)}\n`);
-  }
-  return EXIT.ok;
+  const left = answer.left_out === 0
+    ? ""
+    : `; ${answer.left_out} left out: without what was redacted the module says something else`;
+  const text = `${plural(kept.length, "case")} of ${
+    plural(decisions, "decision")
+  } in ${out}${left}`;
+  return { told: answer, text: `${printable(text)}\n` };
 }
 
 /** One case that the module does not decide as it was decided. */
@@ -320,8 +307,8 @@ async function test(testing: Testing, file: string) {
 }
 
 /** Runs every case of a folder. Returns 1 when one is not decided as it was. */
-export async function policyCases(io: Io, file: string, flags: Flags<"cases">): Promise<number> {
-  const { cases: folder, shrink = false, json = false } = flags;
+export async function policyCases(io: Io, file: string, flags: Flags<"cases">): Promise<Ended> {
+  const { cases: folder, shrink = false } = flags;
   const pages = flags.memoryLimitPages ?? configFrom({}).platform.overseer.memory_limit_pages;
   const module = await ready(io, file, pages);
   const names = new Set(await io.files.list(resolvePath(io.cwd, folder)));
@@ -346,6 +333,9 @@ export async function policyCases(io: Io, file: string, flags: Flags<"cases">): 
     unknown: of("unknown"),
     reports,
   };
-  await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : casesText(answer));
-  return reports.length === 0 ? EXIT.ok : EXIT.failure;
+  return {
+    told: answer,
+    text: casesText(answer),
+    code: reports.length === 0 ? EXIT.ok : EXIT.failure,
+  };
 }

@@ -9,7 +9,7 @@ import {
 import { type Admin, askAdmin, findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { canAsk, confirmed } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
@@ -22,10 +22,7 @@ interface WayBack {
   readonly taken_back: readonly Readonly<Record<string, unknown>>[];
 }
 
-/**
- * The way back to a version. Undefined when the bus does not know the version or it is in force; the bus then
- * says so better.
- */
+/** The way back to a version. Undefined: it is unknown or in force; the bus then says so better. */
 export function wayBack(
   document: Readonly<Record<string, unknown>>,
   to: number,
@@ -39,10 +36,7 @@ export function wayBack(
   return target === undefined || taken_back.length === 0 ? undefined : { target, taken_back };
 }
 
-/**
- * The text before a rollback: when and by whom the version was made, and a line for each change that is
- * undone, newest first.
- */
+/** The text before a rollback: who made the version when, and each change that is undone, newest first. */
 export function wayBackText({ target, taken_back }: WayBack): string {
   const { version, at_ms, by, change } = target;
   const is_made = typeof at_ms === "number" && at_ms > 0;
@@ -86,7 +80,7 @@ export async function changeExit(
 }
 
 /** Prints the lines that the node remembers, or follows the log until `--count` is reached or Ctrl-C. */
-export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<number> {
+export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const text = (line: string) => flags.json === true ? `${line}\n` : logLine(JSON.parse(line));
   const stream = (follow: boolean) => {
@@ -116,5 +110,4 @@ export async function policyLogs(io: Io, flags: Flags<"tenant">): Promise<number
     }
     return false;
   });
-  return EXIT.ok;
 }

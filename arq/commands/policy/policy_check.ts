@@ -28,7 +28,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
 import { POLICY_LIMITS, ValueType, type WasmModule } from "../../../wasm/module/module.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { checkText, testText } from "../../answers/replay_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -199,10 +199,7 @@ async function restoreFuel({ bytes, renewal, cost }: MeteredPolicy): Promise<num
   }
 }
 
-/**
- * Checks a module as a gateway with that memory limit does. Rejects when the trial compilation cannot be
- * made.
- */
+/** Checks a module as a gateway with that memory limit. Rejects when it cannot be compiled on trial. */
 async function check(
   io: Io,
   file: string,
@@ -250,19 +247,15 @@ async function check(
 }
 
 /** Prints the result. Returns 1 when the module is refused. */
-export async function policyCheck(io: Io, file: string, flags: Flags): Promise<number> {
+export async function policyCheck(io: Io, file: string, flags: Flags): Promise<Ended> {
   const { overseer } = configFrom({}).platform;
   const bytes = await readModuleFile(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
   const answer = await check(io, file, bytes, pages);
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));
-  return answer.accepted ? EXIT.ok : EXIT.failure;
+  return { told: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
 }
 
-/**
- * The outcome of an event over all its runs: that of the first run that was not allowed, else of the first
- * run. `time_ms` is the median of all runs.
- */
+/** An event's outcome: of the first run that was not allowed, else of the first; `time_ms` is a median. */
 export type EventReport = ReturnType<typeof reportOf>;
 
 /** The result of `arq policy test`. */
@@ -396,7 +389,7 @@ export async function policyTry(
   io: Io,
   file: string,
   flags: TryFlags,
-): Promise<number> {
+): Promise<Ended> {
   const config = configFrom({});
   const { overseer } = config.platform;
   const limits = {
@@ -429,6 +422,5 @@ export async function policyTry(
   const events = await tryAll(io, trial, prepared, flags.runs);
   const allowed = events.every(({ verdict }) => verdict === "allowed");
   const answer: TestAnswer = { file, hook, ...limits, allowed, events };
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : testText(answer));
-  return allowed ? EXIT.ok : EXIT.failure;
+  return { told: answer, text: testText(answer), code: allowed ? EXIT.ok : EXIT.failure };
 }

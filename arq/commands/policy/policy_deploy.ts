@@ -23,10 +23,7 @@ export type DeployFlags = Omit<Flags<"order" | "percent" | "room" | "tenant">, "
 /** Most bytes of a module on every bus (docs/policies.md). */
 const MODULE_BYTES_MAX = 1_048_576;
 
-/**
- * The policy's name: the one that `option` gives, else that of the file (`build/bad-words.wasm` is
- * `bad-words`). Throws when it is not valid.
- */
+/** The policy's name: that of `option`, else the file's. Throws when it is not valid. */
 export function policyName(file: string, given: string | undefined, option = "--name"): string {
   const name = given ?? (file.split(/[\\/]/).pop() ?? "").replace(/\.wasm$/i, "");
   const problem = idProblem(name);
@@ -47,10 +44,7 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
   );
 }
 
-/**
- * Deploys a module and prints what is in force. Returns 1 when it is stored and this node does not enforce
- * it.
- */
+/** Deploys a module and prints what is in force. Returns 1 when this node does not enforce it. */
 export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
   // Checked before the name: a source has no valid name, and the name is not what is wrong with it.
   requireModule(file);

@@ -41,15 +41,7 @@ export type ReplayAnswer = ReturnType<typeof answerOf>;
 /** Most threads; the machine is somebody's. */
 const THREADS = 2;
 
-/** The new module, and where its records are read from. */
-interface Replayed {
-  readonly policy: string;
-  readonly bytes: Uint8Array;
-  /** The bus; undefined: everything comes from files. */
-  readonly admin: Admin | undefined;
-}
-
-async function replayed(io: Io, operand: string, flags: ReplayFlags): Promise<Replayed> {
+async function replayed(io: Io, operand: string, flags: ReplayFlags) {
   const named = namedPolicy(operand);
   // What is wrong with the command line is reported before a bus is looked for.
   const policy = named !== undefined && flags.policy === undefined

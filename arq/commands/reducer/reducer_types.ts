@@ -11,7 +11,7 @@ import { pythonTypes } from "../../reducers/types/python_types.ts";
 import { noteText, pascal, TypeNames, type TypeSource } from "../../reducers/types/type_names.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput, readText, writeOutput } from "../../terminal/input.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const SCALARS: Readonly<Record<string, string>> = {
@@ -151,7 +151,7 @@ export async function reducerTypes(
   io: Io,
   file: string,
   flags: Flags<"out">,
-): Promise<number> {
+): Promise<Ended> {
   const make = makerOf(flags);
   const schema = await schemaIn(io, file);
   const source = file.slice(file.lastIndexOf("/") + 1);
@@ -165,11 +165,9 @@ export async function reducerTypes(
   }
   await writeOutput(io, flags.out, new TextEncoder().encode(text));
   const names = Object.keys(schema.commands);
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ file: flags.out, name, commands: names })}\n`);
-    return EXIT.ok;
-  }
   const commands = names.map(printable).join(", ");
-  await print(io.stdout, `${flags.out}: ${name}${commands && `, with ${commands}`}\n`);
-  return EXIT.ok;
+  return {
+    told: { file: flags.out, name, commands: names },
+    text: `${flags.out}: ${name}${commands && `, with ${commands}`}\n`,
+  };
 }

@@ -19,7 +19,7 @@ import { digestOf, type RoomState } from "../../../brain/reducers/state/room_sta
 import { changesText, foldText, stateText } from "../../answers/reducer_text.ts";
 import type { FoldDifference } from "../../answers/reducer_text.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 
@@ -82,14 +82,13 @@ const prefixOf = ({ prefix = "" }: Flags<"tenant">) =>
   String.fromCharCode(...new TextEncoder().encode(prefix));
 
 /** Prints what a room was. */
-export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<number> {
+export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
   const { offset = Infinity, time: time_ms = Infinity, json = false } = flags;
   const source = await openReduced(io, room_id, flags);
   const state = await stateWhen(source, { offset, time_ms });
   const { out, about } = stateText(room_id, state, { json, prefix: prefixOf(flags) });
   await print(io.stdout, out);
   await print(io.stderr, about);
-  return EXIT.ok;
 }
 
 /** Prints what is different between two entries. */
@@ -97,7 +96,7 @@ export async function roomDiff(
   io: Io,
   room_id: string,
   flags: Flags<"from" | "tenant">,
-): Promise<number> {
+): Promise<Ended> {
   const { from, to = Infinity, json = false } = flags;
   if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
   const source = await openReduced(io, room_id, flags);
@@ -105,7 +104,6 @@ export async function roomDiff(
   const after = await stateWhen(source, { offset: to, time_ms: Infinity });
   const prefix = prefixOf(flags);
   await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
-  return EXIT.ok;
 }
 
 async function snapshotDifference(
@@ -131,7 +129,7 @@ export async function roomVerify(
   io: Io,
   room_id: string,
   flags: Flags<"tenant">,
-): Promise<number> {
+): Promise<Ended> {
   const source = await openReduced(io, room_id, flags);
   const known = await beginningsOf(source);
   const oldest = await foldable(() => firstOf(source, known.begins));

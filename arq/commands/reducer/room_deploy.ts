@@ -19,7 +19,7 @@ import { type Candidate, rehearse } from "../../reducers/rehearsal.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
 import { readInput, sure } from "../../terminal/input.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { foldable } from "./room_at.ts";
 import type { Flags } from "../../program/flags.ts";
 
@@ -145,7 +145,7 @@ export async function roomDeploy(
   pattern: string,
   file: string,
   flags: Flags<"check" | "checkSince" | "maxDifferences" | "tenant">,
-): Promise<number> {
+): Promise<Ended> {
   requireModule(file);
   const body = await readInput(io, file);
   const admin = await findAdmin(io, flags);
@@ -175,8 +175,7 @@ export async function roomDeploy(
     content_type: "application/wasm",
   };
   const { reducer } = await ask(io, admin, request, One);
-  await print(io.stdout, json ? `${JSON.stringify({ reducer })}\n` : programsText([reducer]));
-  return EXIT.ok;
+  return { told: { reducer }, text: programsText([reducer]) };
 }
 
 /** Takes the last deploy back. */
@@ -184,13 +183,11 @@ export async function roomRollback(
   io: Io,
   pattern: string,
   flags: Flags<"tenant">,
-): Promise<number> {
+): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const path = `${pathOf(flags, pattern)}/rollback`;
   const { reducer } = await ask(io, admin, { method: "POST", path }, One);
-  const text = flags.json ? `${JSON.stringify({ reducer })}\n` : programsText([reducer]);
-  await print(io.stdout, text);
-  return EXIT.ok;
+  return { told: { reducer }, text: programsText([reducer]) };
 }
 
 /** Rooms that have another module than the class, by what is stored of them. */
@@ -211,7 +208,7 @@ async function roomsBehind(
 }
 
 /** Prints what is in force, and which rooms are cut off. */
-export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<number> {
+export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const All = z.looseObject({ reducers: z.array(Reducer) });
   const { reducers } = await ask(io, admin, { method: "GET", path: pathOf(flags) }, All);
@@ -237,5 +234,4 @@ export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<numb
       `arq: rooms that are cut off there are missing: no answer from ${silent}\n`,
     );
   }
-  return EXIT.ok;
 }

@@ -1,13 +1,10 @@
-/**
- * `arq pub`: publishes one event, or one event for each line of NDJSON. Publishes are acknowledged and
- * pipelined.
- */
+/** `arq pub`: publishes one event, or one for each line of NDJSON, acknowledged and pipelined. */
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
-import { EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { failed, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import { openConnection } from "../../bus/target.ts";
@@ -203,9 +200,7 @@ async function epochOf(room: Room, { offset, message_id }: Published): Promise<s
   }
 }
 
-/**
- * The line of `--json`. In a durable room it has the position of the message, or of the last one of several.
- */
+/** The line of `--json`. In a durable room it has the position of the last message. */
 async function resultLine(room: Room, published: Published, duration_ms: number): Promise<string> {
   const { count, offset } = published;
   const place = offset > 0 ? { offset, epoch: await epochOf(room, published) } : {};
@@ -218,7 +213,7 @@ export async function pub(
   room_id: string,
   data: string | undefined,
   flags: Flags<"type" | "window">,
-): Promise<number> {
+): Promise<Ended> {
   const content = await contentOf(io, data, flags);
   const what = content ?? await openSource(io, flags.ndjson ?? "-");
   await using connection = await openConnection(io, flags, { window: flags.window });
@@ -239,5 +234,4 @@ export async function pub(
       `Published ${messages} to ${room_id} in ${seconds} s (${rate}/s)\n`,
     );
   }
-  return EXIT.ok;
 }

@@ -6,7 +6,7 @@ import { plural } from "../../../shared/plural.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { checkEpoch, historyPages, isKnownPlace, patient, storedIn } from "../../rooms/history.ts";
 import type { HistoryPage, HistorySource, Place } from "../../rooms/history.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { writeMessage } from "../../terminal/format.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -33,7 +33,7 @@ function namedPlace({ after, before, epoch }: Flags): Place | undefined {
 }
 
 /** Prints messages in order, or newest first with `--reverse`. The room's position goes to stderr. */
-export async function roomHistory(io: Io, room_id: string, flags: Flags): Promise<number> {
+export async function roomHistory(io: Io, room_id: string, flags: Flags): Promise<Ended> {
   const { json, all, epoch: _named, ...bounds } = flags;
   const place = namedPlace(flags);
   await using connection = await openConnection(io, flags);
@@ -69,7 +69,6 @@ export async function roomHistory(io: Io, room_id: string, flags: Flags): Promis
     printable(`${room_id}: ${messages}; the room is at offset ${offset}, epoch ${epoch}${more}`) +
       "\n",
   );
-  return EXIT.ok;
 }
 
 /** The options of `arq room replay`. */
@@ -86,10 +85,7 @@ interface Replay {
   readonly flags: ReplayFlags;
   /** Epoch of the first page. */
   readonly epoch: string;
-  /**
-   * Epoch in the message ids. A replay that goes on in another epoch keeps it, so that no message is stored
-   * twice.
-   */
+  /** Epoch in the message ids. A replay that goes on keeps it, so that nothing is stored twice. */
   readonly ids_epoch: string;
   readonly isKnown: (place: Place) => Promise<boolean>;
   readonly until: number;
@@ -170,7 +166,7 @@ async function epochOfIds(
 }
 
 /** Publishes the messages. After a failure it says how far it came and how to go on. */
-export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<number> {
+export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): Promise<Ended> {
   const { to, from = 0, json } = flags;
   if (to === room_id) throw usageError("--to is the room itself: it would never end");
   await using connection = await openConnection(io, flags, { window: flags.window });
@@ -218,7 +214,6 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
     const what = `${messages} of ${room_id}, up to offset ${done.upTo},`;
     await print(io.stderr, `Replayed ${what} to ${to} in ${seconds} s\n`);
   }
-  return EXIT.ok;
 }
 
 /** The headers that the publisher has set. The Shield stamps all others anew. */

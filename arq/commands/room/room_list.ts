@@ -1,11 +1,11 @@
 /** `arq room list` and `bans`, and what `arq room class set` and `remove` ask before they change a class. */
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
-import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
-import { EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { printable, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { withRoom } from "../../rooms/room_command.ts";
 import { banLine } from "../../answers/room_text.ts";
@@ -21,7 +21,7 @@ interface Listed {
   readonly last?: string;
 }
 
-type Show = (room_id: string, row: Readonly<Record<string, unknown>>) => Promise<void>;
+type Show = (room_id: string, row: Members) => Promise<void>;
 
 async function open(
   io: Io,
@@ -67,7 +67,7 @@ async function stored(
 }
 
 /** Prints a room a line, with `--json` an object. Says on stderr how many there are, and how to see more. */
-export async function roomList(io: Io, flags: Flags<"limit">): Promise<number> {
+export async function roomList(io: Io, flags: Flags<"limit">): Promise<Ended> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
   const admin = await findAdmin(io, flags);
   const show: Show = async (room_id, row) => {
@@ -86,15 +86,12 @@ export async function roomList(io: Io, flags: Flags<"limit">): Promise<number> {
     ? "; there are more: --prefix names fewer"
     : `; there are more: --behind ${printable(last)}`;
   await print(io.stderr, `tenant ${tenant}: ${plural(count, "room")}${more}\n`);
-  return EXIT.ok;
 }
 
 /** Most bans that the admin API lists. */
 const LISTED_MAX = 1_000;
 
-type Ban = Readonly<Record<string, unknown>>;
-
-async function show(io: Io, { json }: Flags, bans: readonly Ban[]): Promise<void> {
+async function show(io: Io, { json }: Flags, bans: readonly Members[]): Promise<void> {
   const lines = bans.map((ban) => json === true ? `${JSON.stringify(ban)}\n` : banLine(ban));
   await print(io.stdout, lines.join(""));
 }
@@ -134,7 +131,7 @@ export async function roomBans(
   io: Io,
   room_id: string | undefined,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   if (room_id !== undefined && flags.tenant !== undefined) {
     throw usageError(
       "give either ROOM or --tenant, not both",
@@ -143,7 +140,6 @@ export async function roomBans(
   }
   const sum = room_id === undefined ? await ofTenant(io, flags) : await ofRoom(io, room_id, flags);
   await print(io.stderr, printable(sum) + "\n");
-  return EXIT.ok;
 }
 
 /** Throws `CommandError` when messages are stored that nobody could read any longer with these classes. */
@@ -151,7 +147,7 @@ export async function requireReachable(
   io: Io,
   admin: Admin,
   { tenant, pattern, allowUnreachable }: Flags<"pattern" | "tenant">,
-  changed: Readonly<Record<string, unknown>>,
+  changed: Members,
 ): Promise<void> {
   if (allowUnreachable === true) return;
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;

@@ -88,10 +88,7 @@ interface Work {
   readonly lock: HeldLock;
 }
 
-/**
- * Locks the room, runs the program and unlocks the room. Resolves with the program's exit code; rejects when
- * the lock is lost.
- */
+/** Runs the program under the lock. Resolves with its exit code; rejects when the lock is lost. */
 export async function roomLockRun(
   io: Io,
   room_id: string,

@@ -3,7 +3,7 @@
  * journal of members.
  */
 import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tell, withRoom } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
@@ -18,7 +18,7 @@ import { historyPages, isKnownPlace, patient, storedIn } from "../../rooms/histo
 export type MembersFlags = Omit<Flags, "count"> & { readonly count?: boolean };
 
 /** Prints a line for each member, with `--json` an object. The room may change from one page to the next. */
-export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<number> {
+export async function roomMembers(io: Io, room_id: string, flags: MembersFlags): Promise<Ended> {
   return await withRoom(io, flags, { room: room_id }, async (ask) => {
     if (flags.count === true) {
       const answer = await ask({ name: "presence.count" });
@@ -48,7 +48,7 @@ export async function roomMembersAt(
   io: Io,
   room_id: string,
   flags: MembersAtFlags,
-): Promise<number> {
+): Promise<Ended> {
   const { json = false, count = false } = flags;
   const members_room_id = membersRoomOf(room_id);
   if (members_room_id === undefined) {
@@ -89,5 +89,4 @@ export async function roomMembersAt(
   const lines = members.map((one) => json ? `${JSON.stringify(one)}\n` : memberLine(one));
   await print(io.stdout, lines.join(""));
   await print(io.stderr, `${printable(room_id)} at ${when}: ${countText(total)}\n`);
-  return EXIT.ok;
 }

@@ -2,7 +2,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { positionText, type RoomAnswer, tell, withRoom } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -21,7 +21,7 @@ async function tellValue(
   flags: Flags,
   answer: RoomAnswer,
   at: { readonly room_id: string; readonly key: string },
-): Promise<number> {
+): Promise<Ended> {
   const { room_id, key } = at;
   const exists = answer.members["exists"] === true;
   if (flags.json === true) await print(io.stdout, `${answer.text}\n`);
@@ -37,7 +37,7 @@ async function tellState(
   flags: Flags,
   answer: RoomAnswer,
   room_id: string,
-): Promise<number> {
+): Promise<Ended> {
   if (flags.json === true) return await tell(io, flags, answer, "");
   const entries = [...objectMembers(textOf(answer, "state") ?? "{}")];
   const width = Math.max(0, ...entries.map(([key]) => printable(key).length));
@@ -49,7 +49,6 @@ async function tellState(
   const lock = lockText(answer.members["lock"]);
   if (lock !== "") await print(io.stderr, `${lock}\n`);
   await print(io.stdout, lines.join(""));
-  return EXIT.ok;
 }
 
 /** Prints one value, or all keys with their values. Returns 1 when the room does not have the key. */
@@ -58,7 +57,7 @@ export async function roomGet(
   room_id: string,
   key: string | undefined,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const answer = await withRoom(
     io,
     flags,

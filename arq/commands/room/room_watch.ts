@@ -7,7 +7,7 @@ import { roomState } from "@arqon/sdk/state";
 import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { changeText, countText, memberLine } from "../../answers/room_text.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -105,7 +105,7 @@ async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promis
 }
 
 /** Prints changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */
-export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<number> {
+export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<Ended> {
   if (flags.prefix !== undefined) {
     throw usageError("--prefix needs --values: it says which of the values are shown");
   }
@@ -124,7 +124,6 @@ export async function roomWatch(io: Io, room_id: string, flags: Flags): Promise<
     return EXIT.failure;
   }
   await io.stdout.flush();
-  return EXIT.ok;
 }
 
 const VALUE_SIGNS = { value: "=", set: "~", delete: "-" } as const;
@@ -155,7 +154,7 @@ export async function roomWatchValues(
   io: Io,
   room_id: string,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   await using connection = await openConnection(io, flags);
   const json = flags.json === true;
   using values = reduced(connection.room(room_id)).state.watch(flags.prefix, { signal: io.signal });

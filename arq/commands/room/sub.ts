@@ -1,18 +1,13 @@
-/**
- * `arq sub`: prints the messages of rooms until `--count` is reached or Ctrl-C. In a durable room it can
- * begin at an earlier place.
- */
+/** `arq sub`: prints the messages of rooms, in durable ones also from an earlier place on. */
 import type { Connection, SubscribeOptions, Subscription } from "@arqon/sdk";
 import { EXIT, usageError } from "../../terminal/exit.ts";
 import { hasStart, patient, type Start, startPlace, storedIn } from "../../rooms/history.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { RoomReader } from "../../rooms/room_reader.ts";
 import { openConnection } from "../../bus/target.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/**
- * Messages that may wait for a slow reader of our output. Beyond that messages are dropped, which is reported.
- */
+/** Messages that may wait for a slow reader of our output; beyond that a loss is reported. */
 const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;
 
@@ -66,7 +61,7 @@ function subscribedText(heard: readonly Heard[]): string {
 }
 
 /** Prints messages. Returns 0 after `--count` messages; Ctrl-C ends it by the abort signal. */
-export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promise<number> {
+export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promise<Ended> {
   const names = [...new Set(rooms)];
   optionsOf(flags);
   checkStart(names, flags);
@@ -87,5 +82,4 @@ export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promi
     return EXIT.failure;
   }
   await io.stdout.flush();
-  return EXIT.ok;
 }

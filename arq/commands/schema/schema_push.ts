@@ -4,7 +4,7 @@
  * compatible.
  */
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
   buildSchema,
   messagesOf,
@@ -40,11 +40,9 @@ export async function tellBuildProblems(
   source: string,
   { problems }: SchemaBuildError,
   json: boolean,
-): Promise<number> {
-  if (json) {
-    await print(io.stdout, `${JSON.stringify({ source, built: false, problems })}\n`);
-    return EXIT.failure;
-  }
+): Promise<Ended> {
+  const told = { source, built: false, problems };
+  if (json) return { told, text: "", code: EXIT.failure };
   const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
   await print(io.stderr, `arq: ${printable(source)} does not compile\n${lines}`);
   return EXIT.failure;
@@ -55,23 +53,18 @@ export async function schemaBuild(
   io: Io,
   source: string,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const file = outputOf(io, source, flags.output);
   try {
     const built = await buildSchema(io, source);
     await writeOutput(io, file, built.gzipped);
     const messages = messagesOf(built);
     const { files, gzipped: { length: size_bytes } } = built;
-    if (flags.json === true) {
-      const answer = { source, built: true, file, size_bytes, files, messages };
-      await print(io.stdout, `${JSON.stringify(answer)}\n`);
-      return EXIT.ok;
-    }
+    const told = { source, built: true, file, size_bytes, files, messages };
     const shown = messages.slice(0, SHOWN_MAX).join(", ");
     const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
     const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
-    await print(io.stdout, `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n`);
-    return EXIT.ok;
+    return { told, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
   } catch (error) {
     if (!(error instanceof SchemaBuildError)) throw error;
     return await tellBuildProblems(io, source, error, flags.json === true);
@@ -106,11 +99,8 @@ async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
   told: { readonly source: string; readonly id: string; readonly json: boolean },
-): Promise<number> {
-  if (told.json) {
-    await print(io.stdout, `${JSON.stringify(body)}\n`);
-    return EXIT.failure;
-  }
+): Promise<Ended> {
+  if (told.json) return { told: body, text: "", code: EXIT.failure };
   const { findings, against, compatibility, truncated } = body;
   const paint = painter(io.stdout.has_color);
   const of = `${printable(told.id)} ${againstText(against)}`;
@@ -127,7 +117,7 @@ export async function schemaPush(
   io: Io,
   source: string | undefined,
   flags: Flags<"id">,
-): Promise<number> {
+): Promise<Ended> {
   const { id, compat, json = false } = flags;
   requireTraffic(flags);
   if (source === undefined) return await setCompatibility(io, flags);
@@ -140,11 +130,7 @@ export async function schemaPush(
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdminOr(io, admin, request, "schema-incompatible");
     if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
-    await print(
-      io.stdout,
-      json ? `${JSON.stringify(answer.body)}\n` : pushedText(id, answer.body, io.stdout.has_color),
-    );
-    return EXIT.ok;
+    return { told: answer.body, text: pushedText(id, answer.body, io.stdout.has_color) };
   });
 }
 
@@ -168,7 +154,7 @@ async function onTraffic(
   set: Uint8Array,
   id: string,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const { traffic, tenant = flags.ownTenant ?? "default" } = flags;
   if (traffic === undefined) return EXIT.ok;
   const { schemaTraffic } = await import("./schema_traffic.ts");
@@ -187,8 +173,8 @@ function pushedText(id: string, body: Record<string, unknown>, has_color: boolea
 }
 
 /** Changes only the compatibility of a schema: a push without a source. */
-async function setCompatibility(io: Io, flags: Flags<"id">): Promise<number> {
-  const { id, compat, json = false } = flags;
+async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
+  const { id, compat } = flags;
   if (compat === undefined) {
     throw usageError(
       "give a folder or file to register, or --compat to change only how the schema is held to its past",
@@ -197,8 +183,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<number> {
   const path = schemaPath(id, "", compatQuery(flags));
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
   const text = printable(`${id}: new versions are held to ${answer["compatibility"]} from now on`);
-  await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : `${text}\n`);
-  return EXIT.ok;
+  return { told: answer, text: `${text}\n` };
 }
 
 /** Prints what registering would say. Returns 1 when it would be refused. Changes nothing. */
@@ -206,7 +191,7 @@ export async function schemaCheck(
   io: Io,
   source: string,
   flags: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const { id = flags.against, json = false } = flags;
   if (id === undefined) throw usageError("required option '--id <id>' not specified");
   requireTraffic(flags);
@@ -222,11 +207,7 @@ export async function schemaCheck(
     if (answer["compatible"] !== true) {
       return await tellIncompatible(io, answer, { source, id, json });
     }
-    await print(
-      io.stdout,
-      json ? `${JSON.stringify(answer)}\n` : checkedText(source, id, answer, io.stdout.has_color),
-    );
-    return EXIT.ok;
+    return { told: answer, text: checkedText(source, id, answer, io.stdout.has_color) };
   });
 }
 
@@ -253,8 +234,8 @@ async function withSchema(
   io: Io,
   source: string,
   json: boolean,
-  use: (bytes: Uint8Array) => Promise<number>,
-): Promise<number> {
+  use: (bytes: Uint8Array) => Promise<Ended>,
+): Promise<Ended> {
   let bytes: Uint8Array;
   try {
     bytes = await readSchema(io, source);
@@ -280,7 +261,7 @@ async function download(
 }
 
 /** Writes a version of a schema: its bytes, or its files as text with `--proto`. */
-export async function schemaGet(io: Io, id: string, flags: Flags): Promise<number> {
+export async function schemaGet(io: Io, id: string, flags: Flags): Promise<Ended> {
   const { output, proto = false, json = false } = flags;
   if (!proto && !json && output === undefined && io.stdout.is_tty) {
     throw usageError("it is binary: give -o FILE, or --proto for text");
@@ -295,11 +276,10 @@ export async function schemaGet(io: Io, id: string, flags: Flags): Promise<numbe
     return EXIT.ok;
   }
   await writeOutput(io, output, bytes);
-  const text = json
-    ? JSON.stringify({ schema_id: id, file: output, size_bytes: bytes.length })
-    : printable(`${output}: ${bytes.length} bytes`);
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+  return {
+    told: { schema_id: id, file: output, size_bytes: bytes.length },
+    text: `${printable(`${output}: ${bytes.length} bytes`)}\n`,
+  };
 }
 
 /** The set's own files as text, by path. */
@@ -328,7 +308,7 @@ async function getProto(
   id: string,
   bytes: Uint8Array,
   { output, json = false }: Flags,
-): Promise<number> {
+): Promise<Ended> {
   const texts = textsOf(id, bytes);
   if (json && output === undefined) {
     const files = Object.fromEntries(texts);
@@ -350,9 +330,8 @@ async function getProto(
     });
     await writeOutput(io, `${output}/${name}`, new TextEncoder().encode(text));
   }
-  const text = json
-    ? JSON.stringify({ schema_id: id, folder: output, files: [...texts.keys()] })
-    : printable(`${output}: ${plural(texts.size, "file")}`);
-  await print(io.stdout, `${text}\n`);
-  return EXIT.ok;
+  return {
+    told: { schema_id: id, folder: output, files: [...texts.keys()] },
+    text: `${printable(`${output}: ${plural(texts.size, "file")}`)}\n`,
+  };
 }

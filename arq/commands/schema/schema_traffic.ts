@@ -32,10 +32,7 @@ interface StoredRoomsWish {
   readonly most: number;
 }
 
-/**
- * Rooms whose log has messages, by their names. Rejects as the bus refuses, and with a `CommandError` for more than
- * are asked for.
- */
+/** Rooms whose log has messages, by name. Throws a `CommandError` for more than are asked for. */
 async function storedRooms(
   io: Io,
   admin: Admin,

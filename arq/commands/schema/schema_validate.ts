@@ -10,7 +10,7 @@ import { compileMessage } from "../../../shield/schema/validation/message_schema
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import { SchemaBuildError } from "../../schemas/schema_build.ts";
 import { painter, validationText } from "../../answers/schema_text.ts";
 import { readSchema, schemaPath, tellBuildProblems } from "./schema_push.ts";
@@ -66,7 +66,7 @@ export async function schemaValidate(
   io: Io,
   file: string,
   flags: Flags<"message" | "unknown">,
-): Promise<number> {
+): Promise<Ended> {
   const { id, local, json = false } = flags;
   if ((id === undefined) === (local === undefined)) {
     throw usageError("give either --id, a schema of the bus, or --local, a folder or set here");
@@ -83,9 +83,9 @@ export async function schemaValidate(
     if (!(error instanceof SchemaBuildError)) throw error;
     return await tellBuildProblems(io, local ?? "", error, json);
   }
-  const text = json
-    ? `${JSON.stringify({ file, ...answer })}\n`
-    : validationText(file, answer, painter(io.stdout.has_color));
-  await print(io.stdout, text);
-  return answer["valid"] === true ? EXIT.ok : EXIT.failure;
+  return {
+    told: { file, ...answer },
+    text: validationText(file, answer, painter(io.stdout.has_color)),
+    code: answer["valid"] === true ? EXIT.ok : EXIT.failure,
+  };
 }

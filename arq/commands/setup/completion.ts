@@ -5,9 +5,8 @@
 import { BUS_OPTIONS, everyCommand } from "../../completion/command_tree.ts";
 import type { CommandInfo, Note, OptionInfo, ValueKind } from "../../completion/command_tree.ts";
 import { DEV_CONTEXT, readContexts } from "../../bus/contexts.ts";
-import { EXIT, EXIT_MEANINGS } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import type { Flags } from "../../program/flags.ts";
+import { EXIT_MEANINGS } from "../../terminal/exit.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 
 /** The shells that there are scripts for. */
 export const SHELLS = ["bash", "zsh", "fish", "powershell"] as const;
@@ -286,41 +285,17 @@ export function manPage(program: CommandInfo, version: string): string {
   ].join("");
 }
 
-/** Prints the completion script for a shell. */
-export async function completion(
-  io: Io,
-  shell: Shell,
-  flags: Flags,
-): Promise<number> {
-  const script = completionScript(shell);
-  await print(io.stdout, flags.json ? `${JSON.stringify({ shell, script })}\n` : script);
-  return EXIT.ok;
-}
-
-/** Prints the manual page in roff; `version` is the version of `arq`. */
-export async function man(
-  io: Io,
-  program: CommandInfo,
-  version: string,
-  flags: Flags,
-): Promise<number> {
-  const page = manPage(program, version);
-  await print(io.stdout, flags.json ? `${JSON.stringify({ page })}\n` : page);
-  return EXIT.ok;
-}
-
 /** Prints what fits at the cursor, for the completion scripts; names of contexts only where they can be read. */
 export async function complete(
   io: Io,
   program: CommandInfo,
   words: readonly string[],
   at: string,
-): Promise<number> {
+): Promise<Ended> {
   const contexts = async () => {
     const { contexts } = await readContexts(io).catch(() => ({ contexts: [] }));
     return [...contexts.map(({ name }) => name), DEV_CONTEXT];
   };
   const found = await candidates(program, words, at, contexts);
   await print(io.stdout, found.map((line) => `${line}\n`).join(""));
-  return EXIT.ok;
 }

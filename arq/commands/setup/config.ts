@@ -16,7 +16,7 @@ import { namedFileProblems } from "../../doctor/config_files.ts";
 import { fileLimit } from "../../doctor/system.ts";
 import { EXIT, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 
 /** One key or table of the configuration. */
 export interface ConfigEntry {
@@ -208,31 +208,23 @@ export async function configCheck(
   io: Io,
   file: string,
   flags: { readonly json?: boolean; readonly files: boolean },
-): Promise<number> {
+): Promise<Ended> {
   const problems = await configProblems(io, await readInput(io, file), file, flags.files);
   const valid = problems.length === 0;
-  if (flags.json === true) {
-    const told = problems.map(({ position, key, text }) => ({
-      line: position?.line ?? null,
-      column: position?.column ?? null,
-      key,
-      text,
-    }));
-    await print(io.stdout, `${JSON.stringify({ file, valid, problems: told })}\n`);
-  } else if (valid) {
-    await print(io.stdout, `${printable(file)} is a valid configuration\n`);
-  } else {
-    await print(io.stdout, problems.map((problem) => problemText(file, problem)).join(""));
-  }
-  return valid ? EXIT.ok : EXIT.failure;
+  const told = problems.map(({ position, key, text }) => ({
+    ...{ line: position?.line ?? null, column: position?.column ?? null, key, text },
+  }));
+  return {
+    told: { file, valid, problems: told },
+    text: valid
+      ? `${printable(file)} is a valid configuration\n`
+      : problems.map((problem) => problemText(file, problem)).join(""),
+    code: valid ? EXIT.ok : EXIT.failure,
+  };
 }
 
 /** Prints what a key or table means; without a key it lists the tables. */
-export async function configExplain(
-  io: Io,
-  key: string | undefined,
-  flags: { readonly json?: boolean },
-): Promise<number> {
+export function configExplain(_io: Io, key: string | undefined): Ended {
   const explanation = explainKey(key ?? "");
   if (explanation.found === undefined) {
     const { same, near } = explanation;
@@ -250,18 +242,13 @@ export async function configExplain(
     throw usageError(`there is no key or table ${what}`, hint);
   }
   const entry = explanation.found;
-  await print(
-    io.stdout,
-    flags.json === true ? `${JSON.stringify(entry)}\n` : explanationText(entry),
-  );
-  return EXIT.ok;
+  return { told: entry, text: explanationText(entry) };
 }
 
 /** Prints the JSON Schema of `config.toml`. */
-export async function configSchema(io: Io, flags: { readonly json?: boolean }): Promise<number> {
+export async function configSchema(io: Io, flags: { readonly json?: boolean }): Promise<Ended> {
   await print(
     io.stdout,
     `${JSON.stringify(configJsonSchema(), undefined, flags.json === true ? 0 : 2)}\n`,
   );
-  return EXIT.ok;
 }

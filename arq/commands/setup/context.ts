@@ -13,9 +13,9 @@ import {
   writeContexts,
 } from "../../bus/contexts.ts";
 import type { Context, Contexts } from "../../bus/contexts.ts";
-import { EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { type ConnectionFlags, findTarget, noBus } from "../../bus/target.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -46,11 +46,6 @@ function tokenText({ key, token_file }: Context): string {
   return token_file === undefined ? "none" : `from ${token_file}`;
 }
 
-async function report(io: Io, value: object, text: string, json?: boolean): Promise<number> {
-  await print(io.stdout, json === true ? `${JSON.stringify(value)}\n` : text);
-  return EXIT.ok;
-}
-
 /** Says that another context than the one in use counts in this folder; "" when that is not so. */
 function shadowText(io: Io, all: Contexts): string {
   const own = contextOfFolder(all, io.cwd);
@@ -60,7 +55,7 @@ function shadowText(io: Io, all: Contexts): string {
 }
 
 /** Adds a context. With `--update` it changes the given fields of one. */
-export async function contextAdd(io: Io, name: string, flags: Flags): Promise<number> {
+export async function contextAdd(io: Io, name: string, flags: Flags): Promise<Ended> {
   const all = await readContexts(io);
   const before = all.contexts.find((context) => context.name === name);
   if (before !== undefined && flags.update !== true) {
@@ -84,20 +79,11 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<nu
     printable(tokenText(context))
   }\n`;
   const shadow = flags.use === true ? shadowText(io, { ...added, current }) : "";
-  return await report(
-    io,
-    { ...context, current: current === name },
-    text + use + shadow,
-    flags.json,
-  );
+  return { told: { ...context, current: current === name }, text: text + use + shadow };
 }
 
 /** Chooses the context that commands take from now on; `dev` means no context. */
-export async function contextUse(
-  io: Io,
-  name: string,
-  flags: { readonly json?: boolean },
-): Promise<number> {
+export async function contextUse(io: Io, name: string): Promise<Ended> {
   const all = await readContexts(io);
   const current = name === DEV_CONTEXT ? undefined : contextNamed(all, name).name;
   const changed = { ...all, current };
@@ -105,11 +91,11 @@ export async function contextUse(
   const text = current === undefined
     ? "No context is in use; commands take the running development bus.\n"
     : `${current} is in use: ${printable(contextNamed(all, current).url)}\n`;
-  return await report(io, { current: current ?? null }, text + shadowText(io, changed), flags.json);
+  return { told: { current: current ?? null }, text: text + shadowText(io, changed) };
 }
 
 /** Prints all contexts; a star marks the one in use. */
-export async function contextList(io: Io, flags: { readonly json?: boolean }): Promise<number> {
+export async function contextList(io: Io): Promise<Ended> {
   const all = await readContexts(io);
   const here = contextOfFolder(all, io.cwd);
   const rows = all.contexts.map((context) => [
@@ -131,14 +117,14 @@ export async function contextList(io: Io, flags: { readonly json?: boolean }): P
   const text = rows.length === 0 ? none : lines.join("");
   const file = contextsFile(io) ?? null;
   const value = { file, current: all.current ?? null, contexts: all.contexts };
-  return await report(io, value, text, flags.json);
+  return { told: value, text };
 }
 
 /** Prints the bus that a command would take in this folder, and why. */
 export async function contextShow(
   io: Io,
   flags: ConnectionFlags & { readonly json?: boolean },
-): Promise<number> {
+): Promise<Ended> {
   const target = await findTarget(io, flags);
   if (target === undefined) throw noBus(io);
   const { title, why, context, url, admin_url, ops_url, tenant, signing } = target;
@@ -158,20 +144,16 @@ export async function contextShow(
     value !== null && key !== "name" && key !== "why"
   );
   const lines = shown.map(([key, value]) => `  ${key.padEnd(9)}  ${printable(String(value))}\n`);
-  return await report(io, members, `${title}: ${printable(why)}\n${lines.join("")}`, flags.json);
+  return { told: members, text: `${title}: ${printable(why)}\n${lines.join("")}` };
 }
 
 /** Removes a context; its key and token files stay. */
-export async function contextRemove(
-  io: Io,
-  name: string,
-  flags: { readonly json?: boolean },
-): Promise<number> {
+export async function contextRemove(io: Io, name: string): Promise<Ended> {
   const all = await readContexts(io);
   const gone = contextNamed(all, name);
   const contexts = all.contexts.filter((context) => context !== gone);
   const was_current = all.current === name;
   await writeContexts(io, { current: was_current ? undefined : all.current, contexts });
   const text = `${name} removed${was_current ? "; no context is in use now" : ""}\n`;
-  return await report(io, { removed: name, was_current }, text, flags.json);
+  return { told: { removed: name, was_current }, text };
 }

@@ -8,7 +8,7 @@ import { idProblem, isRoomPattern } from "@arqon/proto";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
 import { rows, type Traits } from "./define.ts";
-import type { Io } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 
 /** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */
 export function positive(what: string, whole: boolean, max: number): (text: string) => number {
@@ -209,14 +209,14 @@ export type Action = (
   operands: readonly unknown[],
   named: Readonly<Record<string, unknown>>,
   command: Command,
-) => Promise<number>;
+) => Promise<Ended>;
 /** Turns an action into the function that commander calls. */
 export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
 
 /** The action that is the function `name` of a module, which is loaded when it runs: it gets the operands, then the flags. */
 export function calls<M>(load: () => Promise<M>, name: string & keyof M): Action {
   return async (io, flags, operands) => {
-    const command = (await load())[name] as (...given: unknown[]) => Promise<number>;
+    const command = (await load())[name] as (...given: unknown[]) => Promise<Ended>;
     return await command(io, ...operands, flags);
   };
 }

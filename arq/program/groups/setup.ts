@@ -131,18 +131,20 @@ export const COMPLETION: readonly Definition[] = [
     $ arq completion bash > ~/.local/share/bash-completion/completions/arq
     $ arq completion zsh > "\${fpath[1]}/_arq"
     $ arq completion fish > ~/.config/fish/completions/arq.fish
-    $ arq completion powershell | Out-String | Invoke-Expression`(async (io, flags, [shell]) => {
-    const { completion } = await import("../../commands/setup/completion.ts");
-    return await completion(io, shell as "bash", flags);
+    $ arq completion powershell | Out-String | Invoke-Expression`(async (_io, _flags, [shell]) => {
+    const { completionScript } = await import("../../commands/setup/completion.ts");
+    const script = completionScript(shell as "bash");
+    return { told: { shell, script }, text: script };
   }),
   command`man: print the manual page
     --json  print it as JSON
 
     It is roff.
     $ arq man | man -l -
-    $ arq man > ~/.local/share/man/man1/arq.1`(async (io, flags, _operands, _named, command) => {
-    const { man } = await import("../../commands/setup/completion.ts");
-    return await man(io, describeCommand(command.parent!), VERSION, flags);
+    $ arq man > ~/.local/share/man/man1/arq.1`(async (_io, _flags, _operands, _named, command) => {
+    const { manPage } = await import("../../commands/setup/completion.ts");
+    const page = manPage(describeCommand(command.parent!), VERSION);
+    return { told: { page }, text: page };
   }),
   command`complete: what fits at the cursor, for the completion scripts ${HIDDEN}
     [words...]  the words before it
