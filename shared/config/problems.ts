@@ -21,8 +21,7 @@ export interface ConfigProblem {
 
 const SHOWN = 60;
 /** Keys whose values must not be shown in a message. */
-const SECRET =
-  /^(?:(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
+const SECRET = /^(?:(?:hooks|pusher\.apps)\[\d+\]\.secret$|centrifugo\.api_keys\[\d+\]\.key$)/;
 const LISTED = 3;
 
 /** A path as a person writes it; names that are not bare keys are quoted. */

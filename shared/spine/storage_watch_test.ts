@@ -48,7 +48,10 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
     write: (line) => void lines.push(line),
   });
   const watch = (tenants: number) => {
-    const config = configFrom({ nats: { urls: [server.url] }, durable: { log_bytes: 8 * MIB, tenants } });
+    const config = configFrom({
+      nats: { urls: [server.url] },
+      durable: { log_bytes: 8 * MIB, tenants },
+    });
     const registry = new Registry();
     const watched = { spine: one.spine, config, registry, log: logger, interval_ms: 50 };
     return { registry, watching: watchStorage(watched) };
@@ -65,7 +68,10 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   assert.equal(await gauge(registry, "arqon_spine_unbounded_streams"), 0);
   const warnings = () => lines.filter((line) => line.includes("there is too little storage"));
   assert.equal(warnings().length, 1);
-  assert.match(warnings()[0] ?? "", /level=warn .*promised of the 33554432 .*5 tenants .*max_file_store/);
+  assert.match(
+    warnings()[0] ?? "",
+    /level=warn .*promised of the 33554432 .*5 tenants .*max_file_store/,
+  );
   // Somebody takes the bound away: it is found out, and with the next publish it is back.
   await outside.streams.update(log.stream, { max_bytes: -1 });
   await log.status();

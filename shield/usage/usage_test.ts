@@ -47,7 +47,7 @@ async function onBus(
   const all: OwnLife[] = [];
   try {
     const lives = new Lives(spine);
-    const config = configFrom({ usage: { ...USAGE, ...usage } });
+    const config = { usage: { ...configFrom({ usage: USAGE }).usage, ...usage } };
     const place = new UsageStores({ config, spine, lives });
     await run({
       clock,

@@ -231,7 +231,10 @@ export function configExplain(_io: Io, key: string | undefined): Ended {
     const what = printable(JSON.stringify(key));
     const constant = constantAt((key ?? "").split("."));
     if (constant !== undefined) {
-      throw usageError(`${what} is a constant now, ${JSON.stringify(constant.value)}`, constant.why);
+      throw usageError(
+        `${what} is a constant now, ${JSON.stringify(constant.value)}`,
+        constant.why,
+      );
     }
     if (same.length > 0) {
       throw usageError(`${what} is the name of several keys`, `say which: ${same.join(", ")}`);

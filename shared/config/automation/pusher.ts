@@ -1,7 +1,7 @@
 /** `[pusher]`: the endpoint for clients and backends of the Pusher protocol. A part of `../schema.ts`. */
 import { z } from "zod";
 import { isRoomPattern } from "@arqon/proto";
-import { always, count, id, namedFile, refuseRepeated } from "../values/schema_values.ts";
+import { always, id, namedFile, refuseRepeated } from "../values/schema_values.ts";
 
 /** The shortest secret of an app. */
 export const SECRET_CHARS_MIN = 16;

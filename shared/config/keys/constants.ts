@@ -164,7 +164,7 @@ const CONSTANTS = {
   },
   nats: {
     pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
-    on_storage_short: fixed("warn", "`arq doctor` and an alert tell of it, too; it may never fill"),
+    on_storage_short: fixed("warn", "`arq doctor` and an alert report it, too; it may never fill"),
   },
   auth: {
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
