@@ -1,16 +1,11 @@
 // The SDK in durable rooms of a real bus: connections that are cut, programs that come back, a log
 // that is no longer the same.
 import assert from "node:assert/strict";
-import { jetstreamManager } from "@nats-io/jetstream";
-import { connect as connectNats } from "@nats-io/transport-deno";
 import { ArqonError, connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
-import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { startNats } from "./harness/nats_server.ts";
-import type { NatsServer } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TcpProxy } from "./harness/tcp_proxy.ts";
 
@@ -233,40 +228,6 @@ Deno.test("durable rooms by the SDK", async (t) => {
     await using proxy = startTcpProxy(Number(new URL(bus.url).port));
     await t.step(what, () => step(wayTo(bus, proxy)));
   }
-});
-
-/** As an operator would by mistake. */
-async function deleteLogs({ url }: NatsServer): Promise<void> {
-  const nats = await connectNats({ servers: url });
-  const { streams } = await jetstreamManager(nats);
-  for await (const name of streams.names()) if (name.startsWith("LOG_")) await streams.delete(name);
-  await nats.close();
-}
-
-async function deletedLog({ url, token }: TestBus, nats: NatsServer): Promise<void> {
-  await using connection = await connect({ url, token });
-  const room = connection.room("orders-9");
-  using messages = room.subscribe();
-  await room.publish("n", 1);
-  assert.deepEqual(numbers(await take(messages, 1)), [1]);
-  const { epoch } = messages;
-  await deleteLogs(nats);
-  await room.publish("n", 2, { message_id: "m2", timeout_ms: 60_000 });
-  const told = numbers(await take(messages, 1));
-  // The answer to the SDK's own SUB may come after the message, and then says it once more.
-  while (told.at(-1) !== 2) told.push(...numbers(await take(messages, 1)));
-  assert.equal(told[0], "epoch-changed");
-  await until("the new epoch is learned", () => messages.epoch !== epoch);
-  const { offset } = await room.publish("n", 3);
-  while (told.at(-1) !== 3) told.push(...numbers(await take(messages, 1)));
-  assert.deepEqual(told.filter((item) => item !== "epoch-changed"), [2, 3]);
-  assert.equal(messages.offset, offset);
-}
-
-Deno.test("a log that is deleted in NATS while it is heard is told, and the new place is learned", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using bus = await startLocalBus(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
-  await deletedLog(bus, nats);
 });
 
 Deno.test("a log that is gone is a GAP: 'epoch-changed', and the loop goes on in the new one", async () => {

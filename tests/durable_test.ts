@@ -109,30 +109,6 @@ async function recovered({ open }: Stage): Promise<void> {
   assert.deepEqual(await first.hears(offsets), numbers(0, 15));
 }
 
-async function binaryRecovery({ bus, open }: Stage): Promise<void> {
-  const room = "log-binary";
-  using publisher = await open();
-  const { epoch } = await publisher.join(room);
-  const offsets = await publisher.fill(room, numbers(0, 10));
-  for (const batch of [false, true]) {
-    using client = await openBinary(bus.url, bus.token);
-    const after_offset = offsets[2] as number;
-    client.send(encodeSub({ room_id: room, request_id: 7, after_offset, epoch, batch }));
-    const answer = await client.frame();
-    assert(answer.kind === "ack", `the answer comes first, not ${answer.kind}`);
-    const result = JSON.parse(new TextDecoder().decode(answer.ack.result));
-    assert.deepEqual(result, { recovered: true, offset: offsets.at(-1), epoch });
-    assert.equal(answer.ack.offset, offsets.at(-1));
-    const seen: unknown[] = [];
-    while (seen.length < 7) {
-      const frame = await client.frame();
-      if (frame.kind === "msg") seen.push(frame.envelope.offset);
-      if (frame.kind === "batch") seen.push(...frame.envelopes.map(({ offset }) => offset));
-    }
-    assert.deepEqual(seen, offsets.slice(3));
-  }
-}
-
 async function withPresence({ open }: Stage): Promise<void> {
   const room = "log-presence";
   using publisher = await open();
@@ -215,7 +191,6 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
     t.step(name, () => run({ bus, open }));
   await step("ACKs and deliveries carry the offset, by text, binary and HTTP", published);
   await step("a client that returns with its position gets exactly what it missed", recovered);
-  await step("by the binary subprotocol too, one by one and in batches", binaryRecovery);
   await step("with presence the answer has both", withPresence);
   await step("what cannot be recovered is told with its reason", notRecovered);
   await step("a position in a room that is not durable is refused", notDurable);

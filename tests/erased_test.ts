@@ -40,9 +40,6 @@ interface Stage {
   /** Asks the admin listener of the second Shield. */
   // deno-lint-ignore no-explicit-any -- the shape depends on the path
   admin(method: string, path: string, body?: unknown): Promise<any>;
-  /** The lines of an export. */
-  // deno-lint-ignore no-explicit-any
-  exported(path: string): Promise<any[]>;
   readonly token: string;
   readonly urls: readonly [string, string];
   /** Of the first Shield to NATS. */
@@ -92,13 +89,6 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
         const answer = await admin.call(method, path, body);
         assert.equal(answer.status, 200, JSON.stringify(answer.body));
         return answer.body;
-      },
-      async exported(path) {
-        const response = await fetch(`${two.ready.admin_url}/v1/${path}`, {
-          headers: { authorization: `Bearer ${await issuer.tokenFor({ role: "admin" })}` },
-        });
-        const text = await response.text();
-        return text.trimEnd().split("\n").map((line) => JSON.parse(line));
       },
       subjectOf: (room) => `log.t.acme.r.${room}`,
     });
@@ -294,35 +284,6 @@ async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void>
   assert.equal((await reader.told()).offset, next, "who hears the room goes on");
 }
 
-/** All that a user has sent, in two rooms among what others sent. */
-async function ofAUser(stage: Stage): Promise<void> {
-  using ann = await stage.open(0);
-  using bob = await stage.open(1, "bob");
-  const places: Record<string, { anns: number[]; bobs: number[]; epoch: string }> = {};
-  for (const room of ["user-1", "user-2"]) {
-    const { epoch } = await ann.join(room);
-    const anns = await ann.fill(room, numbers(0, 3));
-    const bobs = await bob.fill(room, numbers(0, 3));
-    anns.push(...await ann.fill(room, numbers(3, 1)));
-    places[room] = { anns, bobs, epoch };
-  }
-  const find = () => stage.admin("GET", "data?tenant=acme&user=bob");
-  const [messages] = (await find()).stores;
-  assert.deepEqual([messages.store, messages.count], ["messages", 6]);
-  const lines = await stage.exported("data/export?tenant=acme&user=bob");
-  assert.equal(lines.length, 7);
-  for (const { message } of lines.slice(0, -1)) assert.equal(message.sender, "bob");
-  const erased = await stage.admin("POST", "data/erase", { tenant: "acme", user: "bob" });
-  assert.deepEqual(erased.stores, [{ store: "messages", erased: 6 }]);
-  assert.deepEqual((await find()).stores, []);
-  for (const [room, { anns, bobs, epoch }] of Object.entries(places)) {
-    const back = (after_offset: number | undefined, missed: readonly number[]) =>
-      comesBack(stage, 1, room, { after_offset, epoch }, missed);
-    assert.equal(await back(anns[2], []), "erased");
-    assert.equal(await back(bobs[2], anns.slice(3)), "");
-  }
-}
-
 /** Purged while the first Shield has no NATS: it hears of no request. */
 async function whileCut(stage: Stage): Promise<void> {
   for (const way of ["whole", "keep"] as const) {
@@ -403,6 +364,5 @@ Deno.test("what was erased in NATS is served by no Shield, and recovery is whole
     await overHttp(stage);
     for (const way of ["purge", "trim"] as const) await lastIsGone(stage, way);
     for (const way of ["erase", "rmm"] as const) await singleMessages(stage, way);
-    await ofAUser(stage);
   });
 });

@@ -4,14 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
 
 interface Call {
   method?: string;
@@ -233,8 +230,8 @@ Deno.test("the HTTP side", async (t) => {
   await t.step("the admin API needs role admin", () => admin(bus));
 });
 
-// `POST /v1/messages` on a running bus: many messages and many rooms in one request, in order, each with its own
-// answer, through the same checks; and what is refused as a whole.
+// `POST /v1/messages` on a running bus: many messages and many rooms in one request, each with its own answer; and what
+// is refused as a whole. Order, policies and schemas: the source `batch` of `tests/model/`.
 
 const CONFIG = `
 [server]
@@ -243,7 +240,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 [limits]
 max_frame_bytes = 100_000
-messages_per_second = 1_000
+messages_per_second = 100
 [auth]
 require_signature = [{ role = "user", room = "signed" }]
 [[rooms]]
@@ -266,32 +263,6 @@ interface Ack {
 
 const named = (acks: readonly Ack[]) =>
   acks.map(({ code, reason = "" }) => `${code} ${reason}`.trim());
-
-async function ordered({ bus, peer }: Stage): Promise<void> {
-  const rooms = ["one", "two", "kept-1"];
-  const client = await openText(bus.url, bus.token);
-  for (const [id, room] of rooms.entries()) {
-    client.send({ op: "sub", room, id: id + 1 });
-    assert.equal((await client.json()).code, 0);
-  }
-  const messages = Array.from({ length: 300 }, (_, n) => ({ room: rooms[n % 3], data: n, id: n }));
-  const { status, body } = await peer.call("POST", "messages", { messages });
-  assert.deepEqual([status, body.refused, body.results.length], [200, 0, 300]);
-  assert.deepEqual(body.results.map(({ id }: Ack) => id), messages.map(({ id }) => id));
-  const offsets = body.results.filter((_: Ack, n: number) => n % 3 === 2)
-    .map(({ offset }: Ack) => offset);
-  assert.deepEqual(offsets, offsets.toSorted((a: number, b: number) => a - b));
-  assert.equal(new Set(offsets).size, 100);
-  const heard = new Map<string, number[]>(rooms.map((room) => [room, []]));
-  for (let index = 0; index < 300; index++) {
-    const { room, data } = await client.json();
-    heard.get(room)?.push(data);
-  }
-  for (const [at, room] of rooms.entries()) {
-    assert.deepEqual(heard.get(room), Array.from({ length: 100 }, (_, n) => 3 * n + at), room);
-  }
-  client[Symbol.dispose]();
-}
 
 async function toRooms({ bus, peer }: Stage): Promise<void> {
   const client = await openText(bus.url, bus.token);
@@ -362,29 +333,6 @@ async function partial({ bus, peer }: Stage): Promise<void> {
   assert.deepEqual(named(barred.body.results), ["403 room-banned", "0"]);
 }
 
-async function governed({ bus }: Stage): Promise<void> {
-  const tenant = "governed";
-  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant }));
-  const file = new URL("../policies/build/bad_words.wasm", import.meta.url);
-  const policies = await policyAdmin(bus);
-  const { body: { sha256 } } = await policies.upload(await Deno.readFile(file));
-  const deployed = await policies.post("deploy", { sha256, tenant, name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  const schemas = await schemaAdmin(bus);
-  await schemas.push("pings", ping());
-  const mapping = { subject: `in.t.${tenant}.r.pings`, schema_id: "pings", message: "t.Ping" };
-  assert.equal((await schemas.map(tenant, mapping)).status, 200);
-  const messages = [
-    { room: "a", data: "all is well" },
-    { room: "a", data: "some malware" },
-    { room: "pings", data: { nothing: "like it" } },
-    { room: "a", data: "all is well again" },
-  ];
-  const { body } = await peer.call("POST", "messages", { messages });
-  const right = ["0", "403 policy-rejected", "400 schema-violation", "0"];
-  assert.deepEqual(named(body.results), right);
-}
-
 async function wholes({ bus, peer }: Stage): Promise<void> {
   const many = (count: number) => ({
     messages: Array.from({ length: count }, () => ({ room: "a" })),
@@ -424,24 +372,16 @@ async function wholes({ bus, peer }: Stage): Promise<void> {
   assert.match(page, /shield_rejects_total\{[^}]*reason="too-large"[^}]*\} [3-9]/);
 }
 
-/** Every message is one operation, so the burst of two thousand is used up by seven batches. */
+/** Every message is one operation, so a batch is more than the burst of two hundred. */
 async function rates({ bus }: Stage): Promise<void> {
   const token = await bus.tokenFor({ user: "fast" });
   const peer = new HttpPeer(bus.http_url, token);
   const messages = Array.from({ length: 300 }, () => ({ room: "fast", type: "x" }));
-  const answers: Ack[] = [];
-  const deadline_ms = Date.now() + 60_000;
-  while (!answers.some(({ code }) => code === 429)) {
-    assert.ok(Date.now() < deadline_ms, "it is never too fast");
-    const all = Array.from({ length: 10 }, () => peer.call("POST", "messages", { messages }));
-    for (const { status, body } of await Promise.all(all)) {
-      assert.equal(status, 200);
-      answers.push(...body.results);
-    }
-  }
-  const refused = answers.filter(({ code }) => code !== 0);
+  const { status, body } = await peer.call("POST", "messages", { messages });
+  assert.equal(status, 200);
+  const refused = body.results.filter(({ code }: Ack) => code !== 0);
   assert.deepEqual(new Set(named(refused)), new Set(["429 rate-limited"]));
-  assert.ok(refused.every((ack) => (ack as { retry_after_ms?: number }).retry_after_ms! > 0));
+  assert.ok(refused.every((ack: { retry_after_ms?: number }) => ack.retry_after_ms! > 0));
 }
 
 Deno.test("messages in batches", async (t) => {
@@ -449,10 +389,8 @@ Deno.test("messages in batches", async (t) => {
     constants: { limits: { batch_messages: 300, batch_bytes: 400_000 } },
   });
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
-  await t.step("a room hears a batch in its order, a durable one too", () => ordered(stage));
   await t.step("one message for many rooms, and its repetition", () => toRooms(stage));
   await t.step("a message that is refused stops none behind it", () => partial(stage));
-  await t.step("policies and schemas look at each", () => governed(stage));
   await t.step("what makes no sense as a whole does nothing", () => wholes(stage));
   await t.step("rates count each", () => rates(stage));
 });

@@ -4,7 +4,6 @@
  * `shield/fanout/pattern_index_test.ts`.
  */
 import assert from "node:assert/strict";
-import { encodeSub } from "@arqon/proto";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
@@ -13,7 +12,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
-import { openBinary, openText } from "./peers/raw_client.ts";
+import { openText } from "./peers/raw_client.ts";
 import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";
 import type { Place } from "./peers/room_listener.ts";
 
@@ -201,17 +200,6 @@ async function letGo(place: Place): Promise<void> {
   assert.match(metrics, /^shield_patterns(\{.*\})? 1$/m);
 }
 
-async function binary({ urls, tokenFor }: Place): Promise<void> {
-  using ann = await openBinary(urls[0], await tokenFor("ann"));
-  using bob = new RoomListener(await openText(urls[1], await tokenFor("bob")));
-  ann.send(encodeSub({ room_id: "bin-*", request_id: 1, batch: true }));
-  assert.equal((await ann.frame()).kind, "ack");
-  await bob.pub("bin-1", "x");
-  const frame = await ann.frame();
-  assert.ok(frame.kind === "msg");
-  assert.equal(frame.envelope.room_id, "bin-1");
-}
-
 /** Refuses every SUB. */
 const DOORMAN = `(module
   (memory (export "memory") 1)
@@ -281,7 +269,7 @@ async function ended({ ops_url }: Place): Promise<void> {
 }
 
 async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
-  for (const run of [heard, refused, echo, putOut, durable, behind, letGo, binary]) {
+  for (const run of [heard, refused, echo, putOut, durable, behind, letGo]) {
     await t.step(run.name, async () => {
       await run(place);
       await ended(place);

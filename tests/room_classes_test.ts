@@ -363,59 +363,12 @@ async function enter(server: ServerProcess, issuer: Issuer, sub: string, resume?
   return { client, id: String(welcome.connection) };
 }
 
-/** Hears of a room's members as an observer: what was told, by kind and connection. */
-async function watch(server: ServerProcess, issuer: Issuer): Promise<string[]> {
-  const client = await openText(urlOf(server), await issuer.tokenFor({ sub: "watcher" }));
-  const told: string[] = [];
-  const { member_meta: _, ...sub } = SUB;
-  client.send({ ...sub, observer: true });
-  void (async () => {
-    for (;;) {
-      const frame = await client.json().catch(() => undefined);
-      if (frame === undefined) return;
-      for (const member of frame.data?.members ?? []) {
-        told.push(`${frame.type === "PRESENCE_LEAVE" ? "-" : "+"}${member.connection_id}`);
-      }
-    }
-  })();
-  return told;
-}
-
 async function acked(client: RawClient): Promise<Record<string, unknown>> {
   for (;;) {
     const frame = await client.json();
     if (frame.op === "ack") return frame;
   }
 }
-
-const inAll = (told: string[], what: string) => told.filter((one) => one === what).length;
-
-Deno.test("a member that comes back under its id is not told, one that does not leaves after the grace", () =>
-  withPlace(async ({ issuer, going, staying }) => {
-    const told = await watch(staying, issuer);
-    const [ann, bob] = [await enter(going, issuer, "ann"), await enter(going, issuer, "bob")];
-    for (const { client } of [ann, bob]) {
-      client.send(SUB);
-      assert.equal((await acked(client)).code, 0);
-    }
-    await until("both", () => told.includes(`+${ann.id}`) && told.includes(`+${bob.id}`));
-    const stopping = going.stop();
-    assert.equal((await ann.client.closed()).code, 1012);
-    const back = await enter(staying, issuer, "ann", ann.id);
-    assert.equal(back.id, ann.id, "the connection keeps its id");
-    back.client.send(SUB);
-    const { result } = await acked(back.client) as { result: { connections: number } };
-    assert.equal(result.connections, 2, "bob is expected still");
-    const gone_ms = Date.now();
-    assert.equal((await stopping).code, 0, going.log());
-    assert.ok(!told.includes(`-${bob.id}`), "not before the grace is over");
-    await until("the leave of who did not come back", () => told.includes(`-${bob.id}`));
-    assert.ok(Date.now() - gone_ms >= GRACE_MS / 2);
-    assert.deepEqual([inAll(told, `+${ann.id}`), inAll(told, `-${ann.id}`)], [1, 0]);
-    back.client.send({ op: "unsub", room: "lobby", id: 2 });
-    await until("a leave like any other", () => told.includes(`-${ann.id}`));
-    for (const { client } of [ann, bob, back]) client[Symbol.dispose]();
-  }));
 
 Deno.test("nobody gets the id of another user, of a connection that does not move, or one twice", () =>
   withPlace(async ({ issuer, going, staying }) => {

@@ -145,22 +145,6 @@ async function byText(stage: Stage): Promise<void> {
   assert.deepEqual([error.op, error.code, error.reason], ["err", 400, "schema-violation"]);
 }
 
-async function modes(stage: Stage): Promise<void> {
-  const { admin } = stage;
-  await admin.push("ping", ping());
-  using client = await open(stage);
-  await map(stage, "ping", { mode: "observe" });
-  assert.equal((await publish(client, BAD_PING)).code, 0, "observe never refuses");
-  await map(stage, "ping", { mode: "dead-letter" });
-  assert.equal((await publish(client, BAD_PING)).reason, "schema-violation");
-  await map(stage, "ping", { unknown_fields: "warn" });
-  assert.equal((await publish(client, UNKNOWN_PING)).code, 0);
-  await map(stage, "ping", { unknown_fields: "refuse" });
-  const refused = await publish(client, UNKNOWN_PING);
-  assert.match(refused.message, /^Schema violation: 99: unknown-field/);
-  await logged(stage.bus, /error="99: unknown-field" tenant_id=modes /);
-}
-
 async function changed(stage: Stage): Promise<void> {
   const { admin, tenant } = stage;
   await admin.push("grows", ping());
@@ -222,7 +206,6 @@ Deno.test("schemas on a running bus", async (t) => {
     enforced,
   );
   await step("the text form is checked by the ProtoJSON mapping", "texts", byText);
-  await step("each mode does what it says", "modes", modes);
   await step(
     "a new version is in force without a restart, an unusable one is not",
     "grows",

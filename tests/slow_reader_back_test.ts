@@ -83,18 +83,6 @@ async function readBinary(client: RawClient, sent: number): Promise<Seen[]> {
   return seen;
 }
 
-async function readText(client: RawClient, sent: number): Promise<Seen[]> {
-  const seen: Seen[] = [];
-  while (!isWhole(seen, sent)) {
-    const { op, type, signal, headers, offset } = await client.json();
-    if (op !== "msg") continue;
-    if (signal !== undefined) assert.equal(signal.reason, "slow-consumer");
-    const gap = signal !== undefined;
-    seen.push({ gap, number: Number(type), key: headers["x-key"] ?? "", offset: offset ?? 0 });
-  }
-  return seen;
-}
-
 async function total(bus: TestBus, action: string): Promise<number> {
   const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
   return Number(text.match(`shield_slow_reader_total\\{action="${action}"\\} (\\d+)`)?.[1] ?? 0);
@@ -126,18 +114,16 @@ async function publishUntil(bus: TestBus, room_id: string, action: string): Prom
   return sent;
 }
 
-async function pauseAndRead(bus: TestBus, room_id: string, action: string, text: boolean) {
+async function pauseAndRead(bus: TestBus, room_id: string, action: string) {
   await using proxy = startPausingProxy(Number(new URL(bus.url).port));
   const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
-  using client = await (text ? openText : openBinary)(url, bus.token);
-  if (text) client.send({ op: "sub", room: room_id, id: 1, batch: true });
-  else client.send(encodeSub({ room_id, request_id: 1, batch: true }));
-  if (text) assert.equal((await client.json()).code, 0);
-  else assert.equal((await client.frame()).kind, "ack");
+  using client = await openBinary(url, bus.token);
+  client.send(encodeSub({ room_id, request_id: 1, batch: true }));
+  assert.equal((await client.frame()).kind, "ack");
   proxy.pause();
   const sent = await publishUntil(bus, room_id, action);
   proxy.resume();
-  return { sent, seen: await (text ? readText : readBinary)(client, sent) };
+  return { sent, seen: await readBinary(client, sent) };
 }
 
 /** Whatever is missing is behind a GAP, and nothing is said to be missing that is not. */
@@ -154,15 +140,15 @@ function assertGapsTell(seen: readonly Seen[]): void {
   }
 }
 
-async function dropOldest(bus: TestBus, room_id: string, text: boolean): Promise<void> {
-  const { sent, seen } = await pauseAndRead(bus, room_id, "dropped", text);
+async function dropOldest(bus: TestBus, room_id: string): Promise<void> {
+  const { sent, seen } = await pauseAndRead(bus, room_id, "dropped");
   assertGapsTell(seen);
   assert.ok(seen.some(({ gap }) => gap));
   assert.ok(seen.filter(({ gap }) => !gap).length <= sent - ENOUGH);
 }
 
 async function durable(bus: TestBus, room_id: string, action: string): Promise<void> {
-  const { sent, seen } = await pauseAndRead(bus, room_id, action, false);
+  const { sent, seen } = await pauseAndRead(bus, room_id, action);
   const offsets = seen.filter(({ gap }) => !gap).map(({ offset }) => offset);
   assert.ok(offsets.every((offset, at) => offset > (offsets[at - 1] ?? 0)), "offsets grow");
   assertGapsTell(seen);
@@ -175,7 +161,7 @@ async function durable(bus: TestBus, room_id: string, action: string): Promise<v
 }
 
 async function latest(bus: TestBus): Promise<void> {
-  const { sent, seen } = await pauseAndRead(bus, "latest-1", "conflated", false);
+  const { sent, seen } = await pauseAndRead(bus, "latest-1", "conflated");
   assert.ok(seen.length <= sent - ENOUGH);
   assert.ok(seen.every(({ gap }) => !gap), "what a newer one replaces is not missing");
   for (let key = 0; key < KEYS; key++) {
@@ -218,8 +204,7 @@ async function sdk(bus: TestBus): Promise<void> {
 
 Deno.test("who stops reading and goes on finds what his room's class says", async (t) => {
   await using bus = await startLocalBus(CONFIG);
-  await t.step("drop-oldest", () => dropOldest(bus, "drop-1", false));
-  await t.step("drop-oldest, by the text subprotocol", () => dropOldest(bus, "drop-2", true));
+  await t.step("drop-oldest", () => dropOldest(bus, "drop-1"));
   await t.step("drop-oldest in a durable room", () => durable(bus, "log-drop-1", "dropped"));
   await t.step("latest", () => latest(bus));
   await t.step("latest in a durable room", () => durable(bus, "log-latest-1", "conflated"));

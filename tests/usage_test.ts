@@ -5,8 +5,6 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 
@@ -130,41 +128,6 @@ async function checkArq(bus: TestBus, token: string): Promise<void> {
 Deno.test("usage, embedded: counts are those of the clients, and arq shows them", async () => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   await check(bus);
-});
-
-Deno.test("usage: a killed Shield's counts are there but for its last, which is told", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using issuer = await createIssuer();
-  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
-  await using killed = await startServer("shield", config, issuer.dir, 'node_id = "killed"');
-  await using other = await startServer("shield", config, issuer.dir, 'node_id = "other"');
-  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const admin_url = other.ready.admin_url ?? "";
-  const asked = () => usageOf({ admin_url }, token, "node");
-  const url = `${(killed.ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
-  using client = await openText(url, await issuer.tokenFor({ plan: "pro" }));
-  for (let at = 0; at < 7; at++) {
-    assert.equal(await ask(client, { op: "pub", room: "hall", type: "t", data: at }), 0);
-  }
-  let answer = await asked();
-  await until("the other Shield knows of it", async () => {
-    answer = await asked();
-    return answer.total.messages_in === 7;
-  });
-  assert.deepEqual(answer.lost, []);
-  await killed.stop("SIGKILL");
-  await until("the killed Shield is told", async () => {
-    answer = await asked();
-    return answer.lost.length > 0;
-  });
-  const [{ node_id, most_ms }] = answer.lost;
-  assert.deepEqual([node_id, most_ms, answer.lost.length], ["killed", 100, 1]);
-  assert.equal(answer.total.messages_in, 7);
-  // Who ends in order leaves nothing behind.
-  await other.stop();
-  await using next = await startServer("shield", config, issuer.dir, 'node_id = "next"');
-  const later = await usageOf({ admin_url: next.ready.admin_url ?? "" }, token, "node");
-  assert.deepEqual(later.lost.map((one: { node_id: string }) => one.node_id), ["killed"]);
 });
 
 Deno.test("usage: an admin of a tenant sees its own only, and a bus without it has no route", async () => {
