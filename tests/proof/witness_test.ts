@@ -54,6 +54,17 @@ async function running(cwd: string, name: string, log: string) {
   return { said, url: said()[0].url as string, stop, [Symbol.asyncDispose]: stop };
 }
 
+/** That verify.py requires each witness, or so many different ones. */
+async function requiredByPython(url: string, log: string, keys: string[], stranger: string) {
+  const py = (witnesses: readonly string[], ...more: string[]) =>
+    verifierPy(["--vkey", log, ...witnesses.flatMap((one) => ["--witness", one]), ...more, url]);
+  assert.equal((await py(keys)).found?.["size"], 300);
+  assert.equal((await py([...keys, stranger], "--quorum", "2")).found?.["size"], 300);
+  assert.match((await py([...keys, stranger])).wrong ?? "", /2 of 3 witnesses have cosigned/);
+  const twins = [keys[0]!, keys[0]!, stranger];
+  assert.match((await py(twins, "--quorum", "2")).wrong ?? "", /1 of 2 witnesses have cosigned/);
+}
+
 Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothing when they are away", async () => {
   const cwd = await Deno.makeTempDir();
   await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
@@ -94,10 +105,10 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
     }
     assert.deepEqual(await proofTool(["note", log], note), { by: log });
   }
-  assert.equal((await verifierPy(["--vkey", log, url])).found?.["size"], 300);
   await verify(diskIo(cwd), url, { vkey: [log], witness: keys });
   const { vkey: stranger } = await keyIn(`${cwd}/w3.pem`, "w3", true);
   await assert.rejects(newest([...keys, stranger]), /w3 has not cosigned the checkpoint/);
+  await requiredByPython(url, log, keys, stranger);
 
   // Whoever has the bus's key shows a witness another past.
   const others = Array.from({ length: 300 }, (_, at) => new TextEncoder().encode(`other ${at}`));
