@@ -19,7 +19,6 @@ const ADMISSION = {
   waiting_verifications: fixed(2_048, "tokens that wait; a second of handshakes"),
   request_head_ms: fixed(10_000, "timeout of a TLS handshake and of a head; both are small"),
   request_body_ms: fixed(30_000, "timeout of a body: the largest one over 100 kbit/s"),
-  keep_alive_ms: fixed(95_000, "between two requests; pools of Go and hyper keep one for 90 s"),
   answer_ms: fixed(10_000, "timeout for reading an answer; slower peers hold others up"),
   deflate_from_bytes: fixed(512, "shorter messages cost more time than compression saves"),
 };
