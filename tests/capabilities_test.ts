@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { words } from "../examples/capability/words.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
-import { asking, startWith } from "./harness/lone_shield.ts";
+import { asking, startWith } from "../shield/testing/lone_shield.ts";
 
 function routesOf({ admin, client }: Capability): [admin: string[], client: string[]] {
   const nameOf = ({ method, template }: { readonly method: string; readonly template: string }) =>

@@ -5,7 +5,7 @@ import { roomState } from "@arqon/sdk/state";
 import { words } from "../../examples/capability/words.ts";
 import { until } from "../../shared/testing/until.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
-import { asking, startWith, TOKENS } from "../harness/lone_shield.ts";
+import { asking, startWith, TOKENS } from "../../shield/testing/lone_shield.ts";
 import { ask, columnTexts, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
@@ -229,6 +229,7 @@ const outside: Scenario = {
   },
 };
 
+/** In their order. */
 export const ROOM_SCENARIOS: readonly Scenario[] = [
   ...[keeps, stored, states, moderates, publishes],
   outside,

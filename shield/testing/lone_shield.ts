@@ -6,8 +6,8 @@ import { randomPool } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
-import type { Capability } from "../../shield/capability.ts";
-import { startShield } from "../../shield/server.ts";
+import type { Capability } from "../capability.ts";
+import { startShield } from "../server.ts";
 
 const { publicKey, privateKey } = await generateKeyPair("RS256");
 const PEM = await exportSPKI(publicKey);
