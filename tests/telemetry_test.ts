@@ -526,7 +526,7 @@ drain_ms = 0
 [telemetry]
 otlp_url = "${gone.url}"
 traces_ratio = 1.0
-timeout_ms = 1_000
+#constant telemetry.timeout_ms = 1_000
 #constant telemetry.queue_spans = 8
 metrics = false
 `);

@@ -262,10 +262,10 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     # What came after the newest entry is not logged yet.
     newest = max((offset for _, offset in logged), default=0)
     messages = message_hashes(given.messages) if given.messages else {}
-    due = {at: one for at, one in messages.items() if at[1] <= newest}
-    for at, one in due.items():
-        if logged.get(at) != one:
-            raise Wrong(f"the message at offset {at[1]} is not the one that was logged")
+    due = {place: one for place, one in messages.items() if place[1] <= newest}
+    for place, one in due.items():
+        if logged.get(place) != one:
+            raise Wrong(f"the message at offset {place[1]} is not the one that was logged")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 

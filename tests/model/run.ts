@@ -121,7 +121,7 @@ metrics = false
 traces_ratio = 0
 traces_per_second = 1_000_000
 #constant telemetry.queue_spans = 100_000
-timeout_ms = 60_000
+#constant telemetry.timeout_ms = 60_000
 `;
 
 /** The configuration of a bus that these rows run on. */

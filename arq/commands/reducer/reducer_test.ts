@@ -68,8 +68,9 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
   const text = source.replace("../reducer_sdk/mod.ts", "@arqon/reducer");
   await using folder = await folderWith({ "auction.ts": text, "c.ndjson": BIDS });
   const io = diskIo(folder.path);
-  assert.equal(await reducerBuild(io, "auction.ts", {}), 0);
-  assert.match(io.stdout.text(), /^auction\.wasm: \d+ bytes\n$/);
+  const built = await reducerBuild(io, "auction.ts", {});
+  assert.ok(typeof built === "object", io.stderr.text());
+  assert.match(built.text, /^auction\.wasm: \d+ bytes\n$/);
   const { code, out } = await test(folder.path, "auction.wasm", { values: true });
   assert.equal(code, 0);
   for (
