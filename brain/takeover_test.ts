@@ -154,7 +154,7 @@ Deno.test("members make a room, a leave ends their lock, and the empty room ends
     new TestShield(network, { node_id: "s1", incarnation: Date.now() }),
   );
   shield.join(member("c1"), member("c2")).announce();
-  await until("the room is made", () => heard.length === 1);
+  await until("the room is made", () => heard.length > 0);
   const born = await accepted(client, { name: "get" });
   assert.ok(born.version > 0 && born.epoch !== "", "it is there");
 
@@ -168,8 +168,9 @@ Deno.test("members make a room, a leave ends their lock, and the empty room ends
   await until("the lock has fallen", lock);
   assert.equal(await total(nodes, "brain_locks_fallen_total", { cause: "holder-left" }), 1);
   shield.leave("c2").announce();
-  await until("the room has ended", () => heard.length === 2);
-  assert.deepEqual(heard, ["ROOM_CREATED", "ROOM_ENDED"]);
+  await until("the room has ended", () => heard.at(-1) === "ROOM_ENDED");
+  // Two Brains that only learn of each other may change its owner, who says again what may be unsaid.
+  assert.deepEqual([...new Set(heard)], ["ROOM_CREATED", "ROOM_ENDED"]);
   assert.equal(await total(nodes, "brain_rooms_created_total"), 1);
   assert.equal(await total(nodes, "brain_rooms_ended_total"), 1);
   await client.drain();
