@@ -104,6 +104,8 @@ async function subscribe(args: readonly string[], joined: Joined, total: number)
 
 interface Shield extends AsyncDisposable {
   readonly url: string;
+  /** What its processes have written. */
+  log(): string;
   /** SIGKILL, and a new process on the same port. */
   restart(): Promise<void>;
 }
@@ -118,10 +120,13 @@ history_size = 100000
 `;
   const start = () => startServer("shield", config, issuer.dir, "", port);
   let running: ServerProcess = await start();
+  let earlier = "";
   return {
     url: `ws://127.0.0.1:${port}`,
+    log: () => earlier + running.log(),
     async restart() {
       await running.stop("SIGKILL");
+      earlier += running.log();
       running = await start();
     },
     [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
@@ -162,7 +167,8 @@ async function walk(events: string, rate: number, issuer: Issuer, joined: Joined
   };
   await Promise.all(work.map((part) => part.catch(giveUp)));
   // The first is the cause; the others ended because of it, and say how far they were.
-  if (failures.length > 0) throw new AggregateError(failures, String(failures[0]));
+  const [first] = failures;
+  if (first !== undefined) throw new AggregateError(failures, `${first}\n${shield.log()}`);
   const published = await publishing;
   assert.ok(published.stderr.includes("reconnecting"), "the Shield was killed while it published");
   const data = joined.lines.map((line) => line.slice(line.indexOf(',"data":') + 8, -1));
