@@ -57,7 +57,7 @@ class Peer:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         # A script that waits for what a failed test has not done must not hang the run.
-        await asyncio.wait_for(self._server.wait_closed(), 20)
+        await asyncio.wait_for(self._server.wait_closed(), 60)
 
     def _check(self, _: ServerConnection, request: Request) -> Response | None:
         self.attempts += 1

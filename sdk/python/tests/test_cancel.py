@@ -29,7 +29,7 @@ async def cancelled_everywhere(work: Callable[[], Coroutine[Any, Any, object]]) 
             return turns
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 60)
     raise AssertionError(f"not done after {TURNS_MAX} turns")
 
 
@@ -131,7 +131,7 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
             assert outbox._queue == []
         answering.set()
         await first
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 60)
         meanwhile = [asyncio.ensure_future(room.publish("later")) for _ in range(10)]
         await asyncio.sleep(0)
         for task in meanwhile[::2]:
@@ -202,12 +202,12 @@ async def test_a_lock_that_nobody_waits_for_any_more_is_given_back() -> None:
 
     async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
         locking = asyncio.ensure_future(locks(bus.room("lobby")))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), 60)
         locking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await locking
         cancelled.set()
-        await asyncio.wait_for(unlocked.wait(), 10)
+        await asyncio.wait_for(unlocked.wait(), 60)
         assert fences == [7]
 
 
@@ -242,7 +242,7 @@ async def test_close_with_everything_open() -> None:
         await bus.close()
         for work in waiting:
             with pytest.raises(arqon.ConnectionClosed):
-                await asyncio.wait_for(work, 5)
+                await asyncio.wait_for(work, 60)
         assert await reading is None
         await ending
         await listener.wait_ended()

@@ -147,7 +147,7 @@ async def test_a_lock_ends_with_its_connection(bus: Bus, room_id: str) -> None:
     client = await arqon.connect(bus.url, token=bus.token())
     async with client.room(room_id).state.lock(ttl_ms=300) as lock:
         await client.close()
-        await asyncio.wait_for(lock.lost.wait(), 10)
+        await asyncio.wait_for(lock.lost.wait(), 60)
 
 
 async def test_events_after_a_version(bus: Bus, room_id: str) -> None:

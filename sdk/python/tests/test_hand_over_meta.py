@@ -148,7 +148,7 @@ async def test_a_change_that_the_old_shield_answers_late_or_never(answered: bool
         update = asyncio.ensure_future(room.update_meta(2))
         await until("the late SUB", lambda: len(late) == 1)
         await shields.release()
-        await asyncio.wait_for(update, 10)
+        await asyncio.wait_for(update, 60)
         await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
         await until("it has moved", lambda: moved(room))
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
@@ -220,7 +220,7 @@ async def test_a_change_while_the_first_sub_of_a_session_is_on_its_way() -> None
         update = asyncio.ensure_future(room.update_meta(2))
         await asyncio.sleep(0)
         await late[0].accept()
-        await asyncio.wait_for(update, 10)
+        await asyncio.wait_for(update, 60)
     assert shields.metas(1) == [1, 2]
 
 
@@ -265,5 +265,5 @@ async def test_changes_that_nobody_waits_for_any_more_do_not_count_and_the_newes
         with pytest.raises(arqon.TooManyPending):
             await room.update_meta(256)
         await late[0].accept()
-        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+        await asyncio.wait_for(asyncio.gather(*waiting), 60)
     assert shields.metas(1) == [1, 255]

@@ -176,7 +176,7 @@ class Heard:
 
     async def all(self) -> list[str]:
         """To the end of the subscription."""
-        await asyncio.wait_for(self._task, 10)
+        await asyncio.wait_for(self._task, 60)
         return self.told
 
 

@@ -119,7 +119,7 @@ async def test_listen_one_after_another(bus: Bus, room_id: str) -> None:
         room = client.room(room_id)
         async with client.room(room_id).listen(handler):
             await asyncio.gather(*(room.publish("n", n) for n in range(100)))
-            await asyncio.wait_for(done.wait(), 10)
+            await asyncio.wait_for(done.wait(), 60)
         assert seen == list(range(100))
         await room.publish("n", "after the end")
         await room.count()
@@ -142,7 +142,7 @@ async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str)
         listener = await client.room(room_id).listen(handler)
         for n in range(4):
             await client.room(room_id).publish("n", n)
-        await asyncio.wait_for(last.wait(), 10)
+        await asyncio.wait_for(last.wait(), 60)
         assert seen == [0, 2, 3]
         assert [type(error) for error in told] == [arqon.HandlerFailed]
         assert isinstance(told[0].__cause__, ZeroDivisionError)
@@ -167,7 +167,7 @@ async def test_without_on_error_asyncio_hears_of_a_handler_that_raises(
     async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room(room_id).listen(handler):
             await client.room(room_id).publish("n")
-            assert isinstance(await asyncio.wait_for(told, 10), ZeroDivisionError)
+            assert isinstance(await asyncio.wait_for(told, 60), ZeroDivisionError)
 
 
 async def test_close_cancels_a_handler_and_may_come_from_it(bus: Bus, room_id: str) -> None:
@@ -190,10 +190,10 @@ async def test_close_cancels_a_handler_and_may_come_from_it(bus: Bus, room_id: s
         first = await client.room(room_id).listen(hangs)
         second = await client.room(room_id).listen(closes)
         await asyncio.gather(*(room.publish("n", n) for n in range(3)))
-        await asyncio.wait_for(hanging.wait(), 10)
+        await asyncio.wait_for(hanging.wait(), 60)
         await first.close()
         assert cancelled.is_set()
-        await asyncio.wait_for(second.wait_ended(), 10)
+        await asyncio.wait_for(second.wait_ended(), 60)
         assert seen == [0]
 
 
@@ -214,7 +214,7 @@ async def test_a_listener_hears_why_it_ended(bus: Bus, room_id: str) -> None:
         await asyncio.gather(*(room.publish("n", n) for n in range(5)))
         blocked.set()
         with pytest.raises(arqon.SlowConsumer):
-            await asyncio.wait_for(listener.wait_ended(), 10)
+            await asyncio.wait_for(listener.wait_ended(), 60)
     assert [error.reason for error in told] == ["slow-consumer"]
 
 
@@ -224,4 +224,4 @@ async def test_a_typed_room_can_be_listened_to(bus: Bus, room_id: str) -> None:
         positions = client.room(room_id).typed("position", POSITIONS)
         async with positions.listen(lambda item: got.put_nowait(item.value)):
             await positions.publish(Position(lat=1, lon=2))
-            assert await asyncio.wait_for(got.get(), 10) == Position(lat=1, lon=2)
+            assert await asyncio.wait_for(got.get(), 60) == Position(lat=1, lon=2)

@@ -71,7 +71,7 @@ async def test_one_message_that_cannot_be_read() -> None:
         arqon.connect(peer.url, token=TOKEN) as bus,
         bus.room("lobby") as room,
     ):
-        heard = [told(await asyncio.wait_for(anext(room), 10)) for _ in range(5)]
+        heard = [told(await asyncio.wait_for(anext(room), 60)) for _ in range(5)]
         assert heard == expected
         history = await room.history()
         assert [told(message) for message in history.messages] == expected[:3]
