@@ -24,9 +24,15 @@ MESSAGES = 200
 KILLED_AFTER = (1, 17, 40)
 
 
+# The bus of the SDK's tests recovers 40 messages; the consumer begins with more.
+CONFIG = '[server]\nhost = "127.0.0.1"\n[[rooms]]\nroom = "durable-*"\ndurable = true\n'
+
+
 @pytest.fixture(scope="module")
-def bus() -> Iterator[Bus]:
-    started = Bus()
+def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    config = tmp_path_factory.mktemp("bus") / "bus.toml"
+    config.write_text(CONFIG)
+    started = Bus(config=config)
     yield started
     started.stop()
 
