@@ -5,7 +5,7 @@ import { type Admin, askAdmin, streamAdmin } from "../bus/admin.ts";
 import { journalBytes, type JournalWish } from "../journal/bus_journal.ts";
 import { failed } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
-import { type JournalChunk, journalChunks } from "./journal_source.ts";
+import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 import type { ModuleSource } from "./replay_modules.ts";
 import type { ReplaySelection } from "./selection.ts";
 

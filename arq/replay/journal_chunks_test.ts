@@ -1,7 +1,7 @@
 /** Pieces of a journal: no byte is lost, no line is cut, and the numbers of lines are right. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { journalChunks } from "./journal_source.ts";
+import { journalChunks } from "./journal_chunks.ts";
 import { streamOf } from "./testing/recorded.ts";
 
 Deno.test("journal chunks: whole lines in order, whatever the pieces of the stream are", async () => {

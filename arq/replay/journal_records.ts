@@ -1,6 +1,6 @@
 /** The records of a journal one after another, for commands that need no threads. */
 import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 
 /** What was read besides records. */
 export interface ReadCounts {

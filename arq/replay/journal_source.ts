@@ -1,73 +1,8 @@
-/**
- * Where a journal is read from: a file, standard input, or a bus, in pieces of whole lines, which threads then
- * read. It looks for ends of lines only and reads no record.
- */
-import { CommandError } from "../terminal/exit.ts";
+/** Journals in files and on standard input. */
 import { endedBy } from "../../shared/listeners/answer_body.ts";
-import { type Io, resolvePath } from "../terminal/io.ts";
 import { openInput } from "../terminal/input.ts";
-
-/** Whole lines, in the order in which they came. */
-export interface JournalChunk {
-  /** Number of the first line, from 1; blank lines count. */
-  readonly first_line: number;
-  /** The lines with their newlines; the last line of all may have none. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
-}
-
-/** A piece has about so many bytes. */
-const CHUNK_BYTES = 262_144;
-/** Most bytes of a line: a payload of 16 MiB in base64 and what stands around it. */
-const LINE_BYTES_MAX = 33_554_432;
-const NEWLINE = 0x0a;
-
-function joined(parts: readonly Uint8Array[], size_bytes: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size_bytes);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
-function linesIn(bytes: Uint8Array): number {
-  let lines = 0;
-  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
-  return lines;
-}
-
-/** Yields the lines of `stream` in pieces. Throws a `CommandError` for a line that no journal has. */
-export async function* journalChunks(
-  stream: AsyncIterable<Uint8Array>,
-  source: string,
-  chunk_bytes: number = CHUNK_BYTES,
-): AsyncGenerator<JournalChunk> {
-  let first_line = 1;
-  let parts: Uint8Array[] = [];
-  let size_bytes = 0;
-  for await (const part of stream) {
-    const newline = part.lastIndexOf(NEWLINE) + 1;
-    const end = size_bytes + newline >= chunk_bytes ? newline : 0;
-    if (end > 0) {
-      const bytes = joined([...parts, part.subarray(0, end)], size_bytes + end);
-      // Whoever takes the piece may hand its bytes to another thread.
-      const lines = linesIn(bytes);
-      yield { first_line, bytes };
-      first_line += lines;
-      parts = [];
-      size_bytes = 0;
-    }
-    if (end === part.length) continue;
-    // A copy, since the stream may use its buffer again.
-    parts.push(part.slice(end));
-    size_bytes += part.length - end;
-    if (size_bytes > LINE_BYTES_MAX + chunk_bytes) {
-      throw new CommandError(`${source}, line ${first_line}: longer than any line of a journal`);
-    }
-  }
-  if (size_bytes > 0) yield { first_line, bytes: joined(parts, size_bytes) };
-}
+import { type Io, resolvePath } from "../terminal/io.ts";
+import { type JournalChunk, journalChunks } from "./journal_chunks.ts";
 
 /** The lines of a file, or of standard input for `-`. Throws a `CommandError` when there is no such file. */
 export async function fileChunks(io: Io, file: string): Promise<AsyncIterable<JournalChunk>> {

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { ALLOWED, REFUSED } from "../../policies/testing/word_cases.ts";
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import type { ReplayModule } from "./repeater.ts";

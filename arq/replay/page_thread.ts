@@ -5,7 +5,7 @@
  */
 import "./no_eval.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import { createModuleBook, readyModule } from "./replay_modules.ts";
 import { createRepeater, type Repeater } from "./repeater.ts";
 import type { ReplaySelection } from "./selection.ts";

@@ -24,7 +24,7 @@ import {
 } from "./recorded_call.ts";
 import { addUnits, countOf, emptyTally, SAMPLES } from "./tally.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import type { ReplaySelection } from "./selection.ts";
 
 /** A module that can run. */

@@ -2,7 +2,7 @@
  * A replay over all its threads: hands out pieces of the journal, gives modules to threads that need them,
  * and adds up what they have counted. It reads no record.
  */
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import { type Lane, Lanes } from "./lanes.ts";
 import type { Flip, ReplayMail, ReplayNews } from "./replay_thread.ts";
 import type { ReplayModule } from "./repeater.ts";

@@ -2,7 +2,7 @@
  * A thread of a replay: a Web Worker without permissions that repeats calls. It asks for modules that records
  * name, and tells its counts when it is told to finish. `replay_run.ts` starts it.
  */
-import type { JournalChunk } from "./journal_source.ts";
+import type { JournalChunk } from "./journal_chunks.ts";
 import { createRepeater, type Repeater, type ReplayModule } from "./repeater.ts";
 import { isSelected, type ReplaySelection } from "./selection.ts";
 import type { FlipKind, Sample, Tally } from "./tally.ts";

@@ -27,7 +27,7 @@ RUN deno cache --frozen shield/main.ts shield/policy/worker/worker.ts shield/pol
   && mkdir /etc/arqon
 # The console's thread for replays. The bundler and the sources stay out of the image.
 COPY arq/replay/ arq/replay/
-COPY arq/terminal/exit.ts arq/terminal/input.ts arq/terminal/io.ts arq/terminal/
+COPY arq/terminal/exit.ts arq/terminal/
 RUN DENO_DIR=/tmp/deno deno bundle --quiet --frozen --minify --platform=browser arq/replay/page_thread.ts \
   --output=shield/admin/console/replay_worker.js \
   && rm -r arq/replay arq/terminal

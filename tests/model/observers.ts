@@ -1,5 +1,5 @@
 /** What those say who look on: `why`, the journal and its replay, the ledger of use, hooks, the members' journal. */
-import { journalChunks } from "../../arq/replay/journal_source.ts";
+import { journalChunks } from "../../arq/replay/journal_chunks.ts";
 import { createModuleBook } from "../../arq/replay/replay_modules.ts";
 import { replay } from "../../arq/replay/replay_run.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";

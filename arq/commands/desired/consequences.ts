@@ -27,7 +27,7 @@ import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { type CandidateSchema, eventOf, SchemaChecker } from "../../traffic/schema_checker.ts";
 import type { LiveState } from "./live_state.ts";
-import type { JournalChunk } from "../../replay/journal_source.ts";
+import type { JournalChunk } from "../../replay/journal_chunks.ts";
 
 /** Counts the decisions of a policy that are in these pieces of a journal. */
 async function withoutPolicy(
