@@ -111,7 +111,7 @@ type ShownEntry = AuditEntry & Pick<HashedEntry, "hash">;
 /** A page of found entries. */
 interface AuditPage {
   readonly entries: readonly ShownEntry[];
-  /** The `after` or `before` of the next page; null when there is no more now. */
+  /** The cursor of the next page, for `after` or `before`; null while there are no further entries. */
   readonly next: number | null;
 }
 

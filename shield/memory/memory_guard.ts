@@ -395,8 +395,8 @@ export const TOLD_AT_A_TIME = 96;
 /** The least looks after the time to leave in which nobody left. */
 export const LAST_LOOKS = 3;
 /**
- * The most looks that leaving takes. A client that the runtime has not served in so many looks is held
- * up by more flooding peers than can be told apart.
+ * The most rounds in which closes are waited for. A client that is still open then is behind more flooding peers than
+ * can be told apart.
  */
 export const LOOKS_MAX = 64;
 
