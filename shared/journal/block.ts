@@ -36,7 +36,7 @@ export interface BlockOwner {
   readonly tenant: string;
   readonly node: string;
   readonly meter_version: number;
-  /** `[platform.overseer] fuel_limit` and `[policy] chain_fuel_limit`. */
+  /** `[platform.overseer] fuel_limit`, and the constant `policy.chain_fuel_limit`. */
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
 }

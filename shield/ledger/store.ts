@@ -2,6 +2,7 @@
  * Starts what keeps ledgers beyond their Shields: the writer of this one, and what reads those of others. Nothing
  * is opened, made or written unless `[ledger] store` asks for it.
  */
+import { tenantBytes } from "../../shared/config/keys/constants.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
@@ -46,7 +47,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
     return opening;
   };
   const log = start.log.child({ part: "ledger" });
-  const bounds = { ...config.ledger, tenant_bytes: config.ledger.log_bytes / 4 };
+  const bounds = { ...config.ledger, tenant_bytes: tenantBytes(config.ledger.log_bytes) };
   const writer = new StoreWriter({ ...start, ...bounds, ledger, store, log });
   scrapedGauge(
     registry,

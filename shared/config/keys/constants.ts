@@ -13,6 +13,12 @@ export interface Constant<V> {
 
 const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
 
+/** Fuel of all policies of one operation, by the limit of one policy: `policy.chain_fuel_limit`. */
+export const chainFuelLimit = (fuel_limit: number): number => 2 * fuel_limit;
+
+/** Bytes of one tenant in a ledger of so many: `ledger.tenant_bytes` and `usage.tenant_bytes`. */
+export const tenantBytes = (log_bytes: number): number => log_bytes / 4;
+
 const ADMISSION = {
   concurrent_handshakes: fixed(512, "unanswered upgrades; handshakes_per_second is the bound"),
   concurrent_verifications: fixed(32, "signatures verified in parallel, more than cores"),
