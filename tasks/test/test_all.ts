@@ -1,7 +1,7 @@
 /**
  * `deno task test:all [--slice K/N]`: the tests that `test` and `test:cluster` leave out (of the command line and of
  * everything else that starts processes, and the slow ones), then the tasks that hold the bus against the suites of
- * others. With `--slice`, the Kth of N parts of both.
+ * others, and the coverage floor. With `--slice`, the Kth of N parts of both.
  */
 import { ROOT } from "../checkout/source_files.ts";
 import { finish, runTests, show } from "./run_tests.ts";
@@ -13,7 +13,7 @@ import { addTotals, lastTotals, type TestTotals } from "./test_summary.ts";
 import { sliceOf, tiersOf } from "./tiers.ts";
 
 /** Tasks whose last line has their totals. */
-const TASKS: readonly string[] = ["conformance:streams", "test:python"];
+const TASKS: readonly string[] = ["conformance:streams", "test:python", "coverage"];
 
 /** K and N of `--slice K/N`; undefined when they are no slice. */
 export function readSlice(text: string): readonly [number, number] | undefined {
