@@ -63,6 +63,9 @@ export const WhyFound = z.strictObject({
 /** The messages that a Shield has heard. */
 export type WhyFound = z.output<typeof WhyFound>;
 
+/** When it is asked, by the clock of all times in the question; absent: they are by the clock of who is asked. */
+const AskerClock = { now_ms: Time.optional() };
+
 const Asked = z.strictObject({
   room_id: Id,
   offset: Count,
@@ -88,9 +91,30 @@ export const WhyUser = z.strictObject({
   messages: z.array(Asked).max(WHY_MESSAGES_MAX),
   room: Id.optional(),
   since_ms: Time.optional(),
+  ...AskerClock,
 });
 /** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
+
+/** A difference of clocks below this, in ms, is the time for which the question was under way. */
+const SAME_CLOCK_MS = 1_000;
+
+/** The question with its times by the clock of who is asked, which says `own_ms` now. */
+export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Partial<WhyUser>>(
+  asked: A,
+  own_ms: number,
+): A {
+  const { now_ms = own_ms, since_ms, messages } = asked;
+  const ahead_ms = own_ms - now_ms;
+  if (Math.abs(ahead_ms) < SAME_CLOCK_MS) return asked;
+  return {
+    ...asked,
+    ...(since_ms === undefined ? {} : { since_ms: since_ms + ahead_ms }),
+    ...(messages === undefined ? {} : {
+      messages: messages.map((one) => ({ ...one, time_ms: one.time_ms + ahead_ms })),
+    }),
+  };
+}
 
 /**
  * The outcome of a message for one connection. `sent`: it went to the socket at `at_ms`. `caught_up`: it
@@ -222,7 +246,10 @@ export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
 export const WHY_ROOM_MAX = 10_000;
 
 /** Which messages of a room every Shield is asked for: what one has heard another should have. */
-export const WhyRoomAsked = z.strictObject({ tenant: Id, room: Id, since_ms: Time });
+export const WhyRoomAsked = z.strictObject({
+  ...{ tenant: Id, room: Id, since_ms: Time },
+  ...AskerClock,
+});
 
 /** What a Shield has heard of a room. */
 export const WhyRoom = z.strictObject({

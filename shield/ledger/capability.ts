@@ -29,6 +29,7 @@ export const WHY: Capability = {
     // What it tells apart by time, it tells right when the wall clock is set.
     const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
     const ledger = started?.ledger;
+    const ledgerNow = () => ledger?.now_ms ?? env.now();
     const start: Opened["start"] = (parts) => {
       const { node_id, connections, logs, cluster: { asker }, rooms: { classes }, running } = parts;
       const place = running.of(JOURNAL)?.admin.place;
@@ -38,12 +39,13 @@ export const WHY: Capability = {
         routes: WHY_ROUTES.serve({
           asker,
           node_id,
+          ...{ now: env.now, ledgerNow },
           log: env.log.child({ part: "admin" }),
           ...known,
         }),
         questions: ledgerAnswers(
           started ?? {},
-          () => ledger?.now_ms ?? env.now(),
+          ledgerNow,
           (asked) => openOf(parts, asked),
         ),
         begin: () => started?.store?.writer.begin(connections),

@@ -1,7 +1,7 @@
 /** Starts the ledger of a process: its clock, its metrics, and its answers to other Shields. */
 import type { NoteRead } from "../message/reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
-import { WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
+import { byOwnClock, WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -109,14 +109,14 @@ export function ledgerAnswers(
       };
     },
     async why_room(params): Promise<WhyRoom> {
-      const asked = WhyRoomAsked.parse(params);
+      const asked = byOwnClock(WhyRoomAsked.parse(params), now());
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
       ledger.expire();
       const found = await roomMessages(ledger, asked, turn);
       return { since_ms: ledger.since_ms, now_ms: now(), ...named, ...found };
     },
     async why_user(params): Promise<WhyTold> {
-      const asked = WhyUser.parse(params);
+      const asked = byOwnClock(WhyUser.parse(params), now());
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [], refusals: [] };
       ledger.expire();
       const { since_ms } = ledger;

@@ -5,7 +5,7 @@
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
-import { WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
+import { byOwnClock, WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
 import type {
   AskedMessage,
   WhyFind,
@@ -65,7 +65,7 @@ const QUERY = {
 type Query = z.output<z.ZodObject<typeof QUERY>>;
 
 /** What `GET /v1/why` needs of the process. */
-interface WhyContext extends WhyLogContext, Pick<Env, "log"> {
+interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly asker: ClusterAsker;
   /** The journal of this bus. */
   readonly journal: JournalReading | undefined;
@@ -73,6 +73,8 @@ interface WhyContext extends WhyLogContext, Pick<Env, "log"> {
   readonly former: FormerReading | undefined;
   /** This Shield, whose clock the others' are compared with. */
   readonly node_id: string;
+  /** Unix ms by the clock of the ledger, which goes on when that of `now` is set. */
+  readonly ledgerNow: () => number;
 }
 
 /** The route. */
@@ -126,7 +128,7 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
     : undefined;
   const log = new WhyLog(context, tenant, query.room ?? "");
   const messages = found === undefined ? [] : await orLogged(log, query, found.early.messages);
-  const asked = userOf(query, tenant, messages);
+  const asked = userOf(query, tenant, messages, clocks, context);
   const { since_ms } = asked ?? {};
   const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
   // Whoever awaits it learns of it; nobody may, when a question fails first.
@@ -256,12 +258,15 @@ function userOf(
   { user, connection, address, room, since_ms, offset }: Query,
   tenant: string,
   messages: readonly Heard[],
+  clocks: Clocks,
+  { now, ledgerNow }: Pick<WhyContext, "now" | "ledgerNow">,
 ): WhyUser | undefined {
   if (user === undefined && connection === undefined && address === undefined) return undefined;
   const due = messages.filter(({ duplicate }) => !duplicate);
   const asked: AskedMessage[] = due.map((one) => {
     const { duplicate: _, heard: __, stored_ms: ___, ...ids } = one;
-    return { ...ids, time_ms: firstOf(one) };
+    const { heard: [first] } = one;
+    return { ...ids, time_ms: clocks.here(first?.node_id ?? "", firstOf(one)) };
   });
   // Nobody has heard it live, but somebody may have read it from the room's log.
   if (asked.length === 0 && offset !== undefined && room !== undefined) {
@@ -270,7 +275,14 @@ function userOf(
   }
   const of_tenant = address === undefined ? tenant : undefined;
   const whose = { tenant: of_tenant, user, connection, address };
-  return defined({ ...whose, messages: asked, room, since_ms }) as WhyUser;
+  const { since_ms: since } = byOwnClock({ since_ms, now_ms: now() }, ledgerNow());
+  return defined({
+    ...whose,
+    messages: asked,
+    room,
+    since_ms: since,
+    now_ms: ledgerNow(),
+  }) as WhyUser;
 }
 
 // What the logs of durable rooms have of messages that no Shield reports about, as all that heard

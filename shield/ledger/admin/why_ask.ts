@@ -106,6 +106,7 @@ export class WhyQuestions {
     });
     asked.then(resolve, reject);
     const first = await promise;
+    this.#note(first);
     this.#noteLives(first);
     const answers = [...first.answers, ...await stored(params, this.lives)];
     const rows = foundOf({ ...first, answers });
@@ -194,9 +195,11 @@ export class WhyQuestions {
     return unheardBy(whose, { room, since_ms }, this.#heard, this.#clocks);
   }
 
-  async #askRoom({ tenant, room, since_ms }: WhyUser): Promise<Gathered<WhyRoom> | undefined> {
+  async #askRoom(
+    { tenant, room, since_ms, now_ms }: WhyUser,
+  ): Promise<Gathered<WhyRoom> | undefined> {
     if (room === undefined || since_ms === undefined) return undefined;
-    const options = { params: { tenant, room, since_ms }, of: "shield" } as const;
+    const options = { params: { tenant, room, since_ms, now_ms }, of: "shield" } as const;
     const rooms = await this.#asker.ask("why_room", WhyRoom, {
       ...options,
       timeout_ms: this.#left_ms(),

@@ -45,7 +45,7 @@ export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardIn
   return [...heard, { node_id: "", kind: "shield", value }];
 }
 
-/** What each of `whose` Shields has not heard of a room since a time, and another has. */
+/** What each of `whose` Shields has not heard of a room since a time by this Shield's clock, and another has. */
 export function unheardBy(
   whose: HeardInRoom,
   { room, since_ms }: { readonly room: string; readonly since_ms: number },
@@ -72,7 +72,8 @@ export function unheardBy(
       const time_ms = one.time_ms + ahead_ms;
       const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
       // What is older than its ledger may have been caught up with from the room's log.
-      const from_ms = one.offset > 0 ? since_ms : Math.max(since_ms, value.since_ms);
+      const own_ms = since_ms + ahead_ms;
+      const from_ms = one.offset > 0 ? own_ms : Math.max(own_ms, value.since_ms);
       if (own.has(twist_id) || time_ms < from_ms + apart_ms) continue;
       if (time_ms > last - apart_ms) continue;
       const ids = { twist_id, trace_id: "", message_id: "" };
