@@ -105,7 +105,6 @@ export const LONGEST: readonly string[] = [
 export const LONGEST_CLUSTER: readonly string[] = [
   "tests/model/together_nats_test.ts",
   "tests/model/faults_nats_test.ts",
-  "tests/clock_rooms_test.ts",
   "arq/commands/setup/setup_test.ts",
   "tests/journal_storage_test.ts",
   "tests/prometheus_test.ts",
