@@ -74,7 +74,6 @@ export const SLOW: readonly string[] = [
   "tests/model/triples_test.ts",
   "tests/moving/trigger_test.ts",
   "tests/nats_backends_test.ts",
-  "tests/outage_test.ts",
   "tests/packages/packages_test.ts",
   "tests/presence_simulation/long_test.ts",
   "tests/production/production_test.ts",
