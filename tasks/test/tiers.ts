@@ -103,13 +103,11 @@ export const LONGEST: readonly string[] = [
 export const LONGEST_CLUSTER: readonly string[] = [
   "tests/model/together_nats_test.ts",
   "tests/model/faults_nats_test.ts",
-  "arq/commands/setup/setup_test.ts",
   "tests/journal_storage_test.ts",
   "tests/prometheus_test.ts",
   "tests/admin/admin_reduced_room_test.ts",
   "tests/drain_test.ts",
   "tests/accounts_test.ts",
-  "tests/dev_test.ts",
   "tests/audit_test.ts",
 ];
 
