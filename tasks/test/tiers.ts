@@ -81,7 +81,6 @@ export const SLOW: readonly string[] = [
   "tests/reducer_chaos/show_test.ts",
   "tests/rollout_test.ts",
   "tests/site_test.ts",
-  "tests/storage/many_test.ts",
   "tests/thawed_server_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/upgrade/upgrade_test.ts",
