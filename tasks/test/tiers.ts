@@ -47,7 +47,6 @@ export const SLOW: readonly string[] = [
   "shield/schema/large_sets_test.ts",
   "tasks/workflows/workflows_test.ts",
   "tests/alerts_faults_test.ts",
-  "tests/alerts_test.ts",
   "tests/announced_rooms_test.ts",
   "tests/backup_nats_test.ts",
   "tests/backup_oracle_test.ts",
