@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 
 /** Where the rules are. */
-export const RULES_FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
+const RULES_FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
 const FILES = ["rules.yml", "alerts.yml", "store_alerts.yml"];
 const TIMES_FASTER = 60;
 

@@ -1,7 +1,7 @@
 /**
  * Alerts by real faults: a bus, what it needs beside it, and the real Prometheus, which reads it. Then the runbook's
- * words are followed, and the alert ends. An hour of the rules is a minute here. That each alert fires alone is
- * `alerts_test.ts`.
+ * words are followed, and the alert ends. An hour of the rules is a minute here.
+ * What each alert takes is `promtool`'s, in `prometheus_test.ts`.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";

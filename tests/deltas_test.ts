@@ -1,6 +1,6 @@
 /**
- * Deltas on a real bus, for clients written by hand that unfold by the npm package: in both forms, with
- * filters, in BATCH, after a SUB again and from a log; and for whom messages stay as they are.
+ * Deltas on a real bus, for clients written by hand that unfold by the npm package: after a SUB again, from a log, and
+ * of patterns. Rooms with and without filters: the readers `delta` and `delta_filter` of `tests/model`.
  */
 import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";
@@ -124,36 +124,6 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
     }
   }
 }
-
-const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
-
-Deno.test("who asks for deltas gets diffs by key, in text, binary and BATCH, and the same bytes", async () => {
-  await using bus = await startLocalBus(CONFIG);
-  const token = await bus.tokenFor({ user: "reader" });
-  const room = "folded-a";
-  using text = await openText(bus.url, token);
-  await ask(text, { op: "sub", room, delta: true });
-  using odd = await openText(bus.url, token);
-  await ask(odd, { op: "sub", room, delta: true, filter: 'headers["odd"] == "true"' });
-  using plain = await openText(bus.url, token);
-  await ask(plain, { op: "sub", room });
-  using binary = await openBinary(bus.url, token);
-  binary.send(askDeltas(encodeSub({ room_id: room, request_id: 1, batch: true })));
-  assert.equal((await binary.frame()).kind, "ack");
-  await publish(bus, room, upTo(20));
-  const expected = upTo(20).map(wholeOf);
-  for (const [client, read] of [[text, texts], [binary, binaries]] as const) {
-    const held = new Held();
-    assert.deepEqual(await read(client, held), expected);
-    assert.equal(held.diffs, 18);
-  }
-  const [of_odd, of_plain] = [new Held(), new Held()];
-  assert.deepEqual(await texts(odd, of_odd), upTo(20).filter((n) => n % 4 === 1).map(wholeOf));
-  // Between two that it gets, one of the same key is kept back: what it holds is no base.
-  assert.equal(of_odd.diffs, 0);
-  assert.deepEqual(await texts(plain, of_plain), expected);
-  assert.equal(of_plain.diffs, 0);
-});
 
 Deno.test("a SUB again and a log begin with all of the data; a class without deltas has none", async () => {
   await using bus = await startLocalBus(CONFIG);

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
-import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -82,15 +81,6 @@ Deno.test("dev says what is wrong with its config: file, line, column, key", asy
   await Deno.remove(file);
 });
 
-Deno.test("dev says which listener's port is taken, exit 1", async () => {
-  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const port = String(taken.addr.port);
-  const free = ["--port", "0", "--admin-port", "0"];
-  const { code, stderr } = await dev([...free, "--ops-port", port]);
-  assert.equal(code, 1, stderr);
-  assert.match(stderr, new RegExp(`ops listener: port ${port} on 127.0.0.1 is in use`));
-});
-
 Deno.test("dev is found by its announcement while it runs, and leaves nothing behind", async () => {
   const bus = await startBus();
   // Other tests have buses here, too, which come and go.
@@ -152,36 +142,4 @@ Deno.test("dev starts anew for a source change that comes while it starts", asyn
   await untilReadyAgain(bus);
   (await openText(bus.url, bus.token))[Symbol.dispose]();
   await Deno.remove(dir, { recursive: true });
-});
-
-Deno.test("dev --data-dir keeps room state over a restart", async () => {
-  const data_dir = await Deno.makeTempDir();
-  const state = async (name: string, data: object) => {
-    await using bus = await startBus(["--data-dir", data_dir]);
-    const client = await openText(bus.url, bus.token);
-    client.send({ op: "cmd", room: "kept", name, data, id: 1 });
-    const { result } = await client.json();
-    client[Symbol.dispose]();
-    return result;
-  };
-  const { version } = await state("room.set", { key: "k", value: "v" });
-  const read = await state("room.get", { key: "k" });
-  assert.equal(read.value, "v");
-  // Nobody vouches that the folder is no older copy: a start is a new life.
-  assert.ok(read.version > version, `${read.version}`);
-  await Deno.remove(data_dir, { recursive: true });
-});
-
-Deno.test("dev --nats runs on a real server, and two of them are one bus", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using one = await startBus(["--nats", nats.url]);
-  await using two = await startBus(["--nats", nats.url]);
-  const subscriber = await openText(two.url, two.token);
-  subscriber.send({ op: "sub", room: "r", id: 1 });
-  await subscriber.json();
-  const publisher = await openText(one.url, one.token);
-  publisher.send({ op: "pub", room: "r", type: "t", data: "over" });
-  assert.equal((await subscriber.json()).data, "over");
-  publisher[Symbol.dispose]();
-  subscriber[Symbol.dispose]();
 });

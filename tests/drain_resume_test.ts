@@ -21,14 +21,14 @@ interface Pair {
 }
 
 /** Two Shields on one NATS server; one of them reaches it by a way that can be made slow. */
-async function withPair(run: (pair: Pair) => Promise<void>): Promise<void> {
+async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   await using way = startTcpProxy(nats.port);
   const issuer = await createIssuer();
   const configOf = (port: number) =>
     `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nrequest_timeout_ms = 60_000\n${issuer.config}`;
   const start = (port: number, name: string) => {
-    const lines = `node_id = "${name}"\ndrain_ms = 30_000\ndrain_timeout_ms = 150_000`;
+    const lines = `node_id = "${name}"\ndrain_ms = ${drain_ms}\ndrain_timeout_ms = 150_000`;
     return startServer("shield", configOf(port), issuer.dir, lines);
   };
   try {
@@ -43,8 +43,8 @@ async function withPair(run: (pair: Pair) => Promise<void>): Promise<void> {
 }
 
 /** Opens a connection that names the one before, and gives the id that WELCOME says. */
-async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "") {
-  const token = await issuer.tokenFor({ sub: "ann" });
+async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "", sub = "ann") {
+  const token = await issuer.tokenFor({ sub });
   const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket?resume=${resume}`;
   const client = new RawClient(url, { token, subprotocols: ["arqon.v1.json"] });
   const { op, connection } = await client.json();
@@ -52,14 +52,20 @@ async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "") {
   return { client, connection: connection as string };
 }
 
-/** A member on the Shield that goes, which has been told to. */
-async function toldToMove({ issuer, going }: Pair) {
-  const { client, connection } = await enter(going, issuer);
+/** Makes it a member. */
+async function joins(client: RawClient): Promise<void> {
   client.send({ op: "sub", room: "lobby", presence: true, id: 1 });
   let frame = await client.json();
   while (frame.op !== "ack") frame = await client.json();
   assert.equal(frame.code, 0);
+}
+
+/** A member on the Shield that goes, which has been told to. */
+async function toldToMove({ issuer, going }: Pair) {
+  const { client, connection } = await enter(going, issuer);
+  await joins(client);
   const stopped = going.stop();
+  let frame = await client.json();
   while (frame.signal?.kind !== "DRAIN") frame = await client.json();
   return { client, connection, stopped };
 }
@@ -89,8 +95,7 @@ async function comesTwice(pair: Pair): Promise<void> {
   const third = await enter(pair.staying, pair.issuer, connection);
   assert.equal(third.connection, connection, "the one before it has never said anything");
   assert.equal((await second.client.closed()).code, 4408);
-  third.client.send({ op: "sub", room: "lobby", presence: true, id: 1 });
-  while ((await third.client.json()).op !== "ack");
+  await joins(third.client);
   const fourth = await enter(pair.staying, pair.issuer, connection);
   assert.notEqual(fourth.connection, connection, "the one before it is in use");
   for (const { socket } of [client, third.client, fourth.client]) socket.close(1000);
@@ -113,3 +118,28 @@ async function comesToTheNext(pair: Pair): Promise<void> {
 
 Deno.test("a client that comes back only to the process that follows keeps its id, too", () =>
   withPair(comesToTheNext));
+
+async function isNobodyElse({ issuer, going, staying }: Pair): Promise<void> {
+  const stays = await enter(staying, issuer);
+  const early = await enter(going, issuer, stays.connection);
+  assert.notEqual(early.connection, stays.connection, "its Shield does not stop");
+  await joins(early.client);
+  const stopping = going.stop();
+  await early.client.closed();
+  const thief = await enter(staying, issuer, early.connection, "mallory");
+  assert.notEqual(thief.connection, early.connection, "another user's");
+  const first = await enter(staying, issuer, early.connection);
+  assert.equal(first.connection, early.connection);
+  await joins(first.client);
+  const second = await enter(staying, issuer, early.connection);
+  assert.notEqual(second.connection, early.connection, "it is in use");
+  const strange = await enter(staying, issuer, "c%0a%2e");
+  assert.match(strange.connection, /^c[\w-]+$/);
+  await stopping;
+  for (const { client } of [stays, early, thief, first, second, strange]) {
+    client[Symbol.dispose]();
+  }
+}
+
+Deno.test("nobody gets the id of another user, of a connection that does not move, or one twice", () =>
+  withPair(isNobodyElse, 0));

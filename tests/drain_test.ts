@@ -73,7 +73,10 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   }
   const ready = await fetch(`${shield.ready.ops_url}/health/ready`);
   assert.equal(ready.status, 503);
-  assert.match(await ready.text(), /"accepting":\{"status":"unavailable"/);
+  assert.match(await ready.text(), /"accepting":\{"status":"unavailable",.*"detail":"draining"/);
+  assert.equal((await fetch(`${shield.ready.ops_url}/health/live`)).status, 200);
+  const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
+  assert.match(page, /^shield_active_connections 2$/m);
   const authorization = `Bearer ${token}`;
   const publish = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
     method: "POST",

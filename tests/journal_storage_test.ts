@@ -1,5 +1,5 @@
 /**
- * A bus whose journal cannot be stored: its disk is full, NATS has no room for it, NATS is away. Messages go on,
+ * A bus whose journal cannot be stored: its disk is full, NATS has no room for it. Messages go on,
  * and once there is room the journal tells what is missing. Queues with a store that tests hold are
  * `shield/journal/queue_test.ts`.
  */
@@ -103,27 +103,4 @@ Deno.test("journal: where NATS has no room for it messages go on, and once there
   }
   assert.equal((await bus.stop()).code, 0);
   checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "storage-full");
-});
-
-Deno.test("journal: while NATS is away decisions are lost, and once it is back the hole is told", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using bus = await startBus(["--nats", nats.url]);
-  await using client = await dial(bus);
-  await say(client);
-  await until("a first block is stored", async () => await stored(bus) > 0);
-  await nats.stop();
-  await until("decisions are missing", async () => {
-    // It may be refused without NATS: that is a decision as well, and nobody waits for the journal.
-    await say(client).catch(() => {});
-    return await holes(bus, "unavailable") > 0;
-  });
-  await nats.start();
-  const before = await stored(bus);
-  await until("decisions are stored again", async () => {
-    await say(client).catch(() => {});
-    return await stored(bus) > before;
-  });
-  await client.close();
-  assert.equal((await bus.stop()).code, 0);
-  checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "unavailable");
 });

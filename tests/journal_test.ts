@@ -130,34 +130,6 @@ Deno.test("journal: an embedded bus writes every decision once, with what was re
   });
 });
 
-Deno.test("journal: a class of rooms says what is written of it, and how much of a payload", async () => {
-  await withFolder(async (data_dir) => {
-    const classes = [
-      'room = "lobby"\njournal = "refused"\njournal_payload = "hash"',
-      'room = "off-*"\njournal = "off"',
-      'room = "none-*"\njournal = "all"\njournal_share = 0',
-      'room = "all-*"\njournal = "all"\njournal_payload = "keep"\ndurable = true',
-    ].map((keys) => `[[rooms]]\n${keys}\n`).join("");
-    await using bus = await startLocalBus(
-      `[server]\ndata_dir = ${JSON.stringify(data_dir)}\n${classes}${PATIENT_POLICIES}`,
-    );
-    await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"] });
-    using client = await openText(bus.url, bus.token);
-    for (const room of ["lobby", "off-1", "none-1", "other"]) {
-      assert.equal(await send(client, room, "hello"), 0);
-      assert.equal(await send(client, room, "malware"), 403);
-    }
-    assert.equal(await send(client, "all-1", "hello"), 0);
-    client[Symbol.dispose]();
-    await bus.stop();
-    const lines = await journalLines({ server: { data_dir } }, TENANT);
-    const short = recordsOf(lines).map((
-      { room, allowed, payload },
-    ) => [room, allowed, payload.form]);
-    assert.deepEqual(short, [["lobby", false, "hash"], ["all-1", true, "kept"]]);
-  });
-});
-
 Deno.test("journal: headers and keyed state are written with their values, as they were before the call", async () => {
   await withFolder(async (data_dir) => {
     const config = `[server]\ndata_dir = ${

@@ -1,11 +1,10 @@
 /**
- * Messages end to end over real sockets: both wire forms and HTTP, batches. One bus for all tests; each step has rooms of
+ * Messages end to end over real sockets: both wire forms and HTTP. One bus for all tests; each step has rooms of
  * its own. Order, echo, other tenants and repeated ids: tests/model; commands: `rooms_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -138,45 +137,6 @@ Deno.test("messages end to end", async (t) => {
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
   await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
   await t.step("PING is answered with the same bytes", () => pings(bus));
-});
-
-// BATCH frames on a real bus. Who gets them and in which order: `shield/fanout/batch_test.ts`.
-
-const MESSAGES = 300;
-
-async function batches(bus: TestBus): Promise<number> {
-  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  return Number(text.match(/^shield_batches_total (\d+)$/m)?.[1]);
-}
-
-/** Publishes numbered messages, all in one go. */
-async function publishAll(bus: TestBus, room_id: string): Promise<Disposable> {
-  const client = await openBinary(bus.url, bus.token);
-  for (let number = 0; number < MESSAGES; number++) {
-    client.send(encodePub(writeEnvelope({ room_id, event: { type: String(number) } })));
-  }
-  return client;
-}
-
-const ALL = Array.from({ length: MESSAGES }, (_, number) => number);
-
-async function sdk(bus: TestBus): Promise<void> {
-  const before = await batches(bus);
-  await using connection = await connect({ url: bus.url, token: bus.token });
-  const messages = connection.room("sdk").subscribe();
-  await messages.ready;
-  using _publisher = await publishAll(bus, "sdk");
-  const numbers: number[] = [];
-  for await (const message of messages) {
-    numbers.push(Number(message.type));
-    if (numbers.length === MESSAGES) break;
-  }
-  assert.deepEqual(numbers, ALL);
-  assert.ok(await batches(bus) > before, "it asks for batches");
-}
-
-Deno.test("messages of one turn come in one frame to the SDK, which asks for that", async () => {
-  await sdk(await running());
 });
 
 // What a Shield says it has handed to subscribers against what they have got: messages, and what the bus itself says.

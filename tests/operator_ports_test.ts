@@ -163,19 +163,6 @@ Deno.test("arq shows the token of an ops listener that asks for one, by an optio
   });
 });
 
-Deno.test("a Brain's ops speaks TLS and asks for a token", async () => {
-  await withIssuer(async ({ dir }) => {
-    await using nats = await startNats({ jetstream: true });
-    const config = `[nats]\nurls = ["${nats.url}"]\n`;
-    await using brain = await startServer(
-      ...["brain", config, dir, "", 0, [], tlsLines(dir), opsLines(dir)] as const,
-    );
-    await holdsOps(brain, dir);
-    await tokenChanges(brain, dir);
-    assert.equal((await brain.stop()).code, 0, brain.log());
-  });
-});
-
 Deno.test("a supervisor's ops has the token of its Shields, and asks them with it", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using nats = await startNats({ jetstream: true });

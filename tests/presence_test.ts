@@ -25,6 +25,9 @@ grace = [
   { room = "grace-long", grace_ms = 600_000 },
   { room = "grace-*", grace_ms = ${GRACE_MS} },
 ]
+[[rooms]]
+room = "quiet"
+presence = false
 `;
 
 async function open(
@@ -113,6 +116,7 @@ async function refuses(bus: TestBus): Promise<void> {
     [() => only_presence.sub("r", presence), 403, "not-granted"],
     [() => client.sub("r", { ...presence, meta: "x".repeat(80) }), 413, "message-too-large"],
     [() => client.sub("r", { meta: { a: 1 } }), 400, "invalid-field"],
+    [() => client.sub("quiet", presence), 403, "presence-disabled"],
   ];
   for (const [ask, code, reason] of cases) {
     const refused = await ask();

@@ -174,6 +174,14 @@ Deno.test("promtool accepts the configuration, and each alert fires when it shou
   }
 });
 
+Deno.test("an alert on a percentile or a share of five minutes asks for enough to count", async () => {
+  const text = await Deno.readTextFile(`${PROMETHEUS}/alerts.yml`);
+  const alerts = text.split("- alert: ").slice(1);
+  const figures = alerts.filter((alert) => /:(p\d+_|ratio)5m /.test(alert));
+  assert.ok(figures.length >= 6, `${figures.length}`);
+  for (const alert of figures) assert.match(alert, /\n +and on \(job, instance\) .* > [0-9.]+\n/);
+});
+
 Deno.test("the failures of the bus are the reasons of code 500 and above", async () => {
   const rules = await Deno.readTextFile(`${PROMETHEUS}/rules.yml`);
   const counted = rules.match(/reason=~"([^"]*)"/)?.[1]?.split("|");

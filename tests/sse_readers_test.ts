@@ -73,4 +73,4 @@ Deno.test("a proxy that holds answers back shows by the welcome that does not co
   assert.equal(has_come_before_the_end, false);
 });
 
-Deno.test("events in Chromium", (t) => runInChild(t, "tests/clients/events_child.ts"));
+Deno.test("events in Chromium", (t) => runInChild(t, "tests/events_child.ts"));

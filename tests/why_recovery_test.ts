@@ -85,29 +85,6 @@ interface Told {
   readonly outcomes: readonly [{ readonly state: string; readonly why?: string }];
 }
 
-Deno.test("a message that came when nobody was there is told by its id, and that a client recovered it", async () => {
-  await withBus(async (world) => {
-    using before = await client(world, "bob");
-    await ask(before, { op: "sub", room: "log-1" });
-    await publish(world, "log-1", "first");
-    assert.deepEqual(await hear(before, "first"), ["first"]);
-    before.socket.close(1000);
-    await before.closed();
-    await publish(world, "log-1", "away");
-    assert.equal(await words(world, "away", "bob"), "not_connected 1000");
-    using bob = await client(world, "bob");
-    assert.match(await words(world, "away", "bob"), /^not_connected 1000,not_connected$/);
-    const epoch = await epochOf(world, "log-1");
-    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
-    assert.deepEqual(await hear(bob, "away"), ["away"]);
-    assert.equal(await words(world, "away", "bob"), "not_connected 1000,caught_up");
-    using late = await client(world, "late");
-    await ask(late, { op: "sub", room: "log-1" });
-    // It was connected and subscribed in the same millisecond, maybe, but not before.
-    assert.equal(await words(world, "away", "late"), "not_connected");
-  });
-});
-
 Deno.test("who has seen its connection end is gone for whatever is published afterwards", async () => {
   await withBus(async (world) => {
     for (let round = 0; round < 60; round++) {
@@ -174,23 +151,6 @@ async function readsOf({ admin }: World, message_id: string, user: string): Prom
   const { reads } = await admin.read(`/v1/why?message_id=${message_id}&user=${user}`);
   return reads.map(({ how, user_id }: { how: string; user_id: string }) => `${how} ${user_id}`);
 }
-
-Deno.test("what somebody asks for by history.get is told of that connection, and only that", async () => {
-  await withBus(async (world) => {
-    using bob = await client(world, "bob");
-    using other = await client(world, "bob");
-    await ask(other, { op: "sub", room: "live-1" });
-    for (const [at, id] of ["a", "b", "c"].entries()) await publish(world, "log-1", id, { n: at });
-    const get = { op: "cmd", room: "log-1", name: "history.get" };
-    await ask(bob, { ...get, data: { limit: 1 } });
-    assert.equal(await words(world, "a", "bob"), "caught_up history,not_subscribed never");
-    assert.equal(await words(world, "b", "bob"), "not_subscribed never,not_subscribed never");
-    await ask(bob, { ...get, data: { filter: "data.n == 2" } });
-    assert.equal(await words(world, "b", "bob"), "not_subscribed never,not_subscribed never");
-    assert.equal(await words(world, "c", "bob"), "caught_up history,not_subscribed never");
-    assert.deepEqual(await readsOf(world, "a", "bob"), []);
-  });
-});
 
 Deno.test("a page of history or of a stream that was read over HTTP is told of its user", async () => {
   await withBus(async (world) => {

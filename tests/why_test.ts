@@ -196,24 +196,6 @@ Deno.test("messages to which their sender gives the same X-Twist-ID are told apa
   });
 });
 
-Deno.test("what a connection recovers of a durable room is told as such", async () => {
-  await withBus(async (world) => {
-    using ann = await client(world, "ann");
-    const { result: { epoch } } = await ask(ann, { op: "sub", room: "log-1" });
-    for (const id of ["a", "b", "c"]) await publish(ann, "log-1", id);
-    using bob = await client(world, "bob");
-    bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
-    for (let got = 0; got < 2;) if ((await bob.json()).op === "msg") got++;
-    await publish(ann, "log-1", "d");
-    assert.equal((await bob.json()).op, "msg");
-    const words = [];
-    for (const id of ["a", "b", "c", "d"]) words.push(await word(world, id, "bob"));
-    assert.deepEqual(words, ["not_connected", "caught_up", "caught_up", "sent"]);
-    const by_offset = await world.admin.read("/v1/why?room=log-1&offset=4&user=bob");
-    assert.equal(by_offset.connections[0].outcomes[0].state, "sent");
-  });
-});
-
 /** Publishes numbered messages until the bus has left some out for a client that does not read. */
 async function publishUntil(world: World, room_id: string, action: string): Promise<number> {
   const { bus } = world;

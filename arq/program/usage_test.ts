@@ -4,10 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
-import { runArq } from "../testing/run_arq.ts";
+import { type Refusal, refuses, runArq } from "../testing/run_arq.ts";
 
 Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["sub", "lobby", "--url", "ws://127.0.0.1:1", "--token", "a.b.c"], 4, /503 unreachable/],
     [["sub", "lobby", "--url", "ws://127.0.0.1:1"], 3, /no token for ws:\/\/127\.0\.0\.1:1/],
     [["sub", "lobby", "--url", "nats://x"], 2, /scheme "nats:"; expected/],
@@ -66,13 +66,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["policy", "replay", "p.wasm", "--policy", "a b"], 2, /--policy: character " "/],
     [["policy", "replay", "p.wasm", "--max-flips", "101%"], 2, /a share of the calls: 0 or 0\.1%/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(args);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
-  }
+  await refuses(cases);
 });
 
 Deno.test("a bus that is not ready is exit code 1, and something that is no bus is told apart", async () => {

@@ -2,6 +2,8 @@
  * Runs the real `arq` in a process of its own for tests, with the permissions of `deno task arq`. It runs in
  * a folder of its own, so that it finds no other development bus of this checkout.
  */
+import assert from "node:assert/strict";
+
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONFIG = "/nowhere/of/arq-tests";
 const WAIT_MS = 60_000;
@@ -115,4 +117,18 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
 /** Runs `arq` to its end. */
 export async function runArq(args: string[], options: ArqOptions = {}): Promise<ArqResult> {
   return await (await startArq(args, options)).result();
+}
+
+/** A command line, the exit code that it must have, and what stderr must say. */
+export type Refusal = [args: string[], code: number, said: RegExp];
+
+/** Runs each command line, behind `group`, and requires that it is refused as its case says, without a stack trace. */
+export async function refuses(cases: readonly Refusal[], ...group: string[]): Promise<void> {
+  for (const [args, code, said] of cases) {
+    const result = await runArq([...group, ...args]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stderr, said, args.join(" "));
+    assert.equal(result.stdout, "");
+    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Timers of a tenant whose budget is used up, on both engines: they wait until it opens, over Brains that come and go,
+ * Timers of a tenant whose budget is used up: they wait until it opens, over Brains that come and go,
  * and nobody else's do. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
@@ -20,9 +20,9 @@ import { deploy, rollBack, storeModule } from "./testing/deploys.ts";
 import { ONCE, PLAIN } from "./testing/guest_text.ts";
 import {
   applied,
-  ENGINES,
   entriesOf,
   metric,
+  ONE_ENGINE,
   type ReducerWorld,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
@@ -59,7 +59,7 @@ async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"
 const saysThatTimersWait = ({ lines }: WorldBrain) =>
   lines.filter((line) => /level=warn .*timers and deploys wait/.test(line)).length;
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: timers of a tenant whose budget is used up wait for the next day, whoever has their room`, async () => {
     await using world = await open({
       modules: { once: ONCE },

@@ -1,5 +1,5 @@
 /**
- * Reducers that fail again and again, on both engines: the user whose calls do so is slowed, a room that fails for several
+ * Reducers that fail again and again: the user whose calls do so is slowed, a room that fails for several
  * or by its timers is cut off for a while, and nobody else is. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { until } from "../../shared/testing/until.ts";
 import { BREAKER } from "./room/faults.ts";
 import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf, PLAIN } from "./testing/guest_text.ts";
-import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
+import { applied, call, entriesOf, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
 
 const FIRST = (field: number) =>
   `(i32.load8_u (i32.add (call $room_field (i32.const ${field})) (i32.const 4)))`;
@@ -30,7 +30,7 @@ const TIMERS = moduleOf({
     (i32.const 0)`,
 });
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: a room whose reducer fails for several is cut off for a while, and no other`, async () => {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");

@@ -1,5 +1,5 @@
 /**
- * The fuel of tenants, on both engines: whoever uses more than its share waits or is refused, by calls or by timers, and
+ * The fuel of tenants: whoever uses more than its share waits or is refused, by calls or by timers, and
  * holds up no other tenant. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
@@ -10,10 +10,10 @@ import { deploy, storeModule } from "./testing/deploys.ts";
 import { moduleOf, PLAIN } from "./testing/guest_text.ts";
 import {
   applied,
-  ENGINES,
   entriesOf,
   messagesOf,
   metric,
+  ONE_ENGINE,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
 
@@ -61,7 +61,7 @@ function callOf(
 const reasonOf = (outcome: string | ArqonError) =>
   typeof outcome === "string" ? "applied" : outcome.reason;
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: a tenant that has used its fuel is refused with when to come again, and no other`, async () => {
     await using world = await open({ modules: { burns: BURNS, plain: PLAIN }, brain: BRAIN });
     const brain = await world.start("a");

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
 import { WRITES } from "./testing/hostile_reducers.ts";
-import { applied, call, ENGINES, eventsWhen, metric } from "./testing/reducer_world.ts";
+import { applied, call, eventsWhen, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
 
 const built = (name: string) =>
   Deno.readFileSync(new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url));
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: earlier entries are replayed by the earlier program`, async () => {
     const counter = built("counter");
     await using world = await open({ modules: { counter } });

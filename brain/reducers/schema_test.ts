@@ -1,7 +1,7 @@
-/** Calls that a module's schema forbids, on both engines: before the log, by the program that would apply them. */
+/** Calls that a module's schema forbids: before the log, by the program that would apply them. */
 import assert from "node:assert/strict";
 import { withRoomSchema } from "../../wasm/reducer/schema/room_schema.ts";
-import { applied, call, ENGINES, entriesOf, metric } from "./testing/reducer_world.ts";
+import { applied, call, entriesOf, metric, ONE_ENGINE } from "./testing/reducer_world.ts";
 
 const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
@@ -14,7 +14,7 @@ const typed = (maximum: number) =>
     })),
   );
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: what a schema forbids is in no log, and what it once allowed is told again`, async () => {
     await using world = await open({ modules: { counter: typed(100) } });
     const brain = await world.start("a");
@@ -61,6 +61,6 @@ for (const [engine, open] of Object.entries(ENGINES)) {
 
 Deno.test("a module whose schema is none is refused before anybody calls", async () => {
   const bad = withRoomSchema(counter, new TextEncoder().encode(`{"commands":{"add":{"data":{}}}}`));
-  await using world = await ENGINES["embedded"]!({ modules: { counter: bad } });
+  await using world = await ONE_ENGINE.embedded({ modules: { counter: bad } });
   await assert.rejects(world.start("a"), /counter: .*commands\.add\.data: it says nothing/);
 });

@@ -1,5 +1,5 @@
 /**
- * A room that ticks by a timer which sets itself, on both engines: no tick is lost or doubled, a pause is made up for as
+ * A room that ticks by a timer which sets itself: no tick is lost or doubled, a pause is made up for as
  * the reducer says, and whoever takes the room over ticks on. How fast a machine is decides nothing here.
  */
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import {
 } from "../../shared/records/reducer_record.ts";
 import { found } from "../../shared/testing/until.ts";
 import { moduleOf } from "./testing/guest_text.ts";
-import { applied, ENGINES, messagesOf, type WorldBrain } from "./testing/reducer_world.ts";
+import { applied, messagesOf, ONE_ENGINE, type WorldBrain } from "./testing/reducer_world.ts";
 
 const arena = Deno.readFileSync(
   new URL("../../policies/build/reducers/arena.wasm", import.meta.url),
@@ -64,7 +64,7 @@ function ticksWhen(brain: WorldBrain, count: number, room = "arena"): Promise<Ti
   });
 }
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: a room ticks on over a pause and another owner, each tick once`, async () => {
     await using world = await open({ modules: { arena } });
     const brain = await world.start("a");

@@ -6,10 +6,10 @@ import { deploy, storeModule, SUM } from "./testing/deploys.ts";
 import {
   applied,
   call,
-  ENGINES,
   eventsOf,
   messagesOf,
   metric,
+  ONE_ENGINE,
   pageOf,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
@@ -47,7 +47,7 @@ function heard(all: readonly Told[]) {
   return { version, values: Object.fromEntries(values) };
 }
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: changes of visible values are told in order and once, whoever has the room`, async () => {
     await using world = await open({
       modules: { counter },

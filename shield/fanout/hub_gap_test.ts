@@ -4,14 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
-import { configFrom } from "../../shared/config/load.ts";
 import {
   AGAIN_HEADER,
   changeId,
   FIRST_HEADER,
   readChangeId,
 } from "../../shared/records/room_update.ts";
-import { openSpine } from "../../shared/spine/open.ts";
 import type {
   Spine,
   SpineEvent,
@@ -20,14 +18,13 @@ import type {
 } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../shared/spine/conformance/subjects.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
 import { ORDER_HEADER } from "../message/room_order.ts";
 import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { keptSubscriber, random, testHub } from "./testing/hub.ts";
-import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
+import { SPINE_NOW_MS } from "../testing/spine.ts";
 
 const lobby = roomSubject("in", "acme", "lobby");
 const event = { type: "chat", data: new Uint8Array(), content_type: "", schema_id: "" };
@@ -233,51 +230,4 @@ Deno.test("after a loss of the Spine the GAP stands before what comes first, onc
   deliver(lobby, message);
   assert.deepEqual(heard.frames.slice(4).map(shown), ["GAP lobby reconnect", "message"]);
   hub.close();
-});
-
-Deno.test("after a restart of NATS every room is told, and hears again", async () => {
-  await using server = await startNats();
-  const { nats, server: node } = configFrom({ nats: { urls: [server.url] } });
-  const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
-  const stats = createStats();
-  const hub = new Hub({
-    spine,
-    stats,
-    tenants: new TenantTable(),
-    now: Date.now,
-    random,
-    deduplication_entries: 10,
-  });
-  try {
-    const arrived = Promise.withResolvers<void>();
-    const subscribers = [
-      keptSubscriber(
-        "c1",
-        {},
-        () => shown(subscribers[0]!.frames.at(-1)!) === "message" && arrived.resolve(),
-      ),
-      keptSubscriber("c2", { text: true }),
-      keptSubscriber("c3"),
-    ] as const;
-    hub.subscribe("acme", "lobby", subscribers[0]);
-    hub.subscribe("acme", "side", subscribers[1]);
-    hub.subscribe("globex", "lobby", subscribers[2]);
-    await spine.flush();
-    const gap = new Promise<void>((resolve) => {
-      spine.onEvent((event) => event.type === "gap" && resolve());
-    });
-    await server.restart();
-    await gap;
-    assert.deepEqual(subscribers.map(({ frames }) => frames.map(shown)), [
-      ["GAP lobby reconnect"],
-      ["GAP side reconnect"],
-      ["GAP lobby reconnect"],
-    ]);
-    assert.equal(stats.gaps, 3);
-    spine.publish(lobby, message);
-    await arrived.promise;
-  } finally {
-    hub.close();
-    await spine.drain();
-  }
 });

@@ -20,7 +20,6 @@ const CONFIG = "sdk/python/pyproject.toml";
  * engine.
  */
 const VERIFICATION = [
-  "tests/verification/epoch2_suite.py",
   "tests/verification/frames_by_wsproto.py",
   "tests/verification/tokens_by_pyjwt.py",
   "tests/verification/payloads_by_upb.py",

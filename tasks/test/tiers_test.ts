@@ -30,7 +30,7 @@ Deno.test("what a test starts, itself or by what it imports, decides its task", 
     module("tests/rows/rows_test.ts", "", "tests/rows/run.ts"),
     module("tests/bus.ts", "await startNats()"),
     module("tests/site_test.ts", ""),
-    module("tests/external/arq_test.ts", ""),
+    module("tests/external/map_test.ts", ""),
   ]);
   assert.deepEqual(tiers, {
     test: ["arq/pure_test.ts", "tests/pure_kill_test.ts"],

@@ -3,7 +3,6 @@
  * requests get, what the SDK does when an operator ends its connection, figures of a policy, the drain.
  */
 import assert from "node:assert/strict";
-import { connect } from "@arqon/sdk";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
@@ -96,25 +95,6 @@ Deno.test("limits are shown without secrets", async () => {
   assert.equal(answer.quota.tenants, 0);
   assert.equal(answer.quota.url, undefined);
   assert.ok(!JSON.stringify(answer).includes("hidden-word"));
-});
-
-Deno.test("the SDK does not come back after an operator has ended its connection", async () => {
-  await using bus = await startLocalBus();
-  const admin = await adminOf(bus);
-  const ended = Promise.withResolvers<string>();
-  const connection = await connect({
-    url: bus.url,
-    token: bus.token,
-    onStatus: (status) => {
-      if (status.state === "closed") ended.resolve(status.error?.reason ?? "");
-    },
-  });
-  const { connections } = await admin.read("/v1/connections");
-  const { connection_id } = connections[0];
-  assert.equal((await admin.ask("DELETE", `/v1/connections/${connection_id}`)).status, 204);
-  assert.equal(await ended.promise, "disconnected");
-  assert.equal((await admin.read("/v1/connections")).total, 0);
-  await connection.close();
 });
 
 Deno.test("what a policy decided and cost is shown", async () => {

@@ -140,6 +140,18 @@ async function schemas(ground: Ground, rows: readonly Row[]): Promise<Fault> {
   };
 }
 
+async function rollouts(ground: Ground, rows: readonly Row[]): Promise<Fault> {
+  const both = [await rollout(ground, rows), await schemas(ground, rows)];
+  return {
+    async strike(random) {
+      for (const one of both) await one.strike(random);
+    },
+    async end() {
+      for (const one of both) await one.end?.();
+    },
+  };
+}
+
 /** Each is followed by the way back. */
 function clock(steps_s: readonly number[]): Calm["open"] {
   return (_ground, _rows, knobs) => {
@@ -170,8 +182,11 @@ const hasNoSchedule = ({ source }: Partial<Row>) => source !== "schedule";
 
 const CALM: readonly Calm[] = [
   { name: "its configuration is read again", pause_ms: 50, open: reload },
-  { name: "rollouts are under way", pause_ms: 30, open: rollout },
-  { name: "versions of its schemas come in force", pause_ms: 100, open: schemas },
+  {
+    name: "rollouts are under way and versions of its schemas come in force",
+    pause_ms: 30,
+    open: rollouts,
+  },
   {
     name: "its clock is set by seconds",
     pause_ms: 200,

@@ -1,6 +1,6 @@
 /**
- * Node and Bun in pinned versions, and the package `ws`, from npm, below `.arqon/cache`: the machine's own Node may be too
- * old, and another one tomorrow. Deno is the one that runs this.
+ * Node and Bun in pinned versions from npm, below `.arqon/cache`: the machine's own Node may be too old, and another one
+ * tomorrow. Deno is the one that runs this.
  */
 import { installed, lastLine, run } from "../../tasks/checkout/programs.ts";
 
@@ -10,8 +10,6 @@ export const NODE_VERSIONS = ["22.23.3", "24.21.0", "26.10.0"] as const;
 export const OLD_NODE_VERSION = "20.20.2";
 /** Bun's last release. */
 export const BUN_VERSION = "1.4.5";
-/** Of the package `ws`. */
-export const WS_VERSION = "8.23.0";
 
 const { arch, os } = Deno.build;
 const X64 = arch === "x86_64";
@@ -49,9 +47,4 @@ export async function ensureBun(): Promise<string> {
   const system = `${os}-${X64 ? "x64" : "aarch64"}`;
   const program = os === "windows" ? "bin/bun.exe" : "bin/bun";
   return await fromNpm(`@oven/bun-${system}`, BUN_VERSION, program);
-}
-
-/** The folder of the package `ws`, which needs no other. Rejects when npm cannot bring it. */
-export async function ensureWs(): Promise<string> {
-  return await fromNpm("ws", WS_VERSION, "");
 }

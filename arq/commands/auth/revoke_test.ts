@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startBus } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
@@ -48,7 +48,7 @@ Deno.test("tokens are revoked, listed and made good again", async () => {
 });
 
 Deno.test("wrong command lines of auth revoke and a bus that is not there are told apart", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["revoke"], 2, /expected --user, --token-id or --issued-before/],
     [["revoke", "--user", "a", "--token-id", "t"], 2, /exclude each other/],
     [["revoke", "--token-id", "t", "--issued-before", "now"], 2, /not for --token-id/],
@@ -58,18 +58,5 @@ Deno.test("wrong command lines of auth revoke and a bus that is not there are to
     [["revoke", "--user", "a", ...NOWHERE], 4, /503 unreachable/],
     [["revocations", ...NOWHERE], 4, /503 unreachable/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["auth", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-  }
-});
-
-Deno.test("help of both goes to stdout and has examples", async () => {
-  for (const name of ["revoke", "revocations"]) {
-    const { code, stdout } = await runArq(["auth", name, "--help"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /Examples:/);
-  }
+  await refuses(cases, "auth");
 });

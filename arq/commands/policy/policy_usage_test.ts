@@ -1,12 +1,12 @@
 /** `arq policy` as its own process where no bus runs. `policy_test.ts` has the bus. */
 import assert from "node:assert/strict";
-import { runArq } from "../../testing/run_arq.ts";
+import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 
 const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
 const NOWMODULE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
 Deno.test("wrong command lines and a bus that is not there are told apart", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["deploy"], 2, /missing required argument/],
     [["deploy", "x.wasm", "--room", "a.*"], 2, /Expected a room, or the beginning of one/],
     [["deploy", "x.wasm", "--hook", "on_fire"], 2, /on_connect, on_subscribe, on_message/],
@@ -26,13 +26,7 @@ Deno.test("wrong command lines and a bus that is not there are told apart", asyn
     [["list", ...NOWMODULE], 4, /503 unreachable/],
     [["nonsense"], 2, /unknown command/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["policy", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
-  }
+  await refuses(cases, "policy");
 });
 
 Deno.test("something that is no bus is told apart from a refusal", async () => {
@@ -55,12 +49,4 @@ Deno.test("a module of more than 1 MiB is not even sent", async () => {
   assert.equal(code, 1);
   assert.match(stderr, /1048577 bytes; a module has at most 1 MiB/);
   await Deno.remove(file);
-});
-
-Deno.test("help of every policy command goes to stdout and exits with 0", async () => {
-  for (const name of ["deploy", "list", "rollback", "remove", "reset", "logs"]) {
-    const { code, stdout } = await runArq(["policy", name, "--help"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /--tenant <id>/);
-  }
 });

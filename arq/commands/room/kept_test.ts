@@ -1,6 +1,6 @@
 /**
  * What rooms keep and how they change, by `arq` against a real bus: where `sub` begins, `room history`, `room replay`,
- * `room watch`. Over kills it is `tests/durable_arq_kill_test.ts`.
+ * `room watch`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

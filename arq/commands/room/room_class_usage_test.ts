@@ -6,12 +6,12 @@ import {
   optionsText,
   spanText,
 } from "../../answers/settings_text.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
 Deno.test("wrong command lines of room class and a bus that is not there are told apart", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["set"], 2, /missing required argument 'pattern'/],
     [["set", "a.b"], 2, /Expected a room, or the beginning of one with \*/],
     [["set", "a**"], 2, /Expected a room/],
@@ -31,25 +31,7 @@ Deno.test("wrong command lines of room class and a bus that is not there are tol
     [["explain", "a", ...NOWHERE], 4, /503 unreachable/],
     [["nonsense"], 2, /unknown command/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["room", "class", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
-  }
-});
-
-Deno.test("help of every room class command goes to stdout and exits with 0", async () => {
-  const group = await runArq(["room", "class", "--help"]);
-  const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
-  assert.deepEqual(names, ["list", "set", "remove", "explain"]);
-  for (const name of names) {
-    const { code, stdout } = await runArq(["room", "class", String(name), "--help"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /--json/);
-    assert.match(stdout, /Examples:/);
-  }
+  await refuses(cases, "room", "class");
 });
 
 Deno.test("a class is told by what is not its default", () => {

@@ -1,11 +1,10 @@
 /** `arq room` as its own process where no bus runs. `room_test.ts` has the bus. */
-import assert from "node:assert/strict";
-import { runArq } from "../../testing/run_arq.ts";
+import { type Refusal, refuses } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--url", "ws://127.0.0.1:1", "--token", "a.b.c"];
 
 Deno.test("wrong command lines of room and a bus that is not there are told apart", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["get"], 2, /missing required argument 'room'/],
     [["get", "a b"], 2, /Not a room: character " "/],
     [["get", "lobby", ""], 2, /It is empty/],
@@ -47,48 +46,5 @@ Deno.test("wrong command lines of room and a bus that is not there are told apar
     [["replay", "lobby", "--to", "x", ...NOWHERE], 4, /503 unreachable/],
     [["nonsense"], 2, /unknown command/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["room", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
-  }
-});
-
-Deno.test("help of every room command goes to stdout and exits with 0", async () => {
-  const group = await runArq(["room", "--help"]);
-  const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
-  assert.deepEqual(names, [
-    "list",
-    "get",
-    "set",
-    "delete",
-    "lock",
-    "unlock",
-    "kick",
-    "ban",
-    "unban",
-    "bans",
-    "members",
-    "watch",
-    "history",
-    "replay",
-    "at",
-    "diff",
-    "verify",
-    "fork",
-    "trim",
-    "repair",
-    "erase",
-    "deploy",
-    "rollback",
-    "programs",
-  ]);
-  for (const name of names) {
-    const { code, stdout } = await runArq(["room", String(name), "--help"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /--json/);
-    assert.match(stdout, /Examples:/);
-  }
+  await refuses(cases, "room");
 });

@@ -1,14 +1,14 @@
 /** `arq schema` as its own process where no bus runs. `schema_test.ts` has the bus. */
 import assert from "node:assert/strict";
 import { folderWith } from "../../testing/disk_io.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { type Refusal, refuses, runArq } from "../../testing/run_arq.ts";
 
 const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 const HERE = new URL("schema_usage_test.ts", import.meta.url).pathname;
 const MESSAGE = ["--message", "a.M"];
 
 Deno.test("wrong command lines of schema and a bus that is not there are told apart", async () => {
-  const cases: [string[], number, RegExp][] = [
+  const cases: Refusal[] = [
     [["build"], 2, /missing required argument 'source'/],
     [["build", "/nowhere"], 1, /\/nowhere: no folder with \.proto files/],
     [["push", "x", ...NOWHERE], 2, /required option '--id <id>' not specified/],
@@ -38,13 +38,7 @@ Deno.test("wrong command lines of schema and a bus that is not there are told ap
     [["validate", "/nowhere", "--id", "a", ...MESSAGE, ...NOWHERE], 1, /cannot read \/nowhere/],
     [["nonsense"], 2, /unknown command/],
   ];
-  for (const [args, code, expected] of cases) {
-    const result = await runArq(["schema", ...args]);
-    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, expected, args.join(" "));
-    assert.equal(result.stdout, "");
-    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
-  }
+  await refuses(cases, "schema");
 });
 
 Deno.test("a set of more than 1 MiB is not even sent", async () => {
@@ -54,20 +48,6 @@ Deno.test("a set of more than 1 MiB is not even sent", async () => {
   assert.equal(code, 1);
   assert.match(stderr, /1048577 bytes; a gzipped set has at most 1 MiB/);
   await Deno.remove(file);
-});
-
-Deno.test("help of every schema command goes to stdout and exits with 0", async () => {
-  const group = await runArq(["schema", "--help"]);
-  const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
-  const expected = "build push rollback delete check list history get map unmap mappings validate"
-    .split(" ");
-  assert.deepEqual(names, expected);
-  for (const name of names) {
-    const { code, stdout } = await runArq(["schema", String(name), "--help"]);
-    assert.equal(code, 0);
-    assert.match(stdout, /--json/);
-    assert.match(stdout, /Examples:/);
-  }
 });
 
 const GOOD = `syntax = "proto3";

@@ -311,3 +311,6 @@ export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise
     return world;
   },
 };
+
+/** For what does not depend on how entries are stored: `shared/spine/conformance` holds both engines to one contract. */
+export const ONE_ENGINE = { embedded: ENGINES["embedded"]! };

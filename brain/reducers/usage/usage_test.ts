@@ -1,5 +1,5 @@
 /**
- * The fuel of rooms with reducers in the ledger of use, on both engines: of calls, timers and deploys, each once, whoever
+ * The fuel of rooms with reducers in the ledger of use: of calls, timers and deploys, each once, whoever
  * replays them.
  */
 import assert from "node:assert/strict";
@@ -12,8 +12,8 @@ import { deploy, storeModule } from "../testing/deploys.ts";
 import { ONCE, PLAIN } from "../testing/guest_text.ts";
 import {
   applied,
-  ENGINES,
   entriesOf,
+  ONE_ENGINE,
   type ReducerWorld,
   type WorldBrain,
 } from "../testing/reducer_world.ts";
@@ -58,7 +58,7 @@ async function callsCounted(world: ReducerWorld, calls: number) {
   return brain;
 }
 
-for (const [engine, open] of Object.entries(ENGINES)) {
+for (const [engine, open] of Object.entries(ONE_ENGINE)) {
   Deno.test(`${engine}: the fuel of calls is in the ledger of use, and a replay adds nothing`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, usage });
     const brain = await callsCounted(world, 5);

@@ -1,9 +1,8 @@
-// Loops that begin with what is stored, on a real bus: in one process, and with a NATS server. Recovery
+// Loops that begin with what is stored, on a real bus in one process. Recovery
 // by SUB is cut short by the configuration, so that only the history can bring what is stored.
 import assert from "node:assert/strict";
 import { pace } from "../../../shared/testing/pace.ts";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { connect, type Connection, type Message, type Room, type Subscription } from "../mod.ts";
 import { replay, type ReplayOptions } from "../history.ts";
@@ -212,9 +211,9 @@ async function left(bus: TestBus): Promise<void> {
   assert.equal(listener.room, room.id);
 }
 
-async function allOf(t: Deno.TestContext, nats = ""): Promise<void> {
+Deno.test("loops begin with what is stored, in one process", async (t) => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, nats + CONFIG);
+  await Deno.writeTextFile(file, CONFIG);
   await using bus = await startBus(["--config", file]);
   await Deno.remove(file);
   for (
@@ -230,11 +229,4 @@ async function allOf(t: Deno.TestContext, nats = ""): Promise<void> {
       ["leaving in the middle ends it at once", left],
     ] as const
   ) await t.step({ name, fn: () => step(bus), ...CLEAN });
-}
-
-Deno.test("loops begin with what is stored, in one process", (t) => allOf(t));
-
-Deno.test("loops begin with what is stored, with NATS", async (t) => {
-  await using nats = await startNats({ jetstream: true });
-  await allOf(t, `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`);
 });

@@ -160,3 +160,12 @@ Deno.test("freeze: the engine closes while a backup is read, and loses nothing",
   await again.drain();
   await Deno.remove(data_dir, { recursive: true });
 });
+
+Deno.test("freeze: files are not written anew while a backup reads them", async () => {
+  await withSpine(async (spine) => {
+    const backup = backupOf(spine);
+    await assert.rejects(spine.scrub!(), /a backup is under way/);
+    backup.release();
+    await spine.scrub!();
+  });
+});

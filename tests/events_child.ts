@@ -1,11 +1,11 @@
 /** Chromium's own `EventSource` with tickets, for `sse_readers_test.ts`: a bus of its own, one page. */
 import assert from "node:assert/strict";
-import { startBusWith } from "../harness/bus.ts";
-import type { TestBus } from "../harness/bus.ts";
-import { announce, runAll } from "../harness/child_scenarios.ts";
-import type { ChildScenario } from "../harness/child_scenarios.ts";
-import { HttpPeer } from "../peers/http_peer.ts";
-import { startChromium } from "../console/world.ts";
+import { startBusWith } from "./harness/bus.ts";
+import type { TestBus } from "./harness/bus.ts";
+import { announce, runAll } from "./harness/child_scenarios.ts";
+import type { ChildScenario } from "./harness/child_scenarios.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { startChromium } from "./console/world.ts";
 
 type Page = Awaited<ReturnType<Awaited<ReturnType<typeof startChromium>>["newPage"]>>;
 
