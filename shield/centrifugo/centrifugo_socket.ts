@@ -40,8 +40,6 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
-/** How a refusal of an expired token ends. */
-const EXPIRED = new ArqonError("token-expired").message;
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
@@ -499,9 +497,9 @@ export class CentrifugoSocket implements ClientSocket {
 
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
     this.#ask({ op: "refresh", token }, (answer) => {
-      const { message = "", result: { token_expires_ms = 0 } = {} } = answer;
+      const { token_expires_ms = 0, reason } = answer.result ?? {};
       // What comes next is the end, after which its client gets another token and comes again.
-      if (message.endsWith(EXPIRED)) return this.endAs(DISCONNECT.expired, "expired");
+      if (reason === "token-expired") return this.endAs(DISCONNECT.expired, "expired");
       if (answer.code !== 0) return this.#fail(id, saidError(answer));
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());
