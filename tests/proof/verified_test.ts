@@ -114,4 +114,21 @@ Deno.test("a log that lies is found, with evidence", async () => {
   const forked = await lies(honest.with(7, other).concat(more), "fork", { checkpoint });
   assert.equal(forked.checkpoints[0], checkpoint);
   await lies(honest.slice(0, 12), "fork", { checkpoint });
+  // Files that make no signed tree are damaged: only another past that was signed is a fork.
+  for (const grown of [honest, honest.concat(more)]) {
+    const whole = await filesOf(grown, signer);
+    for (const name of [...whole.keys()].filter((one) => one !== "checkpoint")) {
+      const bytes = Uint8Array.from(whole.get(name)!);
+      bytes[bytes.length - 1]! ^= 1;
+      told.files = new Map([...whole, [name, bytes]]);
+      for (const kept of [{}, { checkpoint }]) {
+        const found = await read(bus, { ...options, ...kept }, 20).then(
+          () => undefined,
+          (error) => error,
+        );
+        if (name.startsWith("tile/entries/")) assert.equal(found?.kind, "damaged", name);
+        else assert.equal(found, undefined, String(found));
+      }
+    }
+  }
 });
