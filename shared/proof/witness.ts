@@ -3,7 +3,7 @@
  * of that log that it has signed. What a log asks, and what a witness answers. No sockets, no files.
  */
 import { z } from "zod";
-import { emptyRoot, HASH_BYTES, isConsistent, isSameHash } from "./merkle.ts";
+import { emptyRoot, HASH_BYTES, isConsistent, isForked, isSameHash } from "./merkle.ts";
 import type { Hash } from "./merkle.ts";
 import { decodeCheckpoint, isKeyName, openCheckpoint, signNote, verifierOf } from "./note.ts";
 import type { Checkpoint, Signer, Verifier } from "./note.ts";
@@ -111,7 +111,8 @@ export class Witness {
       return { status: 409, body: `${last.size}\n`, ...fork };
     }
     if (!isConsistent(last, tree, proof)) {
-      return { status: 422, body: "it is not proven to continue the last one\n", ...fork };
+      const body = "it is not proven to continue the last one\n";
+      return { status: 422, body, ...isForked(last, tree, proof) ? fork : {} };
     }
     const text = note.slice(0, note.lastIndexOf("\n\n") + 1);
     const signed = await signNote(text, [signer]);
