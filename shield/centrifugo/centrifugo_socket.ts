@@ -103,7 +103,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#tokens = new ChannelTokens({
       ...options,
       connection: () => this.#connection,
-      onEnd: (room_id) => this.#expire(room_id),
+      onEnd: (room_id) => this.#quit(room_id, UNSUBSCRIBE.expired, "subscription expired"),
     });
   }
 
@@ -182,6 +182,13 @@ export class CentrifugoSocket implements ClientSocket {
     if (channel === undefined) return this.#tokens.drop(room_id);
     this.#opening?.add(channel);
     this.#askSubscribe(NO_REPLY, channel);
+  }
+
+  /** Ends a subscription of the server that is still under way: from one that is made its client is kicked. */
+  unserve(name: string): void {
+    const room_id = roomOf(name, this.#options.room_prefix);
+    const { server, is_in } = this.#channels.get(room_id) ?? {};
+    if (server !== undefined && !is_in) this.#quit(room_id, UNSUBSCRIBE.server, "unsubscribed");
   }
 
   rest(wait_ms: number): void {
@@ -488,13 +495,6 @@ export class CentrifugoSocket implements ClientSocket {
     return until_ms === Infinity ? {} : ttlOf(until_ms, this.#options.now());
   }
 
-  /** The token of a channel has ended. */
-  #expire(room_id: string): void {
-    this.#tokens.drop(room_id);
-    this.#ask({ op: "unsub", room: room_id }, () => {});
-    this.#leave(room_id, UNSUBSCRIBE.expired, "subscription expired");
-  }
-
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
     this.#ask({ op: "refresh", token }, (answer) => {
       const { token_expires_ms = 0, reason } = answer.result ?? {};
@@ -563,8 +563,7 @@ export class CentrifugoSocket implements ClientSocket {
       }
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
       // the queue behind the GAP is sent while the bus is asked, and would count as received.
-      this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
-      return this.#ask({ op: "unsub", room: room_id }, () => {});
+      return this.#quit(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
     }
     if (kind === "DISCONNECT" || kind === "BAN") {
       this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
@@ -573,9 +572,13 @@ export class CentrifugoSocket implements ClientSocket {
 
   #leave(room_id: string, code: number, reason: string): void {
     const channel = this.#channels.get(room_id);
-    if (channel === undefined) return;
     this.#forget(room_id);
-    this.#push(channel.name, { unsubscribe: { code, reason } });
+    if (channel !== undefined) this.#push(channel.name, { unsubscribe: { code, reason } });
+  }
+
+  #quit(room_id: string, code: number, reason: string): void {
+    this.#leave(room_id, code, reason);
+    this.#ask({ op: "unsub", room: room_id }, () => {});
   }
 
   /** Ends within the window in which the process still serves, at a time of its own. */
