@@ -341,14 +341,24 @@ Deno.test("a policy keeps a client out; one that fails, until it no longer does"
     const policy = { tenant: "default", name, sha256, room: `${name}:*` };
     assert.equal((await admin.post("deploy", policy)).status, 200);
   }
-  using one = await raw(bus, { user: "ann", claims: { channels: ["no:1", "fault:1", "log:1"] } });
+  const channels = ["no:1", "fault:1", "log:1", "fault:3"];
+  using one = await raw(bus, { user: "ann", claims: { channels } });
   const { connect } = await one.reply(1);
-  for (const channel of ["no:2", "fault:2", "log:2"]) {
+  for (const channel of ["no:2", "fault:2", "log:2", "fault:4"]) {
     await api(bus, "subscribe", { user: "ann", channel });
   }
   const made = () => madeOf(one.told, connect);
   await until("those that may be", () => made().length >= 2);
   assert.deepEqual(made(), ["log:1", "log:2"]);
+  // Those that wait, too, end by an order of the backend.
+  for (const channel of ["fault:3", "fault:4"]) {
+    assert.deepEqual(await api(bus, "unsubscribe", { user: "ann", channel }), { result: {} });
+    await until(
+      "out",
+      () =>
+        one.told.some(({ push }) => push?.channel === channel && push.unsubscribe?.code === 2000),
+    );
+  }
   assert.equal((await admin.remove("default", "fault")).status, 200);
   await until("those that may be now", () => made().length >= 4);
   assert.deepEqual(made(), ["fault:1", "fault:2", "log:1", "log:2"]);

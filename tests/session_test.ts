@@ -18,7 +18,8 @@ async function refusedRefresh(bus: TestBus): Promise<void> {
   const cases: [string, string, string][] = [
     [await bus.tokenFor({ user: "bob" }), "refresh-mismatch", "another user"],
     [await bus.tokenFor({ user: "ann", tenant: "other" }), "refresh-mismatch", "another tenant"],
-    [await bus.tokenFor({ user: "ann", ttl_seconds: -600 }), "refresh-refused", "expired"],
+    [await bus.tokenFor({ user: "ann", ttl_seconds: -600 }), "refresh-refused", "token-expired"],
+    [`${token}x`, "refresh-refused", "token-signature"],
   ];
   for (const [next, reason, name] of cases) {
     const client = await openText(bus.url, token);
@@ -26,6 +27,7 @@ async function refusedRefresh(bus: TestBus): Promise<void> {
     const answer = await client.json();
     assert.equal(answer.reason, reason, name);
     assert.equal(answer.code, 401);
+    if (reason === "refresh-refused") assert.deepEqual(answer.result, { reason: name });
     assert.equal((await client.closed()).code, 4401);
   }
 }

@@ -113,6 +113,39 @@ async function waits(bus: TestBus, ask: Ask): Promise<void> {
   assert.deepEqual([await after.text(), after.headers.get("stream-closed")], ["heard", "true"]);
 }
 
+/** Readers of streams in which nothing comes learn that they may read no longer. */
+async function losesReaders(bus: TestBus, ask: Ask): Promise<void> {
+  const headers = {
+    ...JSON_TYPE,
+    authorization: `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`,
+  };
+  const admin = async (method: string, path: string, body: unknown) => {
+    const asked = { method, headers, body: JSON.stringify(body) };
+    assert.equal((await fetch(`${bus.admin_url}/v1/${path}`, asked)).status, 200);
+  };
+  const causes: Record<string, [number, () => Promise<void>]> = {
+    "s-ban": [
+      403,
+      () =>
+        admin("POST", "rooms/default/s-ban/ban", { user_id: "ann", scope: "room", ttl_ms: 60_000 }),
+    ],
+    "s-class": [
+      404,
+      () => admin("PUT", "tenants/default/rooms", { room: "s-class", durable: false }),
+    ],
+    "s-revoke": [401, () => admin("POST", "revocations", { tenant: "default", user: "ann" })],
+  };
+  const asAnn = asker(bus, await bus.tokenFor({ user: "ann" }));
+  for (const [room, [status, happens]] of Object.entries(causes)) {
+    await expectStatus(ask("PUT", room, JSON_TYPE), 201);
+    const polled = asAnn("GET", `${room}?offset=now&live=long-poll`);
+    const events = await expectStatus(asAnn("GET", `${room}?offset=-1&live=sse`), 200);
+    await happens();
+    await expectStatus(polled, status);
+    assert.equal((await events.text()).match(/event: control/g)?.length, 1, room);
+  }
+}
+
 async function refusals(bus: TestBus, ask: Ask): Promise<void> {
   await expectStatus(ask("PUT", "plain", TEXT), 405);
   await expectStatus(ask("POST", "plain", TEXT, "x"), 405);
@@ -184,6 +217,7 @@ Deno.test("streams: sockets, grants, schemas and classes hold on each request", 
   const ask = asker(bus, bus.token);
   await test.step("a room is the same on a socket", () => onSocket(bus, ask));
   await test.step("readers wait, and a closed stream has ended", () => waits(bus, ask));
+  await test.step("who may read no longer is told", () => losesReaders(bus, ask));
   await test.step("what is not granted or not kept is refused", () => refusals(bus, ask));
   await test.step("a schema refuses all of a body", () => schemas(bus, ask));
   await test.step("what is kept no longer is gone, not skipped", () => trimmed(ask));

@@ -110,7 +110,7 @@ export function eventCallOf(
 }
 
 /** Why events are lost: they were removed before the hook had them, or the log is another one. */
-export type LostReason = "history-trimmed" | "epoch-changed";
+export type LostReason = "history-trimmed" | "erased" | "epoch-changed";
 
 /** The call that tells that what came after this offset, up to what comes next, may be lost. */
 export function lostCallOf(

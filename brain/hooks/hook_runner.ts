@@ -131,7 +131,7 @@ export class HookRunner {
       const entry = await bucket.get(key);
       const letter = entry && readDeadLetter(entry.value);
       if (entry === undefined || letter === undefined) continue;
-      const { status } = await this.#call(letter as HookEventCall, signal);
+      const { status = 0 } = await this.#call(letter as HookEventCall, signal) ?? {};
       if (isTaken(status)) {
         await bucket.delete(key);
         taken++;
@@ -172,11 +172,11 @@ export class HookRunner {
   #feedOf(room_id: string): RoomFeed {
     let feed = this.#feeds.get(room_id);
     if (feed !== undefined) return feed;
-    const { hook, label, openLog, bucket, log, now, random, metrics } = this.#options;
+    const { hook, label, openLog, bucket, log, now, monotonic_ms, random, metrics } = this.#options;
     feed = new RoomFeed({
-      ...{ hook, room_id, openLog, bucket, log, now, random },
+      ...{ hook, room_id, openLog, bucket, log, now, monotonic_ms, random },
       since: () => this.#since as HookPosition,
-      call: (event, signal) => this.#call(event, signal),
+      call: (event, signal, isStill) => this.#call(event, signal, isStill),
       keepDead: (letter) => this.#keepDead(letter),
       onLost: () => metrics.lost.inc({ hook: label }),
     });
@@ -184,12 +184,18 @@ export class HookRunner {
     return feed;
   }
 
-  async #call(event: HookEventCall, signal: AbortSignal): Promise<CallOutcome> {
+  /** Undefined: it was no longer to be made. */
+  async #call(
+    event: HookEventCall,
+    signal: AbortSignal,
+    isStill?: () => Promise<boolean>,
+  ): Promise<CallOutcome | undefined> {
     const { hook, label, terms, secret, now, monotonic_ms, metrics } = this.#options;
     using _seat = await this.#seats.take(signal);
     for (let wait_ms; (wait_ms = this.#not_before_ms - monotonic_ms()) > 0;) {
       await pause(wait_ms, undefined, { signal });
     }
+    if (await isStill?.() === false) return undefined;
     step(AT.hook);
     const { url, timeout_ms } = hook;
     try {

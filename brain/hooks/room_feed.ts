@@ -23,6 +23,8 @@ const FAILED_PAUSE_MS = 1_000;
 /** How often it is looked for an event that was heard of and cannot be read yet. */
 const LOOKS_MAX = 40;
 const LOOK_PAUSE_MS = 50;
+/** What was read is called for so long without another look whether it was erased meanwhile. */
+const FRESH_MS = 500;
 
 /** What one call came to. `status` 0: there was no answer. */
 export interface CallOutcome {
@@ -32,7 +34,7 @@ export interface CallOutcome {
 }
 
 /** What bringing the events of a room needs. */
-export interface RoomFeedOptions extends Pick<Env, "log" | "now"> {
+export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   readonly room_id: string;
   /** Rejects as `Spine.log`. */
@@ -40,8 +42,12 @@ export interface RoomFeedOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   /** Where the hook begins in a room without a position. */
   readonly since: () => HookPosition;
-  /** Makes one call, when it is its turn. Rejects only when the feed has ended. */
-  readonly call: (event: HookEventCall, signal: AbortSignal) => Promise<CallOutcome>;
+  /** Makes one call, when it is its turn, if it is still to be made then. Rejects when the feed has ended, or as `isStill`. */
+  readonly call: (
+    event: HookEventCall,
+    signal: AbortSignal,
+    isStill: () => Promise<boolean>,
+  ) => Promise<CallOutcome | undefined>;
   readonly keepDead: (letter: DeadLetter) => Promise<void>;
   readonly onLost: () => void;
   /** Numbers in [0, 1). */
@@ -64,6 +70,8 @@ export class RoomFeed {
   #is_moved = false;
   /** Calls of the event at hand that failed. */
   #failed = 0;
+  /** When the page at hand was read, in monotonic ms. */
+  #read_ms = 0;
 
   constructor(options: RoomFeedOptions) {
     this.#options = options;
@@ -155,22 +163,36 @@ export class RoomFeed {
     for (;;) {
       const { after, lost } = startIn(durable, position);
       const options = { after, limit: READ_MESSAGES, max_bytes: READ_BYTES };
+      this.#read_ms = this.#options.monotonic_ms();
       const page = await durable.read(room_id, options);
       const [first] = page.messages;
       if (first === undefined) return;
       // Says to a Brain that had the room before that it is not its any longer, before anything is called.
       if (!this.#is_claimed) await this.#store(position);
       this.#is_claimed = true;
-      const reason = lost ?? (page.complete ? undefined : "history-trimmed");
+      const removed = page.erased === undefined ? "history-trimmed" : "erased";
+      const reason = lost ?? (page.complete ? undefined : removed);
       if (reason !== undefined) await this.#tellLost(position, reason);
+      let is_whole = true;
       for (const message of page.messages) {
-        const stream = lifeAt(durable.lives, message.offset).name;
-        await this.#bring(eventAt(this.#options, stream, message), message.offset);
-        position = this.#position = { stream, offset: message.offset };
+        const { offset } = message;
+        const stream = lifeAt(durable.lives, offset).name;
+        const event = eventAt(this.#options, stream, message);
+        is_whole = await this.#bring(event, offset, () => this.#isThere(durable, offset));
+        if (!is_whole) break;
+        position = this.#position = { stream, offset };
       }
       await this.#store(position);
-      if (!page.more) return;
+      if (is_whole && !page.more) return;
     }
+  }
+
+  /** Whether a message of the page at hand is still in the log: a call may wait for days. */
+  async #isThere(durable: DurableLog, offset: number): Promise<boolean> {
+    const { room_id, monotonic_ms } = this.#options;
+    if (monotonic_ms() - this.#read_ms < FRESH_MS) return true;
+    const { messages } = await durable.read(room_id, { after: offset - 1, limit: 1, max_bytes: 1 });
+    return messages[0]?.offset === offset;
   }
 
   async #load(): Promise<HookPosition> {
@@ -194,29 +216,41 @@ export class RoomFeed {
   async #tellLost({ stream, offset }: HookPosition, reason: LostReason): Promise<void> {
     const { hook, room_id, now, onLost } = this.#options;
     const place = { tenant_id: hook.tenant, room_id, stream };
-    await this.#bring(lostCallOf(place, offset, reason, now()), offset);
+    await this.#bring(
+      lostCallOf(place, offset, reason, now()),
+      offset,
+      () => Promise.resolve(true),
+    );
     onLost();
   }
 
-  /** Calls until the event is taken or given up. Rejects when the feed has ended. */
-  async #bring(event: HookEventCall | undefined, offset: number): Promise<void> {
-    if (event === undefined) return;
+  /** Calls until the event is taken or given up; false: it is no longer to be called for. Rejects as `call`. */
+  async #bring(
+    event: HookEventCall | undefined,
+    offset: number,
+    isStill: () => Promise<boolean>,
+  ): Promise<boolean> {
+    if (event === undefined) return true;
     const { hook, call, random, keepDead, now, room_id } = this.#options;
     this.#failed = 0;
     for (;;) {
-      const { status, problem } = await call(event, this.#ending.signal);
-      if (isTaken(status)) break;
+      const outcome = await call(event, this.#ending.signal, isStill);
+      if (outcome === undefined || isTaken(outcome.status)) {
+        this.#failed = 0;
+        return outcome !== undefined;
+      }
+      const { status, problem } = outcome;
       this.#failed++;
       const pause_ms = pauseAfter(hook, this.#failed, status, random);
       if (pause_ms === undefined) {
         const about = { room: room_id, offset, at_ms: now(), status, problem };
         await keepDead({ ...event, ...about, calls: this.#failed });
-        break;
+        this.#failed = 0;
+        return true;
       }
       if (this.#position !== undefined && this.#failed === 1) await this.#store(this.#position);
       await this.#pause(pause_ms);
     }
-    this.#failed = 0;
   }
 
   /** Rejects when the feed has ended. */

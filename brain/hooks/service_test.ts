@@ -175,6 +175,25 @@ Deno.test("what the log has forgotten is told as lost, before what comes after i
   assert.deepEqual(types.slice(1), ["room.message", "room.message"]);
 });
 
+Deno.test("what is erased while it waits for its call is not called for, and told as lost", async () => {
+  await using world = await World.open();
+  await world.brain();
+  world.give("nobody");
+  await world.send("o1", 6);
+  const { messages } = await world.log.read("o1", { after: 0, limit: 6, max_bytes: 1_000_000 });
+  const refused = Promise.withResolvers<void>();
+  world.receiver.answer = () => (refused.resolve(), status(503));
+  world.give("b1");
+  await refused.promise;
+  const erased = [messages[0], messages[3]].map((one) => one!.offset);
+  assert.equal(await world.log.erase("o1", erased), 2);
+  world.receiver.answer = ({ body }) => body.data.offset === erased[0] ? status(503) : undefined;
+  await until("the rest", () => world.taken("o1").includes(5));
+  assert.deepEqual(world.taken("o1"), [1, 2, 4, 5]);
+  const [{ body } = { body: undefined }] = world.receiver.taken;
+  assert.deepEqual([body.type, body.data.reason], ["hook.lost", "erased"]);
+});
+
 Deno.test("a position in a log that is gone is told as lost", async () => {
   await using world = await World.open();
   const since = { stream: "another", offset: 7 };

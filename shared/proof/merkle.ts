@@ -54,7 +54,11 @@ function splitOf(n: number): number {
 }
 
 /** The root of the entries from `from` to before `to`. `from` is a multiple of the next power of two. */
-async function rangeRoot(read: SubtreeReader, from: number, to: number): Promise<Hash> {
+export async function rangeRoot(
+  read: SubtreeReader,
+  from: number,
+  to: number,
+): Promise<Hash> {
   const size = to - from;
   const level = Math.log2(size);
   if (Number.isInteger(level)) return await read(level, from / size);
@@ -138,18 +142,23 @@ export interface TreeHead {
   readonly root: Hash;
 }
 
-/** Whether the proof shows that `tree` continues `old`. */
-export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
-  if (old.size > tree.size) return false;
-  if (old.size === tree.size) return proof.length === 0 && isSameHash(old.root, tree.root);
-  if (old.size === 0) return proof.length === 0 && isSameHash(old.root, emptyRoot());
+/** The roots of an earlier tree and of a tree, as a proof makes them; undefined: it has not the right length. */
+function rootsOf(
+  old: TreeHead,
+  tree: TreeHead,
+  proof: readonly Hash[],
+): readonly [Hash, Hash] | undefined {
+  if (old.size > tree.size) return undefined;
+  if (old.size === 0 || old.size === tree.size) {
+    return proof.length > 0 ? undefined : [old.size === 0 ? emptyRoot() : tree.root, tree.root];
+  }
   let [at, last] = [old.size - 1, tree.size - 1];
   while (isOdd(at)) [at, last] = [half(at), half(last)];
   const [first, ...rest] = at === 0 ? [old.root, ...proof] : proof;
-  if (first === undefined) return false;
+  if (first === undefined) return undefined;
   let [before, after] = [first, first];
   for (const hash of rest) {
-    if (last === 0) return false;
+    if (last === 0) return undefined;
     if (isOdd(at) || at === last) {
       [before, after] = [nodeHash(hash, before), nodeHash(hash, after)];
       while (!isOdd(at) && at !== 0) [at, last] = [half(at), half(last)];
@@ -158,5 +167,17 @@ export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash
     }
     [at, last] = [half(at), half(last)];
   }
-  return last === 0 && isSameHash(before, old.root) && isSameHash(after, tree.root);
+  return last === 0 ? [before, after] : undefined;
+}
+
+/** Whether the proof shows that `tree` continues `old`. */
+export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
+  const [before, after] = rootsOf(old, tree, proof) ?? [];
+  return before !== undefined && isSameHash(before, old.root) && isSameHash(after!, tree.root);
+}
+
+/** Whether the proof shows that `tree` has another past than `old`. Of a power of two a proof has no past, and shows none. */
+export function isForked(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
+  const [before, after] = rootsOf(old, tree, proof) ?? [];
+  return before !== undefined && !isSameHash(before, old.root) && isSameHash(after!, tree.root);
 }

@@ -2,7 +2,8 @@
  * The protocol of witnesses, as c2sp.org/tlog-witness has it: who signs a checkpoint only when it continues the last one
  * of that log that it has signed. What a log asks, and what a witness answers. No sockets, no files.
  */
-import { emptyRoot, HASH_BYTES, isConsistent, isSameHash } from "./merkle.ts";
+import { z } from "zod";
+import { emptyRoot, HASH_BYTES, isConsistent, isForked, isSameHash } from "./merkle.ts";
 import type { Hash } from "./merkle.ts";
 import { decodeCheckpoint, isKeyName, openCheckpoint, signNote, verifierOf } from "./note.ts";
 import type { Checkpoint, Signer, Verifier } from "./note.ts";
@@ -32,6 +33,18 @@ export function decodeShown(body: string): Shown | undefined {
   const proof = hashes.split("\n").slice(0, -1).map((hash) => Uint8Array.fromBase64(hash));
   if (proof.some(({ length }) => length !== HASH_BYTES)) return undefined;
   return { old_size: Number(old_size), proof, note };
+}
+
+const lastOf = (note: string) => decodeCheckpoint(note.slice(0, note.lastIndexOf("\n\n") + 1));
+
+/** What a witness has seen, of its JSON. Throws an Error where that is no note of each log by its name. */
+export function decodeSeen(text: string): Map<string, string> {
+  const { data: seen } = z.record(z.string(), z.string()).safeParse(JSON.parse(text));
+  if (seen === undefined) throw new Error("expected the note of each log by its name");
+  for (const [name, note] of Object.entries(seen)) {
+    if (lastOf(note).origin !== name) throw new Error(`the note of ${name} is of another log`);
+  }
+  return new Map(Object.entries(seen));
 }
 
 /** What a witness answers. */
@@ -91,16 +104,15 @@ export class Witness {
     }
     if (old_size > tree.size) return { status: 400, body: "its old size is above its size\n" };
     const older = seen.get(origin);
-    const last = older === undefined
-      ? { size: 0, root: emptyRoot() }
-      : decodeCheckpoint(older.slice(0, older.lastIndexOf("\n\n") + 1));
+    const last = older === undefined ? { size: 0, root: emptyRoot() } : lastOf(older);
     const fork = older === undefined ? {} : { fork: [older, note] as const };
     if (old_size !== last.size) return { status: 409, body: `${last.size}\n` };
     if (tree.size === last.size && !isSameHash(tree.root, last.root)) {
       return { status: 409, body: `${last.size}\n`, ...fork };
     }
     if (!isConsistent(last, tree, proof)) {
-      return { status: 422, body: "it is not proven to continue the last one\n", ...fork };
+      const body = "it is not proven to continue the last one\n";
+      return { status: 422, body, ...isForked(last, tree, proof) ? fork : {} };
     }
     const text = note.slice(0, note.lastIndexOf("\n\n") + 1);
     const signed = await signNote(text, [signer]);

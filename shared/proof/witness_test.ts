@@ -29,10 +29,10 @@ async function world() {
     const files = await filesOf(Array.from({ length: size }, (_, at) => first(at)), as);
     return new TextDecoder().decode(files.get("checkpoint"));
   };
-  const proofOf = async (old_size: number, size: number) => {
-    const files = await filesOf(Array.from({ length: size }, (_, at) => entryOf(at)), log);
+  const proofOf = async (old_size: number, size: number, first = entryOf) => {
+    const files = await filesOf(Array.from({ length: size }, (_, at) => first(at)), log);
     const tree = await TreeReader.open((path) => Promise.resolve(files.get(path)!), log);
-    const old = await filesOf(Array.from({ length: old_size }, (_, at) => entryOf(at)), log);
+    const old = await filesOf(Array.from({ length: old_size }, (_, at) => first(at)), log);
     const before = await TreeReader.open((path) => Promise.resolve(old.get(path)!), log);
     return await tree.continues(before.checkpoint);
   };
@@ -72,10 +72,19 @@ Deno.test("a witness refuses a fork, what it has not seen, and strangers, as the
   // Who does not know what it has seen learns it.
   assert.deepEqual(await show(0, 12), { status: 409, body: "10\n" });
   assert.deepEqual(await show(0, 7), { status: 409, body: "10\n" });
-  const forked = await noteOf(12, log, (at) => entryOf(at + 1));
-  const proof = await proofOf(10, 12);
+  const another = (at: number) => entryOf(at + 1);
+  const forked = await noteOf(12, log, another);
+  const proof = await proofOf(10, 12, another);
   const fork = await witness.add(encodeShown({ old_size: 10, proof, note: forked }));
   assert.deepEqual([fork.status, fork.fork], [422, [note, forked]]);
+  // A proof that somebody made up shows none.
+  for (const made_up of [[], proof.with(0, new Uint8Array(32)), proof.toReversed()]) {
+    for (const shown of [forked, await noteOf(12)]) {
+      const body = encodeShown({ old_size: 10, proof: made_up, note: shown });
+      const { status, fork } = await witness.add(body);
+      assert.deepEqual([status, fork], [422, undefined]);
+    }
+  }
   const same = await noteOf(10, log, (at) => entryOf(at + 1));
   const twin = await witness.add(encodeShown({ old_size: 10, proof: [], note: same }));
   assert.deepEqual([twin.status, twin.fork], [409, [note, same]]);

@@ -265,10 +265,6 @@ const Subscribing = Leaving.extend({
   override: z.unknown().optional(),
 });
 
-function requireNoSession({ session }: { readonly session: string }): void {
-  if (session !== "") throw unavailable("session");
-}
-
 /** What asks the cluster about the key's tenant. */
 function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) {
   const context = lists();
@@ -283,17 +279,16 @@ function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) 
 async function order(
   context: MethodContext,
   call: MethodCall,
-  given: z.output<typeof User> & Partial<Pick<Order, "whitelist" | "disconnect" | "subscribe">>,
+  given: z.output<typeof User> & Partial<Omit<Order, "tenant_id" | "user_id" | "client">>,
 ): Promise<object> {
-  requireNoSession(given);
+  if (given.session !== "") throw unavailable("session");
   requireSize(context, call);
   const { context: lists, about, urlOf } = asking(context, call);
-  const { user: user_id, client, whitelist = [], disconnect, subscribe } = given;
+  const { user: user_id, client, whitelist = [], disconnect, subscribe, unsubscribe } = given;
   const found = await connections(lists, { ...about, url: urlOf({ user: user_id }) });
   const nodes = new Set((found.connections as { node_id: string }[]).map((one) => one.node_id));
-  await context.orders()?.(nodes, {
-    ...{ tenant_id: about.only_tenant, user_id, client, whitelist, disconnect, subscribe },
-  });
+  const whose = { tenant_id: about.only_tenant, user_id, client, whitelist };
+  await context.orders()?.(nodes, { ...whose, disconnect, subscribe, unsubscribe });
   return {};
 }
 
@@ -393,8 +388,9 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   [
     "unsubscribe",
     method(Leaving, async (context, call, given) => {
-      requireNoSession(given);
       const { user: user_id, client: connection_id, channel } = given;
+      // Nobody can be kicked from what is still under way.
+      await order(context, call, { ...given, unsubscribe: channel });
       const whom = connection_id === "" ? { user_id } : { connection_id };
       await command(context, call, channel, "room.kick", whom);
       return {};

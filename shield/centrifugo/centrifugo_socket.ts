@@ -40,8 +40,6 @@ const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
-/** How a refusal of an expired token ends. */
-const EXPIRED = new ArqonError("token-expired").message;
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
@@ -105,7 +103,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#tokens = new ChannelTokens({
       ...options,
       connection: () => this.#connection,
-      onEnd: (room_id) => this.#expire(room_id),
+      onEnd: (room_id) => this.#quit(room_id, UNSUBSCRIBE.expired, "subscription expired"),
     });
   }
 
@@ -184,6 +182,13 @@ export class CentrifugoSocket implements ClientSocket {
     if (channel === undefined) return this.#tokens.drop(room_id);
     this.#opening?.add(channel);
     this.#askSubscribe(NO_REPLY, channel);
+  }
+
+  /** Ends a subscription of the server that is still under way: from one that is made its client is kicked. */
+  unserve(name: string): void {
+    const room_id = roomOf(name, this.#options.room_prefix);
+    const { server, is_in } = this.#channels.get(room_id) ?? {};
+    if (server !== undefined && !is_in) this.#quit(room_id, UNSUBSCRIBE.server, "unsubscribed");
   }
 
   rest(wait_ms: number): void {
@@ -490,18 +495,11 @@ export class CentrifugoSocket implements ClientSocket {
     return until_ms === Infinity ? {} : ttlOf(until_ms, this.#options.now());
   }
 
-  /** The token of a channel has ended. */
-  #expire(room_id: string): void {
-    this.#tokens.drop(room_id);
-    this.#ask({ op: "unsub", room: room_id }, () => {});
-    this.#leave(room_id, UNSUBSCRIBE.expired, "subscription expired");
-  }
-
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
     this.#ask({ op: "refresh", token }, (answer) => {
-      const { message = "", result: { token_expires_ms = 0 } = {} } = answer;
+      const { token_expires_ms = 0, reason } = answer.result ?? {};
       // What comes next is the end, after which its client gets another token and comes again.
-      if (message.endsWith(EXPIRED)) return this.endAs(DISCONNECT.expired, "expired");
+      if (reason === "token-expired") return this.endAs(DISCONNECT.expired, "expired");
       if (answer.code !== 0) return this.#fail(id, saidError(answer));
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());
@@ -565,8 +563,7 @@ export class CentrifugoSocket implements ClientSocket {
       }
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
       // the queue behind the GAP is sent while the bus is asked, and would count as received.
-      this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
-      return this.#ask({ op: "unsub", room: room_id }, () => {});
+      return this.#quit(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
     }
     if (kind === "DISCONNECT" || kind === "BAN") {
       this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
@@ -575,9 +572,13 @@ export class CentrifugoSocket implements ClientSocket {
 
   #leave(room_id: string, code: number, reason: string): void {
     const channel = this.#channels.get(room_id);
-    if (channel === undefined) return;
     this.#forget(room_id);
-    this.#push(channel.name, { unsubscribe: { code, reason } });
+    if (channel !== undefined) this.#push(channel.name, { unsubscribe: { code, reason } });
+  }
+
+  #quit(room_id: string, code: number, reason: string): void {
+    this.#leave(room_id, code, reason);
+    this.#ask({ op: "unsub", room: room_id }, () => {});
   }
 
   /** Ends within the window in which the process still serves, at a time of its own. */

@@ -19,6 +19,8 @@ export interface Order {
   readonly whitelist: readonly string[];
   /** Their connections end with this; the code may be 0. */
   readonly disconnect?: { readonly code: number; readonly reason: string } | undefined;
+  /** To this channel they are subscribed no longer, where that is still under way. */
+  readonly unsubscribe?: string | undefined;
   /** They are subscribed, until then, Unix ms; 0: as long as they are connected. */
   readonly subscribe?:
     | ServerSide & { readonly until_ms: number; readonly resumed: Resumed }
@@ -35,7 +37,7 @@ export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "s
 }
 
 function carryOut({ connections, signals, log }: OrderContext, order: Order): void {
-  const { tenant_id, user_id, client, whitelist, disconnect, subscribe } = order;
+  const { tenant_id, user_id, client, whitelist, disconnect, subscribe, unsubscribe } = order;
   for (const connection of connections.ofUser(tenant_id, user_id)) {
     const { id, socket } = connection;
     if (connection.ended || client !== "" && id !== client || whitelist.includes(id)) continue;
@@ -44,6 +46,7 @@ function carryOut({ connections, signals, log }: OrderContext, order: Order): vo
       const { until_ms, resumed, ...server } = subscribe;
       own?.serve(server, until_ms || Infinity, resumed);
     }
+    if (unsubscribe !== undefined) own?.unserve(unsubscribe);
     if (disconnect === undefined) continue;
     const { code, reason } = disconnect;
     if (code !== 0) own?.endAs(code, reason);

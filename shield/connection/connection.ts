@@ -7,6 +7,7 @@ import {
   decodeClientFrame,
   decodeClientText,
   DecodeError,
+  encodeUtf8,
   ERRORS,
   Opcode,
   requestIdOf,
@@ -272,6 +273,7 @@ export class Connection {
         reason,
         message,
         retry_after_ms,
+        result: causeOf(refusal),
       });
     } else {
       const { room, action } = placeOf(request) ?? refusal;
@@ -396,6 +398,12 @@ export class Connection {
     this.#process.onBug(this, error);
     return new ArqonError("internal");
   }
+}
+
+/** What an ACK says of a refusal's cause: of a refused token, which refusal it was. */
+function causeOf({ reason, cause }: ArqonError): Uint8Array {
+  if (reason !== "refresh-refused" || !(cause instanceof ArqonError)) return EMPTY_ACK.result;
+  return encodeUtf8(JSON.stringify({ reason: cause.reason }));
 }
 
 /** Decodes one frame. Throws `DecodeError` with what is wrong. */

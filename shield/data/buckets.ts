@@ -5,7 +5,7 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
 import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
-import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
+import { HOOKS_BUCKET, readDeadLetter } from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
@@ -23,6 +23,10 @@ interface Kept {
   readonly bucket: string;
   /** Which token of its keys is a room; absent: they name none. */
   readonly room_at?: number;
+  /** The message that an entry has; absent: entries have none. */
+  readonly messageIn?: (
+    entry: KvEntry,
+  ) => { readonly room: string; readonly offset: number } | undefined;
   /** Whether an entry that names a user goes with the user; else why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
@@ -41,6 +45,7 @@ const BUCKETS: readonly Kept[] = [
   {
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
+    messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
   { name: "schedules", bucket: SCHEDULES_BUCKET, ofUser: set_by_admins },
@@ -50,14 +55,23 @@ const BUCKETS: readonly Kept[] = [
   { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
 ];
 
-const isMeant = ({ room_at }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
-  offset === undefined &&
-  (room === undefined || (room_at !== undefined && key[room_at] === room));
+const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
+  messageIn !== undefined || offset === undefined &&
+    (room === undefined || (room_at !== undefined && key[room_at] === room));
 
-/** Whether key or value has the user's id, as text of its own. */
+/** Whether an entry has the message, or one of the room. */
+function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose): boolean {
+  if (messageIn === undefined || room === undefined) return true;
+  const message = messageIn(entry);
+  return message?.room === room && (offset === undefined || message.offset === offset);
+}
+
+/** Whether key or value has the user's id, as text of its own, also in JSON that is a text in other JSON. */
 function names({ key, value }: KvEntry, user: string): boolean {
   if (key.slice(1).includes(user)) return true;
-  return Buffer.from(value.buffer, value.byteOffset, value.length).includes(JSON.stringify(user));
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
+  const text = JSON.stringify(user);
+  return bytes.includes(text) || bytes.includes(JSON.stringify(text).slice(1, -1));
 }
 
 async function* entriesOf(
@@ -68,7 +82,8 @@ async function* entriesOf(
   for (const key of await bucket.keys([whose.tenant])) {
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
-    if (entry === undefined || (whose.user !== undefined && !names(entry, whose.user))) continue;
+    if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
+    if (whose.user !== undefined && !names(entry, whose.user)) continue;
     yield entry;
   }
 }

@@ -4,6 +4,7 @@ import { startAnswerer } from "../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { eraseEntries } from "../../shared/cluster/cluster_erase.ts";
 import { createLogger } from "../../shared/logs/log.ts";
+import { deadKey, hookBytes, HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
@@ -11,17 +12,16 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { bucketStores, findBrain } from "./buckets.ts";
 
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  write() {},
+  now: Date.now,
+});
 const BRAINS = [ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET];
 
 Deno.test("an erasure asks once which Brain erases, however many of a Brain's buckets it is about", async () => {
-  const write = () => {};
-  const log = createLogger({
-    level: "error",
-    format: "logfmt",
-    component: "test",
-    write,
-    now: Date.now,
-  });
   const random = (size: number) => crypto.getRandomValues(new Uint8Array(size));
   const spine = openEmbedded({ log, now: Date.now });
   const common = { spine, log, now: Date.now };
@@ -60,4 +60,50 @@ Deno.test("an erasure asks once which Brain erases, however many of a Brain's bu
     for (const one of [asker, shield, brain]) one.close();
     await spine.drain();
   }
+});
+
+Deno.test("a dead letter goes with the message that it has: of a user, a room, or a place there", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(HOOKS_BUCKET);
+  const store = bucketStores(spine, undefined).find(({ name }) => name.startsWith("hooks"))!;
+  const letters: [string, number, string][] = [["lobby", 1, "ann"], ["lobby", 2, "bob"], [
+    "hall",
+    1,
+    "bob",
+  ], [
+    "hall",
+    3,
+    'a"n',
+  ]];
+  const put = async () => {
+    for (const [room, offset, sender] of letters) {
+      const id = `evt_${room}_${offset}`;
+      const body = JSON.stringify({ data: { message: { sender, room } } });
+      const call = { id, type: "room.message", body, room, offset };
+      const more = { at_ms: 1, status: 503, problem: "", calls: 1 };
+      await bucket.put(deadKey("acme", "h", id), hookBytes({ ...call, ...more }));
+    }
+    await bucket.put(["acme", "h"], new TextEncoder().encode('{"room":"lobby"}'));
+  };
+  const left = async () => (await bucket.keys(["acme", "h", "dead"])).map((key) => key[3]).sort();
+  const brainOf = () => Promise.resolve(undefined);
+  const all = letters.map(([room, offset]) => `evt_${room}_${offset}`);
+  for (
+    const [whose, gone] of [
+      [{ user: "ann" }, ["evt_lobby_1"]],
+      [{ user: 'a"n' }, ["evt_hall_3"]],
+      [{ room: "lobby" }, ["evt_lobby_1", "evt_lobby_2"]],
+      [{ room: "hall", offset: 3 }, ["evt_hall_3"]],
+      [{ room: "nowhere" }, []],
+    ] as const
+  ) {
+    await put();
+    const about = { tenant: "acme", ...whose };
+    assert.equal((await store.stock(about))?.count ?? 0, gone.length, JSON.stringify(whose));
+    assert.equal(await store.erase(about, brainOf), gone.length, JSON.stringify(whose));
+    const stay = all.filter((id) => !gone.some((one) => one === id));
+    assert.deepEqual(await left(), stay.toSorted(), JSON.stringify(whose));
+  }
+  assert.equal((await bucket.keys(["acme"])).length, letters.length + 1);
+  await spine.drain();
 });

@@ -20,7 +20,7 @@ import type { StreamContext } from "./context.ts";
 import { nextCursor } from "./cursor.ts";
 import { findStream, touch } from "./lifecycle.ts";
 import { offsetOf, tokenOf } from "./offset.ts";
-import { noteRead, type Reading, readPage, requireReader } from "./reader.ts";
+import { mayRead, noteRead, type Reading, readPage, requireReader } from "./reader.ts";
 import { type StreamPage, tailOf } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
@@ -141,7 +141,7 @@ async function longPoll(
   first: StreamRecord,
   after: number | undefined,
 ): Promise<Response> {
-  const { key, request: { cursor }, caller: { identity } } = reading;
+  const { key, request: { cursor } } = reading;
   const until_ms = context.monotonic_ms() + context.long_poll_ms;
   const place = after ?? (first.fork === undefined ? first.begin : undefined);
   const gone = reading.gone();
@@ -150,7 +150,7 @@ async function longPoll(
     const seen = wake.count;
     const { record } = await findStream(context, key);
     if (record.id !== first.id) throw new StreamRefusal("stream-not-found");
-    requireReader(context, identity, key.room_id);
+    requireReader(context, reading);
     const page = await readPage(context, reading, record, after);
     if (page.messages.length > 0) return await pageAnswer(context, reading, record, page);
     const closed = record.closed !== undefined && page.up_to_date;
@@ -165,7 +165,7 @@ async function longPoll(
         ...closedHeader(closed),
       });
     }
-    await wake.after(seen, left_ms, gone);
+    await wake.after(seen, left_ms, gone, () => mayRead(context, reading));
   }
 }
 
@@ -252,7 +252,7 @@ async function nextEvents(
     if (context.isDraining() || is_over) return undefined;
     const found = await findStream(context, key);
     if (found.record.id !== first.id) return undefined;
-    requireReader(context, identity, key.room_id);
+    requireReader(context, reading);
     await touch(context, key, found);
     const page = await readPage(context, reading, found.record, live.after);
     const closed = found.record.closed !== undefined && page.up_to_date;
@@ -260,7 +260,8 @@ async function nextEvents(
       context.monotonic_ms() >= beat_ms;
     if (page.next > 0) live.after = page.next;
     if (!is_due) {
-      await wake.after(seen, beat_ms - context.monotonic_ms(), ending.signal);
+      const left_ms = beat_ms - context.monotonic_ms();
+      await wake.after(seen, left_ms, ending.signal, () => mayRead(context, reading));
       if (ending.signal.aborted) return undefined;
       continue;
     }

@@ -1,11 +1,11 @@
 /** Who reads a stream, for all ways of reading: may it go on, what does it pay, what is noted of it. */
-import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import type { StreamContext } from "./context.ts";
 import { readStream } from "./read.ts";
 import type { StreamPage } from "./read.ts";
 import type { StreamRecord } from "./record.ts";
 import type { StreamKey } from "./records.ts";
+import { StreamRefusal } from "./refusal.ts";
 import type { ReadRequest } from "./request.ts";
 
 /** One GET on its way. */
@@ -18,14 +18,33 @@ export interface Reading {
   readonly gone: () => AbortSignal;
 }
 
-/** Throws when who reads for long may read no longer. `now_ms` is Unix ms. */
+/** Whether messages of the room are a stream: whoever reads one reads all of it, which a filter does not allow. */
+export function isStream(
+  { classes }: Pick<StreamContext, "classes">,
+  { tenant_id, room_id }: StreamKey,
+): boolean {
+  const { durable, filter } = classes.of(tenant_id, room_id);
+  return durable && filter === undefined;
+}
+
+/** Throws when who reads for long may read no longer. */
 export function requireReader(
-  { bans, requireNotRevoked }: Pick<StreamContext, "bans" | "requireNotRevoked">,
-  identity: Identity,
-  room_id: string,
+  context: Pick<StreamContext, "bans" | "requireNotRevoked" | "classes">,
+  { key, caller: { identity } }: Pick<Reading, "key" | "caller">,
 ): void {
-  bans.requireRoom(identity, room_id);
-  requireNotRevoked(identity);
+  context.bans.requireRoom(identity, key.room_id);
+  context.requireNotRevoked(identity);
+  if (!isStream(context, key)) throw new StreamRefusal("stream-not-found");
+}
+
+/** The same as a question. */
+export function mayRead(...asked: Parameters<typeof requireReader>): boolean {
+  try {
+    requireReader(...asked);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Reads a page for a reader, who pays for it. Rejects as `readStream`, and as a budget refuses. */

@@ -18,6 +18,7 @@ import { tokenOf } from "./offset.ts";
 import { admitReader, head, read } from "./read_routes.ts";
 import type { StreamKey } from "./records.ts";
 import { tailOf } from "./read.ts";
+import { isStream } from "./reader.ts";
 import { HEADER, StreamRefusal } from "./refusal.ts";
 import { readAppend, readCreate, readRead } from "./request.ts";
 import { bodyBytesMax } from "./send.ts";
@@ -49,10 +50,9 @@ async function answered(
   requireRoomId(room);
   bump(context.stats.ingress_ops, "http_stream");
   try {
-    const { durable, filter } = context.classes.of(tenant_id, room);
-    // Whoever reads a stream reads all of it, which such a class does not allow.
-    if (!durable || filter !== undefined) throw notDurable(call.request.method);
-    return await handle(context, call, { tenant_id, room_id: room });
+    const key = { tenant_id, room_id: room };
+    if (!isStream(context, key)) throw notDurable(call.request.method);
+    return await handle(context, call, key);
   } catch (error) {
     if (!(error instanceof StreamRefusal)) throw error;
     const response = error.response();

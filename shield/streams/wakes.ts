@@ -6,7 +6,7 @@ import type { KvWatch, Spine, Subscription } from "../../shared/spine/contract/s
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Records, StreamKey } from "./records.ts";
 
-/** How often those who wait look whether the process drains, in ms. */
+/** How often those who wait look whether the process drains, and whether they may wait on, in ms. */
 const LOOK_MS = 1_000;
 
 interface Watched {
@@ -15,7 +15,8 @@ interface Watched {
   readers: number;
   /** Counts what happened. */
   count: number;
-  readonly waiting: Set<() => void>;
+  /** What ends each wait, and whether it may go on. */
+  readonly waiting: Map<() => void, () => boolean>;
 }
 
 /** What the wakes need of the process. */
@@ -30,10 +31,10 @@ export interface Wake extends Disposable {
   /** Changes whenever something may have happened. */
   readonly count: number;
   /**
-   * Resolves when `count` is another one than `seen`, after `wait_ms`, when the process drains, or when the
-   * reader has `gone`.
+   * Resolves when `count` is another one than `seen`, after `wait_ms`, when the process drains, when the reader has
+   * `gone`, or a second after it may no longer wait.
    */
-  after(seen: number, wait_ms: number, gone: AbortSignal): Promise<void>;
+  after(seen: number, wait_ms: number, gone: AbortSignal, mayWait: () => boolean): Promise<void>;
 }
 
 /** The streams that somebody waits for. */
@@ -63,9 +64,9 @@ export class StreamWakes {
       get count() {
         return watched.count;
       },
-      after: async (seen, wait_ms, gone) => {
+      after: async (seen, wait_ms, gone, mayWait) => {
         if (this.#options.isDraining()) return;
-        await changed(watched, seen, wait_ms, gone);
+        await changed(watched, seen, wait_ms, gone, mayWait);
       },
       [Symbol.dispose]: () => {
         if (!left) this.#leave(name, watched);
@@ -98,7 +99,7 @@ export class StreamWakes {
       },
       readers: 0,
       count: 0,
-      waiting: new Set(),
+      waiting: new Map(),
     };
     this.#watched.set(name, watched);
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
@@ -120,7 +121,10 @@ export class StreamWakes {
   }
 
   #look(): void {
-    if (this.#options.isDraining()) this.#wakeAll();
+    if (this.#options.isDraining()) return this.#wakeAll();
+    for (const { waiting } of this.#watched.values()) {
+      for (const [resolve, mayWait] of waiting) if (!mayWait()) resolve();
+    }
   }
 
   #wakeAll(): void {
@@ -130,7 +134,7 @@ export class StreamWakes {
 
 function wake(watched: Watched): void {
   watched.count++;
-  for (const resolve of watched.waiting) resolve();
+  for (const resolve of watched.waiting.keys()) resolve();
   watched.waiting.clear();
 }
 
@@ -139,10 +143,11 @@ async function changed(
   seen: number,
   wait_ms: number,
   gone: AbortSignal,
+  mayWait: () => boolean,
 ): Promise<void> {
   if (watched.count !== seen || wait_ms <= 0 || gone.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  watched.waiting.add(resolve);
+  watched.waiting.set(resolve, mayWait);
   const timer = setTimeout(resolve, wait_ms);
   const onGone = () => resolve();
   gone.addEventListener("abort", onGone);

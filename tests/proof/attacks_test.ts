@@ -18,6 +18,8 @@ const [OLD, SIZE] = [258, 300];
 const ATTACKS = 1_000;
 /** Each so many an attack goes to Python. */
 const SHOWN = 40;
+/** So many of the attacks, the first ones, need no key. */
+const DAMAGES = 4;
 
 function entryOf(at: number, time_ms = 1_000 + at) {
   return encodeLeaf({ epoch: "e", offset: at + 1, time_ms, sha256: payloadHash(String(at)) });
@@ -111,7 +113,11 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
     for (let turn = 0; turn < ATTACKS; turn++) {
       const kind = turn % attacks.length;
       const attacked = await attacks[kind]!();
-      await assert.rejects(read(attacked, signer, [older, newest]), Error, `attack ${kind}`);
+      await assert.rejects(read(attacked, signer, [older, newest]), ({ message }: Error) => {
+        // Whoever has no key makes no fork.
+        if (kind < DAMAGES) assert.doesNotMatch(message, /two signed trees/, `attack ${kind}`);
+        return true;
+      });
       if (turn % SHOWN !== 0) continue;
       const place = `${folder}/${turn}`;
       await writeFiles(place, attacked);

@@ -9,6 +9,7 @@ import { payloadHash } from "../../shared/proof/entry.ts";
 import { encodeVerifier } from "../../shared/proof/note.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
+import type { Signer } from "../../shared/proof/note.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import type { Files } from "./made_tree.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
@@ -57,6 +58,26 @@ Deno.test("each message of a subscription is verified, and a log that is continu
     /no known key/,
   );
 });
+
+/** That one wrong bit in a file of the entries is damage: only another past that was signed is a fork. */
+async function damagesAreFound(
+  signer: Signer,
+  entries: readonly Uint8Array[],
+  look: (files: Files, kept: boolean) => Promise<{ kind?: string }>,
+): Promise<void> {
+  for (const grown of [entries.slice(0, -1), entries]) {
+    const whole = await filesOf(grown, signer);
+    for (const name of [...whole.keys()].filter((one) => one !== "checkpoint")) {
+      const bytes = Uint8Array.from(whole.get(name)!);
+      bytes[bytes.length - 1]! ^= 1;
+      for (const kept of [false, true]) {
+        const { kind } = await look(new Map([...whole, [name, bytes]]), kept);
+        // So short a tree is read without its tiles.
+        assert.equal(kind, name.startsWith("tile/entries/") ? "damaged" : undefined, name);
+      }
+    }
+  }
+}
 
 Deno.test("a log that lies is found, with evidence", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
@@ -114,4 +135,10 @@ Deno.test("a log that lies is found, with evidence", async () => {
   const forked = await lies(honest.with(7, other).concat(more), "fork", { checkpoint });
   assert.equal(forked.checkpoints[0], checkpoint);
   await lies(honest.slice(0, 12), "fork", { checkpoint });
+  await damagesAreFound(signer, honest.concat(more), async (files, kept) => {
+    told.files = files;
+    return await read(bus, { ...options, ...kept ? { checkpoint } : {} }, 20).catch((error) =>
+      error
+    );
+  });
 });

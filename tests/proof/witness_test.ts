@@ -133,3 +133,19 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
   assert.deepEqual([answer.status, await answer.text()], [409, "300\n"]);
   assert.equal(answer.headers.get("content-type"), "text/x.tlog.size");
 });
+
+Deno.test("a witness does not begin anew from a state that is none of its own", async () => {
+  const cwd = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
+  const owner = await keyIn(`${cwd}/bus.pem`, NAME);
+  await keyIn(`${cwd}/w1.pem`, "w1", true);
+  const note = new TextDecoder().decode((await filesOf([], owner)).get("checkpoint"));
+  const wrong = ["", "null", "[]", `["${NAME}"]`, `{"${NAME}":7}`, `{"${NAME}":"cut off"}`];
+  const other = JSON.stringify({ [`${NAME}2`]: note });
+  for (const state of [...wrong, other]) {
+    await Deno.writeTextFile(`${cwd}/w1.json`, state);
+    await assert.rejects(running(cwd, "w1", owner.vkey), /w1\.json: /, state);
+  }
+  await Deno.writeTextFile(`${cwd}/w1.json`, JSON.stringify({ [NAME]: note }));
+  await using _right = await running(cwd, "w1", owner.vkey);
+});

@@ -10,7 +10,7 @@ import {
   verifierOf,
 } from "../../../shared/proof/note.ts";
 import type { Signer } from "../../../shared/proof/note.ts";
-import { Witness } from "../../../shared/proof/witness.ts";
+import { decodeSeen, Witness } from "../../../shared/proof/witness.ts";
 import type { WitnessAnswer } from "../../../shared/proof/witness.ts";
 import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
@@ -110,8 +110,7 @@ async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signe
 async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
   if (await io.files.state(path) === undefined) return new Map();
   try {
-    const text = new TextDecoder().decode(await io.files.read(path));
-    return new Map(Object.entries(JSON.parse(text)));
+    return decodeSeen(new TextDecoder().decode(await io.files.read(path)));
   } catch (error) {
     throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
   }

@@ -48,11 +48,12 @@ export interface ProofEvidence {
 
 /**
  * `fork`: two signed trees, of which one does not continue the other. `gap`: the log has an entry that came as no
- * message. `changed`: it has another message at that offset. `missing`: it has none in time.
+ * message. `changed`: it has another message at that offset. `missing`: it has none in time. `damaged`: its files make
+ * no signed tree, so nothing can be said.
  */
 export class ProofError extends Error {
   override readonly name = "ProofError";
-  readonly kind: "fork" | "gap" | "changed" | "missing";
+  readonly kind: "fork" | "gap" | "changed" | "missing" | "damaged";
   readonly evidence: ProofEvidence;
 
   constructor(kind: ProofError["kind"], message: string, evidence: ProofEvidence) {
@@ -113,7 +114,8 @@ export class VerifiedLog {
       await pause();
       next = await this.#newest();
     }
-    if (kept.size > next.size || kept.origin !== next.origin) this.#fork(kept, next);
+    const is_other = kept.size === next.size && kept.root !== next.root;
+    if (is_other || kept.size > next.size || kept.origin !== next.origin) this.#fork(kept, next);
     for (let bundles = 1;; bundles *= 2) {
       const from = Math.max(0, (Math.floor(kept.size / TILE_WIDTH) - bundles) * TILE_WIDTH);
       this.#entries = [];
@@ -144,7 +146,7 @@ export class VerifiedLog {
   ): Promise<void> {
     const grown = await tree.grow(this.#files, next.size, newest.size);
     // The tree of the newest one need not be that of the one before it.
-    if (await tree.root() !== next.root) this.#fork(before, newest);
+    if (await tree.root() !== next.root) await this.#accuseFiles(before, newest);
     [this.#tree, this.#checkpoint] = [tree, next];
     for (const bytes of grown) {
       this.#entries.push({ ...JSON.parse(text(bytes)), text: text(bytes) });
@@ -152,10 +154,19 @@ export class VerifiedLog {
   }
 
   #fork(before: Checkpoint, next: Checkpoint): never {
-    const what = before === next
-      ? `the log is not that of its signed checkpoint of ${next.size} entries`
-      : `the log of ${next.size} entries does not continue its signed checkpoint of ${before.size}`;
+    const what =
+      `the log of ${next.size} entries does not continue its signed checkpoint of ${before.size}`;
     throw new ProofError("fork", what, { checkpoints: [before.note, next.note] });
+  }
+
+  /** Whoever serves the files may have damaged them: a fork is another past, of which they make the newer root. */
+  async #accuseFiles(before: Checkpoint, next: Checkpoint): Promise<never> {
+    const tree = await GrowingTree.load(this.#files, before.size, next.size);
+    const past = await tree.root();
+    await tree.grow(this.#files, next.size, next.size);
+    if (past !== before.root && await tree.root() === next.root) this.#fork(before, next);
+    const what = `the files of the log do not make its signed checkpoint of ${next.size} entries`;
+    throw new ProofError("damaged", what, { checkpoints: [next.note] });
   }
 
   readonly #files: LogFiles = async (path) => {
