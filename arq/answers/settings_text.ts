@@ -55,8 +55,9 @@ function exampleLine(value: unknown): string {
 }
 
 /** The text of `arq mirror diff`: what candidates would have decided, then examples, newest first. */
-export function diffText(candidates: unknown): string {
+export function diffText({ candidates }: Members, { tenant }: Members = {}): string {
   const all = listOf(candidates).map(membersOf);
+  if (all.length === 0) return `tenant ${tenant}: nothing was compared on this node\n`;
   const columns = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
   const shares = {
     "WOULD REFUSE": ({ would_refuse, mirrored }: Members) => share(would_refuse, mirrored),
