@@ -39,7 +39,7 @@ export function shown(one: Members, path: string): string {
   const value = Object.hasOwn(one, name) ? one[name] : undefined;
   if (below.length > 0) return shown(membersOf(value), below.join("."));
   if (name.endsWith("_ms")) return when(value);
-  if (name === "percent") return percentText(value);
+  if (name === "percent" || name === "share") return percentText(value);
   return Array.isArray(value) ? value.map(cell).join(",") : cell(value);
 }
 

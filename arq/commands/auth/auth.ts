@@ -3,20 +3,14 @@
  * key that `--key` names, else with that of the bus that every other command takes here, else with the development
  * key.
  */
-import {
-  cannotWrite,
-  type CommandError,
-  failed,
-  printable,
-  usageError,
-} from "../../terminal/exit.ts";
+import { cannotWrite, type CommandError, failed, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
 import { findTarget } from "../../bus/target.ts";
-import { listOf, type Members, membersOf, when } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import { readText } from "../../terminal/input.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
@@ -134,36 +128,24 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<End
   return { told: report, text: `${token}\n` };
 }
 
-function aboutText(revocation: Members): string {
-  const { kind, id, issued_before_ms } = revocation;
-  if (kind === "token") return `token ${id}`;
-  const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
-  return `${whose} issued before ${when(issued_before_ms)}`;
-}
+const OF_USER = "tokens of user {id} issued before {issued_before_ms}";
+const ALL = "all tokens issued before {issued_before_ms}";
 
-function untilText({ until_ms }: Members): string {
-  return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
+/** Which tokens a revocation is about, and until when. */
+function aboutText(revocation: Members): string {
+  const { kind, until_ms } = revocation;
+  const tokens = kind === "token" ? "token {id}" : kind === "user" ? OF_USER : ALL;
+  return told(`${tokens}, ${until_ms === 0 ? "for good" : "until {until_ms}"}`, revocation);
 }
 
 /** The text of `arq auth revoke`. */
-export function revokedText({ revocation }: Members, { tenant }: Members): string {
-  const stands = membersOf(revocation);
-  return `${
-    printable(`revoked in tenant ${tenant}: ${aboutText(stands)}, ${untilText(stands)}`)
-  }\n`;
-}
+export const revokedText = ({ revocation }: Members, { tenant }: Members): string =>
+  `revoked in tenant ${tenant}: ${aboutText(membersOf(revocation))}\n`;
 
 /** The text of `arq auth revocations`. */
-export function revocationsText(answer: Members): string {
-  const lines = listOf(answer["revocations"]).map((one) => {
-    const shown = membersOf(one);
-    const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
-    const by = `by ${shown["by"]}`;
-    return printable(
-      `${shown["tenant"]}  ${aboutText(shown)}, ${untilText(shown)}, ${by}${reason}`,
-    );
-  });
-  if (lines.length === 0) lines.push("nothing is revoked");
-  if (answer["truncated"] === true) lines.push("… and more");
-  return `${lines.join("\n")}\n`;
+export function revocationsText({ revocations, truncated }: Members): string {
+  const lines = listOf(revocations).map(membersOf).map((one) =>
+    told("{tenant}  {about}, by {by}[: {reason}]\n", { ...one, about: aboutText(one) })
+  );
+  return (lines.join("") || "nothing is revoked\n") + (truncated === true ? "… and more\n" : "");
 }

@@ -7,7 +7,7 @@ import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import { newFile } from "../../terminal/input.ts";
 
 /** `arq user export`. */
@@ -54,13 +54,8 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
 }
 
 /** Whose it is, and what of it. */
-const nameOf = ({ tenant, user, room, offset }: Members): string =>
-  [
-    ...(offset === undefined ? [] : [`message ${offset} of`]),
-    ...(user === undefined ? [] : [`user ${user} in`]),
-    ...(room === undefined ? [] : [`room ${room} of`]),
-    `tenant ${tenant}`,
-  ].join(" ");
+const nameOf = (whose: Members): string =>
+  told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 
 /** What is asked before anything is erased. */
 export const lossQuestion = (whose: Members): string =>
@@ -68,10 +63,8 @@ export const lossQuestion = (whose: Members): string =>
 
 /** What the bus keeps. */
 export function foundText({ stores, kept }: Members, whose: Members): string {
-  const rows = listOf(stores).map(membersOf).map(({ store, where, count, bytes, stays }) =>
-    `  ${store}: ${count}, ${bytes} bytes in ${where}${
-      stays === undefined ? "" : `; stays: ${stays}`
-    }`
+  const rows = listOf(stores).map(membersOf).map((one) =>
+    told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
   const lines = rows.length === 0
     ? [`the bus keeps nothing of ${nameOf(whose)}`]
@@ -92,12 +85,11 @@ export async function showFound(io: Io, admin: Admin, whose: Members): Promise<v
 
 /** What was erased. */
 export const erasedText = ({ stores }: Members): string =>
-  listOf(stores).map(membersOf).map(({ store, erased, failed }) =>
-    `${
-      printable(
-        failed === undefined ? `${store}: ${erased} erased` : `${store}: NOT erased: ${failed}`,
-      )
-    }\n`
+  listOf(stores).map(membersOf).map((one) =>
+    told(
+      `{store}: ${one["failed"] === undefined ? "{erased} erased" : "NOT erased: {failed}"}\n`,
+      one,
+    )
   ).join("") || "there was nothing to erase\n";
 
 /** 1 when something was not erased. */

@@ -417,8 +417,8 @@ export const ROOM: readonly Definition[] = [
     data: ({ user: user_id, ttl = BAN_SECONDS, forever, reason, scope }) =>
       JSON.stringify({ user_id, reason, ttl_ms: forever ? undefined : ttl * 1_000, scope }),
     async say({ user, ttl = BAN_SECONDS, forever, ...place }) {
-      const { ttlText } = await import("../../answers/room_text.ts");
-      const end = forever ? "without end" : `for ${ttlText(ttl)}`;
+      const { spanText } = await texts();
+      const end = forever ? "without end" : `for ${spanText(ttl)}`;
       return `${user} is banned from ${placeOf(place)} ${end}`;
     },
   })),
