@@ -46,7 +46,7 @@ export function shown(one: Members, path: string): string {
 const PLACE = /\{([\w.]+)(:plain)?\}/g;
 
 /**
- * A text with members of an answer in their places: `{by}`, and `{wait_ms:plain}` for what is no time. What stands
+ * A text with members of an answer: `{by}`, and `{wait_ms:plain}` for what is no time. What is
  * in brackets is left out when one of its members is not there or empty.
  */
 export function told(template: string, one: Members): string {

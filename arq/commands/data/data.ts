@@ -53,7 +53,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
   }
 }
 
-/** Whose it is, and what of it. */
+/** The user, room or message, and the tenant. */
 const nameOf = (whose: Members): string =>
   told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 

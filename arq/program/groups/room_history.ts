@@ -58,7 +58,7 @@ const ERASED =
 
 const whose = "tenant,user,room,offset";
 
-/** The action of a command that erases, or with `--dry-run` only says what stands where. */
+/** The action of a command that erases, or with `--dry-run` only says what there is. */
 const erases = either(
   "dryRun",
   asks({ route: `GET /v1/data?${whose}`, text: from(data, "foundText") }),
