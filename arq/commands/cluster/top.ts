@@ -12,6 +12,7 @@ import {
   whole,
 } from "../../answers/cluster.ts";
 import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { pause } from "../../rooms/flow.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
@@ -27,10 +28,7 @@ interface Reading {
   readonly policies: readonly Row[];
 }
 
-const rowsOf = (answer: Row, name: string): Row[] =>
-  Array.isArray(answer[name])
-    ? answer[name].filter((row): row is Row => typeof row === "object" && row !== null)
-    : [];
+const rowsOf = (answer: Row, name: string): Row[] => listOf(answer[name]).map(membersOf);
 
 async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   const ask = (path: string) => askAdmin(io, admin, { method: "GET", path });
