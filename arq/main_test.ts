@@ -162,8 +162,11 @@ async function status(bus: TestBus): Promise<void> {
   assert.match(people.stdout, /^ready {2}http/);
   assert.match(people.stdout, /node_id +shield-/);
   assert.match(people.stdout, /uptime +(\d+h )?(\d+m )?\d+s\n/);
-  assert.match(people.stdout, /spine +embedded connected since .*, 0 reconnects/);
-  assert.match(people.stdout, /keys +arqon-dev: 1 key from jwks_file, healthy, loaded \d{4}-/);
+  assert.match(people.stdout, /spine +engine embedded, state connected, since_ms .*, reconnects 0/);
+  assert.match(
+    people.stdout,
+    /keys +issuer arqon-dev, source jwks_file, keys 1, healthy true, loaded_ms \d{4}-/,
+  );
   const token = await bus.tokenFor({ role: "admin" });
   const where = ["--ops-url", bus.ops_url, "--admin-url", bus.admin_url];
   const json = await runArq(["status", "--json", ...where, "--token", token]);

@@ -109,9 +109,11 @@ async function compared({ shields, issuer, listener }: Cluster): Promise<void> {
     shadowVerdictsSubject("acme"),
     new TextEncoder().encode(JSON.stringify(verdict)),
   );
-  const diff = async () => (await admin(one!, issuer, "GET", "mirror/diff?tenant=acme")).body;
+  const diff = async (more = "") =>
+    (await admin(one!, issuer, "GET", `mirror/diff?tenant=acme${more}`)).body;
   await until("a verdict arrives", async () => (await diff()).candidates.length === 2);
   const [model, words] = (await diff()).candidates;
+  assert.deepEqual((await diff("&candidate=model-7")).candidates, [model]);
   assert.deepEqual([model.candidate, model.would_refuse], ["model-7", 1]);
   assert.deepEqual(
     [words.candidate, words.mirrored, words.agree, words.would_refuse, words.would_allow],

@@ -1,22 +1,24 @@
 /** Lines of the journal as text for people. Pure; one of another version is shown as it came. */
 import { isHole, parseLine } from "../../shared/journal/record.ts";
-import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
+import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-
-const time = (at_ms: number) => new Date(at_ms).toISOString();
+import { type Members, told } from "./policy_text.ts";
 
 /** The line for a line of the journal, without a newline. */
 export function journalLineText(line: string): string {
   const parsed = parseLine(line);
   if ("problem" in parsed) return printable(line);
-  return printable(isHole(parsed.line) ? holeText(parsed.line) : recordText(parsed.line));
+  return printable(
+    isHole(parsed.line) ? holeText({ ...parsed.line.hole }) : recordText(parsed.line),
+  );
 }
 
 /** The line for decisions that are missing. */
-function holeText({ hole: { node, from_ms, to_ms, records, why } }: JournalHole): string {
-  const what = records === null ? "decisions" : plural(records, "decision");
-  return `${time(to_ms)}  HOLE  ${what} of ${node} from ${time(from_ms)} on: ${why}`;
+export function holeText(hole: Members): string {
+  const { records } = hole;
+  const what = records === null ? "decisions" : plural(Number(records), "decision");
+  return told("{to_ms}  HOLE  {what} of {node} from {from_ms} on: {why}", { ...hole, what });
 }
 
 /** What a policy said, and what that cost. */
@@ -32,33 +34,24 @@ function policyText(
 }
 
 function recordText(record: JournalRecord): string {
-  const { time_ms, allowed, code, reason, message, hook, room, sender, type, offset } = record;
-  const outcome = allowed ? "allowed" : `refused ${code} ${reason}`;
+  const { allowed, message, sender, policies } = record;
   const nobody = record.is_unkept === true ? "(no key)" : "(erased)";
-  const who = sender === null ? nobody : `${sender.user}/${sender.connection}`;
-  const said = message === "" ? [] : [JSON.stringify(message)];
-  const place = offset === null ? [] : [`@${offset}`];
-  return [
-    time(time_ms),
-    outcome,
-    hook,
-    ...(room === "" ? [] : [room]),
-    ...(type === "" ? [] : [type]),
-    `by ${who}`,
-    ...place,
-    ...said,
-    ...record.policies.map(policyText),
-  ].join("  ");
+  return told(
+    "{time_ms}  {outcome}  {hook}[  {room}][  {type}]  by {who}[  @{offset}][  {said}]",
+    {
+      ...record,
+      outcome: allowed ? "allowed" : told("refused {code} {reason}", { ...record }),
+      who: sender === null ? nobody : `${sender.user}/${sender.connection}`,
+      said: message === "" ? "" : JSON.stringify(message),
+    },
+  ) + policies.map((one) => `  ${policyText(one)}`).join("");
 }
 
 /** The text of `arq journal status`. */
-export function journalStatusText(
-  { blocks, bytes, first_ms, last_ms }: Readonly<Record<string, unknown>>,
-  { tenant }: Readonly<Record<string, unknown>>,
-): string {
-  const size = `${plural(Number(blocks), "block")}, ${bytes} bytes`;
-  const what = blocks === 0
+export function journalStatusText(answer: Members, { tenant }: Members): string {
+  const blocks = plural(Number(answer["blocks"]), "block");
+  const what = answer["blocks"] === 0
     ? " is empty"
-    : `: ${size}, stored from ${time(Number(first_ms))} to ${time(Number(last_ms))}`;
-  return `${printable(`the journal of ${tenant}${what}`)}\n`;
+    : ": {blocks}, {bytes} bytes, stored from {first_ms} to {last_ms}";
+  return told(`the journal of {tenant}${what}\n`, { ...answer, tenant, blocks });
 }

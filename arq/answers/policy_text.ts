@@ -30,6 +30,46 @@ export function when(value: unknown): string {
   return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
 }
 
+/**
+ * A member of an answer in the form that its name has: a time, a share, a list, and what is further in
+ * (`latest.version`).
+ */
+export function shown(one: Members, path: string): string {
+  const [name = "", ...below] = path.split(".");
+  const value = Object.hasOwn(one, name) ? one[name] : undefined;
+  if (below.length > 0) return shown(membersOf(value), below.join("."));
+  if (name.endsWith("_ms")) return when(value);
+  if (name === "percent" || name === "share") return percentText(value);
+  return Array.isArray(value) ? value.map(cell).join(",") : cell(value);
+}
+
+const PLACE = /\{([\w.]+)(:plain)?\}/g;
+
+/**
+ * A text with members of an answer: `{by}`, and `{wait_ms:plain}` for what is no time. What is
+ * in brackets is left out when one of its members is not there or empty.
+ */
+export function told(template: string, one: Members): string {
+  const valueOf = (name: string, plain?: string) => plain ? cell(one[name]) : shown(one, name);
+  return template.replace(
+    /\[([^\]]*)\]/g,
+    (_, part: string) =>
+      [...part.matchAll(PLACE)].every(([, name, plain]) => valueOf(name!, plain) !== "")
+        ? part
+        : "",
+  )
+    .replace(PLACE, (_, name, plain) => valueOf(name, plain));
+}
+
+/** An object with a member on each line below `head`; what is not there has no line. */
+export function card(head: string, one: Members, rows: readonly string[]): string {
+  const lines = rows.map((row) => row.split("=")).map(([label = "", member = label]) =>
+    [label, shown(one, member)] as const
+  ).filter(([, text]) => text !== "");
+  const width = Math.max(0, ...lines.map(([label]) => label.length));
+  return `${head}\n${lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}\n`).join("")}`;
+}
+
 /** A table of the objects of a list; "" for none. A column is a member, or what `made` makes of an object. */
 export function listing(
   items: unknown,
@@ -38,7 +78,7 @@ export function listing(
 ): string {
   const pairs = columns.map((column) => column.split("="));
   const rows = listOf(items).map(membersOf).map((one) =>
-    pairs.map(([head = "", member = head.toLowerCase()]) => made[head]?.(one) ?? cell(one[member]))
+    pairs.map(([head = "", member = head.toLowerCase()]) => made[head]?.(one) ?? shown(one, member))
   );
   return table(pairs.map(([head = ""]) => head), rows);
 }
@@ -62,9 +102,7 @@ export function percentText(fraction: unknown): string {
 
 /** The table of a tenant's policies, in the order in which they run. */
 export const policyTable = (policies: unknown): string =>
-  listing(policies, ["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS", "MODULE"], {
-    "HOOKS": ({ hooks }) => listOf(hooks).map(cell).join(","),
-    "OF KEYS": ({ percent }) => percentText(percent),
+  listing(policies, ["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS=percent", "MODULE"], {
     // One of version 1 may keep memory from call to call.
     "MODULE": ({ sha256, stateful }) =>
       cell(sha256).slice(0, 12) + (stateful === true ? " stateful" : ""),
@@ -72,22 +110,22 @@ export const policyTable = (policies: unknown): string =>
 
 /** The table of modules in quarantine, the latest first. */
 export const quarantineTable = (modules: unknown): string =>
-  listing(modules, ["MODULE=sha256", "WHY", "AT", "NODE"], { AT: ({ at_ms }) => when(at_ms) });
+  listing(modules, ["MODULE=sha256", "WHY", "AT=at_ms", "NODE"]);
 
 /** One line for each policy of a tenant whose module is in quarantine; "" when there is none. */
 export function quarantinedLines(quarantined: unknown): string {
-  return listOf(quarantined).map(membersOf).map(({ name, sha256, why, at_ms }) =>
-    `IN QUARANTINE: ${cell(name)} since ${when(at_ms) || "some time"} (${cell(why)}); what it ` +
-    `guards is refused until arq policy release ${cell(sha256)}\n`
+  return listOf(quarantined).map(membersOf).map((one) =>
+    told(
+      "IN QUARANTINE: {name}[ since {at_ms}] ({why}); what it guards is refused until " +
+        "arq policy release {sha256}\n",
+      one,
+    )
   ).join("");
 }
 
 /** The table of earlier versions of a tenant's policies, newest first. */
 export const historyTable = (history: unknown): string =>
-  listing(listOf(history).toReversed(), ["VERSION", "AT", "BY", "CHANGE", "POLICIES"], {
-    AT: ({ at_ms }) => when(at_ms),
-    POLICIES: ({ policies }) => listOf(policies).map(cell).join(" "),
-  });
+  listing(listOf(history).toReversed(), ["VERSION", "AT=at_ms", "BY", "CHANGE", "POLICIES"]);
 
 /** Says how far the node that answered is from `version`; "" when it enforces that version. */
 export function nodeTrouble(here: unknown, version: unknown): string {

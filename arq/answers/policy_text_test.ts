@@ -68,7 +68,7 @@ Deno.test("earlier versions come newest first, the empty start without a time", 
   assert.equal(
     historyTable(history),
     "VERSION  AT                        BY   CHANGE    POLICIES\n" +
-      "1        2026-01-02T03:04:05.000Z  ops  deploy a  a b\n" +
+      "1        2026-01-02T03:04:05.000Z  ops  deploy a  a,b\n" +
       "0\n",
   );
 });

@@ -435,6 +435,10 @@ export function programsText(reducers: readonly Shown[]): string {
     lines.join("");
 }
 
+/** What is in force in one class. */
+export const programText = ({ reducer }: { readonly reducer: Shown }): string =>
+  programsText([reducer]);
+
 /** A room whose reducer keeps failing. */
 interface CutOff {
   readonly room_id: string;

@@ -24,9 +24,11 @@ const time = (at_ms: number) => new Date(at_ms).toISOString();
 
 type Row = readonly [name: string, text: string];
 
+/** What has no text is left out. */
 function rows(pairs: readonly Row[]): string {
-  const width = Math.max(...pairs.map(([name]) => name.length));
-  return pairs.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
+  const told = pairs.filter(([, text]) => text !== "");
+  const width = Math.max(...told.map(([name]) => name.length));
+  return told.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
 }
 
 /** `fuel 3, trap 1`, the most frequent first. */
@@ -37,85 +39,66 @@ function countsText(counts: Counts): string {
   return shown.join(", ") + more;
 }
 
-const some = (name: string, counts: Counts): readonly Row[] =>
-  Object.keys(counts).length === 0 ? [] : [[name, countsText(counts)]];
+/** The text of a number above 0; "" for 0. */
+const above = (number: number, text: string): string => number === 0 ? "" : text;
 
 function gapRows({ journal }: ReplayAnswer): readonly Row[] {
   const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad } = journal;
-  const unsaid = unknown_holes === 0
-    ? ""
-    : `, and ${plural(unknown_holes, "hole")} of unknown size`;
-  const gaps: readonly Row[] = holes === 0 ? [] : [[
-    "holes",
-    `${count(missing_records)} records are missing${unsaid} (${countsText(hole_reasons)})`,
-  ]];
-  const bad: readonly Row[] = first_bad === null ? [] : [[
-    "bad lines",
-    `${count(bad_lines)}; the first is line ${first_bad.line}: ${first_bad.problem}`,
-  ]];
-  return [...gaps, ...bad];
+  const unsaid = above(unknown_holes, `, and ${plural(unknown_holes, "hole")} of unknown size`);
+  const why = countsText(hole_reasons);
+  const bad = `${count(bad_lines)}; the first is line ${first_bad?.line}: ${first_bad?.problem}`;
+  return [
+    ["holes", above(holes, `${count(missing_records)} records are missing${unsaid} (${why})`)],
+    ["bad lines", first_bad === null ? "" : bad],
+  ];
 }
 
 /** What is not judged comes before everything that is said of the rest. */
-function notJudgedRows({ journal, candidate }: ReplayAnswer): readonly Row[] {
+function notJudgedRow({ journal, candidate }: ReplayAnswer): Row {
   const { not_judged, unknown } = candidate;
-  if (not_judged === 0) return [];
   const of = `${count(not_judged)} of ${plural(journal.decisions, "decision")}`;
-  return [["NOT JUDGED", `${of}; not known: ${countsText(unknown)}`]];
+  return ["NOT JUDGED", above(not_judged, `${of}; not known: ${countsText(unknown)}`)];
 }
 
 function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {
   const { repeated, same, stateful_fuel, fuel_not_compared, different } = recorded;
-  const result = Object.keys(different).length > 0
-    ? `${count(repeated)} repeated; DIFFERENT: ${countsText(different)}`
-    : repeated === 0
-    ? "0 repeated"
-    : repeated === same
-    ? `${count(repeated)} repeated, all the same`
-    : `${count(repeated)} repeated, none different`;
-  const stateful: readonly Row[] = stateful_fuel === 0 ? [] : [[
-    "",
-    `${count(stateful_fuel)} with other fuel alone, of modules that may keep memory (v1)`,
-  ]];
-  const other: readonly Row[] = fuel_not_compared === 0 ? [] : [[
-    "",
-    `${count(fuel_not_compared)} metered by another version: fuel not compared`,
-  ]];
+  const how = Object.keys(different).length > 0
+    ? `; DIFFERENT: ${countsText(different)}`
+    : above(repeated, repeated === same ? ", all the same" : ", none different");
+  const stateful = "with other fuel alone, of modules that may keep memory (v1)";
+  const other = "metered by another version: fuel not compared";
   return [
-    ["recorded module", result],
-    ...stateful,
-    ...other,
-    ...some("  no bytes of", recorded.no_module),
-    ...some("  not known", recorded.unknown),
-    ...some("  not of the module", recorded.not_run),
+    ["recorded module", `${count(repeated)} repeated${how}`],
+    ["", above(stateful_fuel, `${count(stateful_fuel)} ${stateful}`)],
+    ["", above(fuel_not_compared, `${count(fuel_not_compared)} ${other}`)],
+    ["  no bytes of", countsText(recorded.no_module)],
+    ["  not known", countsText(recorded.unknown)],
+    ["  not of the module", countsText(recorded.not_run)],
   ];
 }
 
-function fuelRow(name: string, recorded: FuelFigures, fuel: FuelFigures): readonly Row[] {
-  if (fuel.calls === 0) return [];
+function fuelText(recorded: FuelFigures, fuel: FuelFigures): string {
   const pair = (part: "sum" | "p50" | "p99" | "max") =>
     `${part} ${count(recorded[part])} -> ${count(fuel[part])}`;
-  return [[name, (["sum", "p50", "p99", "max"] as const).map(pair).join("; ")]];
+  return above(fuel.calls, (["sum", "p50", "p99", "max"] as const).map(pair).join("; "));
 }
 
 function candidateRows({ candidate }: ReplayAnswer): readonly Row[] {
   const { repeated, allow_to_refuse, refuse_to_allow, changed, warm_up, no_hook } = candidate;
-  const warm: readonly Row[] = warm_up === 0
-    ? []
-    : [["  in the warm-up", `${count(warm_up)} of these, while recorded and new state mix`]];
+  const warm = `${count(warm_up)} of these, while recorded and new state mix`;
   return [
     ["new module", `${count(repeated)} repeated`],
     ["  allow -> refuse", count(allow_to_refuse)],
     ["  refuse -> allow", count(refuse_to_allow)],
     ["  other words or data", count(changed)],
-    ...warm,
-    ...some("  faults", candidate.faults),
-    ...(no_hook === 0 ? [] : [["  no such hook", count(no_hook)] as const]),
-    ...fuelRow("  fuel", candidate.recorded_fuel, candidate.fuel),
+    ["  in the warm-up", above(warm_up, warm)],
+    ["  faults", countsText(candidate.faults)],
+    ["  no such hook", above(no_hook, count(no_hook))],
+    ["  fuel", fuelText(candidate.recorded_fuel, candidate.fuel)],
   ];
 }
 
-const said = (one: Sample["recorded"]): string =>
+const said = (one: Pick<Decision, "allowed" | "code" | "reason" | "fault">): string =>
   one.allowed
     ? "allowed"
     : one.fault !== null
@@ -162,7 +145,7 @@ export function replayText(answer: ReplayAnswer): string {
   return [
     `${printable(head)}${interrupted ? "; INTERRUPTED: this is what was done" : ""}\n`,
     rows([
-      ...notJudgedRows(answer),
+      notJudgedRow(answer),
       ...gapRows(answer),
       ...recordedRows(answer),
       ...candidateRows(answer),
@@ -204,22 +187,23 @@ function eventLines({ events, refused }: TrafficAnswer): string {
 
 function leftOut({ unmapped, no_payload, journal }: TrafficAnswer): string {
   const parts = [
-    ...(unmapped === 0 ? [] : [`${count(unmapped)} of rooms that are not mapped to it`]),
-    ...(no_payload === 0 ? [] : [`${count(no_payload)} without a payload`]),
-    ...(journal.outside === 0
-      ? []
-      : [`${count(journal.outside)} outside of the tenant, the rooms or the time`]),
-    ...(journal.holes === 0 ? [] : [`${count(journal.holes)} holes in the journal`]),
-    ...(journal.bad_lines === 0 ? [] : [`${count(journal.bad_lines)} bad lines`]),
-  ];
+    above(unmapped, `${count(unmapped)} of rooms that are not mapped to it`),
+    above(no_payload, `${count(no_payload)} without a payload`),
+    above(
+      journal.outside,
+      `${count(journal.outside)} outside of the tenant, the rooms or the time`,
+    ),
+    above(journal.holes, `${count(journal.holes)} holes in the journal`),
+    above(journal.bad_lines, `${count(journal.bad_lines)} bad lines`),
+  ].filter((part) => part !== "");
   return parts.length === 0 ? "" : `  not checked: ${parts.join(", ")}\n`;
 }
 
 /** The text of `arq schema check --traffic`. */
 export function trafficText(answer: TrafficAnswer): string {
   const { source, against, traffic, checked, refused, refused_before, allowed_now } = answer;
-  const before = refused_before === 0 ? "" : `, ${count(refused_before)} of them then, too`;
-  const now = allowed_now === 0 ? "" : `; ${count(allowed_now)} refused then would pass`;
+  const before = above(refused_before, `, ${count(refused_before)} of them then, too`);
+  const now = above(allowed_now, `; ${count(allowed_now)} refused then would pass`);
   const head =
     `${source} as ${against} on ${traffic}: ${count(refused)} of ${count(checked)} events ` +
     `would be refused${before}${now}`;
@@ -236,11 +220,8 @@ export function trafficText(answer: TrafficAnswer): string {
 const SHOWN_CHARACTERS = 400;
 
 /** What was decided, in a few words. */
-function caseVerdict({ allowed, code, reason, fault }: Decision): string {
-  if (allowed) return "allowed";
-  if (fault !== null) return `fault ${fault}`;
-  return `refused ${code}${reason === "" ? "" : ` ${JSON.stringify(reason)}`}`;
-}
+const caseVerdict = (one: Decision): string =>
+  `${one.allowed || one.fault !== null ? "" : "refused "}${said(one)}`;
 
 function casePayload(payload: CaseReport["new_payload"]): string {
   if (payload === null) return "as it came";
@@ -301,7 +282,7 @@ function memoryText(memory: ModuleFacts["memory_pages"], limit: number): string 
 function factRows(
   facts: ModuleFacts,
   memory_limit_pages: number,
-): readonly (readonly [string, string])[] {
+): readonly Row[] {
   return [
     ["hooks", list(facts.hooks)],
     ["imports", list(facts.imports)],
@@ -336,7 +317,7 @@ function betweenText(
 }
 
 /** Which messages a policy decides about. */
-function sizeRows({ limit_bytes, refused }: MessageSizes): [string, string][] {
+function sizeRows({ limit_bytes, refused }: MessageSizes): readonly Row[] {
   const [worst] = refused;
   const name = "message sizes";
   if (worst === undefined) return [[name, `all that the defaults let in (${count(limit_bytes)})`]];
@@ -345,7 +326,7 @@ function sizeRows({ limit_bytes, refused }: MessageSizes): [string, string][] {
   } bytes; longer ones may be refused with 503`;
   return [
     [name, head],
-    ...refused.map(({ content, bytes }): [string, string] => ["", `${count(bytes)}: ${content}`]),
+    ...refused.map(({ content, bytes }): Row => ["", `${count(bytes)}: ${content}`]),
   ];
 }
 
@@ -363,31 +344,27 @@ export function sizesWarning(
 
 /** The text of `arq policy check`: first the verdict, then what is known of the module. */
 export function checkText(answer: CheckAnswer): string {
-  const { file, accepted, facts, reason = "", sentence = "" } = answer;
-  const refused: [string, string][] = accepted ? [] : [["reason", reason]];
-  const metered: [string, string][] = answer.metered_bytes === undefined
-    ? []
-    : [["metered", `${count(answer.metered_bytes)} bytes`]];
-  const compiled: [string, string][] = answer.compile_ms === undefined
-    ? []
-    : [["trial compilation", `both compilers in ${count(answer.compile_ms)} ms`]];
-  const state = (answer.state ?? []).map(({ key, ttl_seconds, value_bytes }): [string, string] => [
-    "state",
-    `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
-  ]);
+  const { file, accepted, facts, reason = "", sentence = "", metered_bytes, compile_ms } = answer;
   const { between_calls } = answer;
-  const abi: [string, string][] = between_calls === undefined
-    ? []
-    : [["abi", `version ${between_calls.abi}: ${betweenText(between_calls)}`]];
-  const known = facts === undefined ? [] : factRows(facts, answer.memory_limit_pages);
   const body = rows([
-    ...refused,
+    ["reason", accepted ? "" : reason],
     ["size", `${bounded(answer.size_bytes)} bytes`],
-    ...metered,
-    ...known,
-    ...abi,
-    ...state,
-    ...compiled,
+    ["metered", metered_bytes === undefined ? "" : `${count(metered_bytes)} bytes`],
+    ...(facts === undefined ? [] : factRows(facts, answer.memory_limit_pages)),
+    [
+      "abi",
+      between_calls === undefined
+        ? ""
+        : `version ${between_calls.abi}: ${betweenText(between_calls)}`,
+    ],
+    ...(answer.state ?? []).map(({ key, ttl_seconds, value_bytes }): Row => [
+      "state",
+      `${key}: ${count(value_bytes)} bytes for ${count(ttl_seconds)} s`,
+    ]),
+    [
+      "trial compilation",
+      compile_ms === undefined ? "" : `both compilers in ${count(compile_ms)} ms`,
+    ],
     ...answer.message_sizes === undefined ? [] : sizeRows(answer.message_sizes),
     ["sha256", answer.sha256],
   ]);

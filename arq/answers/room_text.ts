@@ -1,24 +1,16 @@
 /** Members, locks and changes of a room as text for people, which drives no terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { type Members, membersOf } from "./policy_text.ts";
+import { type Members, membersOf, told, when } from "./policy_text.ts";
 
 /** Longer values are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
-/** The latest time that a Date can hold, in Unix ms. */
-const DATE_MS_MAX = 8.64e15;
 
 function shown(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";
   return printable(
     text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text,
   );
-}
-
-/** A time in Unix ms as UTC text; "" for 0 and for a value that is no time. */
-export function whenText(value: unknown): string {
-  const is_time = typeof value === "number" && value > 0 && value <= DATE_MS_MAX;
-  return is_time ? new Date(value).toISOString() : "";
 }
 
 /** How many are in a room: `3 connections of 2 users`. */
@@ -30,39 +22,30 @@ export function countText({ connections, users }: Members): string {
 
 /** The line of a member: `user connection since metadata`; of one that leaves the first two. */
 export function memberLine(member: Members): string {
-  const { user_id, connection_id, joined_ms, meta } = member;
-  const parts = [shown(user_id), shown(connection_id), whenText(joined_ms)];
+  const { user_id, connection_id, meta } = member;
   // The JSON text of a string keeps its quotes, which tells metadata "x" from metadata x.
-  if (meta !== undefined && meta !== null) parts.push(shown(JSON.stringify(meta)));
-  return `${parts.filter((part) => part !== "").join(" ")}\n`;
+  const said = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
+  return told("{user}[ {connection}][ {joined_ms}][ {said}]\n", {
+    ...member,
+    ...{ user: shown(user_id), connection: shown(connection_id), said },
+  });
 }
 
 /** The text `locked by …` of a lock; "" when there is no lock. */
 export function lockText(lock: unknown): string {
-  const { holder, until_ms, fence } = membersOf(lock);
-  if (fence === undefined) return "";
-  const by = holder === undefined ? "" : ` by ${shown(holder)}`;
-  return `locked${by}, fence ${shown(fence)}, lease until ${whenText(until_ms)}`;
+  const members = membersOf(lock);
+  if (members["fence"] === undefined) return "";
+  return told("locked[ by {holder}], fence {fence}, lease until {until_ms}", members);
 }
 
 /** The line of a ban: `mallory tenant until 2026-… by mod: spam`. */
 export function banLine(ban: Members): string {
-  const { user_id, scope, room_id, until_ms, reason, by } = ban;
-  const place = scope === "room" && room_id !== undefined ? `room ${shown(room_id)}` : shown(scope);
-  const end = until_ms === 0 ? "without end" : `until ${whenText(until_ms)}`;
-  const who = isGiven(by) ? ` by ${shown(by)}` : "";
-  const why = isGiven(reason) ? `: ${shown(reason)}` : "";
-  return `${shown(user_id)} ${place} ${end}${who}${why}\n`;
-}
-
-const isGiven = (text: unknown) => text !== undefined && text !== "";
-
-/** Seconds in the form that `--ttl` takes: `1h`, `90s`. */
-export function ttlText(seconds: number): string {
-  for (const [unit, size] of [["d", 86_400], ["h", 3_600], ["m", 60]] as const) {
-    if (seconds % size === 0) return `${seconds / size}${unit}`;
-  }
-  return `${seconds}s`;
+  const place = ban["scope"] === "room" ? told("[room {room_id}]", ban) : "";
+  const end = ban["until_ms"] === 0 ? "without end" : told("until {until_ms}", ban);
+  return told("{user_id} {place} {end}[ by {by}][: {reason}]\n", {
+    ...ban,
+    ...{ place: place || ban["scope"], end },
+  });
 }
 
 /** Members of a change that the line shows after version and operation, in this order. */
@@ -84,7 +67,7 @@ export function changeText(event: ReadonlyMap<string, string>): string {
   if (event.get("truncated") === "true") parts.push("(too long to show)");
   const fence = event.get("fence");
   if (fence !== undefined) parts.push(`fence ${shown(fence)}`);
-  const until = whenText(Number(event.get("until_ms")));
+  const until = when(Number(event.get("until_ms")));
   if (until !== "") parts.push(`until ${until}`);
   const by = unquoted("by", event.get("by") ?? "");
   if (by !== "") parts.push(`by ${by}`);

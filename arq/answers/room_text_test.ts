@@ -1,7 +1,7 @@
 /** Members, counts and locks for people: also of answers that are not what they should be. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { changeText, countText, lockText, memberLine, ttlText, whenText } from "./room_text.ts";
+import { changeText, countText, lockText, memberLine } from "./room_text.ts";
 
 // deno-lint-ignore no-control-regex
 const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
@@ -56,23 +56,6 @@ Deno.test("a change of the state says what, to what, by whom; values stay as the
     text({ ...at, op: '"ban"', user_id: '"bob"', scope: '"room"', reason: '"a\\u001bb"' }),
     "4 ban bob room by ann (a\\u001bb)",
   );
-});
-
-Deno.test("a time to live is said in the largest unit that fits", () => {
-  assert.deepEqual([1, 90, 120, 3_600, 86_400, 604_800].map(ttlText), [
-    "1s",
-    "90s",
-    "2m",
-    "1h",
-    "1d",
-    "7d",
-  ]);
-});
-
-Deno.test("a value that is no time is left out", () => {
-  for (const value of [0, -1, NaN, Infinity, 9e15, "soon", null, undefined]) {
-    assert.equal(whenText(value), "");
-  }
 });
 
 Deno.test("a value that is no count does not throw", () => {

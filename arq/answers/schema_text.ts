@@ -2,7 +2,7 @@
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { listingEnd } from "./settings_text.ts";
-import { cell, listing, listOf, type Members, membersOf, when } from "./policy_text.ts";
+import { cell, listing, listOf, type Members, membersOf, told } from "./policy_text.ts";
 
 /** Where a text is shown. */
 interface Shown {
@@ -88,22 +88,18 @@ function hereText(value: unknown): string {
 
 /** The table of all schemas. */
 export function schemaTable(schemas: unknown): string {
-  const columns = ["SCHEMA=schema_id", "LATEST", "KEPT=versions", "COMPATIBILITY", "BYTES"];
-  return listing(schemas, [...columns, "REGISTERED", "THIS NODE"], {
-    "LATEST": ({ latest }) => cell(membersOf(latest)["version"]),
-    "BYTES": ({ latest }) => cell(membersOf(latest)["size_bytes"]),
-    "REGISTERED": ({ latest }) => when(membersOf(latest)["registered_ms"]),
-    "THIS NODE": ({ here }) => hereText(here),
-  });
+  const columns = ["SCHEMA=schema_id", "LATEST=latest.version", "KEPT=versions", "COMPATIBILITY"];
+  const latest = ["BYTES=latest.size_bytes", "REGISTERED=latest.registered_ms", "THIS NODE"];
+  return listing(schemas, [...columns, ...latest], { "THIS NODE": ({ here }) => hereText(here) });
 }
 
 /** One line for each refused schema that another tool has put into the bucket; "" when there is none. */
 export function refusedText(refused: unknown, paint: Paint): string {
+  const word = paint("red", "refused");
   return listOf(refused).map(membersOf).map((put) => {
-    const at = when(put["refused_ms"]);
-    const serving = typeof put["serving"] === "number" ? `version ${put["serving"]}` : "nothing";
-    const what = `${cell(put["schema_id"])}${at === "" ? "" : ` (${at})`}`;
-    return `${paint("red", "refused")} ${what}: ${cell(put["problem"])}; ${serving} serves\n`;
+    const serves = typeof put["serving"] === "number" ? `version ${put["serving"]}` : "nothing";
+    const about = "{schema_id}[ ({refused_ms})]: {problem}; {serves} serves";
+    return `${word} ${told(about, { ...put, serves })}\n`;
   }).join("");
 }
 
@@ -117,38 +113,31 @@ export function schemasText({ schemas, refused }: Members, _: unknown, { stdout 
 const versionTable = (versions: unknown): string =>
   listing(
     listOf(versions).toReversed(),
-    ["VERSION", "REGISTERED", "BY", "BYTES=size_bytes", "SHA256"],
-    {
-      REGISTERED: ({ registered_ms }) => when(registered_ms),
-      SHA256: ({ sha256 }) => cell(sha256).slice(0, 12),
-    },
+    ["VERSION", "REGISTERED=registered_ms", "BY", "BYTES=size_bytes", "SHA256"],
+    { SHA256: ({ sha256 }) => cell(sha256).slice(0, 12) },
   );
-
-/** The deletion that came before the versions of a schema; "" when there was none. */
-function deletedText(value: unknown): string {
-  if (value === null || value === undefined) return "";
-  const { version, by, deleted_ms } = membersOf(value);
-  return `deleted at version ${cell(version)} (${when(deleted_ms)}) by ${cell(by)}\n`;
-}
 
 /** The text of `arq schema history`: one line about the schema, then its versions. */
 export function historyText(answer: Members, _: unknown, { stdout }: Shown): string {
   const { schema_id, compatibility, versions, deleted, here, refused } = answer;
   const count = plural(listOf(versions).length, "version");
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
+  const gone = deleted === null || deleted === undefined
+    ? ""
+    : told("deleted at version {version} ({deleted_ms}) by {by}\n", membersOf(deleted));
   const put = refused === null || refused === undefined
     ? ""
     : refusedText([refused], painter(stdout.has_color));
-  return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
+  return `${head}\n${versionTable(versions)}${gone}${put}`;
 }
 
 /** What is said of a schema that is gone. */
 export function deletionText({ version, versions }: Members, { id }: Members): string {
   const kept = plural(Number(versions), "version");
-  return printable(
-    `${id} is deleted (${kept}, the newest ${version}); ` +
-      `a push begins anew with version ${Number(version) + 1}`,
-  ) + "\n";
+  const next = Number(version) + 1;
+  const text =
+    "{id} is deleted ({kept}, the newest {version}); a push begins anew with version {next}\n";
+  return told(text, { id, kept, version, next });
 }
 
 /** The text of `arq schema mappings`. */

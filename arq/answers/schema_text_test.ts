@@ -114,7 +114,7 @@ Deno.test("answers of another shape, and hostile ones, still give printable line
       schemaTable(value),
       mappingTable(value),
       ruleTable(value),
-      diffText(value),
+      diffText({ candidates: value }),
       historyText({ versions: value, here: value, refused: value }, {}, {
         stdout: { has_color: false },
       }),
@@ -131,7 +131,7 @@ Deno.test("answers of another shape, and hostile ones, still give printable line
     refusedText([{ schema_id: evil, problem: evil }], plain),
     mappingTable([{ subject: evil, schema_id: evil }]),
     ruleTable([{ prefix: evil, source: evil }]),
-    diffText([{ candidate: evil, examples: [{ reason: evil, room: evil }] }]),
+    diffText({ candidates: [{ candidate: evil, examples: [{ reason: evil, room: evil }] }] }),
     explainText({ subject: evil, why: evil, key: evil, mirrored: true }),
     validationText(evil, { violations: [{ path: evil, message: evil }] }, plain),
   ];

@@ -5,23 +5,30 @@
  */
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import {
+  card,
   cell,
   listing,
   listOf,
   type Members,
   membersOf,
   percentText,
+  told,
   when,
 } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
+/** What a tenant has set says neither whose it is nor that a tenant has set it. */
+const ownOf = (items: unknown, tenant: string | undefined): unknown =>
+  tenant === undefined ? items : listOf(items).map((one) => ({
+    source: "tenant",
+    tenant,
+    tenant_id: tenant,
+    ...membersOf(one),
+  }));
+
 /** The table of mirror rules. `tenant` stands for the tenant of a rule that names none. */
 export const ruleTable = (rules: unknown, tenant?: string): string =>
-  listing(rules, ["PREFIX", "SHARE", "SOURCE", "TENANT"], {
-    SHARE: ({ percent }) => percentText(percent),
-    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
-    TENANT: ({ tenant_id }) => cell(tenant_id ?? tenant),
-  });
+  listing(ownOf(rules, tenant), ["PREFIX", "SHARE=percent", "SOURCE", "TENANT=tenant_id"]);
 
 /** The text of `arq mirror list`: the rules in force on a node, or those that a tenant has set. */
 export function rulesText(answer: Members, { tenant }: Members): string {
@@ -47,39 +54,34 @@ function share(part: unknown, whole: unknown): string {
   return part === 0 ? "0" : `${part} (${Number((part / whole * 100).toPrecision(3))} %)`;
 }
 
-function exampleLine(value: unknown): string {
-  const { would, trace_id, room, type, reason, at_ms } = membersOf(value);
-  const what = [`would ${cell(would)}`, when(at_ms), cell(room), cell(type), cell(trace_id)]
-    .filter((part) => part !== "").join("  ");
-  return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
-}
+const exampleLine = (one: Members): string =>
+  told("  would {would}[  {at_ms}][  {room}][  {type}][  {trace_id}][: {reason}]\n", one);
 
 /** The text of `arq mirror diff`: what candidates would have decided, then examples, newest first. */
-export function diffText(candidates: unknown): string {
+export function diffText({ candidates }: Members, { tenant }: Members = {}): string {
   const all = listOf(candidates).map(membersOf);
+  if (all.length === 0) return `tenant ${tenant}: nothing was compared on this node\n`;
   const columns = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
   const shares = {
     "WOULD REFUSE": ({ would_refuse, mirrored }: Members) => share(would_refuse, mirrored),
     "WOULD ALLOW": ({ would_allow, mirrored }: Members) => share(would_allow, mirrored),
   };
   const examples = all.filter((one) => listOf(one["examples"]).length > 0).map((one) =>
-    `\n${cell(one["candidate"])}\n${listOf(one["examples"]).toReversed().map(exampleLine).join("")}`
+    `\n${cell(one["candidate"])}\n${
+      listOf(one["examples"]).map(membersOf).toReversed().map(exampleLine).join("")
+    }`
   );
   return listing(all, columns, shares) + examples.join("");
 }
 
 /** The text of `arq mirror explain`: which rule counts for a subject, and why. */
 export function explainText(answer: Members): string {
-  const { subject, rule, others, why, key, mirrored } = answer;
-  const winner = membersOf(rule);
-  const lines = [`${cell(subject)}: ${cell(why)}`];
-  if (winner["prefix"] !== undefined) lines.push(`share: ${percentText(winner["percent"])}`);
-  if (mirrored !== undefined) {
-    lines.push(`key ${cell(key)}: ${mirrored === true ? "mirrored" : "not mirrored"}`);
-  }
+  const { others, mirrored } = answer;
+  const is = mirrored === undefined ? "" : mirrored === true ? "mirrored" : "not mirrored";
   const overruled = ruleTable(others);
   const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
-  return `${lines.join("\n")}\n${more}`;
+  const about = "{subject}: {why}\n[share: {rule.percent}\n][key {key}: {is}\n]";
+  return told(about, { ...answer, is }) + more;
 }
 
 const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60]] as const;
@@ -120,11 +122,9 @@ export function optionsText(one: unknown): string {
 
 /** The table of room classes. `tenant` stands for the owner of stored classes. */
 export const classTable = (classes: unknown, tenant?: string): string =>
-  listing(classes, ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
+  listing(ownOf(classes, tenant), ["ROOMS", "OPTIONS", "SOURCE", "TENANT"], {
     ROOMS: ({ pattern, room }) => cell(pattern ?? room),
     OPTIONS: optionsText,
-    SOURCE: ({ source }) => cell(source ?? (tenant === undefined ? "" : "tenant")),
-    TENANT: (one) => cell(one["tenant"] ?? tenant),
   });
 
 /** The text of `arq room class list`: the classes in force on a node, or those that a tenant has set. */
@@ -140,27 +140,16 @@ export function classSetText(answer: Members, { pattern }: Members): string {
   return `the class of ${pattern} is set (${optionsText(stored)})`;
 }
 
-/** Every option of a class, one on each line. */
-function optionLines({ replicas, max_members, ...one }: Members): string {
-  const shown: [name: string, value: unknown][] = [
-    ["durable", one["durable"]],
-    ["history_size", one["history_size"]],
-    ["history_ttl_seconds", one["history_ttl_seconds"]],
-    ["replicas", replicas ?? "3 on a NATS cluster, else 1"],
-    ["cache_last", one["cache_last"]],
-    ["presence", one["presence"]],
-    ["slow_reader", one["slow_reader"]],
-    ["max_members", max_members ?? "as [presence] members_per_room"],
-    ["echo", one["echo"]],
-    ["http_cache", one["http_cache"]],
-    ["membership", one["membership"]],
-    ["proof", one["proof"]],
-    ["proof_public", one["proof_public"]],
-    ["filter", one["filter"] ?? "none"],
-    ["delta", one["delta"] ?? "none"],
-  ];
-  return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
-}
+/** What an option is that a class does not say. */
+const UNSAID = {
+  replicas: "3 on a NATS cluster, else 1",
+  max_members: "as [presence] members_per_room",
+  filter: "none",
+  delta: "none",
+};
+const OPTIONS =
+  ("durable,history_size,history_ttl_seconds,replicas,cache_last,presence,slow_reader,max_members," +
+    "echo,http_cache,membership,proof,proof_public,filter,delta").split(",");
 
 /** The text of `arq room class explain`: a room's class with all options, and those it overrules. */
 export function classExplainText(answer: Members): string {
@@ -168,7 +157,9 @@ export function classExplainText(answer: Members): string {
   const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");
   const overruled = classTable(rest);
   const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
-  return `${cell(room)}: ${cell(why)}\n${optionLines(membersOf(answer["class"]))}${more}`;
+  const said = Object.entries(membersOf(answer["class"])).filter(([, value]) => isGiven(value));
+  const options = { ...UNSAID, ...Object.fromEntries(said) };
+  return `${card(`${cell(room)}: ${cell(why)}`, options, OPTIONS)}${more}`;
 }
 
 const timeText = (ms: unknown): string => when(ms) || "never";
@@ -181,13 +172,6 @@ function whenText({ at_ms, every_ms, cron, zone, until_ms }: Members): string {
   return `${cell(cron)} ${cell(zone ?? "UTC")}${until}`;
 }
 
-function lastText(last: unknown): string {
-  if (typeof last !== "object" || last === null) return "";
-  const { outcome, due_ms, reason } = membersOf(last);
-  const why = reason === undefined ? "" : `: ${cell(reason)}`;
-  return `${cell(outcome)}, due ${timeText(due_ms)}${why}`;
-}
-
 /** The table of a tenant's schedules. */
 export const schedulesTable = ({ schedules }: Members): string =>
   listing(schedules, ["ID", "ROOM", "WHEN", "STATE", "NEXT", "PUBLISHED"], {
@@ -198,18 +182,16 @@ export const schedulesTable = ({ schedules }: Members): string =>
 /** One schedule, a member on each line. */
 export function scheduleText({ schedule }: Members): string {
   const one = membersOf(schedule);
-  const { next_ms, last, published, refused, missed } = one;
-  const lines = [
-    `${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`,
-    `  room       ${cell(one["room"])}`,
-    `  next       ${timeText(next_ms)}`,
-    `  published  ${cell(published)}, refused ${cell(refused)}, missed ${cell(missed)}`,
-    ...(lastText(last) === "" ? [] : [`  last       ${lastText(last)}`]),
-  ];
-  return `${lines.join("\n")}\n`;
+  const { next_ms } = one;
+  const last = isGiven(one["last"])
+    ? told("{outcome}[, due {due_ms}][: {reason}]", membersOf(one["last"]))
+    : "";
+  const rows = ["room", "next", "published", "refused", "missed", "last"];
+  return card(`${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`, {
+    ...one,
+    ...{ last, next: timeText(next_ms) },
+  }, rows);
 }
-
-const eventsOf = (one: Members): string => listOf(one["events"]).map(cell).join(",");
 
 /** In a table; what the problem is, the hook itself says. */
 const stateOf = (one: Members): string =>
@@ -219,28 +201,21 @@ const stateOf = (one: Members): string =>
 export const hooksTable = ({ hooks }: Members): string =>
   listing(hooks, ["ID", "STATE", "ROOM", "EVENTS", "DEAD", "FROM=source", "URL"], {
     STATE: stateOf,
-    EVENTS: eventsOf,
   }) || "no hooks\n";
 
 /** One hook, a member on each line. */
 export function hookAnswerText({ hook }: Members): string {
   const one = membersOf(hook);
-  const lines = [
-    `${cell(one["id"])}: ${cell(one["state"])}`,
-    `  url     ${cell(one["url"])}`,
-    `  room    ${cell(one["room"])}`,
-    `  events  ${eventsOf(one)}`,
-    `  dead    ${cell(one["dead"])}`,
-    ...(one["problem"] ? [`  PROBLEM ${cell(one["problem"])}`] : []),
-    ...(one["secret"] === undefined ? [] : [`  secret  ${cell(one["secret"])} (told only now)`]),
-  ];
-  return `${lines.join("\n")}\n`;
+  const secret = told("[{secret} (told only now)]", one);
+  return card(told("{id}: {state}", one), { ...one, secret }, [
+    ...["url", "room", "events", "dead", "PROBLEM=problem", "secret"],
+  ]);
 }
 
 /** One hook, with its dead letters. */
 export function hookLettersText(answer: Members): string {
-  const columns = ["DEAD SINCE", "ROOM", "OFFSET", "TYPE", "CALLS", "PROBLEM"];
-  const dead = listing(answer["dead"], columns, { "DEAD SINCE": ({ at_ms }) => when(at_ms) });
+  const columns = ["DEAD SINCE=at_ms", "ROOM", "OFFSET", "TYPE", "CALLS", "PROBLEM"];
+  const dead = listing(answer["dead"], columns);
   return `${hookAnswerText(answer)}\n${dead || "no dead letters\n"}`;
 }
 

@@ -1,19 +1,11 @@
 /** The ledger of use as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
-import { printable } from "../terminal/exit.ts";
-import { listOf as list, type Members, membersOf as members } from "./policy_text.ts";
+import { listOf as list, type Members, membersOf as members, told } from "./policy_text.ts";
 
-/** The columns of the table, with their heads. */
-const COLUMNS: readonly (readonly [unit: string, head: string])[] = [
-  ["messages_in", "messages in"],
-  ["deliveries", "deliveries"],
-  ["bytes_in", "bytes in"],
-  ["bytes_out", "bytes out"],
-  ["connection_minutes", "conn. minutes"],
-  ["fuel", "fuel"],
-  ["log_bytes", "log bytes"],
-  ["reads", "reads"],
-  ["cost", "cost"],
+/** The columns of the table. */
+const COLUMNS = [
+  ...["messages_in", "deliveries", "bytes_in", "bytes_out", "connection_minutes", "fuel"],
+  ...["log_bytes", "reads", "cost"],
 ];
 const TIMES = ["minute", "hour", "day"];
 
@@ -36,30 +28,27 @@ function usageTable(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const line = (row: Members, first: readonly string[]) => [
     ...first,
-    ...COLUMNS.map(([unit]) => amount(row[unit])),
+    ...COLUMNS.map((unit) => amount(row[unit])),
   ];
   const rows = list(answer["rows"]).map(members)
     .toSorted((a, b) => Number(b["cost"]) - Number(a["cost"]) || 0)
     .map((row) => line(row, by.map((name) => about(name, row[name]))));
   const total = line(members(answer["total"]), by.map((_, at) => at === 0 ? "all" : ""));
-  const head = [...by, ...COLUMNS.map(([, name]) => name)];
-  const time = (value: unknown) => new Date(Number(value)).toISOString();
-  const since = time(answer["since_ms"]);
-  return `${printable(`tenant ${answer["tenant"]} since ${since}`)}\n` +
-    aligned(by.length === 0 ? [head, total] : [head, ...rows, total]) +
-    missing(answer).map((text) => `${printable(text)}\n`).join("");
+  const head = [...by, ...COLUMNS.map((unit) => unit.replaceAll("_", " "))];
+  return told("tenant {tenant} since {since_ms}\n", answer) +
+    aligned(by.length === 0 ? [head, total] : [head, ...rows, total]) + missing(answer);
 }
 
-function missing({ lost, damaged, since_ms, whole_since_ms }: Members): string[] {
-  const gone = Number(whole_since_ms) > Number(since_ms)
-    ? [`missing: what was before ${new Date(Number(whole_since_ms)).toISOString()} may have gone`]
-    : [];
-  const lines = list(lost).map(members).map(({ node_id, after_ms, most_ms }) =>
-    `missing: ${node_id} was killed; what it counted in up to ${Number(most_ms) / 1_000} s after ` +
-    new Date(Number(after_ms)).toISOString()
-  );
-  const unreadable = Number(damaged) > 0 ? [`missing: ${damaged} blocks cannot be read`] : [];
-  return [...gone, ...lines, ...unreadable];
+function missing(answer: Members): string {
+  const { lost, damaged, since_ms, whole_since_ms } = answer;
+  const killed = "missing: {node_id} was killed; what it counted in up to {s} s after {after_ms}\n";
+  return (Number(whole_since_ms) > Number(since_ms)
+    ? told("missing: what was before {whole_since_ms} may have gone\n", answer)
+    : "") +
+    list(lost).map(members).map((one) =>
+      told(killed, { ...one, s: Number(one["most_ms"]) / 1_000 })
+    ).join("") +
+    (Number(damaged) > 0 ? told("missing: {damaged} blocks cannot be read\n", answer) : "");
 }
 
 /** A field of CSV. What a spreadsheet would take as a formula gets an apostrophe in front. */

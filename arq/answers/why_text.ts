@@ -1,146 +1,121 @@
 /** What `arq why` shows, as lines: how a message came in and its outcome. Pure, from the JSON of `GET /v1/why`. */
-import { listOf, type Members, membersOf } from "./policy_text.ts";
+import { holeText } from "./journal_text.ts";
+import { listOf, type Members, membersOf, told, when } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
-const time = (ms: unknown) => new Date(Number(ms)).toISOString();
+/** What an outcome means: by its state, and by why it is so, or by a time that it has. */
+const OUTCOMES = new Map(Object.entries({
+  "sent": "sent {at_ms} ({frame})",
+  "caught_up": "[read in a page of {why} that it asked for, {from_ms}]",
+  "caught_up from_ms": "sent from the room's log, after {from_ms}",
+  "left_out": "left out: the client read too slowly",
+  "left_out echo": "left out: its publisher wants no echo",
+  "left_out filter": "left out: a filter kept it back: its own, or that of the room's class",
+  "left_out conflated": "left out: a newer one took its place, as the client read too slowly",
+  "queued": "not yet: it waits for the client, which reads too slowly",
+  "queued until_ms": "still queued when the connection ended ({why}) {until_ms}",
+  "behind": "not yet: the connection has to read what came before",
+  "cut_off": "the subscription ended before it had read so far",
+  "not_heard": "lost on the way to this Shield: subscribed since {from_ms}",
+  "not_subscribed": "not subscribed: {why}",
+  "not_subscribed until_ms": "not subscribed: until {until_ms} ({why})",
+  "not_subscribed from_ms": "not subscribed: only from {from_ms}",
+  "not_connected": "not connected: {why}",
+  "not_connected killed": "not connected: its Shield was killed, by {until_ms}",
+  "not_connected until_ms": "not connected: gone {until_ms} ({why})",
+  "not_connected from_ms": "not connected: only from {from_ms}",
+  "unknown": "unknown: the ledger begins {from_ms}",
+  "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is gone " +
+    "({from_ms} to {until_ms})",
+  "unknown silent": "unknown: this Shield is silent, its ledger ends {from_ms}",
+  "unknown edge": "unknown: not heard here, within a second of a subscription's beginning or end",
+}));
 
 /** What an outcome means, in words. */
 function outcomeText(outcome: Members): string {
-  const { state, why, at_ms, frame, from_ms, until_ms } = outcome;
-  switch (state) {
-    case "sent":
-      return `sent ${time(at_ms)} (${frame})`;
-    case "caught_up":
-      if (why !== undefined) return `read in a page of ${why} that it asked for, ${time(from_ms)}`;
-      return `sent from the room's log, after ${time(from_ms)}`;
-    case "left_out":
-      return `left out: ${leftOutText(String(why))}`;
-    case "queued":
-      if (until_ms === undefined) return "not yet: it waits for the client, which reads too slowly";
-      return `still queued when the connection ended (${why}) ${time(until_ms)}`;
-    case "behind":
-      return "not yet: the connection has to read what came before";
-    case "cut_off":
-      return "the subscription ended before it had read so far";
-    case "not_heard":
-      return `lost on the way to this Shield: subscribed since ${time(from_ms)}`;
-    case "not_subscribed":
-      return `not subscribed: ${absence(outcome)}`;
-    case "not_connected":
-      if (why === "killed") return `not connected: its Shield was killed, by ${time(until_ms)}`;
-      return `not connected: ${
-        until_ms === undefined ? absence(outcome) : `gone ${time(until_ms)} (${why})`
-      }`;
-    case "unknown":
-      if (why === "killed") return `unknown: ${killedText(from_ms, until_ms)}`;
-      if (why === "silent") {
-        return `unknown: this Shield is silent, its ledger ends ${time(from_ms)}`;
-      }
-      if (why === "edge") {
-        return `unknown: not heard here, within a second of a subscription's beginning or end`;
-      }
-      return `unknown: the ledger begins ${time(from_ms)}`;
-    default:
-      return String(state);
-  }
-}
-
-function killedText(from_ms: unknown, until_ms: unknown): string {
-  const seconds = `${time(from_ms)} to ${time(until_ms)}`;
-  return `this Shield was killed and its ledger of those seconds is gone (${seconds})`;
-}
-
-function leftOutText(why: string): string {
-  if (why === "echo") return "its publisher wants no echo";
-  if (why === "filter") return "a filter kept it back: its own, or that of the room's class";
-  if (why === "conflated") return "a newer one took its place, as the client read too slowly";
-  return "the client read too slowly";
-}
-
-function absence({ why, from_ms, until_ms }: Members): string {
-  if (until_ms !== undefined) return `until ${time(until_ms)} (${why})`;
-  return from_ms === undefined ? String(why) : `only from ${time(from_ms)}`;
+  const { state, why } = outcome;
+  const times = ["until_ms", "from_ms"].filter((name) => outcome[name] !== undefined);
+  const by = state === "caught_up" && why !== undefined ? [] : [why, ...times];
+  const known = by.map((one) => OUTCOMES.get(`${state} ${one}`)).find((text) => text !== undefined);
+  return told(known ?? OUTCOMES.get(String(state)) ?? "{state}", outcome);
 }
 
 function messageLines(message: Members, apart: ReadonlyMap<string, Members>): string[] {
-  const { room_id, offset, trace_id, twist_id, message_id, duplicate } = message;
-  const names = [
-    Number(offset) > 0 ? `offset ${offset}` : "",
-    message_id === "" ? "" : `message_id ${message_id}`,
-    `trace ${trace_id}`,
-    `twist ${twist_id}`,
-  ].filter((one) => one !== "").join(", ");
-  const heard = listOf(message["heard"]).map(membersOf)
-    .map(({ node_id, time_ms, here_ms }) => {
-      const clock = apart.get(String(node_id));
-      const here = clock === undefined
-        ? ""
-        : `, by the clock that was asked ${time(here_ms)} (± ${clock["within_ms"]} ms)`;
-      return `  heard at ${node_id} ${time(time_ms)}${here}`;
-    });
-  const stored = message["stored_ms"] === undefined
-    ? []
-    : [`  in the room's log ${time(message["stored_ms"])}; no Shield tells of it`];
-  const note = duplicate === true ? ["  left out for all: its id had come before"] : [];
-  return [`message in ${room_id}: ${names}`, ...heard, ...stored, ...note];
+  const offset = Number(message["offset"]) > 0 ? message["offset"] : "";
+  const head =
+    "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
+  const heard = listOf(message["heard"]).map(membersOf).map((one) =>
+    told("  heard at {node_id} {time_ms}", one) +
+    told("[, by the clock that was asked {here_ms} (± {within_ms:plain} ms)]", {
+      ...one,
+      within_ms: apart.get(String(one["node_id"]))?.["within_ms"],
+    })
+  );
+  const stored = told("[  in the room's log {stored_ms}; no Shield tells of it]", message);
+  return [
+    told(`${head}, twist {twist_id}`, { ...message, offset }),
+    ...heard,
+    ...(stored === "" ? [] : [stored]),
+    ...(message["duplicate"] === true ? ["  left out for all: its id had come before"] : []),
+  ];
+}
+
+/** Which of several messages it is about. */
+const twistOf = (due: readonly Members[], at: number): string =>
+  due.length > 1 ? told("{twist_id}: ", due[at] ?? {}) : "";
+
+function endOf(connection: Members): string {
+  if (connection["ended"] === undefined) {
+    const lost = membersOf(connection["lost"]);
+    if (lost["why"] === undefined) return "open";
+    const how = lost["why"] === "killed" ? "was killed" : "was heard last";
+    return told(`open {until_ms} when its Shield ${how}`, lost);
+  }
+  const ended = membersOf(connection["ended"]);
+  const unsent_bytes = Number(ended["unsent_bytes"]) > 0 ? ended["unsent_bytes"] : "";
+  return told("ended {at_ms} ({code}[ {reason}][, {unsent_bytes} bytes unsent])", {
+    ...ended,
+    unsent_bytes,
+  });
 }
 
 function connectionLines(connection: Members, due: readonly Members[]): string[] {
-  const { connection_id, node_id, user_id, began_ms } = connection;
-  const ended = connection["ended"] === undefined ? undefined : membersOf(connection["ended"]);
-  const lost = membersOf(connection["lost"]);
-  const end = ended === undefined
-    ? lost["why"] === undefined
-      ? "open"
-      : `open ${time(lost["until_ms"])} when its Shield ${
-        lost["why"] === "killed" ? "was killed" : "was heard last"
-      }`
-    : `ended ${time(ended["at_ms"])} (${ended["code"]}${
-      ended["reason"] === "" ? "" : ` ${ended["reason"]}`
-    }${Number(ended["unsent_bytes"]) > 0 ? `, ${ended["unsent_bytes"]} bytes unsent` : ""})`;
-  const head = `connection ${connection_id} of ${user_id} at ${node_id}, since ${
-    time(began_ms)
-  }, ${end}`;
-  const outcomes = listOf(connection["outcomes"]).map(membersOf).map((outcome, index) => {
-    const twist = due.length > 1 ? `${due[index]?.["twist_id"] ?? ""}: ` : "";
-    return `  ${twist}${outcomeText(outcome)}`;
-  });
+  const outcomes = listOf(connection["outcomes"]).map(membersOf)
+    .map((outcome, at) => `  ${twistOf(due, at)}${outcomeText(outcome)}`);
   const room = connection["room"] === undefined ? [] : roomLines(membersOf(connection["room"]));
-  return [head, ...outcomes, ...room];
+  const end = endOf(connection);
+  const head = "connection {connection_id} of {user_id} at {node_id}, since {began_ms}, {end}";
+  return [told(head, { ...connection, end }), ...outcomes, ...room];
 }
 
 function roomLines(room: Members): string[] {
   const missed = listOf(room["missed"]).map(membersOf);
-  const count = Number(room["missed_count"]);
+  const more = Number(room["missed_count"]) - missed.length;
   return [
-    ...listOf(room["subscriptions"]).map(membersOf).map(({ from_ms, until_ms, why }) =>
-      `  subscribed ${time(from_ms)} to ${
-        until_ms === undefined ? "now" : `${time(until_ms)} (${why})`
-      }`
+    ...listOf(room["subscriptions"]).map(membersOf).map((one) =>
+      told("  subscribed {from_ms} to ", one) + (told("[{until_ms} ({why})]", one) || "now")
     ),
-    `  due ${room["due"]}, sent ${room["sent"]}, not sent ${count}`,
-    ...missed.map(({ time_ms, offset, twist_id, outcome }) => {
-      const place = Number(offset) > 0 ? ` offset ${offset}` : "";
-      return `  ${time(time_ms)}${place} ${twist_id}: ${outcomeText(membersOf(outcome))}`;
+    told("  due {due}, sent {sent}, not sent {missed_count}", room),
+    ...missed.map((one) => {
+      const offset = Number(one["offset"]) > 0 ? one["offset"] : "";
+      const outcome = outcomeText(membersOf(one["outcome"]));
+      return told("  {time_ms}[ offset {offset}] {twist_id}: {outcome}", {
+        ...one,
+        offset,
+        outcome,
+      });
     }),
-    ...(count > missed.length ? [`  and ${count - missed.length} more`] : []),
-    ...listOf(room["gaps"]).map(membersOf).map(({ time_ms, reason }) =>
-      `  GAP ${time(time_ms)}: ${reason}`
-    ),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+    ...listOf(room["gaps"]).map(membersOf).map((one) => told("  GAP {time_ms}: {reason}", one)),
   ];
 }
 
 function refusalLine(refusal: Members): string {
-  const { at_ms, count, stage, user_id, connection_id, remote_ip, room_id, reason, detail } =
-    refusal;
-  const about = [
-    user_id === "" ? "" : `user ${user_id}`,
-    connection_id === "" ? "" : `connection ${connection_id}`,
-    room_id === "" ? "" : `room ${room_id}`,
-    `from ${remote_ip}`,
-  ].filter((one) => one !== "").join(", ");
-  const times = Number(count) > 1 ? ` ×${count}` : "";
-  return `refused ${stage} ${time(at_ms)}${times}: ${reason} (${detail}); ${about}`;
+  const count = Number(refusal["count"]) > 1 ? refusal["count"] : "";
+  const about =
+    "[user {user_id}, ][connection {connection_id}, ][room {room_id}, ]from {remote_ip}";
+  const text = `refused {stage} {at_ms}[ ×{count}]: {reason} ({detail}); ${about}`;
+  return told(text, { ...refusal, count });
 }
 
 /** Whether the answer reports the message that was asked for, or of any connection or refusal if none was. */
@@ -155,17 +130,18 @@ const hasOutcomes = (answer: Members) =>
   listOf(answer["connections"]).some((one) => listOf(membersOf(one)["outcomes"]).length > 0);
 
 /** What the user has read over HTTP. */
-function readLine({ message, user_id, how, at_ms, node_id }: Members, due: readonly Members[]) {
-  const twist = due.length > 1 ? `${due[Number(message)]?.["twist_id"] ?? ""}: ` : "";
-  return `${twist}read by ${user_id} over HTTP, a page of ${how}, at ${node_id} ${time(at_ms)}`;
-}
+const readLine = (one: Members, due: readonly Members[]): string =>
+  twistOf(due, Number(one["message"])) +
+  told("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
 
 /** What is left of the ledger of a Shield that is not there any longer. */
-function formerLine({ node_id, since_ms, until_ms, by_ms, state }: Members): string {
-  const stored = `stored ledger of ${node_id} from ${time(since_ms)} to ${time(until_ms)}`;
-  if (state === "ended") return stored;
-  if (state === "silent") return `${stored}; it is silent since`;
-  return `${stored}; it was killed by ${time(by_ms)}, and its ledger of those seconds is gone`;
+function formerLine(one: Members): string {
+  const stored = told("stored ledger of {node_id} from {since_ms} to {until_ms}", one);
+  if (one["state"] === "ended") return stored;
+  if (one["state"] === "silent") return `${stored}; it is silent since`;
+  return `${stored}; ${
+    told("it was killed by {by_ms}, and its ledger of those seconds is gone", one)
+  }`;
 }
 
 /** Clocks that differ by less are as good as one. */
@@ -183,12 +159,18 @@ function apartOf(answer: Members): ReadonlyMap<string, Members> {
 
 /** Shields whose clock is ahead or behind, for each Shield's times are its own. */
 function clockLines(answer: Members): string[] {
-  return [...apartOf(answer)].map(([node_id, { ahead_ms, within_ms }]) => {
-    const ms = Number(ahead_ms);
-    const side = ms > 0 ? "ahead of" : "behind";
-    return `the clock of ${node_id} is ${Math.abs(ms)} ms (± ${within_ms} ms) ${side} that of ${
-      answer["here"]
-    }`;
+  return [...apartOf(answer).values()].map((one) => {
+    const ms = Number(one["ahead_ms"]);
+    const about = {
+      ...one,
+      here: answer["here"],
+      ms: Math.abs(ms),
+      side: ms > 0 ? "ahead of" : "behind",
+    };
+    return told(
+      "the clock of {node_id} is {ms} ms (± {within_ms:plain} ms) {side} that of {here}",
+      about,
+    );
   });
 }
 
@@ -208,7 +190,7 @@ function absentLines(answer: Members, { user, connection }: AskedWhose): string[
   if (reaches.length === 0) return ["no Shield that answered keeps a ledger"];
   const others = listOf(membersOf(answer["nodes"])["silent"]).length > 0;
   const where = others ? "any Shield that answered" : "any Shield";
-  return [`no ${what} on ${where} since ${time(Math.max(...reaches))}`];
+  return [`no ${what} on ${where} since ${when(Math.max(...reaches))}`];
 }
 
 /** The lines of an answer, how far back the ledgers go at their end. */
@@ -226,7 +208,7 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
     ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
       since_ms === null
         ? `${node_id} keeps no ledger`
-        : `ledger of ${node_id} since ${time(since_ms)}`
+        : told("ledger of {node_id} since {since_ms}", { node_id, since_ms })
     ),
     ...listOf(answer["former"]).map(membersOf).map(formerLine),
     ...clockLines(answer),
@@ -250,7 +232,7 @@ export function wayInGaps(way_in: Members): string[] {
   const has_nothing = listOf(way_in["decisions"]).length === 0 && problem === "";
   return [
     ...(has_nothing ? ["the journal has no decision about it"] : []),
-    ...holes.slice(0, HOLES_SHOWN).map(holeText),
+    ...holes.slice(0, HOLES_SHOWN).map((hole) => holeText(hole)),
     ...(hidden > 0 ? [`and ${plural(hidden, "more hole")}`] : []),
     ...(problem === "" ? [] : [`the journal could not be read: ${problem}`]),
     ...(way_in["is_whole"] === true || problem !== ""
@@ -260,19 +242,16 @@ export function wayInGaps(way_in: Members): string[] {
 }
 
 function decisionLines(decision: Members): string[] {
-  const { node, time_ms, allowed, code, reason, message, hook, room, type, sender, offset } =
-    decision;
+  const { allowed, sender } = decision;
   const verdict = allowed === true
-    ? `allowed${offset === null ? "" : `, offset ${offset}`}`
-    : `refused ${code} ${reason}${message === "" ? "" : ` (${message})`}`;
-  const { user, connection, remote_ip } = membersOf(sender);
+    ? told("allowed[, offset {offset}]", decision)
+    : told("refused {code} {reason}[ ({message})]", decision);
   const who = sender === null
     ? "somebody who was erased"
-    : `${user}, connection ${connection}, from ${remote_ip}`;
-  const what = [hook, type, room === "" ? "" : `in ${room}`].filter((one) => one !== "").join(" ");
+    : told("{user}, connection {connection}, from {remote_ip}", membersOf(sender));
   return [
-    `decided at ${node} ${time(time_ms)}: ${verdict}`,
-    `  ${what} by ${who}`,
+    told("decided at {node} {time_ms}: {verdict}", { ...decision, verdict }),
+    told("  {hook}[ {type}][ in {room}] by {who}", { ...decision, who }),
     ...listOf(decision["steps"]).map(membersOf).map(stepLine),
   ];
 }
@@ -280,9 +259,4 @@ function decisionLines(decision: Members): string[] {
 function stepLine({ step, outcome, text }: Members): string {
   const name = String(step).replaceAll("_", " ");
   return `  ${name}: ${outcome === "refused" ? "REFUSED, " : ""}${text}`;
-}
-
-function holeText({ node, from_ms, to_ms, records, why }: Members): string {
-  const what = records === null ? "decisions" : plural(Number(records), "decision");
-  return `${time(to_ms)}  HOLE  ${what} of ${node} from ${time(from_ms)} on: ${why}`;
 }

@@ -44,7 +44,7 @@ Deno.test("arq why: times of a clock that differs are told by the other one, too
 
 Deno.test("arq why: of a killed Shield it says what it was last known to have, and that the rest is gone", () => {
   const lost = { why: "killed", until_ms: 5_000, by_ms: 9_000 };
-  const former = { node_id: "s1", life_ms: 0, since_ms: 0, until_ms: 5_000, by_ms: 9_000 };
+  const former = { node_id: "s1", life_ms: 0, since_ms: 1_000, until_ms: 5_000, by_ms: 9_000 };
   const lines = whyLines({
     ...answerOf([]),
     connections: [{
@@ -63,8 +63,8 @@ Deno.test("arq why: of a killed Shield it says what it was last known to have, a
       at(9)
     })`,
     `  not connected: its Shield was killed, by ${at(9)}`,
-    `stored ledger of s1 from ${at(0)} to ${at(5)}; it was killed by ${at(9)}, and its ledger of ` +
+    `stored ledger of s1 from ${at(1)} to ${at(5)}; it was killed by ${at(9)}, and its ledger of ` +
     "those seconds is gone",
-    `stored ledger of s1 from ${at(0)} to ${at(5)}`,
+    `stored ledger of s1 from ${at(1)} to ${at(5)}`,
   ]);
 });

@@ -101,10 +101,17 @@ export async function exchange(
   listener: Listener,
   request: AdminRequest,
   timeout_ms: number = REQUEST_MS,
+  max_bytes?: number,
 ): Promise<{ readonly response: Response; readonly text: string }> {
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]);
   const response = await send(io, listener, request, signal);
-  return { response, text: await textOf(response, signal) };
+  return { response, text: await textOf(response, signal, max_bytes) };
+}
+
+/** The parameters that are given. */
+export function queryOf(all: Readonly<Record<string, unknown>>): URLSearchParams {
+  const given = Object.entries(all).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readEvents } from "../commands/cluster/tail.ts";
-import type { ServerEvent } from "../commands/cluster/tail.ts";
+import type { ServerEvent } from "../../sdk/typescript/http/http_socket.ts";
 
 function streamOf(chunks: Iterable<Uint8Array>): ReadableStream<Uint8Array> {
   return ReadableStream.from(chunks);
@@ -40,4 +40,11 @@ Deno.test("events are the same wherever the stream is cut", async () => {
       assert.deepEqual(got.map(({ data }) => data), wanted.map((lines) => lines.join("\n")));
     },
   ));
+});
+
+Deno.test("an event without end is an error, and comments are none", async () => {
+  const piece = bytes("x".repeat(4_194_304));
+  await assert.rejects(events(Array.from({ length: 9 }, () => piece)), RangeError);
+  const beat = bytes(`: ${"x".repeat(4_194_304)}\n\n`);
+  assert.deepEqual(await events(Array.from({ length: 9 }, () => beat)), []);
 });

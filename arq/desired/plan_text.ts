@@ -1,5 +1,5 @@
 /** Plans, their consequences and rollouts as people read them. Pure. */
-import { listOf, type Members, membersOf, percentText } from "../answers/policy_text.ts";
+import { listOf, type Members, membersOf, percentText, told } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
 
@@ -258,21 +258,18 @@ function shareText(view: Members): string {
   return stage === 0 ? "observing" : `in force for ${percentText(view["share"])}`;
 }
 
-function tallyText(tally: unknown): string {
-  const { name, compared, enforced, refused, passed, faults, fuel } = membersOf(tally);
-  const p99 = (version: string) => Number(membersOf(membersOf(fuel)[version])["p99"]).toFixed(2);
-  return `${printable(String(name))}: ${compared} messages, ${enforced} by the new version; ` +
-    `refuses ${refused} more, passes ${passed} more, ${faults} faults; ` +
-    `fuel p99 ${p99("old")} → ${p99("new")}`;
+function tallyText(tally: Members): string {
+  const p99 = (version: string) =>
+    Number(membersOf(membersOf(tally["fuel"])[version])["p99"]).toFixed(2);
+  return told(
+    "\n  {name}: {compared} messages, {enforced} by the new version; refuses {refused} more, " +
+      "passes {passed} more, {faults} faults; fuel p99 {old} → {new}",
+    { ...tally, old: p99("old"), new: p99("new") },
+  );
 }
 
-function sampleText(sample: unknown): string {
-  const { would, user, room, reason, at_ms } = membersOf(sample);
-  const where = room === "" ? "" : ` in ${room}`;
-  const why = reason === "" ? "" : `: ${reason}`;
-  const text = `would ${would}: ${user}${where}${why}`;
-  return `  ${new Date(Number(at_ms)).toISOString()} ${printable(text)}\n`;
-}
+const sampleText = (sample: Members): string =>
+  told("  {at_ms} would {would}: {user}[ in {room}][: {reason}]\n", sample);
 
 /** How a rollout ended, with samples; "" while it is under way. */
 export function endText(view: Members): string {
@@ -282,7 +279,7 @@ export function endText(view: Members): string {
   const { why, samples } = membersOf(ended);
   const text = `rolled back: the previous state is in force; begun by ${by}\n`;
   return `${printable(text.trimEnd())}\n  ${printable(String(why))}\n` +
-    listOf(samples).map(sampleText).join("");
+    listOf(samples).map(membersOf).map(sampleText).join("");
 }
 
 /** One line of progress. */
@@ -290,24 +287,23 @@ export function progressText(view: Members): string {
   const state = stateOf(view);
   const waits = printable(String(view["waits"]));
   const step = state === "applying" ? "the last step" : `${shareText(view)}; ${waits}`;
-  const tallies = listOf(view["tallies"]).map(tallyText).map((text) => `\n  ${text}`).join("");
+  const tallies = listOf(view["tallies"]).map(membersOf).map(tallyText).join("");
   return `${step}${tallies}\n`;
 }
 
 /** All of a rollout. */
 export function rolloutText(view: Members): string {
-  const { id, by, began_ms, state, conditions, schemas } = membersOf(view["rollout"]);
-  const since = new Date(Number(began_ms)).toISOString();
+  const rollout = membersOf(view["rollout"]);
+  const { state, conditions, schemas } = rollout;
   const held = listOf(conditions).map(String).join(", ");
-  const head = printable(`tenant ${view["tenant"]}: rollout ${id} by ${by}, ${since}: ${state}`);
-  const nodes = listOf(view["nodes"]).map((node) => {
-    const { node_id, problem } = membersOf(node);
-    return problem === null ? "" : `  ${printable(`${node_id}: ${problem}`)}\n`;
+  const head = told("tenant {tenant}: rollout {id} by {by}, {began_ms}: {state}", {
+    ...rollout,
+    tenant: view["tenant"],
   });
-  const versions = listOf(schemas).map((one) => {
-    const { schema_id, version } = membersOf(one);
-    return `${schema_id} ${version}`;
-  });
+  const nodes = listOf(view["nodes"]).map((node) =>
+    told("[  {node_id}: {problem}\n]", membersOf(node))
+  );
+  const versions = listOf(schemas).map((one) => told("{schema_id} {version}", membersOf(one)));
   const is_over = state === "applied" || state === "returned";
   return `${head}\n` +
     (held === "" ? "no conditions\n" : `ends if ${printable(held)}\n`) +
@@ -320,12 +316,6 @@ export function rolloutText(view: Members): string {
 
 /** A list of rollouts, one on each line. */
 export const rolloutsText = ({ rollouts }: Members): string =>
-  listOf(rollouts).map(rolloutLine).join("") || "no rollouts\n";
-
-function rolloutLine(one: unknown): string {
-  const { tenant, id, by, began_ms, state, why, share } = membersOf(one);
-  const since = new Date(Number(began_ms)).toISOString();
-  const part = share === null ? "" : ` at ${percentText(share)}`;
-  const reason = why === "" ? "" : `: ${why}`;
-  return `${printable(`${tenant} ${id} ${since} by ${by} ${state}${part}${reason}`)}\n`;
-}
+  listOf(rollouts).map(membersOf).map((one) =>
+    told("{tenant} {id} {began_ms} by {by} {state}[ at {share}][: {why}]\n", one)
+  ).join("") || "no rollouts\n";

@@ -3,7 +3,7 @@
  * not looked at here; files of lines are read elsewhere.
  */
 import { ArqonError } from "@arqon/sdk";
-import { type Admin, streamAdmin } from "../bus/admin.ts";
+import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";
 import type { Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
@@ -31,15 +31,6 @@ const NEWLINE = 0x0a;
 /** Much longer than a bus takes for what it reads in one go; without an end `arq` would wait for good. */
 const SILENCE_MS = 60_000;
 
-function queryOf({ has_payloads = false, ...wish }: JournalWish, limit: number): URLSearchParams {
-  const query = new URLSearchParams({ limit: String(limit) });
-  for (const [name, value] of Object.entries(wish)) {
-    if (value !== undefined) query.set(name, String(value));
-  }
-  if (has_payloads) query.set("payload", "1");
-  return query;
-}
-
 /**
  * The lines of one answer, whole lines at a time; returns where it ended. Throws the bus's refusal, and
  * `connection-lost` for an answer without its end, or when nothing of it comes for `silence_ms`.
@@ -56,7 +47,9 @@ export async function* journalAnswer(
   const silence = new Silence(io.signal, admin, silence_ms);
   silence.begin();
   try {
-    const path = `/v1/journal?${queryOf(wish, limit)}`;
+    const { has_payloads, ...own } = wish;
+    const payload = has_payloads === true ? "1" : undefined;
+    const path = `/v1/journal?${queryOf({ limit, ...own, payload })}`;
     for await (const chunk of await streamAdmin(silence, admin, path)) {
       // Who takes the lines may take its time.
       silence.end();

@@ -7,7 +7,7 @@ import type { RepeaterOptions } from "./repeater.ts";
 import { isSelected } from "./selection.ts";
 import { createRepeater } from "./repeater.ts";
 import { readyModule } from "./replay_modules.ts";
-import type { Tally } from "./tally.ts";
+import { addTally, type Tally } from "./tally.ts";
 import {
   alternates,
   limits,
@@ -175,6 +175,10 @@ Deno.test("replay: holes, bad lines, other policies, rooms and times are counted
   assert.deepEqual([tally.holes, tally.missing, tally.unknown_holes], [2, 3, 1]);
   assert.deepEqual(tally.hole_reasons, { "queue-full": 1, "killed": 1 });
   assert.deepEqual([tally.bad_lines, tally.first_bad?.line], [1, 4]);
+  // Several threads count; the first may have seen none.
+  const sum = await repeat([record]);
+  addTally(sum, tally);
+  assert.deepEqual([sum.bad_lines, sum.first_bad?.line], [1, 4]);
   assert.deepEqual([tally.without_policy, tally.other_policies], [1, { q: 1 }]);
   const { time_ms } = record;
   for (

@@ -249,10 +249,11 @@ function addSamples(samples: Sample[], other: readonly Sample[]): void {
 export function addTally(to: Tally, from: Tally): void {
   const first_ms = Math.min(to.first_ms, from.first_ms);
   const last_ms = Math.max(to.last_ms, from.last_ms);
-  addCounts(to, from);
+  const { first_bad, ...counts } = from;
+  addCounts(to, counts);
   Object.assign(to, { first_ms, last_ms });
-  if (from.first_bad !== null && from.first_bad.line < (to.first_bad?.line ?? Infinity)) {
-    to.first_bad = from.first_bad;
+  if (first_bad !== null && first_bad.line < (to.first_bad?.line ?? Infinity)) {
+    to.first_bad = first_bad;
   }
   addSamples(to.recorded.samples, from.recorded.samples);
   for (const kind of ["to_refused", "to_allowed", "changed"] as const) {

@@ -193,7 +193,10 @@ function percentOf(value: unknown): unknown {
 
 function showDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
-  return Response.json({ node_id, tenant, candidates: book.list(tenant) });
+  const candidate = url.searchParams.get("candidate");
+  const candidates = book.list(tenant)
+    .filter((one) => candidate === null || one.candidate === candidate);
+  return Response.json({ node_id, tenant, candidates });
 }
 
 function resetDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {

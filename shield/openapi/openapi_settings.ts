@@ -42,7 +42,7 @@ export const MIRROR_ABOUT = abouts({
   getMirrorDiff: {
     tag: "mirror",
     summary: "what candidates would have decided otherwise, at this Shield",
-    query: [TENANT],
+    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
     answer: object({ node_id: ID, tenant: ID, candidates: list(OBJECT) }),
   },
   resetMirrorDiff: {

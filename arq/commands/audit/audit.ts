@@ -3,10 +3,10 @@
  * entries are one chain. The bus only sends the bytes; it is not asked whether they are right.
  */
 import { plural } from "../../../shared/plural.ts";
-import { type Admin, askAdmin, busAgo, findAdmin, streamAdmin } from "../../bus/admin.ts";
-import { EXIT, failed, printable } from "../../terminal/exit.ts";
+import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
+import { EXIT, failed } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
-import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
@@ -19,39 +19,29 @@ const PAGE = 1_000;
 const LOOK_MS = 1_000;
 const TARGET_UNITS = 100;
 
-function filtersOf({ tenant, actor, action, outcome }: Flags<"limit">): URLSearchParams {
-  const given = Object.entries({ tenant, actor, action, outcome });
-  return new URLSearchParams(
-    given.flatMap(([name, value]) =>
-      value === undefined ? [] : [[name, value] as [string, string]]
-    ),
-  );
-}
+const filtersOf = ({ tenant, actor, action, outcome }: Flags<"limit">) =>
+  queryOf({ tenant, actor, action, outcome });
 
 /** The line of one entry, for people. */
 function lineOf(entry: Members): string {
-  const { at_ms, seq, outcome, action, tenant, by, by_tenant, from, path, reason, count } = entry;
-  const who = by === null ? "a stranger" : `${by}@${by_tenant}`;
-  const times = Number(count) > 1 ? ` ×${count}` : "";
-  const why = reason === null ? "" : ` (${reason})`;
+  const { by, tenant, from, path, count } = entry;
   const about = Object.entries(membersOf(entry["about"]))
     .map(([name, value]) => `${name}=${value}`).join(" ");
-  const target = `${path} ${about}`.trim().slice(0, TARGET_UNITS);
-  return [
-    new Date(Number(at_ms)).toISOString(),
-    `#${seq}`,
-    `${outcome}${why}${times}`,
-    `${action}`,
-    `tenant=${tenant ?? "-"}`,
-    `by=${who}`,
-    `from=${from === "" ? "-" : from}`,
-    target,
-  ].join("  ");
+  return told(
+    "{at_ms}  #{seq}  {outcome}[ ({reason})][ ×{count}]  {action}  tenant={tenant}  by={who}  " +
+      "from={from}  {target}\n",
+    {
+      ...entry,
+      ...{ tenant: tenant ?? "-", from: from || "-", count: Number(count) > 1 ? count : "" },
+      who: by === null ? "a stranger" : told("{by}@{by_tenant}", entry),
+      target: `${path} ${about}`.trim().slice(0, TARGET_UNITS),
+    },
+  );
 }
 
 async function show(io: Io, { json }: Flags<"limit">, entries: readonly Members[]): Promise<void> {
   const lines = entries.map((entry) =>
-    json === true ? `${JSON.stringify(entry)}\n` : `${printable(lineOf(entry))}\n`
+    json === true ? `${JSON.stringify(entry)}\n` : lineOf(entry)
   );
   await print(io.stdout, lines.join(""));
 }

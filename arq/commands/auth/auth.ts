@@ -1,23 +1,16 @@
 /**
- * `arq auth`: makes key pairs and tokens, revokes tokens, and lists what is revoked. A token is signed with the
+ * `arq auth`: makes key pairs and tokens, and says what is revoked. A token is signed with the
  * key that `--key` names, else with that of the bus that every other command takes here, else with the development
  * key.
  */
-import {
-  cannotWrite,
-  type CommandError,
-  failed,
-  printable,
-  usageError,
-} from "../../terminal/exit.ts";
+import { cannotWrite, type CommandError, failed, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { newKeyPair, parsePrivateKey, signToken } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
 import { findTarget } from "../../bus/target.ts";
-import { askAdmin, busNow, findAdmin } from "../../bus/admin.ts";
-import { listOf, membersOf, when } from "../../answers/policy_text.ts";
+import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import { readText } from "../../terminal/input.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
@@ -135,89 +128,24 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<End
   return { told: report, text: `${token}\n` };
 }
 
-const PATH = "/v1/revocations";
+const OF_USER = "tokens of user {id} issued before {issued_before_ms}";
+const ALL = "all tokens issued before {issued_before_ms}";
 
-function aboutText(revocation: Record<string, unknown>): string {
-  const { kind, id, issued_before_ms } = revocation;
-  if (kind === "token") return `token ${id}`;
-  const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
-  return `${whose} issued before ${when(issued_before_ms)}`;
+/** Which tokens a revocation is about, and until when. */
+function aboutText(revocation: Members): string {
+  const { kind, until_ms } = revocation;
+  const tokens = kind === "token" ? "token {id}" : kind === "user" ? OF_USER : ALL;
+  return told(`${tokens}, ${until_ms === 0 ? "for good" : "until {until_ms}"}`, revocation);
 }
 
-function untilText({ until_ms }: Record<string, unknown>): string {
-  return until_ms === 0 ? "for good" : `until ${when(until_ms)}`;
-}
-
-function requireOne({ user, tokenId, issuedBefore, undo }: Flags<"tenant">): void {
-  if (user !== undefined && tokenId !== undefined) {
-    throw usageError("--user and --token-id exclude each other");
-  }
-  if (tokenId !== undefined && issuedBefore !== undefined) {
-    throw usageError("--issued-before is for a user or for the whole tenant, not for --token-id");
-  }
-  if (user === undefined && tokenId === undefined && issuedBefore === undefined) {
-    const hint = undo === true
-      ? "--undo with --issued-before now is about the whole tenant"
-      : undefined;
-    throw usageError("expected --user, --token-id or --issued-before", hint);
-  }
-}
-
-async function undo(io: Io, tenant: string, flags: Flags<"tenant">): Promise<Ended> {
-  const { user, tokenId } = flags;
-  const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
-  const id = user ?? tokenId ?? "*";
-  const path = `${PATH}?${new URLSearchParams({ tenant, kind, id })}`;
-  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "DELETE", path });
-  if (answer["lifted"] !== true) {
-    throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
-  }
-  const told = `lifted: tokens that have not ended are good again in tenant ${tenant}\n`;
-  return { told: answer, text: told };
-}
-
-/** Revokes tokens, or lifts a revocation with `--undo`. Prints what is in force now. */
-export async function revoke(io: Io, flags: Flags<"tenant">): Promise<Ended> {
-  requireOne(flags);
-  const { tenant, user, tokenId, issuedBefore, reason } = flags;
-  if (flags.undo === true) return await undo(io, tenant, flags);
-  const admin = await findAdmin(io, flags);
-  const now_ms = await busNow(io, admin);
-  const issued_before_ms = issuedBefore === undefined
-    ? undefined
-    : issuedBefore > 0
-    ? issuedBefore
-    : now_ms + issuedBefore;
-  const until_ms = flags.for === undefined ? undefined : now_ms + flags.for * 1_000;
-  const body = JSON.stringify({
-    tenant,
-    user,
-    token_id: tokenId,
-    issued_before_ms,
-    until_ms,
-    reason,
-  });
-  const answer = await askAdmin(io, admin, {
-    method: "POST",
-    path: PATH,
-    body,
-  });
-  const stands = membersOf(answer["revocation"]);
-  const told = `revoked in tenant ${tenant}: ${aboutText(stands)}, ${untilText(stands)}`;
-  return { told: answer, text: `${printable(told)}\n` };
-}
+/** The text of `arq auth revoke`. */
+export const revokedText = ({ revocation }: Members, { tenant }: Members): string =>
+  `revoked in tenant ${tenant}: ${aboutText(membersOf(revocation))}\n`;
 
 /** The text of `arq auth revocations`. */
-export function revocationsText(answer: Readonly<Record<string, unknown>>): string {
-  const lines = listOf(answer["revocations"]).map((one) => {
-    const shown = membersOf(one);
-    const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
-    const by = `by ${shown["by"]}`;
-    return printable(
-      `${shown["tenant"]}  ${aboutText(shown)}, ${untilText(shown)}, ${by}${reason}`,
-    );
-  });
-  if (lines.length === 0) lines.push("nothing is revoked");
-  if (answer["truncated"] === true) lines.push("… and more");
-  return `${lines.join("\n")}\n`;
+export function revocationsText({ revocations, truncated }: Members): string {
+  const lines = listOf(revocations).map(membersOf).map((one) =>
+    told("{tenant}  {about}, by {by}[: {reason}]\n", { ...one, about: aboutText(one) })
+  );
+  return (lines.join("") || "nothing is revoked\n") + (truncated === true ? "… and more\n" : "");
 }

@@ -20,7 +20,6 @@ import {
 import { openScreen, problemText } from "../../terminal/screen.ts";
 import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
-import { plural } from "../../../shared/plural.ts";
 import { exchange } from "../../bus/admin.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -42,40 +41,8 @@ export function duration(duration_ms: number): string {
   return [...parts, `${seconds % 60}s`].filter((part) => part !== "").join(" ");
 }
 
-const count = (number: unknown, what: string) => plural(Number(number), what);
-
 const isTime = (value: unknown): value is number =>
   typeof value === "number" && value > YEAR_2000_MS && value <= DATE_MS_MAX;
-
-/**
- * The line of the Spine: `nats connected (127.0.0.1:4222 2.15.2) since …, 0 reconnects, …`; undefined for
- * another shape.
- */
-function spineLine(spine: unknown): string | undefined {
-  if (!isMembers(spine)) return undefined;
-  const { engine, state, since_ms, reconnects, pending_bytes, slow_consumers, server } = spine;
-  if (typeof engine !== "string" || typeof state !== "string") return undefined;
-  const where = typeof server === "string" ? ` (${server})` : "";
-  const since = isTime(since_ms) ? ` since ${new Date(since_ms).toISOString()}` : "";
-  const figures = [
-    count(reconnects ?? 0, "reconnect"),
-    count(pending_bytes ?? 0, "pending byte"),
-    count(slow_consumers ?? 0, "slow consumer"),
-  ];
-  return [`${engine} ${state}${where}${since}`, ...figures].join(", ");
-}
-
-/**
- * The line of an issuer's keys: `arqon-dev: 1 key from jwks_file, healthy, loaded …`; undefined for another
- * shape.
- */
-function keyLine(key: unknown): string | undefined {
-  if (!isMembers(key) || typeof key["issuer"] !== "string") return undefined;
-  const { issuer, source, keys, healthy, loaded_ms } = key;
-  const loaded = isTime(loaded_ms) ? `loaded ${new Date(loaded_ms).toISOString()}` : "never loaded";
-  const health = healthy === true ? "healthy" : "UNHEALTHY";
-  return `${issuer}: ${count(keys ?? 0, "key")} from ${source}, ${health}, ${loaded}`;
-}
 
 /** Any value in one line: `name value` pairs with commas between them. */
 function plain(name: string, value: unknown): string {
@@ -90,11 +57,10 @@ function plain(name: string, value: unknown): string {
 /** The rows of one member, each a label and a text. An empty member has no rows. */
 function rowsOf(name: string, value: unknown): [string, string][] {
   if (name === "uptime_ms" && typeof value === "number") return [["uptime", duration(value)]];
-  if (name === "keys" && Array.isArray(value)) {
-    return value.map((key) => [name, keyLine(key) ?? plain(name, key)]);
-  }
-  const text = (name === "spine" ? spineLine(value) : undefined) ?? plain(name, value);
-  return text === "" ? [] : [[name, text]];
+  const all = Array.isArray(value) ? value : [value];
+  return all.map((one) => plain(name, one)).filter((text) => text !== "").map((
+    text,
+  ) => [name, text]);
 }
 
 /** All figures as aligned and indented lines. No answer of a server can drive the terminal. */

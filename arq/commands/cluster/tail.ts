@@ -2,47 +2,27 @@
  * `arq tail`: prints the messages of a room as they come, for an operator. It uses the admin API and does not
  * enter the room. `arq sub` shows what a user of the room sees.
  */
+import { EventParser, type ServerEvent } from "../../../sdk/typescript/http/http_socket.ts";
 import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
 import { printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 
-/** One server-sent event; `name` is "message" when the server gives none. */
-export interface ServerEvent {
-  readonly name: string;
-  readonly data: string;
-}
-
-/** Length above which an event ends the stream with an error; no event of the bus is longer. */
-const EVENT_CHARS_MAX = 33_554_432;
+/** Length of what is no event yet above which the stream ends with an error; no event of the bus is longer. */
+const EVENT_BYTES_MAX = 33_554_432;
+const NEWLINE = 0x0a;
 
 /** Yields each event when it is complete. Throws RangeError for one that is too long. */
 export async function* readEvents(stream: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent> {
-  let rest = "";
-  let name = "message";
-  let data: string[] = [];
-  let chars = 0;
-  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-    rest += text;
-    const lines = rest.split("\n");
-    rest = lines.pop() ?? "";
-    if (rest.length + chars > EVENT_CHARS_MAX) throw new RangeError("an event without end");
-    for (const raw of lines) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-      if (line === "") {
-        if (data.length > 0) yield { name, data: data.join("\n") };
-        name = "message";
-        data = [];
-        chars = 0;
-        continue;
-      }
-      const colon = line.indexOf(":");
-      const field = colon < 0 ? line : line.slice(0, colon);
-      const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
-      if (field === "event") name = value;
-      if (field === "data") data.push(value);
-      chars += line.length;
-    }
+  const parser = new EventParser();
+  let size_bytes = 0;
+  for await (const bytes of stream) {
+    const events = parser.read(bytes);
+    // An empty line ends comments, too.
+    const is_end = bytes.at(-1) === NEWLINE && bytes.at(-2) === NEWLINE;
+    size_bytes = events.length > 0 || is_end ? 0 : size_bytes + bytes.length;
+    if (size_bytes > EVENT_BYTES_MAX) throw new RangeError("an event without end");
+    yield* events;
   }
 }
 

@@ -12,6 +12,7 @@ import {
   whole,
 } from "../../answers/cluster.ts";
 import type { ClusterReading, NodeRates } from "../../answers/cluster.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { pause } from "../../rooms/flow.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
 import { openScreen, problemText } from "../../terminal/screen.ts";
@@ -27,10 +28,7 @@ interface Reading {
   readonly policies: readonly Row[];
 }
 
-const rowsOf = (answer: Row, name: string): Row[] =>
-  Array.isArray(answer[name])
-    ? answer[name].filter((row): row is Row => typeof row === "object" && row !== null)
-    : [];
+const rowsOf = (answer: Row, name: string): Row[] => listOf(answer[name]).map(membersOf);
 
 async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   const ask = (path: string) => askAdmin(io, admin, { method: "GET", path });
@@ -50,41 +48,43 @@ async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   };
 }
 
-/** Messages per second of a row that the reading before has; undefined for a new row. */
-function rateOf(
-  row: Row,
-  before: readonly Row[],
-  keys: readonly string[],
-  of: string,
-  seconds: number,
-) {
-  const earlier = before.find((other) => keys.every((key) => other[key] === row[key]));
-  if (earlier === undefined || seconds <= 0) return undefined;
-  return Math.max(0, number(row[of]) - number(earlier[of])) / seconds;
+/** What a list counts of its rows, and the members that name a row. */
+interface Columns {
+  readonly of: "tenants" | "rooms";
+  readonly keys: readonly string[];
+  /** Members that are shown; the rate of `rate` comes before it. */
+  readonly figures: readonly string[];
+  readonly rate: string;
 }
 
-const shown = (rate: number | undefined) => rate === undefined ? "" : whole(rate);
+const TENANTS: Columns = {
+  ...{ of: "tenants", keys: ["tenant_id", ""], rate: "ingress_messages" },
+  figures: ["connections", "rooms", "ingress_messages", "rejects"],
+};
+const ROOMS: Columns = {
+  ...{ of: "rooms", keys: ["room_id", "tenant_id"], rate: "messages" },
+  figures: ["subscribers", "messages"],
+};
 
-function tenantRows(now: Reading, before: Reading | undefined, seconds: number): string[][] {
-  return now.tenants.map((row) => [
-    String(row["tenant_id"]),
-    "",
-    whole(row["connections"]),
-    whole(row["rooms"]),
-    shown(rateOf(row, before?.tenants ?? [], ["tenant_id"], "ingress_messages", seconds)),
-    whole(row["ingress_messages"]),
-    whole(row["rejects"]),
-  ]);
-}
-
-function roomRows(now: Reading, before: Reading | undefined, seconds: number): string[][] {
-  return now.rooms.map((row) => [
-    String(row["room_id"]),
-    String(row["tenant_id"]),
-    whole(row["subscribers"]),
-    shown(rateOf(row, before?.rooms ?? [], ["tenant_id", "room_id"], "messages", seconds)),
-    whole(row["messages"]),
-  ]);
+/** Messages per second are those since the reading before; a new row has none. */
+function countedRows(
+  { of, keys, figures, rate }: Columns,
+  now: Reading,
+  before: Reading | undefined,
+): string[][] {
+  const seconds = (now.cluster.now_ms - (before?.cluster.now_ms ?? now.cluster.now_ms)) / 1_000;
+  return now[of].map((row) => {
+    const earlier = before?.[of].find((other) => keys.every((key) => other[key] === row[key]));
+    const grown = number(row[rate]) - number(earlier?.[rate]);
+    const is_known = earlier !== undefined && seconds > 0;
+    return [
+      ...keys.map((key) => String(row[key] ?? "")),
+      ...figures.flatMap((name) => [
+        ...(name === rate ? [is_known ? whole(Math.max(0, grown) / seconds) : ""] : []),
+        whole(row[name]),
+      ]),
+    ];
+  });
 }
 
 function policyRows({ policies }: Reading): string[][] {
@@ -108,14 +108,13 @@ function list(head: readonly string[], rows: readonly string[][]): string {
 }
 
 function view(now: Reading, before: Reading | undefined, rates: readonly NodeRates[]): string {
-  const seconds = (now.cluster.now_ms - (before?.cluster.now_ms ?? now.cluster.now_ms)) / 1_000;
   const at = new Date(now.cluster.now_ms).toISOString();
   return `${at}\n\n${clusterTable(now.cluster, rates)}` +
     list(
       ["tenant", "", "conns", "rooms", "in/s", "in", "rejects"],
-      tenantRows(now, before, seconds),
+      countedRows(TENANTS, now, before),
     ) +
-    list(["room", "tenant", "subscribers", "msg/s", "messages"], roomRows(now, before, seconds)) +
+    list(["room", "tenant", "subscribers", "msg/s", "messages"], countedRows(ROOMS, now, before)) +
     list(
       ["policy", "tenant", "allowed", "rejected", "failed", "fuel", "p50", "p99"],
       policyRows(now),

@@ -4,12 +4,17 @@
  */
 import { tellsAnything, wayInGaps, wayInLines, whyLines } from "../../answers/why_text.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import { type Admin, askAdmin, busAgo, findAdmin } from "../../bus/admin.ts";
+import {
+  type Admin,
+  askAdmin,
+  busAgo,
+  exchange,
+  findAdmin,
+  queryOf as queryOfAll,
+} from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { ArqonError } from "@arqon/sdk";
-import { endedBy } from "../../../shared/listeners/answer_body.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
 
@@ -38,15 +43,10 @@ function requireQuestion(flags: Flags): void {
 
 async function queryOf(io: Io, admin: Admin, flags: Flags): Promise<URLSearchParams> {
   const { tenant, trace, twist, messageId, room, offset, user, connection, address, since } = flags;
-  const all = {
+  return queryOfAll({
     ...{ tenant, trace, twist, message_id: messageId, room, offset, user, connection, address },
     since_ms: await busAgo(io, admin, since),
-  };
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(all)) {
-    if (value !== undefined) query.set(name, String(value));
-  }
-  return query;
+  });
 }
 
 /** Answers that are read at most while the journal has more; each looks at some 100,000 lines. */
@@ -109,50 +109,22 @@ const REQUEST_MS = 10_000;
 const ANSWER_BYTES_MAX = 64 * 2 ** 20;
 const NOT_FOUND = 404;
 
-function reason(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message : String(cause);
-}
-
-async function readText(response: Response, url: string, signal: AbortSignal): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  let size_bytes = 0;
-  for await (const chunk of response.body === null ? [] : endedBy(response.body, signal)) {
-    size_bytes += chunk.length;
-    if (size_bytes > ANSWER_BYTES_MAX) {
-      throw new CommandError(`${url}: the answer is over ${ANSWER_BYTES_MAX} bytes`);
-    }
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return text + decoder.decode();
-}
-
-async function ask(io: Io, url: string): Promise<{ status: number; text: string }> {
-  try {
-    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
-    const response = await fetch(url, { redirect: "manual", signal });
-    return { status: response.status, text: await readText(response, url, signal) };
-  } catch (error) {
-    io.signal.throwIfAborted();
-    if (error instanceof CommandError) throw error;
-    throw new ArqonError("unreachable", `${url}: ${reason(error)}`);
-  }
-}
-
 async function fetchTrace(io: Io, base: string, trace_id: string): Promise<readonly TraceSpan[]> {
-  const url = `${base.replace(/\/+$/, "")}/api/traces/${trace_id}`;
-  const { status, text } = await ask(io, url);
-  if (status === NOT_FOUND) return [];
+  const admin_url = base.replace(/\/+$/, "");
+  const path = `/api/traces/${trace_id}`;
+  const jaeger = { admin_url, token: undefined };
+  const request = { method: "GET", path } as const;
+  const { response, text } = await exchange(io, jaeger, request, REQUEST_MS, ANSWER_BYTES_MAX);
+  if (response.status === NOT_FOUND) return [];
   let spans: readonly TraceSpan[] | undefined;
   try {
     spans = readTrace(JSON.parse(text));
   } catch {
     spans = undefined;
   }
-  if (status === 200 && spans !== undefined) return spans;
+  if (response.status === 200 && spans !== undefined) return spans;
   throw new CommandError(
-    `${url} answers HTTP ${status}, but not as Jaeger does`,
+    `${admin_url}${path} answers HTTP ${response.status}, but not as Jaeger does`,
     EXIT.failure,
     "--jaeger-url is the address of Jaeger's query service, for example http://127.0.0.1:16686",
   );

@@ -3,26 +3,12 @@
  * it.
  */
 import { plural } from "../../../shared/plural.ts";
-import { type Admin, askAdmin, findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { z } from "zod";
-import { newFile, sure } from "../../terminal/input.ts";
-
-/** Who, and what of it. */
-export interface Whose {
-  readonly tenant: string;
-  readonly user?: string | undefined;
-  readonly room?: string | undefined;
-  readonly offset?: number | undefined;
-}
-
-/** As the query of the admin API has it. */
-export function queryOf(whose: Whose): string {
-  const given = Object.entries(whose).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-}
+import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
+import { newFile } from "../../terminal/input.ts";
 
 /** `arq user export`. */
 export function userExport(io: Io, user: string, flags: Flags<"out" | "tenant">): Promise<Ended> {
@@ -38,7 +24,7 @@ export function tenantExport(
   return write(io, flags, { tenant });
 }
 
-async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Promise<Ended> {
+async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const stream = await streamAdmin(io, admin, `/v1/data/export?${queryOf(whose)}`);
   const is_stdout = flags.out === "-";
@@ -67,89 +53,45 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Whose): Prom
   }
 }
 
-const Found = z.looseObject({
-  stores: z.array(z.looseObject({
-    store: z.string(),
-    where: z.string(),
-    count: z.number(),
-    bytes: z.number(),
-    stays: z.string().optional(),
-  })),
-  kept: z.record(z.string(), z.string()),
-});
-const Done = z.looseObject({
-  stores: z.array(
-    z.looseObject({ store: z.string(), erased: z.number(), failed: z.string().optional() }),
-  ),
-});
+/** The user, room or message, and the tenant. */
+const nameOf = (whose: Members): string =>
+  told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 
-/** `arq user erase`. */
-export function userErase(io: Io, user: string, flags: Flags<"tenant">): Promise<Ended> {
-  return erase(io, flags, { tenant: flags.tenant, user, room: flags.room });
-}
+/** What is asked before anything is erased. */
+export const lossQuestion = (whose: Members): string =>
+  `${nameOf(whose)}: all of it is lost for good. Erase it?`;
 
-/** `arq tenant delete`. */
-export function tenantDelete(io: Io, tenant: string, flags: Flags<"tenant">): Promise<Ended> {
-  return erase(io, flags, { tenant });
-}
-
-/** `arq room erase`. */
-export function roomErase(io: Io, room: string, flags: Flags<"tenant">): Promise<Ended> {
-  return erase(io, flags, { tenant: flags.tenant, room, offset: flags.offset });
-}
-
-const nameOf = ({ tenant, user, room, offset }: Whose): string =>
-  [
-    ...(offset === undefined ? [] : [`message ${offset} of`]),
-    ...(user === undefined ? [] : [`user ${user} in`]),
-    ...(room === undefined ? [] : [`room ${room} of`]),
-    `tenant ${tenant}`,
-  ].join(" ");
-
-async function erase(io: Io, flags: Flags<"tenant">, whose: Whose): Promise<Ended> {
-  const admin = await findAdmin(io, flags);
-  const is_shown = flags.dryRun === true || flags.yes !== true;
-  if (is_shown) {
-    const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/data?${queryOf(whose)}` });
-    const found = flags.json === true ? JSON.stringify(answer) : foundText(whose, answer);
-    await print(flags.dryRun === true ? io.stdout : io.stderr, `${found}\n`);
-    if (flags.dryRun === true) return EXIT.ok;
-    const question = printable(`${nameOf(whose)}: all of it is lost for good. Erase it?`);
-    if (!await sure(io, question)) return EXIT.failure;
-  }
-  return await erased(io, admin, flags, whose);
-}
-
-async function erased(io: Io, admin: Admin, flags: Flags<"tenant">, whose: Whose): Promise<Ended> {
-  const is_tenant = whose.user === undefined && whose.room === undefined;
-  const body = JSON.stringify({
-    ...whose,
-    ...(is_tenant ? { all: true } : {}),
-    ...(flags.through === true ? { through: true } : {}),
-  });
-  const answer = await askAdmin(io, admin, { method: "POST", path: "/v1/data/erase", body });
-  const { stores } = Done.parse(answer);
-  const lines = stores.map(({ store, erased, failed }) =>
-    failed === undefined ? `${store}: ${erased} erased` : `${store}: NOT erased: ${failed}`
-  );
-  const text = lines.length === 0 ? "there was nothing to erase" : lines.join("\n");
-  return {
-    told: answer,
-    text: `${printable(text)}\n`,
-    code: stores.some(({ failed }) => failed !== undefined) ? EXIT.failure : EXIT.ok,
-  };
-}
-
-function foundText(whose: Whose, answer: unknown): string {
-  const { stores, kept } = Found.parse(answer);
-  const rows = stores.map(({ store, where, count, bytes, stays }) =>
-    `  ${store}: ${count}, ${bytes} bytes in ${where}${
-      stays === undefined ? "" : `; stays: ${stays}`
-    }`
+/** What the bus keeps. */
+export function foundText({ stores, kept }: Members, whose: Members): string {
+  const rows = listOf(stores).map(membersOf).map((one) =>
+    told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
   const lines = rows.length === 0
     ? [`the bus keeps nothing of ${nameOf(whose)}`]
     : [`the bus keeps of ${nameOf(whose)}:`, ...rows];
-  const apart = Object.entries(kept).map(([what, why]) => `  ${what}: ${why}`);
-  return [...lines, "not erased by this:", ...apart].map(printable).join("\n");
+  const apart = Object.entries(membersOf(kept)).map(([what, why]) => `  ${what}: ${why}`);
+  return `${[...lines, "not erased by this:", ...apart].map(printable).join("\n")}\n`;
 }
+
+/** Says on stderr what the bus keeps, before somebody says that it is to be erased. */
+export async function showFound(io: Io, admin: Admin, whose: Members): Promise<void> {
+  if (whose["yes"] === true) return;
+  const { tenant, user, room, offset } = whose;
+  const path = `/v1/data?${queryOf({ tenant, user, room, offset })}`;
+  const answer = await askAdmin(io, admin, { method: "GET", path });
+  const text = whose["json"] === true ? `${JSON.stringify(answer)}\n` : foundText(answer, whose);
+  await print(io.stderr, text);
+}
+
+/** What was erased. */
+export const erasedText = ({ stores }: Members): string =>
+  listOf(stores).map(membersOf).map((one) =>
+    told(
+      `{store}: ${one["failed"] === undefined ? "{erased} erased" : "NOT erased: {failed}"}\n`,
+      one,
+    )
+  ).join("") || "there was nothing to erase\n";
+
+/** 1 when something was not erased. */
+export const erasedExit = ({ stores }: Members): number =>
+  listOf(stores).some((one) => membersOf(one)["failed"] !== undefined) ? EXIT.failure : EXIT.ok;

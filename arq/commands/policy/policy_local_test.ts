@@ -303,7 +303,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
       if (isDynamic !== true && code?.specifier !== undefined) loaded.add(code.specifier);
     }
   }
-  assert.ok([...loaded].some((one) => one.endsWith("/arq/program/groups/policy/policy_local.ts")));
+  assert.ok([...loaded].some((one) => one.endsWith("/arq/program/groups/policy.ts")));
   // Names, the version, the hooks and the like for texts; they import nothing themselves.
   const lights = [
     ...[

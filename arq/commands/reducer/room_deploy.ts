@@ -178,18 +178,6 @@ export async function roomDeploy(
   return { told: { reducer }, text: programsText([reducer]) };
 }
 
-/** Takes the last deploy back. */
-export async function roomRollback(
-  io: Io,
-  pattern: string,
-  flags: Flags<"tenant">,
-): Promise<Ended> {
-  const admin = await findAdmin(io, flags);
-  const path = `${pathOf(flags, pattern)}/rollback`;
-  const { reducer } = await ask(io, admin, { method: "POST", path }, One);
-  return { told: { reducer }, text: programsText([reducer]) };
-}
-
 /** Rooms that have another module than the class, by what is stored of them. */
 async function roomsBehind(
   io: Io,

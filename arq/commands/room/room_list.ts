@@ -2,7 +2,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
-import { type Admin, askAdmin, findAdmin } from "../../bus/admin.ts";
+import { type Admin, askAdmin, findAdmin, queryOf } from "../../bus/admin.ts";
 import { contextBus } from "../../bus/target.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
@@ -30,8 +30,8 @@ async function open(
   { prefix = "", limit }: Flags<"limit">,
   show: Show,
 ): Promise<Listed> {
-  const query = new URLSearchParams({ tenant, limit: String(Math.min(limit, ANSWER_ROOMS)) });
-  if (prefix !== "") query.set("prefix", prefix);
+  const own = prefix === "" ? undefined : prefix;
+  const query = queryOf({ tenant, limit: Math.min(limit, ANSWER_ROOMS), prefix: own });
   const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms?${query}` });
   const rows = listOf(answer["rooms"]).map(membersOf);
   for (const row of rows) await show(String(row["room_id"]), row);
@@ -48,9 +48,8 @@ async function stored(
   // At most as many as are asked for.
   const shown = new Set<string>();
   for (let count = 0, last = behind;;) {
-    const query = new URLSearchParams({ tenant, prefix });
-    query.set("limit", String(Math.min(limit - count, ANSWER_ROOMS)));
-    if (last !== "") query.set("after", last);
+    const after = last === "" ? undefined : last;
+    const query = queryOf({ tenant, prefix, limit: Math.min(limit - count, ANSWER_ROOMS), after });
     const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/rooms/stored?${query}` });
     const names = listOf(answer["rooms"]).map(String);
     for (const name of names) {
@@ -117,7 +116,7 @@ async function ofRoom(io: Io, room_id: string, flags: Flags): Promise<string> {
 
 async function ofTenant(io: Io, flags: Flags): Promise<string> {
   const tenant = flags.tenant ?? (await contextBus(io, flags))?.tenant ?? "default";
-  const query = new URLSearchParams({ tenant, limit: String(LISTED_MAX) });
+  const query = queryOf({ tenant, limit: LISTED_MAX });
   const admin = await findAdmin(io, flags);
   const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/bans?${query}` });
   const bans = listOf(answer["bans"]).map(membersOf);

@@ -15,7 +15,7 @@ import {
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
-import { whenText } from "../../answers/room_text.ts";
+import { when } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { openConnection } from "../../bus/target.ts";
 
@@ -56,7 +56,7 @@ export async function roomLock(io: Io, room_id: string, flags: Flags): Promise<n
     () => change(io, flags, { ...held, room: room_id, name: "room.lock", data }),
   );
   const { members } = answer;
-  const until = whenText(members["until_ms"]);
+  const until = when(members["until_ms"]);
   const text = `${room_id} is locked until ${until}${positionText(members)}`;
   await print(io.stderr, `${printable(text)}\n`);
   return await tell(io, flags, answer, String(members["fence"]));

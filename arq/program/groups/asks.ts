@@ -35,10 +35,10 @@ export interface Asked {
   readonly given?: (given: Given) => Given | Promise<Given>;
   /** More that is given, which is by the clock of the bus: `ago` tells when so many seconds ago was. */
   readonly times?: (given: Given, ago: Ago) => Promise<Given>;
-  /** Done before the route is asked. */
+  /** Done before anything is confirmed or asked. */
   readonly before?: (io: Io, admin: Admin, given: Given, body: Given) => void | Promise<void>;
   /** A question to a person, unless `--yes` is given. */
-  readonly confirm?: (given: Given) => string;
+  readonly confirm?: (given: Given) => string | Promise<string>;
   /** Throws for an answer that is no success. */
   readonly check?: Told<void>;
   /** The text for people, which ends with a newline. */
@@ -105,16 +105,16 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     let meant = await asked.given?.(given) ?? given;
     const { askAdmin, findAdmin } = await import("../../bus/admin.ts");
     const admin = await findAdmin(io, flags);
-    if (asked.confirm !== undefined && given["yes"] !== true) {
-      const { sure } = await import("../../terminal/input.ts");
-      if (!await sure(io, printable(asked.confirm(meant)))) return EXIT.failure;
-    }
     if (asked.times !== undefined) {
       const { busAgo } = await import("../../bus/admin.ts");
       meant = { ...meant, ...await asked.times(meant, (seconds) => busAgo(io, admin, seconds)) };
     }
     const { members, ...request } = requestOf(asked, meant);
     await asked.before?.(io, admin, meant, members);
+    if (asked.confirm !== undefined && given["yes"] !== true) {
+      const { sure } = await import("../../terminal/input.ts");
+      if (!await sure(io, printable(await asked.confirm(meant)))) return EXIT.failure;
+    }
     const began_ms = io.monotonic_ms();
     const answer = await askAdmin(io, admin, request);
     const told = { ...meant, took_ms: io.monotonic_ms() - began_ms };
@@ -126,6 +126,13 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     return await asked.code?.(answer, told, io) ?? EXIT.ok;
   };
   return Object.assign(action, { asked });
+}
+
+/** The one action where the option is given, else the other one. */
+export function either(option: string, one: Action, other: Action): Action & { either: Action[] } {
+  const action: Action = async (io, flags, ...more) =>
+    await (flags[option] === undefined ? other : one)(io, flags, ...more);
+  return Object.assign(action, { either: [one, other] });
 }
 
 /**

@@ -5,6 +5,7 @@ import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
 import { askedRoute, namePairs } from "./asks.ts";
 import type { Asked } from "./asks.ts";
+import type { Action } from "./options.ts";
 
 const ROUTES = listedRoutes(SHIELD_CAPABILITIES);
 const shapeOf = (template: string) => template.replace(/\{\w+\}/g, "{}");
@@ -12,7 +13,9 @@ const shapeOf = (template: string) => template.replace(/\{\w+\}/g, "{}");
 function everyAsked(): Asked[] {
   const found: Asked[] = [];
   buildProgram((action) => {
-    if ("asked" in action) found.push(action.asked as Asked);
+    for (const one of "either" in action ? action.either as Action[] : [action]) {
+      if ("asked" in one) found.push(one.asked as Asked);
+    }
     return () => Promise.resolve();
   });
   return found;

@@ -2,7 +2,8 @@
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, EACH, group } from "./define.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, ROLES } from "../../bus/token.ts";
-import { asks, from } from "./asks.ts";
+import { failed, usageError } from "../../terminal/exit.ts";
+import { asks, either, from, type Given, sentence } from "./asks.ts";
 import { ANSWER, calls, span, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
@@ -19,6 +20,52 @@ function issuedBefore(text: string, option: string): number {
   if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(at_ms)) return at_ms;
   throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
 }
+
+const REVOCATIONS = "/v1/revocations";
+
+/** Throws for what names no tokens. `kind` and `id`: the revocation, as the bus knows it. */
+function revocation(given: Given): Given {
+  const { user, tokenId, issuedBefore, undo } = given;
+  if (user !== undefined && tokenId !== undefined) {
+    throw usageError("--user and --token-id exclude each other");
+  }
+  if (tokenId !== undefined && issuedBefore !== undefined) {
+    throw usageError("--issued-before is for a user or for the whole tenant, not for --token-id");
+  }
+  if (user === undefined && tokenId === undefined && issuedBefore === undefined) {
+    const hint = undo === true
+      ? "--undo with --issued-before now is about the whole tenant"
+      : undefined;
+    throw usageError("expected --user, --token-id or --issued-before", hint);
+  }
+  const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
+  return { ...given, kind, id: user ?? tokenId ?? "*" };
+}
+
+const revokes = asks({
+  route: `POST ${REVOCATIONS}`,
+  body: "tenant,user,token_id,issued_before_ms,until_ms,reason",
+  given: revocation,
+  times: async ({ issuedBefore, for: seconds }, ago) => ({
+    issued_before_ms: issuedBefore > 0
+      ? issuedBefore
+      : await ago(issuedBefore === undefined ? undefined : issuedBefore / -1_000),
+    until_ms: seconds === undefined ? undefined : await ago(-seconds),
+  }),
+  text: from(authRevoke, "revokedText"),
+});
+
+const makesGood = asks({
+  route: `DELETE ${REVOCATIONS}?tenant,kind,id`,
+  given: revocation,
+  check({ lifted }, { tenant }) {
+    if (lifted === true) return;
+    throw failed(`tenant ${tenant} has no such revocation`, "arq auth revocations shows them");
+  },
+  text: sentence((_, { tenant }) =>
+    `lifted: tokens that have not ended are good again in tenant ${tenant}`
+  ),
+});
 
 /** `arq auth` */
 export const AUTH: readonly Definition[] = [
@@ -66,13 +113,13 @@ export const AUTH: readonly Definition[] = [
     $ arq auth revoke --tenant acme --user ann --reason 'lost phone'
     $ arq auth revoke --tenant acme --token-id 4f1c --for 15m
     $ arq auth revoke --tenant acme --issued-before now
-    $ arq auth revoke --tenant acme --user ann --undo`(calls(authRevoke, "revoke")),
+    $ arq auth revoke --tenant acme --user ann --undo`(either("undo", makesGood, revokes)),
   command`auth revocations: what is revoked, of all tenants or of one
     ${ANSWER}
     --tenant <id>  only of this tenant ${tenant}
 
     $ arq auth revocations
     $ arq auth revocations --tenant acme`(
-    asks({ route: "GET /v1/revocations?tenant", text: from(authRevoke, "revocationsText") }),
+    asks({ route: `GET ${REVOCATIONS}?tenant`, text: from(authRevoke, "revocationsText") }),
   ),
 ];

@@ -1,13 +1,14 @@
 /** The commands of `arq mirror`. */
 import { command, type Definition, group, rows } from "./define.ts";
-import { asks, bySubject, from, settles } from "./asks.ts";
-import { ANSWER, calls, percentage, SUBJECT_TENANT, TENANT, tenant } from "./options.ts";
+import { asks, bySubject, either, from, sentence, settles } from "./asks.ts";
+import { plural } from "../../../shared/plural.ts";
+import { ANSWER, percentage, SUBJECT_TENANT, TENANT, tenant } from "./options.ts";
 
 // A command is loaded when it runs.
-const mirrorWatch = () => import("../../commands/mirror/mirror_watch.ts");
 const texts = () => import("../../answers/settings_text.ts");
 
 const RULES = "/v1/tenants/{tenant}/mirror";
+const DIFF = "/v1/mirror/diff?tenant,candidate";
 
 const PREFIX = rows`
     <prefix>  a room or the beginning of one ('vehicles-*'), or a subject ('in.t.acme.*')`;
@@ -81,5 +82,14 @@ export const MIRROR: readonly Definition[] = [
     what they would have decided. Each Shield compares what it mirrored; --admin-url picks one.
     $ arq mirror diff
     $ arq mirror diff --tenant acme --json | jq '.candidates[].would_refuse'
-    $ arq mirror diff --candidate policy:next --reset`(calls(mirrorWatch, "mirrorDiff")),
+    $ arq mirror diff --candidate policy:next --reset`(either(
+    "reset",
+    asks({
+      route: `DELETE ${DIFF}`,
+      text: sentence(({ forgotten }, { tenant }) =>
+        `forgot ${plural(Number(forgotten), "candidate")} of tenant ${tenant}`
+      ),
+    }),
+    asks({ route: `GET ${DIFF}`, text: from(texts, "diffText") }),
+  )),
 ];

@@ -22,7 +22,7 @@ import {
 } from "./options.ts";
 import { InvalidArgumentError } from "commander";
 import { usageError } from "../../terminal/exit.ts";
-import { asks, from, type Given, orders, settles } from "./asks.ts";
+import { asks, either, from, type Given, orders, settles } from "./asks.ts";
 import type { Uint64 } from "@arqon/sdk";
 import { ROOM_HISTORY } from "./room_history.ts";
 
@@ -31,6 +31,7 @@ const pub = () => import("../../commands/room/pub.ts");
 const sub = () => import("../../commands/room/sub.ts");
 const roomState = () => import("../../commands/room/room_state.ts");
 const reachable = () => import("../../commands/room/room_list.ts");
+const reducerTexts = () => import("../../answers/reducer_text.ts");
 const texts = () => import("../../answers/settings_text.ts");
 const roomDeploy = () => import("../../commands/reducer/room_deploy.ts");
 const roomMembers = () => import("../../commands/room/room_members.ts");
@@ -228,7 +229,10 @@ const ROOM_PROGRAMS: readonly Definition[] = [
     --json  print the answer as JSON
 
     At last to the file of the configuration. Values that the later module wrote stay.
-    $ arq room rollback 'auction-*'`(calls(roomDeploy, "roomRollback")),
+    $ arq room rollback 'auction-*'`(asks({
+    route: "POST /v1/tenants/{tenant}/reducers/{class}/rollback",
+    text: from(reducerTexts, "programText"),
+  })),
   command`room programs: print which module each class of rooms with a reducer has, and which rooms are cut off ${BUS}
     ${TENANT}
     --rooms  also print rooms that have another one: not taken yet, or not migrated
@@ -277,10 +281,6 @@ const BAN_SECONDS = 600;
 
 /** The place where a ban holds, in words. */
 const placeOf = ({ scope, room }: Given) => scope === "room" ? `room ${room}` : "the whole tenant";
-
-/** The one action where the option is given, else the other one. */
-const either = (option: string, one: Action, other: Action): Action => async (io, flags, ...more) =>
-  await (flags[option] === undefined ? other : one)(io, flags, ...more);
 
 const roomLock: Action = async (io, flags, [name, words]) => {
   const program = words as readonly string[];
@@ -417,8 +417,8 @@ export const ROOM: readonly Definition[] = [
     data: ({ user: user_id, ttl = BAN_SECONDS, forever, reason, scope }) =>
       JSON.stringify({ user_id, reason, ttl_ms: forever ? undefined : ttl * 1_000, scope }),
     async say({ user, ttl = BAN_SECONDS, forever, ...place }) {
-      const { ttlText } = await import("../../answers/room_text.ts");
-      const end = forever ? "without end" : `for ${ttlText(ttl)}`;
+      const { spanText } = await texts();
+      const end = forever ? "without end" : `for ${spanText(ttl)}`;
       return `${user} is banned from ${placeOf(place)} ${end}`;
     },
   })),

@@ -6,7 +6,7 @@ import { InvalidArgumentError } from "commander";
 import { command, type Definition, group, NEEDED, rows } from "./define.ts";
 import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { usageError } from "../../terminal/exit.ts";
-import { asks, sentence } from "./asks.ts";
+import { asks, either, from, sentence } from "./asks.ts";
 import {
   BUS,
   calls,
@@ -55,6 +55,26 @@ const ERASING = rows`
 const ERASED =
   "First it says what stands where, and asks; --dry-run does no more than that. A second later no Shield" +
   " serves it, and a client that returns from before it is told erased. Needs a token of role admin.";
+
+const whose = "tenant,user,room,offset";
+
+/** The action of a command that erases, or with `--dry-run` only says what there is. */
+const erases = either(
+  "dryRun",
+  asks({ route: `GET /v1/data?${whose}`, text: from(data, "foundText") }),
+  asks({
+    route: "POST /v1/data/erase",
+    body: `${whose},all,through`,
+    given: (given) => ({
+      ...given,
+      all: given["user"] === undefined && given["room"] === undefined ? true : undefined,
+    }),
+    before: from(data, "showFound"),
+    confirm: from(data, "lossQuestion"),
+    text: from(data, "erasedText"),
+    code: from(data, "erasedExit"),
+  }),
+);
 
 /** What `arq room` has for the past of rooms. */
 export const ROOM_HISTORY: readonly Definition[] = [
@@ -208,7 +228,7 @@ export const ROOM_HISTORY: readonly Definition[] = [
 
     ${ERASED}
     $ arq room erase orders --offset 41
-    $ arq room erase orders --tenant acme --yes`(calls(data, "roomErase")),
+    $ arq room erase orders --tenant acme --yes`(erases),
 ];
 
 const FILE = rows`
@@ -234,7 +254,7 @@ export const USER: readonly Definition[] = [
 
     ${ERASED}
     $ arq user erase ann --tenant acme --dry-run
-    $ arq user erase ann --tenant acme`(calls(data, "userErase")),
+    $ arq user erase ann --tenant acme`(erases),
 ];
 
 /** `arq tenant` */
@@ -252,5 +272,5 @@ export const TENANTS: readonly Definition[] = [
     ${ERASED}
     Nobody may use it meanwhile: take the tenant's tokens first, or it comes into being again.
     $ arq tenant delete acme --dry-run
-    $ arq tenant delete acme --yes`(calls(data, "tenantDelete")),
+    $ arq tenant delete acme --yes`(erases),
 ];

@@ -2,7 +2,7 @@
 import type { SocketLike } from "../options/options.ts";
 
 /** One event. */
-interface ServerEvent {
+export interface ServerEvent {
   /** "message" where it has no name. */
   readonly name: string;
   readonly data: string;
