@@ -229,9 +229,10 @@ export class RecordTree {
   /** The stored head, when it continues what this Shield knows. */
   async #read(): Promise<StoredHead> {
     const { bucket, place } = this.#options;
+    const before = this.#known;
     const entry = await bucket.get([...place, "head"]);
     const head = entry === undefined ? NEW_HEAD : this.#decode(entry.value);
-    const root = await this.#proven(head);
+    const root = await this.#proven(head, before);
     return { head, root, revision: entry?.revision ?? 0 };
   }
 
@@ -243,22 +244,31 @@ export class RecordTree {
     }
   }
 
-  async #proven({ size, checkpoint }: Head): Promise<Uint8Array> {
-    if (size === this.#known.size && checkpoint === this.#known.checkpoint) return this.#known.root;
+  /**
+   * The root of a stored head, which continues what this Shield knew before it read it. Its own writing, or another
+   * read, may have brought a newer one meanwhile: that is then held to continue this one.
+   */
+  async #proven({ size, checkpoint }: Head, before: KnownTree): Promise<Uint8Array> {
+    if (size === before.size && checkpoint === before.checkpoint) return before.root;
     const said = size === 0 && checkpoint === ""
       ? { size, root: emptyRoot(), by: [] }
       : await this.#open(checkpoint);
     if (said.size !== size) this.#fork("its head is not that of its checkpoint");
     const tree = { ...said, checkpoint };
-    if (size < this.#known.size) {
-      return this.#fork(`it has ${size} entries, and had ${this.#known.size} before`);
+    if (size < before.size) {
+      return this.#fork(`it has ${size} entries, and had ${before.size} before`);
     }
-    const proof = await consistencyProof(this.#subtrees(size), this.#known.size, size);
-    if (!isConsistent(this.#known, tree, proof)) {
-      return this.#fork(`with ${size} entries it does not continue that of ${this.#known.size}`);
+    for (;;) {
+      const known = this.#known;
+      const [older, newer] = size < known.size ? [tree, known] : [known, tree];
+      const proof = await consistencyProof(this.#subtrees(newer.size), older.size, newer.size);
+      if (!isConsistent(older, newer, proof)) {
+        return this.#fork(`with ${newer.size} entries it does not continue that of ${older.size}`);
+      }
+      if (known !== this.#known) continue;
+      if (size > known.size || known === before) this.#known = tree;
+      return tree.root;
     }
-    this.#known = tree;
-    return tree.root;
   }
 
   async #open(checkpoint: string): Promise<Omit<KnownTree, "checkpoint">> {

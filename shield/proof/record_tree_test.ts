@@ -25,6 +25,7 @@ import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { tileOf } from "../../shared/proof/tiles.ts";
 import { Witness } from "../../shared/proof/witness.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { signerOf } from "../../tests/proof/made_tree.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
@@ -488,4 +489,48 @@ Deno.test("blocks of another store than the tree's show as lost, and none of a c
       : String.fromCharCode(parseInt(entry.sha256, 16)) + entry.offset;
   }
   assert.equal(shown, "a1b2c3d4e5f6 lost a7b8g9h10");
+});
+
+Deno.test("a head that was read before the next one was published is no fork", async () => {
+  const { engine, bucket, tree, counts } = await world();
+  await using _ = engine;
+  const { record, source } = growing(100);
+  const held: PromiseWithResolvers<void>[] = [];
+  let holds = false;
+  const slow = bucketOf(bucket, {
+    async get(key) {
+      const entry = await bucket.get(key);
+      if (holds && key.at(-1) === "head") {
+        holds = false;
+        await held.at(-1)?.promise;
+      }
+      return entry;
+    },
+  });
+  const [writer, reader] = [tree(source, { bucket: slow }), tree(source, { bucket: slow })];
+  const late: Promise<string>[] = [];
+  for (const size of [3, 7, 300]) {
+    record.size = size;
+    await writer.advance();
+    await reader.checkpoint();
+    for (const one of [writer, reader]) {
+      held.push(Promise.withResolvers());
+      holds = true;
+      late.push(one.checkpoint());
+      await until("it is asked", () => !holds);
+    }
+    // The reader learns of the next head while one that it knows nothing of is still under way to it.
+    record.size++;
+    await writer.advance();
+    held.push(Promise.withResolvers());
+    holds = true;
+    late.push(reader.checkpoint());
+    await until("it is asked", () => !holds);
+    record.size++;
+    await writer.advance();
+    await reader.checkpoint();
+  }
+  for (const { resolve } of held) resolve();
+  const sizes = await Promise.all(late);
+  assert.deepEqual([sizes.length, counts.forks], [9, 0]);
 });
