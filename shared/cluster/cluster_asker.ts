@@ -8,7 +8,13 @@ import type { z } from "zod";
 import type { Logger } from "../logs/log.ts";
 import { BYE, HELLO, Hello } from "./cluster_answerer.ts";
 import type { Answerer } from "./cluster_answerer.ts";
-import { ANSWER_BYTES, decodeAnswer, decodeValue, encodeQuestion } from "./cluster_question.ts";
+import {
+  ANSWER_BYTES,
+  decodeAnswer,
+  decodeValue,
+  encodeQuestion,
+  SAME_CLOCK_MS,
+} from "./cluster_question.ts";
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
 import { connectionId } from "../ids.ts";
 import type { Env } from "../env.ts";
@@ -92,8 +98,6 @@ const REGISTRY_WAIT_MS = 250;
 const ORDER_MS = 30_000;
 /** The clocks of those who are to get one are waited for so much less than their answers. */
 const HELLO_PART = 3;
-/** Clocks that are closer are taken for the same, in ms. */
-const SAME_CLOCK_MS = 5_000;
 /** Bytes that the answers to one question may have together. */
 const GATHERED_BYTES = 16 * ANSWER_BYTES;
 

@@ -17,6 +17,8 @@ export const PART_BYTES = 262_144;
 export const ANSWER_BYTES = 4_194_304;
 /** Longest head of a message of an answer, in bytes. */
 const HEAD_BYTES = 1_024;
+/** Clocks that are closer are taken for the same, in ms: a question or an answer may be under way for as long. */
+export const SAME_CLOCK_MS = 5_000;
 const PARTS_MAX = 1_024;
 const LINE_FEED = 10;
 

@@ -4,6 +4,7 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
+import { SAME_CLOCK_MS } from "./cluster_question.ts";
 
 /** Messages that one question is about at most, and that one answer names. */
 export const WHY_MESSAGES_MAX = 50;
@@ -96,8 +97,8 @@ export const WhyUser = z.strictObject({
 /** The user or connection. */
 export type WhyUser = z.output<typeof WhyUser>;
 
-/** A difference of clocks below this, in ms, is the time for which the question was under way. */
-const SAME_CLOCK_MS = 1_000;
+/** So far a clock is ahead that seems to be so far; one that may be the same is not: a guess would change an order. */
+export const surelyAhead = (ahead_ms: number) => Math.abs(ahead_ms) < SAME_CLOCK_MS ? 0 : ahead_ms;
 
 /** The question with its times by the clock of who is asked, which says `own_ms` now. */
 export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Partial<WhyUser>>(
@@ -105,8 +106,8 @@ export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Part
   own_ms: number,
 ): A {
   const { now_ms = own_ms, since_ms, messages } = asked;
-  const ahead_ms = own_ms - now_ms;
-  if (Math.abs(ahead_ms) < SAME_CLOCK_MS) return asked;
+  const ahead_ms = surelyAhead(own_ms - now_ms);
+  if (ahead_ms === 0) return asked;
   return {
     ...asked,
     ...(since_ms === undefined ? {} : { since_ms: since_ms + ahead_ms }),

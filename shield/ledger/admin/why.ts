@@ -5,7 +5,7 @@
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
-import { byOwnClock, WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
+import { byOwnClock, surelyAhead, WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
 import type {
   AskedMessage,
   WhyFind,
@@ -266,7 +266,8 @@ function userOf(
   const asked: AskedMessage[] = due.map((one) => {
     const { duplicate: _, heard: __, stored_ms: ___, ...ids } = one;
     const { heard: [first] } = one;
-    return { ...ids, time_ms: clocks.here(first?.node_id ?? "", firstOf(one)) };
+    const ahead_ms = surelyAhead(clocks.of(first?.node_id ?? "")?.ahead_ms ?? 0);
+    return { ...ids, time_ms: firstOf(one) - ahead_ms };
   });
   // Nobody has heard it live, but somebody may have read it from the room's log.
   if (asked.length === 0 && offset !== undefined && room !== undefined) {
