@@ -81,6 +81,26 @@ async function flood(members: readonly Member[], tenant: string, for_ms: number)
   return { passed, refused, took_s: (performance.now() - started_ms) / 1_000 };
 }
 
+/**
+ * The first flood in which no member had to count alone: a server on a loaded machine answers late, and then each gives
+ * the whole quota. `tenantOf` has the tenant of each try.
+ */
+async function sharedFlood(
+  members: readonly Member[],
+  tenantOf: (round: number) => string,
+  for_ms: number,
+) {
+  const alone = () =>
+    members.flatMap(({ lines }) => lines).filter((line) => line.includes("counts alone")).length;
+  for (let round = 1; round <= 20; round++) {
+    await until("all are connected", () => members.every(({ quota }) => !quota.degraded));
+    const before = alone();
+    const flooded = await flood(members, tenantOf(round), for_ms);
+    if (alone() === before) return { ...flooded, rounds: round };
+  }
+  throw new Error("the server answered late in each of 20 floods");
+}
+
 async function valueOf({ registry }: Member, name: string): Promise<number> {
   const line = (await registry.metrics()).split("\n").find((it) => it.startsWith(`${name} `));
   return Number(line?.split(" ")[1]);
@@ -96,19 +116,19 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
   };
   using one = await join(server.url, more);
   using two = await join(server.url, more);
-  await until("it is connected", () => !one.quota.degraded && !two.quota.degraded);
-  const { passed, refused, took_s } = await flood([one, two], "acme", 2_000);
+  const members = [one, two];
+  const { passed, refused, took_s, rounds } = await sharedFlood(members, (at) => `a${at}`, 2_000);
   // A second's burst, what fills in, and what two Shields hold or have spent in advance.
   const most = LIMIT * (1 + took_s + 2 * (0.2 + 0.1 + 0.25)) + 2;
   assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
   assert(passed >= LIMIT, `only ${passed} passed`);
   assert(refused > 0);
-  assert.equal((await flood([one, two], "big", 200)).refused, 0, "a quota of its own");
+  assert.equal((await sharedFlood(members, () => "big", 200)).refused, 0, "a quota of its own");
   const metrics = await one.registry.metrics();
   assert.match(metrics, /^shield_quota_refusals_total\{quota="messages"\} [1-9]/m);
   assert.match(metrics, /^shield_quota_reservations_total\{outcome="granted"\} [1-9]/m);
   assert.match(metrics, /^shield_quota_degraded 0$/m);
-  assert.match(metrics, /^shield_quota_tenants 2$/m);
+  assert.match(metrics, new RegExp(`^shield_quota_tenants ${rounds + 1}$`, "m"));
 });
 
 Deno.test("a quota of a tenant's own comes first, holds from its change on, and touches no other tenant", async () => {
@@ -132,7 +152,7 @@ Deno.test("a quota of a tenant's own comes first, holds from its change on, and 
   await until("it is connected", () => !member.quota.degraded);
   assert.equal((await flood([member], "acme", 200)).refused, 0);
   change([{ unit: "messages", per_second: LIMIT }]);
-  const { passed, refused, took_s } = await flood([member], "acme", 1_000);
+  const { passed, refused, took_s } = await sharedFlood([member], () => "acme", 1_000);
   assert(refused > 0, "the change holds");
   const most = LIMIT * (1 + took_s + 0.55) + 2;
   assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
