@@ -42,11 +42,14 @@ export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms
   readonly bucket: KeyValue;
   /** Where the hook begins in a room without a position. */
   readonly since: () => HookPosition;
-  /** Makes one call, when it is its turn, if it is still to be made then. Rejects when the feed has ended, or as `isStill`. */
+  /**
+   * Makes one call, when it is its turn; undefined: `isStill` said then that it is not to be made. Rejects when the feed
+   * has ended, or as `isStill`.
+   */
   readonly call: (
     event: HookEventCall,
     signal: AbortSignal,
-    isStill: () => Promise<boolean>,
+    isStill?: () => Promise<boolean>,
   ) => Promise<CallOutcome | undefined>;
   readonly keepDead: (letter: DeadLetter) => Promise<void>;
   readonly onLost: () => void;
@@ -216,11 +219,7 @@ export class RoomFeed {
   async #tellLost({ stream, offset }: HookPosition, reason: LostReason): Promise<void> {
     const { hook, room_id, now, onLost } = this.#options;
     const place = { tenant_id: hook.tenant, room_id, stream };
-    await this.#bring(
-      lostCallOf(place, offset, reason, now()),
-      offset,
-      () => Promise.resolve(true),
-    );
+    await this.#bring(lostCallOf(place, offset, reason, now()), offset);
     onLost();
   }
 
@@ -228,7 +227,7 @@ export class RoomFeed {
   async #bring(
     event: HookEventCall | undefined,
     offset: number,
-    isStill: () => Promise<boolean>,
+    isStill?: () => Promise<boolean>,
   ): Promise<boolean> {
     if (event === undefined) return true;
     const { hook, call, random, keepDead, now, room_id } = this.#options;
