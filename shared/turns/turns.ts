@@ -39,6 +39,14 @@ export const NO_TURN = -1;
  * everybody else had a turn.
  */
 const RESUMED_MAX = 8;
+/** None goes on in a turn that has taken so many ms: eight large messages take a third of a second. */
+const RESUMED_MS = 2;
+/**
+ * A share of so many bytes waits for a later turn once shares have taken so many ms of the present one: a
+ * connection's first large message may take 40 ms, and a thousand connections may send one at a time.
+ */
+const LARGE_BYTES = 1_024;
+const TURN_MS = 4;
 
 /**
  * A queue of those that have given way: the connections of one process, or one kind of work of
@@ -55,6 +63,8 @@ export class Turns {
   readonly #now_ms: () => number;
   /** When the share began whose frames are being handled, in monotonic ms. */
   #began_ms = NaN;
+  /** When the first share of this turn began; NaN: there was none. */
+  #turn_began_ms = NaN;
   /** The owner of that share, and when it was last somebody else's than before. */
   #speaker: object | undefined;
   #changed_ms = -Infinity;
@@ -64,9 +74,13 @@ export class Turns {
   #is_called = false;
   readonly #onTurn = () => {
     this.#is_asked = false;
+    this.#turn_began_ms = NaN;
     this.#current++;
   };
-  readonly #onCalled = () => this.#callNext();
+  readonly #onCalled = () => {
+    this.#current++;
+    this.#resume(Math.min(this.#waiting.length, this.#resumed_max), this.#now_ms());
+  };
   readonly #onRested = () => {
     this.#waiting.push(...this.#resting);
     this.#resting = [];
@@ -88,6 +102,10 @@ export class Turns {
   /** Takes note that a share of `speaker` begins, and gives the time. */
   begin(speaker: object): number {
     const now_ms = this.#began_ms = this.#now_ms();
+    if (Number.isNaN(this.#turn_began_ms)) {
+      this.#turn_began_ms = now_ms;
+      this.#ask();
+    }
     if (speaker !== this.#speaker) {
       this.#changed_ms = this.#speaker === undefined ? -Infinity : now_ms;
       this.#speaker = speaker;
@@ -103,6 +121,11 @@ export class Turns {
     if (frames === 0 || frames % LONG_FRAMES !== 0) return false;
     const busy_ms = frames % LOOK_FRAMES === 0 ? SHARE_BUSY_MS : LONG_MS;
     return this.#now_ms() - this.#began_ms > busy_ms;
+  }
+
+  /** Whether the share that has begun last, with so many bytes, comes too late in its turn. */
+  isLate(size_bytes: number): boolean {
+    return size_bytes >= LARGE_BYTES && this.#began_ms - this.#turn_began_ms > TURN_MS;
   }
 
   /** As `wait`, for one that has had a share: while others speak too it rests first. */
@@ -147,11 +170,14 @@ export class Turns {
     nextTurn(this.#onCalled);
   }
 
-  #callNext(): void {
-    this.#is_called = false;
-    this.#current++;
-    const resumed = this.#waiting.splice(0, this.#resumed_max);
-    if (this.#waiting.length > 0) this.#call();
-    for (const resume of resumed) resume();
+  /** Lets so many go on, each behind the promises of the one before. */
+  #resume(left: number, began_ms: number): void {
+    this.#waiting.shift()?.();
+    setImmediate(() => {
+      const is_over = left === 1 || this.#now_ms() - began_ms > RESUMED_MS;
+      if (!is_over) return this.#resume(left - 1, began_ms);
+      this.#is_called = false;
+      if (this.#waiting.length > 0) this.#call();
+    });
   }
 }

@@ -69,3 +69,39 @@ Deno.test("a share of few frames that take long ends sooner than one of many sho
   assert.equal(framesUntilLong(0.1), 16);
   assert.equal(framesUntilLong(0.02), 32);
 });
+
+Deno.test("of those that wait, none begins in a turn that has taken its time", async () => {
+  let now_ms = 0;
+  const turns = new Turns(8, () => now_ms);
+  let [passed, is_over] = [0, false];
+  const count = () => {
+    passed++;
+    if (!is_over) nextTurn(count);
+  };
+  nextTurn(count);
+  const in_turn: number[] = [];
+  const share = async (share_ms: number) => {
+    await turns.later();
+    in_turn.push(passed);
+    now_ms += share_ms;
+  };
+  await Promise.all(Array.from({ length: 6 }, () => share(40)));
+  assert.equal(new Set(in_turn).size, 6, `large ones began in turns ${in_turn.join()}`);
+  in_turn.length = 0;
+  await Promise.all(Array.from({ length: 6 }, () => share(0.1)));
+  assert(new Set(in_turn).size < 6, `small ones began in turns ${in_turn.join()}`);
+  is_over = true;
+});
+
+Deno.test("a large share is late once others have taken the turn's time, a small one never", async () => {
+  let now_ms = 0;
+  const turns = new Turns(8, () => now_ms);
+  turns.begin({});
+  assert.equal(turns.isLate(65_536), false);
+  now_ms += 40;
+  turns.begin({});
+  assert.deepEqual([turns.isLate(65_536), turns.isLate(100)], [true, false]);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  turns.begin({});
+  assert.equal(turns.isLate(65_536), false, "another turn");
+});

@@ -4,7 +4,6 @@
  * https://centrifugal.dev/docs/server/server_api
  */
 import { ArqonError, jsonItems } from "@arqon/proto";
-import { nextTurn, TURN_MESSAGES } from "../http/batch.ts";
 import { bodyText, readBody } from "../http/http_body.ts";
 import type { ForeignEntry } from "../http/http.ts";
 import { objectText } from "../http/members.ts";
@@ -15,6 +14,7 @@ import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { PendingRequests } from "../http/pending.ts";
 import { showsToken } from "../../shared/http1/shown_token.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { answerOf, METHODS, PASSING } from "./api_methods.ts";
@@ -75,7 +75,7 @@ async function answerApi(
   }
   context.requireOpen();
   using _under_way = context.pending.enter(identity);
-  const text = bodyText(await readBody(request, context.limits.batch_bytes));
+  const text = bodyText(await readBody(request, context.limits.batch_bytes, identity.tenant_id));
   const caller = httpCaller({ identity, remote_ip }, request.headers);
   const respond = (body: string) => new Response(body, { headers: HEADERS });
   if (method === undefined) {
@@ -103,8 +103,8 @@ async function answerAll(
   commands: readonly Command[],
 ): Promise<Reply[]> {
   const answers: (Reply | Promise<Reply>)[] = [];
-  for (const [index, [name, params]] of commands.entries()) {
-    if (index % TURN_MESSAGES === TURN_MESSAGES - 1) await nextTurn();
+  for (const [name, params] of commands) {
+    await slice(caller.identity.tenant_id);
     // It finds what those before it have done.
     if (!PASSING.includes(name)) await Promise.all(answers);
     answers.push((await begun(context, caller, name, params)).answer);

@@ -17,6 +17,7 @@ import { channelOf, roomOf } from "./channel.ts";
 import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
 import type { Data } from "./messages.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Order, SendOrder } from "./orders.ts";
 import { type ReadAsked, readOf } from "./reads.ts";
 import { EVENT_TYPE } from "./tags.ts";
@@ -24,6 +25,8 @@ import { memberMetaOf } from "./tokens.ts";
 
 /** A close frame has room for no more. */
 const REASON_BYTES_MAX = 123;
+/** Channels of a broadcast that are published to at once. */
+const AT_ONCE = 16;
 /** Rooms and connections that are asked for at once. */
 const LIST_MAX = 1_000;
 
@@ -180,14 +183,21 @@ async function broadcast(
     throw new ArqonError("too-large", `more than ${batch_messages} channels`);
   }
   const message = messageOf(context, call, given);
-  const passed = await Promise.all(given.channels.map(async (channel, index) => {
+  const { identity } = call.caller;
+  const passOn = async (channel: string, index: number) => {
     try {
-      if (index > 0) rates.take(call.caller.identity, message.size_bytes);
+      if (index > 0) rates.take(identity, message.size_bytes);
       return answerOf(await publishIn(context, call, given, message, channel), call);
     } catch (error) {
       return { answer: call.refused(error) };
     }
-  }));
+  };
+  const passed: Awaited<ReturnType<typeof passOn>>[] = [];
+  for (let from = 0; from < given.channels.length; from += AT_ONCE) {
+    await slice(identity.tenant_id);
+    const channels = given.channels.slice(from, from + AT_ONCE);
+    passed.push(...await Promise.all(channels.map((channel, at) => passOn(channel, from + at))));
+  }
   const responses = Promise.all(passed.map(({ answer }) => answer));
   return { result: responses.then((all) => ({ responses: all })) };
 }

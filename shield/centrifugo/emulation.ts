@@ -10,6 +10,7 @@ import type { Forwarding } from "../http/forwarding.ts";
 import { readBody } from "../http/http_body.ts";
 import { requireMethod } from "../http/http.ts";
 import { answerWith } from "../sse/http/event_answer.ts";
+import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { EventReaders } from "../sse/event_turn.ts";
 import { SessionSocket } from "../sse/session_socket.ts";
 import type { SessionWire } from "../sse/session_socket.ts";
@@ -149,7 +150,7 @@ export class Emulation {
     const is_binary = !is_sse && request.headers.get("content-type") === BINARY;
     const way = is_sse ? SSE : is_binary ? MESSAGES : LINES;
     if (in_query) return { way, first: searchParams.get(CONNECT) ?? "" };
-    const body = new Uint8Array(await readBody(request, max_frame_bytes));
+    const body = new Uint8Array(await readBody(request, max_frame_bytes, STRANGERS));
     return { way, first: is_binary ? body : new TextDecoder().decode(body) };
   }
 
@@ -175,7 +176,7 @@ export class Emulation {
     requireMethod(request, "POST");
     const { node_id, max_frame_bytes, forwarding } = this.#context;
     // A frame is a text within JSON here, which takes at most twice as much but for control characters.
-    const body = await readBody(request, 2 * max_frame_bytes + BESIDE_BYTES);
+    const body = await readBody(request, 2 * max_frame_bytes + BESIDE_BYTES, STRANGERS);
     const form = request.headers.get("content-type") === BINARY ? PROTOBUF_FORM : JSON_FORM;
     const { node = "", session = "", data = "" } = form.emulation(body);
     const frame = typeof data === "string" ? new TextEncoder().encode(data) : data;

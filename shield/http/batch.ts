@@ -20,6 +20,7 @@ import { inRequestTrace } from "./request_trace.ts";
 import { type ClientCall, type ClientRoute, httpCaller } from "./route.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
 import { plural } from "../../shared/plural.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 
 /** What batches need of the process. */
@@ -32,12 +33,6 @@ export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "li
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects">;
   readonly log: Pick<Logger, "error">;
 }
-
-/**
- * How many messages are published before other work gets a turn: a batch must not hold up the sockets
- * of the process.
- */
-export const TURN_MESSAGES = 64;
 
 /** A message that was passed on: to a log, whose answer is awaited, or to the Spine. */
 interface Passed {
@@ -53,7 +48,7 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
   const { request, client: { identity }, url } = call;
   const { limits, stats, tenants, query_token } = context;
   requireJson(request);
-  const body = await readBody(request, limits.batch_bytes);
+  const body = await readBody(request, limits.batch_bytes, identity.tenant_id);
   bump(stats.ingress_ops, "http_batch");
   stats.ingress_bytes += body.length;
   tenants.of(identity.tenant_id).ingress_bytes += body.length;
@@ -84,8 +79,8 @@ async function publishAll(
 ): Promise<Ack[]> {
   const caller = httpCaller(client, request.headers);
   const acks: Promise<Ack>[] = [];
-  for (const [index, item] of items.entries()) {
-    if (index % TURN_MESSAGES === TURN_MESSAGES - 1) await nextTurn();
+  for (const item of items) {
+    await slice(caller.identity.tenant_id);
     let request_id: Uint64 = 0;
     const refused = (error: unknown) => refusal(context, caller.identity, request_id, error);
     try {
@@ -154,11 +149,6 @@ function refusal(
   const { code, reason, message, retry_after_ms } = known;
   const named = error instanceof DecodeError ? error.request_id ?? request_id : request_id;
   return { ...EMPTY_ACK, request_id: named, code, reason, message, retry_after_ms };
-}
-
-/** Gives other work a turn. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 // What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. The

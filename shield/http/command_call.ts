@@ -98,7 +98,7 @@ async function answerRoute(
   const in_body = method === "PUT" || method === "POST";
   if (!in_body) await refuseBody(request);
   const body = in_body
-    ? await readBody(request, context.limits.max_frame_bytes)
+    ? await readBody(request, context.limits.max_frame_bytes, client.identity.tenant_id)
     : new Uint8Array(0);
   count(context, client.identity, request.url.length + body.length);
   const asked = membersOfQuery(url, in_body ? [] : members, others);
@@ -119,7 +119,8 @@ async function answerAny(context: CommandContext, call: ClientCall): Promise<Res
   const { room = "" } = names;
   requireRoomId(room);
   requireJson(request);
-  const body = await readBody(request, context.limits.max_frame_bytes);
+  const { tenant_id } = client.identity;
+  const body = await readBody(request, context.limits.max_frame_bytes, tenant_id);
   count(context, client.identity, request.url.length + body.length);
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const start = `{"op":"cmd","room":${JSON.stringify(room)}`;

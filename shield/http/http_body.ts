@@ -3,6 +3,7 @@
  * not known here.
  */
 import { ArqonError } from "@arqon/proto";
+import { slice } from "../../shared/turns/slices.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
 /** Longest content type that a refusal repeats, in UTF-16 units. */
@@ -34,11 +35,16 @@ function wrongType(type: string, right: string): ArqonError {
 }
 
 /**
- * Reads a body and counts its bytes, since a Content-Length may lie or be absent. Rejects with
+ * Reads a body and counts its bytes, since a Content-Length may lie or be absent; then it is the tenant's turn to
+ * work on it. Rejects with
  * `too-large` (413), with `unsupported-media-type` (415) for one that is compressed, which nobody would
  * unpack, and with `malformed-body` for a body that ends early.
  */
-export async function readBody(request: Request, bytes_max: number): Promise<Uint8Array> {
+export async function readBody(
+  request: Request,
+  bytes_max: number,
+  tenant_id: string,
+): Promise<Uint8Array> {
   const tooLarge = () => new ArqonError("too-large", `a body over ${bytes_max} bytes`);
   if (Number(request.headers.get("content-length") ?? 0) > bytes_max) throw tooLarge();
   const encoding = request.headers.get("content-encoding") ?? "identity";
@@ -61,6 +67,7 @@ export async function readBody(request: Request, bytes_max: number): Promise<Uin
     // A client that leaves in the middle of its body is no bug of ours.
     throw new ArqonError("malformed-body", "it ended early", { cause });
   }
+  await slice(tenant_id);
   return body.slice();
 }
 

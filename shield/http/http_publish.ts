@@ -33,7 +33,7 @@ export function createHttpPublish(context: HttpPublishContext): ClientHandler {
     const { identity } = client;
     requireRoomId(room);
     const protobuf = isProtobufBody(request);
-    const body = await readBody(request, context.limits.max_frame_bytes);
+    const body = await readBody(request, context.limits.max_frame_bytes, identity.tenant_id);
     context.stats.ingress_bytes += body.length;
     bump(context.stats.ingress_ops, "http_publish");
     const tenant = context.tenants.of(identity.tenant_id);

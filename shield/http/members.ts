@@ -3,6 +3,7 @@
  * with the same names. They are read strictly. What they become is `command_call.ts`; the API's
  * description is made from them, too.
  */
+import { STRANGERS } from "../../shared/turns/slices.ts";
 import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
 import { ID, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
@@ -171,7 +172,7 @@ export function objectText(text: string): Map<string, string> {
 /** Rejects with `malformed-body` when a request whose members are in the query has a body as well. */
 export async function refuseBody(request: Request): Promise<void> {
   if (request.body === null) return;
-  const { length } = await readBody(request, 1).catch(() => ({ length: 1 }));
+  const { length } = await readBody(request, 1, STRANGERS).catch(() => ({ length: 1 }));
   if (length === 0) return;
   throw new ArqonError("malformed-body", "there is none here; what it takes is in the query");
 }

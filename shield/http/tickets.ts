@@ -39,7 +39,7 @@ async function answer(context: TicketsContext, call: ClientCall): Promise<Respon
   const { request, client: { identity }, url } = call;
   bump(context.stats.ingress_ops, "http_ticket");
   requireJson(request);
-  const body = await readBody(request, BODY_BYTES_MAX);
+  const body = await readBody(request, BODY_BYTES_MAX, identity.tenant_id);
   context.rates.take(identity, body.length);
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const rooms = roomsOf(bodyText(body), context.rooms_max);

@@ -3,7 +3,9 @@
  * signed with the app's secret. It then takes the way of a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
+import { slice } from "../../shared/turns/slices.ts";
 import { ArqonError, decodeClientText } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { showsToken } from "../../shared/http1/shown_token.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
@@ -71,7 +73,7 @@ export async function answerBackend(
   const app = appOf(context.apps, decoded(id));
   const { max_frame_bytes } = context.limits;
   const body = request.method === "POST"
-    ? await readBody(request, max_frame_bytes)
+    ? await readBody(request, max_frame_bytes, app.tenant)
     : new Uint8Array(0);
   const { pathname: path, searchParams: query } = url;
   const signed = { method: request.method, path, query, body };
@@ -190,16 +192,21 @@ async function trigger(
   { app, caller }: Backend,
   events: readonly Event[],
 ): Promise<void> {
-  const frames = events.flatMap((event) =>
-    channelsOf(event).map((channel) => frameOf(event, requireRoom(channel, app)))
+  const asked = events.flatMap((event) =>
+    channelsOf(event).map((channel) => ({ event, room: requireRoom(channel, app) }))
   );
-  const envelopes = frames.map((frame) => {
-    const operation = decodeClientText(frame, context.limits);
-    if (operation.kind === "publish") return operation.envelope;
-    throw new ArqonError("malformed-body", "expected an event");
-  });
+  const envelopes: ScannedEnvelope[] = [];
+  for (const { event, room } of asked) {
+    await slice(app.tenant);
+    const operation = decodeClientText(frameOf(event, room), context.limits);
+    if (operation.kind !== "publish") {
+      throw new ArqonError("malformed-body", "expected an event");
+    }
+    envelopes.push(operation.envelope);
+  }
   let is_stored = true;
   for (const envelope of envelopes) {
+    await slice(app.tenant);
     const stored = await publish(context.path, { caller, origin: undefined }, envelope);
     is_stored &&= stored !== undefined;
   }

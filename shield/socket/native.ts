@@ -253,7 +253,7 @@ class InboundTurns {
     if (this.#waits) return this.#keep(message);
     const turn = this.#turns.enter();
     if (turn !== this.#turn) this.#begin(turn);
-    else if (this.#isOver()) {
+    if (this.#isOver() || this.#frames === 0 && this.#turns.isLate(bytesOf(message))) {
       this.#keep(message);
       return this.#giveWay();
     }

@@ -166,17 +166,19 @@ export class OwnSocket
       this.#frames_of_turn = this.#bytes_of_turn = 0;
     }
     this.#bytes_of_turn += end;
-    const at = this.#reader.read(bytes, 0, end);
+    const is_late = this.#shared.turns.isLate(end);
+    const at = is_late ? 0 : this.#reader.read(bytes, 0, end);
     const pauses = this.pauses;
     if (!pauses) this.#turn_frames_max = TURN_FRAMES;
-    if (!pauses && !this.#lingers()) return;
+    if (!is_late && !pauses && !this.#lingers()) return;
     this.#stream?.pause();
-    this.#goOnLater(bytes.slice(at, end)).catch(() => this.#destroy());
+    this.#goOnLater(bytes.slice(at, end), is_late).catch(() => this.#destroy());
   }
 
   /** Waits, goes on with what was not read yet, and then lets more come. */
-  async #goOnLater(rest: Uint8Array<ArrayBuffer>): Promise<void> {
+  async #goOnLater(rest: Uint8Array<ArrayBuffer>, is_late: boolean): Promise<void> {
     this.#shared.waiting_bytes += rest.length;
+    if (is_late) await this.#giveWay();
     for (let at = 0; this.#stream !== undefined;) {
       if (this.#rests()) await this.#sleep();
       else if (this.#isOverTurn()) await this.#giveWay();

@@ -9,18 +9,21 @@ const LIMITS = { messages: 3, may_be_empty: false };
 const messages = (body: string) =>
   messagesOf(bytes(body), "application/json; charset=utf-8", LIMITS).map(text);
 
-Deno.test("content: an array of JSON is taken apart once, and each item stays as it was written", () => {
+Deno.test("content: an array of JSON is taken apart once, and each item stays as it was written", async () => {
   assert.deepEqual(messages(' [ {"a" : 1.0}, [2,  3],"],[" ] '), [
     '{"a" : 1.0}',
     "[2,  3]",
     '"],["',
   ]);
   assert.deepEqual(messages(' {"n":12345678901234567890} '), ['{"n":12345678901234567890}']);
-  assert.equal(text(bodyOf([bytes("1.0"), bytes("[2]")], "application/json")), "[1.0,[2]]");
-  assert.equal(text(bodyOf([], "application/json")), "[]");
+  assert.equal(
+    text(await bodyOf([bytes("1.0"), bytes("[2]")], "application/json", "t")),
+    "[1.0,[2]]",
+  );
+  assert.equal(text(await bodyOf([], "application/json", "t")), "[]");
 });
 
-Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
+Deno.test("content: what is no JSON, nothing, or too much is refused", async () => {
   const refused = (body: string | Uint8Array, code: number) =>
     assert.throws(
       () => messagesOf(typeof body === "string" ? bytes(body) : body, "application/json", LIMITS),
@@ -34,28 +37,32 @@ Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
   assert.deepEqual(messagesOf(bytes("[]"), "application/json", { ...LIMITS, may_be_empty }), []);
 });
 
-Deno.test("content: JSON that many readers give up on is refused, and shown as base64", () => {
+Deno.test("content: JSON that many readers give up on is refused, and shown as base64", async () => {
   const deep = bytes("[".repeat(97) + "]".repeat(97));
   const refused = { reason: "stream-invalid", message: /nested more than 96 levels deep/ };
   assert.throws(() => messagesOf(deep, "application/json", LIMITS), refused);
-  const body = text(bodyOf([deep], "application/json"));
+  const body = text(await bodyOf([deep], "application/json", "t"));
   assert.deepEqual(JSON.parse(body), [deep.toBase64()]);
 });
 
-Deno.test("content: a JSON stream shows what its room holds beside JSON as base64", () => {
-  const body = bodyOf([new Uint8Array([0xff]), bytes("nope"), bytes("")], "application/json");
+Deno.test("content: a JSON stream shows what its room holds beside JSON as base64", async () => {
+  const body = await bodyOf(
+    [new Uint8Array([0xff]), bytes("nope"), bytes("")],
+    "application/json",
+    "t",
+  );
   assert.deepEqual(JSON.parse(text(body)), ["/w==", "bm9wZQ==", null]);
 });
 
-Deno.test("content: other types are bytes, put together", () => {
+Deno.test("content: other types are bytes, put together", async () => {
   const parts = [new Uint8Array([0, 255]), new Uint8Array([10])];
-  assert.deepEqual([...bodyOf(parts, "application/x")], [0, 255, 10]);
-  assert.equal(eventData(parts, "application/x"), "AP8K");
+  assert.deepEqual([...await bodyOf(parts, "application/x", "t")], [0, 255, 10]);
+  assert.equal(await eventData(parts, "application/x", "t"), "AP8K");
   assert.equal(isText("Text/Plain; charset=x"), true);
   assert.equal(isText("application/octet-stream"), false);
 });
 
-Deno.test("content: an event keeps every line apart, and no line can end it", () => {
+Deno.test("content: an event keeps every line apart, and no line can end it", async () => {
   const event = eventText("data", "a\r\n\r\nevent: control\rdata: x\n b");
   assert.equal(
     event,
@@ -63,7 +70,7 @@ Deno.test("content: an event keeps every line apart, and no line can end it", ()
   );
 });
 
-Deno.test("content: a type is one or none", () => {
+Deno.test("content: a type is one or none", async () => {
   assert.equal(typeOf(" application/vnd.a+json; x=1 "), "application/vnd.a+json; x=1");
   for (const none of [null, "", "text", "/x", `text/${"x".repeat(300)}`]) {
     assert.equal(typeOf(none), undefined);

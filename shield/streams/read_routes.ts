@@ -101,7 +101,7 @@ async function nothing(
     [HEADER.next]: tokenOf(lives, await tailOf(context, key, record)),
     [HEADER.up_to_date]: "true",
     ...closedHeader(record.closed !== undefined),
-  }, bodyOf([], record.content_type));
+  }, await bodyOf([], record.content_type, key.tenant_id));
 }
 
 async function pageAnswer(
@@ -130,7 +130,7 @@ async function pageAnswer(
       : { [HEADER.cursor]: nextCursor(request.cursor, now(), random()) }),
   };
   if (isNamed(etag, if_none_match)) return answer(304, headers);
-  const body = bodyOf(messages, record.content_type);
+  const body = await bodyOf(messages, record.content_type, tenant_id);
   noteRead(context, reading, page);
   return answer(200, { ...headers, "content-type": record.content_type }, body);
 }
@@ -277,7 +277,7 @@ async function nextEvents(
     };
     const data = page.messages.length === 0
       ? ""
-      : eventText("data", eventData(page.messages, found.record.content_type));
+      : eventText("data", await eventData(page.messages, found.record.content_type, key.tenant_id));
     return { events: data + eventText("control", JSON.stringify(control)), is_last: closed };
   }
 }

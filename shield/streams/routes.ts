@@ -68,9 +68,10 @@ function notDurable(method: string): StreamRefusal {
 }
 
 async function bodyFor(context: StreamContext, { request, client }: ClientCall) {
-  const body = await readBody(request, bodyBytesMax(context.limits));
+  const { tenant_id } = client.identity;
+  const body = await readBody(request, bodyBytesMax(context.limits), tenant_id);
   context.stats.ingress_bytes += body.length;
-  context.tenants.of(client.identity.tenant_id).ingress_bytes += body.length;
+  context.tenants.of(tenant_id).ingress_bytes += body.length;
   return body;
 }
 

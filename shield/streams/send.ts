@@ -2,6 +2,7 @@
  * The way of a stream's messages into its room: each is an event of the type `append`, judged and
  * stored as any message is. Nothing is stored before all of one request may be.
  */
+import { slice } from "../../shared/turns/slices.ts";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
@@ -60,7 +61,10 @@ export async function admitAll(
     envelopes.push(scanEnvelope(bytes, limits));
   }
   const added: (readonly HeaderPair[])[] = [];
-  for (const envelope of envelopes) added.push(await admit(path, caller, envelope) ?? NONE_ADDED);
+  for (const envelope of envelopes) {
+    await slice(identity.tenant_id);
+    added.push(await admit(path, caller, envelope) ?? NONE_ADDED);
+  }
   return { caller, envelopes, added };
 }
 

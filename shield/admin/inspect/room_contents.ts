@@ -48,7 +48,7 @@ export async function roomHistory(
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
   log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
   const headers = { "content-type": "application/json" };
-  return new Response(new Uint8Array(page.json()), { headers });
+  return new Response(new Uint8Array(await page.json()), { headers });
 }
 
 const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {

@@ -63,7 +63,12 @@ export interface History {
    */
   answer(caller: Caller, room_id: string, ask: () => HistoryQuestion): Promise<HistoryAnswer>;
   /** Gives the bytes of an answer, and takes note that the caller has read what is in them. */
-  give(caller: Caller, room_id: string, answer: HistoryAnswer, is_protobuf: boolean): Uint8Array;
+  give(
+    caller: Caller,
+    room_id: string,
+    answer: HistoryAnswer,
+    is_protobuf: boolean,
+  ): Promise<Uint8Array>;
   /** Answers the command `history.get`, which rejects as `answer` does. */
   readonly own: OwnCommands;
   /**
@@ -114,8 +119,8 @@ export function createHistory(context: HistoryContext): History {
       context.filters.mapped(tenant_id, room_id),
     );
   };
-  const give: History["give"] = (caller, room_id, found, is_protobuf) => {
-    const bytes = is_protobuf ? found.protobuf() : found.json();
+  const give: History["give"] = async (caller, room_id, found, is_protobuf) => {
+    const bytes = await (is_protobuf ? found.protobuf() : found.json());
     const offsets = found.offsetsIn(is_protobuf ? "protobuf" : "json");
     const page = { caller, room_id, offsets, is_whole: !found.is_filtered };
     context.noteRead?.({ ...page, how: "history" });
@@ -191,7 +196,8 @@ async function readRoom(
 ): Promise<HistoryAnswer> {
   const room = await openRoom(context, trims, classed);
   const page = await readHistory(room, range);
-  return new HistoryAnswer(page, roomEpoch(page.stream, room.room_id), room.page_bytes);
+  const epoch = roomEpoch(page.stream, room.room_id);
+  return new HistoryAnswer(classed.tenant_id, page, epoch, room.page_bytes);
 }
 
 const OLDEST: HistoryRange = { after: 0, before: 0, limit: 1, reverse: false };
@@ -221,7 +227,7 @@ async function historyCommand(
   const { content_type, data_start, data_end } = command;
   const data = bytes.subarray(data_start, data_end);
   const found = await answer(caller, room_id, () => rangeOfData(data, content_type, limits));
-  const result = give(caller, room_id, found, isProtobufType(content_type));
+  const result = await give(caller, room_id, found, isProtobufType(content_type));
   return { ...EMPTY_ACK, request_id, result };
 }
 

@@ -5,6 +5,7 @@
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();
@@ -21,6 +22,7 @@ interface Cut<Form> {
 /** The answer of a room's history to one question. */
 export class HistoryAnswer {
   readonly page: HistoryPage;
+  readonly #tenant_id: string;
   readonly #epoch: string;
   readonly #bytes_max: number;
   /** The offset of the last message that was looked at; undefined: of the last in the answer. */
@@ -29,15 +31,22 @@ export class HistoryAnswer {
   get is_filtered(): boolean {
     return this.#next !== undefined;
   }
-  #json: Uint8Array | undefined;
-  #protobuf: Uint8Array | undefined;
+  #json: Promise<Uint8Array> | undefined;
+  #protobuf: Promise<Uint8Array> | undefined;
   /** How many messages each form has. */
   readonly #counts = { json: 0, protobuf: 0 };
 
   /**
    * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
    */
-  constructor(page: HistoryPage, epoch: string, bytes_max: number, next?: number) {
+  constructor(
+    tenant_id: string,
+    page: HistoryPage,
+    epoch: string,
+    bytes_max: number,
+    next?: number,
+  ) {
+    this.#tenant_id = tenant_id;
     this.page = page;
     this.#next = next;
     this.#epoch = epoch;
@@ -46,7 +55,8 @@ export class HistoryAnswer {
 
   /** The same answer with these of its messages; the last one that was looked at is `next`. */
   only(entries: HistoryPage["entries"], next: number, more: boolean): HistoryAnswer {
-    return new HistoryAnswer({ ...this.page, entries, more }, this.#epoch, this.#bytes_max, next);
+    const page = { ...this.page, entries, more };
+    return new HistoryAnswer(this.#tenant_id, page, this.#epoch, this.#bytes_max, next);
   }
 
   /** The offsets of the messages that are in that form of the answer, once it was made. */
@@ -55,17 +65,17 @@ export class HistoryAnswer {
   }
 
   /** The answer as JSON, in UTF-8: `{"messages":[…],"offset":N,"epoch":"…","more":false}`. */
-  json(): Uint8Array {
+  json(): Promise<Uint8Array> {
     return this.#json ??= this.#encodeJson();
   }
 
   /** The answer as a Protobuf `History`. */
-  protobuf(): Uint8Array {
+  protobuf(): Promise<Uint8Array> {
     return this.#protobuf ??= this.#encodeProtobuf();
   }
 
-  #encodeJson(): Uint8Array {
-    const { messages, more } = this.#cut(textOf, (text) => utf8.encode(text).length);
+  async #encodeJson(): Promise<Uint8Array> {
+    const { messages, more } = await this.#cut(textOf, (text) => utf8.encode(text).length);
     this.#counts.json = messages.length;
     const { offset, entries } = this.page;
     // Where the answer had to be cut, its last message is where to go on.
@@ -75,17 +85,21 @@ export class HistoryAnswer {
     return utf8.encode(`{"messages":[${messages.join(",")}],${rest}}`);
   }
 
-  #encodeProtobuf(): Uint8Array {
-    const { messages, more } = this.#cut(envelopeOf, ({ length }) => length);
+  async #encodeProtobuf(): Promise<Uint8Array> {
+    const { messages, more } = await this.#cut(envelopeOf, ({ length }) => length);
     this.#counts.protobuf = messages.length;
     const { offset } = this.page;
     return writeHistory({ messages: [...messages], offset, epoch: this.#epoch, more });
   }
 
-  #cut<Form>(encode: (message: LogMessage) => Form, sizeOf: (form: Form) => number): Cut<Form> {
+  async #cut<Form>(
+    encode: (message: LogMessage) => Form,
+    sizeOf: (form: Form) => number,
+  ): Promise<Cut<Form>> {
     const messages: Form[] = [];
     let size_bytes = FRAME_BYTES;
     for (const entry of this.page.entries) {
+      await slice(this.#tenant_id);
       const message = encode(entry);
       size_bytes += sizeOf(message) + BETWEEN_BYTES;
       if (messages.length > 0 && size_bytes > this.#bytes_max) return { messages, more: true };

@@ -52,7 +52,7 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     const ask = () => rangeOfParams(searchParams, history.limits, others);
     const answer = await history.answer(caller, room, ask);
     const protobuf = acceptsProtobuf(request);
-    const body = history.give(caller, room, answer, protobuf);
+    const body = await history.give(caller, room, answer, protobuf);
     return await answerWith(request, new Uint8Array(body), {
       "content-type": protobuf ? "application/protobuf" : "application/json",
       "cache-control": "no-store",

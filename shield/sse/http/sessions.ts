@@ -130,7 +130,11 @@ class Sessions {
     // A connection has rates of its own. What may be nobody's counts as any other request.
     if (!is_known) this.#context.rates.take(client.identity, request.url.length);
     if (!is_known && node === node_id) throw unknown(connection);
-    const body = await readBody(request, 2 * max_frame_bytes + LENGTHS_BYTES);
+    const body = await readBody(
+      request,
+      2 * max_frame_bytes + LENGTHS_BYTES,
+      client.identity.tenant_id,
+    );
     if (node === node_id) await this.#take(connection, owner, new Uint8Array(body));
     else {
       const headers = { connection, owner: encodeURIComponent(owner) };
