@@ -240,7 +240,7 @@ host = "127.0.0.1"
 host = "127.0.0.1"
 [limits]
 max_frame_bytes = 100_000
-messages_per_second = 100
+messages_per_second = 40
 [auth]
 require_signature = [{ role = "user", room = "signed" }]
 [[rooms]]

@@ -1,5 +1,6 @@
 /** That work of many requests shares the event loop by time, and tenants share it by what they have used. */
 import assert from "node:assert/strict";
+import { pace } from "../testing/pace.ts";
 import { SLICE_MS, Slices } from "./slices.ts";
 
 /** An event loop by hand. */
@@ -20,7 +21,7 @@ function loop() {
       now_ms += piece_ms;
     }
   };
-  const settle = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+  const settle = () => pace(0);
   /** Ends this turn, and runs the next one; what was done in it. */
   const turn = async () => {
     const from = log.length;

@@ -1,7 +1,7 @@
 /**
  * Attacks by work that costs more than it looks: filters over worst operands, history that is read through them,
  * messages that grow, deltas of data that repeats, timers of rooms that are programs, a policy that one user makes
- * fail. What is needed for them in the bus's configuration is `COSTLY_CONFIG`.
+ * fail, batches, large frames that come at the same moment. What is needed for them in the bus's configuration is `COSTLY_CONFIG`.
  */
 import { moduleOf } from "../../brain/reducers/testing/guest_text.ts";
 import type { TestBus } from "../harness/test_bus.ts";
@@ -13,7 +13,9 @@ import type { FrameClient, Order } from "./attacker.ts";
 interface CostlyAttack {
   readonly name: string;
   readonly says: string;
-  begin(ground: { readonly bus: TestBus }): Promise<{ readonly order: Order }>;
+  begin(
+    ground: { readonly bus: TestBus; readonly dir: string },
+  ): Promise<{ readonly order: Order }>;
 }
 
 /** The rooms that the attacks need; `timers` is the path of `timerModule`. */
@@ -185,6 +187,44 @@ const breaker: CostlyAttack = {
   },
 };
 
+const SIDE_BY_SIDE = 8;
+const BATCH_MESSAGES = 1_000;
+
+const batches: CostlyAttack = {
+  name: "batches",
+  says: `${SIDE_BY_SIDE} requests side by side, each with ${BATCH_MESSAGES} durable messages`,
+  async begin({ bus, dir }) {
+    const token = await bus.tokenFor({ tenant: "batches" });
+    const messages = Array.from(
+      { length: BATCH_MESSAGES },
+      (_none, data) => ({ room: "log-b", type: "t", data }),
+    );
+    const body = { file: `${dir}/batch.json`, type: "application/json" };
+    await Deno.writeTextFile(body.file, JSON.stringify({ messages }));
+    const url = `${bus.http_url}/v1/messages`;
+    return {
+      order: { kind: "requests", method: "POST", url, token, at_once: SIDE_BY_SIDE, body },
+    };
+  },
+};
+
+const SENDERS = 50;
+/** Of a message whose text is costly to read: names that nobody has seen before. */
+const NAMES = 6_000;
+
+const largeFrames: CostlyAttack = {
+  name: "large-frames",
+  says: `${SENDERS} connections that each send a message of ${NAMES} names at the same moment`,
+  async begin({ bus }) {
+    const token = await bus.tokenFor({ tenant: "large" });
+    const names = Array.from({ length: NAMES }, (_none, n) => [n.toString(16), 1]);
+    const data = Object.fromEntries(names);
+    const frames = [frame({ op: "pub", room: "r", type: "t", data, id: 1 })];
+    const clients = Array.from({ length: SENDERS }, (): FrameClient => ({ token, frames }));
+    return { order: { kind: "frames", url: bus.url, clients, rate: 2 } };
+  },
+};
+
 /** The attacks, in the order of the table. */
 export const COSTLY_WORK: readonly CostlyAttack[] = [
   filters,
@@ -193,4 +233,6 @@ export const COSTLY_WORK: readonly CostlyAttack[] = [
   deltas,
   timers,
   breaker,
+  batches,
+  largeFrames,
 ];
