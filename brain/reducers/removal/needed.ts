@@ -66,7 +66,7 @@ export async function storedPrograms(
 async function valuesOf(bucket: KeyValue): Promise<KvEntry[]> {
   const entries = new Map<string, KvEntry>();
   const watch = bucket.watch([], (change) => {
-    if (change.type === "put") entries.set(JSON.stringify(change.entry.key), change.entry);
+    if (change.type === "put") entries.set(JSON.stringify(change.key), change);
     else entries.delete(JSON.stringify(change.key));
   });
   try {

@@ -79,7 +79,7 @@ async function trim(bucket: KeyValue, max: number): Promise<void> {
   if ((await bucket.keys()).length <= max) return;
   const entries: { key: KvKey; revision: number }[] = [];
   const watch = bucket.watch([], (change) => {
-    if (change.type === "put") entries.push(change.entry);
+    if (change.type === "put") entries.push(change);
   });
   try {
     await watch.ready;

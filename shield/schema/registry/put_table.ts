@@ -8,7 +8,6 @@ import type { KvChange } from "../../../shared/spine/contract/spine.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
 import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
 import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
-import { keyOf } from "./store.ts";
 
 /** The most keys that are no schema ids and of which each is reported. */
 const ODD_MAX = 1_000;
@@ -49,14 +48,14 @@ export class PutTable {
 
   /** Takes a change of a history or a refusal; returns the id that may be out of order now. */
   hearHistory(change: KvChange): string | undefined {
-    const [schema_id = "", below] = keyOf(change);
+    const { key: [schema_id = "", below], value } = change;
     if (!isSchemaId(schema_id)) return undefined;
     if (below === REFUSED) {
       this.#hearRefusal(schema_id, change);
       return undefined;
     }
     if (below !== undefined) return undefined;
-    const read = change.type === "put" ? decodeSchemaRecord(change.entry.value) : undefined;
+    const read = value && decodeSchemaRecord(value);
     if (read !== undefined && "head" in read) this.#latest.set(schema_id, latestOf(read.head));
     else this.#latest.delete(schema_id);
     // The key is deleted together with the schema, so that is nobody's mistake.
@@ -66,15 +65,15 @@ export class PutTable {
 
   /** Takes a change of a current set; returns the id that may be out of order now. */
   hearSet(change: KvChange): string | undefined {
-    const key = keyOf(change).join(".");
+    const { value, revision } = change;
+    const key = change.key.join(".");
     this.#odd.delete(key);
-    if (change.type === "delete") {
+    if (value === undefined) {
       this.#sets.delete(key);
       if (!isSchemaId(key)) return undefined;
-      if (this.#latest.has(key)) this.#deleted.set(key, change.revision);
+      if (this.#latest.has(key)) this.#deleted.set(key, revision);
       return key;
     }
-    const { value, revision } = change.entry;
     const put = { revision, sha256: sha256Of(value) };
     if (!isSchemaId(key)) {
       this.#hearOdd(key, put, value.length);
@@ -147,8 +146,8 @@ export class PutTable {
     return all.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
-  #hearRefusal(schema_id: string, change: KvChange): void {
-    const refusal = change.type === "put" ? decodeRefusal(change.entry.value) : undefined;
+  #hearRefusal(schema_id: string, { value }: KvChange): void {
+    const refusal = value && decodeRefusal(value);
     if (refusal === undefined) this.pardon(schema_id);
     else this.refuse(schema_id, refusal);
   }

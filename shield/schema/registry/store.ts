@@ -248,7 +248,7 @@ export class SchemaStore {
   async list(): Promise<ListedSchema[]> {
     const found: ListedSchema[] = [];
     const watch = this.#versions.watch([], (change) => {
-      const read = change.type === "put" ? readEntry(change.entry) : undefined;
+      const read = change.type === "put" ? readEntry(change) : undefined;
       if (read !== undefined) found.push(read);
     }, { depth: 1 });
     try {
@@ -261,8 +261,7 @@ export class SchemaStore {
 
   /** Tells the id of each schema that is there, then of each that changes or goes. */
   watch(onChange: (schema_id: string) => void): KvWatch {
-    return this.#versions.watch([], (change) => {
-      const [schema_id = ""] = keyOf(change);
+    return this.#versions.watch([], ({ key: [schema_id = ""] }) => {
       if (isSchemaId(schema_id)) onChange(schema_id);
     }, { depth: 1 });
   }
@@ -293,11 +292,6 @@ export class SchemaStore {
     if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
     throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
   }
-}
-
-/** The key that a change is about. */
-export function keyOf(change: KvChange): KvKey {
-  return change.type === "put" ? change.entry.key : change.key;
 }
 
 function setKey(schema_id: string): KvKey {
