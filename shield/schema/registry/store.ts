@@ -9,6 +9,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type {
   KeyValue,
   KvChange,
@@ -246,17 +247,9 @@ export class SchemaStore {
 
   /** Every schema with a readable history, by id. */
   async list(): Promise<ListedSchema[]> {
-    const found: ListedSchema[] = [];
-    const watch = this.#versions.watch([], (change) => {
-      const read = change.type === "put" ? readEntry(change) : undefined;
-      if (read !== undefined) found.push(read);
-    }, { depth: 1 });
-    try {
-      await watch.ready;
-    } finally {
-      watch.stop();
-    }
-    return found.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
+    const entries = await listOnce(this.#versions, { depth: 1 });
+    return entries.map(readEntry).filter((read) => read !== undefined)
+      .sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
   /** Tells the id of each schema that is there, then of each that changes or goes. */
