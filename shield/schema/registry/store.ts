@@ -52,6 +52,8 @@ export interface ListedSchema {
 export interface HeadChange {
   readonly head: SchemaRecord;
   readonly bytes?: Uint8Array;
+  /** How many versions are kept; those before them are deleted. Absent: all. */
+  readonly versions_max?: number;
 }
 
 /** Throws `invalid-schema` unless the text may be a schema id. */
@@ -135,7 +137,7 @@ export class SchemaStore {
    */
   async change(
     schema_id: string,
-    change: (standing: Standing) => Promise<HeadChange | undefined>,
+    change: (standing: Standing) => Promise<HeadChange | undefined> | HeadChange | undefined,
   ): Promise<SchemaRecord | undefined> {
     const put: SchemaVersion[] = [];
     return await changeDocument(async (mayLose) => {
@@ -146,7 +148,8 @@ export class SchemaStore {
         for (const one of overtaken(put, stored?.head)) await this.forget(schema_id, one);
         return stored?.head;
       }
-      const { bytes } = changed;
+      const { bytes, versions_max = Infinity } = changed;
+      const versions = changed.head.versions.slice(-versions_max);
       // The bytes are written even when they are there: damage is repaired, and a new write is not
       // swept.
       if (bytes !== undefined) {
@@ -154,7 +157,7 @@ export class SchemaStore {
         put.push(latestOf(changed.head));
       }
       const judged = checkedBeside(standing, changed.head);
-      const head = judged === undefined ? changed.head : { ...changed.head, judged };
+      const head = { ...changed.head, versions, ...(judged && { judged }) };
       const revision = (stored ?? buried)?.revision ?? 0;
       await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
       const is_there = set?.sha256 === latestOf(head).sha256;
@@ -163,7 +166,8 @@ export class SchemaStore {
         await this.putBack(schema_id, set, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
       }
-      for (const one of overtaken(put, head)) await this.forget(schema_id, one);
+      const dropped = changed.head.versions.slice(0, -versions.length);
+      for (const one of [...overtaken(put, head), ...dropped]) await this.forget(schema_id, one);
       return head;
     });
   }
