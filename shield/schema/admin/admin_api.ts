@@ -25,9 +25,9 @@ import {
   validateData,
 } from "./admin_schemas.ts";
 import { MAPPINGS, removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
+import type { Adoption } from "../registry/adoption.ts";
 import type { SchemaCache } from "../registry/cache.ts";
 import type { Mappings } from "../mappings.ts";
-import type { PutTable } from "../registry/put_table.ts";
 import { MappedError } from "../registry/delete.ts";
 import { IncompatibleError } from "../registry/register.ts";
 import type { SetWork } from "../registry/set_work.ts";
@@ -48,7 +48,7 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly message_parts: number;
   readonly cache: SchemaCache;
   /** The puts of other tools. */
-  readonly puts: PutTable;
+  readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
   /** How many versions of a schema are kept. */

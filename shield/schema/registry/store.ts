@@ -256,13 +256,6 @@ export class SchemaStore {
       .sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
-  /** Tells the id of each schema that is there, then of each that changes or goes. */
-  watch(onChange: (schema_id: string) => void): KvWatch {
-    return this.#versions.watch([], ({ key: [schema_id = ""] }) => {
-      if (isSchemaId(schema_id)) onChange(schema_id);
-    }, { depth: 1 });
-  }
-
   /** Tells histories and refusals: first those that are there, then each change. */
   watchHistories(onChange: (change: KvChange) => void): KvWatch {
     return this.#versions.watch([], onChange, { depth: 2 });
