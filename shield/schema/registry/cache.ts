@@ -5,9 +5,8 @@
  */
 import type { Env } from "../../../shared/env.ts";
 import { CachedSchema } from "./entry.ts";
-import type { LoadOutcome, MappedMessage } from "./entry.ts";
+import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
-import type { SourceTools } from "./version_sources.ts";
 import type { WorkingSet } from "./working_set.ts";
 
 /** The time between two looks at the ages, in ms. */
