@@ -3,7 +3,6 @@
  * tenants, gate and admin API. With `[platform.registry] enabled = false` nothing is started.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
@@ -130,10 +129,6 @@ function openParts(
 /** A random number in [0, 1). */
 const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
-function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
-  yield* mappings.all();
-}
-
 /**
  * Starts the schema check. Resolves when every mapped schema has been looked for once. Rejects with
  * `spine-unavailable` when the bucket cannot be opened; a schema that cannot be loaded is no reason not
@@ -154,7 +149,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     candidates: start.candidates,
   });
   const apply = () => {
-    cache.want(wantedBy(mappings));
+    cache.want(mappings.all());
     gate.forget();
   };
   const since_ms = now();
