@@ -124,13 +124,7 @@ async function byText(stage: Stage): Promise<void> {
   const base64 = GOOD_PING.toBase64();
   assert.equal((await send({ data: { base64 }, content_type: PROTOBUF })).code, 0);
   const cases: [more: object, text: RegExp][] = [
-    [{ data: { n: "seven" } }, /^Schema violation: n: /],
     [{ data: { text: "hi" } }, /^Schema violation: n: required$/],
-    [{ data: "7", content_type: "text/plain" }, /content-type: "text\/plain" cannot be checked/],
-    [
-      { data: { base64: btoa('{"n":7}') }, content_type: PROTOBUF },
-      /content-type: the data is JSON/,
-    ],
     [{ data: { n: 7 }, schema_id: "other" }, /schema-id: the event names "other".* ping$/],
   ];
   for (const [more, text] of cases) {
@@ -158,11 +152,6 @@ async function changed(stage: Stage): Promise<void> {
   const refused = await admin.push("grows", incompatiblePing());
   assert.equal(refused.status, 409);
   assert.equal(refused.body["reason"], "schema-incompatible");
-  const findings = refused.body["findings"] as Record<string, string>[];
-  const finding = findings.find(({ rule }) => rule === "field-type-changed");
-  const { severity, file, message, field, from_version } = finding ?? {};
-  assert.deepEqual([severity, file, message, field], ["error", "t.proto", "t.Ping", "n"]);
-  assert.equal(from_version, "2");
   const other = await admin.push("grows", pong(), "?compatibility=NONE");
   assert.equal(other.status, 200, "NONE compares nothing");
   assert.equal((await publish(client, GOOD_PING)).code, 0, "the version before stays");

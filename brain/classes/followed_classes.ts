@@ -59,12 +59,11 @@ export class FollowedClasses {
 
 function take(
   classes: RoomClasses,
-  change: KvChange,
+  { key: [tenant_id = ""], value }: KvChange,
   { log, onSettings }: Pick<FollowedClassesOptions, "log" | "onSettings">,
 ): void {
-  const [tenant_id = ""] = change.type === "put" ? change.entry.key : change.key;
-  if (change.type !== "put") return classes.setTenant(tenant_id, []);
-  const decoded = decodeSettings(tenant_id, change.entry.value);
+  if (value === undefined) return classes.setTenant(tenant_id, []);
+  const decoded = decodeSettings(tenant_id, value);
   if ("settings" in decoded) {
     classes.setTenant(tenant_id, decoded.settings.rooms);
     return onSettings?.(tenant_id, decoded.settings);

@@ -42,11 +42,8 @@ export class HookLifeEvents implements LifeEvents {
   static async open(options: HookLifeEventsOptions): Promise<HookLifeEvents> {
     const events = new HookLifeEvents(options);
     const bucket = await options.spine.keyValue(HOOKS_BUCKET);
-    const watch = events.#watch = bucket.watch([], (change) => {
-      const { key } = change.type === "put" ? change.entry : change;
-      const document = change.type === "put"
-        ? unlessNewer(() => readHookDocument(change.entry.value))
-        : undefined;
+    const watch = events.#watch = bucket.watch([], ({ key, value }) => {
+      const document = value && unlessNewer(() => readHookDocument(value));
       if (document === "newer") return;
       const [tenant_id = ""] = key;
       if (hasLives(document?.spec?.events ?? [])) events.#own.set(key.join("/"), tenant_id);

@@ -128,18 +128,13 @@ class Hooks implements HookService {
     for (const { label, runner } of this.#running.values()) yield [label, runner.failing];
   }
 
-  #hear(change: KvChange): void {
-    const { key } = change.type === "put" ? change.entry : change;
-    const document = change.type === "put"
-      ? unlessNewer(() => readHookDocument(change.entry.value))
-      : undefined;
-    if (document === undefined) this.#documents.delete(key.join("/"));
+  #hear({ key, value }: KvChange): void {
+    const name = key.join("/");
+    const document = value && unlessNewer(() => readHookDocument(value));
+    if (document === undefined) this.#documents.delete(name);
     // A newer Brain calls for it.
-    else {this.#documents.set(
-        key.join("/"),
-        document === "newer" ? { ...NEW_HOOK, paused: true } : document,
-      );}
-    if (this.#is_ready) this.#look(key.join("/"));
+    else this.#documents.set(name, document === "newer" ? { ...NEW_HOOK, paused: true } : document);
+    if (this.#is_ready) this.#look(name);
   }
 
   /** The hook of that name as it is set now; undefined: there is none. */

@@ -103,7 +103,7 @@ export class ClassPrograms {
     );
     this.#loads = createDeployMetric(options.registry);
     this.#watch = stores.bucket.watch([], (change) => {
-      if (change.type === "put") return this.#take(change.entry);
+      if (change.type === "put") return this.#take(change);
       const [tenant_id = "", pattern = ""] = change.key;
       this.#followed.delete(keyOf(tenant_id, pattern));
       this.#onChange(tenant_id);

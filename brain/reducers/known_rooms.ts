@@ -18,14 +18,11 @@ export class KnownRooms {
   readonly #rooms = new Map<string, KnownRoom>();
 
   /** Takes note of a record. */
-  hear(change: KvChange): void {
-    const [tenant_id = "", room_id = ""] = change.type === "put" ? change.entry.key : change.key;
+  hear({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
     // What is being removed is beside the records of rooms.
     if (tenant_id === REMOVAL_KEY[0]) return;
     const key = keyOf({ tenant_id, room_id });
-    const record = change.type === "put"
-      ? unlessNewer(() => decodeRecord(change.entry.value))
-      : undefined;
+    const record = value && unlessNewer(() => decodeRecord(value));
     // A newer Brain looks after it.
     if (record === undefined || record === "newer") this.#rooms.delete(key);
     else this.#rooms.set(key, knownRoom(tenant_id, room_id, record));

@@ -79,12 +79,8 @@ class RolloutService {
     clearInterval(this.#timer);
   }
 
-  #hear(change: KvChange): void {
-    const key = change.type === "put" ? change.entry.key : change.key;
-    const [tenant_id = "", node_id] = key;
+  #hear({ key: [tenant_id = "", node_id], value, revision }: KvChange): void {
     const known = this.#of(tenant_id);
-    const value = change.type === "put" ? change.entry.value : undefined;
-    const revision = change.type === "put" ? change.entry.revision : change.revision;
     if (node_id === undefined) this.#hearRollout(known, tenant_id, value, revision);
     else this.#hearReport(known, node_id, value, revision);
     if (this.#is_ready) this.#decide(tenant_id, known);

@@ -144,9 +144,8 @@ export class BanBook {
     return (await Promise.all(swept)).reduce<number>((sum, one) => sum + one, 0);
   }
 
-  #onChange(change: KvChange): void {
-    if (change.type === "delete") return this.#forget(change.key, change.revision);
-    const { key, value, revision } = change.entry;
+  #onChange({ key, value, revision }: KvChange): void {
+    if (value === undefined) return this.#forget(key, revision);
     if (parseBanKey(key) === undefined) return;
     try {
       this.#note(key, { key, until_ms: decodeBan(value).until_ms, revision });

@@ -181,7 +181,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     const { key, revision } = entry;
     if (revision <= this.#told || this.#isOvertaken(key, revision)) return;
     this.#taken.set(JSON.stringify(key), revision);
-    this.#takeUp({ type: "put", entry });
+    this.#takeUp({ type: "put", ...entry });
   }
 
   /** The readiness check of the process. */
@@ -256,7 +256,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   #hear(change: KvChange): void {
-    const { key, revision } = change.type === "put" ? change.entry : change;
+    const { key, revision } = change;
     this.#told = Math.max(this.#told, revision);
     if (!this.#isOvertaken(key, revision)) this.#takeUp(change);
   }
@@ -272,12 +272,12 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
 
   #takeUp(change: KvChange): void {
     const { entry: what, reader, table, onPut } = this.#options;
-    const { key } = change.type === "put" ? change.entry : change;
+    const { key } = change;
     const named = reader.parseKey(key);
     if (named === undefined) {
       return this.#problem("malformed", `the key of a ${what} is malformed`, key);
     }
-    const held = change.type === "put" ? this.#read(change.entry, named) : undefined;
+    const held = change.type === "put" ? this.#read(change, named) : undefined;
     if (held === undefined) table.delete(named);
     else {
       this.#hold(named, held);

@@ -73,12 +73,9 @@ class Rollouts {
     clearInterval(this.#timer);
   }
 
-  #hear(change: KvChange): void {
-    const [tenant_id = "", ...more] = change.type === "put" ? change.entry.key : change.key;
+  #hear({ key: [tenant_id = "", ...more], value }: KvChange): void {
     if (more.length > 0 || this.#closed) return;
-    const decoded = change.type === "put"
-      ? decodeRollout(change.entry.value)
-      : { problem: "it was deleted" };
+    const decoded = value === undefined ? { problem: "it was deleted" } : decodeRollout(value);
     if ("problem" in decoded) {
       const { problem } = decoded;
       this.#options.log.error("a rollout cannot be read; the old state stays", {

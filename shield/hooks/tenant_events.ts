@@ -83,11 +83,8 @@ export class TenantEvents {
   /** Follows the hooks of tenants, and stores from now on. Rejects with `spine-unavailable`. */
   async start(openLog: (tenant_id: string) => Promise<DurableLog>): Promise<void> {
     const bucket = await this.#options.spine.keyValue(HOOKS_BUCKET);
-    this.#watch = bucket.watch([], (change) => {
-      const { key } = change.type === "put" ? change.entry : change;
-      const document = change.type === "put"
-        ? unlessNewer(() => readHookDocument(change.entry.value))
-        : undefined;
+    this.#watch = bucket.watch([], ({ key, value }) => {
+      const document = value && unlessNewer(() => readHookDocument(value));
       if (document === "newer") return;
       const events = document?.spec?.events ?? [];
       const told = events.filter((type) => TYPES.includes(type));

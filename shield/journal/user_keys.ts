@@ -98,8 +98,8 @@ export class JournalKeys implements UserKeys {
     this.#writing = new BoundedMap(options.keys_max);
     this.#reading = new BoundedMap(options.keys_max);
     this.#erased = new BoundedMap(options.keys_max);
-    this.#watch = options.bucket.watch(["e"], (change) => {
-      if (change.type === "put") this.#forget(change.entry.key, change.entry.value);
+    this.#watch = options.bucket.watch(["e"], ({ key, value }) => {
+      if (value !== undefined) this.#forget(key, value);
     });
     // It ends with the Spine, and goes on after a reconnect on its own.
     this.#watch.ready.then(() => this.#is_current = true, (error: unknown) => {

@@ -125,25 +125,19 @@ export class Schedules {
     await Promise.all(this.#running);
   }
 
-  #hear(change: KvChange): void {
-    const [tenant_id = "", schedule_id = ""] = change.type === "put"
-      ? change.entry.key
-      : change.key;
+  #hear({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
     const name = `${tenant_id}/${schedule_id}`;
     const known = this.#known.get(name);
-    const schedule = change.type === "put"
-      ? unlessNewer(() => decodeSchedule(change.entry.value))
-      : undefined;
-    if (change.type === "put" && schedule === undefined) {
+    const schedule = value && unlessNewer(() => decodeSchedule(value));
+    if (value !== undefined && schedule === undefined) {
       this.#options.log.error("a schedule cannot be read", { tenant_id, schedule: schedule_id });
     }
     // A newer Shield publishes it.
-    if (change.type !== "put" || schedule === undefined || schedule === "newer") {
+    if (schedule === undefined || schedule === "newer") {
       clearTimeout(known?.timer);
       this.#known.delete(name);
       return;
     }
-    const { revision } = change.entry;
     if (known?.revision === revision) return;
     const next: Known = known ?? {
       ...{ tenant_id, schedule_id, schedule, revision },

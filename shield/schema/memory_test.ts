@@ -3,15 +3,12 @@
  * the bound; what was put away judges as before.
  */
 import assert from "node:assert/strict";
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject } from "../../shared/subjects/subject.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { registerMany } from "./testing/many.ts";
-import { testSchemas } from "./testing/registry.ts";
+import { refusalOf, testSchemas } from "./testing/registry.ts";
 import type { TestSchemas } from "./testing/registry.ts";
 
 const MIB = 1_048_576;
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 /** `t.Ping` with n = 7, and with n = 1,000. */
 const GOOD = new Uint8Array([0x08, 7]);
 const BAD = new Uint8Array([0x08, 0xe8, 7]);
@@ -27,12 +24,7 @@ async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; h
 }
 
 /** The refusal's reason and text; undefined: it may pass. */
-function check({ schemas }: TestSchemas, at: number, data: Uint8Array) {
-  const envelope = writeEnvelope({ room_id: "lobby", event: { type: "ping", data } });
-  const subject = roomSubject("in", `t-${at}`, "lobby");
-  const scanned = scanEnvelope(envelope, LIMITS);
-  return schemas.gate.check(subject, `t-${at}`, scanned)?.error;
-}
+const check = (t: TestSchemas, at: number, data: Uint8Array) => refusalOf(t, data, `t-${at}`);
 
 /** What each of the last eighty schemas has added. */
 async function eachBytes(compiled_bytes: number): Promise<number> {

@@ -10,7 +10,7 @@ import {
   scrapedFamily,
 } from "../../shared/metrics/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
-import type { RefusedPut } from "./registry/put_table.ts";
+import type { RefusedPut } from "./registry/adoption.ts";
 import type { WorkingSet } from "./registry/working_set.ts";
 
 /** The most label values of one schema; rules of protovalidate may have any names. */

@@ -1,24 +1,13 @@
 /** The schema check on a real NATS server that goes away and comes back. */
 import assert from "node:assert/strict";
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
-import { roomSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { testSchemas } from "./testing/registry.ts";
-import type { TestSchemas } from "./testing/registry.ts";
+import { check, testSchemas } from "./testing/registry.ts";
 import { BAD_PING, GOOD_PING, ping, UNKNOWN_PING } from "./testing/schemas.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
-const SUBJECT = roomSubject("in", "acme", "lobby");
 const FAILED = 'shield_schema_loads_total{outcome="failed"}';
 const STALE = 'shield_schema_cache_total{outcome="stale"}';
-
-/** The reason of the refusal; undefined when the event may pass. */
-function check({ schemas }: TestSchemas, data: Uint8Array): string | undefined {
-  const envelope = writeEnvelope({ room_id: "lobby", event: { type: "ping", data } });
-  return schemas.gate.check(SUBJECT, "acme", scanEnvelope(envelope, LIMITS))?.error.reason;
-}
 
 Deno.test("without its server the last known good serves and says so; then it is current again", async () => {
   await using server = await startNats({ jetstream: true });

@@ -3,7 +3,6 @@
  * tenants, gate and admin API. With `[platform.registry] enabled = false` nothing is started.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
@@ -12,6 +11,7 @@ import { plural } from "../../shared/plural.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import { Adoption } from "./registry/adoption.ts";
+import type { RefusedPut } from "./registry/adoption.ts";
 import type { SchemaAdminContext } from "./admin/admin_api.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -20,8 +20,6 @@ import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
-import { PutTable } from "./registry/put_table.ts";
-import type { RefusedPut } from "./registry/put_table.ts";
 import { openSchemaStore } from "./registry/store.ts";
 import type { SchemaStore } from "./registry/store.ts";
 import { SetWorker } from "./registry/set_work.ts";
@@ -67,7 +65,7 @@ interface Parts {
   readonly cache: SchemaCache;
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
-  readonly puts: PutTable;
+  readonly puts: Adoption;
   /** Does the work of loading for the cache. */
   readonly loads: SetWorker;
   /** Does the work of registering for admins and other tools, which loading never waits for. */
@@ -93,56 +91,43 @@ function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number)
   return { ages_seconds, schemas, messages, tenant_mappings, packed_bytes, working, refused };
 }
 
-function openParts({ config, log, registry, now }: SchemaStart, store: SchemaStore): Parts {
+/** Opens the parts; from now on it is judged what other tools put. */
+function openParts(
+  { config, log, registry, now, random }: SchemaStart,
+  store: SchemaStore,
+): Parts {
   const options = config.platform.registry;
   const { compiled_bytes, restore_ms } = options;
   const working = new WorkingSet({ compiled_bytes, restore_ms, now });
   const mappings = new Mappings(options.mappings, options);
   const totals = registerSchemaMetrics(registry, () => figuresOf(parts, now));
   const [loads, checks] = [new SetWorker(), new SetWorker()];
-  const { message_parts } = options;
+  const { message_parts, kv_bucket, versions: versions_max } = options;
+  const ttl_ms = options.cache_ttl_seconds * 1_000;
   const cache = new SchemaCache({
     store,
     tools: { work: loads.work, message_parts },
     log,
     now,
-    ttl_ms: options.cache_ttl_seconds * 1_000,
+    ttl_ms,
     schemas_max: options.schemas,
     working,
     onLoaded: (outcome) => void totals.loads[outcome]++,
   });
-  const puts = new PutTable({ log, kv_bucket: options.kv_bucket });
+  const puts = new Adoption({
+    ...{ store, work: checks.work, log, now, kv_bucket, versions_max },
+    random: () => fractionOf(random),
+    mapped: (schema_id) => mappings.messagesOf(schema_id),
+    listed_ms: ttl_ms,
+    onPut: (outcome) => void totals.puts[outcome]++,
+    onHistory: (schema_id) => cache.refresh(schema_id),
+  });
   const parts = { mappings, cache, working, totals, puts, loads, checks };
   return parts;
 }
 
-/** Starts to judge what other tools put. When it resolves, all that was there has been judged. */
-async function startAdoption(
-  { config, log, now, random }: SchemaStart,
-  store: SchemaStore,
-  { puts: table, totals, mappings, checks: { work } }: Parts,
-): Promise<Adoption> {
-  const { kv_bucket, versions: versions_max, cache_ttl_seconds } = config.platform.registry;
-  const common = { store, work, log, now, versions_max };
-  const adoption = new Adoption({
-    ...common,
-    table,
-    random: () => fractionOf(random),
-    kv_bucket,
-    mapped: (schema_id) => mappings.messagesOf(schema_id),
-    listed_ms: cache_ttl_seconds * 1_000,
-    onPut: (outcome) => void totals.puts[outcome]++,
-  });
-  await adoption.ready;
-  return adoption;
-}
-
 /** A random number in [0, 1). */
 const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
-
-function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
-  yield* mappings.all();
-}
 
 /**
  * Starts the schema check. Resolves when every mapped schema has been looked for once. Rejects with
@@ -164,11 +149,11 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     candidates: start.candidates,
   });
   const apply = () => {
-    cache.want(wantedBy(mappings));
+    cache.want(mappings.all());
     gate.forget();
   };
   const since_ms = now();
-  const adoption = await startAdoption(start, store, parts);
+  await puts.ready;
   const random = () => fractionOf(start.random);
   const { registry } = start;
   const swept = { log, registry, now, random };
@@ -194,7 +179,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     close() {
       stop();
       sweep.close();
-      adoption.close();
+      puts.close();
       cache.close();
       loads.close();
       checks.close();

@@ -210,8 +210,7 @@ export class Settings {
   }
 
   /** False when the change could not be applied. */
-  #hear(change: KvChange): boolean {
-    const key = change.type === "put" ? change.entry.key : change.key;
+  #hear({ key, value, revision }: KvChange): boolean {
     const [tenant_id = ""] = key;
     // Not a tenant's: its watcher is `shield/apply/bus_applies.ts`.
     if (key.length === 1 && tenant_id === BUS_KEY[0]) return true;
@@ -219,10 +218,7 @@ export class Settings {
       this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
       return false;
     }
-    const taken = change.type === "put"
-      ? this.#put(tenant_id, change.entry.value)
-      : this.#gone(tenant_id);
-    const revision = change.type === "put" ? change.entry.revision : change.revision;
+    const taken = value === undefined ? this.#gone(tenant_id) : this.#put(tenant_id, value);
     this.#waiters.heard(tenant_id, revision);
     return taken;
   }

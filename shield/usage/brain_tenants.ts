@@ -63,10 +63,9 @@ export class BrainTenants {
     }
   }
 
-  #hear(change: KvChange): void {
-    if (change.type !== "put") return;
+  #hear({ key: [, tenant_id = ""], value }: KvChange): void {
+    if (value === undefined) return;
     const { now, monotonic_ms } = this.#options;
-    const { key: [, tenant_id = ""], value } = change.entry;
     if (markUntil(value) > now()) this.#heard.renew(tenant_id, monotonic_ms());
   }
 }

@@ -7,6 +7,7 @@ import type { ReducerDeployment } from "../../../shared/records/reducer_deployme
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
 import { reducerRoomOf } from "../../../shared/rooms/reducer_room.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type { KeyValue, KvEntry, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { moduleOf, programIn } from "../log/program.ts";
 import { sourcesOf } from "../room/forking.ts";
@@ -63,23 +64,9 @@ export async function storedPrograms(
   return { modules, programs };
 }
 
-async function valuesOf(bucket: KeyValue): Promise<KvEntry[]> {
-  const entries = new Map<string, KvEntry>();
-  const watch = bucket.watch([], (change) => {
-    if (change.type === "put") entries.set(JSON.stringify(change.entry.key), change.entry);
-    else entries.delete(JSON.stringify(change.key));
-  });
-  try {
-    await watch.ready;
-  } finally {
-    watch.stop();
-  }
-  return [...entries.values()];
-}
-
 /** What is deployed to all classes. */
 export async function storedDeployments(bucket: KeyValue): Promise<StoredDeployment[]> {
-  return (await valuesOf(bucket)).map(({ key, value, revision }) => {
+  return (await listOnce(bucket)).map(({ key, value, revision }) => {
     const deployment = decodeDeployment(value);
     if (deployment !== undefined) return { key, revision, deployment };
     throw new Unsure(`what is deployed to ${key.join("/")} cannot be read`);
@@ -100,7 +87,7 @@ interface Room {
 
 async function storedRooms(bucket: KeyValue): Promise<Room[]> {
   const rooms: Room[] = [];
-  for (const { key: [tenant_id = "", room_id = ""], value } of await valuesOf(bucket)) {
+  for (const { key: [tenant_id = "", room_id = ""], value } of await listOnce(bucket)) {
     if (tenant_id === "*") continue;
     const record = decodeRecord(value);
     if (record === undefined) throw new Unsure(`the record of ${tenant_id}/${room_id} is none`);

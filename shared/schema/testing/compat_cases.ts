@@ -14,6 +14,11 @@ export interface CompatibilityCase {
   readonly examples: readonly (readonly [string, string])[];
 }
 
+const ALWAYS = { backward: "compatible", forward: "compatible" } as const;
+const NEVER = { backward: "incompatible", forward: "incompatible" } as const;
+const BACKWARD = { ...NEVER, backward: "compatible" } as const;
+const FORWARD = { ...NEVER, forward: "compatible" } as const;
+
 const PROTO3 = 'syntax = "proto3"; package PACKAGE;\n';
 const PROTO2 = 'syntax = "proto2"; package PACKAGE;\n';
 
@@ -41,8 +46,7 @@ const MESSAGES = "message A { int32 a = 1; } message B { int32 a = 1; }";
 const FIELDS: CompatibilityCase[] = [
   {
     change: "optional or repeated field added",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [
       both3("message M { int32 a = 1; }", "message M { int32 a = 1; string b = 2; }"),
       both3("message M { int32 a = 1; }", "message M { int32 a = 1; repeated int32 b = 2; }"),
@@ -51,8 +55,7 @@ const FIELDS: CompatibilityCase[] = [
   },
   {
     change: "required field added or removed (proto2)",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [
       both2("message M {}", "message M { required int32 a = 1; }"),
       both2("message M { required int32 a = 1; }", 'message M { reserved 1; reserved "a"; }'),
@@ -60,32 +63,27 @@ const FIELDS: CompatibilityCase[] = [
   },
   {
     change: "field removed, nothing reserved",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [both3("message M { int32 a = 1; }", "message M {}")],
   },
   {
     change: "field removed, number reserved",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [both3("message M { int32 a = 1; }", "message M { reserved 1; }")],
   },
   {
     change: "field removed, number and name reserved",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [both3("message M { int32 a = 1; }", 'message M { reserved 1; reserved "a"; }')],
   },
   {
     change: "field renamed, same number and type",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [both3("message M { int32 a = 1; }", "message M { int32 b = 1; }")],
   },
   {
     change: "field number changed",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [both3("message M { int32 a = 1; }", "message M { int32 a = 2; }")],
   },
 ];
@@ -93,56 +91,47 @@ const FIELDS: CompatibilityCase[] = [
 const TYPES: CompatibilityCase[] = [
   {
     change: "between int32, uint32, int64, uint64, bool",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: eachWithEach(["int32", "uint32", "int64", "uint64", "bool"]),
   },
   {
     change: "between sint32 and sint64",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: eachWithEach(["sint32", "sint64"]),
   },
   {
     change: "fixed32 to sfixed32 (and the 64-bit pair)",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [...eachWithEach(["fixed32", "sfixed32"]), ...eachWithEach(["fixed64", "sfixed64"])],
   },
   {
     change: "int32 to sint32",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [retyped("int32", "sint32"), retyped("int64", "sint64")],
   },
   {
     change: "float to double",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [retyped("float", "double"), retyped("float", "fixed32")],
   },
   {
     change: "string to bytes",
-    backward: "compatible",
-    forward: "incompatible",
+    ...BACKWARD,
     examples: [retyped("string", "bytes"), retyped("repeated string", "repeated bytes")],
   },
   {
     change: "bytes to string",
-    backward: "incompatible",
-    forward: "compatible",
+    ...FORWARD,
     examples: [retyped("bytes", "string"), retyped("map<int32, bytes>", "map<int32, string>")],
   },
   {
     change: "int32 to enum, enum to int32",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [retyped("int32", "E", ENUM), retyped("E", "int32", ENUM)],
   },
   {
     change: "scalar to message, or one message type to another",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [
       retyped("int32", "A", MESSAGES),
       retyped("string", "A", MESSAGES),
@@ -151,8 +140,7 @@ const TYPES: CompatibilityCase[] = [
   },
   {
     change: "singular string, bytes or message to repeated",
-    backward: "compatible",
-    forward: "incompatible",
+    ...BACKWARD,
     examples: [
       retyped("string", "repeated string"),
       retyped("bytes", "repeated bytes"),
@@ -161,8 +149,7 @@ const TYPES: CompatibilityCase[] = [
   },
   {
     change: "singular number to repeated",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [
       retyped("int32", "repeated int32"),
       retyped("double", "repeated double"),
@@ -174,8 +161,7 @@ const TYPES: CompatibilityCase[] = [
 const ONEOFS: CompatibilityCase[] = [
   {
     change: "new field added to a oneof",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [
       both3(
         "message M { oneof o { int32 a = 1; } }",
@@ -185,8 +171,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "one existing field moved into a new oneof",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [
       both3("message M { int32 a = 1; }", "message M { oneof o { int32 a = 1; } }"),
       both3("message M { int32 a = 1; }", "message M { oneof o { int32 a = 1; int32 b = 2; } }"),
@@ -194,8 +179,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "two or more existing fields moved into one oneof",
-    backward: "incompatible",
-    forward: "compatible",
+    ...FORWARD,
     examples: [
       both3(
         "message M { int32 a = 1; int32 b = 2; }",
@@ -205,8 +189,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "existing field moved into an existing oneof",
-    backward: "incompatible",
-    forward: "compatible",
+    ...FORWARD,
     examples: [
       both3(
         "message M { oneof o { int32 a = 1; } int32 b = 2; }",
@@ -216,8 +199,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "field moved out of a oneof to the message",
-    backward: "compatible",
-    forward: "incompatible",
+    ...BACKWARD,
     examples: [
       both3(
         "message M { oneof o { int32 a = 1; int32 b = 2; } }",
@@ -227,8 +209,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "field removed from a oneof",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [
       both3(
         "message M { oneof o { int32 a = 1; int32 b = 2; } }",
@@ -238,8 +219,7 @@ const ONEOFS: CompatibilityCase[] = [
   },
   {
     change: "oneof renamed, members unchanged",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [
       both3(
         "message M { oneof o { int32 a = 1; int32 b = 2; } }",
@@ -252,20 +232,17 @@ const ONEOFS: CompatibilityCase[] = [
 const DECLARATIONS: CompatibilityCase[] = [
   {
     change: "message added",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [both3("message M {}", "message M {} message N { int32 a = 1; }")],
   },
   {
     change: "message removed",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [both3("message M {} message N { int32 a = 1; }", "message M {}")],
   },
   {
     change: "enum added or removed",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [
       both3("message M {}", `message M {} ${ENUM}`),
       both3(`message M {} ${ENUM}`, "message M {}"),
@@ -273,20 +250,17 @@ const DECLARATIONS: CompatibilityCase[] = [
   },
   {
     change: "enum value renamed",
-    backward: "compatible",
-    forward: "compatible",
+    ...ALWAYS,
     examples: [both3(ENUM, "enum E { E_ZERO = 0; E_UNO = 1; }")],
   },
   {
     change: "enum value removed, nothing reserved",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [both3(ENUM, "enum E { E_ZERO = 0; }")],
   },
   {
     change: "package changed",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [[
       file3("message M { int32 a = 1; }"),
       'syntax = "proto3"; package PACKAGE.v2; message M { int32 a = 1; }',
@@ -294,8 +268,7 @@ const DECLARATIONS: CompatibilityCase[] = [
   },
   {
     change: "default value changed (proto2)",
-    backward: "incompatible",
-    forward: "incompatible",
+    ...NEVER,
     examples: [
       both2(
         "message M { optional int32 a = 1 [default = 1]; }",

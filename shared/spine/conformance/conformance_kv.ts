@@ -174,17 +174,17 @@ async function hasTwoViews(bus: Bus): Promise<void> {
   await encoded.put(["kept"], bytes("encoded"));
   const changes = await heard.count(2);
   watch.stop();
-  const keys = changes.map((change) => change.type === "put" ? change.entry.key : change.key);
+  const keys = changes.map(({ key }) => key);
   assert.deepEqual(keys, [["p", "q"], ["a2VwdA"]], "base64url of the other view's key");
   assert.equal(text((await encoded.get(["kept"]))?.value ?? bytes("")), "encoded");
   assert.equal(await encoded.get(["p"]), undefined);
   assert.deepEqual(sorted(await encoded.keys()), sorted([["kept"]]));
 }
 
-const told = (change: KvChange): string =>
-  change.type === "put"
-    ? `${change.entry.key.join("/")}=${text(change.entry.value)}@${change.entry.revision}`
-    : `${change.key.join("/")}@${change.revision} gone`;
+const told = ({ key, value, revision }: KvChange): string =>
+  value === undefined
+    ? `${key.join("/")}@${revision} gone`
+    : `${key.join("/")}=${text(value)}@${revision}`;
 
 async function watches(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);

@@ -258,10 +258,15 @@ export interface KvSize {
   readonly size_bytes: number;
 }
 
-/** What a watch tells. */
+/** What a watch tells: the entry that was put, or the key that is gone. */
 export type KvChange =
-  | { type: "put"; entry: KvEntry }
-  | { type: "delete"; key: KvKey; revision: number };
+  | ({ readonly type: "put" } & KvEntry)
+  | {
+    readonly type: "delete";
+    readonly key: KvKey;
+    readonly value?: undefined;
+    readonly revision: number;
+  };
 
 /** How to watch. */
 export interface WatchOptions {

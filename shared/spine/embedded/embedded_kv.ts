@@ -163,7 +163,7 @@ class EmbeddedKv implements KeyValue {
       stopped: false,
     };
     this.#watchers.add(watcher);
-    for (const entry of this.#present(watcher)) this.#deliver(watcher, { type: "put", entry });
+    for (const entry of this.#present(watcher)) this.#deliver(watcher, { type: "put", ...entry });
     this.#options.turns.push({ run: () => void (watcher.stopped || resolve()) });
     const stop = () => {
       watcher.stopped = true;
@@ -195,8 +195,7 @@ class EmbeddedKv implements KeyValue {
     const revision = this.#options.store.put(this.#options.bucket, stored, copy);
     for (const [watcher, key] of this.#watchersOf(stored)) {
       // Each watcher owns what it gets, as if it had come over a wire.
-      const entry = { key: [...key], value: copy.slice(), revision };
-      this.#deliver(watcher, { type: "put", entry });
+      this.#deliver(watcher, { type: "put", key: [...key], value: copy.slice(), revision });
     }
     return revision;
   }

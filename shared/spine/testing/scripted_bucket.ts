@@ -70,7 +70,7 @@ export class ScriptedBucket {
   put(key: KvKey, text: string): KvEntry {
     const entry = { key, value: new TextEncoder().encode(text), revision: ++this.#revision };
     this.#stored.set(JSON.stringify(key), entry);
-    this.#queue({ type: "put", entry });
+    this.#queue({ type: "put", ...entry });
     return entry;
   }
 
@@ -118,7 +118,7 @@ export class ScriptedBucket {
   #watch(onChange: (change: KvChange) => void): KvWatch {
     this.begun++;
     if (this.#state !== "connected") throw new ArqonError("spine-unavailable", this.#state);
-    const puts = this.entries.map((entry): KvChange => ({ type: "put", entry }));
+    const puts = this.entries.map((entry): KvChange => ({ type: "put", ...entry }));
     const ready = Promise.withResolvers<void>();
     ready.promise.catch(() => {});
     const watch: Scripted = { onChange, ready, waiting: [...puts, undefined] };

@@ -261,15 +261,11 @@ export class PolicyRegistry {
     this.#since_ms = this.#options.now();
   }
 
-  #hear(change: KvChange): void {
-    const key = change.type === "put" ? change.entry.key : change.key;
+  #hear({ key, value, revision }: KvChange): void {
     const tenant_id = this.#tenantOf(key);
     if (tenant_id === undefined) return;
-    if (change.type === "put") {
-      this.#chain(tenant_id).put(change.entry.value, change.entry.revision);
-    } else {
-      this.#chains.get(tenant_id)?.remove(change.revision);
-    }
+    if (value === undefined) this.#chains.get(tenant_id)?.remove(revision);
+    else this.#chain(tenant_id).put(value, revision);
   }
 
   #tenantOf(key: KvKey): string | undefined {

@@ -162,12 +162,11 @@ export class Quarantine {
     clearTimeout(timer);
   }
 
-  #hear(change: KvChange): void {
-    const [sha256 = ""] = change.type === "put" ? change.entry.key : change.key;
+  #hear({ key: [sha256 = ""], value }: KvChange): void {
     if (!SHA256.test(sha256)) return;
-    if (change.type === "delete") return this.#remove(sha256);
+    if (value === undefined) return this.#remove(sha256);
     const is_new = !this.#modules.has(sha256);
-    this.#modules.set(sha256, read(sha256, change.entry.value));
+    this.#modules.set(sha256, read(sha256, value));
     if (is_new) this.#options.onAdded(sha256);
   }
 

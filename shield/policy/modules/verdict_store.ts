@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Env } from "../../../shared/env.ts";
+import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { STATE_KEYS_BYTES } from "../../../wasm/instance/state_keys.ts";
@@ -77,15 +78,7 @@ async function read(
 /** Deletes the oldest entries until three quarters of `max` are left, if there are more than `max`. */
 async function trim(bucket: KeyValue, max: number): Promise<void> {
   if ((await bucket.keys()).length <= max) return;
-  const entries: { key: KvKey; revision: number }[] = [];
-  const watch = bucket.watch([], (change) => {
-    if (change.type === "put") entries.push(change.entry);
-  });
-  try {
-    await watch.ready;
-  } finally {
-    watch.stop();
-  }
+  const entries = await listOnce(bucket);
   entries.sort((a, b) => b.revision - a.revision);
   for (const { key } of entries.slice(Math.floor(max * 3 / 4))) await bucket.delete(key);
 }

@@ -8,7 +8,7 @@ import type { Env } from "../../../shared/env.ts";
 import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
 import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "./openapi_schemas.ts";
-import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
+import type { RouteAbout } from "../../openapi/openapi_parts.ts";
 import type { Settings } from "../../settings/settings.ts";
 import {
   changeSchema,
@@ -25,9 +25,9 @@ import {
   validateData,
 } from "./admin_schemas.ts";
 import { MAPPINGS, removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
+import type { Adoption } from "../registry/adoption.ts";
 import type { SchemaCache } from "../registry/cache.ts";
 import type { Mappings } from "../mappings.ts";
-import type { PutTable } from "../registry/put_table.ts";
 import { MappedError } from "../registry/delete.ts";
 import { IncompatibleError } from "../registry/register.ts";
 import type { SetWork } from "../registry/set_work.ts";
@@ -48,7 +48,7 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly message_parts: number;
   readonly cache: SchemaCache;
   /** The puts of other tools. */
-  readonly puts: PutTable;
+  readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
   /** How many versions of a schema are kept. */
@@ -64,34 +64,28 @@ export interface Call extends AdminCall {
 }
 
 /** Answers one method of one path. */
-export type Handler = (context: SchemaAdminContext, call: Call) => Promise<Response>;
+type Handler = (context: SchemaAdminContext, call: Call) => Promise<Response>;
 
 type Scope = "bus" | "shared" | "own" | "tenant-in-path";
 
-const of = (
+/** A method; a schema in its path is checked before anything is read. */
+const of = <B>(
   scope: Scope,
   about: RouteAbout,
-  handler: Handler,
-  body?: DescribedBody,
-): AdminMethod<SchemaAdminContext> => ({
-  scope,
-  about,
-  ...(body === undefined ? {} : { body }),
-  handle(context, call) {
-    const { schema, tenant = "", version: rest = "" } = call.names;
-    if (schema !== undefined) requireSchemaId(schema);
-    return handler(context, { ...call, name: schema ?? tenant, rest });
-  },
-});
-
-const taking = <B>(
-  scope: Scope,
-  about: RouteAbout,
-  body: RouteBody<SchemaAdminContext, B>,
   handler: (context: SchemaAdminContext, call: Call, body: B) => Promise<Response>,
+  body?: RouteBody<SchemaAdminContext, B>,
 ): AdminMethod<SchemaAdminContext> => {
-  const { handle } = withBody(body, handler);
-  return of(scope, about, handle, body);
+  const { handle } = body === undefined ? { handle: handler as Handler } : withBody(body, handler);
+  return {
+    scope,
+    about,
+    ...(body && { body }),
+    handle(context, call) {
+      const { schema, tenant = "", version: rest = "" } = call.names;
+      if (schema !== undefined) requireSchemaId(schema);
+      return handle(context, { ...call, name: schema ?? tenant, rest });
+    },
+  };
 };
 
 /**
@@ -103,27 +97,27 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   "/v1/schemas": { GET: of("own", SCHEMAS_ABOUT.listSchemas, listSchemas) },
   "/v1/schemas/{schema}": {
     GET: of("shared", SCHEMAS_ABOUT.getSchema, showSchema),
-    PUT: taking("bus", SCHEMAS_ABOUT.registerSchema, SET_OR_NOTHING, changeSchema),
+    PUT: of("bus", SCHEMAS_ABOUT.registerSchema, changeSchema, SET_OR_NOTHING),
     DELETE: of("bus", SCHEMAS_ABOUT.deleteSchema, removeSchema),
   },
   "/v1/schemas/{schema}/check": {
-    POST: taking("bus", SCHEMAS_ABOUT.checkSchema, SET, checkSchema),
+    POST: of("bus", SCHEMAS_ABOUT.checkSchema, checkSchema, SET),
   },
   "/v1/schemas/{schema}/rollback": {
     POST: of("bus", SCHEMAS_ABOUT.rollbackSchema, rollbackSchema),
   },
   "/v1/schemas/{schema}/staged": {
-    PUT: taking("bus", SCHEMAS_ABOUT.stageSchema, SET, stageSchema),
+    PUT: of("bus", SCHEMAS_ABOUT.stageSchema, stageSchema, SET),
   },
   "/v1/schemas/{schema}/validate": {
-    POST: taking("shared", SCHEMAS_ABOUT.validateData, DATA, validateData),
+    POST: of("shared", SCHEMAS_ABOUT.validateData, validateData, DATA),
   },
   "/v1/schemas/{schema}/versions/{version}": {
     GET: of("shared", SCHEMAS_ABOUT.getSchemaVersion, showVersion),
   },
   "/v1/tenants/{tenant}/mappings": {
     GET: of("tenant-in-path", MAPPINGS_ABOUT.getMappings, showMappings),
-    PUT: taking("tenant-in-path", MAPPINGS_ABOUT.setMappings, MAPPINGS, setMappings),
+    PUT: of("tenant-in-path", MAPPINGS_ABOUT.setMappings, setMappings, MAPPINGS),
     DELETE: of("tenant-in-path", MAPPINGS_ABOUT.removeMappings, removeMappings),
   },
 }, refusalOf);

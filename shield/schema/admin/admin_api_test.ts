@@ -1,13 +1,11 @@
 /** What an admin is answered about schemas and mappings: every method, and every refusal with its reason. */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
-import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
 import { askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "./admin_api.ts";
 import { testSpine } from "../../testing/spine.ts";
-import { testSchemas } from "../testing/registry.ts";
+import { refusalOf, testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import {
   BAD_PING,
@@ -18,7 +16,6 @@ import {
   UNKNOWN_PING,
 } from "../testing/schemas.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const GZIP = "application/gzip";
 const JSON_TYPE = "application/json";
 
@@ -270,11 +267,7 @@ Deno.test("settings that cannot be read refuse the tenant's events, and are not 
   assert.deepEqual([refused.status, refused.body.reason], [409, "settings-conflict"]);
   const shown = await ask(t, "GET", "tenants/acme/mappings");
   assert.equal(shown.body.reason, "settings-conflict");
-  const check = (room: string, data: Uint8Array) => {
-    const envelope = scanEnvelope(writeEnvelope({ room_id: room, event: { data } }), LIMITS);
-    const subject = roomSubject("in", "acme", room);
-    return t.schemas.gate.check(subject, "acme", envelope)?.error.reason;
-  };
+  const check = (room: string, data: Uint8Array) => refusalOf(t, data, "acme", room)?.reason;
   assert.equal(check("a", GOOD_PING), "schema-unavailable");
   assert.equal(check("b", GOOD_PING), "schema-unavailable", "nobody knows what is mapped");
   await t.settings.reset("acme", "root");

@@ -1,19 +1,18 @@
 /**
- * Judges what other tools put into the bucket of current sets. A put that passes the checks of a
- * registration becomes the next version. Every other put is refused, and the newest version is put
- * back, so that readers of the bucket read what is in force. Every Shield does this: a random wait lets
- * one of them be first, and compare-and-set makes sure that only one is. What is known of the buckets
- * is `put_table.ts`.
+ * Follows both buckets of schemas, and judges what other tools put into that of current sets. A put that
+ * passes the checks of a registration becomes the next version. Every other put is refused, and the
+ * newest version is put back, so that readers of the bucket read what is in force. Every Shield does
+ * this: a random wait lets one of them be first, and compare-and-set makes sure that only one is.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { KvChange, KvWatch } from "../../../shared/spine/contract/spine.ts";
-import { latestOf } from "./schema_record.ts";
-import type { Refusal } from "./schema_record.ts";
-import type { PutTable } from "./put_table.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema_id.ts";
+import { decodeRefusal, decodeSchemaRecord, latestOf, REFUSED, sha256Of } from "./schema_record.ts";
+import type { CheckedPut, Refusal, SchemaVersion } from "./schema_record.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged, remainsOf } from "./stored_set.ts";
+import { isJudged, isPut, remainsOf } from "./stored_set.ts";
 import type { StoredSet } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
@@ -25,17 +24,34 @@ const JITTER_MS = 250;
 const RETRY_MS = 2_000;
 /** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
+/** The most keys that are no schema ids and of which each is reported. */
+const ODD_MAX = 1_000;
+/** The longest key that is shown, in UTF-16 units. */
+const KEY_UNITS = 128;
 
 /** The outcome of a put that this Shield was the first to judge. */
 const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
 /** One of `PUT_OUTCOMES`. */
 export type PutOutcome = typeof PUT_OUTCOMES[number];
 
+/** A put that is refused, as operators see it. */
+export interface RefusedPut {
+  /** The key of the bucket, which need not be a schema id. */
+  readonly schema_id: string;
+  /** The sha256 of the put; "" when the key was deleted. */
+  readonly sha256: string;
+  readonly size_bytes: number;
+  /** When it was refused, in Unix ms; null for a key that is no schema id. */
+  readonly refused_ms: number | null;
+  readonly problem: string;
+  /** The version that stays in force; null when there is none. */
+  readonly serving: number | null;
+}
+
 /** What judging needs of the process. */
 export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;
-  readonly table: PutTable;
   /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;
@@ -48,11 +64,22 @@ export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
    */
   readonly listed_ms: number;
   readonly onPut: (outcome: PutOutcome) => void;
+  /** The history of a schema is there, has changed, or has gone. */
+  readonly onHistory: (schema_id: string) => void;
 }
 
-/** Watches both buckets and judges puts until it is closed. */
+/**
+ * Watches both buckets and judges puts until it is closed. It holds the newest version of each schema, the
+ * current sets and the refusals: as many entries as the buckets have keys.
+ */
 export class Adoption {
   readonly #options: AdoptionOptions;
+  readonly #latest = new Map<string, SchemaVersion>();
+  readonly #sets = new Map<string, CheckedPut>();
+  /** Current sets that somebody has deleted and that are not back yet: the revision of that. */
+  readonly #deleted = new Map<string, number>();
+  readonly #refusals = new Map<string, Refusal>();
+  readonly #odd = new Map<string, RefusedPut>();
   /** The keys to be looked at. */
   readonly #due = new Set<string>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -80,6 +107,18 @@ export class Adoption {
     this.ready = this.#start();
   }
 
+  /** Refused puts that nothing has replaced since, by key. */
+  refused(): RefusedPut[] {
+    const all = [...this.#odd.values()];
+    for (const [schema_id, refusal] of this.#refusals) {
+      const { sha256, size_bytes, refused_ms, problem, serving } = refusal;
+      if (serving !== (this.#latest.get(schema_id)?.version ?? 0)) continue;
+      const version = serving === 0 ? null : serving;
+      all.push({ schema_id, sha256, size_bytes, refused_ms, problem, serving: version });
+    }
+    return all.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
+  }
+
   /** Stops watching and judging. */
   close(): void {
     this.#closed = true;
@@ -98,27 +137,44 @@ export class Adoption {
       return;
     }
     this.#started = true;
-    for (const key of this.#options.table.troubles()) this.#due.add(key);
+    for (const key of this.#troubles()) this.#due.add(key);
     await Promise.race([this.#begin(), this.#failure.promise]);
   }
 
-  #hearHistory(change: KvChange): void {
-    const key = this.#options.table.hearHistory(change);
-    if (key !== undefined) this.#later(key);
+  #hearHistory({ key: [schema_id = "", below], value }: KvChange): void {
+    if (!isSchemaId(schema_id)) return;
+    if (below !== undefined) {
+      if (below === REFUSED) this.#takeRefusal(schema_id, value && decodeRefusal(value));
+      return;
+    }
+    const read = value && decodeSchemaRecord(value);
+    if (read !== undefined && "head" in read) this.#latest.set(schema_id, latestOf(read.head));
+    else this.#latest.delete(schema_id);
+    // The key is deleted together with the schema, so that is nobody's mistake.
+    if (read !== undefined && "tombstone" in read) this.#deleted.delete(schema_id);
+    this.#options.onHistory(schema_id);
+    this.#later(schema_id);
   }
 
-  #hearSet(change: KvChange): void {
-    const key = this.#options.table.hearSet(change);
-    if (key !== undefined) this.#later(key);
+  #hearSet({ key: parts, value, revision }: KvChange): void {
+    const key = parts.join(".");
+    this.#odd.delete(key);
+    if (value === undefined) {
+      this.#sets.delete(key);
+      if (this.#latest.has(key)) this.#deleted.set(key, revision);
+    } else if (isSchemaId(key)) {
+      this.#sets.set(key, { revision, sha256: sha256Of(value) });
+      this.#deleted.delete(key);
+    } else this.#takeOdd(key, value);
+    this.#later(key);
   }
 
   /** Looks at a key after a short wait, unless it is in order by then. */
   #later(key: string, delay_ms = this.#options.random() * JITTER_MS): void {
-    const { table } = this.#options;
-    if (this.#closed || !this.#started || this.#timers.has(key) || !table.isTrouble(key)) return;
+    if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isTrouble(key)) return;
     const fire = () => {
       this.#timers.delete(key);
-      if (!table.isTrouble(key)) return;
+      if (!this.#isTrouble(key)) return;
       this.#due.add(key);
       void this.#begin();
     };
@@ -193,20 +249,20 @@ export class Adoption {
     key: string,
     put: Pick<Refusal, "revision" | "sha256" | "size_bytes" | "problem">,
   ): Promise<void> {
-    const { store, table, now, onPut } = this.#options;
+    const { store, now, onPut } = this.#options;
     // The version is read now: a refusal stands until there is another version.
     const stored = await store.read(key);
     const serving = stored === undefined ? 0 : latestOf(stored.head).version;
     const problem = put.problem.slice(0, PROBLEM_UNITS);
     const refusal: Refusal = { format: 1, ...put, problem, refused_ms: now(), serving };
     if (!await store.refuse(key, refusal)) return;
-    table.refuse(key, refusal);
+    this.#takeRefusal(key, refusal);
     onPut("refused");
   }
 
   /** Deals with a key that has no set: somebody has deleted it, or it was never put there. */
   async #replace(key: string): Promise<void> {
-    const revision = this.#options.table.deletedAt(key);
+    const revision = this.#deleted.get(key);
     if (revision !== undefined) {
       const problem = "the key was deleted; a schema that is registered stays";
       await this.#refuse(key, { revision, sha256: "", size_bytes: 0, problem });
@@ -229,7 +285,7 @@ export class Adoption {
 
   async #pardon(key: string): Promise<void> {
     await this.#options.store.pardon(key);
-    this.#options.table.pardon(key);
+    this.#refusals.delete(key);
   }
 
   async #restore(key: string, judged?: StoredSet): Promise<void> {
@@ -240,11 +296,56 @@ export class Adoption {
   }
 
   async #list(): Promise<void> {
-    const { store, table } = this.#options;
     // If the keys cannot be listed now, they are listed the next time.
-    const keys = await store.setKeys().catch(() => undefined);
+    const keys = await this.#options.store.setKeys().catch(() => undefined);
     if (keys === undefined || this.#closed) return;
-    for (const key of table.listed(keys)) this.#later(key);
+    const there = new Set(keys);
+    // Those that were deleted unheard.
+    for (const key of this.#sets.keys()) if (!there.has(key)) this.#sets.delete(key);
+    for (const key of this.#troubles()) this.#later(key);
+  }
+
+  /** Every key that is out of order. */
+  #troubles(): string[] {
+    const keys = new Set(
+      [this.#latest, this.#sets, this.#refusals].flatMap((map) => [...map.keys()]),
+    );
+    return [...keys].filter((key) => this.#isTrouble(key));
+  }
+
+  /** Whether the current set is not the newest version and has not been judged yet. */
+  #isTrouble(key: string): boolean {
+    const set = this.#sets.get(key);
+    const latest = this.#latest.get(key);
+    if (latest !== undefined) return set?.sha256 !== latest.sha256;
+    const refusal = this.#refusals.get(key);
+    return refusal?.revision !== set?.revision || refusal?.sha256 !== set?.sha256;
+  }
+
+  /** Takes note of a refused put, which the log tells once, or that the last one is settled. */
+  #takeRefusal(schema_id: string, refusal: Refusal | undefined): void {
+    const before = this.#refusals.get(schema_id);
+    if (refusal === undefined) return void this.#refusals.delete(schema_id);
+    this.#refusals.set(schema_id, refusal);
+    if (isPut(refusal, before)) return;
+    const { problem, sha256, serving } = refusal;
+    this.#say(schema_id, problem, sha256, serving === 0 ? "nothing" : `version ${serving}`);
+  }
+
+  #takeOdd(key: string, value: Uint8Array): void {
+    const schema_id = key.slice(0, KEY_UNITS);
+    const sha256 = sha256Of(value);
+    const problem = `its key is no schema id: ${SCHEMA_ID_RULE}`;
+    this.#say(schema_id, problem, sha256, "nothing");
+    if (this.#odd.size >= ODD_MAX) return;
+    const refused = { schema_id, sha256, size_bytes: value.length, problem };
+    this.#odd.set(key, { ...refused, refused_ms: null, serving: null });
+  }
+
+  #say(schema: string, error: string, sha256: string, serving: string): void {
+    const { log, kv_bucket: bucket } = this.#options;
+    const fields = { error, schema, bucket, sha256, serving };
+    log.error("a put into the bucket of schemas is refused", fields);
   }
 }
 

@@ -1,14 +1,12 @@
 /**
- * The schemas that this process needs, kept current. The cache looks at the registry when the watch
- * reports a change and whenever a schema has reached its age. While the registry does not answer, it
+ * The schemas that this process needs, kept current. The cache looks at the registry when `adoption.ts` reports a
+ * change, and whenever a schema has reached its age. While the registry does not answer, it
  * serves what it has. What one schema is in memory is `entry.ts`; the cache is asked by `gate.ts`.
  */
 import type { Env } from "../../../shared/env.ts";
-import type { KvWatch } from "../../../shared/spine/contract/spine.ts";
 import { CachedSchema } from "./entry.ts";
-import type { LoadOutcome, MappedMessage } from "./entry.ts";
+import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
-import type { SourceTools } from "./version_sources.ts";
 import type { WorkingSet } from "./working_set.ts";
 
 /** The time between two looks at the ages, in ms. */
@@ -50,13 +48,11 @@ export class SchemaCache {
   readonly #loading = new Map<string, boolean>();
   readonly #due = new Set<string>();
   readonly #waiters = new Set<() => void>();
-  readonly #watch: KvWatch;
   readonly #sweeper: ReturnType<typeof setInterval>;
   #closed = false;
 
   constructor(options: SchemaCacheOptions) {
     this.#options = options;
-    this.#watch = options.store.watch((schema_id) => this.#hear(schema_id));
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     Deno.unrefTimer(this.#sweeper);
   }
@@ -105,7 +101,10 @@ export class SchemaCache {
 
   /** Looks at a schema now, if it is held. */
   refresh(schema_id: string): void {
-    this.#hear(schema_id);
+    if (this.#closed || !this.#schemas.has(schema_id)) return;
+    if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);
+    else this.#due.add(schema_id);
+    this.#begin();
   }
 
   /** Stops looking; the messages that are held stay readable. */
@@ -113,7 +112,6 @@ export class SchemaCache {
     if (this.#closed) return;
     this.#closed = true;
     clearInterval(this.#sweeper);
-    this.#watch.stop();
     this.#wake();
   }
 
@@ -123,14 +121,7 @@ export class SchemaCache {
     const schema = known ?? new CachedSchema(schema_id, working, tools);
     this.#schemas.set(schema_id, schema);
     schema.want(messages);
-    if (known === undefined || schema.is_due) this.#hear(schema_id);
-  }
-
-  #hear(schema_id: string): void {
-    if (this.#closed || !this.#schemas.has(schema_id)) return;
-    if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);
-    else this.#due.add(schema_id);
-    this.#begin();
+    if (known === undefined || schema.is_due) this.refresh(schema_id);
   }
 
   #begin(): void {
@@ -151,7 +142,7 @@ export class SchemaCache {
     this.#loading.delete(schema.schema_id);
     onLoaded(outcome);
     this.#tell(schema, outcome);
-    if (again) this.#hear(schema.schema_id);
+    if (again) this.refresh(schema.schema_id);
     if (!this.#closed) this.#begin();
     this.#wake();
   }

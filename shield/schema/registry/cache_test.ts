@@ -17,20 +17,13 @@ const BUCKET = "ARQON_SCHEMAS";
 const PING = { schema_id: "ping", message: "t.Ping" };
 const REFUSE = { unknown_fields: "refuse" } as const;
 
-/** A store on whose watch nothing ever comes: what is left is the age. */
-class DeafStore extends SchemaStore {
-  override watch(): ReturnType<SchemaStore["watch"]> {
-    return { ready: Promise.resolve(), stop: () => {} };
-  }
-}
-
 async function testCache(
   spine: Spine,
   options: { deaf?: boolean; schemas_max?: number; ttl_ms?: number } = {},
 ) {
   const bucket = await spine.keyValue(versionsBucket(BUCKET));
   const sets = await spine.keyValue(BUCKET, { plain: true });
-  const store = options.deaf === true ? new DeafStore(bucket, sets) : new SchemaStore(bucket, sets);
+  const store = new SchemaStore(bucket, sets);
   const lines: string[] = [];
   const clock = { now_ms: 1_000_000 };
   const now = () => clock.now_ms;
@@ -44,6 +37,10 @@ async function testCache(
   const tools = { work, message_parts: 5_000 };
   const base = { store, log, now, ttl_ms, schemas_max, working, tools, onLoaded };
   const cache = new SchemaCache(base);
+  // Without the watch what is left is the age.
+  const watch = options.deaf === true
+    ? undefined
+    : store.watchHistories(({ key }) => cache.refresh(key[0] ?? ""));
   const push = async (schema_id: string, bytes: Uint8Array) => {
     const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
     await register({ store, work }, { ...request, compatibility: "NONE" });
@@ -58,7 +55,10 @@ async function testCache(
     loads,
     push,
     version,
-    [Symbol.dispose]: () => cache.close(),
+    [Symbol.dispose]() {
+      watch?.stop();
+      cache.close();
+    },
   };
 }
 

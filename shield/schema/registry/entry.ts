@@ -11,9 +11,13 @@ import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { latestOf } from "./schema_record.ts";
 import type { SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
-import { VersionSources } from "./version_sources.ts";
-import type { SourceTools, VersionBytes } from "./version_sources.ts";
-import type { CompiledSchema, SchemaSource, WorkingSet } from "./working_set.ts";
+import { isSmallSet, problemOfCut } from "./set_work.ts";
+import type { SetWork } from "./set_work.ts";
+import { SchemaSource } from "./working_set.ts";
+import type { CompiledSchema, WorkingSet } from "./working_set.ts";
+
+/** The most unpacked bytes of a set that is compiled whole. */
+const WHOLE_BYTES = 1_048_576;
 
 /**
  * How a look at the registry ended. `absent`: there is no such schema. `invalid`: the newest version
@@ -35,6 +39,31 @@ export interface MappedMessage {
 
 /** The problem of a message that has not been looked for yet. */
 const NOT_LOADED = "not loaded yet";
+
+/** What cutting needs. */
+export interface SourceTools {
+  readonly work: Pick<SetWork, "cut">;
+  /** `[platform.registry] message_parts`. */
+  readonly message_parts: number;
+}
+
+/** A version whose set is there. */
+type Version = Pick<SchemaVersion, "version" | "sha256">;
+
+/**
+ * What the messages of one version are compiled from: the whole set where that is small, otherwise what was cut
+ * out for each message on another thread. So compiling one takes a bounded time, whatever was registered.
+ */
+interface Opened extends Version {
+  readonly whole: SchemaSource | undefined;
+  readonly cut: ReadonlyMap<string, SchemaSource | { readonly problem: string }>;
+}
+
+/** All sources of a version, each once. */
+function sourcesOf(opened: Opened | undefined): SchemaSource[] {
+  return [opened?.whole, ...opened?.cut.values() ?? []]
+    .filter((source) => source instanceof SchemaSource);
+}
 
 type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 
@@ -58,7 +87,7 @@ export class CachedSchema {
   readonly #working: WorkingSet;
   readonly #tools: SourceTools;
   /** The newest version that could be unpacked. */
-  #newest: VersionSources | undefined;
+  #newest: Opened | undefined;
   /** The newest version that could not even be unpacked. */
   #bad: { readonly sha256: string; readonly problem: string } | undefined;
 
@@ -90,7 +119,7 @@ export class CachedSchema {
 
   /** The bytes of the gzipped sets of the versions in force. */
   get packed_bytes(): number {
-    const sources = new Set(this.#newest === undefined ? [] : this.#newest.all());
+    const sources = new Set(sourcesOf(this.#newest));
     for (const { compiled } of this.#slots.values()) {
       if (compiled !== undefined) sources.add(compiled.source);
     }
@@ -148,11 +177,12 @@ export class CachedSchema {
       return "invalid";
     }
     const is_new = this.#newest?.sha256 !== sha256 || this.#newest.version !== version;
-    if (is_new || !this.#newest?.covers(this.#slots.keys())) {
+    const { whole, cut } = this.#newest ?? {};
+    const is_lacking = whole === undefined && !this.#slots.keys().every((name) => cut?.has(name));
+    if (is_new || is_lacking) {
       const bytes = await store.bytes(this.schema_id, latest);
-      const names = [...this.#slots.keys()];
       try {
-        this.#newest = await VersionSources.open({ version, sha256, bytes }, names, this.#tools);
+        this.#newest = await this.#open(latest, bytes, [...this.#slots.keys()]);
         this.#bad = undefined;
       } catch (error) {
         if (!(error instanceof SchemaError)) throw error;
@@ -175,18 +205,22 @@ export class CachedSchema {
       if (open.size === 0) return;
       const bytes = await store.bytes(this.schema_id, version);
       const names = [...open].map(({ type_name }) => type_name);
-      const sources = await this.#openEarlier({ ...version, bytes }, names);
+      // One that can no longer be read is passed over.
+      const opened = await this.#open(version, bytes, names).catch((error: unknown) => {
+        if (!(error instanceof SchemaError)) throw error;
+        return undefined;
+      });
       for (const slot of open) {
         const { problem } = slot;
         // The message may have been given up meanwhile.
         const is_wanted = this.#slots.get(slot.type_name) === slot;
-        if (!is_wanted || this.#compile(slot, version, sources?.of(slot.type_name))) {
+        if (!is_wanted || this.#compile(slot, version, opened)) {
           this.#found(open, slot, newest);
         }
         // The problem still says why the newest version is not in force.
         slot.problem = problem;
       }
-      for (const source of sources?.all() ?? []) this.#working.closeUnused(source);
+      for (const source of sourcesOf(opened)) this.#working.closeUnused(source);
     }
     for (const slot of open) {
       this.#working.drop(slot.compiled);
@@ -195,17 +229,27 @@ export class CachedSchema {
     }
   }
 
-  /** Opens an earlier version; undefined when it can no longer be read. */
-  async #openEarlier(
-    version: VersionBytes,
-    names: readonly string[],
-  ): Promise<VersionSources | undefined> {
-    try {
-      return await VersionSources.open(version, names, this.#tools);
-    } catch (error) {
-      if (!(error instanceof SchemaError)) throw error;
-      return undefined;
+  /** Opens a version for these messages. Rejects with `SchemaError` when the bytes are no descriptor set. */
+  async #open(
+    { version, sha256 }: Version,
+    bytes: Uint8Array,
+    type_names: readonly string[],
+  ): Promise<Opened> {
+    const { work, message_parts } = this.#tools;
+    if (isSmallSet(bytes, message_parts, WHOLE_BYTES)) {
+      const whole = new SchemaSource(version, sha256, bytes);
+      whole.open();
+      return { version, sha256, whole, cut: new Map() };
     }
+    const found = await work.cut(bytes, type_names, message_parts);
+    const cut = type_names.map((name) => {
+      const one = found[name];
+      const source = one === undefined || "problem" in one
+        ? { problem: problemOfCut(one) ?? "" }
+        : new SchemaSource(version, sha256, one.gzipped);
+      return [name, source] as const;
+    });
+    return { version, sha256, whole: undefined, cut: new Map(cut) };
   }
 
   #found(open: Set<Slot>, slot: Slot, newest: string): void {
@@ -227,20 +271,22 @@ export class CachedSchema {
       is_first = false;
       // The message is no longer wanted.
       if (this.#slots.get(slot.type_name) !== slot) continue;
-      all = this.#compile(slot, newest, newest.of(slot.type_name)) && all;
+      all = this.#compile(slot, newest, newest) && all;
     }
-    for (const source of newest.all()) this.#working.closeUnused(source);
+    for (const source of sourcesOf(newest)) this.#working.closeUnused(source);
     return all;
   }
 
   /** Puts a version in force for a message, unless it is already or cannot be compiled. */
   #compile(
     slot: Slot,
-    { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
-    source: SchemaSource | { readonly problem: string } | undefined,
+    { version, sha256 }: Version,
+    opened: Opened | undefined,
   ): boolean {
+    const source = opened?.whole ?? opened?.cut.get(slot.type_name);
     if (source === undefined || "problem" in source) {
-      const { problem = "it cannot be read" } = source ?? {};
+      // A message may be wanted since the version was opened.
+      const problem = source?.problem ?? (opened === undefined ? "it cannot be read" : NOT_LOADED);
       slot.problem = problem === NOT_LOADED ? problem : `version ${version}: ${problem}`;
       return false;
     }

@@ -20,7 +20,7 @@ import { CANDIDATE } from "./set_jobs.ts";
 import type { SetWork } from "./set_work.ts";
 import { isJudged } from "./stored_set.ts";
 import type { Standing, StoredHead } from "./stored_set.ts";
-import type { SchemaStore } from "./store.ts";
+import type { HeadChange, SchemaStore } from "./store.ts";
 
 /** How a candidate was compared, and with what result. */
 export interface CompatibilityCheck {
@@ -165,7 +165,7 @@ export async function isSameSet(
   }
 }
 
-/** The history with one more version. */
+/** The history with one more version, and how many of them are kept. */
 export function appended(
   { standing: { stored, buried }, request, check }: {
     readonly standing: Standing;
@@ -173,19 +173,18 @@ export function appended(
     readonly check: CompatibilityCheck;
   },
   sha256: string,
-): { readonly head: SchemaRecord; readonly dropped: readonly SchemaVersion[] } {
+): Required<HeadChange> {
   const { bytes, by, now_ms, versions_max } = request;
   const { deleted } = buried?.tombstone ?? {};
   // After a deletion the history begins anew, with a version number that was never used.
   const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
     1;
   const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
-  const all = [...stored?.head.versions ?? [], entry];
+  const versions = [...stored?.head.versions ?? [], entry];
   const { compatibility } = check;
-  const versions = all.slice(-versions_max);
   const before = stored?.head ?? (deleted === undefined ? {} : { deleted });
   const head = { ...before, format: 1 as const, compatibility, versions };
-  return { head, dropped: all.slice(0, -versions_max) };
+  return { head, bytes, versions_max };
 }
 
 /** Whether another tool's put is still the same as when it was read. */
@@ -210,11 +209,9 @@ export async function registerPut(
   const sha256 = sha256Of(bytes);
   let check: CompatibilityCheck = { compatibility: "NONE", against: [], findings: [] };
   let outcome: "new" | "same" | "over" = "new";
-  let dropped: readonly SchemaVersion[] = [];
   const head = await store.change(schema_id, async (standing) => {
     const { stored } = standing;
     outcome = "over";
-    dropped = [];
     if (!isPending(request, standing)) return undefined;
     if (
       stored !== undefined &&
@@ -231,11 +228,8 @@ export async function registerPut(
     const found = await checkCandidate(tools, schema_id, stored, bytes, request.compatibility);
     check = { ...found, findings: [...found.findings, ...missingMessages(missing, stored)] };
     if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
-    const next = appended({ standing, request, check }, sha256);
-    dropped = next.dropped;
-    return { head: next.head, bytes };
+    return appended({ standing, request, check }, sha256);
   });
-  for (const version of dropped) await store.forget(schema_id, version);
   if (head === undefined || outcome as string === "over") return undefined;
   return { ...check, head, is_new: outcome === "new" };
 }
@@ -286,8 +280,8 @@ export async function setCompatibility(
 ): Promise<SchemaRecord> {
   const head = await store.change(schema_id, ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
-    if (stored.head.compatibility === compatibility) return Promise.resolve(undefined);
-    return Promise.resolve({ head: { ...stored.head, compatibility } });
+    const { head } = stored;
+    return head.compatibility === compatibility ? undefined : { head: { ...head, compatibility } };
   });
   if (head === undefined) throw new TypeError("a schema without a history");
   return head;

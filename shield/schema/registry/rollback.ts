@@ -55,28 +55,24 @@ export async function rollBack(
   { schema_id, version: wanted, by, now_ms, versions_max }: RollbackRequest,
 ): Promise<RolledBack> {
   let is_new = false;
-  let dropped: readonly SchemaVersion[] = [];
   // Which version "the one before" is, is decided once, so that two rollbacks at the same time go back
   // one step.
   let target: number | undefined = wanted;
   const head = await store.change(schema_id, async ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
-    const found = targetOf(stored.head, target);
+    const { head: before } = stored;
+    const found = targetOf(before, target);
     target = found.version;
-    const latest = latestOf(stored.head);
+    const latest = latestOf(before);
     is_new = found.sha256 !== latest.sha256;
-    dropped = [];
     if (!is_new) return undefined;
     const bytes = await store.bytes(schema_id, found);
     const { sha256, size_bytes } = found;
     const version = latest.version + 1;
     const restores = originOf(found);
     const entry = { version, sha256, size_bytes, registered_ms: now_ms, by, restores };
-    const all = [...stored.head.versions, entry];
-    dropped = all.slice(0, -versions_max);
-    return { head: { ...stored.head, versions: all.slice(-versions_max) }, bytes };
+    return { head: { ...before, versions: [...before.versions, entry] }, bytes, versions_max };
   });
-  for (const version of dropped) await store.forget(schema_id, version);
   if (head === undefined) throw new TypeError("a schema without a history");
   await store.pardon(schema_id);
   return { head, is_new };

@@ -115,10 +115,8 @@ export async function promote(
   { apply, by, at_ms, versions_max }: Promotion,
 ): Promise<void> {
   const { schema_id } = staged;
-  let dropped: readonly SchemaVersion[] = [];
   await store.change(schema_id, async (standing) => {
     const { stored } = standing;
-    dropped = [];
     const compatibility = staged.compatibility ?? stored?.head.compatibility ??
       DEFAULT_COMPATIBILITY;
     if (stored !== undefined && isPromoted(stored.head.versions, staged, apply)) {
@@ -133,10 +131,8 @@ export async function promote(
     const request = { schema_id, bytes, by, now_ms: at_ms, versions_max };
     const check = { compatibility, against: [], findings: [] };
     const next = appended({ standing, request, check }, staged.sha256);
-    dropped = next.dropped;
     const versions = next.head.versions.with(-1, { ...latestOf(next.head), apply });
-    return { head: { ...next.head, versions }, bytes };
+    return { ...next, head: { ...next.head, versions } };
   });
-  for (const version of dropped) await store.forget(schema_id, version);
   await store.pardon(schema_id);
 }

@@ -9,6 +9,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type {
   KeyValue,
   KvChange,
@@ -51,6 +52,8 @@ export interface ListedSchema {
 export interface HeadChange {
   readonly head: SchemaRecord;
   readonly bytes?: Uint8Array;
+  /** How many versions are kept; those before them are deleted. Absent: all. */
+  readonly versions_max?: number;
 }
 
 /** Throws `invalid-schema` unless the text may be a schema id. */
@@ -134,7 +137,7 @@ export class SchemaStore {
    */
   async change(
     schema_id: string,
-    change: (standing: Standing) => Promise<HeadChange | undefined>,
+    change: (standing: Standing) => Promise<HeadChange | undefined> | HeadChange | undefined,
   ): Promise<SchemaRecord | undefined> {
     const put: SchemaVersion[] = [];
     return await changeDocument(async (mayLose) => {
@@ -145,7 +148,8 @@ export class SchemaStore {
         for (const one of overtaken(put, stored?.head)) await this.forget(schema_id, one);
         return stored?.head;
       }
-      const { bytes } = changed;
+      const { bytes, versions_max = Infinity } = changed;
+      const versions = changed.head.versions.slice(-versions_max);
       // The bytes are written even when they are there: damage is repaired, and a new write is not
       // swept.
       if (bytes !== undefined) {
@@ -153,7 +157,7 @@ export class SchemaStore {
         put.push(latestOf(changed.head));
       }
       const judged = checkedBeside(standing, changed.head);
-      const head = judged === undefined ? changed.head : { ...changed.head, judged };
+      const head = { ...changed.head, versions, ...(judged && { judged }) };
       const revision = (stored ?? buried)?.revision ?? 0;
       await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
       const is_there = set?.sha256 === latestOf(head).sha256;
@@ -162,7 +166,8 @@ export class SchemaStore {
         await this.putBack(schema_id, set, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
       }
-      for (const one of overtaken(put, head)) await this.forget(schema_id, one);
+      const dropped = changed.head.versions.slice(0, -versions.length);
+      for (const one of [...overtaken(put, head), ...dropped]) await this.forget(schema_id, one);
       return head;
     });
   }
@@ -246,25 +251,9 @@ export class SchemaStore {
 
   /** Every schema with a readable history, by id. */
   async list(): Promise<ListedSchema[]> {
-    const found: ListedSchema[] = [];
-    const watch = this.#versions.watch([], (change) => {
-      const read = change.type === "put" ? readEntry(change.entry) : undefined;
-      if (read !== undefined) found.push(read);
-    }, { depth: 1 });
-    try {
-      await watch.ready;
-    } finally {
-      watch.stop();
-    }
-    return found.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
-  }
-
-  /** Tells the id of each schema that is there, then of each that changes or goes. */
-  watch(onChange: (schema_id: string) => void): KvWatch {
-    return this.#versions.watch([], (change) => {
-      const [schema_id = ""] = keyOf(change);
-      if (isSchemaId(schema_id)) onChange(schema_id);
-    }, { depth: 1 });
+    const entries = await listOnce(this.#versions, { depth: 1 });
+    return entries.map(readEntry).filter((read) => read !== undefined)
+      .sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
   }
 
   /** Tells histories and refusals: first those that are there, then each change. */
@@ -293,11 +282,6 @@ export class SchemaStore {
     if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
     throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
   }
-}
-
-/** The key that a change is about. */
-export function keyOf(change: KvChange): KvKey {
-  return change.type === "put" ? change.entry.key : change.key;
 }
 
 function setKey(schema_id: string): KvKey {

@@ -54,28 +54,15 @@ export class SchemaSource {
 }
 
 /** A message of a version that was compiled once and can be compiled again. */
-export class CompiledSchema {
+export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256"> {
   readonly source: SchemaSource;
   readonly type_name: string;
   /** The compiled message; undefined while it is put away: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
   /** The bytes of the working set that it takes. */
-  heap_bytes = 0;
+  heap_bytes: number;
   /** The order of use: the larger, the later it was used. */
-  used = 0;
-
-  constructor(source: SchemaSource, type_name: string) {
-    this.source = source;
-    this.type_name = type_name;
-  }
-
-  get version(): number {
-    return this.source.version;
-  }
-
-  get sha256(): string {
-    return this.source.sha256;
-  }
+  used: number;
 }
 
 /** Bounds of a working set. */
@@ -115,7 +102,16 @@ export class WorkingSet {
    * Compiles a message; others may be put away for it. Throws `SchemaError` when that cannot be done.
    */
   compile(source: SchemaSource, type_name: string): CompiledSchema {
-    const compiled = new CompiledSchema(source, type_name);
+    const { version, sha256 } = source;
+    const compiled = {
+      source,
+      type_name,
+      version,
+      sha256,
+      message: undefined,
+      heap_bytes: 0,
+      used: 0,
+    };
     this.#make(compiled);
     return compiled;
   }
@@ -129,13 +125,18 @@ export class WorkingSet {
 
   /** Drops a message that is not wanted any longer. */
   drop(compiled: CompiledSchema | undefined): void {
-    if (compiled !== undefined) this.#putAway(compiled);
+    if (compiled === undefined || !this.#compiled.delete(compiled)) return;
+    const { source } = compiled;
+    compiled.message = undefined;
+    this.#heap_bytes -= compiled.heap_bytes;
+    if (--source.users > 0) return;
+    this.#heap_bytes -= source.open_bytes;
+    source.close();
   }
 
   /** Closes a version of which nothing could be compiled. */
   closeUnused(source: SchemaSource): void {
-    if (source.users > 0) return;
-    source.close();
+    if (source.users === 0) source.close();
   }
 
   #restore(compiled: CompiledSchema): boolean {
@@ -179,18 +180,8 @@ export class WorkingSet {
         if (oldest === undefined || one.used < oldest.used) oldest = one;
       }
       if (oldest === undefined) return;
-      this.#putAway(oldest);
+      this.drop(oldest);
       this.totals.put_away++;
     }
-  }
-
-  #putAway(compiled: CompiledSchema): void {
-    if (!this.#compiled.delete(compiled)) return;
-    const { source } = compiled;
-    compiled.message = undefined;
-    this.#heap_bytes -= compiled.heap_bytes;
-    if (--source.users > 0) return;
-    this.#heap_bytes -= source.open_bytes;
-    source.close();
   }
 }

@@ -1,9 +1,12 @@
 /** A schema check on an embedded Spine, with what a test may do to it and read from it. Tests only. */
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { createLogger } from "../../../shared/logs/log.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../../shared/subjects/subject.ts";
 import type { CandidateVerdict } from "../../message/gates.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
@@ -13,6 +16,22 @@ import type { StartedSchemas } from "../start.ts";
 import { SetWorker } from "../registry/set_work.ts";
 import { openSchemaStore } from "../registry/store.ts";
 import type { SchemaStore } from "../registry/store.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+
+/** The refusal of an event with that data; undefined when it may pass. */
+export function refusalOf(
+  { schemas }: Pick<TestSchemas, "schemas">,
+  data: Uint8Array,
+  tenant = "acme",
+  room_id = "lobby",
+): ArqonError | undefined {
+  const envelope = scanEnvelope(writeEnvelope({ room_id, event: { type: "ping", data } }), LIMITS);
+  return schemas.gate.check(roomSubject("in", tenant, room_id), tenant, envelope)?.error;
+}
+
+/** The reason of the refusal. */
+export const check = (t: TestSchemas, data: Uint8Array) => refusalOf(t, data)?.reason;
 
 /** What a test may change. */
 export interface TestSchemasOptions {

@@ -23,17 +23,15 @@ async function observe(
   return { connection, [Symbol.asyncDispose]: () => connection.close() };
 }
 
-const told = (change: KvChange): string =>
-  change.type === "put"
-    ? `${change.entry.key.join("/")}=${text(change.entry.value)}`
-    : `${change.key.join("/")} gone`;
+const told = ({ key, value }: KvChange): string =>
+  value === undefined ? `${key.join("/")} gone` : `${key.join("/")}=${text(value)}`;
 
 /** The state that a watcher has after all changes so far. */
 function stateOf(changes: readonly KvChange[]): Record<string, string> {
   const state = new Map<string, string>();
-  for (const change of changes) {
-    if (change.type === "put") state.set(change.entry.key.join("/"), text(change.entry.value));
-    else state.delete(change.key.join("/"));
+  for (const { key, value } of changes) {
+    if (value === undefined) state.delete(key.join("/"));
+    else state.set(key.join("/"), text(value));
   }
   return Object.fromEntries([...state].sort());
 }

@@ -126,7 +126,7 @@ export class NatsWatch implements KvWatch {
     const value = this.#options.bucket.valueOf(listed.payload);
     if (value === undefined) return this.#foreign(listed);
     this.#known.set(storedKey, revision);
-    this.#call({ type: "put", entry: { key, value, revision } });
+    this.#call({ type: "put", key, value, revision });
   }
 
   /** Tells as deleted the keys that were known and are not in the new listing. */
