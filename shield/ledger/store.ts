@@ -14,6 +14,7 @@ import { type Ledger, REFUSED_BYTES, type Segment } from "./ledger.ts";
 import type { LedgerStart } from "./start.ts";
 import { registerReads, StoreReads } from "./store_reads.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.ts";
 import { type LivingConnection, Presences } from "./presences.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
@@ -38,14 +39,8 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const { config, registry, spine, life, now } = start;
   const { store: is_stored, log_bytes, seconds } = config.ledger;
   if (!is_stored) return undefined;
-  let opened: Promise<BlockStore> | undefined;
-  const store = () => {
-    if (opened !== undefined) return opened;
-    const opening = spine.blocks("ledger", { max_bytes: log_bytes, max_age_seconds: seconds });
-    opened = opening;
-    opening.catch(() => opened = undefined);
-    return opening;
-  };
+  const bounds_of_all = { max_bytes: log_bytes, max_age_seconds: seconds };
+  const store = opened(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
   const bounds = { ...config.ledger, tenant_bytes: tenantBytes(config.ledger.log_bytes) };
   const writer = new StoreWriter({ ...start, ...bounds, ledger, store, log });
