@@ -271,7 +271,7 @@ export class StoreWriter {
     const payload = draft.close({ life_ms, number, since_ms, from_ms, until_ms });
     tenant.number++;
     tenant.draft = new BlockDraft();
-    this.#waiting.push({ tenant_id, payload, from_ms });
+    this.#waiting.push({ id: crypto.randomUUID(), tenant_id, payload, from_ms });
   }
 
   /** A block is given up: its tenant's ledger begins anew. */
@@ -296,9 +296,9 @@ export class StoreWriter {
     if (this.#waiting.is_empty) return;
     let tried = 0;
     const refusal = await this.#options.store().then((store) =>
-      this.#waiting.store(async ({ tenant_id, payload }) => {
+      this.#waiting.store(async ({ id, tenant_id, payload }) => {
         tried++;
-        await store.append({ tenant_id, node_id, ttl_seconds, max_bytes, payload });
+        await store.append({ id, tenant_id, node_id, ttl_seconds, max_bytes, payload });
         this.totals.stored_bytes += payload.length;
       }, () => this.#closed || tried >= PASS_BLOCKS)
     ).catch((error) => error);
