@@ -50,11 +50,8 @@ export class UsageStores {
   /** What Shields and Brains counted that ended before it was written. Rejects with `spine-unavailable`. */
   async losses(now_ms: number): Promise<readonly Loss[]> {
     const { lives, own } = this.#options;
-    // Whoever asks lives, though its clock was set since it last said so.
     const all = await Promise.all([lives.all(), lives.brains()]);
-    return all.flatMap((some) => lossesOf(some, "usage", now_ms)).filter(({ life }) =>
-      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
-    );
+    return all.flatMap((some) => lossesOf(some, "usage", now_ms, own));
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */

@@ -74,12 +74,8 @@ export class JournalPlace {
    */
   async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
     const { own, now } = this.#options;
-    const losses = lossesOf(await this.#lives.all(), "journal", now());
-    // Whoever asks lives, though its clock was set since it last said so.
-    const others = losses.filter(({ life }) =>
-      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
-    );
-    return others.map(({ life: { node_id: node }, from_ms, to_ms }) => {
+    const losses = lossesOf(await this.#lives.all(), "journal", now(), own);
+    return losses.map(({ life: { node_id: node }, from_ms, to_ms }) => {
       const hole = { node, tenant, from_ms, to_ms, records: null, why: "killed" };
       return { format: RECORD_FORMAT, hole };
     });
