@@ -10,6 +10,8 @@ const UNDER_WAY = 8;
 
 /** A block that waits. */
 export interface WaitingBlock {
+  /** As `BlockAppend.id`: a block whose answer was lost is stored, and would be there twice. */
+  readonly id: string;
   readonly tenant_id: string;
   readonly payload: Uint8Array;
 }
@@ -33,6 +35,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   readonly #options: BlockQueueOptions<Block>;
   /** Tenants with blocks that wait; who was served last stands last. */
   readonly #tenants = new Map<string, TenantBlocks<Block>>();
+  /** The blocks that are being stored: the oldest of their tenants. */
+  #under_way: ReadonlySet<Block> = new Set();
   #bytes = 0;
 
   constructor(options: BlockQueueOptions<Block>) {
@@ -66,19 +70,24 @@ export class BlockQueue<Block extends WaitingBlock> {
     while (this.#bytes > this.#options.bytes_max) this.#loseOne();
   }
 
-  /** One of those that hold no less than the average gives up its oldest block. */
+  /**
+   * One of those that hold no less than the average gives up its oldest block, or whoever has one: what is under way
+   * may be stored.
+   */
   #loseOne(): void {
-    const average = this.#bytes / this.#tenants.size;
-    for (const { blocks: [oldest], bytes } of this.#tenants.values()) {
-      if (oldest === undefined || bytes < average) continue;
-      this.#remove(oldest);
-      return this.#options.lost(oldest);
+    for (const least of [this.#bytes / this.#tenants.size, 0]) {
+      for (const { blocks, bytes } of this.#tenants.values()) {
+        const oldest = blocks.find((block) => !this.#under_way.has(block));
+        if (oldest === undefined || bytes < least) continue;
+        this.#remove(oldest);
+        return this.#options.lost(oldest);
+      }
     }
   }
 
   /**
    * Stores what is queued with `put`, tenant by tenant in turn; a tenant whose block is refused waits for the next pass.
-   * Ends early when `isStopped`, or when nothing is taken any longer. Resolves with the first refusal.
+   * Ends early when `isStopped`, or when nothing is taken any longer. Resolves with the first refusal. One at a time.
    */
   async store(
     put: (block: Block) => Promise<void>,
@@ -88,13 +97,16 @@ export class BlockQueue<Block extends WaitingBlock> {
     let first: unknown;
     while (!isStopped()) {
       const some = this.#next(refused);
+      this.#under_way = new Set(some);
       const results = await Promise.allSettled(some.map(put));
+      this.#under_way = new Set();
       let away = 0;
       for (const [at, result] of results.entries()) {
         const block = some[at]!;
         if (result.status === "fulfilled") this.#remove(block);
         else if (isFinalRefusal(result.reason)) {
-          if (this.#remove(block)) this.#options.lost(block, result.reason);
+          this.#remove(block);
+          this.#options.lost(block, result.reason);
         } else {
           first ??= result.reason;
           away++;
@@ -106,16 +118,15 @@ export class BlockQueue<Block extends WaitingBlock> {
     return first;
   }
 
-  /** The blocks that are stored next; their tenants go to the end of the line. */
+  /**
+   * The blocks that are stored next, one of a tenant: one behind it may not be stored before it. Their tenants go to
+   * the end of the line.
+   */
   #next(refused: ReadonlySet<string>): Block[] {
     const some: Block[] = [];
-    for (let depth = 0, before = -1; some.length > before && some.length < UNDER_WAY; depth++) {
-      before = some.length;
-      for (const [tenant_id, { blocks }] of this.#tenants) {
-        const block = refused.has(tenant_id) ? undefined : blocks[depth];
-        if (block !== undefined) some.push(block);
-        if (some.length === UNDER_WAY) break;
-      }
+    for (const block of this.heads()) {
+      if (!refused.has(block.tenant_id)) some.push(block);
+      if (some.length === UNDER_WAY) break;
     }
     for (const { tenant_id } of some) {
       const tenant = this.#tenants.get(tenant_id)!;
@@ -125,15 +136,12 @@ export class BlockQueue<Block extends WaitingBlock> {
     return some;
   }
 
-  /** Whether it still waited. */
-  #remove(block: Block): boolean {
-    const tenant = this.#tenants.get(block.tenant_id);
-    const at = tenant?.blocks.indexOf(block) ?? -1;
-    if (tenant === undefined || at < 0) return false;
-    tenant.blocks.splice(at, 1);
-    tenant.bytes -= block.payload.length;
-    this.#bytes -= block.payload.length;
-    if (tenant.blocks.length === 0) this.#tenants.delete(block.tenant_id);
-    return true;
+  #remove(block: Block): void {
+    const { tenant_id, payload } = block;
+    const tenant = this.#tenants.get(tenant_id)!;
+    tenant.blocks.splice(tenant.blocks.indexOf(block), 1);
+    tenant.bytes -= payload.length;
+    this.#bytes -= payload.length;
+    if (tenant.blocks.length === 0) this.#tenants.delete(tenant_id);
   }
 }

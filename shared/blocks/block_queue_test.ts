@@ -10,6 +10,7 @@ const log = createLogger({
   ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
 });
 const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
+  id: crypto.randomUUID(),
   tenant_id,
   payload: new Uint8Array(size_bytes).fill(tenant_id.length),
 });
@@ -97,5 +98,40 @@ Deno.test("with too many bytes a tenant that holds many loses its oldest, not on
     await queue.store(put);
     assert.deepEqual(await stored("few"), [300]);
     assert.equal((await stored("many")).at(-1), 1_099);
+  }, 10_000);
+});
+
+Deno.test("whatever is refused and whose answer was lost: each block is stored once, a tenant's in their order", async () => {
+  await withQueue(async ({ queue, put, stored, lost }) => {
+    const away = new ArqonError("spine-unavailable", "no answer");
+    for (let at = 0; at < 20; at++) queue.push(block("one", 1 + at));
+    for (let at = 0; at < 20; at++) queue.push(block("two", 1 + at));
+    let tries = 0;
+    const failSome = async (one: WaitingBlock) => {
+      const failure = tries++ % 3;
+      if (failure === 0) throw away;
+      await put(one);
+      if (failure === 1) throw away;
+    };
+    while (!queue.is_empty) await queue.store(failSome);
+    const all = Array.from({ length: 20 }, (_, at) => 1 + at);
+    assert.deepEqual([await stored("one"), await stored("two"), lost], [all, all, []]);
+  });
+});
+
+Deno.test("a block that is under way is not given up: what comes later is", async () => {
+  await withQueue(async ({ queue, put, stored, lost }) => {
+    queue.push(block("many", 6_000));
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    const storing = queue.store((one) => answered.then(() => put(one)));
+    for (let at = 0; at < 10; at++) queue.push(block("many", 1_000 + at));
+    for (let at = 0; at < 10; at++) queue.push(block("few", 300 + at));
+    assert.ok(queue.bytes <= 10_000, String(queue.bytes));
+    answer();
+    await storing;
+    const there = [...await stored("many"), ...await stored("few")];
+    assert.equal((await stored("many"))[0], 6_000);
+    assert.equal(there.length + lost.length, 21);
+    assert.deepEqual([queue.bytes, queue.is_empty], [0, true]);
   }, 10_000);
 });

@@ -117,11 +117,20 @@ export interface Loss {
   readonly to_ms: number;
 }
 
-/** What went with Shields of what that part of them knew, in the order of their starts. */
-export function lossesOf(all: readonly Life[], part: LifePart, now_ms: number): readonly Loss[] {
+/**
+ * What went with Shields of what that part of them knew, in the order of their starts. `own`: whoever asks lives, though
+ * its clock was set since it last said so.
+ */
+export function lossesOf(
+  all: readonly Life[],
+  part: LifePart,
+  now_ms: number,
+  own?: Pick<Life, "node_id" | "began_ms">,
+): readonly Loss[] {
   return all.flatMap((life) => {
     const mark = life.parts[part];
-    if (mark === undefined || mark.is_over) return [];
+    const is_own = life.node_id === own?.node_id && life.began_ms === own.began_ms;
+    if (mark === undefined || mark.is_over || is_own) return [];
     const end = endOf(life, all, now_ms);
     if (end.how === "lives") return [];
     return [{ life, from_ms: mark.until_ms, to_ms: Math.max(mark.until_ms, end.by_ms) }];

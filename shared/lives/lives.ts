@@ -2,6 +2,7 @@
  * Which Shields live and which have ended, in order or not: one bucket for all that must know it. Opened when it is
  * needed first. What a life says is `life.ts`; this Shield's own is `own_life.ts`.
  */
+import { opened } from "../turns/opened.ts";
 import type { KeyValue, Spine } from "../spine/contract/spine.ts";
 import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.ts";
 
@@ -15,20 +16,15 @@ const AT_A_TIME = 16;
 /** The lives of all Shields and Brains. */
 export class Lives {
   readonly #spine: Pick<Spine, "keyValue">;
-  #bucket: Promise<KeyValue> | undefined;
 
   constructor(spine: Pick<Spine, "keyValue">) {
     this.#spine = spine;
   }
 
   /** What could not be opened is opened by the next who asks. Rejects with `spine-unavailable`. */
-  bucket(): Promise<KeyValue> {
-    if (this.#bucket !== undefined) return this.#bucket;
-    const opening = this.#spine.keyValue(LIVES_BUCKET, { unwatched: true });
-    this.#bucket = opening;
-    opening.catch(() => this.#bucket = undefined);
-    return opening;
-  }
+  bucket: () => Promise<KeyValue> = opened(() =>
+    this.#spine.keyValue(LIVES_BUCKET, { unwatched: true })
+  );
 
   /** The lives of Shields, in the order of their starts; at most a thousand. Rejects with `spine-unavailable`. */
   async all(): Promise<readonly Life[]> {

@@ -4,7 +4,7 @@
  * nothing new in their fold. What the answer means is `budget.ts`.
  */
 import type { BlockStore } from "../spine/contract/block_store.ts";
-import { turn } from "../turns/next_turn.ts";
+import { readBlocks } from "../blocks/read_blocks.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
 import { readStoredUse, toldIn } from "./stored_use.ts";
 import type { UsageStores } from "./usage_stores.ts";
@@ -55,19 +55,15 @@ export class TenantUsed {
 
   /** Reads what came behind that cursor. False: minutes were folded before they were read here. */
   async #readOn(store: BlockStore, from: number): Promise<boolean> {
-    for (let after = from;;) {
-      const page = await store.read({ tenant_id: this.#tenant_id, limit: PAGE_BLOCKS, after });
-      for (const block of page.blocks) {
-        const by = foldedBy(block.node_id);
-        const told = by === undefined ? toldIn(block) : undefined;
-        if (told !== undefined) this.#totals.minute(told);
-        const next = by && decodeFold(by, block.payload)?.next;
-        if (next !== undefined && next - 1 > from) return false;
-      }
-      after = page.blocks.at(-1)?.cursor ?? after;
-      this.#after = after;
-      if (page.is_end || page.blocks.length === 0) return true;
-      await turn();
+    const tenant_id = this.#tenant_id;
+    for await (const block of readBlocks(store, { tenant_id, after: from, limit: PAGE_BLOCKS })) {
+      const by = foldedBy(block.node_id);
+      const told = by === undefined ? toldIn(block) : undefined;
+      if (told !== undefined) this.#totals.minute(told);
+      const next = by && decodeFold(by, block.payload)?.next;
+      if (next !== undefined && next - 1 > from) return false;
+      this.#after = block.cursor;
     }
+    return true;
   }
 }

@@ -4,16 +4,15 @@
  * is free between them.
  */
 import { ArqonError } from "@arqon/proto";
+import { readBlocks } from "../blocks/read_blocks.ts";
 import { FOLD_WRITERS } from "../spine/contract/block_store.ts";
 import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
-import { turn } from "../turns/next_turn.ts";
 import { decodeMinute, type UsageMinute } from "./minute.ts";
 import { decodeFold, type Fold, type FoldedBy, foldedBy, type FoldedUse } from "./fold.ts";
 import type { FoldLives } from "./fold_lives.ts";
 
-const PAGE_BLOCKS = 512;
-/** Blocks that are summed before others have a turn. */
-const SLICE = 128;
+/** Blocks of a page, and those that are summed before others have a turn. */
+const PAGES = { limit: 512, slice: 128 };
 /** How often it is read anew. A tenant is folded once a minute at most, by each Shield. */
 const ATTEMPTS = 4;
 
@@ -117,15 +116,9 @@ class Scan {
     const { hour, day } = this.#heads;
     if (hour !== undefined) this.#sink.known(hour.fold.lives);
     let after: number | undefined;
-    for (;;) {
-      const place = after === undefined ? { from_ms } : { after };
-      const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
-      for (const [at, block] of page.blocks.entries()) {
-        if (at % SLICE === SLICE - 1) await turn();
-        this.#add(block);
-      }
-      after = page.blocks.at(-1)?.cursor ?? after;
-      if (page.is_end || page.blocks.length === 0) break;
+    for await (const block of readBlocks(store, { tenant_id, from_ms, ...PAGES })) {
+      this.#add(block);
+      after = block.cursor;
     }
     // A replica that is behind does not show the newest ones yet.
     if (day !== undefined) this.#fold("day", day);

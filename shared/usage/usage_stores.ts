@@ -7,6 +7,7 @@ import type { BlockStore } from "../spine/contract/block_store.ts";
 import type { KeyValue, KvKey, Spine } from "../spine/contract/spine.ts";
 import { type Loss, lossesOf } from "../lives/life.ts";
 import type { Lives } from "../lives/lives.ts";
+import { opened } from "../turns/opened.ts";
 
 /** The bucket of running minutes. */
 const USAGE_BUCKET = "ARQON_USAGE";
@@ -31,8 +32,6 @@ export interface UsageStoresOptions {
 /** The store and the bucket. What could not be opened is opened by the next who asks. */
 export class UsageStores {
   readonly #options: UsageStoresOptions;
-  #store: Promise<BlockStore> | undefined;
-  #running: Promise<KeyValue> | undefined;
 
   constructor(options: UsageStoresOptions) {
     this.#options = options;
@@ -51,30 +50,19 @@ export class UsageStores {
   /** What Shields and Brains counted that ended before it was written. Rejects with `spine-unavailable`. */
   async losses(now_ms: number): Promise<readonly Loss[]> {
     const { lives, own } = this.#options;
-    // Whoever asks lives, though its clock was set since it last said so.
     const all = await Promise.all([lives.all(), lives.brains()]);
-    return all.flatMap((some) => lossesOf(some, "usage", now_ms)).filter(({ life }) =>
-      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
-    );
+    return all.flatMap((some) => lossesOf(some, "usage", now_ms, own));
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
-  store(): Promise<BlockStore> {
-    if (this.#store !== undefined) return this.#store;
+  store: () => Promise<BlockStore> = opened(() => {
     const { spine, config: { usage } } = this.#options;
     const max_age_seconds = usage.retention_days * DAY_SECONDS;
-    const opening = spine.blocks("usage", { max_bytes: usage.log_bytes, max_age_seconds });
-    this.#store = opening;
-    opening.catch(() => this.#store = undefined);
-    return opening;
-  }
+    return spine.blocks("usage", { max_bytes: usage.log_bytes, max_age_seconds });
+  });
 
   /** Rejects with `spine-unavailable`. */
-  running(): Promise<KeyValue> {
-    if (this.#running !== undefined) return this.#running;
-    const opening = this.#options.spine.keyValue(USAGE_BUCKET, { unwatched: true });
-    this.#running = opening;
-    opening.catch(() => this.#running = undefined);
-    return opening;
-  }
+  running: () => Promise<KeyValue> = opened(() =>
+    this.#options.spine.keyValue(USAGE_BUCKET, { unwatched: true })
+  );
 }

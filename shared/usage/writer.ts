@@ -47,7 +47,9 @@ interface Waiting extends WaitingBlock {
 }
 
 /** A minute that runs, with what tells whether it has changed. */
-interface Running extends WaitingBlock {
+interface Running {
+  readonly tenant_id: string;
+  readonly payload: Uint8Array;
   readonly text: string;
   readonly key: KvKey;
 }
@@ -145,7 +147,8 @@ export class UsageWriter {
       const about = { life_ms, seq, minute: this.#minute, until_ms: now_ms, rows };
       if (is_over) {
         const ran = this.#running.delete(tenant_id) ? key : undefined;
-        this.#waiting.push({ tenant_id, payload: encodeMinute(about), ran });
+        const id = crypto.randomUUID();
+        this.#waiting.push({ id, tenant_id, payload: encodeMinute(about), ran });
         continue;
       }
       // What did not change but for its time need not be written again.
@@ -189,9 +192,9 @@ export class UsageWriter {
     const { place, node_id, retention_seconds, tenant_bytes } = this.#options;
     try {
       const [store, bucket] = [await place.store(), await place.running()];
-      this.#refused = await this.#waiting.store(async ({ tenant_id, payload, ran }) => {
+      this.#refused = await this.#waiting.store(async ({ id, tenant_id, payload, ran }) => {
         const bounds = { ttl_seconds: retention_seconds, max_bytes: tenant_bytes };
-        await store.append({ ...bounds, tenant_id, node_id, payload });
+        await store.append({ ...bounds, id, tenant_id, node_id, payload });
         if (ran !== undefined) await bucket.delete(ran);
         this.totals.stored++;
         this.fill.stored(tenant_id);

@@ -18,6 +18,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { opened } from "../../shared/turns/opened.ts";
 
 /** The most attempts for one entry: with n Shields at once the last one succeeds at its n-th. */
 const ATTEMPTS = 256;
@@ -54,7 +55,6 @@ interface Pending {
 export class AuditWriter {
   readonly counts: AuditCounts = { written: 0, failed: 0, lost: 0, breaks: 0 };
   readonly #options: AuditWriterOptions;
-  #ledger: Promise<Ledger> | undefined;
   /** The newest entry that is known. */
   #head: Anchor | undefined;
   readonly #queue: Pending[] = [];
@@ -79,13 +79,10 @@ export class AuditWriter {
   }
 
   /** The log. Rejects as the Spine does. */
-  ledger(): Promise<Ledger> {
+  readonly ledger: () => Promise<Ledger> = opened(() => {
     const { spine, retention } = this.#options;
-    const opening = this.#ledger ?? spine.ledger(AUDIT_LEDGER, retention);
-    this.#ledger = opening;
-    opening.catch(() => this.#ledger === opening && (this.#ledger = undefined));
-    return opening;
-  }
+    return spine.ledger(AUDIT_LEDGER, retention);
+  });
 
   /**
    * Appends an entry; resolves with its place when it is stored. With `may_wait`, an entry that cannot

@@ -4,7 +4,8 @@
  */
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
-import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 
@@ -37,7 +38,7 @@ const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKe
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class GrowingRecords {
   readonly #spine: Pick<Spine, "keyValue">;
-  #bucket: Promise<KeyValue> | undefined;
+  readonly #open = opened(() => this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }));
 
   constructor(spine: Pick<Spine, "keyValue">) {
     this.#spine = spine;
@@ -120,14 +121,5 @@ export class GrowingRecords {
       if (await bucket.get(head) === undefined) await bucket.delete(key);
     }
     return heads.map(growingKeyOf);
-  }
-
-  #open(): Promise<KeyValue> {
-    this.#bucket ??= this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }).catch((error) => {
-      // The next caller tries again.
-      this.#bucket = undefined;
-      throw error;
-    });
-    return this.#bucket;
   }
 }

@@ -18,8 +18,9 @@ import {
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
+import { opened } from "../../shared/turns/opened.ts";
 
 /** A hook, and what is stored of it. */
 export interface StoredHook {
@@ -37,7 +38,6 @@ export interface HookRoom extends HookPosition {
 export class HookStore {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #config: () => readonly AfterHook[];
-  #bucket: Promise<KeyValue> | undefined;
 
   /** `config` gives the hooks of the configuration in force. */
   constructor(spine: Pick<Spine, "keyValue">, config: () => readonly AfterHook[]) {
@@ -46,11 +46,7 @@ export class HookStore {
   }
 
   /** Rejects with `spine-unavailable`; the next call tries again. */
-  async #open(): Promise<KeyValue> {
-    this.#bucket ??= this.#spine.keyValue(HOOKS_BUCKET);
-    this.#bucket.catch(() => this.#bucket = undefined);
-    return await this.#bucket;
-  }
+  readonly #open = opened(() => this.#spine.keyValue(HOOKS_BUCKET));
 
   #ofConfig(tenant_id: string): readonly AfterHook[] {
     return this.#config().filter(({ tenant }) => tenant === tenant_id);

@@ -8,6 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import type { Identity } from "../auth/identity.ts";
 
 /** The bucket of all tenants' tickets. */
@@ -49,7 +50,9 @@ interface Stored {
 /** The tickets of all Shields. */
 export class TicketStore {
   readonly #options: TicketStoreOptions;
-  #opened: Promise<KeyValue> | undefined;
+  readonly #bucket = opened(() =>
+    this.#options.spine.keyValue(TICKETS_BUCKET, { unwatched: true })
+  );
   readonly #monotonic_ms: () => number;
   /** When the tickets of each user end that this process has made, monotonic ms. */
   readonly #made = new Map<string, number[]>();
@@ -119,18 +122,6 @@ export class TicketStore {
     const { now, skew_ms } = this.#options;
     const ends_ms = this.#own.get(ticket);
     return ends_ms === undefined ? now() < expires_ms + skew_ms : this.#monotonic_ms() < ends_ms;
-  }
-
-  async #bucket(): Promise<KeyValue> {
-    const opened = this.#opened ??= this.#options.spine.keyValue(TICKETS_BUCKET, {
-      unwatched: true,
-    });
-    try {
-      return await opened;
-    } catch (error) {
-      if (this.#opened === opened) this.#opened = undefined;
-      throw error;
-    }
   }
 
   #count({ tenant_id, user_key }: Identity, ends_ms: number): void {

@@ -10,6 +10,7 @@ import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { lossesOf } from "../../shared/lives/life.ts";
 import { Lives } from "../../shared/lives/lives.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_SECONDS = 86_400;
@@ -32,7 +33,6 @@ export interface JournalPlaceOptions extends Pick<Env, "log" | "now"> {
 export class JournalPlace {
   readonly #options: JournalPlaceOptions;
   readonly #lives: Pick<Lives, "all">;
-  #store: Promise<BlockStore> | undefined;
   #keys: Promise<JournalKeys> | undefined;
   /** `#keys`, once they are there. */
   #open_keys: JournalKeys | undefined;
@@ -62,15 +62,11 @@ export class JournalPlace {
   }
 
   /** Rejects with `log-unavailable` or `spine-unavailable`. */
-  store(): Promise<BlockStore> {
-    if (this.#store !== undefined) return this.#store;
+  readonly store: () => Promise<BlockStore> = opened(() => {
     const { spine, config: { journal } } = this.#options;
     const max_age_seconds = journal.retention_days * DAY_SECONDS;
-    const opening = spine.blocks("journal", { max_bytes: journal.log_bytes, max_age_seconds });
-    this.#store = opening;
-    opening.catch(() => this.#store = undefined);
-    return opening;
-  }
+    return spine.blocks("journal", { max_bytes: journal.log_bytes, max_age_seconds });
+  });
 
   /**
    * The holes of Shields that ended and had not written all: from when on decisions may be missing, up to the next
@@ -78,12 +74,8 @@ export class JournalPlace {
    */
   async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
     const { own, now } = this.#options;
-    const losses = lossesOf(await this.#lives.all(), "journal", now());
-    // Whoever asks lives, though its clock was set since it last said so.
-    const others = losses.filter(({ life }) =>
-      life.node_id !== own?.node_id || life.began_ms !== own.began_ms
-    );
-    return others.map(({ life: { node_id: node }, from_ms, to_ms }) => {
+    const losses = lossesOf(await this.#lives.all(), "journal", now(), own);
+    return losses.map(({ life: { node_id: node }, from_ms, to_ms }) => {
       const hole = { node, tenant, from_ms, to_ms, records: null, why: "killed" };
       return { format: RECORD_FORMAT, hole };
     });

@@ -2,9 +2,9 @@
  * The ledgers of Shields that are not there any longer, from what they have stored: the same rows as in memory, for
  * the same questions. Reads a bounded number of bytes. Who is there is `shared/lives/`.
  */
+import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import type { Env } from "../../shared/env.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
 import { endOf, silentMs } from "../../shared/lives/life.ts";
 import type { Life } from "../../shared/lives/life.ts";
 import type { LostShield } from "./history.ts";
@@ -75,7 +75,7 @@ export async function readFormer(
   await enter();
   const told = gone.slice(-FORMER_MAX);
   const names = new Set(told.map(({ node_id, began_ms }) => lifeName(node_id, began_ms)));
-  const { blocks, truncated } = await readBlocks(await store(), tenant_id, names, oldest_ms);
+  const { blocks, truncated } = await readFormerBlocks(await store(), tenant_id, names, oldest_ms);
   const ledgers = told.map((life) => {
     const own = [...blocks.get(lifeName(life.node_id, life.began_ms))?.values() ?? []];
     return ledgerOf(life, own, tenant_id, { all, now_ms: now(), oldest_ms, truncated });
@@ -84,7 +84,7 @@ export async function readFormer(
 }
 
 /** The blocks of those lives, each once, by their numbers; of too many the newest are left out. */
-async function readBlocks(
+async function readFormerBlocks(
   store: Pick<BlockStore, "read">,
   tenant_id: string,
   names: ReadonlySet<string>,
@@ -92,22 +92,18 @@ async function readBlocks(
 ) {
   const blocks = new Map<string, Map<number, ReadBlock>>();
   let bytes = 0;
-  for (let place: object = { from_ms: Math.max(0, oldest_ms - CLOCK_SKEW_MS) };;) {
-    const page = await store.read({ tenant_id, limit: PAGE_BLOCKS, ...place });
-    for (const { node_id, payload } of page.blocks) {
-      bytes += payload.length;
-      const block = readBlock(payload);
-      const name = block === undefined ? "" : lifeName(node_id, block.life_ms);
-      if (block === undefined || !names.has(name)) continue;
-      const own = blocks.get(name) ?? new Map<number, ReadBlock>();
-      blocks.set(name, own.set(block.number, block));
-    }
-    await turn();
-    const last = page.blocks.at(-1);
-    if (page.is_end || last === undefined) return { blocks, truncated: false };
+  const from_ms = Math.max(0, oldest_ms - CLOCK_SKEW_MS);
+  const stored = readBlocks(store, { tenant_id, from_ms, limit: PAGE_BLOCKS });
+  for await (const { node_id, payload } of stored) {
     if (bytes >= READ_BYTES) return { blocks, truncated: true };
-    place = { after: last.cursor };
+    bytes += payload.length;
+    const block = readBlock(payload);
+    const name = block === undefined ? "" : lifeName(node_id, block.life_ms);
+    if (block === undefined || !names.has(name)) continue;
+    const own = blocks.get(name) ?? new Map<number, ReadBlock>();
+    blocks.set(name, own.set(block.number, block));
   }
+  return { blocks, truncated: false };
 }
 
 function ledgerOf(

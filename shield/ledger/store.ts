@@ -14,6 +14,7 @@ import { type Ledger, REFUSED_BYTES, type Segment } from "./ledger.ts";
 import type { LedgerStart } from "./start.ts";
 import { registerReads, StoreReads } from "./store_reads.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.ts";
 import { type LivingConnection, Presences } from "./presences.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
@@ -38,14 +39,8 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const { config, registry, spine, life, now } = start;
   const { store: is_stored, log_bytes, seconds } = config.ledger;
   if (!is_stored) return undefined;
-  let opened: Promise<BlockStore> | undefined;
-  const store = () => {
-    if (opened !== undefined) return opened;
-    const opening = spine.blocks("ledger", { max_bytes: log_bytes, max_age_seconds: seconds });
-    opened = opening;
-    opening.catch(() => opened = undefined);
-    return opening;
-  };
+  const bounds_of_all = { max_bytes: log_bytes, max_age_seconds: seconds };
+  const store = opened(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
   const bounds = { ...config.ledger, tenant_bytes: tenantBytes(config.ledger.log_bytes) };
   const writer = new StoreWriter({ ...start, ...bounds, ledger, store, log });
@@ -276,7 +271,7 @@ export class StoreWriter {
     const payload = draft.close({ life_ms, number, since_ms, from_ms, until_ms });
     tenant.number++;
     tenant.draft = new BlockDraft();
-    this.#waiting.push({ tenant_id, payload, from_ms });
+    this.#waiting.push({ id: crypto.randomUUID(), tenant_id, payload, from_ms });
   }
 
   /** A block is given up: its tenant's ledger begins anew. */
@@ -301,9 +296,9 @@ export class StoreWriter {
     if (this.#waiting.is_empty) return;
     let tried = 0;
     const refusal = await this.#options.store().then((store) =>
-      this.#waiting.store(async ({ tenant_id, payload }) => {
+      this.#waiting.store(async ({ id, tenant_id, payload }) => {
         tried++;
-        await store.append({ tenant_id, node_id, ttl_seconds, max_bytes, payload });
+        await store.append({ id, tenant_id, node_id, ttl_seconds, max_bytes, payload });
         this.totals.stored_bytes += payload.length;
       }, () => this.#closed || tried >= PASS_BLOCKS)
     ).catch((error) => error);

@@ -13,8 +13,8 @@ import type { BlockRecord } from "../../shared/proof/entry.ts";
 import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { Ledger } from "../../shared/spine/contract/ledger.ts";
-import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
@@ -100,8 +100,14 @@ export class ProofService {
   readonly #options: ProofServiceOptions;
   readonly #trees = new RecentMap<string, Promise<RecordTree>>(TREES_MAX);
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
-  #bucket: Promise<KeyValue> | undefined;
-  #ledger: Promise<Ledger> | undefined;
+  readonly #openBucket = opened(() =>
+    this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
+  );
+  readonly #auditLog = opened(() => {
+    const { spine, config: { audit: { retention_days, log_bytes } } } = this.#options;
+    const bounds = { max_age_seconds: retention_days * DAY_SECONDS, max_bytes: log_bytes };
+    return spine.ledger(AUDIT_LEDGER, bounds);
+  });
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
   #looking: Promise<void> | undefined;
@@ -171,14 +177,6 @@ export class ProofService {
     if (tenant_id === undefined || room_id === undefined) return true;
     if (this.#options.tenants.has(tenant_id)) return true;
     return await (await this.#openBucket()).get([tenant_id, room_id, "head"]) !== undefined;
-  }
-
-  #openBucket(): Promise<KeyValue> {
-    const opening = this.#bucket ??= this.#options.spine.keyValue(PROOF_BUCKET, {
-      unwatched: true,
-    });
-    opening.catch(() => this.#bucket = undefined);
-    return opening;
   }
 
   /** Opens a tree that `find` has found. Rejects as the Spine does. */
@@ -256,18 +254,10 @@ export class ProofService {
     tenant_id: string | undefined,
     room_id: string | undefined,
   ): RecordSource {
-    if (tenant_id === undefined) return auditSource(() => this.#auditLog());
+    if (tenant_id === undefined) return auditSource(this.#auditLog);
     if (room_id !== undefined) return roomSource(() => this.#options.logs.of(tenant_id), room_id);
     const blocks = this.#blocks.find((one) => blockTree(one.name, tenant_id) === name);
     return blockSource(blocks!, tenant_id);
-  }
-
-  #auditLog(): Promise<Ledger> {
-    const { spine, config: { audit: { retention_days, log_bytes } } } = this.#options;
-    const bounds = { max_age_seconds: retention_days * DAY_SECONDS, max_bytes: log_bytes };
-    const opening = this.#ledger ??= spine.ledger(AUDIT_LEDGER, bounds);
-    opening.catch(() => this.#ledger = undefined);
-    return opening;
   }
 
   /** Looks after every tree. Never rejects. */

@@ -4,7 +4,8 @@
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
-import type { KeyValue, KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KvKey, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 
@@ -25,7 +26,7 @@ const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id]
 /** The records of the process's Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class Records {
   readonly #spine: Pick<Spine, "keyValue">;
-  #bucket: Promise<KeyValue> | undefined;
+  readonly #open = opened(() => this.#spine.keyValue(STREAMS_BUCKET));
 
   constructor(spine: Pick<Spine, "keyValue">) {
     this.#spine = spine;
@@ -70,14 +71,5 @@ export class Records {
   /** Calls `onChange` for every change of one record until the watch is stopped. */
   async watch(key: StreamKey, onChange: () => void): Promise<KvWatch> {
     return (await this.#open()).watch(keyOf(key), onChange);
-  }
-
-  #open(): Promise<KeyValue> {
-    this.#bucket ??= this.#spine.keyValue(STREAMS_BUCKET).catch((error) => {
-      // The next caller tries again.
-      this.#bucket = undefined;
-      throw error;
-    });
-    return this.#bucket;
   }
 }

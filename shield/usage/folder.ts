@@ -4,6 +4,7 @@
  * comes next if need be. Works for one tenant at a time, a bounded number of blocks of each in a minute.
  */
 import { ArqonError } from "@arqon/proto";
+import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import {
   type BlockStore,
@@ -11,7 +12,6 @@ import {
   type StoredBlock,
 } from "../../shared/spine/contract/block_store.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
 import { decodeMinute } from "../../shared/usage/minute.ts";
 import { runningKey, type UsageStores } from "../../shared/usage/usage_stores.ts";
 import {
@@ -39,9 +39,8 @@ const FINISHED_MS = 2 * DAY_MS;
 const TICK_MS = 60_000;
 /** The most blocks that one fold is made of. */
 const FOLD_BLOCKS = 4_096;
-const PAGE_BLOCKS = 512;
-/** Blocks that are summed before others have a turn. */
-const SLICE = 64;
+/** Blocks of a page, and those that are summed before others have a turn. */
+const PAGES = { limit: 512, slice: 64 };
 
 /** What a folder needs of the process. */
 export interface UsageFolderOptions {
@@ -224,18 +223,16 @@ export class UsageFolder {
   ): Promise<number | undefined> {
     const source = by === "hour" ? undefined : "hour";
     let held: StoredBlock | undefined;
-    for (let after = next - 1, looked = 0; looked < FOLD_BLOCKS;) {
-      const page = await store.read({ tenant_id, after, limit: PAGE_BLOCKS });
-      for (const block of page.blocks) {
-        if (++looked % SLICE === 0) await turn();
-        if (foldedBy(block.node_id) !== source) continue;
-        if (held !== undefined && !this.#add(by, held, taken)) return held.cursor;
-        held = block;
+    let looked = 0;
+    for await (const block of readBlocks(store, { tenant_id, after: next - 1, ...PAGES })) {
+      if (looked++ === FOLD_BLOCKS) {
+        taken.is_cut = true;
+        break;
       }
-      after = page.blocks.at(-1)?.cursor ?? after;
-      if (page.is_end || page.blocks.length === 0) return held?.cursor;
+      if (foldedBy(block.node_id) !== source) continue;
+      if (held !== undefined && !this.#add(by, held, taken)) break;
+      held = block;
     }
-    taken.is_cut = true;
     return held?.cursor;
   }
 

@@ -1,4 +1,5 @@
 /** Reads a tenant's journal as it stands in the Spine, past every Shield. Tests only. */
+import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
@@ -25,16 +26,11 @@ export async function journalLines(tables: unknown, tenant_id: string): Promise<
   const lines: JournalLine[] = [];
   try {
     const [store, keys] = [await place.store(), await place.keys()];
-    for (let after = 0;;) {
-      const { blocks } = await store.read({ tenant_id, after, limit: 100 });
-      for (const { payload } of blocks) {
-        const block = new ClosedBlock(payload);
-        lines.push(...block.lines(await keys.forReading(tenant_id, block.key_ids)));
-      }
-      const last = blocks.at(-1);
-      if (last === undefined) return lines;
-      after = last.cursor;
+    for await (const { payload } of readBlocks(store, { tenant_id, limit: 100 })) {
+      const block = new ClosedBlock(payload);
+      lines.push(...block.lines(await keys.forReading(tenant_id, block.key_ids)));
     }
+    return lines;
   } finally {
     await place.close();
     await spine.drain();

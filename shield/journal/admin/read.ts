@@ -2,6 +2,7 @@
  * Reads a tenant's journal: block by block, each opened with its users' keys, a bounded part at a time and in
  * slices, so that nothing else waits. A block that cannot be read is a hole. Requests are `api.ts`.
  */
+import { readBlocks } from "../../../shared/blocks/read_blocks.ts";
 import { ClosedBlock, damagedHole } from "../../../shared/journal/block.ts";
 import { DamagedBlock } from "../../../shared/journal/block_bytes.ts";
 import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
@@ -92,43 +93,40 @@ export async function* readJournal(
     if (found > 0) yield ends.slice(0, found);
     if (found === limit) return endAt(next, false);
   }
-  for (;;) {
-    const { block, lines } = next;
-    const after = lines === undefined ? block : block - 1;
-    const from = block > 0 ? { after } : from_ms === undefined ? {} : { from_ms };
-    const page = await store.read({ tenant_id, ...from, limit: PAGE_BLOCKS });
-    for (const one of page.blocks) {
-      const is_later = one.time_ms > youngest_ms + LATE_MS;
-      if (is_later && !await isSetBack(store, tenant_id, one)) return endAt(next, true);
-      const back = setBack(query, one, stored_ms).filter(isMeant);
-      stored_ms = one.time_ms;
-      if (back.length > 0) {
-        yield back;
-        if (++found === limit) return endAt(next, false);
-      }
-      let at = 0;
-      const skipped = one.cursor === next.block ? next.lines ?? 0 : 0;
-      for await (const slice of slicesOf(reading, query, one, sequence)) {
-        const wanted: JournalLine[] = [];
-        for (const line of slice) {
-          if (++at <= skipped || !isWanted(line, query) || !isMeant(line)) continue;
-          wanted.push(line);
-          if (++found < limit) continue;
-          yield wanted;
-          return endAt({ block: one.cursor, lines: at }, false);
-        }
-        if (wanted.length > 0) yield wanted;
-        // Lines of the answer before do not count, or none would come further.
-        if (at > skipped) looked += slice.length;
-        if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
-        await turn();
-      }
-      next = { block: one.cursor, lines: undefined };
-      bytes += one.payload.length;
-      if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return endAt(next, false);
+  const { block, lines } = next;
+  const after = lines === undefined ? block : block - 1;
+  const from = block > 0 ? { after } : from_ms === undefined ? {} : { from_ms };
+  for await (const one of readBlocks(store, { tenant_id, ...from, limit: PAGE_BLOCKS })) {
+    const is_later = one.time_ms > youngest_ms + LATE_MS;
+    if (is_later && !await isSetBack(store, tenant_id, one)) return endAt(next, true);
+    const back = setBack(query, one, stored_ms).filter(isMeant);
+    stored_ms = one.time_ms;
+    if (back.length > 0) {
+      yield back;
+      if (++found === limit) return endAt(next, false);
     }
-    if (page.is_end) return endAt(next, true);
+    let at = 0;
+    const skipped = one.cursor === next.block ? next.lines ?? 0 : 0;
+    for await (const slice of slicesOf(reading, query, one, sequence)) {
+      const wanted: JournalLine[] = [];
+      for (const line of slice) {
+        if (++at <= skipped || !isWanted(line, query) || !isMeant(line)) continue;
+        wanted.push(line);
+        if (++found < limit) continue;
+        yield wanted;
+        return endAt({ block: one.cursor, lines: at }, false);
+      }
+      if (wanted.length > 0) yield wanted;
+      // Lines of the answer before do not count, or none would come further.
+      if (at > skipped) looked += slice.length;
+      if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
+      await turn();
+    }
+    next = { block: one.cursor, lines: undefined };
+    bytes += one.payload.length;
+    if (++blocks >= BLOCKS_MAX || bytes >= BYTES_MAX) return endAt(next, false);
   }
+  return endAt(next, true);
 }
 
 /**

@@ -28,6 +28,7 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../../contract/block_store.ts";
+import { opened } from "../../../turns/opened.ts";
 import type { Answer, PubAck } from "../connection/nats_answer.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
@@ -124,7 +125,8 @@ class NatsBlocks implements BlockStore {
   /** The stream's name. */
   readonly #name: string;
   readonly #gate = new Gate();
-  #opening: Promise<void> | undefined;
+  /** Rejects with `log-unavailable`; the next block tries again. */
+  readonly #opened = opened(() => this.#stream.open());
   /** By subject; as many as this process has written for. */
   readonly #sums = new Map<string, Promise<Sums>>();
   /** Bytes that were written here since a tenant's bound was looked at. */
@@ -269,15 +271,6 @@ class NatsBlocks implements BlockStore {
     }
     if (error !== undefined) throw new Refusal(error);
     if (stream !== this.#name) throw new Error(`stream ${this.#name} did not answer`);
-  }
-
-  /** Rejects with `log-unavailable`; the next block tries again. */
-  #opened(): Promise<void> {
-    if (this.#opening !== undefined) return this.#opening;
-    const opening = this.#stream.open();
-    this.#opening = opening;
-    opening.catch(() => this.#opening = undefined);
-    return opening;
   }
 
   /** The sums of this process for a subject, which go on from the newest block that is there. */

@@ -1,0 +1,11 @@
+/** What is opened once: a failure is not kept. */
+import assert from "node:assert/strict";
+import { opened } from "./opened.ts";
+
+Deno.test("what could not be opened is opened by the next who asks, and then once for all", async () => {
+  let tries = 0;
+  const open = opened(() => ++tries === 1 ? Promise.reject(new Error("away")) : Promise.resolve(7));
+  await assert.rejects(Promise.all([open(), open()]), /away/);
+  assert.deepEqual(await Promise.all([open(), open(), open()]), [7, 7, 7]);
+  assert.equal(tries, 2);
+});
