@@ -5,8 +5,9 @@ import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
-import { FOREVER, meteredGuest, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { FOREVER, loadableGuest, SPIN, unmeteredGuest } from "../testing/guests.ts";
 import { message } from "../testing/pool.ts";
+import type { LoadableModule } from "./pool_modules.ts";
 
 /** So many calls that burn all their fuel take more time than a late request may wait for others. */
 const BURNS = 50;
@@ -29,7 +30,7 @@ Deno.test("a worker whose code is of another version than the process says so an
 });
 
 /** A worker of generation 7 with one module, and what it answers. */
-async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
+async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
   const worker = startPolicyWorker({
@@ -47,7 +48,7 @@ async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
     onDrained: () => {},
     onCrash: (detail) => assert.fail(detail),
   });
-  worker.load(1, { compiled: await WebAssembly.compile(bytes), instance_units: 1 });
+  worker.load(1, { compiled, instance_units: 1 });
   await worker.ready;
   return {
     worker,
@@ -60,7 +61,7 @@ async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
 
 Deno.test("a reply to a request of another generation is dropped", async () => {
   const { worker, replies, arrival, send } = await startWorker(
-    meteredGuest({ body: "i32.const 0" }),
+    loadableGuest({ body: "i32.const 0" }),
   );
   const arrived = arrival();
   for (const [generation, id] of [[6, 1], [8, 2], [7, 3]] as const) send(generation, id);
@@ -70,7 +71,7 @@ Deno.test("a reply to a request of another generation is dropped", async () => {
 });
 
 Deno.test("a request for which others have left no time is not run", async () => {
-  const { replies, arrival, send, worker } = await startWorker(meteredGuest({ body: FOREVER }));
+  const { replies, arrival, send, worker } = await startWorker(loadableGuest({ body: FOREVER }));
   for (let id = 1; id <= BURNS; id++) send(7, id);
   send(7, BURNS + 1, -Infinity);
   while (replies.length <= BURNS) await arrival();
@@ -83,7 +84,7 @@ Deno.test("a request for which others have left no time is not run", async () =>
 
 Deno.test("a request that only the machine has held up is run", async () => {
   const { replies, arrival, send, worker } = await startWorker(
-    meteredGuest({ body: "i32.const 0" }),
+    loadableGuest({ body: "i32.const 0" }),
   );
   const arrived = arrival();
   send(7, 1, -Infinity);
