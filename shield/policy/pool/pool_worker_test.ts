@@ -1,5 +1,5 @@
 /**
- * One real worker: generations, deadlines, progress. Queues are in `pool_lane_test.ts`.
+ * One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -29,12 +29,11 @@ Deno.test("a worker whose code is of another version than the process says so an
   thread.terminate();
 });
 
-/** A worker of generation 7 with one module, and what it answers. */
+/** A worker with one module, and what it answers. */
 async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
   const worker = startPolicyWorker({
-    generation: 7,
     ring_bytes: 65_536,
     fuel_limit: 10_000,
     chain_fuel_limit: 20_000,
@@ -54,26 +53,15 @@ async function startWorker({ compiled }: LoadableModule) {
     worker,
     replies,
     arrival: () => arrived.promise,
-    send: (generation: number, id: number, deadline_ms = Infinity) =>
-      worker.send(encodeRequest({ generation, id, deadline_ms }, message([]), [ENTRY])),
+    send: (id: number, deadline_ms = Infinity) =>
+      worker.send(encodeRequest({ id, deadline_ms }, message([]), [ENTRY])),
   };
 }
 
-Deno.test("a reply to a request of another generation is dropped", async () => {
-  const { worker, replies, arrival, send } = await startWorker(
-    loadableGuest({ body: "i32.const 0" }),
-  );
-  const arrived = arrival();
-  for (const [generation, id] of [[6, 1], [8, 2], [7, 3]] as const) send(generation, id);
-  await arrived;
-  assert.deepEqual(replies.map(([id]) => id), [3]);
-  worker.end();
-});
-
 Deno.test("a request for which others have left no time is not run", async () => {
   const { replies, arrival, send, worker } = await startWorker(loadableGuest({ body: FOREVER }));
-  for (let id = 1; id <= BURNS; id++) send(7, id);
-  send(7, BURNS + 1, -Infinity);
+  for (let id = 1; id <= BURNS; id++) send(id);
+  send(BURNS + 1, -Infinity);
   while (replies.length <= BURNS) await arrival();
   const expired = replies.filter(([, reply]) => reply.expired === true);
   assert.deepEqual(expired, [[BURNS + 1, {
@@ -87,7 +75,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
     loadableGuest({ body: "i32.const 0" }),
   );
   const arrived = arrival();
-  send(7, 1, -Infinity);
+  send(1, -Infinity);
   await arrived;
   assert.deepEqual(replies.map(([id, { expired }]) => [id, expired]), [[1, undefined]]);
   worker.end();
@@ -95,7 +83,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
 
 Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
   const { worker, replies, send } = await startWorker(unmeteredGuest({ body: SPIN }));
-  send(7, 1);
+  send(1);
   await until("the module runs", () => worker.progress().running === 1);
   assert.equal(worker.progress().steps, 1);
   worker.end();
