@@ -39,9 +39,8 @@ function through(
   };
 }
 
-const request = (id: number) =>
-  encodeRequest({ generation: 1, id, deadline_ms: 0 }, REQUEST, CHAIN);
-const reply = (id: number) => encodeReply(1, id, REPLY);
+const request = (id: number) => encodeRequest({ id, deadline_ms: 0 }, REQUEST, CHAIN);
+const reply = (id: number) => encodeReply(id, REPLY);
 
 /** These leaves: there and back. */
 export const POLICY_LEAVES: readonly Leaf[] = [

@@ -111,7 +111,7 @@ function requestOf(input: Input) {
   const state = { values: [{ hold: 1, value: second.slice(0, VALUE_BYTES) }], ended: [] };
   const message = { hook: "on_message" as const, tenant_id: "acme", payload_most: 4_194_304 };
   const asked = { ...message, facts: () => facts, payload: payloadOf(input) };
-  const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry], state);
+  const parts = encodeRequest({ id: 1, deadline_ms: 0 }, asked, [entry], state);
   return decodeRequest(recordOf(parts));
 }
 

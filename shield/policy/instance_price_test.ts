@@ -149,7 +149,6 @@ function requireTouchesPaid(guest: GuestText): void {
     onProgress: () => {},
   };
   const request = {
-    generation: 1,
     id: 1,
     deadline_ms: 0,
     hook: "on_message" as const,

@@ -10,8 +10,7 @@ import type { CandidateVerdicts } from "../message/gates.ts";
 import type { PathTraces } from "../capability.ts";
 import { PolicyTable } from "./policy_table.ts";
 import type { CheckedModule, PolicyAdminContext } from "./admin_api.ts";
-import { createCompiler, engineOf } from "./modules/compile.ts";
-import type { Compiler } from "./modules/compile.ts";
+import { type CompiledPolicy, createCompiler, engineOf } from "./modules/compile.ts";
 import { Kept } from "./modules/kept.ts";
 import { LogFollowers } from "./logs/log_followers.ts";
 import { LogMemory } from "./logs/log_memory.ts";
@@ -24,10 +23,8 @@ import type { ModuleLoader } from "./modules/module_set.ts";
 import { ModuleSweep } from "./modules/module_sweep.ts";
 import { createPolicyPool } from "./pool/pool.ts";
 import type { PolicyPool } from "./pool/pool.ts";
-import { QUARANTINED } from "./pool/pool_modules.ts";
-import { registerKept, registerLogMemory } from "./chain/registry_metrics.ts";
-import { openQuarantine } from "./modules/quarantine.ts";
-import type { Quarantine } from "./modules/quarantine.ts";
+import { registerLogMemory, registerReady } from "./chain/registry_metrics.ts";
+import { openQuarantine, type Quarantine, QUARANTINED } from "./modules/quarantine.ts";
 import { createPolicyRegistry } from "./chain/registry.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -38,12 +35,15 @@ import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 import type { Policies } from "../message/gates.ts";
 
-/** The most metered modules that are remembered; each has a few megabytes at most. */
-const METERED_MAX = 8;
+/** The most modules that are kept ready beside those in force. */
+const READY_MAX = 256;
 /** How long the end of the process waits until a quarantine is stored, in ms. */
 const QUARANTINE_CLOSE_MS = 2_000;
 
-type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredPolicy>;
+/** A module that has passed all steps of loading but the last. */
+interface ReadyPolicy extends Omit<MeteredPolicy, "bytes">, CompiledPolicy {}
+
+type Prepare = (sha256: string, upload: Uint8Array) => Promise<ReadyPolicy>;
 
 /** What the Overseer needs of the process. */
 export interface OverseerStart
@@ -82,17 +82,13 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const { config, spine, log, registry, now, traces } = start;
   if (!config.platform.overseer.enabled) return noOverseer();
   const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
-  const kept_ms = config.policy.compiled_seconds * 1_000;
-  const compiler = createCompiler({ verdicts, kept_ms });
-  registerKept(registry, compiler);
-  const pool = await startPool(start, compiler, (...found) => quarantine.add(...found));
-  // No module needs to be loaded anew before there is a registry.
-  const later: { reload?: PolicyRegistry["reload"] } = {};
-  // This comes before any module is loaded: one that wedged a worker before this start must not run
-  // again.
-  const quarantine = await startQuarantine(start, pool, (sha256) => later.reload?.(sha256));
-  const { meter, close: closeMeter } = startMeter(start, kept_ms);
-  const loading = { pool, meter, verdicts, quarantine };
+  const { prepare, close: closePreparing } = startPreparing(start, verdicts);
+  // Of both there is nothing yet when the quarantine is opened, which comes before any module is loaded:
+  // one that wedged a worker before this start must not run again.
+  const later: { pool?: PolicyPool; reload?: PolicyRegistry["reload"] } = {};
+  const quarantine = await startQuarantine(start, later);
+  const pool = later.pool = await startPool(start, quarantine);
+  const loading = { pool, prepare, verdicts, quarantine };
   const policies = await createPolicyRegistry({
     spine,
     loader: loaderOf(loading),
@@ -128,7 +124,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  const check = checkerOf(loading, compiler);
+  const check = checkerOf(loading);
   const { isStateful } = pool;
   return {
     overseer,
@@ -141,9 +137,8 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       sweep.close();
       policies.close();
       followers.close();
-      closeMeter();
+      closePreparing();
       await pool.close();
-      compiler.close();
     },
   };
 }
@@ -177,28 +172,41 @@ function replaceLimits({ limits, policy }: Config): OverseerOptions["limits"] {
 
 function startPool(
   { config, cores, registry, log, monotonic_ms: now, onFatal }: OverseerStart,
-  compiler: Compiler,
-  onQuarantine: Quarantine["add"],
+  quarantine: Quarantine,
 ): Promise<PolicyPool> {
   const { policy, platform: { overseer } } = config;
-  const common = { policy, overseer, cores, registry, log, now, onFatal, onQuarantine };
-  return createPolicyPool({ ...common, compiler });
+  return createPolicyPool({ policy, overseer, cores, registry, log, now, onFatal, quarantine });
 }
 
 /**
- * Starts metering that keeps its results: an upload is checked, its deployment checks it again, and
- * then it is loaded, all within seconds.
+ * Starts metering and compiling that keeps what came of it: an upload is checked, its deployment checks it
+ * again, and then it is loaded, all within seconds.
  */
-function startMeter({ config }: OverseerStart, kept_ms: number) {
+function startPreparing(
+  { config, registry, monotonic_ms }: OverseerStart,
+  verdicts: Verdicts | undefined,
+) {
   const { memory_limit_pages } = config.platform.overseer;
   const metering = createMetering({ memory_limit_pages });
-  const kept = new Kept<MeteredPolicy>({ max: METERED_MAX, kept_ms });
-  const meter: Meter = (sha256, bytes) => kept.get(sha256, () => metering.meter(bytes));
+  const compiler = createCompiler({ verdicts });
+  const kept_ms = config.policy.compiled_seconds * 1_000;
+  const kept = new Kept<ReadyPolicy>({ max: READY_MAX, kept_ms });
+  const { compiled } = registerReady(registry, kept);
+
+  async function make(sha256: string, upload: Uint8Array): Promise<ReadyPolicy> {
+    const { bytes, ...metered } = await metering.meter(upload);
+    const began_ms = monotonic_ms();
+    const made = await compiler.compile(sha256, bytes);
+    compiled(monotonic_ms() - began_ms);
+    return { ...metered, ...made };
+  }
+
+  const prepare: Prepare = (sha256, upload) => kept.get(sha256, () => make(sha256, upload));
   const close = () => {
     metering.close();
     kept.close();
   };
-  return { meter, close };
+  return { prepare, close };
 }
 
 /** Starts to delete stored modules that nothing names any longer. */
@@ -213,11 +221,10 @@ function startSweep(
   return sweep;
 }
 
-/** Keeps pool and quarantine in step; `reload` is called for a module that may run again. */
+/** Unloads what comes into quarantine, and loads again what may run again. */
 async function startQuarantine(
   { spine, log, now, config }: OverseerStart,
-  pool: PolicyPool,
-  reload: (sha256: string) => Promise<void> | undefined,
+  later: { readonly pool?: PolicyPool; readonly reload?: PolicyRegistry["reload"] },
 ): Promise<Quarantine> {
   const node = config.server.node_id ?? "";
   return await openQuarantine({
@@ -226,13 +233,12 @@ async function startQuarantine(
     now,
     node,
     onAdded(sha256) {
-      pool.quarantine(sha256);
+      later.pool?.unload(sha256);
       log.warn("a policy module is in quarantine", { sha256 });
     },
     onReleased(sha256) {
-      pool.release(sha256);
       log.warn("a policy module was released from quarantine", { sha256 });
-      reload(sha256)?.catch((error) => {
+      later.reload?.(sha256).catch((error) => {
         log.error("a released policy module cannot be loaded", { sha256, error });
       });
     },
@@ -242,18 +248,21 @@ async function startQuarantine(
 /** What loading a module needs. */
 interface LoaderParts {
   readonly pool: PolicyPool;
-  readonly meter: Meter;
+  readonly prepare: Prepare;
   readonly verdicts: Verdicts | undefined;
   readonly quarantine: Quarantine;
 }
 
-function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoader {
+function loaderOf({ pool, prepare, verdicts, quarantine }: LoaderParts): ModuleLoader {
   return {
     async load(sha256, upload) {
       // The rest of its chain is in force, and the pool refuses what this policy was to decide.
       if (quarantine.has(sha256)) return;
-      const { bytes, cost: { instance_fuel }, renewal } = await meter(sha256, upload);
-      await pool.load(sha256, { bytes, instance_fuel, renewal });
+      const { compiled, state_keys, cost: { instance_fuel }, renewal } = await prepare(
+        sha256,
+        upload,
+      );
+      pool.load(sha256, { compiled, state_keys, instance_fuel, renewal });
     },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
@@ -264,16 +273,13 @@ function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoa
  * Checks a module by all steps of loading but the last, so that a module that passes here loads there.
  */
 function checkerOf(
-  { meter, quarantine }: LoaderParts,
-  compiler: Compiler,
+  { prepare, quarantine }: LoaderParts,
 ): (bytes: Uint8Array) => Promise<CheckedModule> {
   return async (bytes) => {
     const sha256 = await sha256Hex(bytes);
     if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
-    const metered = await meter(sha256, bytes);
-    const { state_keys } = await compiler.compile(sha256, metered.bytes);
+    const { hooks, imports, abi, renewal, cost, state_keys } = await prepare(sha256, bytes);
     parseStateKeys(state_keys);
-    const { hooks, imports, abi, renewal, cost } = metered;
     return { hooks, imports, abi, renewed_by: renewal?.by ?? null, ...cost };
   };
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
-import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { createMetrics, exposition } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
@@ -15,11 +15,12 @@ import { binding } from "./testing/modules.ts";
 
 async function started(spine: Spine) {
   const { log, lines } = keptLog();
+  const registry = createMetrics({ node_id: "test", version: "0" });
   const overseer = await startOverseer({
     config: parseConfig("[policy]\nworkers = 1\nstall_ms = 60_000\n", { file: "test" }),
     spine,
     log,
-    registry: createMetrics({ node_id: "test", version: "0" }),
+    registry,
     now: Date.now,
     monotonic_ms: () => performance.now(),
     random: (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes)),
@@ -28,7 +29,7 @@ async function started(spine: Spine) {
     onFatal: (detail) => assert.fail(detail),
     tried_wait_ms: 0,
   });
-  return { ...overseer, lines, [Symbol.asyncDispose]: () => overseer.close() };
+  return { ...overseer, lines, registry, [Symbol.asyncDispose]: () => overseer.close() };
 }
 
 function caller(tenant_id: string): Caller {
@@ -68,6 +69,9 @@ Deno.test("a node is ready while modules are tried; their tenant alone is refuse
     );
     await until("the trials", () => node.status()["pending_modules"] === 0);
     await node.overseer.onConnect(caller("slow"));
+    const { body } = await exposition(node.registry);
+    assert.match(body, /^shield_policy_compile_seconds_count 8$/m);
+    assert.match(body, /^shield_policy_compiled_modules 8$/m);
   }
   const bucket = await engine.spine.keyValue("ARQON_POLICY_VERDICTS");
   assert.equal((await bucket.keys()).length, 8);

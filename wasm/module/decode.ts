@@ -14,6 +14,7 @@ import {
 } from "./module.ts";
 import { decodeNames } from "./names.ts";
 import { Reader, type Work } from "./reader.ts";
+import { findFacts } from "./facts.ts";
 import { validateModule } from "./validate.ts";
 
 const CUSTOM_SECTION = 0;
@@ -95,15 +96,13 @@ function readSections(reader: Reader, limits: ModuleLimits): RawModule {
   return module;
 }
 
-function withFacts(raw: RawModule, limits: ModuleLimits, work: Work): WasmModule {
-  const facts = validateModule(raw, limits, work);
-  const functions: FunctionBody[] = [];
-  raw.bodies.forEach((body, at) => {
-    const type = raw.function_types[at];
-    const known = facts[at];
-    if (type === undefined || known === undefined) throw new TypeError("a body without its facts");
-    functions.push({ ...body, type, facts: known });
-  });
+function withFacts(raw: RawModule, work: Work): WasmModule {
+  const facts = findFacts(raw, work);
+  const functions = raw.bodies.map((body, at): FunctionBody => ({
+    ...body,
+    type: raw.function_types[at]!,
+    facts: facts[at]!,
+  }));
   const { function_types: _types, bodies: _bodies, data_count, ...rest } = raw;
   return { ...rest, functions, has_data_count: data_count !== undefined };
 }
@@ -123,5 +122,7 @@ export function decodeModule(
   }
   const reader = new Reader(bytes, 0, bytes.length, work);
   readHeader(reader);
-  return withFacts(readSections(reader, limits), limits, work);
+  const raw = readSections(reader, limits);
+  validateModule(raw, bytes, limits);
+  return withFacts(raw, work);
 }

@@ -1,6 +1,6 @@
 /**
  * Decodes instructions: function bodies and constant expressions. A loop with a stack of its own, no
- * recursion, so that depth costs a slot and not a call. Form only; types are the validator's.
+ * recursion, so that depth costs a slot and not a call. Form only; types are the engine's.
  */
 import { isValueType, readNullType, readValueType } from "./decode_types.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
@@ -22,7 +22,7 @@ const MAX_ALIGNMENT = 32;
 /** Set in the alignment when the several-memories proposal puts a memory index behind it. */
 const MEMORY_INDEX_FLAG = 0x40;
 
-/** What the decoder makes of a body; the validator adds the facts. */
+/** What the decoder makes of a body; `facts.ts` adds the facts. */
 export type RawBody = Omit<FunctionBody, "facts" | "type">;
 
 interface Opcode {

@@ -1,5 +1,5 @@
 /**
- * Decodes the content of each known section. Form only: indices are the validator's business.
+ * Decodes the content of each known section. Form only: indices are the engine's business.
  */
 import { type RawBody, readBody, readConstExpression } from "./decode_instructions.ts";
 import {

@@ -1,6 +1,6 @@
 /**
  * Decodes the small parts that sections are made of: types, limits, constant expressions. Judges form
- * only; whether indices and sizes make sense is the validator's.
+ * only; whether indices and sizes make sense is the engine's.
  */
 import { malformed, overLimit, unsupported } from "./errors.ts";
 import { unknownTypeForm, unknownValueType } from "./features.ts";

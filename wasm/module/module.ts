@@ -150,7 +150,7 @@ export interface LocalGroup {
   readonly type: ValueType;
 }
 
-/** What the validator learned about a body. The arrays have one entry per instruction of `code`. */
+/** What is known of a valid body. The arrays have one entry per instruction of `code`. */
 export interface BodyFacts {
   /** Values on the operand stack (locals not counted) before the instruction. */
   readonly heights: Uint32Array;

@@ -126,7 +126,7 @@ export interface Signature {
   readonly results: readonly ValueType[];
 }
 
-/** What the decoder, validator and encoder know of one opcode. */
+/** What the decoder and encoder know of one opcode. */
 export interface OpcodeEntry {
   /** As the text format writes it. */
   readonly name: string;

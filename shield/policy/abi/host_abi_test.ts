@@ -221,7 +221,7 @@ Deno.test("arqon_alloc that loops, traps or calls the host fails its call", () =
     assert.notEqual(faultOf(body, { alloc: inner })[0], undefined);
   }
   const unmetered = instantiateGuest({
-    compiled: new WebAssembly.Module(unmeteredGuest({ body, alloc: "call $get_payload" })),
+    compiled: unmeteredGuest({ body, alloc: "call $get_payload" }).compiled,
   });
   const outcome = unmetered.call("on_message", request(), FUEL);
   assert.deepEqual([outcome.fault, outcome.detail], ["abi", "arqon_alloc called the host"]);

@@ -26,23 +26,38 @@ export interface RegistryMetrics {
 
 const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Registers the number of compiled modules that are kept besides those in force. */
-export function registerKept(
+const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** What is observed of modules as they are made ready. */
+export interface ReadyMetrics {
+  /** Observes the time of compiling a module, trial included. */
+  compiled(duration_ms: number): void;
+}
+
+/** Registers the metrics of modules that are made ready, and kept besides those in force. */
+export function registerReady(
   registry: Registry,
-  compiler: { readonly kept: number; readonly released: number },
-): void {
+  kept: { readonly size: number; readonly released: number },
+): ReadyMetrics {
   scrapedGauge(
     registry,
     "shield_policy_compiled_modules",
     "Compiled policy modules that are kept after a check or a load.",
-    () => compiler.kept,
+    () => kept.size,
   );
   scrapedCounter(
     registry,
     "shield_policy_compiled_released_total",
     "Compiled policy modules that were given back because nobody asked for them.",
-    () => compiler.released,
+    () => kept.released,
   );
+  const compile = new Histogram({
+    name: "shield_policy_compile_seconds",
+    help: "Time to compile a module, with its trial in a child process, in seconds.",
+    buckets: COMPILE_SECONDS,
+    registers: [registry],
+  });
+  return { compiled: (duration_ms) => compile.observe(duration_ms / 1_000) };
 }
 
 /** Registers the number of remembered `host_log` lines. */

@@ -2,8 +2,8 @@
  * Compiles metered modules for the process. A module that is new to the process is first compiled
  * completely, by both compilers of the engine, in child processes with limits on time and memory: one
  * that compiles for minutes must not do that here. A module that passed is then compiled lazily, as
- * usual, and remembered (`verdict_store.ts`), so that the same bytes are not tried again at the next
- * start.
+ * usual, and the verdict remembered (`verdict_store.ts`), so that the same bytes are not tried again at
+ * the next start.
  */
 import {
   EXIT_MEMORY,
@@ -11,7 +11,6 @@ import {
   EXIT_STATE_KEYS,
   TRIAL_ARGUMENT,
 } from "../../../wasm/instance/compile_child.ts";
-import { Kept } from "./kept.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
 import type { Verdicts } from "./verdict_store.ts";
@@ -45,16 +44,6 @@ export interface Compiler {
   compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy>;
 }
 
-/** A compiler that keeps what it has compiled. */
-export interface KeepingCompiler extends Compiler {
-  /** How many compiled modules are kept for the next caller, whether or not they are in force. */
-  readonly kept: number;
-  /** How many modules were let go since the start. */
-  readonly released: number;
-  /** Lets go of what is kept. */
-  close(): void;
-}
-
 /** Flags of the two compilers: the baseline one, and the optimising one for every function. */
 const TIERS = ["--liftoff-only", "--no-liftoff"];
 /**
@@ -81,18 +70,14 @@ const CHILD_HEAP_MIB = 128;
 /** Options of a compiler. */
 export interface CompilerOptions {
   readonly limits?: CompileLimits;
-  /** How many compiled modules are kept. */
-  readonly max?: number;
-  /** How long a module is kept after its last use, in ms; absent: until others take its place. */
-  readonly kept_ms?: number;
-  /** The trials that have passed before; absent: every module that is not kept is tried. */
+  /** The trials that have passed before; absent: every module is tried. */
   readonly verdicts?: Verdicts | undefined;
 }
 
-/** Makes a compiler that keeps the last `max` modules by upload and version of the transform. */
-export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
-  const { limits = COMPILE_LIMITS, max = 256, kept_ms, verdicts } = options;
-  const compiled = new Kept<CompiledPolicy>({ max, kept_ms });
+/** Makes a compiler. */
+export function createCompiler(
+  { limits = COMPILE_LIMITS, verdicts }: CompilerOptions = {},
+): Compiler {
   let last: Promise<unknown> = Promise.resolve();
 
   /** Runs one trial at a time: uploads must not take all cores from the traffic. */
@@ -103,7 +88,7 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
     return turn;
   }
 
-  async function make(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
+  async function compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
     const copy = new Uint8Array(bytes);
     // The verdict is looked up by what is about to be compiled: one about other bytes counts for
     // nothing.
@@ -119,17 +104,7 @@ export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
     return { compiled: await WebAssembly.compile(copy), state_keys };
   }
 
-  return {
-    compile: (sha256, bytes) =>
-      compiled.get(`${sha256} ${METER_VERSION}`, () => make(sha256, bytes)),
-    get kept() {
-      return compiled.size;
-    },
-    get released() {
-      return compiled.released;
-    },
-    close: () => compiled.close(),
-  };
+  return { compile };
 }
 
 /**

@@ -36,24 +36,6 @@ async function reasonOf(promise: Promise<unknown>): Promise<[reason: string, sen
   assert.fail("it was compiled");
 }
 
-Deno.test("a module is tried in child processes once, then shared", async () => {
-  const compiler = createCompiler();
-  const [first, second] = await Promise.all([
-    compiler.compile("a", BYTES),
-    compiler.compile("a", BYTES),
-  ]);
-  assert.equal(first, second);
-  assert.ok(first.compiled instanceof WebAssembly.Module);
-  assert.equal(await compiler.compile("a", BYTES), first);
-});
-
-Deno.test("only so many modules are remembered", async () => {
-  const compiler = createCompiler({ max: 1 });
-  const first = await compiler.compile("a", BYTES);
-  await compiler.compile("b", BYTES);
-  assert.notEqual(await compiler.compile("a", BYTES), first);
-});
-
 Deno.test("what the engine refuses is refused with its sentence, and may be tried again", async () => {
   const compiler = createCompiler();
   const [reason, sentence] = await reasonOf(compiler.compile("a", BYTES.subarray(0, 20)));

@@ -1,20 +1,17 @@
 /** What is kept beside the modules in force: for how long, how many, and that it is given back. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { createCompiler } from "./compile.ts";
 import { Kept } from "./kept.ts";
-import { meteredGuest } from "../testing/guests.ts";
 
-Deno.test("a compiled module that nobody asks for any more is given back", async () => {
-  const compiler = createCompiler({ kept_ms: 200 });
-  const bytes = meteredGuest({ body: "i32.const 0" });
-  const first = await compiler.compile("a", bytes);
-  await until("it is given back", () => compiler.kept === 0);
-  assert.equal(compiler.released, 1);
-  assert.notEqual(await compiler.compile("a", bytes), first, "compiled anew");
-  await until("that, too", () => compiler.kept === 0);
-  assert.equal(compiler.released, 2);
-  compiler.close();
+Deno.test("what nobody asks for any more is given back", async () => {
+  const kept = new Kept<object>({ max: 2, kept_ms: 50 });
+  const make = () => Promise.resolve({});
+  const first = await kept.get("a", make);
+  assert.equal(await kept.get("a", make), first);
+  await until("it is given back", () => kept.size === 0);
+  assert.equal(kept.released, 1);
+  assert.notEqual(await kept.get("a", make), first, "made anew");
+  kept.close();
 });
 
 Deno.test("a use counts from then on, the least used goes first, a failure is not kept", async () => {

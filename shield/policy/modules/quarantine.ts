@@ -35,6 +35,11 @@ const Entry = z.strictObject({
   node: z.string().max(256),
 });
 
+/** The words for a module in quarantine. */
+export const QUARANTINED =
+  "the module has kept a worker busy without end, or killed it, and is in quarantine on every node " +
+  "until an operator releases it (arq policy release)";
+
 /** One module in quarantine. */
 export interface QuarantinedModule {
   /** The sha256 of the module as uploaded. */

@@ -13,6 +13,7 @@ import {
 import { createFuelBuckets } from "../../../shared/rates/fuel_bucket.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding, PolicyFault, PolicyOutcome, Verdict } from "../../message/verdict.ts";
+import type { Quarantine } from "../modules/quarantine.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";
 import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from "./pool_verdict.ts";
@@ -21,7 +22,8 @@ import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message
 /** What the gate of chains needs. */
 export interface ChainGateOptions {
   readonly policy: Config["policy"];
-  readonly modules: Pick<Modules, "find" | "sha256" | "isQuarantined" | "isLoaded">;
+  readonly modules: Pick<Modules, "find" | "sha256" | "isLoaded">;
+  readonly quarantine: Pick<Quarantine, "has">;
   readonly log: Logger;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -163,7 +165,9 @@ function hasClearWay(breakers: Breakers, request: EvaluateRequest, now_ms: numbe
 }
 
 /** Makes a gate whose breakers are closed and whose buckets are full. */
-export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
+export function createChainGate(
+  { policy, modules, quarantine, log, now }: ChainGateOptions,
+): ChainGate {
   const breakers = createBreakers(breakerLimits(policy));
   const buckets = createFuelBuckets(() => policy.fuel_per_second);
   const failure = createFailures(breakers, policy, log);
@@ -171,7 +175,7 @@ export function createChainGate({ policy, modules, log, now }: ChainGateOptions)
   const known = new WeakMap<readonly PolicyBinding[], KnownChain>();
 
   function missing(binding: PolicyBinding): PolicyOutcome {
-    const is_held = modules.isQuarantined(binding.sha256);
+    const is_held = quarantine.has(binding.sha256);
     return faultOutcome(binding, is_held ? "wedge" : "missing-module");
   }
 

@@ -8,15 +8,15 @@ import { message, policy } from "../testing/pool.ts";
 import { createChainGate } from "./chain_gate.ts";
 
 Deno.test("a call that its chain had no fuel for ends no pause of its sender", () => {
-  const loaded = { state: "loaded", number: 1, asks: false, abi: 1, slots: [] } as const;
+  const loaded = { number: 1, asks: false, abi: 1, slots: [] } as const;
   const gate = createChainGate({
     policy: parseConfig("", { file: "test" }).policy,
     modules: {
       find: () => loaded,
       isLoaded: () => true,
       sha256: () => "p",
-      isQuarantined: () => false,
     },
+    quarantine: { has: () => false },
     log: keptPolicyLog().log,
     now: () => 0,
   });
@@ -44,15 +44,15 @@ Deno.test("a call that its chain had no fuel for ends no pause of its sender", (
 
 Deno.test("a request that came before a module with state was loaded finds it missing, and blames nobody", () => {
   const slots = parseStateKeys('[{"key":"{tenant}","ttl_seconds":1,"value_bytes":8}]');
-  const loaded = { state: "loaded", number: 1, asks: false, abi: 2, slots } as const;
+  const loaded = { number: 1, asks: false, abi: 2, slots } as const;
   const gate = createChainGate({
     policy: { ...parseConfig("", { file: "test" }).policy, breaker_failures: 1 },
     modules: {
       find: () => loaded,
       isLoaded: () => true,
       sha256: () => "count",
-      isQuarantined: () => false,
     },
+    quarantine: { has: () => false },
     log: keptPolicyLog().log,
     now: () => 0,
   });

@@ -25,8 +25,6 @@ export interface PolicyMetrics {
   chain(used_ratio: number): void;
   /** Counts a verdict that stood, but came after `timeout_ms`. */
   late(): void;
-  /** Observes the time of compiling a module, trial included. */
-  compiled(duration_ms: number): void;
   /** Counts a chain that ran on this thread to its verdict. */
   ranInline(): void;
   /** Counts a chain that began on this thread and is left to a worker. */
@@ -56,7 +54,6 @@ const EXECUTION_SECONDS = [
   1,
 ];
 const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
-const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** The series of one policy. */
 interface Series {
@@ -234,12 +231,6 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     help: "Policy workers given up because they made no progress or died.",
     registers,
   });
-  const compile = new Histogram({
-    name: "shield_policy_compile_seconds",
-    help: "Time to compile a module, with its trial in a child process, in seconds.",
-    buckets: COMPILE_SECONDS,
-    registers,
-  });
   registerGauges(registry, gauges);
   let busy_ms = 0;
   scrapedCounter(
@@ -266,7 +257,6 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     verdict: (duration_ms) => execution.observe(duration_ms / 1_000),
     chain: (used_ratio) => chain.observe(used_ratio),
     late: () => late.inc(),
-    compiled: (duration_ms) => compile.observe(duration_ms / 1_000),
     replaced: () => replaced.inc(),
   };
 }

@@ -6,7 +6,6 @@ import { chainFuelLimit } from "../../../shared/config/keys/constants.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
-import { type Compiler, createCompiler } from "../modules/compile.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyFault, PolicyOutcome, Verdict } from "../../message/verdict.ts";
 import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
@@ -17,7 +16,7 @@ import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
 import { faultVerdict, namedLogs, verdictOf, withTold } from "./pool_verdict.ts";
-import type { QuarantineCause } from "../modules/quarantine.ts";
+import type { Quarantine, QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
@@ -32,12 +31,10 @@ export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly now: () => number;
   /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
-  /** Called when a module has wedged or killed a worker, and is refused here from now on. */
-  readonly onQuarantine?: (sha256: string, why: QuarantineCause) => void;
+  /** Takes the modules that have wedged or killed a worker; those in it are refused. */
+  readonly quarantine: Pick<Quarantine, "has" | "add" | "list">;
   /** How long a worker may make no progress, in ms: a second, but less in tests. */
   readonly wedge_ms?: number;
-  /** The compiler of modules; absent: one that tries new modules in child processes. */
-  readonly compiler?: Compiler;
 }
 
 /** The pool's state, for `/v1/status` and tests. */
@@ -74,18 +71,13 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
    * `evaluate`. Never throws.
    */
   evaluateInline(request: EvaluateRequest): Verdict | undefined;
+  /** Gives a module to every worker, unless it is in quarantine: then chains that name it are refused. */
+  load(sha256: string, module: LoadableModule): void;
   /**
-   * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Rejects
-   * with `PolicyModuleError` when it cannot be compiled within the limits or is quarantined, with another
-   * Error when that cannot be found out here and now.
+   * Drops a module and its instances. Chains that still name it are refused (`missing-module`, or `wedge`
+   * while it is in quarantine).
    */
-  load(sha256: string, module: LoadableModule): Promise<void>;
-  /** Drops a module and its instances. Chains that still name it are refused (`missing-module`). */
   unload(sha256: string): void;
-  /** Refuses a module that has wedged a worker of any node (`wedge`), loaded or not. */
-  quarantine(sha256: string): void;
-  /** Ends a module's quarantine; the next caller who wants it loads it. */
-  release(sha256: string): void;
   status(): PoolStatus;
   /** Refuses the requests that wait, and ends the workers. */
   close(): Promise<void>;
@@ -125,7 +117,7 @@ interface State {
 }
 
 function createState(options: PolicyPoolOptions): State {
-  const { policy, registry, log, now } = options;
+  const { policy, registry, log, now, quarantine } = options;
   const waiting = new SequenceTable<Job>();
   const { fuel_limit } = options.overseer;
   const chain_fuel_limit = chainFuelLimit(fuel_limit);
@@ -133,13 +125,11 @@ function createState(options: PolicyPoolOptions): State {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
     slow_tenants: () => state.lanes.slow_tenants,
-    quarantined: () => state.modules.quarantined().length,
+    quarantined: () => quarantine.list().length,
     senders: () => state.gate.breakers.senders,
     senders_dropped: () => state.gate.breakers.senders_dropped,
   });
   const modules = new Modules({
-    compiler: options.compiler ?? createCompiler(),
-    now,
     onLoad(number, runnable) {
       state.tier?.load(number, runnable);
       state.lanes.load(number, runnable);
@@ -148,9 +138,8 @@ function createState(options: PolicyPoolOptions): State {
       state.tier?.unload(number);
       state.lanes.unload(number);
     },
-    onCompiled: (duration_ms) => metrics.compiled(duration_ms),
   });
-  const gate = createChainGate({ policy, modules, log, now });
+  const gate = createChainGate({ policy, modules, quarantine, log, now });
   const keyed = createPoolState(options, modules, () => state.lanes.pumpLater());
   const { charge } = gate;
   const state: State = {
@@ -199,21 +188,17 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
     evaluate: (request) => new Promise((resolve) => ask(state, request, resolve)),
     ask: (request, onVerdict) => ask(state, request, onVerdict),
     evaluateInline: (request) => evaluateInline(state, request),
-    load: (sha256, module) => modules.load(sha256, module),
-    unload(sha256) {
-      if (modules.unload(sha256)) gate.forget(sha256);
+    load(sha256, module) {
+      if (!options.quarantine.has(sha256)) modules.load(sha256, module);
     },
-    quarantine(sha256) {
-      if (modules.quarantine(sha256)) gate.forget(sha256);
-    },
-    release: (sha256) => modules.release(sha256),
+    unload: (sha256) => unload(state, sha256),
     isStateful: (sha256) => modules.isStateful(sha256),
     status: () => ({
       workers: lanes.size,
       slow_tenants: lanes.slow_tenants,
       pending: state.waiting.size,
       modules: modules.loaded(),
-      quarantined: modules.quarantined(),
+      quarantined: options.quarantine.list().map(({ sha256 }) => sha256),
       workers_replaced: state.replaced,
       open_breakers: gate.breakers.open(),
     }),
@@ -272,6 +257,10 @@ function refuse(state: State, job: Job, fault: PolicyFault): void {
   settle(state, job, faultVerdict(job.request, fault));
 }
 
+function unload({ modules, gate }: State, sha256: string): void {
+  if (modules.unload(sha256)) gate.forget(sha256);
+}
+
 type Entries = readonly ChainEntry[];
 
 function admit(state: State, job: Job, now_ms = state.options.now()): Entries | undefined {
@@ -310,9 +299,8 @@ function replaceWedged(state: State): void {
 function blame(state: State, module: number, why: QuarantineCause): string {
   const sha256 = state.modules.sha256(module);
   if (sha256 === undefined) return "outside of a module";
-  state.modules.quarantine(sha256);
-  state.gate.forget(sha256);
-  state.options.onQuarantine?.(sha256, why);
+  unload(state, sha256);
+  state.options.quarantine.add(sha256, why);
   return `in module ${sha256}, which is quarantined`;
 }
 

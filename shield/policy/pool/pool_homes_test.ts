@@ -46,8 +46,8 @@ const upTo = (count: number) => Array.from({ length: count }, (_, at) => at);
 
 Deno.test("a tenant whose chains run long gets another worker, in order, and comes back when they do not", async () => {
   await using test = await startTestPool({ policy: RATES });
-  await test.load("long", LONG);
-  await test.load("allow", ALLOW);
+  test.load("long", LONG);
+  test.load("allow", ALLOW);
   const first = ask(test, "long", "long", 60);
   const verdicts = await first.all;
   assert.ok(verdicts.every(({ allowed }) => allowed));
@@ -71,8 +71,8 @@ Deno.test("a tenant whose chains run long gets another worker, in order, and com
 
 Deno.test("moves there and back in the middle of traffic lose nothing and keep the order", async () => {
   await using test = await startTestPool({ policy: { ...RATES, workers: 3 } });
-  await test.load("long", LONG);
-  await test.load("allow", ALLOW);
+  test.load("long", LONG);
+  test.load("allow", ALLOW);
   for (let round = 0; round < 3; round++) {
     const asked = [ask(test, "t", "long", 40), ask(test, "t", "allow", 300)];
     const other = ask(test, "u", "allow", 300);
@@ -90,7 +90,7 @@ Deno.test("moves there and back in the middle of traffic lose nothing and keep t
 
 Deno.test("some long chains are normal: instances are made, and nobody moves", async () => {
   await using test = await startTestPool({ policy: RATES });
-  await test.load("long", LONG);
+  test.load("long", LONG);
   for (let time = 0; time < 20; time++) {
     await ask(test, "t", "long", 1).all;
     test.forward(6_000);
@@ -101,8 +101,8 @@ Deno.test("some long chains are normal: instances are made, and nobody moves", a
 Deno.test("calls that share keys move together, and none waits for one behind it", async () => {
   await using test = await startTestPool({ policy: { ...RATES, workers: 3 } });
   const keyed = (key: string) => ({ ...LONG, abi: 2 as const, more: declares([{ key }]) });
-  await test.load("user", keyed("{user}"));
-  await test.load("tenant", keyed("{tenant}"));
+  test.load("user", keyed("{user}"));
+  test.load("tenant", keyed("{tenant}"));
   const chain = [policy("user"), policy("tenant")];
   const all = Array.from({ length: 200 }, (_, at) => {
     const facts = () => ({ headers: [["x-arqon-user", `u${at % 20}`]] as const, claims: {} });
@@ -130,8 +130,8 @@ async function lightBeforeHeavy(test: TestPool): Promise<number> {
 
 Deno.test("tenants on one worker share its time, not its turns", async () => {
   await using test = await startTestPool({ policy: RATES });
-  await test.load("heavy", LONG);
-  await test.load("allow", ALLOW);
+  test.load("heavy", LONG);
+  test.load("allow", ALLOW);
   // A tenant gets its whole part of the worker's queue once its chains are known to be short.
   await ask(test, "light", "allow", 600).all;
   const counts: number[] = [];
@@ -142,7 +142,7 @@ Deno.test("tenants on one worker share its time, not its turns", async () => {
 
 Deno.test("an end in the middle of a move leaves no worker behind", async () => {
   const test = await startTestPool({ policy: RATES });
-  await test.load("long", LONG);
+  test.load("long", LONG);
   const asked = ask(test, "t", "long", 200);
   await until("a tenant is slow", () => test.pool.status().slow_tenants > 0);
   await test.pool.close();

@@ -67,7 +67,7 @@ export type LaneFault = "queue-full" | "wedge";
 /** What a lane needs of its pool. */
 export interface LaneOptions {
   readonly start: (
-    options: Pick<PolicyWorkerOptions, "generation" | "onReply" | "onDrained" | "onCrash">,
+    options: Pick<PolicyWorkerOptions, "onReply" | "onDrained" | "onCrash">,
   ) => PolicyWorker;
   /** How many jobs of one tenant may wait. */
   readonly queue_messages: number;
@@ -111,7 +111,6 @@ export interface Lane {
   replace(): void;
   /** How many jobs wait or are under way. */
   readonly size: number;
-  readonly generation: number;
   readonly ready: Promise<void>;
   end(): void;
 }
@@ -160,9 +159,8 @@ function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean
 const NOTHING_WRITTEN: readonly never[] = [];
 
 /** Starts a worker. `state` is only called later: the first worker starts before it is complete. */
-function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
+function start(options: LaneOptions, state: () => State): PolicyWorker {
   const worker = options.start({
-    generation,
     onReply(id, reply, now_ms) {
       const { under_way, turns, holds } = state();
       const job = under_way.take(id);
@@ -213,7 +211,7 @@ function handOver(state: State, job: Job, now_ms: number | undefined): boolean {
   if (chain === undefined) return true;
   job.chain = chain;
   const id = under_way.add(job);
-  const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
+  const head = { id, deadline_ms: job.deadline_ms };
   const values = holds.take(chain);
   const parts = encodeRequest(head, job.request, chain, values);
   if (sizeOf(parts) <= worker.record_bytes) return send(state, parts);
@@ -240,7 +238,7 @@ function replace(state: State): void {
   state.unmoved = createStuckCheck();
   worker.end();
   if (!state.ended) {
-    state.worker = start(options, worker.generation + 1, () => state);
+    state.worker = start(options, () => state);
     for (const [module, runnable] of state.modules) state.worker.load(module, runnable);
   }
   for (const job of lost) options.refuse(job, "wedge");
@@ -267,7 +265,7 @@ export function createLane(
     holds,
     mayTake: (tenant_id, job) =>
       under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id) && holds.mayTake(job),
-    worker: start(options, 1, () => state),
+    worker: start(options, () => state),
     unmoved: createStuckCheck(),
     blocked: undefined,
     ended: false,
@@ -304,9 +302,6 @@ export function createLane(
     replace: () => replace(state),
     get size() {
       return turns.size + under_way.size;
-    },
-    get generation() {
-      return state.worker.generation;
     },
     get ready() {
       return state.worker.ready;

@@ -126,10 +126,11 @@ function sharedHomes(
   count: number,
   lanes: Map<LaneKey, Lane>,
   create: (key: LaneKey) => Lane,
+  pumpLater: () => void,
 ): Homes {
   return createHomes({
     now: options.now,
-    all: () => lanes.values(),
+    pumpLater,
     shared: () => [...lanes].flatMap(([key, lane]) => key === SLOW ? [] : lane),
     sharedOf: ({ request, state }) => {
       // Who shares a key mostly shares a worker, and never waits for another.
@@ -160,10 +161,10 @@ export function createLanes(options: LanesOptions): Lanes {
   const shared = policy.isolation === "shared";
   const count = policy.workers ?? Math.max(options.cores - 1, 1);
   const lanes = new Map<LaneKey, Lane>();
-  const create = laneFactory(options, shared ? count + 1 : TENANT_LANES, lanes, () => homes);
-  const homes = shared ? sharedHomes(options, count, lanes, create) : undefined;
-  for (let index = 0; shared && index < count; index++) create(index);
   const pumpLater = onceATurn(() => lanes.forEach((lane) => lane.pump()));
+  const create = laneFactory(options, shared ? count + 1 : TENANT_LANES, lanes, () => homes);
+  const homes = shared ? sharedHomes(options, count, lanes, create, pumpLater) : undefined;
+  for (let index = 0; shared && index < count; index++) create(index);
   return {
     pumpLater,
     push(job) {
@@ -211,7 +212,8 @@ export function createLanes(options: LanesOptions): Lanes {
 interface HomesOptions {
   /** Monotonic ms. */
   readonly now: () => number;
-  readonly all: () => Iterable<Lane>;
+  /** Hands over what may go, in a turn of its own: a lane may be in the middle of that. */
+  readonly pumpLater: () => void;
   readonly shared: () => readonly Lane[];
   /** The lane that the job's connection shares. */
   readonly sharedOf: (job: Job) => Lane | undefined;
@@ -240,7 +242,6 @@ function createHomes(options: HomesOptions): Homes {
   const slow = new Set<string>();
   /** The lanes where a tenant's older jobs may be under way. */
   const moving = new Map<string, readonly Lane[]>();
-  let will_pump = false;
 
   function isMoving(tenant_id: string): boolean {
     const from = moving.get(tenant_id);
@@ -277,16 +278,6 @@ function createHomes(options: HomesOptions): Homes {
     }
   }
 
-  /** Pumps in a turn of its own, as a lane may be in the middle of handing over. */
-  function pumpLater(): void {
-    if (will_pump) return;
-    will_pump = true;
-    queueMicrotask(() => {
-      will_pump = false;
-      for (const lane of options.all()) lane.pump();
-    });
-  }
-
   return {
     laneOf(job) {
       settle(job.request.tenant_id, job.began_ms);
@@ -298,7 +289,7 @@ function createHomes(options: HomesOptions): Homes {
       settle(tenant_id);
     },
     left(tenant_id) {
-      if (moving.has(tenant_id)) pumpLater();
+      if (moving.has(tenant_id)) options.pumpLater();
     },
     get slow_tenants() {
       return slow.size;

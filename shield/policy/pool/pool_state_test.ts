@@ -53,7 +53,7 @@ const ask = ({ pool }: TestPool, name: string, more: Partial<EvaluateRequest>) =
 
 Deno.test("ten connections of one user are counted together, exactly, on several workers", async () => {
   await using test = await startTestPool({ policy: { workers: 4 } });
-  await test.load("count", teller("{user}"));
+  test.load("count", teller("{user}"));
   const asked = Array.from(
     { length: 150 },
     (_, at) => ask(test, "count", of(`u${at % 3}`, "r", { connection_id: `c${at % 10}` })),
@@ -70,8 +70,8 @@ Deno.test("ten connections of one user are counted together, exactly, on several
 
 Deno.test("two tenants with the same users share nothing, nor two policies, nor two modes", async () => {
   await using test = await startTestPool();
-  await test.load("one", teller("{user}"));
-  await test.load("two", teller("{user}"));
+  test.load("one", teller("{user}"));
+  test.load("two", teller("{user}"));
   const next = async (name: string, more: Partial<EvaluateRequest> = {}) =>
     (await ask(test, name, of("u", "r", more))).code;
   assert.deepEqual([await next("one"), await next("one")], [401, 402]);
@@ -85,8 +85,8 @@ Deno.test("two tenants with the same users share nothing, nor two policies, nor 
 
 Deno.test("the same module deployed anew goes on with its state, another one begins without", async () => {
   await using test = await startTestPool();
-  await test.load("a", teller("{user}"));
-  await test.load("b", { ...teller("{user}"), pages: 2 });
+  test.load("a", teller("{user}"));
+  test.load("b", { ...teller("{user}"), pages: 2 });
   const next = async (sha256: string) => {
     const chain = [policy("limit", { sha256 })];
     return (await test.pool.evaluate(message(chain, of("u")))).code;
@@ -94,13 +94,13 @@ Deno.test("the same module deployed anew goes on with its state, another one beg
   assert.deepEqual([await next("a"), await next("a")], [401, 402]);
   assert.equal(await next("b"), 401);
   test.pool.unload("a");
-  await test.load("a", teller("{user}"));
+  test.load("a", teller("{user}"));
   assert.equal(await next("a"), 403);
 });
 
 Deno.test("a value is gone when its time after the last write is over", async () => {
   await using test = await startTestPool();
-  await test.load("count", teller("{user}"));
+  test.load("count", teller("{user}"));
   const next = async () => (await ask(test, "count", of("u"))).code;
   assert.equal(await next(), 401);
   test.forward(59_000);
@@ -114,7 +114,7 @@ Deno.test("a value is gone when its time after the last write is over", async ()
 Deno.test("what a call wrote that failed is not kept, what one wrote that refused is", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
   // Fails in every second call, after it has written; what it wrote would say so.
-  await test.load(
+  test.load(
     "fails",
     counter(
       "{user}",
@@ -149,7 +149,7 @@ const FAULTS: Readonly<Record<string, readonly [body: string, detail: RegExp]>> 
 for (const [what, [body, detail]] of Object.entries(FAULTS)) {
   Deno.test(`a policy that asks for ${what} has a fault`, async () => {
     await using test = await startTestPool();
-    await test.load("bad", counter("{user}", body));
+    test.load("bad", counter("{user}", body));
     const { outcomes } = await ask(test, "bad", of("u"));
     assert.equal(outcomes[0]?.fault, "abi");
     assert.match(test.lines.join("\n"), detail);
@@ -158,7 +158,7 @@ for (const [what, [body, detail]] of Object.entries(FAULTS)) {
 
 Deno.test("a policy sees what it wrote, also that it deleted", async () => {
   await using test = await startTestPool();
-  await test.load(
+  test.load(
     "turns",
     counter(
       "{user}",
@@ -179,7 +179,7 @@ Deno.test("a policy sees what it wrote, also that it deleted", async () => {
 Deno.test("on the Shield's own thread state is the workers', and what fails there leaves none", async () => {
   const own = { inline_fuel: 200, inline_modules: ["count", "long"], breaker_failures: 1_000 };
   await using test = await startTestPool({ policy: own });
-  await test.load("count", teller("{user}"));
+  test.load("count", teller("{user}"));
   const judge = async (name: string) => {
     const request = message([policy(name)], of("u"));
     const inline = test.pool.evaluateInline(request);
@@ -198,13 +198,13 @@ Deno.test("a stall and a worker that dies free the keys; what was judged before 
     policy: { workers: 2, stall_ms: 2_000, breaker_failures: 1_000 },
     wedge_ms: 300,
   });
-  await test.load("count", teller("{user}"));
+  test.load("count", teller("{user}"));
   const spins = counter("{user}", `${COUNT} i32.const 0`);
-  await test.load("count-too", spins);
+  test.load("count-too", spins);
   assert.equal((await ask(test, "count", of("u"))).code, 401);
   // Two policies share the chain, and with it the keys of both: the second never comes back.
   const { pool } = test;
-  await pool.load("wedges", { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
+  pool.load("wedges", unmeteredGuest({ body: SPIN }));
   const lost = await pool.evaluate(message([policy("count"), policy("wedges")], of("u")));
   // The first policy refuses, so that the second does not run: its verdict counts.
   assert.equal(lost.code, 402);
@@ -220,7 +220,7 @@ Deno.test("a stall and a worker that dies free the keys; what was judged before 
 
 Deno.test("when there is no room, the value that was written longest ago goes, and is counted", async () => {
   await using test = await startTestPool({ policy: { state_tenant_entries: 2 } });
-  await test.load("count", teller("{user}"));
+  test.load("count", teller("{user}"));
   const next = async (user: string) => (await ask(test, "count", of(user))).code;
   assert.deepEqual([await next("a"), await next("b"), await next("a")], [401, 401, 402]);
   assert.deepEqual([await next("c"), await next("a"), await next("b")], [401, 403, 401]);
@@ -243,9 +243,9 @@ Deno.test("whatever shares keys on several workers, counters are those of one af
   await using test = await startTestPool({
     policy: { workers: 3, fuel_per_second: 1e12, breaker_failures: 1e6 },
   });
-  await test.load("user", tellerWhenAsked("{user}"));
-  await test.load("room", tellerWhenAsked("{room}"));
-  await test.load("plain", { body: "i32.const 0" });
+  test.load("user", tellerWhenAsked("{user}"));
+  test.load("room", tellerWhenAsked("{room}"));
+  test.load("plain", { body: "i32.const 0" });
   let run = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(sent, { minLength: 50, maxLength: 250 }), async (all) => {
@@ -278,7 +278,7 @@ Deno.test("whatever shares keys on several workers, counters are those of one af
 Deno.test("a chain that writes all the state it can, and tells all it can, gets a verdict", async () => {
   await using test = await startTestPool({ policy: { fuel_per_second: 1e12 } });
   const slots = ["{user}", "{room}", "{tenant}", "{type}"];
-  await test.load("writes", {
+  test.load("writes", {
     abi: 2,
     more: declares(slots.map((key) => ({ key, value_bytes: 4_096 }))),
     body: slots.map((_, slot) =>
@@ -286,7 +286,7 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
     ).join(" ") + " i32.const 0",
   });
   // Each character of its lines takes six bytes on the way.
-  await test.load("logs", {
+  test.load("logs", {
     more: "(func $lines (param $left i32) (loop $l (call $log (i32.const 1) (i32.const 40000)" +
       " (i32.const 1024)) (br_if $l (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))",
     body: "(call $lines (i32.const 32)) i32.const 0",
@@ -308,7 +308,7 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
 Deno.test("what each policy read and wrote of its state is told where that is asked, inline too", async () => {
   const own = { workers: 2, inline_fuel: 200, inline_modules: ["count"] };
   await using test = await startTestPool({ policy: own });
-  await test.load("count", teller("{room}/{user}"));
+  test.load("count", teller("{room}/{user}"));
   const seen = [];
   for (let time = 0; time < 4; time++) {
     const request = message([policy("count")], of("ann", "lobby", { record_reads: time !== 1 }));

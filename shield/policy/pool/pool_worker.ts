@@ -1,6 +1,6 @@
 /**
- * One policy worker as the process sees it: a thread, two rings and its progress. The rings of a worker
- * that was given up are read by nobody, and a reply to a request of another generation is dropped.
+ * One policy worker as the process sees it: a thread, two rings of its own and its progress. The rings of
+ * a worker that was given up are read by nobody.
  */
 import {
   openRing,
@@ -28,7 +28,6 @@ import {
 
 /** What a worker needs of its lane. */
 export interface PolicyWorkerOptions {
-  readonly generation: number;
   readonly ring_bytes: number;
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
@@ -45,7 +44,6 @@ export interface PolicyWorkerOptions {
 
 /** A running worker. */
 export interface PolicyWorker {
-  readonly generation: number;
   /** Resolves when the worker takes requests; never rejects. */
   readonly ready: Promise<void>;
   /** The largest record that the worker takes, in bytes. */
@@ -65,14 +63,10 @@ export interface PolicyWorker {
   end(): void;
 }
 
-function startThread(
-  generation: number,
-  onReady: () => void,
-  onCrash: (detail: string) => void,
-): Worker {
+function startThread(onReady: () => void, onCrash: (detail: string) => void): Worker {
   const thread = new Worker(new URL("../worker/worker.ts", import.meta.url), {
     type: "module",
-    name: `policy-${generation}`,
+    name: "policy",
     deno: { permissions: "none" },
   });
   thread.onmessage = (event: MessageEvent<WorkerReady>) => {
@@ -101,8 +95,8 @@ function handOver(
     if (records === undefined) return;
     const now_ms = options.now();
     while (!isEnded() && records.next()) {
-      const { generation, id, reply } = decodeReply(records);
-      if (generation === options.generation) options.onReply(id, reply, now_ms);
+      const { id, reply } = decodeReply(records);
+      options.onReply(id, reply, now_ms);
     }
   }
 }
@@ -125,7 +119,6 @@ async function listen(
 
 /** Starts a worker. */
 export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
-  const { generation } = options;
   const requests = openRing(ringMemory(options.ring_bytes));
   const replies = openRing(ringMemory(options.ring_bytes));
   const progress = new Int32Array(new SharedArrayBuffer(PROGRESS_BYTES));
@@ -150,7 +143,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     options.onCrash(detail);
   }
 
-  const thread = startThread(generation, () => {
+  const thread = startThread(() => {
     is_ready = true;
     ready.resolve();
   }, crash);
@@ -178,7 +171,6 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     crash(`its replies cannot be read: ${String(error)}`);
   });
   return {
-    generation,
     ready: ready.promise,
     record_bytes: requests.data.length / 2,
     send: createSender(requests),

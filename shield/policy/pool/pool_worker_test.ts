@@ -1,12 +1,13 @@
 /**
- * One real worker: generations, deadlines, progress. Queues are in `pool_lane_test.ts`.
+ * One real worker: deadlines, progress. Queues are in `pool_lane_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
-import { FOREVER, meteredGuest, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { FOREVER, loadableGuest, SPIN, unmeteredGuest } from "../testing/guests.ts";
 import { message } from "../testing/pool.ts";
+import type { LoadableModule } from "./pool_modules.ts";
 
 /** So many calls that burn all their fuel take more time than a late request may wait for others. */
 const BURNS = 50;
@@ -28,12 +29,11 @@ Deno.test("a worker whose code is of another version than the process says so an
   thread.terminate();
 });
 
-/** A worker of generation 7 with one module, and what it answers. */
-async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
+/** A worker with one module, and what it answers. */
+async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
   const worker = startPolicyWorker({
-    generation: 7,
     ring_bytes: 65_536,
     fuel_limit: 10_000,
     chain_fuel_limit: 20_000,
@@ -47,32 +47,21 @@ async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
     onDrained: () => {},
     onCrash: (detail) => assert.fail(detail),
   });
-  worker.load(1, { compiled: await WebAssembly.compile(bytes), instance_units: 1 });
+  worker.load(1, { compiled, instance_units: 1 });
   await worker.ready;
   return {
     worker,
     replies,
     arrival: () => arrived.promise,
-    send: (generation: number, id: number, deadline_ms = Infinity) =>
-      worker.send(encodeRequest({ generation, id, deadline_ms }, message([]), [ENTRY])),
+    send: (id: number, deadline_ms = Infinity) =>
+      worker.send(encodeRequest({ id, deadline_ms }, message([]), [ENTRY])),
   };
 }
 
-Deno.test("a reply to a request of another generation is dropped", async () => {
-  const { worker, replies, arrival, send } = await startWorker(
-    meteredGuest({ body: "i32.const 0" }),
-  );
-  const arrived = arrival();
-  for (const [generation, id] of [[6, 1], [8, 2], [7, 3]] as const) send(generation, id);
-  await arrived;
-  assert.deepEqual(replies.map(([id]) => id), [3]);
-  worker.end();
-});
-
 Deno.test("a request for which others have left no time is not run", async () => {
-  const { replies, arrival, send, worker } = await startWorker(meteredGuest({ body: FOREVER }));
-  for (let id = 1; id <= BURNS; id++) send(7, id);
-  send(7, BURNS + 1, -Infinity);
+  const { replies, arrival, send, worker } = await startWorker(loadableGuest({ body: FOREVER }));
+  for (let id = 1; id <= BURNS; id++) send(id);
+  send(BURNS + 1, -Infinity);
   while (replies.length <= BURNS) await arrival();
   const expired = replies.filter(([, reply]) => reply.expired === true);
   assert.deepEqual(expired, [[BURNS + 1, {
@@ -83,10 +72,10 @@ Deno.test("a request for which others have left no time is not run", async () =>
 
 Deno.test("a request that only the machine has held up is run", async () => {
   const { replies, arrival, send, worker } = await startWorker(
-    meteredGuest({ body: "i32.const 0" }),
+    loadableGuest({ body: "i32.const 0" }),
   );
   const arrived = arrival();
-  send(7, 1, -Infinity);
+  send(1, -Infinity);
   await arrived;
   assert.deepEqual(replies.map(([id, { expired }]) => [id, expired]), [[1, undefined]]);
   worker.end();
@@ -94,7 +83,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
 
 Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
   const { worker, replies, send } = await startWorker(unmeteredGuest({ body: SPIN }));
-  send(7, 1);
+  send(1);
   await until("the module runs", () => worker.progress().running === 1);
   assert.equal(worker.progress().steps, 1);
   worker.end();

@@ -2,7 +2,7 @@
  * What travels through the rings between the process and a policy worker: requests to the worker,
  * replies back, as bytes at fixed places. What only some policies want is left out for the others:
  * headers and claims, words of a refusal, log lines. A worker knows the policies of a chain by their
- * place in it; their names stay in the process. Every message carries the generation of its worker.
+ * place in it; their names stay in the process.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
 import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
@@ -49,7 +49,6 @@ export interface ChainEntry extends WorkerEntry {
 
 /** A request as the worker reads it. */
 export interface WorkerRequest {
-  readonly generation: number;
   readonly id: number;
   /** When nobody waits for the verdict any longer, in ms of the process's monotonic clock. */
   readonly deadline_ms: number;
@@ -111,8 +110,8 @@ export interface WorkerReply {
 /** The size of an outcome. */
 const OUTCOME_BYTES = 28;
 
-const REQUEST_HEAD_BYTES = 40;
-const REPLY_HEAD_BYTES = 12;
+const REQUEST_HEAD_BYTES = 36;
+const REPLY_HEAD_BYTES = 8;
 /** Bits of a reply. */
 const EXPIRED = 1;
 const HAS_PAYLOAD = 2;
@@ -122,7 +121,7 @@ const HAS_PAYLOAD = 2;
  * since one would read at the wrong places.
  */
 export const RING_LAYOUT = [
-  ...[9, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  ...[10, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
 /** The bit of a request's hook that asks what policies read. */
@@ -148,7 +147,6 @@ export function requestInPlace(
   const facts = asks ? request.facts() : NO_FACTS;
   const written = asks ? encodeFacts(facts) : undefined;
   const read = {
-    generation: 0,
     id: 0,
     deadline_ms: Infinity,
     hook,
@@ -174,7 +172,7 @@ const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
  * next call of this module, which writes over them.
  */
 export function encodeRequest(
-  head: { generation: number; id: number; deadline_ms: number },
+  head: { id: number; deadline_ms: number },
   request: Asked,
   chain: readonly ChainEntry[],
   state?: ChainValues,
@@ -185,8 +183,8 @@ export function encodeRequest(
   const view = headRoom(REQUEST_HEAD_BYTES + entries_bytes);
   const asks = chain.some((entry) => entry.asks);
   const facts = asks ? encodeFacts(request.facts()) : undefined;
-  view.setUint32(0, head.generation, true);
-  view.setUint32(4, head.id, true);
+  view.setUint32(0, head.id, true);
+  view.setUint32(4, facts?.claims.length ?? 0, true);
   view.setFloat64(8, head.deadline_ms, true);
   view.setUint8(16, HOOKS.indexOf(hook) | (record_reads ? RECORD_READS : 0));
   view.setUint8(17, chain.length);
@@ -196,7 +194,6 @@ export function encodeRequest(
   const values = state === undefined ? undefined : encodeRequestState(state);
   view.setUint32(28, values?.length ?? 0, true);
   view.setInt32(32, payload_most, true);
-  view.setUint32(36, facts?.claims.length ?? 0, true);
   let at = REQUEST_HEAD_BYTES;
   for (const entry of chain) {
     view.setUint32(at, entry.module, true);
@@ -227,13 +224,12 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
   const at = entries_start + chain.length * ENTRY_BYTES;
   const tenant_end = at + view.getUint16(start + 18, true);
   const claims_start = tenant_end + view.getUint32(start + 20, true);
-  const facts_end = claims_start + view.getUint32(start + 36, true);
+  const facts_end = claims_start + view.getUint32(start + 4, true);
   const state_end = facts_end + view.getUint32(start + 28, true);
   const payload_end = state_end + view.getUint32(start + 24, true);
   if (payload_end !== end) throw new RangeError(`a request of ${end - start} bytes`);
   const request = {
-    generation: view.getUint32(start, true),
-    id: view.getUint32(start + 4, true),
+    id: view.getUint32(start, true),
     deadline_ms: view.getFloat64(start + 8, true),
     hook: HOOKS[view.getUint8(start + 16) & ~RECORD_READS]!,
     tenant_id: tenantOf(bytes, at, tenant_end),
@@ -256,17 +252,16 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
 const noFacts = () => NO_FACTS;
 
 /** The parts of a reply's record, which must be copied like those of a request. */
-export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {
+export function encodeReply(id: number, reply: WorkerReply): Uint8Array[] {
   const { outcomes, expired = false, payload } = reply;
   const size_bytes = REPLY_HEAD_BYTES + outcomes.length * OUTCOME_BYTES;
   const view = headRoom(size_bytes + PAYLOAD_HEAD_BYTES);
-  view.setUint32(0, generation, true);
-  view.setUint32(4, id, true);
-  view.setUint8(8, (expired ? EXPIRED : 0) | (payload === undefined ? 0 : HAS_PAYLOAD));
-  view.setUint8(9, outcomes.length);
+  view.setUint32(0, id, true);
+  view.setUint8(4, (expired ? EXPIRED : 0) | (payload === undefined ? 0 : HAS_PAYLOAD));
+  view.setUint8(5, outcomes.length);
   const { written = NO_VALUES, read = NO_VALUES } = reply;
   const has_state = written.length + read.length > 0;
-  view.setUint8(10, has_state ? 1 : 0);
+  view.setUint8(6, has_state ? 1 : 0);
   putOutcomes(view, REPLY_HEAD_BYTES, outcomes);
   if (payload !== undefined) view.setUint32(size_bytes, payload.length, true);
   const head_bytes = payload === undefined ? size_bytes : size_bytes + PAYLOAD_HEAD_BYTES;
@@ -285,15 +280,15 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
  */
 export function decodeReply(
   { view, bytes, start, end }: Records,
-): { generation: number; id: number; reply: WorkerReply } {
-  const count = view.getUint8(start + 9);
-  const flags = view.getUint8(start + 8);
+): { id: number; reply: WorkerReply } {
+  const count = view.getUint8(start + 5);
+  const flags = view.getUint8(start + 4);
   const payload_start = start + REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
   const payload = payloadAt(view, bytes, (flags & HAS_PAYLOAD) !== 0, payload_start);
   const state_start = payload_start +
     (payload === undefined ? 0 : PAYLOAD_HEAD_BYTES + payload.length);
   if (state_start > end) throw new RangeError(`a reply of ${end - start} bytes`);
-  const state = view.getUint8(start + 10) === 1
+  const state = view.getUint8(start + 6) === 1
     ? decodeReplyState({ view, bytes, start: state_start, end })
     : undefined;
   const words_start = state?.end ?? state_start;
@@ -311,7 +306,7 @@ export function decodeReply(
   if (payload !== undefined) reply = { ...reply, payload };
   if (state !== undefined) reply = { ...reply, written: state.written, read: state.read };
   if ((flags & EXPIRED) !== 0) reply = { ...reply, expired: true };
-  return { generation: view.getUint32(start, true), id: view.getUint32(start + 4, true), reply };
+  return { id: view.getUint32(start, true), reply };
 }
 
 // Headers and claims as they travel to a policy worker, as the JSON of each. The claims of a

@@ -18,7 +18,7 @@ const PLAIN = { noNullPrototype: true };
 const word = fc.nat({ max: 2 ** 32 - 1 });
 
 const head = fc.record(
-  { generation: word, id: word, deadline_ms: fc.double({ noNaN: true }) },
+  { id: word, deadline_ms: fc.double({ noNaN: true }) },
   PLAIN,
 );
 const facts = fc.record({
@@ -72,7 +72,7 @@ Deno.test("headers and claims are read for themselves, whoever had which before"
   fc.assert(fc.property(fc.array(asked, { maxLength: 20 }), (all) => {
     for (const facts of all) {
       const request = { ...given, facts: () => facts };
-      const head = { generation: 1, id: 1, deadline_ms: 0 };
+      const head = { id: 1, deadline_ms: 0 };
       const read = decodeRequest(recordOf(encodeRequest(head, request, asking)));
       assert.deepEqual(read.facts(), facts);
     }
@@ -90,7 +90,7 @@ const few = fc.record({
 Deno.test("a request is read for itself, however much it is like the one before", () => {
   const given = { hook: "on_message", payload: new Uint8Array(0), payload_most: 0 } as const;
   const facts = () => ({ headers: [], claims: {} });
-  const head = { generation: 1, id: 1, deadline_ms: 0 };
+  const head = { id: 1, deadline_ms: 0 };
   fc.assert(fc.property(fc.array(few, { maxLength: 20 }), (requests) => {
     for (const { tenant_id, chain } of requests) {
       const read = decodeRequest(
@@ -190,16 +190,15 @@ const reply = fc.record({
   ),
 }, PLAIN);
 
-Deno.test("a reply arrives as it was sent, with its generation", () => {
+Deno.test("a reply arrives as it was sent", () => {
   const more = fc.record({ expired: fc.constant(true), payload: fc.uint8Array() }, {
     ...PLAIN,
     requiredKeys: [],
   });
   const any = fc.tuple(reply, more, fc.option(state, { nil: {} }));
-  fc.assert(fc.property(word, word, any, (generation, id, [reply, more, state]) => {
+  fc.assert(fc.property(word, any, (id, [reply, more, state]) => {
     const sent = { ...reply, ...state, ...more };
-    assert.deepEqual(decodeReply(recordOf(encodeReply(generation, id, sent))), {
-      generation,
+    assert.deepEqual(decodeReply(recordOf(encodeReply(id, sent))), {
       id,
       reply: sent,
     });
@@ -217,8 +216,8 @@ Deno.test("an outcome without words is bytes only, 28 of them", () => {
   };
   const size_bytes = (count: number) => {
     const outcomes = Array.from({ length: count }, () => ran);
-    const { start, end } = recordOf(encodeReply(1, 1, { outcomes, added_headers: [], logs: [] }));
+    const { start, end } = recordOf(encodeReply(1, { outcomes, added_headers: [], logs: [] }));
     return end - start;
   };
-  assert.deepEqual([size_bytes(1), size_bytes(2)], [40, 68]);
+  assert.deepEqual([size_bytes(1), size_bytes(2)], [36, 64]);
 });

@@ -8,6 +8,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { meter } from "../../../wasm/metering/meter.ts";
 import { type AbiVersion, HOST_MODULE } from "../abi/host_functions.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { stateKeysText } from "../../../wasm/instance/state_keys.ts";
 import type { LoadableModule } from "../pool/pool_modules.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 
@@ -106,7 +107,9 @@ function metered(guest: GuestText) {
 /** A metered policy, as a pool's `load` takes it. */
 export function loadableGuest(guest: GuestText): LoadableModule {
   const { bytes, cost, renewal } = metered(guest);
-  return { bytes, instance_fuel: cost.instance_fuel, renewal };
+  const compiled = new WebAssembly.Module(bytes);
+  const { instance_fuel } = cost;
+  return { compiled, state_keys: stateKeysText(compiled), instance_fuel, renewal };
 }
 
 /** A metered policy, as a worker has it. */
@@ -116,10 +119,11 @@ export function runnableGuest(guest: GuestText): RunnableModule {
   return { compiled, instance_units: cost.instance_fuel * UNITS_PER_FUEL, renewal };
 }
 
-/** A policy that pays for nothing but looks metered. No upload comes out like this. */
-export function unmeteredGuest(guest: GuestText): Uint8Array<ArrayBuffer> {
+/** A policy that pays for nothing but looks metered, for a pool's `load`. No upload comes out like this. */
+export function unmeteredGuest(guest: GuestText): LoadableModule {
   const fuel = '(global (export "arqon_fuel") (mut i64) (i64.const 0))';
-  return binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));
+  const bytes = binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));
+  return { compiled: new WebAssembly.Module(bytes), state_keys: "", instance_fuel: 1 };
 }
 
 /** A body that runs until its fuel is used up. */

@@ -1,16 +1,14 @@
 /**
- * A pool for tests: real workers, a clock that can be put forward, nothing compiled in child
- * processes unless asked for. Tests only.
+ * A pool for tests: real workers, a clock that can be put forward. Tests only.
  */
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { parseConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import type { Compiler } from "../modules/compile.ts";
+import type { QuarantinedModule } from "../modules/quarantine.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
-import { stateKeysText } from "../../../wasm/instance/state_keys.ts";
 import { type GuestText, keptPolicyLog, loadableGuest } from "./guests.ts";
 
 /** A running pool, closed when the scope ends. */
@@ -20,14 +18,14 @@ export interface TestPool extends AsyncDisposable {
   readonly lines: readonly string[];
   /** What `onFatal` was called with. */
   readonly fatal: readonly string[];
-  /** What `onQuarantine` was called with. */
-  readonly quarantined: readonly (readonly [sha256: string, why: string])[];
+  /** What was put into quarantine. */
+  readonly quarantined: readonly QuarantinedModule[];
   /** How often the pool has looked at its clock. */
   readonly looks: number;
   /** Puts the pool's clock forward. */
   forward(ms: number): void;
   /** Meters and loads a policy under a name, which is its sha256 too. */
-  load(name: string, guest: GuestText): Promise<void>;
+  load(name: string, guest: GuestText): void;
 }
 
 /** What is special about a test's pool. */
@@ -39,20 +37,13 @@ export interface TestPoolOptions {
   readonly stands_still?: boolean;
 }
 
-const compiler: Compiler = {
-  async compile(_sha256, bytes) {
-    const compiled = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>);
-    return { compiled, state_keys: stateKeysText(compiled) };
-  },
-};
-
 /** Starts one with one worker, whose requests never stall unless a test says so. */
 export async function startTestPool(options: TestPoolOptions = {}): Promise<TestPool> {
   const config = parseConfig("", { file: "test" });
   const registry = createMetrics({ node_id: "test", version: "0" });
   const { log, lines } = keptPolicyLog();
   const fatal: string[] = [];
-  const quarantined: (readonly [string, string])[] = [];
+  const quarantined: QuarantinedModule[] = [];
   let forward_ms = 0;
   let looks = 0;
   const pool = await createPolicyPool({
@@ -66,10 +57,13 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
       return (options.stands_still === true ? 0 : performance.now()) + forward_ms;
     },
     onFatal: (detail) => fatal.push(detail),
-    onQuarantine: (...found) => quarantined.push(found),
+    quarantine: {
+      has: (name) => quarantined.some(({ sha256 }) => sha256 === name),
+      add: (sha256, why) => void quarantined.push({ sha256, why, at_ms: 0, node: "" }),
+      list: () => quarantined,
+    },
     // A busy machine must not look like a wedge.
     wedge_ms: options.wedge_ms ?? 60_000,
-    compiler,
   });
   return {
     pool,

@@ -15,7 +15,6 @@ const SETS = meteredGuest({
 });
 const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
 const REQUEST: WorkerRequest = {
-  generation: 1,
   id: 1,
   deadline_ms: 0,
   hook: "on_message",

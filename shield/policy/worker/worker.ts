@@ -159,7 +159,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const reply = isExpired(thread, waiting, now_ms) ? EXPIRED : runChain(runner, request, now_ms);
   const work_ms = workOf(reply);
   thread.worked_ms += work_ms;
-  const parts = encodeReply(request.generation, request.id, reply);
+  const parts = encodeReply(request.id, reply);
   const was_short = parts.length === 1;
   const had_room = ringPutBlocking(replies, parts, thread.isEnded);
   held.put(request.tenant_id, work_ms, now_ms);

@@ -32,7 +32,6 @@ async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
 
 function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): WorkerRequest {
   return {
-    generation: 1,
     id: 1,
     deadline_ms: 0,
     hook: HOOKS[2]!,

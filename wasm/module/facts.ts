@@ -1,0 +1,208 @@
+/**
+ * What the metering transform needs to know of the bodies of a valid module: how high the operand stack
+ * is, which code is dead, what branches carry, which instructions belong together. One pass without
+ * recursion; it checks nothing.
+ */
+import type { RawModule } from "./decode_sections.ts";
+import type { BodyFacts, FunctionType, Instruction } from "./module.ts";
+import { EMPTY_BLOCK, Op, OPCODES } from "./opcodes.ts";
+import type { Work } from "./reader.ts";
+
+/** A block that is open. */
+interface Frame {
+  readonly is_loop: boolean;
+  readonly parameters: number;
+  readonly results: number;
+  /** Index of its opening instruction (an else takes the place of its if); -1 for the body. */
+  opener: number;
+  readonly base: number;
+  /** Whether control arrives at the current place, and at its start. */
+  dead: boolean;
+  readonly dead_before: boolean;
+}
+
+/** How many values an instruction takes and gives, where its signature varies. */
+const TAKEN_GIVEN: ReadonlyMap<number, readonly [taken: number, given: number]> = new Map([
+  [Op.DROP, [1, 0]],
+  [Op.SELECT, [3, 1]],
+  [Op.SELECT_TYPED, [3, 1]],
+  [Op.LOCAL_GET, [0, 1]],
+  [Op.LOCAL_SET, [1, 0]],
+  [Op.LOCAL_TEE, [1, 1]],
+  [Op.GLOBAL_GET, [0, 1]],
+  [Op.GLOBAL_SET, [1, 0]],
+  [Op.TABLE_GET, [1, 1]],
+  [Op.TABLE_SET, [2, 0]],
+  [Op.TABLE_INIT, [3, 0]],
+  [Op.ELEM_DROP, [0, 0]],
+  [Op.TABLE_COPY, [3, 0]],
+  [Op.TABLE_GROW, [2, 1]],
+  [Op.TABLE_SIZE, [0, 1]],
+  [Op.TABLE_FILL, [3, 0]],
+  [Op.REF_NULL, [0, 1]],
+  [Op.REF_IS_NULL, [1, 1]],
+  [Op.REF_FUNC, [0, 1]],
+]);
+
+/** The types of a module, and those of its functions with the imported ones first. */
+interface Types {
+  readonly types: readonly FunctionType[];
+  readonly functions: readonly FunctionType[];
+}
+
+/** The facts of one body, found instruction by instruction. */
+class FactFinder {
+  readonly #types: Types;
+  readonly #frames: Frame[] = [];
+  readonly #facts: { -readonly [Key in keyof BodyFacts]: BodyFacts[Key] };
+  #height = 0;
+  #index = 0;
+
+  constructor(types: Types, { results }: FunctionType, length: number) {
+    this.#types = types;
+    this.#facts = {
+      heights: new Uint32Array(length),
+      dead: new Uint8Array(length),
+      arities: new Uint16Array(length),
+      partners: new Uint32Array(length),
+      max_height: 0,
+      control_count: 0,
+      max_nesting: 0,
+    };
+    // The body is a block without parameters: those are locals.
+    this.#open(Op.BLOCK, 0, results.length, -1);
+  }
+
+  find(code: readonly Instruction[]): BodyFacts {
+    const { heights, dead } = this.#facts;
+    code.forEach((instruction, index) => {
+      this.#index = index;
+      heights[index] = this.#height;
+      dead[index] = this.#top().dead ? 1 : 0;
+      this.#step(instruction);
+    });
+    return this.#facts;
+  }
+
+  #top(): Frame {
+    return this.#frames.at(-1)!;
+  }
+
+  /** Nothing below a block's base is taken: in dead code there may be less than an instruction takes. */
+  #move(taken: number, given: number): void {
+    this.#to(Math.max(this.#height - taken, this.#top().base) + given);
+  }
+
+  #to(height: number): void {
+    this.#height = height;
+    if (height > this.#facts.max_height) this.#facts.max_height = height;
+  }
+
+  #open(op: number, parameters: number, results: number, opener: number): void {
+    const dead = this.#frames.at(-1)?.dead ?? false;
+    const base = this.#height;
+    const is_loop = op === Op.LOOP;
+    this.#frames.push({ is_loop, parameters, results, opener, base, dead, dead_before: dead });
+    this.#to(base + parameters);
+  }
+
+  /** Control does not come past this point of the innermost block. */
+  #cut(): void {
+    const frame = this.#top();
+    frame.dead = true;
+    this.#height = frame.base;
+  }
+
+  /** What a branch to that block carries: a loop's parameters, any other block's results. */
+  #carry(depth: number): number {
+    const { is_loop, parameters, results } = this.#frames[this.#frames.length - 1 - depth]!;
+    return this.#facts.arities[this.#index] = is_loop ? parameters : results;
+  }
+
+  #step({ op, a }: Instruction): void {
+    switch (op) {
+      case Op.BLOCK:
+      case Op.LOOP:
+      case Op.IF:
+        return this.#stepOpen(op, a);
+      case Op.ELSE:
+        return this.#stepElse();
+      case Op.END:
+        return this.#stepEnd();
+      case Op.BR_IF: {
+        const carried = this.#carry(a);
+        this.#move(1, 0);
+        return this.#move(carried, carried);
+      }
+      case Op.BR:
+      case Op.BR_TABLE:
+        this.#carry(a);
+        return this.#cut();
+      case Op.RETURN:
+        this.#carry(this.#frames.length - 1);
+        return this.#cut();
+      case Op.UNREACHABLE:
+        return this.#cut();
+      case Op.CALL:
+      case Op.CALL_INDIRECT:
+        return this.#stepCall(op, a);
+    }
+    const { signature } = OPCODES.get(op)!;
+    if (signature !== undefined) {
+      return this.#move(signature.parameters.length, signature.results.length);
+    }
+    const [taken, given] = TAKEN_GIVEN.get(op)!;
+    this.#move(taken, given);
+  }
+
+  #stepCall(op: number, index: number): void {
+    const is_direct = op === Op.CALL;
+    const { functions, types } = this.#types;
+    const { parameters, results } = (is_direct ? functions : types)[index]!;
+    this.#move(parameters.length + (is_direct ? 0 : 1), results.length);
+  }
+
+  #stepOpen(op: number, block_type: number): void {
+    if (op === Op.IF) this.#move(1, 0);
+    const type = block_type < 0 ? undefined : this.#types.types[block_type];
+    const parameters = type?.parameters.length ?? 0;
+    const results = type?.results.length ?? (block_type === EMPTY_BLOCK ? 0 : 1);
+    this.#move(parameters, 0);
+    this.#open(op, parameters, results, this.#index);
+    this.#facts.control_count += 1;
+    const nesting = this.#frames.length - 1;
+    if (nesting > this.#facts.max_nesting) this.#facts.max_nesting = nesting;
+  }
+
+  #stepElse(): void {
+    const frame = this.#top();
+    this.#facts.partners[frame.opener] = this.#index;
+    frame.opener = this.#index;
+    frame.dead = frame.dead_before;
+    this.#to(frame.base + frame.parameters);
+  }
+
+  #stepEnd(): void {
+    const { opener, base, results } = this.#frames.pop()!;
+    const { partners } = this.#facts;
+    partners[this.#index] = opener < 0 ? this.#index + 1 : opener;
+    if (opener >= 0) partners[opener] = this.#index;
+    // In dead code a block may end with fewer values than it gives.
+    this.#to(base + results);
+  }
+}
+
+/** The facts of each body of a valid module, in order. */
+export function findFacts(raw: RawModule, work: Work): BodyFacts[] {
+  const { types, imports, function_types, bodies } = raw;
+  const indices = imports.flatMap(({ description }) =>
+    description.kind === "function" ? description.type : []
+  );
+  const functions = [...indices, ...function_types].map((index) => types[index]!);
+  return bodies.map(({ code }, at) => {
+    work.steps += code.length;
+    return new FactFinder({ types, functions }, types[function_types[at]!]!, code.length).find(
+      code,
+    );
+  });
+}
