@@ -56,11 +56,11 @@ const tickText = (text) => text.replace(/\.0(?!\d)/, "");
 class Chart {
   element;
   #options;
-  #headline = el("p", { class: "figure" }, "–");
-  #note = el("p", { class: "figure-note" });
-  #legend = el("ul", { class: "legend" });
-  #time = el("span", { class: "legend-time" });
-  #drawing = svg("svg", { class: "plot", height: HEIGHT, role: "img" });
+  #headline = el("p.figure", "–");
+  #note = el("p.figure-note");
+  #legend = el("ul.legend");
+  #time = el("span.legend-time");
+  #drawing = svg("svg.plot", { height: HEIGHT, role: "img" });
   #observer = new ResizeObserver(([entry]) => this.#resize(Math.round(entry.contentRect.width)));
   #width = 300;
   #shown = { times: [], series: [], hidden: 0, at_ms: 0 };
@@ -70,13 +70,11 @@ class Chart {
   constructor(options) {
     this.#options = options;
     const { title } = options;
-    this.element = el(
-      "section",
-      { class: "card chart", "aria-label": title },
-      el("div", { class: "chart-head" }, el("h2", {}, title), this.#headline, this.#note),
+    this.element = el("section.card.chart", { "aria-label": title }, [
+      el("div.chart-head", el("h2", title), this.#headline, this.#note),
       this.#drawing,
-      el("div", { class: "chart-foot" }, this.#legend, this.#time),
-    );
+      el("div.chart-foot", this.#legend, this.#time),
+    ]);
     this.#drawing.addEventListener("pointermove", ({ offsetX }) => this.#hover(offsetX));
     this.#drawing.addEventListener("pointerleave", () => this.#hover(undefined));
     this.#observer.observe(this.#drawing);
@@ -123,11 +121,9 @@ class Chart {
     const { format, axis = format, span_ms } = this.#options;
     const ticks = [0, top / 2, top];
     const right = this.#width - RIGHT;
-    const text = (props, content) => svg("text", { class: "tick", ...props }, content);
+    const text = (props, content) => svg("text.tick", { ...props }, content);
     return [
-      ...ticks.map((tick) =>
-        svg("line", { class: "grid", x1: LEFT, x2: right, y1: y(tick), y2: y(tick) })
-      ),
+      ...ticks.map((tick) => svg("line.grid", { x1: LEFT, x2: right, y1: y(tick), y2: y(tick) })),
       ...ticks.map((tick) =>
         text({ x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, tickText(axis(tick)))
       ),
@@ -144,12 +140,10 @@ class Chart {
     const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
     const xs = times.map((at_ms) => this.#x(at_ms));
     const area = series.length === 1
-      ? [svg("path", { class: "area s0", d: areaPath(xs, series[0].values, y) })]
+      ? [svg("path.area.s0", { d: areaPath(xs, series[0].values, y) })]
       : [];
     const x = xs[this.#hovered];
-    const cross = x === undefined
-      ? []
-      : [svg("line", { class: "cross", x1: x, x2: x, y1: TOP, y2: y(0) })];
+    const cross = x === undefined ? [] : [svg("line.cross", { x1: x, x2: x, y1: TOP, y2: y(0) })];
     const lines = series.map(({ values }, index) =>
       svg("path", { class: `line s${index}`, d: linePath(xs, values, y) })
     );
@@ -166,15 +160,13 @@ class Chart {
     const at = hovered_ms === undefined ? latest : this.#hovered;
     setText(this.#time, hovered_ms === undefined ? "" : clock(hovered_ms));
     const entries = series.map(({ name, values }, index) =>
-      el(
-        "li",
-        { class: `s${index}` },
-        el("span", { class: "swatch", "aria-hidden": "true" }),
-        el("span", { class: "legend-name", title: name }, name),
-        el("span", { class: "legend-value" }, format(values[at])),
-      )
+      el("li", { class: `s${index}` }, [
+        el("span.swatch", { "aria-hidden": "true" }),
+        el("span.legend-name", { title: name }, name),
+        el("span.legend-value", format(values[at])),
+      ])
     );
-    const more = hidden > 0 ? [el("li", { class: "more" }, `+${hidden} more`)] : [];
+    const more = hidden > 0 ? [el("li.more", `+${hidden} more`)] : [];
     replace(this.#legend, entries, more);
     const now = series.map(({ name, values }) => `${name} ${format(values[latest])}`).join(", ");
     const span = `last ${spanWords(span_ms / 60_000)}`;

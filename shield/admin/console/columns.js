@@ -1,34 +1,52 @@
-// Columns that several tables have: plain text, numbers, moments and buttons. Tables themselves are `table.js`.
-import { count, moment } from "./format.js";
+// Columns of tables, each made of an id, its head, the value that rows are sorted by (a member's name, or a
+// function of the row), and the cell. `more` are the other members of a column (`createTable`).
+import { ago, count, moment } from "./format.js";
 
-/** What `text` makes of a row, or its member `id`; `absent` where there is none. */
-export const plain = (id, label, text = (row) => row[id], absent = "–") => ({
-  id,
-  label,
-  value: text,
-  cell: (row) => String(text(row) ?? absent),
+/** A column whose cell is what `show(value, row)` makes: text or `{text, …}`. */
+export function column(id, label, value, show, more) {
+  const of = typeof value === "string" ? (row) => row[value] : value;
+  return { id, label, value: of, cell: (row) => show(of(row), row), ...more };
+}
+
+/** The value as text; `absent` where there is none. */
+export const plain = (id, label, value = id, absent = "–") =>
+  column(id, label, value, (text) => String(text ?? absent));
+
+/** As `plain`, for text of any length; nothing where there is none. */
+export const wide = (id, label, value = id, absent = "") => ({
+  ...plain(id, label, value, absent),
+  wide: true,
 });
+
+/** Text that is cut off where it is long, and whole when it is pointed at. */
+export const titled = (id, label, value = id) =>
+  column(id, label, value, (text) => ({ text: text ?? "", title: text }));
+
+/** Text that leads on: to what `href(value, row)` says. */
+export const linked = (id, label, value, href, more) =>
+  column(id, label, value, (text, row) => ({ text, href: href(text, row) }), more);
+
+/** Text in the tone that `tone(value, row)` says. */
+export const toned = (id, label, value, tone, more) =>
+  column(id, label, value, (text, row) => ({ text, tone: tone(text, row) }), more);
 
 /** A number of each row; a zero stands back. */
-export const numeric = (id, label, value, format = count, about) => ({
-  id,
-  label,
-  numeric: true,
-  about,
-  value,
-  cell: (row) => ({ text: format(value(row)), dim: value(row) === 0 }),
-});
+export const numeric = (id, label, value = id, format = count, about) =>
+  column(id, label, value, (number) => ({ text: format(number), dim: number === 0 }), {
+    numeric: true,
+    about,
+  });
 
-/** The number in the member `name`. */
-export const figure = (id, label, name, format) => numeric(id, label, (row) => row[name], format);
+/** A moment, Unix ms. */
+export const when = (id, label, value = id) => column(id, label, value, (ms) => moment(ms));
 
-/** The moment in the member `name`, Unix ms. */
-export const when = (id, label, name) => ({
-  id,
-  label,
-  value: (row) => row[name],
-  cell: (row) => moment(row[name]),
-});
+/** How long ago a moment was, Unix ms. */
+export const since = (id, label, value, now) =>
+  column(id, label, value, (ms, row) => ({ text: ago(ms, now(row)), title: moment(ms) }));
+
+/** The first characters of a digest. */
+export const digest = (id, label, units) =>
+  column(id, label, id, (text) => ({ text: text.slice(0, units), title: text, mono: true }));
 
 /** A button in each row. `about` says what it does there, for those who do not see the row. */
 export const action = (id, label, text, about, act) => ({

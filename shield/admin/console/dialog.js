@@ -17,11 +17,11 @@ export function toast(text, tone) {
 /**
  * Asks; `act` does it while the dialog stays, and what it rejects with is shown in the dialog. With
  * `typed`, that text has to be typed first; `fields` are elements to fill in, for `act` to read.
- * Resolves with whether it was done.
+ * Resolves with whether it was done; then `done()` is the toast that says so.
  */
-export function confirmed({ title, text, confirm, typed, fields = [], act }) {
+export function confirmed({ title, text, confirm, typed, fields = [], act, done }) {
   const { promise, resolve } = Promise.withResolvers();
-  const problem = el("p", { class: "problem", role: "alert" });
+  const problem = el("p.problem", { role: "alert" });
   const input = typed === undefined ? undefined : el("input", {
     type: "text",
     autocomplete: "off",
@@ -29,23 +29,22 @@ export function confirmed({ title, text, confirm, typed, fields = [], act }) {
     "aria-describedby": "dialog-text",
     oninput: () => allow(),
   });
-  const yes = el("button", { type: "submit", class: "primary danger" }, confirm);
-  const no = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
-  const form = el(
-    "form",
-    {},
+  const yes = el("button.primary.danger", { type: "submit" }, confirm);
+  const no = el("button", { onclick: () => dialog.close() }, "Cancel");
+  const form = el("form", [
     el("h2", { id: "dialog-title" }, title),
     el("p", { id: "dialog-text" }, text),
     fields,
-    input && el("label", {}, `Type ${typed} to confirm`, input),
+    input && el("label", `Type ${typed} to confirm`, input),
     problem,
-    el("div", { class: "actions" }, no, yes),
-  );
-  const dialog = el(
-    "dialog",
-    { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
+    el("div.actions", no, yes),
+  ]);
+  const dialog = el("dialog", {
+    "aria-labelledby": "dialog-title",
+    "aria-describedby": "dialog-text",
+  }, [
     form,
-  );
+  ]);
   let is_done = false;
 
   function allow() {
@@ -66,6 +65,7 @@ export function confirmed({ title, text, confirm, typed, fields = [], act }) {
   });
   dialog.addEventListener("close", () => {
     dialog.remove();
+    if (is_done) toast(done(), "ok");
     resolve(is_done);
   });
   allow();

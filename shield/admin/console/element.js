@@ -3,7 +3,12 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function fill(node, props, children) {
+/** Whether the first thing after a selector is props; a part with an element of its own is a child. */
+const isProps = (value) => value?.constructor === Object && value.element === undefined;
+
+function fill(node, classes, content) {
+  if (classes.length > 0) node.setAttribute("class", classes.join(" "));
+  const [props, ...children] = isProps(content[0]) ? content : [{}, ...content];
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -14,22 +19,33 @@ function fill(node, props, children) {
   return node;
 }
 
-/** Adds children: nodes as they are, anything else as text; nothing for null, undefined, false. */
+/**
+ * Adds children: nodes as they are, parts by their `element`, anything else as text; nothing for null, undefined,
+ * false.
+ */
 export function append(node, children) {
   for (const child of [children].flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
-    node.append(child instanceof Node ? child : String(child));
+    const part = child.element ?? child;
+    node.append(part instanceof Node ? part : String(part));
   }
 }
 
-/** An HTML element. Props are attributes, `value`, `checked`, and listeners such as `onclick`. */
-export function el(tag, props = {}, ...children) {
-  return fill(document.createElement(tag), props, children);
+/**
+ * An HTML element of a selector such as `p.hint`, with props, if any, and children. Props are attributes, `value`,
+ * `checked`, and listeners such as `onclick`. A button submits nothing unless its type says so.
+ */
+export function el(selector, ...content) {
+  const [tag, ...classes] = selector.split(".");
+  const node = document.createElement(tag);
+  if (tag === "button") node.type = "button";
+  return fill(node, classes, content);
 }
 
-/** An SVG element. */
-export function svg(tag, props = {}, ...children) {
-  return fill(document.createElementNS(SVG, tag), props, children);
+/** An SVG element, made in the same way. */
+export function svg(selector, ...content) {
+  const [tag, ...classes] = selector.split(".");
+  return fill(document.createElementNS(SVG, tag), classes, content);
 }
 
 /** Puts these children in the place of what is there. */

@@ -1,7 +1,7 @@
 // Lines of the journal as the console reads and shows them: records, and holes where some are missing.
-import { action, plain } from "./columns.js";
+import { action, plain, toned, when, wide } from "./columns.js";
 import { el, setText } from "./element.js";
-import { moment, textOf } from "./format.js";
+import { textOf } from "./format.js";
 import { lifeOf } from "./life.js";
 import { card } from "./page.js";
 
@@ -36,17 +36,12 @@ const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erase
 
 /** Columns of a table of lines; those of `before` and `behind` are around the user's; `open` shows one. */
 export const lineColumns = (open, before = [], behind = []) => [
-  { id: "at", label: "When", value: timeOf, cell: (line) => moment(timeOf(line)) },
-  {
-    id: "outcome",
-    label: "Outcome",
-    value: outcomeText,
-    cell: (line) => ({ text: outcomeText(line), tone: toneOf(line) }),
-  },
+  when("at", "When", timeOf),
+  toned("outcome", "Outcome", outcomeText, (_text, line) => toneOf(line)),
   ...before,
   plain("user", "User", whoOf),
   ...behind,
-  { ...plain("policies", "Policies, and their units", policiesText), wide: true },
+  wide("policies", "Policies, and their units", policiesText),
   action("open", "Open", "Open", (line) => `Open ${isHole(line) ? "the hole" : line.id}`, open),
 ];
 
@@ -81,10 +76,10 @@ export async function readLines(api, query, signal) {
 
 /** A card with everything that a line says. */
 export function lineCard(line) {
-  const body = el("pre", { class: "mono", tabindex: "0" });
+  const body = el("pre.mono", { tabindex: "0" });
   // What users have sent is text, whatever it looks like.
   setText(body, textOf(line, RECORD_UNITS, 2));
   const life = isHole(line) ? undefined : lifeOf(line.tenant, line);
-  const link = life && el("p", {}, el("a", { href: life }, "Life of this message"));
-  return card(isHole(line) ? "A hole" : `Decision ${line.id}`, {}, link, body);
+  const link = life && el("p", el("a", { href: life }, "Life of this message"));
+  return card(isHole(line) ? "A hole" : `Decision ${line.id}`, link, body);
 }

@@ -2,11 +2,13 @@
 // filters are in the page's address, so that a reload and the back button keep them.
 import { el, setText } from "./element.js";
 import { clock, count } from "./format.js";
-import { errorNotice, filterForm, pageHead, silentNotice, slot } from "./page.js";
+import { errorNotice, filterForm, pageHead, queried, silentNotice, slot } from "./page.js";
 import { createTable } from "./table.js";
 
 /** Rows that one answer has at most; the API's own bound. */
 export const ROWS_MAX = 1_000;
+/** The filter that every list has: it looks in the rows that are here. */
+const FIND = { name: "find", label: "Find in these rows", placeholder: "any text" };
 
 const cellText = (cell) =>
   String((typeof cell === "object" && cell !== null ? cell.text : cell) ?? "");
@@ -35,16 +37,17 @@ class ListView {
   /** Counts loads: of two that overlap, the later one counts. */
   #run = 0;
   #trouble = slot();
-  #status = el("p", { class: "hint", role: "status" }, "Loading…");
-  #refresh = el("button", { type: "button", onclick: () => this.load() }, "Refresh");
+  #status = el("p.hint", { role: "status" }, "Loading…");
+  #refresh = el("button", { onclick: () => this.load() }, "Refresh");
   #table;
   #box;
 
   constructor(ctx, place, options) {
     this.#ctx = ctx;
     this.#options = options;
-    const { title, fields, actions = [], above } = options;
-    this.#values = Object.fromEntries(fields.map(({ name }) => [name, ctx.query[name] ?? ""]));
+    const { title, fields = [], actions = [], above } = options;
+    const filters = [...fields, { ...FIND, wide: fields.length > 0 }];
+    this.#values = queried(filters, ctx.query);
     this.#table = createTable({
       ...options,
       caption: title,
@@ -55,19 +58,16 @@ class ListView {
       },
     });
     const props = { class: "card flush", "aria-label": title, hidden: true };
-    this.#box = el("section", props, this.#table.element);
+    this.#box = el("section", props, this.#table);
     place.append(
       pageHead({ ...options, actions: [...actions, this.#refresh] }),
-      el(
-        "div",
-        { class: "stack" },
+      el("div.stack", [
         above,
-        fields.length > 0 && filterForm(fields, this.#values, (next) => this.#change(next)),
-        this.#trouble.element,
-        el("div", { class: "listed" }, this.#status, this.#box),
-      ),
+        filterForm(filters, this.#values, (next) => this.#change(next)),
+        this.#trouble,
+        el("div.listed", this.#status, this.#box),
+      ]),
     );
-    this.#trouble.show();
     this.load();
   }
 
@@ -117,8 +117,8 @@ class ListView {
 }
 
 /**
- * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` (`find` is looked for in the
- * rows here), `columns`, `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`,
+ * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` beside the
+ * one that looks for text in the rows here, `columns`, `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`,
  * `above`, `empty`, `cut` (which rows those of a list that is cut off are; "first"), and `load(values, sort, signal)`, which resolves with
  * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list anew.
  */

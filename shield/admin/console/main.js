@@ -133,8 +133,8 @@ function askForToken(problem) {
 
 /** Goes on with the token of this tab. */
 async function resume(token) {
-  const words = el("p", { class: "hint", role: "status" }, "Asking the Shield…");
-  replace(root, el("main", { class: "sign-in", id: "main", tabindex: -1 }, words));
+  const words = el("p.hint", { role: "status" }, "Asking the Shield…");
+  replace(root, el("main.sign-in", { id: "main", tabindex: -1 }, words));
   let reach = { only_tenant: undefined, off: [], room_cards: [] };
   try {
     reach = await reachOf(token);

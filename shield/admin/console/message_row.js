@@ -16,29 +16,21 @@ export function messageRow(message, last, tenant) {
     ? undefined
     : lifeOf(tenant, { room, offset, message_id, trace });
   const body = el("pre");
-  const details = el(
-    "details",
-    {
-      ontoggle: () => {
-        // Made when it is looked at: most of 500 never are.
-        if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
-      },
+  const details = el("details", {
+    ontoggle: () => {
+      // Made when it is looked at: most of 500 never are.
+      if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
     },
-    el(
-      "summary",
-      {},
-      el(
-        "span",
-        { class: "numeric", title: moment(at_ms) },
-        Number.isFinite(at_ms) ? clock(at_ms) : "",
-      ),
-      el("span", { class: "badge" }, message.type ?? "event"),
-      el("span", { class: "dim", title: message.sender }, message.sender ?? ""),
-      el("span", { class: "mono" }, textOf(message.data, SUMMARY_UNITS)),
-      el("span", { class: "numeric dim" }, last),
-    ),
-    life !== undefined && el("p", {}, el("a", { href: life }, "Life of this message")),
+  }, [
+    el("summary", [
+      el("span.numeric", { title: moment(at_ms) }, Number.isFinite(at_ms) ? clock(at_ms) : ""),
+      el("span.badge", message.type ?? "event"),
+      el("span.dim", { title: message.sender }, message.sender ?? ""),
+      el("span.mono", textOf(message.data, SUMMARY_UNITS)),
+      el("span.numeric.dim", last),
+    ]),
+    life !== undefined && el("p", el("a", { href: life }, "Life of this message")),
     body,
-  );
-  return el("li", {}, details);
+  ]);
+  return el("li", details);
 }

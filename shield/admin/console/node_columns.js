@@ -1,6 +1,9 @@
 // How a node is in a table: on the overview and among the nodes.
+import { column, linked, plain, toned } from "./columns.js";
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
 import { processesOf } from "./rates.js";
+import { address } from "./router.js";
+import { createTable } from "./table.js";
 
 /** `{text, tone}` of a node: what it does, and whether that is good. */
 export function nodeState(node) {
@@ -13,7 +16,7 @@ export function failedChecks(node) {
   return Object.entries(node.checks ?? {}).filter(([, { ok }]) => !ok).map(([name]) => name);
 }
 
-function checksCell(node) {
+function checksCell({ node }) {
   const failed = failedChecks(node);
   const all = Object.keys(node.checks ?? {}).length;
   return failed.length === 0
@@ -21,24 +24,22 @@ function checksCell(node) {
     : { text: `${failed.join(", ")} failing`, tone: "bad" };
 }
 
-const numeric = (id, label, value, format, about) => ({
-  id,
-  label,
-  numeric: true,
-  about,
-  value,
-  cell: (row) => ({ text: format(value(row)), dim: value(row) === undefined }),
-});
+/** As other numbers, but one that nobody knows stands back, and no zero does. */
+const numeric = (id, label, value, format, about) =>
+  column(id, label, value, (number) => ({ text: format(number), dim: number === undefined }), {
+    numeric: true,
+    about,
+  });
 
 /** A figure of the process, in the row of its first node only. */
 const ofProcess = (id, label, value, format, about) => {
-  const column = numeric(id, label, (row) => row.first ? undefined : value(row), format, about);
+  const own = numeric(id, label, (row) => row.first ? undefined : value(row), format, about);
   const shared = ({ first }) => ({
     text: "shared",
     dim: true,
     title: `One process with ${first}, whose row has its figures`,
   });
-  return { ...column, cell: (row) => (row.first ? shared(row) : column.cell(row)) };
+  return { ...own, cell: (row) => (row.first ? shared(row) : own.cell(row)) };
 };
 
 /**
@@ -46,33 +47,15 @@ const ofProcess = (id, label, value, format, about) => {
  * `first` is the node that speaks for the process, if that is another one.
  */
 export const NODE_COLUMNS = [
-  {
-    id: "node",
-    label: "Node",
-    value: ({ node }) => node.node_id,
-    cell: ({ node }) => ({
-      text: node.node_id,
-      href: `#/nodes/${encodeURIComponent(node.node_id)}`,
-    }),
-  },
-  {
-    id: "kind",
-    label: "Kind",
-    value: ({ node }) => node.kind,
-    cell: ({ node }) => (node.kind === "brain" ? "Brain" : "Shield"),
-  },
-  {
-    id: "state",
-    label: "State",
-    value: ({ node }) => nodeState(node).text,
-    cell: ({ node }) => nodeState(node),
-  },
-  {
-    id: "checks",
-    label: "Checks",
-    value: ({ node }) => -failedChecks(node).length,
-    cell: ({ node }) => checksCell(node),
-  },
+  linked("node", "Node", ({ node }) => node.node_id, (id) => address("nodes", id)),
+  plain("kind", "Kind", ({ node }) => (node.kind === "brain" ? "Brain" : "Shield")),
+  toned(
+    "state",
+    "State",
+    ({ node }) => nodeState(node).text,
+    (_, { node }) => nodeState(node).tone,
+  ),
+  column("checks", "Checks", ({ node }) => -failedChecks(node).length, (_, row) => checksCell(row)),
   numeric("connections", "Connections", ({ node }) => node.gauges?.connections, count),
   numeric("ingress", "In", ({ rates }) => rates?.ingress, rate, "Messages a second from clients"),
   numeric("egress", "Out", ({ rates }) => rates?.egress, rate, "Messages a second to clients"),
@@ -80,12 +63,7 @@ export const NODE_COLUMNS = [
   ofProcess("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Of one core"),
   ofProcess("rss", "Memory", ({ node }) => node.rss_bytes, bytes, "Resident set"),
   numeric("uptime", "Uptime", ({ node }) => node.uptime_ms, duration),
-  {
-    id: "version",
-    label: "Version",
-    value: ({ node }) => node.version,
-    cell: ({ node }) => ({ text: node.version ?? "–", dim: true }),
-  },
+  column("version", "Version", ({ node }) => node.version, (text = "–") => ({ text, dim: true })),
 ];
 
 /** Rows for the nodes of a reading. */
@@ -96,3 +74,13 @@ export function nodeRows({ nodes }, history) {
     ...others.map((node) => ({ node, rates: rates.get(node.node_id), first: first.node_id })),
   ]);
 }
+
+/** The table of nodes with these columns. */
+export const nodeTable = (columns) =>
+  createTable({
+    caption: "Nodes",
+    columns,
+    key: ({ node }) => node.node_id,
+    sort: { id: "node", direction: "ascending" },
+    empty: "No node has answered yet.",
+  });

@@ -1,47 +1,54 @@
 // Parts that views are made of: heads, facts, filters, notices. They know nothing of the API beyond
 // the shape of its refusals and of the list of nodes that an answer names.
-import { el, replace } from "./element.js";
-import { plural } from "./format.js";
+import { el, replace, setText } from "./element.js";
+import { clock, plural } from "./format.js";
+import { createTable } from "./table.js";
 
 /** The head of a view. `crumb` is `{href, text}` of the list that it belongs to. */
 export function pageHead({ title, about, crumb, actions = [] }) {
-  return el(
-    "div",
-    { class: "page-head" },
-    el(
-      "div",
-      { class: "titles" },
-      crumb && el("p", { class: "crumb" }, el("a", { href: crumb.href }, crumb.text)),
-      el("h1", {}, title),
-      about && el("p", {}, about),
-    ),
-    el("div", { class: "actions" }, actions),
-  );
+  return el("div.page-head", [
+    el("div.titles", [
+      crumb && el("p.crumb", el("a", { href: crumb.href }, crumb.text)),
+      el("h1", title),
+      about && el("p", about),
+    ]),
+    el("div.actions", actions),
+  ]);
 }
 
-/** A box with a heading. `actions` are beside it; `flush` is for tables, which fill it. */
-export function card(title, { actions = [], flush = false } = {}, ...children) {
-  const head = actions.length === 0
-    ? el("h2", {}, title)
-    : el("div", { class: "card-head" }, el("h2", {}, title), actions);
-  return el(
-    "section",
-    { class: flush ? "card flush" : "card", "aria-label": title },
-    head,
+const box = (selector, title, actions, children) =>
+  el(selector, { "aria-label": title }, [
+    actions.length === 0 ? el("h2", title) : el("div.card-head", el("h2", title), actions),
     children,
-  );
+  ]);
+
+/** A box with a heading. */
+export const card = (title, ...children) => box("section.card", title, [], children);
+
+/** A box that its content fills, such as a table; `actions` are beside the heading. */
+export const fullCard = (title, actions, ...children) =>
+  box("section.card.flush", title, actions, children);
+
+/** A box with facts. */
+export const factCard = (title, pairs) => card(title, facts(pairs));
+
+/**
+ * A box with a table: the options are `createTable`'s, `actions` beside the heading, and what is `above` the table.
+ * `show(rows)` is the table's.
+ */
+export function tableCard(title, { actions = [], above, ...options }) {
+  const table = createTable({ caption: title, ...options });
+  return { element: fullCard(title, actions, above, table), show: (rows) => table.show(rows) };
 }
 
 /** Names with their values, which are text or elements. */
 export function facts(pairs) {
-  return el(
-    "dl",
-    { class: "facts" },
+  return el("dl.facts", [
     pairs.map(([name, value]) => [
-      el("dt", {}, name),
-      el("dd", {}, value instanceof Node ? value : String(value ?? "–")),
+      el("dt", name),
+      el("dd", value instanceof Node ? value : String(value ?? "–")),
     ]),
-  );
+  ]);
 }
 
 /** A coloured word: `tone` is ok, warn, bad or "". */
@@ -51,68 +58,70 @@ export function badge(text, tone = "", title) {
 
 /** What went wrong, in the server's words, with a way to try again. */
 export function errorNotice(error, retry) {
-  return el(
-    "div",
-    { class: "notice bad", role: "alert" },
-    el("strong", {}, error.title ?? "The console failed"),
-    el("p", {}, error.message),
-    retry && el("button", { type: "button", onclick: retry }, "Try again"),
-  );
+  return el("div.notice.bad", { role: "alert" }, [
+    el("strong", error.title ?? "The console failed"),
+    el("p", error.message),
+    retry && el("button", { onclick: retry }, "Try again"),
+  ]);
 }
 
 /** Says how a part is switched on whose table the configuration has off. */
 export function offText(part) {
-  return el(
-    "p",
-    { class: "empty" },
+  return el("p.empty", [
     "This part is switched off in the configuration. Set ",
-    el("code", {}, "enabled = true"),
+    el("code", "enabled = true"),
     " in ",
-    el("code", {}, `[${part}]`),
+    el("code", `[${part}]`),
     " and start the bus again.",
-  );
+  ]);
 }
 
 /** Says whose part of an answer is missing; nothing when every node has answered. */
 export function silentNotice(nodes) {
   const silent = nodes?.silent ?? [];
   if (silent.length === 0) return null;
-  return el(
-    "p",
-    { class: "notice warn" },
-    el("strong", {}, `${plural(silent.length, "node")} did not answer in time: `),
+  return el("p.notice.warn", [
+    el("strong", `${plural(silent.length, "node")} did not answer in time: `),
     `${silent.join(", ")}. What they know is missing here. See their state under `,
     el("a", { href: "#/nodes" }, "Nodes"),
     ".",
-  );
+  ]);
 }
+
+/**
+ * `{input, element}`: an input with its label and a `hint`; `options` of [value, text] make it a choice. The other
+ * members are the input's props.
+ */
+export function field(label, { options, hint, ...props }) {
+  const input = options === undefined
+    ? el("input", { type: "text", autocomplete: "off", spellcheck: "false", ...props })
+    : el("select", { name: props.name }, [
+      options.map(([value, text]) =>
+        el("option", { value, selected: value === props.value }, text)
+      ),
+    ]);
+  return { input, element: el("label", label, input, hint && el("span", hint)) };
+}
+
+/** A field of `filterForm` that looks for an id. */
+export const exact = (name, label = `${name[0].toUpperCase()}${name.slice(1)}`) => ({
+  name,
+  label,
+  placeholder: "exact id",
+});
 
 /**
  * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` learns of each
  * change, of text when it is entered (Enter or leaving the field), of `find` with each character.
  */
 export function filterForm(fields, values, onChange) {
-  const form = el("form", { class: "filters", role: "search" });
+  const form = el("form.filters", { role: "search" });
   const read = () =>
     Object.fromEntries(fields.map(({ name }) => [name, form.elements[name].value.trim()]));
-  for (const { name, label, placeholder, options, wide } of fields) {
-    const control = options === undefined
-      ? el("input", {
-        name,
-        type: "search",
-        placeholder,
-        autocomplete: "off",
-        spellcheck: "false",
-        value: values[name] ?? "",
-      })
-      : el(
-        "select",
-        { name },
-        options.map(([value, text]) =>
-          el("option", { value, selected: value === (values[name] ?? "") }, text)
-        ),
-      );
-    form.append(el("label", { class: wide ? "wide" : "" }, label, control));
+  for (const { label, wide, ...props } of fields) {
+    const { element } = field(label, { type: "search", value: values[props.name] ?? "", ...props });
+    if (wide) element.className = "wide";
+    form.append(element);
   }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -125,9 +134,9 @@ export function filterForm(fields, values, onChange) {
   return form;
 }
 
-/** A place whose content is replaced whole, empty at first. */
+/** A place whose content is replaced whole, empty and hidden at first. */
 export function slot() {
-  const element = el("div", { class: "stack" });
+  const element = el("div.stack", { hidden: true });
   return {
     element,
     show: (...children) => {
@@ -135,4 +144,71 @@ export function slot() {
       element.hidden = element.childNodes.length === 0;
     },
   };
+}
+
+/**
+ * A place that each `load()` fills with what `read()` resolves with; what it rejects with is said there, with a way
+ * to try again. `load()` never rejects.
+ */
+export function loaded({ signal }, read) {
+  const { element, show } = slot();
+  async function load() {
+    try {
+      show(await read());
+    } catch (error) {
+      if (!signal.aborted) show(errorNotice(error, load));
+    }
+  }
+  return { element, load };
+}
+
+/** A view that is read whole: its head is `pageHead`'s, with a button that reads it anew. */
+export function showLoaded(ctx, place, { actions = [], ...head }, read) {
+  const { element, load } = loaded(ctx, read);
+  const refresh = el("button", { onclick: () => load() }, "Refresh");
+  place.append(pageHead({ ...head, actions: [refresh, ...actions] }), element);
+  load();
+}
+
+/** What the fields of a form have in the page's address. */
+export const queried = (fields, query) =>
+  Object.fromEntries(fields.map(({ name }) => [name, query[name] ?? ""]));
+
+/**
+ * A view of a question, which fields make, and its answer. `ask(values, isOver)` resolves with the answer's elements,
+ * or with words that say what the question lacks; `asking` is said meanwhile. Of two questions the later one counts. The view's
+ * `load()` asks anew.
+ */
+export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
+  let values = queried(fields, ctx.query);
+  let run = 0;
+  const status = el("p.hint", { role: "status" });
+  const told = slot();
+  async function load() {
+    const mine = ++run;
+    const isOver = () => ctx.signal.aborted || mine !== run;
+    setText(status, asking);
+    try {
+      const answer = await ask(values, isOver);
+      if (isOver()) return;
+      const is_lacking = typeof answer === "string";
+      told.show(is_lacking ? [] : answer);
+      setText(status, is_lacking ? answer : `Read at ${clock(ctx.now())}.`);
+    } catch (error) {
+      if (isOver()) return;
+      setText(status, "");
+      told.show(errorNotice(error, load));
+    }
+  }
+  const change = (next) => {
+    values = next;
+    ctx.setQuery(next);
+    load();
+  };
+  place.append(
+    pageHead(head),
+    el("div.stack", filterForm(fields, values, change), status, told),
+  );
+  load();
+  return { load };
 }

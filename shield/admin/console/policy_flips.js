@@ -77,7 +77,7 @@ export function resultParts({ answer, rows }, onOpen) {
       ...some("Recorded modules that are gone", recorded?.no_module),
       ...(interrupted ? [["Not whole", answer.why ?? "it was interrupted"]] : []),
     ]),
-    flips.element,
+    flips,
   ];
 }
 
@@ -87,7 +87,7 @@ export function resultParts({ answer, rows }, onOpen) {
  */
 export function createFlips(onOpen) {
   const found = slot();
-  const command = el("pre", { class: "mono", tabindex: "0" });
+  const command = el("pre.mono", { tabindex: "0" });
   const read = async ({ target }) => {
     const [file] = target.files;
     if (file === undefined) return;
@@ -108,19 +108,15 @@ export function createFlips(onOpen) {
     onclick: forget,
     onchange: read,
   });
-  found.show();
-  const element = card(
-    "Result of arq policy replay",
-    {},
+  const element = card("Result of arq policy replay", [
     el(
       "p",
-      {},
       "For more decisions, or a file of the journal: replay them with arq and open the result here " +
         "(NAME@VERSION in place of NEW.wasm is an earlier version of a policy):",
     ),
     command,
-    el("label", {}, "Result of the replay", input),
-    found.element,
-  );
+    el("label", "Result of the replay", input),
+    found,
+  ]);
   return { element, setCommand: (text) => (command.textContent = text) };
 }

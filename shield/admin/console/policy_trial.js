@@ -24,32 +24,28 @@ class Trial {
   #window;
   #stop;
   #found = slot();
-  #status = el("p", { class: "hint", role: "status" });
+  #status = el("p.hint", { role: "status" });
   #file = el("input", { type: "file", accept: ".wasm,application/wasm" });
   #pages = el("input", { type: "number", min: "1", max: "65536", value: String(MEMORY_PAGES) });
-  #run = el("button", { type: "button", onclick: () => this.#start() }, "Try it");
-  #halt = el("button", { type: "button", onclick: () => this.stop() }, "Stop");
+  #run = el("button", { onclick: () => this.#start() }, "Try it");
+  #halt = el("button", { onclick: () => this.stop() }, "Stop");
   element;
 
   constructor(ctx, onOpen) {
     this.#ctx = ctx;
     this.#onOpen = onOpen;
     this.#halt.disabled = true;
-    this.#found.show();
-    this.element = card(
-      "Flips of another module",
-      {},
+    this.element = card("Flips of another module", [
       el(
         "p",
-        {},
         "The module runs in this browser on the decisions of this page's room and time. Nothing is uploaded.",
       ),
-      el("label", {}, "Module", this.#file),
-      el("label", {}, "Memory in 64 KiB pages", this.#pages),
-      el("div", { class: "actions" }, this.#run, this.#halt),
+      el("label", "Module", this.#file),
+      el("label", "Memory in 64 KiB pages", this.#pages),
+      el("div.actions", this.#run, this.#halt),
       this.#status,
-      this.#found.element,
-    );
+      this.#found,
+    ]);
   }
 
   setWindow(window) {

@@ -4,22 +4,25 @@ import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { count, plural } from "./format.js";
 import { messageRow } from "./message_row.js";
+import { fullCard } from "./page.js";
 
 const PAGE_MESSAGES = 50;
 
 /** The card of one room's history. */
 export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
-  const list = el("ol", { class: "messages" });
+  const list = el("ol.messages");
   const box = el(
-    "div",
-    { class: "kept", role: "region", "aria-label": `History of ${room_id}`, tabindex: 0 },
-    list,
+    "div.kept",
+    { role: "region", "aria-label": `History of ${room_id}`, tabindex: 0 },
+    [
+      list,
+    ],
   );
-  const status = el("p", { class: "hint", role: "status" }, "Not read yet.");
-  const older = el("button", { type: "button", onclick: () => read(oldest) }, "Older");
-  const newest = el("button", { type: "button", onclick: () => read(0) }, "Read history");
-  const foot = el("div", { class: "pager", hidden: true }, older);
+  const status = el("p.hint", { role: "status" }, "Not read yet.");
+  const older = el("button", { onclick: () => read(oldest) }, "Older");
+  const newest = el("button", { onclick: () => read(0) }, "Read history");
+  const foot = el("div.pager", { hidden: true }, older);
   /** Offset of the last row; 0: there is none. */
   let oldest = 0;
 
@@ -46,11 +49,8 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
     }
   }
 
-  return el(
-    "section",
-    { class: "card flush", "aria-label": "History" },
-    el("div", { class: "card-head" }, el("h2", {}, "History"), status, newest),
+  return fullCard("History", [status, newest], [
     box,
     foot,
-  );
+  ]);
 }

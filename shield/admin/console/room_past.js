@@ -1,8 +1,10 @@
 // The past of a room with a reducer: its values after any entry of its log, by a slider, the entry, and what it
 // changed. The Brain applies the entries again for it; nothing is read that nobody asked for.
 import { segment } from "./api.js";
+import { column } from "./columns.js";
 import { el, replace, setText } from "./element.js";
 import { bytes, count, moment, plural } from "./format.js";
+import { fullCard } from "./page.js";
 import { createTable } from "./table.js";
 
 const PAGE_VALUES = 200;
@@ -16,17 +18,13 @@ function shown(value) {
   return `${all}${cut}`;
 }
 
-const keyColumn = {
-  id: "key",
-  label: "Key",
-  value: ({ key }) => shown(key),
-  cell: ({ key }) => ({ text: shown(key), mono: true }),
-};
-const textColumn = (id, label, of) => ({
-  ...{ id, label, wide: true },
-  value: (row) => shown(of(row)),
-  cell: (row) => ({ text: shown(of(row)), mono: true, dim: of(row) === null }),
-});
+const keyColumn = column("key", "Key", ({ key }) => shown(key), (text) => ({ text, mono: true }));
+const textColumn = (id, label) =>
+  column(id, label, (row) => shown(row[id]), (text, row) => ({
+    text,
+    mono: true,
+    dim: row[id] === null,
+  }), { wide: true });
 
 const VERDICTS = { applied: "applied", rejected: "rejected", fault: "failed" };
 
@@ -49,18 +47,14 @@ function entryText(entry) {
 function createTables() {
   const changes = createTable({
     caption: "Changed by this entry",
-    columns: [
-      keyColumn,
-      textColumn("before", "Before", ({ before }) => before),
-      textColumn("after", "After", ({ after }) => after),
-    ],
+    columns: [keyColumn, textColumn("before", "Before"), textColumn("after", "After")],
     key: ({ key }) => shown(key),
     sort: { id: "key", direction: "ascending" },
     empty: "This entry changed no value.",
   });
   const values = createTable({
     caption: "Values after it",
-    columns: [keyColumn, textColumn("value", "Value", ({ value }) => value)],
+    columns: [keyColumn, textColumn("value", "Value")],
     key: ({ key }) => shown(key),
     sort: { id: "key", direction: "ascending" },
     empty: "The room had no value then.",
@@ -71,27 +65,19 @@ function createTables() {
 /** The element of one room's past. */
 export function createPastCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/past`;
-  const status = el("p", { class: "hint", role: "status" }, "Not read yet.");
-  const entry = el("p", {});
+  const status = el("p.hint", { role: "status" }, "Not read yet.");
+  const entry = el("p");
   const { changes, values } = createTables();
   const slider = el("input", { type: "range", min: 0, max: 0, step: 1, oninput: () => ask() });
-  const back = el("button", { type: "button", onclick: () => step(-1) }, "Back");
-  const on = el("button", { type: "button", onclick: () => step(1) }, "Forward");
-  const look = el("button", { type: "button", onclick: () => read(undefined) }, "Look back");
-  const box = el(
-    "div",
-    { hidden: true },
-    el(
-      "div",
-      { class: "past" },
-      el("label", {}, "After entry", slider),
-      back,
-      on,
-    ),
+  const back = el("button", { onclick: () => step(-1) }, "Back");
+  const on = el("button", { onclick: () => step(1) }, "Forward");
+  const look = el("button", { onclick: () => read(undefined) }, "Look back");
+  const box = el("div", { hidden: true }, [
+    el("div.past", el("label", "After entry", slider), back, on),
     entry,
-    changes.element,
-    values.element,
-  );
+    changes,
+    values,
+  ]);
   /** What is to be read next, while something is being read. */
   let wanted;
   let is_reading = false;
@@ -137,10 +123,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     is_reading = false;
   }
 
-  return el(
-    "section",
-    { class: "card flush", "aria-label": "Past" },
-    el("div", { class: "card-head" }, el("h2", {}, "Past"), status, look),
+  return fullCard("Past", [status, look], [
     box,
-  );
+  ]);
 }

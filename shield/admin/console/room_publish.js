@@ -4,6 +4,7 @@ import { segment } from "./api.js";
 import { toast } from "./dialog.js";
 import { el, setText } from "./element.js";
 import { count } from "./format.js";
+import { card, field } from "./page.js";
 
 const JSON_TYPE = "application/json";
 const TYPES = [JSON_TYPE, "text/plain", "application/octet-stream"];
@@ -24,63 +25,43 @@ export function messageBody(type, content_type, data) {
   return `${head},"data":${data}}`;
 }
 
-const HINTS = {
-  json: "JSON, sent as it stands here.",
-  text: "Text, sent as it stands here.",
-  bytes: "Bytes, in base64.",
-};
-
 function hintOf(content_type) {
-  if (isJson(content_type)) return HINTS.json;
-  return isText(content_type) ? HINTS.text : HINTS.bytes;
+  if (isJson(content_type)) return "JSON, sent as it stands here.";
+  return isText(content_type) ? "Text, sent as it stands here." : "Bytes, in base64.";
 }
 
 /** The card with the form; `onTried()` is called after each message, also after one that was refused. */
 export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onTried) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
-  const type = el("input", {
-    name: "type",
-    required: true,
-    autocomplete: "off",
-    spellcheck: "false",
-    value: "test",
-  });
-  const content_type = el("input", {
-    name: "content_type",
-    list: "content-types",
-    required: true,
-    autocomplete: "off",
-    spellcheck: "false",
-    value: JSON_TYPE,
-  });
-  const data = el("textarea", {
+  const type = field("Type", { name: "type", required: true, value: "test" });
+  const types = { name: "content_type", list: "content-types", required: true, value: JSON_TYPE };
+  const content = field("Content type", types);
+  const content_type = content.input;
+  const data = el("textarea.mono", {
     name: "data",
     rows: 4,
-    class: "mono",
     spellcheck: "false",
     value: '{"text":"A test message"}',
   });
-  const hint = el("span", {}, hintOf(JSON_TYPE));
+  const hint = el("span", hintOf(JSON_TYPE));
   content_type.addEventListener("input", () => setText(hint, hintOf(content_type.value.trim())));
-  const problem = el("p", { class: "problem", role: "alert" });
-  const button = el("button", { type: "submit", class: "primary" }, "Publish");
-  const form = el(
-    "form",
-    { class: "form" },
-    el("label", {}, "Type", type),
-    el("label", {}, "Content type", content_type),
+  const problem = el("p.problem", { role: "alert" });
+  const button = el("button.primary", { type: "submit" }, "Publish");
+  const form = el("form.form", [
+    type,
+    content,
     el("datalist", { id: "content-types" }, TYPES.map((value) => el("option", { value }))),
-    el("label", { class: "whole" }, "Data", data, hint),
+    el("label.whole", "Data", data, hint),
     problem,
-    el("div", { class: "actions" }, button),
-  );
+    el("div.actions", button),
+  ]);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.getAttribute("aria-disabled") === "true") return;
     button.setAttribute("aria-disabled", "true");
     setText(problem, "");
     try {
-      const body = messageBody(type.value, content_type.value.trim(), data.value);
+      const body = messageBody(type.input.value, content_type.value.trim(), data.value);
       const { offset } = await api.post(path, body);
       const at = offset === undefined ? "" : ` with offset ${count(offset)}`;
       toast(`The message was published${at}.`, "ok");
@@ -91,18 +72,13 @@ export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onTr
       onTried();
     }
   });
-  return el(
-    "section",
-    { class: "card", "aria-label": "Publish a test message" },
-    el("h2", {}, "Publish a test message"),
-    el(
-      "p",
-      { class: "hint" },
+  return card("Publish a test message", [
+    el("p.hint", [
       `Everybody in the room gets it, from ${user_id}. It takes the way of every message: the `,
       "token's grants, schemas, policies and quotas hold. Clients can tell it by its header ",
-      el("code", {}, "x-arqon-admin"),
+      el("code", "x-arqon-admin"),
       ".",
-    ),
+    ]),
     form,
-  );
+  ]);
 }

@@ -1,51 +1,32 @@
 // The state of a room: its keys with their versions, and a value when somebody asks for it.
-import { action } from "./columns.js";
 import { segment } from "./api.js";
+import { action, column } from "./columns.js";
 import { el, setText } from "./element.js";
 import { bytes, count, digits, plural, textOf } from "./format.js";
+import { fullCard } from "./page.js";
 import { createTable } from "./table.js";
 
 const VALUE_UNITS = 100_000;
 
+const VERSION_ABOUT = "Of the room when the key was last written; older ones are not remembered";
+
 const columns = (show) => [
-  {
-    id: "key",
-    label: "Key",
-    wide: true,
-    value: ({ key }) => key,
-    cell: ({ key }) => ({ text: key, mono: true }),
-  },
-  {
-    id: "version",
-    label: "Version",
-    numeric: true,
-    about: "Of the room when the key was last written; older ones are not remembered",
-    value: ({ version }) => version,
-    cell: ({ version }) => ({ text: digits(version), dim: version === undefined }),
-  },
-  {
-    id: "size",
-    label: "Value",
-    numeric: true,
-    value: ({ size_bytes }) => size_bytes,
-    cell: ({ size_bytes }) => bytes(size_bytes),
-  },
-  action(
-    "show",
-    "Show the value",
-    "Show",
-    ({ key }) => `Show the value of ${key}`,
-    ({ key }) => show(key),
-  ),
+  column("key", "Key", "key", (text) => ({ text, mono: true }), { wide: true }),
+  column("version", "Version", "version", (version) => ({
+    text: digits(version),
+    dim: version === undefined,
+  }), { numeric: true, about: VERSION_ABOUT }),
+  column("size", "Value", "size_bytes", bytes, { numeric: true }),
+  action("show", "Show the value", "Show", ({ key }) => `Show the value of ${key}`, show),
 ];
 
 /** `{element, load}`: the card of one room's state. */
 export function createStateCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/state`;
-  const status = el("p", { class: "hint", role: "status" }, "Reading…");
+  const status = el("p.hint", { role: "status" }, "Reading…");
   const name = el("h3");
   const value = el("pre", { tabindex: 0 });
-  const box = el("section", { class: "value", "aria-label": "Value", hidden: true }, name, value);
+  const box = el("section.value", { "aria-label": "Value", hidden: true }, name, value);
   const table = createTable({
     caption: "State",
     columns: columns(show),
@@ -54,7 +35,7 @@ export function createStateCard({ api, signal }, { tenant_id, room_id }) {
     empty: "This room has no state.",
   });
 
-  async function show(key) {
+  async function show({ key }) {
     try {
       const answer = await api.get(path, { key }, signal);
       setText(name, `${key}, at version ${digits(answer.version)} of the room`);
@@ -78,12 +59,9 @@ export function createStateCard({ api, signal }, { tenant_id, room_id }) {
     }
   }
 
-  const element = el(
-    "section",
-    { class: "card flush", "aria-label": "State" },
-    el("div", { class: "card-head" }, el("h2", {}, "State"), status),
-    table.element,
+  const element = fullCard("State", [status], [
+    table,
     box,
-  );
+  ]);
   return { element, load };
 }

@@ -37,12 +37,7 @@ const THEME_KEY = "arqon-theme";
 
 function themeButton() {
   const name = el("span");
-  const button = el(
-    "button",
-    { type: "button", class: "quiet small" },
-    el("span", { class: "roomy" }, "Theme:"),
-    name,
-  );
+  const button = el("button.quiet.small", el("span.roomy", "Theme:"), name);
   const current = () => document.documentElement.dataset.theme ?? "auto";
   const say = () => {
     setText(name, current());
@@ -65,19 +60,16 @@ function themeButton() {
 }
 
 function logo() {
-  return svg(
-    "svg",
-    { width: 20, height: 20, viewBox: "0 0 16 16", "aria-hidden": "true" },
+  return svg("svg", { width: 20, height: 20, viewBox: "0 0 16 16", "aria-hidden": "true" }, [
     svg("rect", { width: 16, height: 16, rx: 4, fill: "currentColor" }),
-    svg("path", {
-      class: "mark",
+    svg("path.mark", {
       d: "M3.5 11.5 8 4l4.5 7.5",
       fill: "none",
       "stroke-width": 1.8,
       "stroke-linecap": "round",
       "stroke-linejoin": "round",
     }),
-  );
+  ]);
 }
 
 /** `{text, tone, title}` of the cluster as a whole. */
@@ -101,20 +93,16 @@ function linksFor(links, only_tenant) {
 }
 
 function navigation(only_tenant) {
-  return el(
-    "nav",
-    { "aria-label": "Console" },
+  return el("nav", { "aria-label": "Console" }, [
     NAV.map(([title, links]) => [
-      el("h2", {}, title),
-      el(
-        "ul",
-        {},
+      el("h2", title),
+      el("ul", [
         linksFor(links, only_tenant).map(([name, text]) =>
-          el("li", {}, el("a", { href: `#/${name}`, "data-view": name }, text))
+          el("li", el("a", { href: `#/${name}`, "data-view": name }, text))
         ),
-      ),
+      ]),
     ]),
-  );
+  ]);
 }
 
 /**
@@ -123,33 +111,27 @@ function navigation(only_tenant) {
  */
 export function showShell(place, { feed, who, only_tenant, signOut }) {
   const nav = navigation(only_tenant);
-  const state = el(
-    "span",
-    { class: "badge", "data-part": "cluster" },
+  const state = el("span.badge", { "data-part": "cluster" }, [
     only_tenant === undefined ? "reading…" : `tenant ${only_tenant}`,
-  );
+  ]);
   const main = el("main", { id: "main", tabindex: -1 });
   const expires = who.expires_ms === undefined
     ? "does not end by itself"
     : `ends ${moment(who.expires_ms)}, in ${duration(who.expires_ms - Date.now())}`;
   replace(
     place,
-    el(
-      "div",
-      { class: "frame" },
-      el(
-        "header",
-        { class: "bar" },
-        el("span", { class: "brand" }, logo(), el("span", { class: "word" }, "ArqonBus")),
+    el("div.frame", [
+      el("header.bar", [
+        el("span.brand", logo(), el("span.word", "ArqonBus")),
         state,
-        el("span", { class: "push" }),
-        el("span", { class: "who", title: `The token ${expires}.` }, who.user_id),
+        el("span.push"),
+        el("span.who", { title: `The token ${expires}.` }, who.user_id),
         themeButton(),
-        el("button", { type: "button", class: "small", onclick: signOut }, "Sign out"),
-      ),
+        el("button.small", { onclick: signOut }, "Sign out"),
+      ]),
       nav,
       main,
-    ),
+    ]),
   );
   const stop = feed.listen((reading) => {
     const { text, tone, title } = clusterState(reading);

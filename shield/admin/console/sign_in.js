@@ -14,7 +14,7 @@ function refusalText({ message, reason }) {
  * is not; `problem` is why the last session ended.
  */
 export function showSignIn(place, { signIn, problem = "" }) {
-  const words = el("p", { class: "problem", role: "alert", id: "sign-in-problem" }, problem);
+  const words = el("p.problem", { role: "alert", id: "sign-in-problem" }, problem);
   const token = el("input", {
     type: "password",
     name: "token",
@@ -23,8 +23,8 @@ export function showSignIn(place, { signIn, problem = "" }) {
     spellcheck: "false",
     "aria-describedby": "sign-in-hint sign-in-problem",
   });
-  const button = el("button", { type: "submit", class: "primary" }, "Sign in");
-  const form = el("form", {}, el("label", {}, "Admin token", token), words, button);
+  const button = el("button.primary", { type: "submit" }, "Sign in");
+  const form = el("form", el("label", "Admin token", token), words, button);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;
@@ -40,24 +40,18 @@ export function showSignIn(place, { signIn, problem = "" }) {
     }
   });
   place.append(
-    el(
-      "main",
-      { class: "sign-in", id: "main", tabindex: -1 },
-      el(
-        "div",
-        { class: "card" },
-        el("h1", {}, "ArqonBus console"),
-        el(
-          "p",
-          { class: "hint", id: "sign-in-hint" },
+    el("main.sign-in", { id: "main", tabindex: -1 }, [
+      el("div.card", [
+        el("h1", "ArqonBus console"),
+        el("p.hint", { id: "sign-in-hint" }, [
           "Paste a token of role admin. It stays in this tab and is gone when you close it. " +
-            "On the development bus, make one with ",
-          el("code", {}, "arq auth gen --role admin"),
+          "On the development bus, make one with ",
+          el("code", "arq auth gen --role admin"),
           ".",
-        ),
+        ]),
         form,
-      ),
-    ),
+      ]),
+    ]),
   );
   token.focus();
 }

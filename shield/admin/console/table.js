@@ -10,7 +10,7 @@ function cellContent(cell) {
   const { text, href, tone, title, action, label } = cell;
   if (href !== undefined) return [el("a", { href }, text)];
   if (action !== undefined) {
-    const props = { type: "button", class: "small", "aria-label": label, onclick: action };
+    const props = { class: "small", "aria-label": label, onclick: action };
     return [el("button", props, text)];
   }
   return tone === undefined ? [text] : [el("span", { class: `badge ${tone}`, title }, text)];
@@ -54,17 +54,16 @@ function comparison(value, direction) {
 
 /** Turns pages; hidden while all rows fit on one. */
 class Pager {
-  #range = el("span", { class: "range" });
+  #range = el("span.range");
   #previous;
   #next;
   element;
 
   constructor(onTurn) {
-    const button = (text, by) =>
-      el("button", { type: "button", class: "small", onclick: () => onTurn(by) }, text);
+    const button = (text, by) => el("button.small", { onclick: () => onTurn(by) }, text);
     this.#previous = button("Previous", -1);
     this.#next = button("Next", 1);
-    this.element = el("div", { class: "pager" }, this.#range, this.#previous, this.#next);
+    this.element = el("div.pager", this.#range, this.#previous, this.#next);
   }
 
   show(page, rows) {
@@ -99,20 +98,16 @@ class Table {
     const { caption, columns, sort, empty = "Nothing to show." } = options;
     this.#order = sort;
     this.#heads = columns.map((column) => this.#head(column));
-    this.#nothing = el("div", { class: "empty", hidden: true }, empty);
-    this.#scroller = el(
-      "div",
-      { class: "scroller", role: "region", "aria-label": `${caption}, table`, tabindex: 0 },
-      el(
-        "table",
-        {},
-        el("caption", { class: "hidden" }, caption),
-        el("thead", {}, el("tr", {}, this.#heads)),
-        this.#body,
-      ),
-    );
-    this.element = el("div", {}, this.#scroller, this.#nothing, this.#pager.element);
-    this.show([]);
+    this.#nothing = el("div.empty", { hidden: true }, empty);
+    this.#scroller = el("div.scroller", {
+      role: "region",
+      "aria-label": `${caption}, table`,
+      tabindex: 0,
+    }, [
+      el("table", el("caption.hidden", caption), el("thead", el("tr", this.#heads)), this.#body),
+    ]);
+    this.element = el("div", this.#scroller, this.#nothing, this.#pager);
+    this.show(options.rows ?? []);
   }
 
   /** Shows these rows instead; the order and, as far as it goes, the page stay. */
@@ -133,8 +128,8 @@ class Table {
 
   #head(column) {
     const th = el("th", { scope: "col", class: column.numeric ? "numeric" : "" });
-    const props = { type: "button", title: column.about, onclick: () => this.#sortBy(column) };
-    const label = column.is_hidden ? el("span", { class: "hidden" }, column.label) : column.label;
+    const props = { title: column.about, onclick: () => this.#sortBy(column) };
+    const label = column.is_hidden ? el("span.hidden", column.label) : column.label;
     replace(th, column.sortable === false ? label : el("button", props, label));
     return th;
   }
@@ -172,7 +167,7 @@ class Table {
   #row(row) {
     const { columns, key } = this.#options;
     const id = key(row);
-    const tr = this.#shown.get(id) ?? el("tr", {}, columns.map(() => el("td")));
+    const tr = this.#shown.get(id) ?? el("tr", columns.map(() => el("td")));
     columns.forEach((column, index) => fillCell(tr.children[index], column, column.cell(row)));
     return [id, tr];
   }
@@ -195,7 +190,7 @@ class Table {
 /**
  * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?,
  * is_hidden?, about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?, action?, label?, title?, mono?, dim?}`;
- * `key(row)`; `sort` `{id, direction}`; `onSort({id, direction})`; `empty`, what it says without rows.
+ * `key(row)`; `rows` at first; `sort` `{id, direction}`; `onSort({id, direction})`; `empty`, what it says without rows.
  */
 export function createTable(options) {
   return new Table(options);

@@ -4,18 +4,14 @@ import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { bytes, clock, count } from "./format.js";
 import { messageRow } from "./message_row.js";
+import { fullCard } from "./page.js";
 import { createSseReader } from "./sse.js";
 
 /** Messages that are kept; older ones go. */
 export const TAIL_ROWS = 500;
 
 function gapRow(text, at_ms) {
-  return el(
-    "li",
-    { class: "gap" },
-    el("span", { class: "numeric" }, clock(at_ms)),
-    el("span", {}, text),
-  );
+  return el("li.gap", el("span.numeric", clock(at_ms)), el("span", text));
 }
 
 function gapText({ dropped = 0, reason }) {
@@ -76,11 +72,11 @@ class Tail {
   #api;
   #now;
   #path;
-  #list = el("ol", { class: "messages" });
-  #log = el("div", { class: "tail", role: "log", "aria-live": "off", tabindex: 0 }, this.#list);
-  #status = el("p", { class: "hint", role: "status" }, "Not started.");
-  #start = el("button", { type: "button", onclick: () => this.#toggle() });
-  #pause = el("button", { type: "button", onclick: () => this.#hold() }, "Pause");
+  #list = el("ol.messages");
+  #log = el("div.tail", { role: "log", "aria-live": "off", tabindex: 0 }, this.#list);
+  #status = el("p.hint", { role: "status" }, "Not started.");
+  #start = el("button", { onclick: () => this.#toggle() });
+  #pause = el("button", { onclick: () => this.#hold() }, "Pause");
   #rows;
   #stop;
   #is_paused = false;
@@ -92,14 +88,10 @@ class Tail {
     this.#path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/tail`;
     this.#rows = createRows(this.#list, now, tenant_id);
     this.#log.setAttribute("aria-label", `Messages of ${room_id}, newest first`);
-    const clear = el("button", { type: "button", onclick: () => this.#rows.clear() }, "Clear");
-    const title = el("h2", {}, "Live tail");
-    this.element = el(
-      "section",
-      { class: "card flush", "aria-label": "Live tail" },
-      el("div", { class: "card-head" }, title, this.#status, this.#pause, clear, this.#start),
+    const clear = el("button", { onclick: () => this.#rows.clear() }, "Clear");
+    this.element = fullCard("Live tail", [this.#status, this.#pause, clear, this.#start], [
       this.#log,
-    );
+    ]);
     this.#say("Not started.");
   }
 

@@ -1,7 +1,8 @@
 // Who did what on the admin API: the audit log, the newest first. Reading it changes nothing; that it is
 // one chain is checked by `arq audit verify`, not here.
-import { plain, when } from "./columns.js";
+import { column, plain, titled, toned, when, wide } from "./columns.js";
 import { ROWS_MAX, showList } from "./list_view.js";
+import { exact } from "./page.js";
 
 const TONES = { begun: "warn", refused: "warn", failed: "bad" };
 const HOUR_MS = 3_600_000;
@@ -17,25 +18,16 @@ const outcomeText = ({ outcome, reason, count }) =>
   `${outcome}${reason === null ? "" : `: ${reason}`}${count > 1 ? ` (${count} times)` : ""}`;
 
 const COLUMNS = [
-  {
-    id: "seq",
-    label: "Entry",
+  column("seq", "Entry", "seq", (seq, { hash }) => ({ text: String(seq), title: `hash ${hash}` }), {
     numeric: true,
-    value: ({ seq }) => seq,
-    cell: ({ seq, hash }) => ({ text: String(seq), title: `hash ${hash}` }),
-  },
+  }),
   when("at", "When", "at_ms"),
-  {
-    id: "outcome",
-    label: "Outcome",
-    value: (entry) => outcomeText(entry),
-    cell: (entry) => ({ text: outcomeText(entry), tone: TONES[entry.outcome] }),
-  },
+  toned("outcome", "Outcome", outcomeText, (_text, { outcome }) => TONES[outcome]),
   plain("action", "Action"),
   plain("tenant", "Tenant"),
-  { ...plain("by", "By", actor), cell: (entry) => ({ text: actor(entry), title: actor(entry) }) },
+  titled("by", "By", actor),
   plain("from", "From", ({ from }) => (from === "" ? undefined : from)),
-  { ...plain("about", "Request", aboutText), wide: true },
+  wide("about", "Request", aboutText),
   plain("node", "Shield"),
 ];
 
@@ -47,11 +39,10 @@ export function showAudit(ctx, place) {
       "arq audit verify checks that nobody changed it.",
     noun: ["entry", "entries"],
     fields: [
-      { name: "tenant", label: "Tenant", placeholder: "exact id" },
-      { name: "actor", label: "User", placeholder: "exact id" },
+      exact("tenant"),
+      exact("actor", "User"),
       { name: "action", label: "Action", placeholder: "policy or policy.deploy" },
       { name: "hours", label: "Hours back", placeholder: "all" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
     ],
     columns: COLUMNS,
     key: ({ seq }) => String(seq),

@@ -1,49 +1,43 @@
 // Who is kept out, of tenants and of rooms, and lifting a ban. Banning is done in a room.
-import { segment } from "./api.js";
-import { action, plain, when } from "./columns.js";
-import { confirmed, toast } from "./dialog.js";
+import { action, column, plain, titled, when, wide } from "./columns.js";
+import { confirmed } from "./dialog.js";
 import { moment } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
+import { exact } from "./page.js";
+import { address } from "./router.js";
 
 const scopeText = ({ scope, room_id, tenant_id }) =>
   scope === "tenant" ? `all of tenant ${tenant_id}` : `room ${room_id}`;
 
-function columns(lift) {
-  return [
-    {
-      id: "user",
-      label: "User",
-      value: ({ user_id }) => user_id,
-      cell: ({ user_id }) => ({ text: user_id, title: user_id }),
-    },
-    plain("tenant_id", "Tenant"),
-    {
-      id: "scope",
-      label: "Out of",
-      value: (ban) => scopeText(ban),
-      cell: ({ scope, tenant_id, room_id }) =>
-        scope === "tenant"
-          ? { text: "the whole tenant", tone: "bad" }
-          : { text: room_id, href: `#/rooms/${segment(tenant_id)}/${segment(room_id)}` },
-    },
-    { ...plain("reason", "Reason", undefined, ""), wide: true },
-    {
-      id: "until",
-      label: "Until",
-      value: ({ until_ms }) => (until_ms === 0 ? Infinity : until_ms),
-      cell: ({ until_ms }) => (until_ms === 0 ? "without end" : moment(until_ms)),
-    },
-    plain("by", "By", undefined, ""),
-    when("since", "Since", "created_ms"),
-    action(
-      "lift",
-      "Lift",
-      "Lift…",
-      (ban) => `Lift the ban of ${ban.user_id} from ${scopeText(ban)}`,
-      (ban) => lift(ban),
-    ),
-  ];
-}
+const columns = (lift) => [
+  titled("user", "User", "user_id"),
+  plain("tenant_id", "Tenant"),
+  column(
+    "scope",
+    "Out of",
+    scopeText,
+    (_text, { scope, tenant_id, room_id }) =>
+      scope === "tenant"
+        ? { text: "the whole tenant", tone: "bad" }
+        : { text: room_id, href: address("rooms", tenant_id, room_id) },
+  ),
+  wide("reason", "Reason"),
+  column(
+    "until",
+    "Until",
+    ({ until_ms }) => until_ms || Infinity,
+    (_order, { until_ms }) => until_ms === 0 ? "without end" : moment(until_ms),
+  ),
+  plain("by", "By", "by", ""),
+  when("since", "Since", "created_ms"),
+  action(
+    "lift",
+    "Lift",
+    "Lift…",
+    (ban) => `Lift the ban of ${ban.user_id} from ${scopeText(ban)}`,
+    lift,
+  ),
+];
 
 /** Shows the list of bans. */
 export function showBans(ctx, place) {
@@ -54,21 +48,15 @@ export function showBans(ctx, place) {
       text: `The user may come back to ${scopeText(ban)} at once, on every Shield.`,
       confirm: "Lift",
       act: () => ctx.api.remove("/v1/bans", { tenant, user, room }),
+      done: () => "The ban was lifted.",
     });
-    if (!is_done) return;
-    toast("The ban was lifted.", "ok");
-    list.load();
+    if (is_done) list.load();
   };
   const list = showList(ctx, place, {
     title: "Bans",
     about: "Users who are kept out of a room or of a whole tenant. Ban from a room's page.",
     noun: ["ban", "bans"],
-    fields: [
-      { name: "tenant", label: "Tenant", placeholder: "exact id" },
-      { name: "room", label: "Room", placeholder: "exact id" },
-      { name: "user", label: "User", placeholder: "exact id" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
-    ],
+    fields: [exact("tenant"), exact("room"), exact("user")],
     columns: columns(lift),
     key: ({ tenant_id, room_id, user_id }) => JSON.stringify([tenant_id, room_id, user_id]),
     sort: { id: "since", direction: "descending" },

@@ -1,58 +1,38 @@
 // Clients: the list, one of them, and ending its connection.
 import { segment } from "./api.js";
-import { figure } from "./columns.js";
-import { confirmed, toast } from "./dialog.js";
+import { column, linked, numeric, titled } from "./columns.js";
+import { confirmed } from "./dialog.js";
 import { el } from "./element.js";
 import { ago, bytes, count, duration, moment } from "./format.js";
 import { lifeOfConnection } from "./life.js";
 import { ROWS_MAX, showList } from "./list_view.js";
-import { card, errorNotice, facts, pageHead, slot } from "./page.js";
-import { createTable } from "./table.js";
+import { exact, factCard, showLoaded, tableCard } from "./page.js";
+import { address } from "./router.js";
 
 const idText = (id) => (id.length > 14 ? `${id.slice(0, 13)}…` : id);
 
-const text = (id, label, name) => ({
-  id,
-  label,
-  value: (row) => row[name],
-  cell: (row) => ({ text: row[name] ?? "", title: row[name] }),
-});
-
-function columns(now) {
-  return [
-    {
-      id: "connection",
-      label: "Connection",
-      value: (row) => row.connection_id,
-      cell: ({ connection_id }) => ({
-        text: idText(connection_id),
-        title: connection_id,
-        href: `#/connections/${segment(connection_id)}`,
-        mono: true,
-      }),
-    },
-    text("tenant", "Tenant", "tenant_id"),
-    text("user", "User", "user_id"),
-    text("role", "Role", "role"),
-    text("node", "Node", "node_id"),
-    { ...text("ip", "Address", "remote_ip"), label: "Address" },
-    {
-      id: "age",
-      label: "Age",
-      numeric: true,
-      value: (row) => now() - row.connected_ms,
-      cell: (row) => ({
-        text: duration(now() - row.connected_ms),
-        title: moment(row.connected_ms),
-      }),
-    },
-    figure("subscriptions", "Subs", "subscriptions"),
-    figure("received", "Received", "received_messages"),
-    figure("sent", "Sent", "sent_messages"),
-    figure("pending", "Pending", "pending_operations"),
-    figure("unsent", "Unsent", "unsent_bytes", bytes),
-  ];
-}
+const columns = (now) => [
+  column("connection", "Connection", "connection_id", (id) => ({
+    text: idText(id),
+    title: id,
+    href: address("connections", id),
+    mono: true,
+  })),
+  titled("tenant", "Tenant", "tenant_id"),
+  titled("user", "User", "user_id"),
+  titled("role", "Role"),
+  titled("node", "Node", "node_id"),
+  titled("ip", "Address", "remote_ip"),
+  column("age", "Age", ({ connected_ms }) => now() - connected_ms, (age_ms, { connected_ms }) => ({
+    text: duration(age_ms),
+    title: moment(connected_ms),
+  }), { numeric: true }),
+  numeric("subscriptions", "Subs"),
+  numeric("received", "Received", "received_messages"),
+  numeric("sent", "Sent", "sent_messages"),
+  numeric("pending", "Pending", "pending_operations"),
+  numeric("unsent", "Unsent", "unsent_bytes", bytes),
+];
 
 /** Shows the list of connections. */
 export function showConnections(ctx, place) {
@@ -60,13 +40,7 @@ export function showConnections(ctx, place) {
     title: "Connections",
     about: "Clients of every Shield. The answer holds at most 1,000; filters look at all.",
     noun: ["connection", "connections"],
-    fields: [
-      { name: "tenant", label: "Tenant", placeholder: "exact id" },
-      { name: "user", label: "User", placeholder: "exact id" },
-      { name: "room", label: "In room", placeholder: "exact id" },
-      { name: "node", label: "Node", placeholder: "exact id" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
-    ],
+    fields: [exact("tenant"), exact("user"), exact("room", "In room"), exact("node")],
     columns: columns(ctx.now),
     key: ({ connection_id }) => connection_id,
     sort: { id: "unsent", direction: "descending" },
@@ -80,139 +54,86 @@ export function showConnections(ctx, place) {
   });
 }
 
-const yesNo = (value) => (value ? "yes" : "no");
+const yesNo = (id, label) =>
+  column(id, label, ({ room }) => Number(room[id] === true), (is_so) => ({
+    text: is_so ? "yes" : "no",
+    dim: !is_so,
+  }));
 
 const ROOM_COLUMNS = [
-  {
-    id: "room",
-    label: "Room",
-    value: ({ room }) => room.room_id,
-    cell: ({ room, tenant_id }) => ({
-      text: room.room_id,
-      href: `#/rooms/${segment(tenant_id)}/${segment(room.room_id)}`,
-    }),
-  },
-  ...[["presence", "Presence"], ["no_echo", "No echo"], ["batch", "Batches"]].map((
-    [name, label],
-  ) => ({
-    id: name,
-    label,
-    value: ({ room }) => Number(room[name] === true),
-    cell: ({ room }) => ({ text: yesNo(room[name]), dim: room[name] !== true }),
-  })),
-  {
-    id: "life",
-    label: "Messages",
-    sortable: false,
-    value: () => "",
-    cell: ({ room, tenant_id, connection_id }) => ({
-      text: "what it was sent",
-      href: lifeOfConnection(tenant_id, connection_id, room.room_id),
-    }),
-  },
+  linked(
+    "room",
+    "Room",
+    ({ room }) => room.room_id,
+    (id, { tenant_id }) => address("rooms", tenant_id, id),
+  ),
+  yesNo("presence", "Presence"),
+  yesNo("no_echo", "No echo"),
+  yesNo("batch", "Batches"),
+  linked(
+    "life",
+    "Messages",
+    () => "what it was sent",
+    (_text, { room, tenant_id, connection_id }) =>
+      lifeOfConnection(tenant_id, connection_id, room.room_id),
+    { sortable: false },
+  ),
 ];
 
 function cards(connection, now_ms) {
-  const { tenant_id, connection_id } = connection;
-  const rooms = createTable({
-    caption: "Rooms",
-    columns: ROOM_COLUMNS,
-    key: ({ room }) => room.room_id,
-    sort: { id: "room", direction: "ascending" },
-    empty: "This client has subscribed to no room.",
-  });
-  rooms.show((connection.rooms ?? []).map((room) => ({ room, tenant_id, connection_id })));
+  const { tenant_id, connection_id, node_id, connected_ms } = connection;
   const expires_ms = connection.token_expires_ms;
   const until = expires_ms ? ` (in ${duration(expires_ms - now_ms)})` : "";
-  return el(
-    "div",
-    { class: "stack" },
-    el(
-      "div",
-      { class: "columns" },
-      card(
-        "Who",
-        {},
-        facts([
-          ["User", connection.user_id],
-          ["Tenant", tenant_id],
-          ["Role", connection.role],
-          ["Issuer", connection.issuer],
-          ["Token ends", `${moment(expires_ms)}${until}`],
-        ]),
-      ),
-      card(
-        "Where",
-        {},
-        facts([
-          [
-            "Node",
-            el(
-              "a",
-              { href: `#/nodes/${segment(connection.node_id)}` },
-              connection.node_id,
-            ),
-          ],
-          ["Address", connection.remote_ip],
-          ["Protocol", connection.protocol],
-          [
-            "Connected",
-            `${moment(connection.connected_ms)} (${ago(connection.connected_ms, now_ms)})`,
-          ],
-        ]),
-      ),
-      card(
-        "Traffic",
-        {},
-        facts([
-          ["Received from it", `${count(connection.received_messages)} messages`],
-          ["Sent to it", `${count(connection.sent_messages)} messages`],
-          ["Unsent", bytes(connection.unsent_bytes)],
-          ["Pending operations", count(connection.pending_operations)],
-          [
-            "Refused",
-            el("a", { href: lifeOfConnection(tenant_id, connection_id) }, "what it was refused"),
-          ],
-        ]),
-      ),
-    ),
-    card("Rooms", { flush: true }, rooms.element),
-  );
+  const refused = lifeOfConnection(tenant_id, connection_id);
+  return [
+    el("div.columns", [
+      factCard("Who", [
+        ["User", connection.user_id],
+        ["Tenant", tenant_id],
+        ["Role", connection.role],
+        ["Issuer", connection.issuer],
+        ["Token ends", `${moment(expires_ms)}${until}`],
+      ]),
+      factCard("Where", [
+        ["Node", el("a", { href: address("nodes", node_id) }, node_id)],
+        ["Address", connection.remote_ip],
+        ["Protocol", connection.protocol],
+        ["Connected", `${moment(connected_ms)} (${ago(connected_ms, now_ms)})`],
+      ]),
+      factCard("Traffic", [
+        ["Received from it", `${count(connection.received_messages)} messages`],
+        ["Sent to it", `${count(connection.sent_messages)} messages`],
+        ["Unsent", bytes(connection.unsent_bytes)],
+        ["Pending operations", count(connection.pending_operations)],
+        ["Refused", el("a", { href: refused }, "what it was refused")],
+      ]),
+    ]),
+    tableCard("Rooms", {
+      columns: ROOM_COLUMNS,
+      key: ({ room }) => room.room_id,
+      sort: { id: "room", direction: "ascending" },
+      empty: "This client has subscribed to no room.",
+      rows: (connection.rooms ?? []).map((room) => ({ room, tenant_id, connection_id })),
+    }),
+  ];
 }
 
 /** Shows one connection. */
 export function showConnection(ctx, place, { connection_id }) {
   const path = `/v1/connections/${segment(connection_id)}`;
-  const content = slot();
   const disconnect = async () => {
     const is_done = await confirmed({
       title: "Disconnect this client?",
       text: `${connection_id} is closed at once. Its token stays good: to keep it out, revoke it.`,
       confirm: "Disconnect",
       act: () => ctx.api.remove(path),
+      done: () => "The client was disconnected.",
     });
-    if (!is_done) return;
-    toast("The client was disconnected.", "ok");
-    ctx.go("#/connections");
+    if (is_done) ctx.go("#/connections");
   };
-  const load = async () => {
-    try {
-      const connection = await ctx.api.get(path, {}, ctx.signal);
-      content.show(cards(connection, ctx.now()));
-    } catch (error) {
-      if (!ctx.signal.aborted) content.show(errorNotice(error, load));
-    }
-  };
-  place.append(
-    pageHead({
-      title: connection_id,
-      crumb: { href: "#/connections", text: "Connections" },
-      actions: [
-        el("button", { type: "button", onclick: load }, "Refresh"),
-        el("button", { type: "button", class: "danger", onclick: disconnect }, "Disconnect…"),
-      ],
-    }),
-    content.element,
-  );
-  load();
+  showLoaded(ctx, place, {
+    title: connection_id,
+    crumb: { href: "#/connections", text: "Connections" },
+    actions: [el("button.danger", { onclick: disconnect }, "Disconnect…")],
+  }, async () => cards(await ctx.api.get(path, {}, ctx.signal), ctx.now()));
 }

@@ -1,14 +1,21 @@
 // Schemas, mirror rules and limits: what is in force, to look at. Changing them is `arq schema`,
 // `arq mirror` and the configuration.
 import { segment } from "./api.js";
-import { plain, when } from "./columns.js";
+import { column, digest, linked, plain, when, wide } from "./columns.js";
 import { el } from "./element.js";
-import { bytes, count, duration, moment, percent, textOf } from "./format.js";
+import { bytes, count, duration, percent, textOf } from "./format.js";
 import { showList } from "./list_view.js";
-import { badge, card, errorNotice, facts, offText, pageHead, silentNotice, slot } from "./page.js";
-import { createTable } from "./table.js";
-
-const FIND = [{ name: "find", label: "Find in these rows", placeholder: "any text" }];
+import {
+  badge,
+  card,
+  factCard,
+  offText,
+  pageHead,
+  showLoaded,
+  silentNotice,
+  tableCard,
+} from "./page.js";
+import { address } from "./router.js";
 
 /** How a look at the registry ended, as people say it. */
 const HERE = {
@@ -23,33 +30,12 @@ function hereCell(here) {
 }
 
 const SCHEMA_COLUMNS = [
-  {
-    id: "schema",
-    label: "Schema",
-    value: ({ schema_id }) => schema_id,
-    cell: ({ schema_id }) => ({ text: schema_id, href: `#/schemas/${segment(schema_id)}` }),
-  },
+  linked("schema", "Schema", "schema_id", (id) => address("schemas", id)),
   plain("compatibility", "Compatibility"),
-  {
-    id: "latest",
-    label: "Latest version",
-    numeric: true,
-    value: ({ latest }) => latest.version,
-    cell: ({ latest }) => count(latest.version),
-  },
-  {
-    id: "registered",
-    label: "Registered",
-    value: ({ latest }) => latest.registered_ms,
-    cell: ({ latest }) => moment(latest.registered_ms),
-  },
+  column("latest", "Latest version", ({ latest }) => latest.version, count, { numeric: true }),
+  when("registered", "Registered", ({ latest }) => latest.registered_ms),
   plain("by", "By", ({ latest }) => latest.by),
-  {
-    id: "here",
-    label: "On this Shield",
-    value: ({ here }) => here?.state,
-    cell: ({ here }) => hereCell(here),
-  },
+  column("here", "On this Shield", ({ here }) => here?.state, (_state, { here }) => hereCell(here)),
 ];
 
 /** Shows the list of schemas. */
@@ -58,7 +44,6 @@ export function showSchemas(ctx, place) {
     title: "Schemas",
     about: "Contracts that events are held to. Which rooms they are for stands with each tenant.",
     noun: ["schema", "schemas"],
-    fields: FIND,
     columns: SCHEMA_COLUMNS,
     key: ({ schema_id }) => schema_id,
     sort: { id: "schema", direction: "ascending" },
@@ -71,112 +56,68 @@ export function showSchemas(ctx, place) {
 }
 
 const VERSION_COLUMNS = [
-  {
-    ...plain("version", "Version", ({ version }) => version),
-    numeric: true,
-    cell: ({ version }) => count(version),
-  },
+  column("version", "Version", "version", count, { numeric: true }),
   when("registered", "Registered", "registered_ms"),
   plain("by", "By"),
-  {
-    id: "size",
-    label: "Size",
-    numeric: true,
-    value: ({ size_bytes }) => size_bytes,
-    cell: ({ size_bytes }) => bytes(size_bytes),
-  },
-  {
-    id: "sha256",
-    label: "SHA-256",
-    value: ({ sha256 }) => sha256,
-    cell: ({ sha256 }) => ({ text: sha256.slice(0, 16), title: sha256, mono: true }),
-  },
+  column("size", "Size", "size_bytes", bytes, { numeric: true }),
+  digest("sha256", "SHA-256", 16),
 ];
 
 const MESSAGE_COLUMNS = [
   plain("message", "Message"),
-  plain("version", "Version", ({ version }) => version),
-  { ...plain("problem", "Problem", ({ problem }) => problem ?? "none"), wide: true },
+  plain("version", "Version"),
+  wide("problem", "Problem", "problem", "none"),
 ];
 
 function schemaCards({ compatibility, versions, refused, here }) {
-  const versionTable = createTable({
-    caption: "Versions",
-    columns: VERSION_COLUMNS,
-    key: ({ version }) => String(version),
-    sort: { id: "version", direction: "descending" },
-  });
-  const messages = createTable({
-    caption: "Messages in use on this Shield",
-    columns: MESSAGE_COLUMNS,
-    key: ({ message }) => message,
-    empty: "No room is mapped to this schema. Map one with arq schema map.",
-  });
-  versionTable.show(versions);
-  messages.show(here?.messages ?? []);
   const { text, tone } = hereCell(here);
   return [
-    card(
-      "In force",
-      {},
-      facts([
-        ["Compatibility", compatibility],
-        ["On this Shield", badge(text, tone)],
-        ["Confirmed", here?.age_ms === undefined ? "–" : `${duration(here.age_ms)} ago`],
-        ["Refused put", refused?.problem ?? "none"],
-      ]),
-    ),
-    card("Versions", { flush: true }, versionTable.element),
-    card("Messages in use on this Shield", { flush: true }, messages.element),
+    factCard("In force", [
+      ["Compatibility", compatibility],
+      ["On this Shield", badge(text, tone)],
+      ["Confirmed", here?.age_ms === undefined ? "–" : `${duration(here.age_ms)} ago`],
+      ["Refused put", refused?.problem ?? "none"],
+    ]),
+    tableCard("Versions", {
+      columns: VERSION_COLUMNS,
+      key: ({ version }) => String(version),
+      sort: { id: "version", direction: "descending" },
+      rows: versions,
+    }),
+    tableCard("Messages in use on this Shield", {
+      columns: MESSAGE_COLUMNS,
+      key: ({ message }) => message,
+      empty: "No room is mapped to this schema. Map one with arq schema map.",
+      rows: here?.messages ?? [],
+    }),
   ];
 }
 
 /** Shows one schema. */
 export function showSchema(ctx, place, { schema_id }) {
-  const content = slot();
-  const load = async () => {
-    try {
-      const path = `/v1/schemas/${segment(schema_id)}`;
-      content.show(schemaCards(await ctx.api.get(path, {}, ctx.signal)));
-    } catch (error) {
-      if (!ctx.signal.aborted) content.show(errorNotice(error, load));
-    }
-  };
-  place.append(
-    pageHead({
-      title: schema_id,
-      crumb: { href: "#/schemas", text: "Schemas" },
-      actions: [el("button", { type: "button", onclick: load }, "Refresh")],
-    }),
-    content.element,
+  const crumb = { href: "#/schemas", text: "Schemas" };
+  const path = `/v1/schemas/${segment(schema_id)}`;
+  showLoaded(
+    ctx,
+    place,
+    { title: schema_id, crumb },
+    async () => schemaCards(await ctx.api.get(path, {}, ctx.signal)),
   );
-  load();
 }
 
 const MIRROR_COLUMNS = [
-  {
-    id: "prefix",
-    label: "Subjects",
-    value: ({ prefix }) => prefix,
-    cell: ({ prefix }) => ({ text: prefix, mono: true }),
-  },
-  {
-    id: "percent",
-    label: "Share",
-    numeric: true,
-    value: ({ percent: share }) => share,
-    cell: ({ percent: share }) => percent(share),
-  },
+  column("prefix", "Subjects", "prefix", (text) => ({ text, mono: true })),
+  column("percent", "Share", "percent", percent, { numeric: true }),
   plain("source", "Set in", ({ source }) => (source === "config" ? "configuration" : "settings")),
-  {
-    id: "tenant",
-    label: "Tenant",
-    value: ({ tenant_id }) => tenant_id,
-    cell: ({ tenant_id }) =>
-      tenant_id === undefined || tenant_id === null
+  column(
+    "tenant",
+    "Tenant",
+    "tenant_id",
+    (text) =>
+      text === undefined || text === null
         ? { text: "every", dim: true }
-        : { text: tenant_id, href: `#/tenants/${segment(tenant_id)}` },
-  },
+        : { text, href: address("tenants", text) },
+  ),
 ];
 
 /** Shows the mirror rules. */
@@ -185,7 +126,6 @@ export function showMirror(ctx, place) {
     title: "Mirror rules",
     about: "Which share of whose traffic is copied. Of the rules that match, the longest counts.",
     noun: ["rule", "rules"],
-    fields: FIND,
     columns: MIRROR_COLUMNS,
     key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,
     sort: { id: "prefix", direction: "ascending" },
@@ -222,52 +162,33 @@ function flatten(object, before = "") {
 
 /** Shows the limits that are in force. */
 export function showLimits(ctx, place) {
-  const content = slot();
-  const load = async () => {
-    try {
-      const answer = await ctx.api.get("/v1/limits", {}, ctx.signal);
-      const { node_id, nodes, ...tables } = answer;
-      const cards = Object.entries(tables).map(([name, value]) =>
-        card(
-          `[${name}]`,
-          {},
-          typeof value === "object" && value !== null
-            ? facts(flatten(value))
-            : el("p", {}, limitText(name, value)),
-        )
-      );
-      content.show(
-        silentNotice(nodes),
-        el("p", { class: "hint" }, `As ${node_id} has them in force, from its configuration file.`),
-        el("div", { class: "columns" }, cards),
-      );
-    } catch (error) {
-      if (!ctx.signal.aborted) content.show(errorNotice(error, load));
-    }
-  };
-  place.append(
-    pageHead({
-      title: "Limits",
-      about: "What a client, a tenant and a node may use. What each means: docs/configuration.md.",
-      actions: [el("button", { type: "button", onclick: load }, "Refresh")],
-    }),
-    content.element,
-  );
-  load();
+  const about =
+    "What a client, a tenant and a node may use. What each means: docs/configuration.md.";
+  showLoaded(ctx, place, { title: "Limits", about }, async () => {
+    const { node_id, nodes, ...tables } = await ctx.api.get("/v1/limits", {}, ctx.signal);
+    const cards = Object.entries(tables).map(([name, value]) =>
+      typeof value === "object" && value !== null
+        ? factCard(`[${name}]`, flatten(value))
+        : card(`[${name}]`, el("p", limitText(name, value)))
+    );
+    return [
+      silentNotice(nodes),
+      el("p.hint", `As ${node_id} has them in force, from its configuration file.`),
+      el("div.columns", cards),
+    ];
+  });
 }
 
 /** Shown to the admin of one tenant for what is about the whole bus. */
 export function showOperatorsOnly({ only_tenant }, place) {
   place.append(
     pageHead({ title: "For operators of the whole bus" }),
-    el(
-      "p",
-      {},
+    el("p", [
       `This token is for an admin of tenant ${only_tenant}, which sees and changes what is that ` +
-        "tenant's. Who operates the whole bus stands in [admin] operator_tenants. Go to ",
+      "tenant's. Who operates the whole bus stands in [admin] operator_tenants. Go to ",
       el("a", { href: "#/" }, "the tenant"),
       ".",
-    ),
+    ]),
   );
 }
 
@@ -280,12 +201,10 @@ export function showOff(_ctx, place, { title, part }) {
 export function showUnknown(_ctx, place) {
   place.append(
     pageHead({ title: "No such page" }),
-    el(
-      "p",
-      {},
+    el("p", [
       "This address names nothing in the console. Go to the ",
       el("a", { href: "#/" }, "overview"),
       ".",
-    ),
+    ]),
   );
 }

@@ -3,7 +3,7 @@
 import { plain } from "./columns.js";
 import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
 import { showList } from "./list_view.js";
-import { slot } from "./page.js";
+import { exact, slot } from "./page.js";
 
 const ROWS_MAX = 1_000;
 const HOUR_MS = 3_600_000;
@@ -19,7 +19,6 @@ export function showJournal(ctx, place) {
     opened.show(lineCard(line));
     opened.element.scrollIntoView({ block: "nearest" });
   };
-  opened.show();
   showList(ctx, place, {
     title: "Journal",
     about: "What was decided about connections, subscriptions and messages, the newest first. " +
@@ -28,12 +27,11 @@ export function showJournal(ctx, place) {
     cut: "newest",
     fields: [
       { name: "tenant", label: "Tenant", placeholder: ctx.only_tenant ?? "default" },
-      { name: "room", label: "Room", placeholder: "exact id" },
-      { name: "user", label: "User", placeholder: "exact id" },
+      exact("room"),
+      exact("user"),
       { name: "policy", label: "Policy", placeholder: "exact name" },
       { name: "outcome", label: "Outcome", options: OUTCOMES },
       { name: "hours", label: "Hours back", placeholder: "1" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
     ],
     columns: columns(open),
     key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),

@@ -1,10 +1,13 @@
 // Log levels by component, and changing them while the processes run. What is changed here holds until
 // the process ends.
+import { column, plain } from "./columns.js";
 import { toast } from "./dialog.js";
 import { el } from "./element.js";
 import { showList } from "./list_view.js";
+import { field } from "./page.js";
 
 const LEVELS = ["debug", "info", "warn", "error"];
+const DEFAULT = { text: "the default", dim: true };
 
 /** One row a node and component, and one for all components without a level of their own. */
 function rowsOf(nodes) {
@@ -23,65 +26,39 @@ function rowsOf(nodes) {
 }
 
 const COLUMNS = [
-  { id: "node", label: "Node", value: ({ node_id }) => node_id, cell: ({ node_id }) => node_id },
-  {
-    id: "component",
-    label: "Component",
-    value: ({ component }) => component,
-    cell: ({ component }) => component === "" ? { text: "the default", dim: true } : component,
-  },
-  {
-    id: "level",
-    label: "Level",
-    value: ({ level }) => LEVELS.indexOf(level),
-    cell: ({ level }) => ({ text: level, tone: level === "debug" ? "warn" : "" }),
-  },
-  {
-    id: "own",
-    label: "Set by",
-    value: ({ is_own }) => Number(is_own === true),
-    cell: ({ component, is_own }) => {
-      if (component === "") return { text: "configuration", dim: true };
-      return is_own ? "itself" : { text: "the default", dim: true };
-    },
-  },
+  plain("node", "Node", "node_id"),
+  column("component", "Component", "component", (name) => name || DEFAULT),
+  column("level", "Level", ({ level }) => LEVELS.indexOf(level), (_order, { level }) => ({
+    text: level,
+    tone: level === "debug" ? "warn" : "",
+  })),
+  column("own", "Set by", ({ is_own }) => Number(is_own === true), (is_own, { component }) => {
+    if (component === "") return { text: "configuration", dim: true };
+    return is_own ? "itself" : DEFAULT;
+  }),
 ];
 
 function levelForm(ctx, onDone) {
-  const component = el("input", {
+  const component = field("Component", {
     name: "component",
     required: true,
-    autocomplete: "off",
-    spellcheck: "false",
     placeholder: "shield, spine, overseer…",
   });
-  const node = el("input", {
-    name: "node_id",
-    autocomplete: "off",
-    spellcheck: "false",
-    placeholder: "every node",
+  const node = field("Node", { name: "node_id", placeholder: "every node" });
+  const level = field("Level", {
+    name: "level",
+    value: "info",
+    options: [...LEVELS.map((name) => [name, name]), ["", "as configured"]],
   });
-  const level = el(
-    "select",
-    { name: "level" },
-    LEVELS.map((value) => el("option", { value, selected: value === "info" }, value)),
-    el("option", { value: "" }, "as configured"),
-  );
-  const form = el(
-    "form",
-    { class: "filters" },
-    el("label", {}, "Component", component),
-    el("label", {}, "Level", level),
-    el("label", {}, "Node", node),
-    el("button", { type: "submit", class: "primary" }, "Set level"),
-  );
+  const set = el("button.primary", { type: "submit" }, "Set level");
+  const form = el("form.filters", [component, level, node, set]);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const node_id = node.value.trim();
+    const node_id = node.input.value.trim();
     try {
       await ctx.api.put("/v1/log", {
-        component: component.value.trim(),
-        level: level.value === "" ? null : level.value,
+        component: component.input.value.trim(),
+        level: level.input.value || null,
         ...(node_id === "" ? {} : { node_id }),
       });
       toast("The level was set.", "ok");
@@ -90,7 +67,7 @@ function levelForm(ctx, onDone) {
       toast(error.message, "bad");
     }
   });
-  return el("section", { class: "card", "aria-label": "Set a level" }, form);
+  return el("section.card", { "aria-label": "Set a level" }, form);
 }
 
 /** Shows the levels in force and a form to change one. */
@@ -99,7 +76,6 @@ export function showLog(ctx, place) {
     title: "Log levels",
     about: "What each process writes. A change holds until the process ends.",
     noun: ["level", "levels"],
-    fields: [{ name: "find", label: "Find in these rows", placeholder: "any text" }],
     above: levelForm(ctx, () => list.load()),
     columns: COLUMNS,
     key: ({ node_id, component }) => `${node_id}/${component}`,

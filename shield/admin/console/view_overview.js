@@ -4,15 +4,16 @@ import { createChart, SERIES_MAX } from "./chart.js";
 import { SPAN_MS } from "./cluster_feed.js";
 import { el, setText } from "./element.js";
 import { bytes, compact, count, milliseconds, percent, plural, rate } from "./format.js";
-import { NODE_COLUMNS, nodeRows } from "./node_columns.js";
-import { card, errorNotice, pageHead, silentNotice, slot } from "./page.js";
+import { NODE_COLUMNS, nodeRows, nodeTable } from "./node_columns.js";
+import { errorNotice, fullCard, pageHead, silentNotice, slot } from "./page.js";
 import { largestSeries, total } from "./rates.js";
-import { createTable } from "./table.js";
 
 const largest = (values) => {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : Math.max(...known);
 };
+
+const MEMORY = { format: bytes, floor: 1_048_576, base: 1_024 };
 
 function createCharts() {
   const make = (options) => createChart({ span_ms: SPAN_MS, ...options });
@@ -23,12 +24,7 @@ function createCharts() {
     rejects: make({ title: "Rejects per second, by reason", format: compact, floor: 1 }),
     lag: make({ title: "Event loop lag, by process", format: milliseconds, floor: 10 }),
     cpu: make({ title: "CPU, by process (share of one core)", format: percent, floor: 0.1 }),
-    rss: make({
-      title: "Resident memory, by process",
-      format: bytes,
-      floor: 1_048_576,
-      base: 1_024,
-    }),
+    rss: make({ title: "Resident memory, by process", ...MEMORY }),
   };
 }
 
@@ -68,28 +64,16 @@ function showProcesses(charts, points, common) {
   const byProcess = (name) => largestSeries(points, (it) => it.processes, (it) => it?.[name], 3);
   const { processes } = points.at(-1);
   const now = (name) => [...processes.values()].map((it) => it[name]);
-  charts.lag.show({
-    ...common,
-    ...byProcess("lag"),
-    figure: milliseconds(largest(now("lag"))),
-    about: "largest",
-  });
-  charts.cpu.show({
-    ...common,
-    ...byProcess("cpu"),
-    figure: percent(largest(now("cpu"))),
-    about: "largest",
-  });
-  charts.rss.show({
-    ...common,
-    ...byProcess("rss"),
-    figure: bytes(total(now("rss"))),
-    about: `${count(processes.size)} ${processes.size === 1 ? "process" : "processes together"}`,
-  });
+  const show = (name, figure, about) =>
+    charts[name].show({ ...common, ...byProcess(name), figure, about });
+  show("lag", milliseconds(largest(now("lag"))), "largest");
+  show("cpu", percent(largest(now("cpu"))), "largest");
+  const sharing = processes.size === 1 ? "process" : "processes together";
+  show("rss", bytes(total(now("rss"))), `${count(processes.size)} ${sharing}`);
 }
 
 function pauseButton(feed) {
-  const button = el("button", { type: "button" });
+  const button = el("button");
   const say = () => {
     const is_paused = feed.isPaused();
     button.setAttribute("aria-pressed", String(is_paused));
@@ -107,33 +91,17 @@ function pauseButton(feed) {
 export function showOverview({ feed }, place) {
   const charts = createCharts();
   const trouble = slot();
-  const table = createTable({
-    caption: "Nodes",
-    columns: NODE_COLUMNS,
-    key: ({ node }) => node.node_id,
-    sort: { id: "node", direction: "ascending" },
-    empty: "No node has answered yet.",
-  });
-  trouble.show();
+  const table = nodeTable(NODE_COLUMNS);
   place.append(
     pageHead({
       title: "Overview",
       about: "The whole cluster, read every 2 seconds while this page is visible.",
       actions: [pauseButton(feed)],
     }),
-    el(
-      "div",
-      { class: "stack" },
-      trouble.element,
-      el("div", { class: "charts" }, Object.values(charts).map(({ element }) => element)),
-      card("Nodes", { flush: true }, table.element),
-    ),
+    el("div.stack", trouble, el("div.charts", Object.values(charts)), fullCard("Nodes", [], table)),
   );
   const stop = feed.listen(({ cluster, error }) => {
-    trouble.show(
-      error && errorNotice(error),
-      cluster && silentNotice(cluster),
-    );
+    trouble.show(error && errorNotice(error), cluster && silentNotice(cluster));
     const { points } = feed.history;
     if (cluster === undefined || error !== undefined || points.length === 0) return;
     const point = points.at(-1);

@@ -1,13 +1,12 @@
 // The playground: one room to try things in, with what is sent, what arrives, who is there and what the
 // policies said of it side by side. It acts as the admin, by the same requests as the page of a room.
 import { segment } from "./api.js";
-import { plain } from "./columns.js";
+import { plain, since, wide } from "./columns.js";
 import { el } from "./element.js";
-import { ago, moment, plural, textOf } from "./format.js";
+import { plural, textOf } from "./format.js";
 import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
-import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
+import { errorNotice, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createPublishCard } from "./room_publish.js";
-import { createTable } from "./table.js";
 import { createTail } from "./tail.js";
 
 /** Who is there is asked so often while the page is seen. */
@@ -21,29 +20,23 @@ const TRY_MS = 400;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function memberColumns(now) {
-  return [
-    plain("user", "User", ({ user_id }) => user_id),
-    { ...plain("meta", "Metadata", ({ meta }) => textOf(meta, 400)), wide: true },
-    {
-      id: "joined",
-      label: "Joined",
-      value: ({ joined_ms }) => joined_ms,
-      cell: ({ joined_ms }) => ({ text: ago(joined_ms, now()), title: moment(joined_ms) }),
-    },
-  ];
-}
+const memberColumns = (now) => [
+  plain("user", "User", "user_id"),
+  wide("meta", "Metadata", ({ meta }) => textOf(meta, 400)),
+  since("joined", "Joined", "joined_ms", now),
+];
 
 /** Who is in the room, as of now, until `signal` is aborted. */
 function createPeople(ctx, path, signal) {
   const trouble = slot();
-  const words = el("p", { class: "hint" }, "Loading…");
-  const table = createTable({
-    caption: "Who is there",
+  const words = el("p.hint", "Loading…");
+  const table = tableCard("Who is there", {
     columns: memberColumns(ctx.now),
     key: ({ connection_id }) => connection_id,
     sort: { id: "user", direction: "ascending" },
     empty: "No member. Who subscribes with presence is a member.",
+    actions: [words],
+    above: trouble,
   });
   async function look() {
     try {
@@ -63,9 +56,8 @@ function createPeople(ctx, path, signal) {
       await pause(LOOK_MS);
     }
   }
-  trouble.show();
   void follow();
-  return card("Who is there", { flush: true, actions: [words] }, trouble.element, table.element);
+  return table;
 }
 
 /** What was decided in the room, the newest of the last minutes. */
@@ -83,27 +75,15 @@ class Verdicts {
     this.#ctx = ctx;
     this.#where = { tenant: tenant_id, room: room_id };
     this.#signal = signal;
-    this.#table = createTable({
-      caption: "Verdicts",
+    this.#table = tableCard("Verdicts", {
       columns: lineColumns((line) => this.#opened.show(lineCard(line))),
       key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
       sort: { id: "at", direction: "descending" },
       empty: "Nothing was recorded. [journal] of the configuration says what is.",
+      actions: [el("button", { onclick: () => void this.load() }, "Read again")],
+      above: this.#trouble,
     });
-    const button = el("button", { type: "button", onclick: () => void this.load() }, "Read again");
-    this.element = el(
-      "div",
-      { class: "stack" },
-      card(
-        "Verdicts",
-        { flush: true, actions: [button] },
-        this.#trouble.element,
-        this.#table.element,
-      ),
-      this.#opened.element,
-    );
-    this.#trouble.show();
-    this.#opened.show();
+    this.element = el("div.stack", this.#table, this.#opened);
   }
 
   /** Reads the journal anew and shows it; whether there is a decision that was not there before. */
@@ -147,17 +127,13 @@ function openRoom(ctx, address) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}`;
   void verdicts.load();
   return {
-    element: el(
-      "div",
-      { class: "columns" },
-      el(
-        "div",
-        { class: "stack" },
+    element: el("div.columns", [
+      el("div.stack", [
         createPublishCard(ctx, address, () => void verdicts.expect()),
-        verdicts.element,
-      ),
-      el("div", { class: "stack" }, tail.element, createPeople(ctx, path, signal)),
-    ),
+        verdicts,
+      ]),
+      el("div.stack", tail, createPeople(ctx, path, signal)),
+    ]),
     close() {
       ended.abort(new DOMException("another room", "AbortError"));
       tail.close();
@@ -185,7 +161,7 @@ export function showPlayground(ctx, place) {
     ctx.setQuery({ tenant, room: room_id });
     body.show(
       room?.element ??
-        el("p", { class: "empty" }, "Name a room. Nobody has to make one: any id will do."),
+        el("p.empty", "Name a room. Nobody has to make one: any id will do."),
     );
   }
   const { tenant = "", room: room_id = "" } = ctx.query;
@@ -198,12 +174,7 @@ export function showPlayground(ctx, place) {
       about: "One room to try things in: what you send, what arrives, who is there, and what the " +
         "policies said. You speak as yourself, and everybody in the room hears it.",
     }),
-    el(
-      "div",
-      { class: "stack" },
-      filterForm(fields, { tenant, room: room_id }, show),
-      body.element,
-    ),
+    el("div.stack", filterForm(fields, { tenant, room: room_id }, show), body),
   );
   show({ tenant, room: room_id });
   return () => room?.close();

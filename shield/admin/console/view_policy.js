@@ -2,15 +2,14 @@
 // of another module. How the journal is read is `journal_lines.js`.
 import { segment } from "./api.js";
 import { createChart } from "./chart.js";
-import { action, numeric, plain, when } from "./columns.js";
+import { action, column, numeric, plain, when } from "./columns.js";
 import { DecisionCounts, endingOf } from "./decisions.js";
 import { el, setText } from "./element.js";
 import { compact, count, duration, plural } from "./format.js";
 import { isHole, lineCard, readLines } from "./journal_lines.js";
-import { card, errorNotice, filterForm, pageHead, slot } from "./page.js";
+import { errorNotice, exact, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createFlips, replayCommand } from "./policy_flips.js";
 import { createTrial } from "./policy_trial.js";
-import { createTable } from "./table.js";
 
 const HOUR_MS = 3_600_000;
 /** Lines of one answer, and the most that one reading takes. */
@@ -24,27 +23,17 @@ function decisionColumns(policy, open) {
   const call = (line) => line.policies.find(({ name }) => name === policy);
   return [
     when("at", "When", "time_ms"),
-    {
-      id: "ending",
-      label: "Decision",
-      value: (line) => endingOf(line, policy),
-      cell: (line) => {
-        const { fault, code, reason } = call(line);
-        const ending = endingOf(line, policy);
-        const words = {
-          allowed: "allowed",
-          refused: `${code} ${reason}`,
-          faults: `fault ${fault}`,
-        };
-        return { text: words[ending], tone: TONES[ending] };
-      },
-    },
+    column("ending", "Decision", (line) => endingOf(line, policy), (ending, line) => {
+      const { fault, code, reason } = call(line);
+      const words = { allowed: ending, refused: `${code} ${reason}`, faults: `fault ${fault}` };
+      return { text: words[ending], tone: TONES[ending] };
+    }),
     plain("room", "Room"),
     plain("user", "User", ({ sender }) => sender?.user ?? "(erased)"),
     plain("type", "Type"),
     numeric("units", "Units", (line) => call(line).units),
     plain("module", "Module", (line) => call(line).module.slice(0, 12)),
-    action("open", "Open", "Open", (line) => `Open ${line.id}`, (line) => open(line)),
+    action("open", "Open", "Open", (line) => `Open ${line.id}`, open),
   ];
 }
 
@@ -75,7 +64,7 @@ const missingText = ({ missing, unknown_holes }) =>
 
 const FIELDS = [
   { name: "hours", label: "Hours back", placeholder: "1" },
-  { name: "room", label: "Room", placeholder: "exact id" },
+  exact("room"),
 ];
 
 class PolicyView {
@@ -89,7 +78,7 @@ class PolicyView {
   #chart_place = slot();
   #trouble = slot();
   #opened = slot();
-  #status = el("p", { class: "hint", role: "status" }, "Loading…");
+  #status = el("p.hint", { role: "status" }, "Loading…");
   #decisions;
   #flips = createFlips((flip) => this.#openFlip(flip));
   #trial;
@@ -99,34 +88,30 @@ class PolicyView {
     this.#tenant = tenant_id;
     this.#policy = policy;
     this.#values = { hours: ctx.query.hours ?? "", room: ctx.query.room ?? "" };
-    this.#decisions = createTable({
-      caption: "Newest decisions",
+    this.#decisions = tableCard("Newest decisions", {
       columns: decisionColumns(policy, (line) => this.#open(line)),
       key: ({ id }) => id,
       sort: { id: "at", direction: "descending" },
       empty: "Nothing was recorded. [journal] of the configuration says what is.",
     });
     this.#trial = createTrial(ctx, (flip) => this.#openFlip(flip));
-    for (const one of [this.#chart_place, this.#trouble, this.#opened]) one.show();
     place.append(
       pageHead({
         title: `Policy ${policy} of ${tenant_id}`,
         about: "What it decided, as the journal has it.",
         crumb: { href: `#/policies/${segment(tenant_id)}`, text: "Policies of the tenant" },
-        actions: [el("button", { type: "button", onclick: () => this.load() }, "Refresh")],
+        actions: [el("button", { onclick: () => this.load() }, "Refresh")],
       }),
-      el(
-        "div",
-        { class: "stack" },
+      el("div.stack", [
         filterForm(FIELDS, this.#values, (next) => this.#change(next)),
-        this.#trouble.element,
+        this.#trouble,
         this.#status,
-        this.#chart_place.element,
-        card("Newest decisions", { flush: true }, this.#decisions.element),
-        this.#opened.element,
-        this.#trial.element,
-        this.#flips.element,
-      ),
+        this.#chart_place,
+        this.#decisions,
+        this.#opened,
+        this.#trial,
+        this.#flips,
+      ]),
     );
     this.load();
   }
@@ -181,7 +166,7 @@ class PolicyView {
     const about = `decisions, in intervals of ${duration(counts.interval_ms)}`;
     const figure = count(counts.total);
     this.#chart.show({ ...counts.chart(is_whole), at_ms: until_ms, figure, about });
-    this.#chart_place.show(this.#chart.element);
+    this.#chart_place.show(this.#chart);
     const { allowed, refused, faults } = counts.totals;
     const ended = `${count(allowed)} allowed, ${count(refused)} refused, ${
       plural(faults, "fault")

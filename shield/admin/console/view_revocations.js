@@ -1,11 +1,11 @@
 // Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
 // this session too.
-import { action, plain, when } from "./columns.js";
-import { confirmed, toast } from "./dialog.js";
+import { action, column, plain, when, wide } from "./columns.js";
+import { confirmed } from "./dialog.js";
 import { el, setText } from "./element.js";
 import { moment } from "./format.js";
 import { showList } from "./list_view.js";
-import { card } from "./page.js";
+import { card, exact, field } from "./page.js";
 
 const KINDS = [
   ["user", "Tokens of one user"],
@@ -13,41 +13,26 @@ const KINDS = [
   ["issued-before", "Every token of the tenant"],
 ];
 
-function field(label, props, hint) {
-  const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", ...props });
-  return { input, element: el("label", {}, label, input, hint && el("span", {}, hint)) };
-}
-
-function parts() {
-  const kind = el(
-    "select",
-    { name: "kind" },
-    KINDS.map(([value, text]) => el("option", { value }, text)),
-  );
-  return {
-    kind,
-    kindLabel: el("label", {}, "What is revoked", kind),
-    tenant: field("Tenant", { name: "tenant", required: true }),
-    user: field("User id", { name: "user", maxlength: 256 }),
-    token: field("Token id", { name: "token_id", maxlength: 256 }),
-    before: field(
-      "Issued before",
-      { name: "issued_before", type: "datetime-local", step: 1 },
-      "Empty: now. Tokens without an issue time always count as issued before.",
-    ),
-    until: field(
-      "Stands until",
-      { name: "until", type: "datetime-local", step: 1 },
-      "Empty: as [auth] revocation_seconds says. Choose later than the tokens live.",
-    ),
-    reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
-  };
-}
+const parts = () => ({
+  kind: field("What is revoked", { name: "kind", options: KINDS }),
+  tenant: field("Tenant", { name: "tenant", required: true }),
+  user: field("User id", { name: "user", maxlength: 256 }),
+  token: field("Token id", { name: "token_id", maxlength: 256 }),
+  before: field("Issued before", {
+    ...{ name: "issued_before", type: "datetime-local", step: 1 },
+    hint: "Empty: now. Tokens without an issue time always count as issued before.",
+  }),
+  until: field("Stands until", {
+    ...{ name: "until", type: "datetime-local", step: 1 },
+    hint: "Empty: as [auth] revocation_seconds says. Choose later than the tokens live.",
+  }),
+  reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
+});
 
 const msOf = ({ input }) => input.value === "" ? undefined : new Date(input.value).getTime();
 
 function bodyOf(fields, now_ms) {
-  const kind = fields.kind.value;
+  const kind = fields.kind.input.value;
   const issued_before_ms = msOf(fields.before) ?? (kind === "issued-before" ? now_ms : undefined);
   return {
     tenant: fields.tenant.input.value.trim(),
@@ -73,26 +58,14 @@ function hitText(body) {
 function revokeForm(ctx, onDone) {
   const fields = parts();
   const { only_tenant = "" } = ctx;
-  const problem = el("p", { class: "problem", role: "alert" });
-  const form = el(
-    "form",
-    { class: "form" },
-    fields.kindLabel,
-    fields.tenant.element,
-    fields.user.element,
-    fields.token.element,
-    fields.before.element,
-    fields.until.element,
-    fields.reason.element,
+  const problem = el("p.problem", { role: "alert" });
+  const form = el("form.form", [
+    Object.values(fields),
     problem,
-    el(
-      "div",
-      { class: "actions" },
-      el("button", { type: "submit", class: "danger" }, "Revoke…"),
-    ),
-  );
+    el("div.actions", el("button.danger", { type: "submit" }, "Revoke…")),
+  ]);
   const arrange = () => {
-    const kind = fields.kind.value;
+    const kind = fields.kind.input.value;
     fields.user.element.hidden = kind !== "user";
     fields.user.input.required = kind === "user";
     fields.token.element.hidden = kind !== "token";
@@ -100,7 +73,7 @@ function revokeForm(ctx, onDone) {
     fields.before.element.hidden = kind === "token";
     fields.tenant.input.value ||= only_tenant;
   };
-  fields.kind.addEventListener("change", arrange);
+  fields.kind.input.addEventListener("change", arrange);
   arrange();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -111,9 +84,9 @@ function revokeForm(ctx, onDone) {
       text: `${hitText(body)}, on every Shield, and their connections are closed.`,
       confirm: "Revoke",
       act: () => ctx.api.post("/v1/revocations", body),
+      done: () => "Revoked.",
     });
     if (!is_done) return;
-    toast("Revoked.", "ok");
     form.reset();
     arrange();
     onDone();
@@ -121,35 +94,25 @@ function revokeForm(ctx, onDone) {
   return form;
 }
 
-/** As `plain`, but nothing is where there is nothing. */
-const optional = (id, label) => plain(id, label, undefined, "");
-const at = (id, label) => when(id, label, id);
-
-function columns(lift) {
-  return [
-    optional("tenant", "Tenant"),
-    optional("kind", "Kind"),
-    {
-      id: "id",
-      label: "User or token",
-      value: ({ id }) => id,
-      cell: ({ id, kind }) => ({ text: kind === "issued-before" ? "every token" : id, title: id }),
-    },
-    at("issued_before_ms", "Issued before"),
-    { ...at("until_ms", "Stands until"), cell: ({ until_ms }) => untilText(until_ms) },
-    optional("by", "By"),
-    { ...optional("reason", "Reason"), wide: true },
-    action(
-      "lift",
-      "Lift",
-      "Lift…",
-      (row) => `Lift the revocation of ${row.kind} ${row.id} of ${row.tenant}`,
-      (row) => lift(row),
-    ),
-  ];
-}
-
-const untilText = (until_ms) => (until_ms === 0 ? "for good" : moment(until_ms));
+const columns = (lift) => [
+  plain("tenant", "Tenant", "tenant", ""),
+  plain("kind", "Kind", "kind", ""),
+  column("id", "User or token", "id", (id, { kind }) => ({
+    text: kind === "issued-before" ? "every token" : id,
+    title: id,
+  })),
+  when("issued_before_ms", "Issued before"),
+  column("until_ms", "Stands until", "until_ms", (ms) => (ms === 0 ? "for good" : moment(ms))),
+  plain("by", "By", "by", ""),
+  wide("reason", "Reason"),
+  action(
+    "lift",
+    "Lift",
+    "Lift…",
+    ({ kind, id, tenant }) => `Lift the revocation of ${kind} ${id} of ${tenant}`,
+    lift,
+  ),
+];
 
 /** Shows the form and the list of what is revoked. */
 export function showRevocations(ctx, place) {
@@ -160,20 +123,16 @@ export function showRevocations(ctx, place) {
       text: `Tokens that it has refused are good again until they end: ${kind} of ${tenant}.`,
       confirm: "Lift",
       act: () => ctx.api.remove("/v1/revocations", query),
+      done: () => "The revocation was lifted.",
     });
-    if (!is_done) return;
-    toast("The revocation was lifted.", "ok");
-    list.load();
+    if (is_done) list.load();
   };
   const list = showList(ctx, place, {
     title: "Revocations",
     about: "Makes tokens no longer good, on every Shield, and ends their connections.",
     noun: ["revocation", "revocations"],
-    fields: [
-      { name: "tenant", label: "Tenant", placeholder: "exact id" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
-    ],
-    above: card("Revoke tokens", {}, revokeForm(ctx, () => list.load())),
+    fields: [exact("tenant")],
+    above: card("Revoke tokens", revokeForm(ctx, () => list.load())),
     columns: columns(lift),
     key: ({ tenant, kind, id }) => `${tenant}/${kind}/${id}`,
     sort: { id: "until_ms", direction: "descending" },

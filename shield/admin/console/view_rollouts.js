@@ -1,13 +1,13 @@
 // Rollouts: the latest of each tenant with those before it, and one tenant's, step by step, with what both
 // versions decided of the same messages, and orders. A Brain carries it on, whether somebody looks or not.
 import { segment } from "./api.js";
-import { numeric, plain } from "./columns.js";
+import { column, linked, numeric, plain, toned, when, wide } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el, replace, setText } from "./element.js";
 import { clock, compact, moment, percent } from "./format.js";
 import { showList } from "./list_view.js";
-import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
-import { createTable } from "./table.js";
+import { badge, card, errorNotice, exact, facts, pageHead, slot, tableCard } from "./page.js";
+import { address } from "./router.js";
 
 /** How often one that is under way is read, in ms. */
 const LOOK_MS = 2_000;
@@ -22,30 +22,20 @@ const SAID = {
   abort: "The old policies decide again.",
 };
 
-const stateColumn = {
-  id: "state",
-  label: "State",
-  value: ({ state }) => state,
-  cell: ({ state }) => ({ text: state, tone: TONES[state] ?? "" }),
-};
-const timeColumn = (id, label) => ({
-  ...plain(id, label, (row) => row[id] ? moment(row[id]) : undefined),
-  value: (row) => row[id] || undefined,
-});
-
-const LIST_COLUMNS = [
-  {
-    id: "tenant",
-    label: "Tenant",
-    value: ({ tenant }) => tenant,
-    cell: ({ tenant }) => ({ text: tenant, href: `#/rollouts/${segment(tenant)}` }),
-  },
-  stateColumn,
-  plain("share", "Share", ({ share }) => share === null ? undefined : percent(share)),
+const stateColumn = toned("state", "State", "state", (state) => TONES[state] ?? "");
+const timeColumn = (id, label) => when(id, label, (row) => row[id] || undefined);
+const END_COLUMNS = [
   timeColumn("began_ms", "Begun"),
   timeColumn("ended_ms", "Ended"),
   plain("by", "By"),
-  { ...plain("why", "Why it ended", undefined, ""), wide: true },
+  wide("why", "Why it ended"),
+];
+
+const LIST_COLUMNS = [
+  linked("tenant", "Tenant", "tenant", (id) => address("rollouts", id)),
+  stateColumn,
+  plain("share", "Share", ({ share }) => share === null ? undefined : percent(share)),
+  ...END_COLUMNS,
 ];
 
 /** Shows the rollouts of all tenants that the admin may see. */
@@ -54,12 +44,7 @@ export function showRollouts(ctx, place) {
     title: "Rollouts",
     about: "Changes of policies that are put in force in steps. Begin one with arq apply --canary.",
     noun: ["rollout", "rollouts"],
-    fields: [
-      ...(ctx.only_tenant === undefined
-        ? [{ name: "tenant", label: "Tenant", placeholder: "exact id" }]
-        : []),
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
-    ],
+    fields: ctx.only_tenant === undefined ? [exact("tenant")] : [],
     columns: LIST_COLUMNS,
     key: ({ tenant, id }) => `${tenant} ${id}`,
     sort: { id: "began_ms", direction: "descending" },
@@ -78,41 +63,34 @@ function stepOf({ stage, state }, at) {
 }
 
 const STEP_COLUMNS = [
-  numeric("at", "Step", ({ at }) => at),
-  {
-    id: "share",
-    label: "New policies decide",
-    sortable: false,
-    value: ({ share }) => share,
-    cell: ({ share }) => share === 0 ? "nothing: they observe" : `for ${percent(share)}`,
-  },
-  {
-    id: "how",
-    label: "State",
-    sortable: false,
-    value: ({ step }) => step.text,
-    cell: ({ step }) => step,
-  },
+  numeric("at", "Step"),
+  column(
+    "share",
+    "New policies decide",
+    "share",
+    (share) => share === 0 ? "nothing: they observe" : `for ${percent(share)}`,
+    { sortable: false },
+  ),
+  column("how", "State", ({ step }) => step.text, (_text, { step }) => step, { sortable: false }),
 ];
 
 const CONDITION_COLUMNS = [
   plain("condition", "Taken back if"),
-  {
-    id: "held",
-    label: "State",
-    value: ({ breach }) => breach,
-    cell: ({ breach }) =>
-      breach === undefined ? { text: "held", tone: "ok" } : { text: breach, tone: "bad" },
-  },
+  column(
+    "held",
+    "State",
+    "breach",
+    (breach) => breach === undefined ? { text: "held", tone: "ok" } : { text: breach, tone: "bad" },
+  ),
 ];
 
 const TALLY_COLUMNS = [
   plain("name", "Policy"),
-  numeric("compared", "Messages", ({ compared }) => compared, undefined, "That both have judged"),
-  numeric("enforced", "By the new", ({ enforced }) => enforced, undefined, "It decided of these"),
-  numeric("refused", "Refuses more", ({ refused }) => refused),
-  numeric("passed", "Passes more", ({ passed }) => passed),
-  numeric("faults", "Fails more", ({ faults }) => faults),
+  numeric("compared", "Messages", "compared", undefined, "That both have judged"),
+  numeric("enforced", "By the new", "enforced", undefined, "It decided of these"),
+  numeric("refused", "Refuses more"),
+  numeric("passed", "Passes more"),
+  numeric("faults", "Fails more"),
   numeric("old", "Fuel p99, old", ({ fuel }) => fuel.old.p99, compact),
   numeric("new", "Fuel p99, new", ({ fuel }) => fuel.new.p99, compact),
 ];
@@ -123,31 +101,22 @@ const SAMPLE_COLUMNS = [
   plain("would", "The new one would"),
   plain("user", "User"),
   plain("room", "Room", ({ room }) => room || undefined),
-  { ...plain("reason", "Reason", undefined, ""), wide: true },
+  wide("reason", "Reason"),
 ];
+
+function nodeCell(_order, { problem, silent }) {
+  if (problem !== null) return { text: "does not run it", tone: "bad", title: problem };
+  return silent ? { text: "silent", tone: "warn" } : { text: "runs it", tone: "ok" };
+}
 
 const NODE_COLUMNS = [
   plain("node_id", "Shield"),
-  numeric("stage", "At step", ({ stage }) => stage),
-  {
-    id: "state",
-    label: "State",
-    value: ({ problem, silent }) => problem ?? String(silent),
-    cell: ({ problem, silent }) => {
-      if (problem !== null) return { text: "does not run it", tone: "bad", title: problem };
-      return silent ? { text: "silent", tone: "warn" } : { text: "runs it", tone: "ok" };
-    },
-  },
-  { ...plain("problem", "Problem", undefined, ""), wide: true },
+  numeric("stage", "At step"),
+  column("state", "State", ({ problem, silent }) => problem ?? String(silent), nodeCell),
+  wide("problem", "Problem"),
 ];
 
-const PAST_COLUMNS = [
-  stateColumn,
-  timeColumn("began_ms", "Begun"),
-  timeColumn("ended_ms", "Ended"),
-  plain("by", "By"),
-  { ...plain("why", "Why it ended", undefined, ""), wide: true },
-];
+const PAST_COLUMNS = [stateColumn, ...END_COLUMNS];
 
 function aboutOf({ rollout, share, waits }) {
   const { id, by, began_ms, state, ended, changed } = rollout;
@@ -169,8 +138,8 @@ function samplesOf({ tallies }) {
   );
 }
 
-const tableOf = (caption, columns, key, empty) =>
-  createTable({ caption, columns, key: (row) => String(row[key]), empty });
+const tableOf = (title, columns, key, empty) =>
+  tableCard(title, { columns, key: (row) => String(row[key]), empty });
 
 /** One tenant's rollout, read again and again while it is under way. */
 class RolloutView {
@@ -181,15 +150,11 @@ class RolloutView {
   /** What is shown: what stays the same is not drawn anew. */
   #said = "";
   #trouble = slot();
-  #status = el("p", { class: "hint", role: "status" }, "Loading…");
+  #status = el("p.hint", { role: "status" }, "Loading…");
   #buttons = Object.fromEntries(
-    Object.keys(LABELS).map((order) => [
+    Object.entries(LABELS).map(([order, label]) => [
       order,
-      el(
-        "button",
-        { type: "button", hidden: true, onclick: () => this.#give(order) },
-        LABELS[order],
-      ),
+      el("button", { hidden: true, onclick: () => this.#give(order) }, label),
     ]),
   );
   #about = el("div");
@@ -197,8 +162,7 @@ class RolloutView {
     steps: tableOf("Steps", STEP_COLUMNS, "at", "None."),
     conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it goes to the end."),
     tallies: tableOf("What was counted", TALLY_COLUMNS, "name", "No message has been judged yet."),
-    samples: createTable({
-      caption: "Samples",
+    samples: tableCard("Samples", {
       columns: SAMPLE_COLUMNS,
       key: ({ policy, would, at, at_ms }) => [policy, would, at, at_ms].join(" "),
       empty: "Both versions have decided alike.",
@@ -211,29 +175,19 @@ class RolloutView {
   constructor(ctx, place, tenant) {
     this.#ctx = ctx;
     this.#tenant = tenant;
-    const { steps, conditions, tallies, samples, nodes, past } = this.#tables;
-    const flush = { flush: true };
-    this.#content = el(
-      "div",
-      { class: "stack", hidden: true },
-      card("Rollout", {}, this.#about),
-      card("Steps", flush, steps.element),
-      card("Conditions", flush, conditions.element),
-      card("What was counted", flush, tallies.element),
-      card("Samples", flush, samples.element),
-      card("Shields", flush, nodes.element),
-      card("Before it", flush, past.element),
-    );
-    const refresh = el("button", { type: "button", onclick: () => this.load() }, "Refresh");
+    this.#content = el("div.stack", { hidden: true }, [
+      card("Rollout", this.#about),
+      Object.values(this.#tables),
+    ]);
+    const refresh = el("button", { onclick: () => this.load() }, "Refresh");
     place.append(
       pageHead({
         title: `Rollout of ${tenant}`,
         crumb: { href: "#/rollouts", text: "Rollouts" },
         actions: [...Object.values(this.#buttons), refresh],
       }),
-      el("div", { class: "stack" }, this.#trouble.element, this.#status, this.#content),
+      el("div.stack", this.#trouble, this.#status, this.#content),
     );
-    this.#trouble.show();
     this.load();
   }
 
@@ -308,20 +262,17 @@ class RolloutView {
 
   async #give(order) {
     const act = () => this.#ctx.api.post(`${this.#path}/${order}`);
-    try {
-      if (order !== "abort") await act();
-      else {
-        const is_done = await confirmed({
-          title: `Abort the rollout of ${this.#tenant}?`,
-          text: "The old policies decide again on every Shield at once. No connection is touched.",
-          confirm: "Abort rollout",
-          act,
-        });
-        if (!is_done) return;
-      }
-      toast(SAID[order], "ok");
-    } catch (error) {
-      toast(error.message, "bad");
+    const done = () => SAID[order];
+    if (order === "abort") {
+      const is_done = await confirmed({
+        title: `Abort the rollout of ${this.#tenant}?`,
+        text: "The old policies decide again on every Shield at once. No connection is touched.",
+        confirm: "Abort rollout",
+        ...{ act, done },
+      });
+      if (!is_done) return;
+    } else {
+      await act().then(() => toast(done(), "ok"), (error) => toast(error.message, "bad"));
     }
     this.load();
   }

@@ -1,69 +1,37 @@
 // One room: what it is and holds, who is in it and who holds its lock, its messages as they come and as
 // they are kept, and what an admin does in it.
-import { action } from "./columns.js";
 import { segment } from "./api.js";
+import { action, column, since, titled } from "./columns.js";
 import { el } from "./element.js";
 import { ago, count, digits, duration, moment, plural, textOf } from "./format.js";
 import { askBan, askKick } from "./moderation.js";
-import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
+import { badge, card, errorNotice, facts, loaded, pageHead, slot, tableCard } from "./page.js";
 import { createHistoryCard } from "./room_history.js";
 import { createPastCard } from "./room_past.js";
 import { createPublishCard } from "./room_publish.js";
 import { createStateCard } from "./room_state.js";
-import { createTable } from "./table.js";
+import { address } from "./router.js";
 import { createTail } from "./tail.js";
 
-function memberColumns(now, kick, ban) {
-  return [
-    {
-      id: "user",
-      label: "User",
-      value: ({ user_id }) => user_id,
-      cell: ({ user_id }) => ({ text: user_id ?? "", title: user_id }),
-    },
-    {
-      id: "meta",
-      label: "Metadata",
-      wide: true,
-      value: ({ meta }) => textOf(meta, 400),
-      cell: ({ meta }) => ({ text: textOf(meta, 400), mono: true }),
-    },
-    {
-      id: "joined",
-      label: "Joined",
-      value: ({ joined_ms }) => joined_ms,
-      cell: ({ joined_ms }) => ({ text: ago(joined_ms, now()), title: moment(joined_ms) }),
-    },
-    {
-      id: "connection",
-      label: "Connection",
-      value: ({ connection_id }) => connection_id,
-      cell: ({ connection_id }) => ({
-        text: connection_id,
-        href: `#/connections/${segment(connection_id)}`,
-        mono: true,
-      }),
-    },
-    action(
-      "kick",
-      "Kick",
-      "Kick…",
-      (member) => `Kick ${member.user_id}, connection ${member.connection_id}`,
-      (member) => kick(member),
-    ),
-    action(
-      "ban",
-      "Ban",
-      "Ban…",
-      (member) => `Ban ${member.user_id}, connection ${member.connection_id}`,
-      (member) => ban(member.user_id),
-    ),
-  ];
-}
+const memberColumns = (now, kick, ban) => [
+  titled("user", "User", "user_id"),
+  column("meta", "Metadata", ({ meta }) => textOf(meta, 400), (text) => ({ text, mono: true }), {
+    wide: true,
+  }),
+  since("joined", "Joined", "joined_ms", now),
+  column("connection", "Connection", "connection_id", (text) => ({
+    text,
+    href: address("connections", text),
+    mono: true,
+  })),
+  action("kick", "Kick", "Kick…", (member) => `Kick ${named(member)}`, kick),
+  action("ban", "Ban", "Ban…", (member) => `Ban ${named(member)}`, ({ user_id }) => ban(user_id)),
+];
 
+const named = ({ user_id, connection_id }) => `${user_id}, connection ${connection_id}`;
 const nodeLink = (node_id) => el("a", { href: `#/nodes/${segment(node_id)}` }, node_id);
 const listed = (items) =>
-  el("span", {}, items.flatMap((item, at) => (at === 0 ? [item] : [", ", item])));
+  el("span", items.flatMap((item, at) => (at === 0 ? [item] : [", ", item])));
 
 /** Links to nodes lead an operator on; for the admin of one tenant they are words. */
 function nowFacts({ only_tenant }, room) {
@@ -78,7 +46,7 @@ function nowFacts({ only_tenant }, room) {
 }
 
 function storedFacts({ stored, stored_problem }) {
-  if (stored === undefined) return el("p", { class: "problem" }, stored_problem);
+  if (stored === undefined) return el("p.problem", stored_problem);
   return facts([
     ["Stored", plural(stored.messages, "message")],
     ["First offset", count(stored.first_offset)],
@@ -88,8 +56,8 @@ function storedFacts({ stored, stored_problem }) {
 }
 
 function lockFacts({ lock }, now_ms) {
-  if (lock === undefined) return el("p", { class: "hint" }, "No Brain can say who holds it.");
-  if (lock === null) return el("p", { class: "hint" }, "Nobody holds it.");
+  if (lock === undefined) return el("p.hint", "No Brain can say who holds it.");
+  if (lock === null) return el("p.hint", "Nobody holds it.");
   const { user_id, connection_id, since_ms, until_ms, fence } = lock;
   const holder = connection_id === ""
     ? "none: only its fence shows who holds it"
@@ -120,18 +88,14 @@ const hasReducer = (room) => typeof room.class?.reducer === "string";
 const isDurable = (room) => room.class?.durable === true;
 
 function figureCards(ctx, room) {
-  return el(
-    "div",
-    { class: "columns" },
-    el(
-      "div",
-      { class: "stack" },
-      card("Now", {}, nowFacts(ctx, room)),
-      isDurable(room) && card("Log", {}, storedFacts(room)),
-      card("Lock", {}, lockFacts(room, ctx.now())),
-    ),
-    card("Class", {}, memberFacts(room.class)),
-  );
+  return el("div.columns", [
+    el("div.stack", [
+      card("Now", nowFacts(ctx, room)),
+      isDurable(room) && card("Log", storedFacts(room)),
+      card("Lock", lockFacts(room, ctx.now())),
+    ]),
+    card("Class", memberFacts(room.class)),
+  ]);
 }
 
 function head({ tenant_id, room_id }, load) {
@@ -141,9 +105,9 @@ function head({ tenant_id, room_id }, load) {
     crumb: { href: "#/rooms", text: "Rooms" },
     actions: [
       badge(`tenant ${tenant_id}`),
-      el("a", { class: "button", href: `#/connections?${there}` }, "Its connections"),
-      el("a", { class: "button", href: `#/bans?${there}` }, "Its bans"),
-      el("button", { type: "button", onclick: load }, "Refresh"),
+      el("a.button", { href: `#/connections?${there}` }, "Its connections"),
+      el("a.button", { href: `#/bans?${there}` }, "Its bans"),
+      el("button", { onclick: load }, "Refresh"),
     ],
   });
 }
@@ -155,38 +119,22 @@ function createMembers(ctx, address, load) {
   };
   const kick = (member) => after(askKick(ctx, address, member));
   const ban = (user_id) => after(askBan(ctx, address, user_id));
-  const table = createTable({
-    caption: "Members",
+  return tableCard("Members", {
     columns: memberColumns(ctx.now, kick, ban),
     key: ({ connection_id }) => connection_id,
     sort: { id: "user", direction: "ascending" },
     empty: "No member. Who subscribes with presence is a member.",
+    actions: [el("button", { onclick: () => ban(undefined) }, "Ban a user…")],
   });
-  const button = el("button", { type: "button", onclick: () => ban(undefined) }, "Ban a user…");
-  return {
-    element: card("Members", { flush: true, actions: [button] }, table.element),
-    show: (members) => table.show(members),
-  };
 }
 
 /** The cards of capabilities that are not the console's own, each with what its route answers. */
-function createOtherCards({ api, signal, room_cards }, { tenant_id, room_id }) {
-  const cards = room_cards.map(({ title, path }) => {
+function createOtherCards(ctx, { tenant_id, room_id }) {
+  return ctx.room_cards.map(({ title, path }) => {
     const there = path.replace("{tenant}", segment(tenant_id)).replace("{room}", segment(room_id));
-    const body = slot();
-    const load = async () => {
-      try {
-        body.show(memberFacts(await api.get(there, {}, signal)));
-      } catch (error) {
-        if (!signal.aborted) body.show(errorNotice(error, load));
-      }
-    };
-    return { element: card(title, {}, body.element), load };
+    const body = loaded(ctx, async () => memberFacts(await ctx.api.get(there, {}, ctx.signal)));
+    return { element: card(title, body), load: body.load };
   });
-  return {
-    elements: cards.map(({ element }) => element),
-    load: () => Promise.all(cards.map(({ load }) => load())),
-  };
 }
 
 /** Shows one room until the returned function is called. */
@@ -217,25 +165,16 @@ export function showRoom(ctx, place, address) {
       if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
     }
   }
-  const load = () => void Promise.all([loadRoom(), state.load(), others.load()]);
+  const load = () =>
+    void Promise.all([loadRoom(), state.load(), ...others.map((other) => other.load())]);
 
   place.append(
     head(address, load),
-    el(
-      "div",
-      { class: "stack" },
-      trouble.element,
-      figures.element,
-      tail.element,
-      kept.element,
-      past.element,
-      members.element,
-      state.element,
-      ...others.elements,
+    el("div.stack", [
+      ...[trouble, figures, tail, kept, past, members, state, others],
       createPublishCard(ctx, address, () => void loadRoom()),
-    ),
+    ]),
   );
-  for (const empty of [trouble, kept, past, figures]) empty.show();
   load();
   return () => tail.close();
 }

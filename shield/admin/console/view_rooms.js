@@ -1,51 +1,29 @@
 // The rooms that somebody is subscribed to, or those whose log has messages. One of them is `view_room.js`.
-import { segment } from "./api.js";
+import { column, linked, plain } from "./columns.js";
 import { count } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
+import { exact } from "./page.js";
+import { address } from "./router.js";
 
 const COLUMNS = [
-  {
-    id: "room",
-    label: "Room",
-    value: ({ room_id }) => room_id,
-    cell: ({ tenant_id, room_id }) => ({
-      text: room_id,
-      href: `#/rooms/${segment(tenant_id)}/${segment(room_id)}`,
-    }),
-  },
-  {
-    id: "tenant",
-    label: "Tenant",
-    value: ({ tenant_id }) => tenant_id,
-    cell: ({ tenant_id }) => tenant_id,
-  },
-  {
-    id: "durable",
-    label: "Log",
-    value: ({ durable }) => Number(durable === true),
-    cell: ({ durable }) => durable ? { text: "durable", tone: "ok" } : { text: "none", dim: true },
-  },
-  {
-    id: "subscribers",
-    label: "Subscribers",
-    numeric: true,
-    value: ({ subscribers }) => subscribers,
-    cell: ({ subscribers }) => count(subscribers),
-  },
-  {
-    id: "messages",
-    label: "Messages",
+  linked("room", "Room", "room_id", (id, { tenant_id }) => address("rooms", tenant_id, id)),
+  plain("tenant", "Tenant", "tenant_id", ""),
+  column(
+    "durable",
+    "Log",
+    ({ durable }) => Number(durable === true),
+    (is_durable) => is_durable ? { text: "durable", tone: "ok" } : { text: "none", dim: true },
+  ),
+  column("subscribers", "Subscribers", "subscribers", count, { numeric: true }),
+  column("messages", "Messages", "messages", count, {
     numeric: true,
     about: "Since the room was opened on these Shields",
-    value: ({ messages }) => messages,
-    cell: ({ messages }) => count(messages),
-  },
-  {
-    id: "nodes",
-    label: "Shields",
-    value: ({ nodes }) => nodes?.length,
-    cell: ({ nodes = [] }) => ({ text: nodes.join(", "), title: nodes.join(", "), dim: true }),
-  },
+  }),
+  column("nodes", "Shields", ({ nodes }) => nodes?.length, (_number, { nodes = [] }) => ({
+    text: nodes.join(", "),
+    title: nodes.join(", "),
+    dim: true,
+  })),
 ];
 
 /** Rooms with stored messages, by their names, each with who is subscribed to it now. */
@@ -77,9 +55,8 @@ export function showRooms(ctx, place) {
     noun: ["room", "rooms"],
     fields: [
       { name: "which", label: "Rooms", options: WHICH },
-      { name: "tenant", label: "Tenant", placeholder: "exact id" },
+      exact("tenant"),
       { name: "prefix", label: "Name begins with", placeholder: "chat-" },
-      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
     ],
     columns: COLUMNS,
     key: ({ tenant_id, room_id }) => `${tenant_id}/${room_id}`,

@@ -1,26 +1,22 @@
 // Tenants: the list with what each costs, and one of them with the settings that are its own.
 import { segment } from "./api.js";
-import { figure, plain } from "./columns.js";
+import { linked, numeric, plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, percent } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
-import { card, errorNotice, offText, pageHead, slot } from "./page.js";
+import { fullCard, loaded, offText, pageHead } from "./page.js";
+import { address } from "./router.js";
 import { createTable } from "./table.js";
 
 const COLUMNS = [
-  {
-    id: "tenant",
-    label: "Tenant",
-    value: ({ tenant_id }) => tenant_id,
-    cell: ({ tenant_id }) => ({ text: tenant_id, href: `#/tenants/${segment(tenant_id)}` }),
-  },
-  figure("connections", "Connections", "connections"),
-  figure("users", "Users", "users"),
-  figure("rooms", "Rooms", "rooms"),
-  figure("ingress", "Messages in", "ingress_messages"),
-  figure("ingress_bytes", "Bytes in", "ingress_bytes", bytes),
-  figure("egress", "Messages out", "egress_messages"),
-  figure("rejects", "Rejects", "rejects"),
+  linked("tenant", "Tenant", "tenant_id", (id) => address("tenants", id)),
+  numeric("connections", "Connections"),
+  numeric("users", "Users"),
+  numeric("rooms", "Rooms"),
+  numeric("ingress", "Messages in", "ingress_messages"),
+  numeric("ingress_bytes", "Bytes in", "ingress_bytes", bytes),
+  numeric("egress", "Messages out", "egress_messages"),
+  numeric("rejects", "Rejects"),
 ];
 
 /** Shows the list of tenants. */
@@ -29,7 +25,6 @@ export function showTenants(ctx, place) {
     title: "Tenants",
     about: "Who uses the bus, and how much since the Shields started.",
     noun: ["tenant", "tenants"],
-    fields: [{ name: "find", label: "Find in these rows", placeholder: "any text" }],
     columns: COLUMNS,
     key: ({ tenant_id }) => tenant_id,
     sort: { id: "ingress", direction: "descending" },
@@ -87,22 +82,16 @@ const SETTINGS = [
   },
 ];
 
-function settingsCard(ctx, tenant_id, { title, path, part, rows, key, columns, empty }) {
-  if (ctx.off.includes(part)) return card(title, { flush: true }, offText(part));
-  const table = createTable({ caption: title, columns, key, empty });
-  const trouble = slot();
-  trouble.show();
-  const load = async () => {
-    try {
-      const answer = await ctx.api.get(`/v1/tenants/${segment(tenant_id)}/${path}`, {}, ctx.signal);
-      trouble.show();
-      table.show(rows(answer));
-    } catch (error) {
-      if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
-    }
-  };
-  load();
-  return card(title, { flush: true }, trouble.element, table.element);
+function settingsCard(ctx, tenant_id, { title, path, part, rows, ...table }) {
+  if (ctx.off.includes(part)) return fullCard(title, [], offText(part));
+  const there = `/v1/tenants/${segment(tenant_id)}/${path}`;
+  const own = loaded(ctx, async () => {
+    const { element, show } = createTable({ caption: title, ...table });
+    show(rows(await ctx.api.get(there, {}, ctx.signal)));
+    return element;
+  });
+  own.load();
+  return fullCard(title, [], own);
 }
 
 /** Shows one tenant. */
@@ -113,15 +102,11 @@ export function showTenant(ctx, place, { tenant_id }) {
       title: tenant_id,
       crumb: { href: "#/tenants", text: "Tenants" },
       actions: [
-        el("a", { class: "button", href: `#/connections?${query}` }, "Its connections"),
-        el("a", { class: "button", href: `#/rooms?${query}` }, "Its rooms"),
-        el(
-          "a",
-          { class: "button", href: `#/policies/${segment(tenant_id)}` },
-          "Its policies",
-        ),
+        el("a.button", { href: `#/connections?${query}` }, "Its connections"),
+        el("a.button", { href: `#/rooms?${query}` }, "Its rooms"),
+        el("a.button", { href: address("policies", tenant_id) }, "Its policies"),
       ],
     }),
-    el("div", { class: "stack" }, SETTINGS.map((one) => settingsCard(ctx, tenant_id, one))),
+    el("div.stack", SETTINGS.map((one) => settingsCard(ctx, tenant_id, one))),
   );
 }

@@ -1,49 +1,35 @@
 // The life of one message: how it came in, which Shields heard it, and its outcome for one user's
 // connections; or all that a user should have had of a room. What it says is the answer of `GET /v1/why`.
 import { segment } from "./api.js";
-import { plain } from "./columns.js";
-import { el, setText } from "./element.js";
+import { plain, toned, when, wide } from "./columns.js";
+import { el } from "./element.js";
 import { clock, count, moment } from "./format.js";
 import { outcomeText, outcomeTone, questionOf } from "./life.js";
 import {
   badge,
   card,
-  errorNotice,
+  exact,
+  factCard,
   facts,
-  filterForm,
-  pageHead,
+  showAnswers,
   silentNotice,
-  slot,
+  tableCard,
 } from "./page.js";
 import { createTable } from "./table.js";
 
 /** Clocks that differ by less are as good as one. */
 const CLOCKS_APART_MS = 100;
 
+const STEP_TONES = { passed: "ok", refused: "bad" };
 const STEP_COLUMNS = [
-  { ...plain("step", "Step", ({ step }) => step.replaceAll("_", " ")), sortable: false },
-  {
-    id: "outcome",
-    label: "Outcome",
-    sortable: false,
-    value: ({ outcome }) => outcome,
-    cell: ({ outcome }) => ({
-      text: outcome,
-      tone: outcome === "passed" ? "ok" : outcome === "refused" ? "bad" : "",
-    }),
-  },
-  { ...plain("text", "By what"), sortable: false, wide: true },
-];
+  plain("step", "Step", ({ step }) => step.replaceAll("_", " ")),
+  toned("outcome", "Outcome", "outcome", (outcome) => STEP_TONES[outcome] ?? ""),
+  wide("text", "By what", "text", "–"),
+].map((one) => ({ ...one, sortable: false }));
 
 function decisionCard(decision, number) {
   const { node, time_ms, allowed, code, reason, message, sender, id } = decision;
   const title = number === 1 ? "The way in" : `The way in, decision ${number}`;
-  const table = createTable({
-    caption: title,
-    columns: STEP_COLUMNS,
-    key: ({ step, text }) => `${step} ${text}`,
-  });
-  table.show(decision.steps);
   const who = sender === null
     ? "somebody who was erased"
     : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
@@ -55,7 +41,13 @@ function decisionCard(decision, number) {
     ["Record", id],
     ...(message === "" ? [] : [["Told", message]]),
   ]);
-  return card(title, {}, about, table.element);
+  const steps = createTable({
+    caption: title,
+    columns: STEP_COLUMNS,
+    key: ({ step, text }) => `${step} ${text}`,
+    rows: decision.steps,
+  });
+  return card(title, about, steps);
 }
 
 /** What the journal does not tell. */
@@ -69,9 +61,14 @@ function gapsOf({ decisions, holes, is_whole, problem }) {
   return parts.filter(Boolean).join(" ");
 }
 
-function messagesCard(messages) {
-  const table = createTable({
-    caption: "Heard",
+const heardText = ({ heard, stored_ms }) =>
+  stored_ms === undefined
+    ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
+    : `in the room's log ${clock(stored_ms)}; no Shield tells of it`;
+const duplicateText = ({ duplicate }) => duplicate ? "for all: its id had come before" : undefined;
+
+const messagesCard = (rows) =>
+  tableCard("Heard", {
     empty: "No Shield's ledger knows of it.",
     columns: [
       plain("room_id", "Room"),
@@ -79,28 +76,12 @@ function messagesCard(messages) {
       plain("message_id", "Message id", ({ message_id }) => message_id || undefined),
       plain("trace_id", "Trace"),
       plain("twist_id", "X-Twist-ID"),
-      {
-        ...plain(
-          "heard",
-          "Heard at, each by its own clock",
-          ({ heard, stored_ms }) =>
-            stored_ms === undefined
-              ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
-              : `in the room's log ${clock(stored_ms)}; no Shield tells of it`,
-        ),
-        wide: true,
-      },
-      plain(
-        "duplicate",
-        "Left out",
-        ({ duplicate }) => duplicate ? "for all: its id had come before" : undefined,
-      ),
+      wide("heard", "Heard at, each by its own clock", heardText),
+      plain("duplicate", "Left out", duplicateText),
     ],
     key: ({ twist_id, heard }) => `${twist_id} ${heard[0]?.time_ms}`,
+    rows,
   });
-  table.show(messages);
-  return card("Heard", { flush: true }, table.element);
-}
 
 const endText = ({ ended, lost }) => {
   if (lost !== undefined) {
@@ -127,30 +108,28 @@ function connectionCard(one, due) {
     const name = outcomes.length === 1 ? "The message" : due[place]?.twist_id ?? `Message ${place}`;
     pairs.push([name, badge(outcomeText(outcome), outcomeTone(outcome))]);
   }
-  if (room === undefined) return card(`Connection ${connection_id}`, {}, facts(pairs));
+  if (room === undefined) return factCard(`Connection ${connection_id}`, pairs);
+  const gaps = room.gaps.map(({ time_ms, reason }) => `${clock(time_ms)} ${reason}`).join(", ");
   pairs.push(
     ["Subscribed", subscribedText(room.subscriptions)],
     ["Due", count(room.due)],
     ["Sent", count(room.sent)],
     ["Not sent", count(room.missed_count)],
-    [
-      "Gaps that were told",
-      room.gaps.map(({ time_ms, reason }) => `${clock(time_ms)} ${reason}`).join(", ") || "none",
-    ],
+    ["Gaps that were told", gaps || "none"],
   );
   const table = createTable({
     caption: `What ${connection_id} was not sent`,
     empty: "It was sent all that was due.",
     columns: [
-      plain("when", "When", ({ time_ms }) => moment(time_ms)),
+      when("when", "When", "time_ms"),
       plain("offset", "Offset", ({ offset }) => offset || undefined),
       plain("twist_id", "X-Twist-ID"),
-      { ...plain("why", "Why", ({ outcome }) => outcomeText(outcome)), wide: true },
+      wide("why", "Why", ({ outcome }) => outcomeText(outcome)),
     ],
     key: ({ twist_id, time_ms }) => `${twist_id} ${time_ms}`,
+    rows: room.missed,
   });
-  table.show(room.missed);
-  return card(`Connection ${connection_id}`, {}, facts(pairs), table.element);
+  return card(`Connection ${connection_id}`, facts(pairs), table);
 }
 
 const subscribedText = (subscriptions) =>
@@ -158,40 +137,34 @@ const subscribedText = (subscriptions) =>
     `${clock(from_ms)} to ${until_ms === undefined ? "now" : `${clock(until_ms)} (${why})`}`
   ).join(", ") || "never";
 
-function readsCard(reads, due) {
-  const table = createTable({
-    caption: "Read over HTTP",
+const readsCard = (rows, due) =>
+  tableCard("Read over HTTP", {
     columns: [
-      plain("at_ms", "When", ({ at_ms }) => moment(at_ms)),
+      when("at_ms", "When"),
       plain("user_id", "User"),
       plain("how", "A page of"),
       plain("node_id", "Shield"),
       plain("message", "X-Twist-ID", ({ message }) => due[message]?.twist_id),
     ],
-    key: (row) => JSON.stringify(row),
+    key: JSON.stringify,
+    rows,
   });
-  table.show(reads);
-  return card("Read over HTTP", { flush: true }, table.element);
-}
 
-function refusalsCard(refusals) {
-  const table = createTable({
-    caption: "Refusals",
+const refusalsCard = (rows) =>
+  tableCard("Refusals", {
     columns: [
-      plain("at_ms", "When", ({ at_ms }) => moment(at_ms)),
+      when("at_ms", "When"),
       plain("count", "How often", (row) => count(row.count)),
       plain("stage", "Stage"),
       plain("user_id", "User", ({ user_id }) => user_id || undefined),
       plain("remote_ip", "From"),
       plain("room_id", "Room", ({ room_id }) => room_id || undefined),
       plain("reason", "Reason"),
-      { ...plain("detail", "Detail"), wide: true },
+      wide("detail", "Detail", "detail", "–"),
     ],
-    key: (row) => JSON.stringify(row),
+    key: JSON.stringify,
+    rows,
   });
-  table.show(refusals);
-  return card("Refusals", { flush: true }, table.element);
-}
 
 const reachText = ({ node_id, since_ms, ahead_ms, within_ms }) => {
   const reach = since_ms === null ? "keeps no ledger" : `knows since ${moment(since_ms)}`;
@@ -213,19 +186,15 @@ function parts(answer, is_of_user) {
   return [
     silentNotice(nodes),
     way_in?.decisions.map((one, place) => decisionCard(one, place + 1)),
-    way_in && gapsOf(way_in) !== "" && el("p", { class: "notice" }, gapsOf(way_in)),
+    way_in && gapsOf(way_in) !== "" && el("p.notice", gapsOf(way_in)),
     way_in && messagesCard(messages),
     connections.map((one) => connectionCard(one, due)),
     is_of_user && connections.length === 0 &&
-    el("p", { class: "notice" }, "No Shield that answered knows of such a connection."),
+    el("p.notice", "No Shield that answered knows of such a connection."),
     reads.length > 0 && readsCard(reads, due),
     refusals.length > 0 && refusalsCard(refusals),
-    el(
-      "p",
-      { class: "hint" },
-      `${[...ledgers.map(reachText), ...former.map(formerText)].join("; ")}.`,
-    ),
-    truncated && el("p", { class: "notice warn" }, "There is more than is shown."),
+    el("p.hint", `${[...ledgers.map(reachText), ...former.map(formerText)].join("; ")}.`),
+    truncated && el("p.notice.warn", "There is more than is shown."),
   ];
 }
 
@@ -236,48 +205,23 @@ export function showWhy(ctx, place) {
     { name: "message_id", label: "Message id" },
     { name: "trace", label: "Trace" },
     { name: "twist", label: "X-Twist-ID" },
-    { name: "room", label: "Room", placeholder: "exact id" },
+    exact("room"),
     { name: "offset", label: "Offset" },
-    { name: "user", label: "User", placeholder: "exact id" },
-    { name: "connection", label: "Connection", placeholder: "exact id" },
+    exact("user"),
+    exact("connection"),
     { name: "minutes", label: "Minutes back, of a room", placeholder: "10" },
   ];
-  let values = Object.fromEntries(fields.map(({ name }) => [name, ctx.query[name] ?? ""]));
-  const status = el("p", { class: "hint", role: "status" });
-  const told = slot();
-  let run = 0;
-
-  async function load() {
-    const mine = ++run;
+  async function ask(values) {
     const { query, lacks } = questionOf(values, ctx.now());
-    told.show();
-    setText(status, lacks ?? "Asking all Shields…");
-    if (query === undefined) return;
-    try {
-      const tenant = values.tenant || (ctx.only_tenant ?? "default");
-      const answer = await ctx.api.get("/v1/why", { ...query, tenant }, ctx.signal);
-      if (mine !== run) return;
-      told.show(...parts(answer, Boolean(values.user || values.connection)));
-      setText(status, `Read at ${clock(ctx.now())}.`);
-    } catch (error) {
-      if (ctx.signal.aborted || mine !== run) return;
-      setText(status, "");
-      told.show(errorNotice(error, load));
-    }
+    if (query === undefined) return lacks;
+    const tenant = values.tenant || (ctx.only_tenant ?? "default");
+    const answer = await ctx.api.get("/v1/why", { ...query, tenant }, ctx.signal);
+    return parts(answer, Boolean(values.user || values.connection));
   }
-
-  const change = (next) => {
-    values = next;
-    ctx.setQuery(next);
-    load();
-  };
-  place.append(
-    pageHead({
-      title: "Life of a message",
-      about: "How a message came in, which Shields heard it, and its outcome for a user; " +
-        "or, by user and room, what a user should have had.",
-    }),
-    el("div", { class: "stack" }, filterForm(fields, values, change), status, told.element),
-  );
-  load();
+  showAnswers(ctx, place, {
+    title: "Life of a message",
+    about: "How a message came in, which Shields heard it, and its outcome for a user; " +
+      "or, by user and room, what a user should have had.",
+    ...{ fields, ask, asking: "Asking all Shields…" },
+  });
 }
