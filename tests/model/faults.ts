@@ -33,14 +33,15 @@ function drawn(
   return row as unknown as Row;
 }
 
-/** Rows that are drawn for the one that brings most; with one of them there are a third more rows. */
-const TRIES = 10;
+/** Rows that are drawn for the one that brings most, where few are wanted: with one of them there are a third more. */
+export const TRIES = 10;
 
 /** Few rows in which each value stands beside the fault of that number; the rest of a row is by chance, and the fault's. */
 export function faultRows(
   fault: number,
   isApt: (row: Partial<Row>) => boolean = () => true,
   factors: Values = FACTORS,
+  tries_max = 1,
 ): Row[] {
   const random = seeded(fault + 1);
   const isRight = (row: Partial<Row>) => isPossible(row) && isApt(row);
@@ -53,7 +54,7 @@ export function faultRows(
     new Set(Object.entries(row).map(([name, value]) => keyOf(name, value))).intersection(open);
   const rows: Row[] = [];
   while (open.size > 0) {
-    const tries = Array.from({ length: TRIES }, () => drawn(open, isRight, factors, random))
+    const tries = Array.from({ length: tries_max }, () => drawn(open, isRight, factors, random))
       .filter((row) => row !== undefined);
     const [row] = tries.toSorted((a, b) => openIn(b).size - openIn(a).size);
     if (row === undefined) continue;
