@@ -36,12 +36,13 @@ export const OTHER_TASKS: readonly string[] = [
 ];
 
 /**
- * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, build
- * the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and buses again and
- * again.
+ * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
+ * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and
+ * buses again and again.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
+  "bench/peers/peers_test.ts",
   "brain/reducers/crash_test.ts",
   "brain/reducers/removal/histories_test.ts",
   "shield/schema/large_sets_test.ts",
@@ -82,6 +83,7 @@ export const SLOW: readonly string[] = [
   "tests/site_test.ts",
   "tests/thawed_server_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
+  "tests/tutorial/tutorial_test.ts",
   "tests/upgrade/upgrade_test.ts",
   "tests/walks/focuses_test.ts",
   "tests/yjs_many_test.ts",
@@ -89,10 +91,9 @@ export const SLOW: readonly string[] = [
 
 /** Tests of `test` that take longest; the longest first. */
 export const LONGEST: readonly string[] = [
-  "tests/model/faults_calm_test.ts",
-  "tests/tutorial/tutorial_test.ts",
-  "tests/slow_reader_back_test.ts",
   "tests/model/together_test.ts",
+  "tests/model/faults_calm_test.ts",
+  "tests/slow_reader_back_test.ts",
   "arq/commands/desired/documents_test.ts",
   "tests/limits_test.ts",
 ];

@@ -33,11 +33,15 @@ function drawn(
   return row as unknown as Row;
 }
 
+/** Rows that are drawn for the one that brings most, where few are wanted: with one of them there are a third more. */
+export const TRIES = 10;
+
 /** Few rows in which each value stands beside the fault of that number; the rest of a row is by chance, and the fault's. */
 export function faultRows(
   fault: number,
   isApt: (row: Partial<Row>) => boolean = () => true,
   factors: Values = FACTORS,
+  tries_max = 1,
 ): Row[] {
   const random = seeded(fault + 1);
   const isRight = (row: Partial<Row>) => isPossible(row) && isApt(row);
@@ -46,12 +50,16 @@ export function faultRows(
       values.filter((value) => isRight({ [name]: value })).map((value) => keyOf(name, value))
     ),
   );
+  const openIn = (row: Row) =>
+    new Set(Object.entries(row).map(([name, value]) => keyOf(name, value))).intersection(open);
   const rows: Row[] = [];
   while (open.size > 0) {
-    const row = drawn(open, isRight, factors, random);
+    const tries = Array.from({ length: tries_max }, () => drawn(open, isRight, factors, random))
+      .filter((row) => row !== undefined);
+    const [row] = tries.toSorted((a, b) => openIn(b).size - openIn(a).size);
     if (row === undefined) continue;
     rows.push(row);
-    for (const [name, value] of Object.entries(row)) open.delete(keyOf(name, value));
+    for (const key of openIn(row)) open.delete(key);
   }
   return rows;
 }

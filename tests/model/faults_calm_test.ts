@@ -11,7 +11,7 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
 import { twinOf } from "./observers.ts";
-import { faultRows, gaugesOf, idleAgain, struck } from "./faults.ts";
+import { faultRows, gaugesOf, idleAgain, struck, TRIES } from "./faults.ts";
 import { answersOf, configOf, type Ground, groundOf, runRows, schemaOf, tenantOf } from "./run.ts";
 import { SCHEMA } from "./stage.ts";
 
@@ -211,7 +211,7 @@ for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {
   Deno.test(`a bus does what its model says while ${name}`, async () => {
     await using receiver = new Receiver();
     receiver.answer = answersOf();
-    const rows = faultRows(at, isApt);
+    const rows = faultRows(at, isApt, undefined, TRIES);
     const knobs: Knobs = { config: "", ahead_ms: 0 };
     await using local = await startLocalBus(
       () => `${configOf(rows, receiver)}${knobs.config}`,

@@ -7,7 +7,7 @@ import { Receiver } from "../hooks/receiver.ts";
 import { atRest, busOf, clusterFaults, restOf, startCluster } from "./fault_cluster.ts";
 import { FAULT_FACTORS } from "./fault_model.ts";
 import { runThrough } from "./fault_run.ts";
-import { faultRows } from "./faults.ts";
+import { faultRows, TRIES } from "./faults.ts";
 import { configOf, type Ground, groundOf } from "./run.ts";
 
 Deno.test("a cluster that is hurt does what its model says", async (t) => {
@@ -25,7 +25,7 @@ Deno.test("a cluster that is hurt does what its model says", async (t) => {
   const before = await restOf(cluster);
   for (const [at, { name, harm, strike }] of clusterFaults(1).entries()) {
     await t.step(name, async () => {
-      const rows = faultRows(10 + at, undefined, FAULT_FACTORS);
+      const rows = faultRows(10 + at, undefined, FAULT_FACTORS, TRIES);
       const struck = {
         grounds: [forth, back],
         harm,
