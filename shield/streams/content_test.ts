@@ -23,7 +23,7 @@ Deno.test("content: an array of JSON is taken apart once, and each item stays as
   assert.equal(text(await bodyOf([], "application/json", "t")), "[]");
 });
 
-Deno.test("content: what is no JSON, nothing, or too much is refused", async () => {
+Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
   const refused = (body: string | Uint8Array, code: number) =>
     assert.throws(
       () => messagesOf(typeof body === "string" ? bytes(body) : body, "application/json", LIMITS),
@@ -62,7 +62,7 @@ Deno.test("content: other types are bytes, put together", async () => {
   assert.equal(isText("application/octet-stream"), false);
 });
 
-Deno.test("content: an event keeps every line apart, and no line can end it", async () => {
+Deno.test("content: an event keeps every line apart, and no line can end it", () => {
   const event = eventText("data", "a\r\n\r\nevent: control\rdata: x\n b");
   assert.equal(
     event,
@@ -70,7 +70,7 @@ Deno.test("content: an event keeps every line apart, and no line can end it", as
   );
 });
 
-Deno.test("content: a type is one or none", async () => {
+Deno.test("content: a type is one or none", () => {
   assert.equal(typeOf(" application/vnd.a+json; x=1 "), "application/vnd.a+json; x=1");
   for (const none of [null, "", "text", "/x", `text/${"x".repeat(300)}`]) {
     assert.equal(typeOf(none), undefined);

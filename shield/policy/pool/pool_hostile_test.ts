@@ -7,7 +7,6 @@ import { until } from "../../../shared/testing/until.ts";
 import { FOREVER, SPIN, unmeteredGuest } from "../testing/guests.ts";
 import { HOSTILE } from "../testing/hostile_guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
-import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
 const ALLOW = { body: "i32.const 0" };
 
