@@ -86,12 +86,15 @@ export function requireSignalRole(role: Role): void {
 /** Commands that act on other people or say who is kept out; with or without `room.` before the name. */
 const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
 
+/** Whether a command keeps people out or lets them in again. */
+export const isModeration = (name: string) => MODERATION.test(name);
+
 /** What a Shield asks for an admin, of whom it has made sure. */
 const OF_ADMINS = /^(?:room\.)?past$/;
 
 /** Throws `command-forbidden` (403) when the role may not send a command of that name. */
 export function requireCommandRole(role: Role, name: string): void {
-  if (role === "user" && MODERATION.test(name) || OF_ADMINS.test(name)) {
+  if (role === "user" && isModeration(name) || OF_ADMINS.test(name)) {
     throw new ArqonError("command-forbidden", name);
   }
 }

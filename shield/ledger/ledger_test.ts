@@ -325,3 +325,22 @@ Deno.test("a connection that is refused for ever other things gets few rows", ()
   refuse("later", 20_000);
   assert.equal(ledger.counts.rows, 9);
 });
+
+Deno.test("what is refused for another action in the same room is told in its own words", async () => {
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
+  const identity = { tenant_id: "acme", user_id: "bob" };
+  const connection = { id: "c1", number: 1, identity, caller: { remote_ip: "" } };
+  const { denied } = noting(ledger, { greeted() {} }, () => 1_000);
+  const refuse = (detail: string) => {
+    const refusal = new ArqonError("not-granted", detail);
+    denied?.(connection as Connection, "hall", refusal, refusal);
+  };
+  for (let count = 0; count < 10; count++) refuse(`subscribe; retry after ${count} ms`);
+  for (let count = 0; count < 3; count++) refuse("publish");
+  const asked = { tenant: "acme", user: "bob", messages: [] };
+  const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
+  assert.deepEqual(refusals.map(({ count, detail }) => [count, detail.slice(-20)]), [
+    [10, new ArqonError("not-granted", "subscribe; retry after 0 ms").message.slice(-20)],
+    [3, new ArqonError("not-granted", "publish").message.slice(-20)],
+  ]);
+});

@@ -138,7 +138,7 @@ const REFUSALS_MAX = 8;
 /** For so long, in ms, a connection with that many gets no row for another one. */
 const REFUSALS_MS = 10_000;
 
-/** The refusals of a connection that were noted lately, by reason and room; the oldest first. */
+/** The refusals of a connection that were noted lately, by reason, room and detail; the oldest first. */
 type NotedRefusals = Map<string, { readonly run: RunningRow; readonly at_ms: number }>;
 
 /** What the ledger takes note of. `now` is in Unix ms. */
@@ -188,7 +188,9 @@ function noteRefused(
   noted: NotedRefusals,
   now_ms: number,
 ): void {
-  const key = `${refusal.reason} ${clipped(room_id)}`;
+  const detail = clipped(refusal.message);
+  // Numbers alone, for example for how long to wait, make it no other one.
+  const key = `${refusal.reason} ${clipped(room_id)} ${detail.replace(/\d+/g, "")}`;
   const before = noted.get(key);
   if (before === undefined && noted.size >= REFUSALS_MAX) {
     const [oldest, { at_ms }] = noted.entries().next().value!;
@@ -203,7 +205,7 @@ function noteRefused(
     remote_ip: clipped(caller.remote_ip),
     room_id: clipped(room_id),
     reason: refusal.reason,
-    detail: clipped(refusal.message),
+    detail,
   }, before?.run);
   if (run === before?.run) return;
   noted.delete(key);

@@ -22,7 +22,7 @@ import { NO_POLICIES } from "./gates.ts";
 import { NO_SCHEMAS } from "./gates.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
-interface MoreOptions extends Pick<MessagePath, "commands"> {
+interface MoreOptions extends Pick<MessagePath, "commands" | "quota"> {
   readonly command_id?: string;
 }
 
@@ -55,7 +55,7 @@ async function testPath(
   );
   const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
     command(
-      { ...path, commands: more.commands },
+      { ...path, commands: more.commands, quota: more.quota },
       callerOf(identity),
       scanEnvelope(
         writeEnvelope({
@@ -94,6 +94,21 @@ Deno.test("a command tells the Brain its connection; one without a connection te
   await path.run("room.get");
   const origins = path.commands().map(({ headers }) => headers[ORIGIN_HEADER]);
   assert.deepEqual(origins, ["c1", undefined]);
+});
+
+Deno.test("a tenant that has used up its budget or quota can throw people out all the same", async () => {
+  await using path = await testPath();
+  const quota: MessagePath["quota"] = {
+    take() {
+      throw new ArqonError("budget-exhausted");
+    },
+  };
+  const service: Identity = { ...ann, role: "service" };
+  for (const name of ["room.kick", "kick", "room.ban", "room.unban", "room.bans"]) {
+    assert.equal((await path.run(name, service, undefined, { quota })).code, 0, name);
+  }
+  const other = path.run("room.set", service, undefined, { quota });
+  await assert.rejects(other, { reason: "budget-exhausted" });
 });
 
 Deno.test("a command may be asked again when it has an id, and only then", async () => {

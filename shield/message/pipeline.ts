@@ -12,6 +12,7 @@ import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import {
   commandAction,
+  isModeration,
   notGranted,
   requireCommandRole,
   requireEventType,
@@ -154,7 +155,10 @@ function checkAll(
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check: a refused message must not use up a tenant's quota.
   if (command === undefined) path.shares?.require(identity.tenant_id);
-  path.quota?.take(identity.tenant_id, envelope.size_bytes);
+  // Whom nobody could throw out would go on to cost the tenant more than the command.
+  if (command === undefined || !isModeration(command.name)) {
+    path.quota?.take(identity.tenant_id, envelope.size_bytes);
+  }
   const verified = verifySignature(envelope, identity, path.signatures.of(identity.tenant_id));
   if (verified === undefined) return checkContent(path, caller, envelope, note);
   return verified.then(() => checkContent(path, caller, envelope, note) ?? NONE_ADDED);

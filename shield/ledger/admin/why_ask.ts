@@ -17,6 +17,7 @@ import type {
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import type { z } from "zod";
 import { lifeName } from "../former_ledgers.ts";
 import type { Clocks } from "./why_clocks.ts";
 import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
@@ -129,12 +130,10 @@ export class WhyQuestions {
     params: WhyUser,
     stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<StoredInRoom>,
   ): Promise<Told> {
-    const options = { params, of: "shield", timeout_ms: this.#left_ms() } as const;
     const [told, rooms] = await Promise.all([
-      this.#asker.ask("why_user", WhyTold, options),
+      this.#askAll("why_user", WhyTold, params),
       this.#askRoom(params),
     ]);
-    this.#note(told);
     this.#noteLives(told);
     this.#has_told = true;
     const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
@@ -199,13 +198,25 @@ export class WhyQuestions {
     { tenant, room, since_ms, now_ms }: WhyUser,
   ): Promise<Gathered<WhyRoom> | undefined> {
     if (room === undefined || since_ms === undefined) return undefined;
-    const options = { params: { tenant, room, since_ms, now_ms }, of: "shield" } as const;
-    const rooms = await this.#asker.ask("why_room", WhyRoom, {
-      ...options,
+    return await this.#askAll("why_room", WhyRoom, { tenant, room, since_ms, now_ms });
+  }
+
+  /** Asks all Shields. Only where clocks are apart `now_ms` is said, which older Shields refuse. */
+  async #askAll<A extends z.ZodType<Omit<Reach, "node_id">>>(
+    question: string,
+    schema: A,
+    { now_ms, ...params }: Partial<WhyUser>,
+  ): Promise<Gathered<z.output<A>>> {
+    const are_apart = this.#clocks.are_apart;
+    const told = await this.#asker.ask(question, schema, {
+      params: are_apart ? { ...params, now_ms } : params,
+      of: "shield",
       timeout_ms: this.#left_ms(),
     });
-    this.#note(rooms);
-    return rooms;
+    this.#note(told);
+    return are_apart || !this.#clocks.are_apart
+      ? told
+      : await this.#askAll(question, schema, { ...params, now_ms });
   }
 
   #noteLives({ answers }: Gathered<Pick<WhyTold, "life_ms">>): void {

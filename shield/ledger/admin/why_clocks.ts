@@ -3,6 +3,7 @@
  * was read between the question and the answer. Pure. Nothing is set by it; times are shown beside the raw ones.
  */
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import { surelyAhead } from "../../../shared/cluster/cluster_why.ts";
 
 /** How far a clock is ahead, in ms: within so much of it. */
 export interface Ahead {
@@ -33,6 +34,11 @@ export class Clocks {
         most: fits ? Math.min(most, before.most) : most,
       });
     }
+  }
+
+  /** Whether one of them is surely another clock; the ledger's own may be, once the wall clock was set. */
+  get are_apart(): boolean {
+    return this.#bounds.values().some(({ least, most }) => surelyAhead((least + most) / 2) !== 0);
   }
 
   /** How far that Shield's clock is ahead; undefined: it has not answered. */

@@ -116,7 +116,9 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     cost,
   }));
   const { cost, lost, whole_since_ms, damaged } = found;
-  const ends_ms = asked_for.until_ms === undefined ? now() : found.until_ms;
+  const ends_ms = asked_for.until_ms === undefined
+    ? Math.max(now(), found.since_ms)
+    : found.until_ms;
   const asked = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
   const answer = { ...asked, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
   return Response.json(answer, { headers: NO_STORE });

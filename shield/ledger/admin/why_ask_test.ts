@@ -1,0 +1,68 @@
+/** What Shields of several releases and clocks are asked about a user. */
+import assert from "node:assert/strict";
+import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import { byOwnClock, WhyUser } from "../../../shared/cluster/cluster_why.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
+import { until } from "../../../shared/testing/until.ts";
+import { random } from "../../fanout/testing/hub.ts";
+import { WhyQuestions } from "./why_ask.ts";
+import { Clocks } from "./why_clocks.ts";
+
+const NOW_MS = 1_700_000_000_000;
+const HOUR_MS = 3_600_000;
+const OF = { node_id: "one", kind: "shield" as const, now: () => NOW_MS };
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: OF.now,
+  write: () => {},
+});
+/** What Shields read that know nothing of clocks that are apart. */
+const Older = WhyUser.omit({ now_ms: true });
+
+/** Asks two Shields for what a user got of a room in the last minute; which were silent, and from when on the other one read. */
+async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
+  const spine = openEmbedded({ log, now: OF.now });
+  const since: (number | undefined)[] = [];
+  const answer = (now_ms: number, read: (params: unknown) => WhyUser) => ({
+    why_user(params: unknown) {
+      const { since_ms } = byOwnClock(read(params), now_ms);
+      if (now_ms === other_ms) since[0] = since_ms;
+      return { since_ms: 0, now_ms, rows: [], refusals: [] };
+    },
+    why_room: () => ({ since_ms: 0, now_ms, rows: [] }),
+  });
+  const common = { ...OF, spine, log };
+  const own = startAnswerer({ ...common, handlers: answer(NOW_MS, WhyUser.parse) });
+  const asker = new ClusterAsker({ ...common, answerer: own, random });
+  const other = startAnswerer({ ...common, node_id: "two", handlers: answer(other_ms, read) });
+  try {
+    await until("both are known", async () => {
+      await asker.hello();
+      return asker.isKnown("two");
+    });
+    const asked = { tenant: "acme", user: "bob", room: "hall", messages: [] };
+    const { nodes } = await new WhyQuestions(asker, new Clocks("one")).ask(
+      { ...asked, since_ms: NOW_MS - 60_000, now_ms: NOW_MS },
+      () => Promise.resolve({ former: [], logged: [] }),
+    );
+    return { silent: nodes.silent, since_ms: since[0] };
+  } finally {
+    for (const one of [own, other, asker]) one.close();
+    await spine.drain();
+  }
+}
+
+Deno.test("a Shield that knows nothing of clocks that are apart answers while they are not", async () => {
+  const { silent, since_ms } = await askedOf(Older.parse, NOW_MS + 1);
+  assert.deepEqual([silent, since_ms], [[], NOW_MS - 60_000]);
+});
+
+Deno.test("a Shield whose clock is another one is asked by it", async () => {
+  const other_ms = NOW_MS + 2 * HOUR_MS;
+  const { silent, since_ms } = await askedOf(WhyUser.parse, other_ms);
+  assert.deepEqual([silent, since_ms], [[], other_ms - 60_000]);
+});
