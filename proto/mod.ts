@@ -33,6 +33,7 @@ export {
   objectMembers as jsonMembers,
   type Span as JsonSpan,
 } from "./text/json_span.ts";
+export { isJson } from "./text/json_check.ts";
 export { JSON_DEPTH_MAX, nestsTooDeep } from "./text/json_depth.ts";
 export * from "./text/text.ts";
 export * from "./text/text_encode.ts";

@@ -4,6 +4,7 @@
  */
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
+import { isJson } from "./json_check.ts";
 import { nestsTooDeep } from "./json_depth.ts";
 import type { Ack, Welcome } from "../frame/control.ts";
 import { payloadOf, type PlainCommand, type PlainEnvelope } from "../envelope/envelope.ts";
@@ -43,13 +44,7 @@ function optionalNumber(name: string, value: Uint64 | undefined): string {
 /** The bytes' own text when they are JSON, else `undefined`. */
 function jsonText(bytes: Uint8Array): string | undefined {
   const text = utf8OrUndefined(bytes);
-  if (text === undefined) return undefined;
-  try {
-    JSON.parse(text);
-    return text;
-  } catch {
-    return undefined;
-  }
+  return text !== undefined && isJson(text) ? text : undefined;
 }
 
 function base64(bytes: Uint8Array): string {

@@ -5,12 +5,19 @@
 import { decodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
 import { DecodeError } from "../errors/decode_error.ts";
+import { isJson } from "./json_check.ts";
 import { type Member, objectMembers } from "./json_span.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64 } from "../wire/wire.ts";
 
 /** More members than any operation has: a frame with more is refused before they are all read. */
 const MEMBER_LIMIT = 32;
+
+/**
+ * Of a text with more UTF-16 units, values are made only of the members that are asked for. For data with many names,
+ * or with lists in lists, that takes ten times as long as to find where it ends.
+ */
+const LARGE_UNITS = 4_096;
 
 const EMPTY = new Uint8Array();
 const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
@@ -19,15 +26,15 @@ function tooManyMembers(): DecodeError {
   return new DecodeError("malformed-frame", `more than ${MEMBER_LIMIT} members`);
 }
 
-/** An object of a text frame: what `JSON.parse` gave, and where each member is in the text. */
+/** An object of a text frame: what `JSON.parse` gave, unless it is large, and where each member is in the text. */
 export class TextMembers {
   private readonly text: string;
-  private readonly values: Readonly<Record<string, unknown>>;
+  private readonly values: Readonly<Record<string, unknown>> | undefined;
   private readonly members: Map<string, Member>;
 
   private constructor(
     text: string,
-    values: Readonly<Record<string, unknown>>,
+    values: Readonly<Record<string, unknown>> | undefined,
     members: Map<string, Member>,
   ) {
     this.text = text;
@@ -38,22 +45,21 @@ export class TextMembers {
   /** Throws `malformed-frame` unless `text` is one JSON object, `repeated-field` for a name twice. */
   static parse(text: string): TextMembers {
     if (!text.isWellFormed()) throw new DecodeError("malformed-frame", "the text is not Unicode");
-    let values: unknown;
-    try {
-      values = JSON.parse(text);
-    } catch {
-      throw new DecodeError("malformed-frame", "the text is not JSON");
-    }
-    if (!isObject(values)) {
+    const values = text.length > LARGE_UNITS ? undefined : parsed(text);
+    const is_object = values === undefined
+      ? requireJson(text) && text.trimStart().startsWith("{")
+      : isObject(values);
+    if (!is_object) {
       throw new DecodeError(
         "malformed-frame",
         'expected an object like {"op":"sub","room":"lobby"}',
       );
     }
+    const known = values as Record<string, unknown> | undefined;
     try {
-      return new TextMembers(text, values, objectMembers(text, 0, MEMBER_LIMIT, tooManyMembers));
+      return new TextMembers(text, known, objectMembers(text, 0, MEMBER_LIMIT, tooManyMembers));
     } catch (error) {
-      const id = toUint64(values["id"]);
+      const id = toUint64((known ?? JSON.parse(text))["id"]);
       if (!(error instanceof DecodeError) || id === undefined || id === 0) throw error;
       throw new DecodeError(error.reason, error.detail, id);
     }
@@ -72,10 +78,18 @@ export class TextMembers {
     }
   }
 
+  private value(name: string): unknown {
+    const member = this.members.get(name);
+    if (member === undefined) return undefined;
+    return this.values === undefined
+      ? JSON.parse(this.text.slice(member.start, member.end))
+      : this.values[name];
+  }
+
   /** A string; "" when absent. */
   string(name: string): string {
     if (!this.members.has(name)) return "";
-    const value = this.values[name];
+    const value = this.value(name);
     if (typeof value !== "string" || !value.isWellFormed()) throw expected(name, "a string");
     return value;
   }
@@ -83,7 +97,7 @@ export class TextMembers {
   /** A boolean; false when absent. */
   flag(name: string): boolean {
     if (!this.members.has(name)) return false;
-    const value = this.values[name];
+    const value = this.value(name);
     if (typeof value !== "boolean") throw expected(name, "true or false");
     return value;
   }
@@ -91,7 +105,7 @@ export class TextMembers {
   /** A number up to 2^53-1, or a string of decimal digits up to 2^64-1; 0 when absent. */
   uint64(name: string): Uint64 {
     if (!this.members.has(name)) return 0;
-    const value = toUint64(this.values[name]);
+    const value = toUint64(this.value(name));
     if (value !== undefined) return value;
     throw expected(name, "an integer from 0 to 2^64-1, beyond 2^53-1 as a string of digits");
   }
@@ -106,7 +120,7 @@ export class TextMembers {
   /** A whole number within ±(2^53-1), or the same as a string; 0 when absent. */
   integer(name: string): number {
     if (!this.members.has(name)) return 0;
-    const value = this.values[name];
+    const value = this.value(name);
     const number = typeof value === "string" && /^-?[0-9]{1,16}$/.test(value)
       ? Number(value)
       : value;
@@ -120,7 +134,7 @@ export class TextMembers {
   /** Base64; `undefined` when absent. */
   base64(name: string): Uint8Array<ArrayBuffer> | undefined {
     if (!this.members.has(name)) return undefined;
-    const value = this.values[name];
+    const value = this.value(name);
     const bytes = typeof value === "string" ? decodeBase64(value) : undefined;
     if (bytes === undefined) throw expected(name, "base64");
     return bytes;
@@ -130,7 +144,7 @@ export class TextMembers {
   object(name: string): TextMembers | undefined {
     const member = this.members.get(name);
     if (member === undefined) return undefined;
-    const value = this.values[name];
+    const value = this.value(name);
     if (!isObject(value)) throw expected(name, "an object");
     const members = objectMembers(this.text, member.start, MEMBER_LIMIT, tooManyMembers);
     return new TextMembers(this.text, value, members);
@@ -141,7 +155,7 @@ export class TextMembers {
     const headers: Record<string, string> = Object.create(null);
     const member = this.members.get(name);
     if (member === undefined) return headers;
-    const values = this.values[name];
+    const values = this.value(name);
     if (!isObject(values)) throw expected(name, "an object of strings");
     const tooMany = () => new DecodeError("too-many-headers", `at most ${limit}`);
     for (const key of objectMembers(this.text, member.start, limit, tooMany).keys()) {
@@ -171,7 +185,7 @@ export class TextMembers {
 
   /** A string's UTF-8, or the bytes of `{"base64":"…"}`; empty when absent. */
   stringOrBase64(name: string): Uint8Array {
-    if (typeof this.values[name] === "string") return encodeUtf8(this.string(name));
+    if (typeof this.value(name) === "string") return encodeUtf8(this.string(name));
     if (!this.members.has(name)) return EMPTY;
     const bytes = this.wrappedBase64(name);
     if (bytes !== undefined) return bytes;
@@ -184,13 +198,30 @@ export class TextMembers {
   }
 
   private wrappedBase64(name: string): Uint8Array | undefined {
-    const value = this.members.has(name) ? this.values[name] : undefined;
+    const member = this.members.get(name);
+    if (member === undefined || this.text[member.start] !== "{") return undefined;
+    const value = this.value(name);
     if (!isObject(value) || Object.keys(value).length !== 1) return undefined;
     return this.object(name)?.has("base64") === true && typeof value["base64"] === "string"
       ? decodeBase64(value["base64"])
       : undefined;
   }
 }
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw notJson();
+  }
+}
+
+function requireJson(text: string): true {
+  if (isJson(text)) return true;
+  throw notJson();
+}
+
+const notJson = () => new DecodeError("malformed-frame", "the text is not JSON");
 
 function toUint64(value: unknown): Uint64 | undefined {
   if (typeof value === "number") {

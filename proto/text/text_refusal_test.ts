@@ -140,3 +140,25 @@ Deno.test("a refusal carries the id when the frame has a readable one", () => {
 Deno.test("a frame nested a hundred thousand deep and cut short is refused, not crashed on", () => {
   assert.equal(refusal(`{"op":"pub","data":${"[".repeat(100_000)}`).reason, "malformed-frame");
 });
+
+Deno.test("a large frame is read and refused as a small one, however its data is made", () => {
+  const large = (data: string, rest = "") =>
+    `{"op":"pub","room":"r","type":"t","id":7${rest},"data":${data}}`;
+  const nested = "[".repeat(50_000) + "]".repeat(50_000);
+  for (const data of [nested, `{${Array.from({ length: 2_000 }, (_n, n) => `"${n}":1`)}}`]) {
+    const operation = decodeClientText(large(data), LIMITS);
+    assert(operation.kind === "publish");
+    const { bytes, event } = operation.envelope;
+    const sent = bytes.subarray(event!.data_start, event!.data_end);
+    assert.equal(new TextDecoder().decode(sent), data);
+    for (
+      const [text, words] of [
+        [large(data).slice(0, -1), /the text is not JSON/],
+        [`[${large(data)}]`, /expected an object/],
+        [large(data, ',"id":7'), /"id"/],
+        [large(data, ',"headers":[]'), /"headers" must be an object of strings/],
+        [large(data, ',"nothing":1'), /"nothing"/],
+      ] as const
+    ) assert.throws(() => decodeClientText(text, LIMITS), words);
+  }
+});

@@ -6,7 +6,7 @@
 import { ArqonError, jsonItems } from "@arqon/proto";
 import { bodyText, readBody } from "../http/http_body.ts";
 import type { ForeignEntry } from "../http/http.ts";
-import { objectText } from "../http/members.ts";
+import { type GivenMembers, memberTexts, objectText } from "../http/members.ts";
 import { httpCaller } from "../http/route.ts";
 import type { Caller } from "../message/caller.ts";
 import { takeIngress } from "../rates/ingress.ts";
@@ -83,7 +83,7 @@ async function answerApi(
     return respond(replies.map((reply) => `${jsonOf(reply)}\n`).join(""));
   }
   if (method !== "batch") {
-    const [reply] = await answerAll(context, caller, [[method, text]]);
+    const [reply] = await answerAll(context, caller, [[method, text, objectText]]);
     return respond(jsonOf(reply));
   }
   const commands = commandsOf(context, text);
@@ -93,8 +93,8 @@ async function answerApi(
   return respond(jsonOf({ replies }));
 }
 
-/** A command: its method, and its parameters as they came. */
-type Command = readonly [name: string, params: string];
+/** A command: its method, its parameters as they came, and what reads them. */
+type Command = readonly [name: string, params: string, read: (params: string) => GivenMembers];
 
 /** Answers commands one after the other; messages among them are passed on in order, and answered together. */
 async function answerAll(
@@ -103,11 +103,11 @@ async function answerAll(
   commands: readonly Command[],
 ): Promise<Reply[]> {
   const answers: (Reply | Promise<Reply>)[] = [];
-  for (const [name, params] of commands) {
+  for (const command of commands) {
     await slice(caller.identity.tenant_id);
     // It finds what those before it have done.
-    if (!PASSING.includes(name)) await Promise.all(answers);
-    answers.push((await begun(context, caller, name, params)).answer);
+    if (!PASSING.includes(command[0])) await Promise.all(answers);
+    answers.push((await begun(context, caller, command)).answer);
   }
   return await Promise.all(answers);
 }
@@ -122,8 +122,8 @@ function commandsOf({ limits }: ApiContext, text: string): Command[] {
   if (!list.startsWith("[")) throw new ArqonError("malformed-body", 'expected {"commands":[…]}');
   const items = jsonItems(list, 0, limits.batch_messages, () => tooMany(limits.batch_messages));
   return items.map(({ start, end }) => {
-    const [command = ["", "{}"] as const] = objectText(list.slice(start, end));
-    return command;
+    const [[name, params] = ["", "{}"] as const] = memberTexts(list.slice(start, end));
+    return [name, params, memberTexts];
   });
 }
 
@@ -136,7 +136,7 @@ function linesOf({ limits }: ApiContext, text: string): Command[] {
   return lines.map((line) => {
     const command = objectText(line);
     const name: unknown = JSON.parse(command.get("method") ?? "null");
-    return [String(name), command.get("params") ?? "{}"];
+    return [String(name), command.get("params") ?? "{}", memberTexts];
   });
 }
 
@@ -144,10 +144,10 @@ function linesOf({ limits }: ApiContext, text: string): Command[] {
 async function begun(
   context: ApiContext,
   caller: Caller,
-  name: string,
-  params: string,
+  [name, params, read]: Command,
 ): Promise<{ readonly answer: Reply | Promise<Reply> }> {
   const { identity } = caller;
+  const { limits: { max_frame_bytes } } = context;
   const refused = (error: unknown) => {
     context.tenants.of(identity.tenant_id).rejects++;
     const said = error instanceof Refusal ? error.said : saidError(refusalOf(context, error));
@@ -159,7 +159,10 @@ async function begun(
     if (method === undefined) {
       return { answer: { error: { code: ERROR.method_not_found, message: name } } };
     }
-    const call = { name, params, caller, refused };
+    if (params.length > max_frame_bytes) {
+      throw new ArqonError("too-large", `more than ${max_frame_bytes} bytes`);
+    }
+    const call = { params: read(params), caller, refused };
     return answerOf(await method(context, call), call);
   } catch (error) {
     return { answer: refused(error) };

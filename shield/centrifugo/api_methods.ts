@@ -9,7 +9,7 @@ import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { connections, type ListContext, rooms, tenants } from "../admin/inspect/lists.ts";
 import { runCommand } from "../http/command_call.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
-import { objectText } from "../http/members.ts";
+import type { GivenMembers } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -27,7 +27,7 @@ import { memberMetaOf } from "./tokens.ts";
 const REASON_BYTES_MAX = 123;
 /** Channels of a broadcast that are published to at once. */
 const AT_ONCE = 16;
-/** Rooms and connections that are asked for at once. */
+/** Rooms and connections that are asked for at once, and entries of a parameter. */
 const LIST_MAX = 1_000;
 
 /** What the methods need of the process. */
@@ -51,9 +51,8 @@ export interface MethodContext extends HttpPublishContext {
 
 /** One command. */
 export interface MethodCall {
-  readonly name: string;
-  /** JSON, as it came. */
-  readonly params: string;
+  /** The JSON of each parameter, as it came. */
+  readonly params: GivenMembers;
   readonly caller: Caller;
   /** Counts a refusal, and gives what an answer says of it. */
   readonly refused: (error: unknown) => Refused;
@@ -78,19 +77,30 @@ type Run<Z extends z.ZodType, R> = (
 ) => Promise<R>;
 
 /** A method whose parameters are of this form; further ones are nothing to it. */
-function method<Z extends z.ZodType>(schema: Z, run: Run<Z, object>): Method {
+function method<Z extends z.ZodObject>(schema: Z, run: Run<Z, object>): Method {
   return passing(schema, async (...asked) => ({ result: await run(...asked) }));
 }
 
 /** The same, where the result may come later. */
-function passing<Z extends z.ZodType>(schema: Z, run: Run<Z, Passed>): Method {
+function passing<Z extends z.ZodObject>(schema: Z, run: Run<Z, Passed>): Method {
   return (context, call) => {
-    objectText(call.params);
-    const parsed = schema.safeParse(JSON.parse(call.params));
+    const parsed = schema.safeParse(namedOf(schema, call.params));
     if (parsed.success) return run(context, call, parsed.data);
     const [issue] = parsed.error.issues;
     throw new ArqonError("invalid-field", `${issue?.path.join(".")}: ${issue?.message}`);
   };
+}
+
+/** The values of the parameters that a method knows; what else there is, as data, nobody has to make values of. */
+function namedOf({ shape }: z.ZodObject, params: GivenMembers): object {
+  const known = [...params].filter(([name]) => Object.hasOwn(shape, name));
+  return Object.fromEntries(known.map(([name, text]) => {
+    const value: unknown = JSON.parse(text);
+    const many = typeof value === "object" && value !== null ? Object.keys(value).length : 0;
+    // Of many that are wrong each would be an error of its own.
+    if (many > LIST_MAX) throw new ArqonError("too-large", `more than ${LIST_MAX} ${name}`);
+    return [name, value];
+  }));
 }
 
 const unavailable = (what: string) => new Refusal(ERROR.not_available, `${what} is not available`);
@@ -105,18 +115,10 @@ const Publishing = z.object({
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
 
-function requireSize(
-  { limits }: Pick<MethodContext, "limits">,
-  { params }: Pick<MethodCall, "params">,
-): void {
-  if (params.length <= limits.max_frame_bytes) return;
-  throw new ArqonError("too-large", `more than ${limits.max_frame_bytes} bytes`);
-}
-
 /** `b64data`, or `data` as it was written; undefined: there is none. */
-function dataIn(params: string, b64data: string): Data | undefined {
+function dataIn(params: GivenMembers, b64data: string): Data | undefined {
   if (b64data !== "") return dataOf(Uint8Array.fromBase64(b64data));
-  const json = objectText(params).get("data");
+  const json = params.get("data");
   return json === undefined ? undefined : { json, content_type: "" };
 }
 
@@ -127,7 +129,6 @@ function messageOf(
   { b64data, tags, idempotency_key: message_id, version }: z.output<typeof Publishing>,
 ): ScannedEnvelope {
   if (version !== 0) throw unavailable("version");
-  requireSize({ limits }, { params });
   const { json = "null", content_type = "" } = dataIn(params, b64data) ?? {};
   if (json === "null") throw new ArqonError("invalid-field", "expected data or b64data");
   const frame = JSON.stringify({
@@ -292,7 +293,6 @@ async function order(
   given: z.output<typeof User> & Partial<Omit<Order, "tenant_id" | "user_id" | "client">>,
 ): Promise<object> {
   if (given.session !== "") throw unavailable("session");
-  requireSize(context, call);
   const { context: lists, about, urlOf } = asking(context, call);
   const { user: user_id, client, whitelist = [], disconnect, subscribe, unsubscribe } = given;
   const found = await connections(lists, { ...about, url: urlOf({ user: user_id }) });

@@ -6,6 +6,7 @@ import {
   dataForm,
   DecodeError,
   encodeUtf8,
+  isJson,
   jsonItems,
   jsonMembers,
   WireReader,
@@ -44,12 +45,12 @@ const FATAL = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function dataOf(bytes: Uint8Array): Data {
   try {
     const json = FATAL.decode(bytes);
-    JSON.parse(json);
-    return { json, content_type: "" };
+    if (isJson(json)) return { json, content_type: "" };
   } catch {
-    const json = JSON.stringify({ base64: bytes.toBase64() });
-    return { json, content_type: "application/octet-stream" };
+    // It is no text, and so no JSON.
   }
+  const json = JSON.stringify({ base64: bytes.toBase64() });
+  return { json, content_type: "application/octet-stream" };
 }
 
 /** The bytes that data stands for. */
@@ -107,11 +108,7 @@ function readJsonValue(
 }
 
 function readLine(line: string, fields: Table): Fields {
-  try {
-    JSON.parse(line);
-  } catch {
-    throw wrong("a line that is no JSON");
-  }
+  if (!isJson(line)) throw wrong("a line that is no JSON");
   if (!line.trimStart().startsWith("{")) throw wrong("a line that is no JSON object");
   return readJson(fields, line, 0);
 }

@@ -4,7 +4,7 @@
  * description is made from them, too.
  */
 import { STRANGERS } from "../../shared/turns/slices.ts";
-import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
+import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import { ID, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";
@@ -153,15 +153,13 @@ export function membersOfBody(
 
 /** The members of one JSON object as they are written. Throws `malformed-body` or `repeated-field`. */
 export function objectText(text: string): Map<string, string> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new ArqonError("malformed-body", "it is not JSON", { cause });
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ArqonError("malformed-body", "expected one JSON object");
-  }
+  if (!isJson(text)) throw new ArqonError("malformed-body", "it is not JSON");
+  return memberTexts(text);
+}
+
+/** The same of a part of such a text: JSON already. */
+export function memberTexts(text: string): Map<string, string> {
+  if (!/^\s*\{/.test(text)) throw new ArqonError("malformed-body", "expected one JSON object");
   const tooMany = () => new DecodeError("malformed-frame", `more than ${MEMBERS_MAX} members`);
   const members = jsonMembers(text, 0, MEMBERS_MAX, tooMany);
   return new Map(

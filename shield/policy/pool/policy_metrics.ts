@@ -2,7 +2,7 @@
  * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which
  * tenants choose: after a bounded number of names the rest count as "other".
  */
-import type { Counter } from "prom-client";
+import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import {
