@@ -86,9 +86,8 @@ function settingsCard(ctx, tenant_id, { title, path, part, rows, ...table }) {
   if (ctx.off.includes(part)) return fullCard(title, [], offText(part));
   const there = `/v1/tenants/${segment(tenant_id)}/${path}`;
   const own = loaded(ctx, async () => {
-    const { element, show } = createTable({ caption: title, ...table });
-    show(rows(await ctx.api.get(there, {}, ctx.signal)));
-    return element;
+    const answer = await ctx.api.get(there, {}, ctx.signal);
+    return createTable({ caption: title, ...table, rows: rows(answer) });
   });
   own.load();
   return fullCard(title, [], own);
