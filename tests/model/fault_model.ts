@@ -263,8 +263,8 @@ export function isHoleRight(
 }
 
 /**
- * What a hook is called for. docs/hooks.md: "A call that was taken may come again when a Brain dies before it could note
- * it", "In order by room", "From the log".
+ * What a hook is called for. docs/hooks.md: "An accepted call may come again if a Brain dies, or its storage fails, before
+ * it stores that", "In order by room", "From the log".
  */
 export function judgeHook(
   row: Row,
@@ -272,8 +272,8 @@ export function judgeHook(
   facts: readonly Fact[],
   called: readonly string[],
 ): string[] {
-  const { kills_brain, cuts_spine, forgets } = harm;
-  const may_repeat = kills_brain === true || cuts_spine === true || forgets === true;
+  const { kills_brain, cuts_spine, fills_disk, forgets } = harm;
+  const may_repeat = [kills_brain, cuts_spine, fills_disk, forgets].includes(true);
   const texts = may_repeat ? [...new Set(called)] : called;
   const items = texts.map((text) => ({ text }));
   return judgeReader(row, "text", {}, facts, items).map((one) => `the hook: ${one}`);
