@@ -6,6 +6,8 @@ import { ArqonError } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
+/** What is smaller costs less than waiting for a slice; in bytes. */
+const SLICED_BYTES = 1_024;
 /** Longest content type that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 100;
 
@@ -35,10 +37,9 @@ function wrongType(type: string, right: string): ArqonError {
 }
 
 /**
- * Reads a body and counts its bytes, since a Content-Length may lie or be absent; then it is the tenant's turn to
- * work on it. Rejects with
- * `too-large` (413), with `unsupported-media-type` (415) for one that is compressed, which nobody would
- * unpack, and with `malformed-body` for a body that ends early.
+ * Reads a body and counts its bytes, since a Content-Length may lie or be absent; work on a large one then waits for
+ * the tenant's slice. Rejects with `too-large` (413), with `unsupported-media-type` (415) for one that is compressed,
+ * which nobody would unpack, and with `malformed-body` for a body that ends early.
  */
 export async function readBody(
   request: Request,
@@ -67,7 +68,7 @@ export async function readBody(
     // A client that leaves in the middle of its body is no bug of ours.
     throw new ArqonError("malformed-body", "it ended early", { cause });
   }
-  await slice(tenant_id);
+  if (size_bytes >= SLICED_BYTES) await slice(tenant_id);
   return body.slice();
 }
 
