@@ -45,21 +45,17 @@ export class TextMembers {
   /** Throws `malformed-frame` unless `text` is one JSON object, `repeated-field` for a name twice. */
   static parse(text: string): TextMembers {
     if (!text.isWellFormed()) throw new DecodeError("malformed-frame", "the text is not Unicode");
-    const values = text.length > LARGE_UNITS ? undefined : parsed(text);
-    const is_object = values === undefined
-      ? requireJson(text) && text.trimStart().startsWith("{")
-      : isObject(values);
-    if (!is_object) {
+    const values = valuesOf(text);
+    if (!text.trimStart().startsWith("{")) {
       throw new DecodeError(
         "malformed-frame",
         'expected an object like {"op":"sub","room":"lobby"}',
       );
     }
-    const known = values as Record<string, unknown> | undefined;
     try {
-      return new TextMembers(text, known, objectMembers(text, 0, MEMBER_LIMIT, tooManyMembers));
+      return new TextMembers(text, values, objectMembers(text, 0, MEMBER_LIMIT, tooManyMembers));
     } catch (error) {
-      const id = toUint64((known ?? JSON.parse(text))["id"]);
+      const id = toUint64((values ?? JSON.parse(text))["id"]);
       if (!(error instanceof DecodeError) || id === undefined || id === 0) throw error;
       throw new DecodeError(error.reason, error.detail, id);
     }
@@ -185,8 +181,9 @@ export class TextMembers {
 
   /** A string's UTF-8, or the bytes of `{"base64":"…"}`; empty when absent. */
   stringOrBase64(name: string): Uint8Array {
-    if (typeof this.value(name) === "string") return encodeUtf8(this.string(name));
-    if (!this.members.has(name)) return EMPTY;
+    const member = this.members.get(name);
+    if (member === undefined) return EMPTY;
+    if (this.text[member.start] === '"') return encodeUtf8(this.string(name));
     const bytes = this.wrappedBase64(name);
     if (bytes !== undefined) return bytes;
     throw expected(name, 'a string or {"base64":"…"}');
@@ -208,20 +205,16 @@ export class TextMembers {
   }
 }
 
-function parsed(text: string): unknown {
+/** What `JSON.parse` gives; undefined: the text is large. Throws `malformed-frame` unless it is JSON. */
+function valuesOf(text: string): Record<string, unknown> | undefined {
   try {
-    return JSON.parse(text);
+    if (text.length <= LARGE_UNITS) return JSON.parse(text);
   } catch {
-    throw notJson();
+    throw new DecodeError("malformed-frame", "the text is not JSON");
   }
+  if (isJson(text)) return undefined;
+  throw new DecodeError("malformed-frame", "the text is not JSON");
 }
-
-function requireJson(text: string): true {
-  if (isJson(text)) return true;
-  throw notJson();
-}
-
-const notJson = () => new DecodeError("malformed-frame", "the text is not JSON");
 
 function toUint64(value: unknown): Uint64 | undefined {
   if (typeof value === "number") {

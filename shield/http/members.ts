@@ -3,8 +3,8 @@
  * with the same names. They are read strictly. What they become is `command_call.ts`; the API's
  * description is made from them, too.
  */
-import { STRANGERS } from "../../shared/turns/slices.ts";
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
+import { STRANGERS } from "../../shared/turns/slices.ts";
 import { ID, TEXT } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { bodyText, readBody, requireJson } from "./http_body.ts";

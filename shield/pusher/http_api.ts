@@ -3,11 +3,11 @@
  * signed with the app's secret. It then takes the way of a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
-import { slice } from "../../shared/turns/slices.ts";
-import { ArqonError, decodeClientText } from "@arqon/proto";
+import { ArqonError, decodeClientText, isJson } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { showsToken } from "../../shared/http1/shown_token.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import { readBody } from "../http/http_body.ts";
 import type { PendingRequests } from "../http/pending.ts";
@@ -168,15 +168,6 @@ function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {
   const place = issue?.path.join(".") ?? "";
   throw new ArqonError("invalid-field", `${place === "" ? "" : `${place}: `}${issue?.message}`);
 }
-
-const isJson = (text: string): boolean => {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 /** The frame that publishes an event to a channel. Data that is JSON is an event's JSON on the bus, too. */
 function frameOf({ name, data, socket_id }: Event, room: string): string {

@@ -2,9 +2,9 @@
  * The way of a stream's messages into its room: each is an event of the type `append`, judged and
  * stored as any message is. Nothing is stored before all of one request may be.
  */
-import { slice } from "../../shared/turns/slices.ts";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
+import { slice } from "../../shared/turns/slices.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
