@@ -1,12 +1,15 @@
 /**
  * Requests that come behind each other at full speed, on both kinds of HTTP: a connection has one of a
- * turn of the event loop, so others are answered in between. Counted in turns.
+ * turn of the event loop, so others are answered in between; and connections that come at the same moment are let in
+ * slice by slice. Counted in turns.
  */
 import assert from "node:assert/strict";
 import { writeAll } from "./byte_stream.ts";
+import { until } from "../testing/until.ts";
 import { listenBare } from "./listener.ts";
 
 const REQUESTS = 400;
+const ARRIVALS = 60;
 const LIMITS = {
   strangers: 100,
   strangers_per_address: 100,
@@ -67,3 +70,35 @@ for (const http of ["own", "runtime"] as const) {
     },
   });
 }
+
+Deno.test("connections that come at once are let in over many turns", async () => {
+  let [now_ms, came, most, together] = [0, 0, 0, 0];
+  const endTurn = () => together = 0;
+  const listener = await listenBare({
+    host: "127.0.0.1",
+    port: 0,
+    handler: () => new Response("ok"),
+    onGone() {},
+    limits: LIMITS,
+    // Each takes half of a slice.
+    now: () => now_ms,
+    proxies: {
+      speaksFirst: false,
+      isProxy() {
+        came++;
+        now_ms++;
+        if (together++ === 0) setImmediate(endTurn);
+        most = Math.max(most, together);
+        return false;
+      },
+    },
+  });
+  const connect =
+    `for _ in {1..${ARRIVALS}}; do exec {fd}<>/dev/tcp/127.0.0.1/${listener.port}; done`;
+  // This thread stands still meanwhile.
+  assert(new Deno.Command("bash", { args: ["-c", connect] }).outputSync().success);
+  await until("all have come", () => came === ARRIVALS);
+  // The slice of one turn and that of the next, which may begin before the count does.
+  assert(most <= 4, `${most} in one turn`);
+  await listener.shutdown();
+});

@@ -54,7 +54,7 @@ export class HandleStream implements LiveStream {
       return Promise.resolve(this.#give(rest, rest.length, into));
     }
     if (this.#ended) return Promise.resolve(null);
-    if (this.#closed) return Promise.reject(closedHere());
+    if (this.#closed) return Promise.reject(CLOSED_HERE);
     return new Promise((resolve, reject) => {
       this.#reader = { into, resolve, reject };
       if (this.#handle.readStart() !== 0) this.#end();
@@ -63,7 +63,7 @@ export class HandleStream implements LiveStream {
 
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(closedHere());
+      if (this.#closed) return reject(CLOSED_HERE);
       this.#writer = { resolve, reject };
       if (this.#write(bytes)) this.#taken(0, bytes.length);
     });
@@ -108,8 +108,8 @@ export class HandleStream implements LiveStream {
     this.#closed = true;
     this.#sink = this.#rest = undefined;
     this.#handle.close();
-    this.#reader?.reject(closedHere());
-    this.#writer?.reject(closedHere());
+    this.#reader?.reject(CLOSED_HERE);
+    this.#writer?.reject(CLOSED_HERE);
     this.#reader = this.#writer = undefined;
   }
 
@@ -199,4 +199,5 @@ export class HandleStream implements LiveStream {
   }
 }
 
-const closedHere = () => new Error("the connection was closed here");
+/** One for all: a stack for each of the strangers that are ended takes longer than ending them. */
+const CLOSED_HERE = new Error("the connection was closed here");

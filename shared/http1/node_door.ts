@@ -4,7 +4,10 @@
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
+import { nextTurn } from "../turns/next_turn.ts";
+import { SLICE_MS } from "../turns/slices.ts";
 import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
+import type { FileRoom } from "./file_reserve.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
@@ -17,6 +20,13 @@ const WAKE_MS = 50;
 const QUIET_WAKE_MS = 1_000;
 const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
+/** With more connections that wait to be let in, as many as a backlog twice, they are let in at once. */
+const WAITING_MAX = 2 * BACKLOG;
+
+interface Accepted {
+  readonly handle: TcpHandle;
+  readonly room: FileRoom;
+}
 
 /**
  * Opens a server. Rejects with the runtime's own error when the address
@@ -56,6 +66,10 @@ export abstract class NodeDoor implements Door {
   /** Since when the system has given no file while no connection here holds one. */
   #without_since_ms: number | undefined;
   #told = false;
+  /** Accepted and not let in yet, oldest first. */
+  readonly #waiting: Accepted[] = [];
+  /** The next of them are let in in a later turn. */
+  #admits = false;
 
   constructor(options: DoorOptions, server: Server) {
     this.options = options;
@@ -79,6 +93,7 @@ export abstract class NodeDoor implements Door {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#server.close();
+    for (const { handle } of this.#waiting.splice(0)) handle.close();
   }
 
   reopen(): Promise<void> {
@@ -111,30 +126,53 @@ export abstract class NodeDoor implements Door {
   }
 
   /**
-   * Lets in who came in one turn. The runtime accepts them all, and so it is known only here for whom there
-   * was room: the others are ended before anything else opens a file.
+   * Takes who came in one turn. The runtime accepts them all, and so it is known only here for whom there
+   * was room: files are set free before anything else opens one. They are let in slice by slice: 500 take
+   * 40 ms, and open connections get their turn meanwhile.
    */
   #visit(handles: readonly TcpHandle[]): void {
     this.#noteVisit();
-    const { rooms, makeRoom, mayKeep, onVisitor } = this.options;
-    const left = rooms(handles.length);
-    for (const [index, accepted] of handles.entries()) {
-      let room = left[index] ?? "none";
-      let handle = accepted;
-      if (room !== "plenty" && makeRoom()) {
-        const low = room === "little" ? accepted : moved(accepted, mayKeep);
-        if (low !== undefined) [handle, room] = [low, "little"];
-      }
-      const peer: { address?: string; port?: number } = {};
-      const known = handle.getpeername(peer) === 0 && handle.setNoDelay(true) === 0;
-      const { address: hostname, port } = peer;
-      // The peer has reset the connection meanwhile.
-      if (!known || hostname === undefined || port === undefined) handle.close();
-      else {
-        const remoteAddr = { transport: "tcp", hostname, port } as const;
-        onVisitor({ ...this.take(handle), remoteAddr, room });
-      }
+    const rooms = this.options.rooms(handles.length);
+    for (const [index, handle] of handles.entries()) {
+      const place = this.#placed({ handle, room: rooms[index] ?? "none" });
+      if (place.room === "none") this.#letIn(place);
+      else this.#waiting.push(place);
     }
+    const at_once = this.#waiting.length > WAITING_MAX;
+    if (at_once || !this.#admits) this.#admit(at_once ? Infinity : SLICE_MS);
+  }
+
+  /** Makes room for one that came when files were scarce, and gives it a descriptor that it may keep. */
+  #placed(accepted: Accepted): Accepted {
+    const { makeRoom, mayKeep } = this.options;
+    const { handle, room } = accepted;
+    if (room === "plenty" || !makeRoom()) return accepted;
+    const low = room === "little" ? handle : moved(handle, mayKeep);
+    return low === undefined ? accepted : { handle: low, room: "little" };
+  }
+
+  #admit(slice_ms: number): void {
+    const { now } = this.options;
+    const until_ms = now() + slice_ms;
+    let count = 0;
+    while (count < this.#waiting.length && now() < until_ms) this.#letIn(this.#waiting[count++]!);
+    this.#waiting.splice(0, count);
+    if (this.#waiting.length === 0 || this.#admits) return;
+    this.#admits = true;
+    nextTurn(() => {
+      this.#admits = false;
+      this.#admit(SLICE_MS);
+    });
+  }
+
+  #letIn({ handle, room }: Accepted): void {
+    const peer: { address?: string; port?: number } = {};
+    const known = handle.getpeername(peer) === 0 && handle.setNoDelay(true) === 0;
+    const { address: hostname, port } = peer;
+    // The peer has reset the connection meanwhile.
+    if (!known || hostname === undefined || port === undefined) return handle.close();
+    const remoteAddr = { transport: "tcp", hostname, port } as const;
+    this.options.onVisitor({ ...this.take(handle), remoteAddr, room });
   }
 
   async #openAnew(): Promise<void> {
