@@ -7,8 +7,8 @@ import { requireSameUser } from "../auth/authorize.ts";
 import type { Grant, Identity } from "../auth/identity.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** The longest wait of a timer, in ms. */
-const TIMER_MAX_MS = 2 ** 31 - 1;
+/** The wall clock is looked at so often, in ms: it may be set. */
+const LOOK_MS = 10_000;
 
 /** What subscription tokens change: the connection of their client. */
 export interface GrantedConnection {
@@ -111,6 +111,6 @@ export class ChannelTokens {
     held.timer = setTimeout(() => {
       if (held.until_ms > this.#options.now()) this.#wait(room_id, held);
       else this.#options.onEnd(room_id);
-    }, Math.min(TIMER_MAX_MS, Math.max(1, left_ms)));
+    }, Math.min(LOOK_MS, Math.max(1, left_ms)));
   }
 }

@@ -27,6 +27,8 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
+  /** The bus makes messages of its entries. */
+  readonly makes_messages?: true;
   /** Whether an entry that names a user goes with the user; else why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
@@ -38,7 +40,13 @@ const set_by_admins = () => "an admin has set it, and it names the user";
 const BUCKETS: readonly Kept[] = [
   { name: "rooms", bucket: ROOMS_BUCKET, room_at: 1, ofUser: application },
   { name: "members", bucket: MEMBERS_BUCKET, room_at: 1, ofUser: () => true },
-  { name: "growing", bucket: GROWING_BUCKET, room_at: 1, ofUser: () => true },
+  {
+    name: "growing",
+    bucket: GROWING_BUCKET,
+    room_at: 1,
+    makes_messages: true,
+    ofUser: () => true,
+  },
   { name: "streams", bucket: STREAMS_BUCKET, room_at: 1, ofUser: application },
   { name: "reducers", bucket: REDUCERS_BUCKET, room_at: 1, ofUser: application },
   { name: "reducer programs", bucket: DEPLOYMENTS_BUCKET, ofUser: set_by_admins },
@@ -48,7 +56,7 @@ const BUCKETS: readonly Kept[] = [
     messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
-  { name: "schedules", bucket: SCHEDULES_BUCKET, ofUser: set_by_admins },
+  { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
   { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
   { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
@@ -184,7 +192,13 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
   };
 }
 
-/** All of them. The settings are the last: what a class keeps decides what of a log is open. */
-export function bucketStores(spine: Pick<Spine, "keyValue">, asker: Asking): DataStore[] {
-  return BUCKETS.map((kept) => bucketStore(spine, kept, asker));
+/** All of them, or those of which messages are made, or not. The settings are the last: what a class keeps decides what of a log is open. */
+export function bucketStores(
+  spine: Pick<Spine, "keyValue">,
+  asker: Asking,
+  makes_messages?: boolean,
+): DataStore[] {
+  return BUCKETS.filter((kept) =>
+    makes_messages === undefined || (kept.makes_messages === true) === makes_messages
+  ).map((kept) => bucketStore(spine, kept, asker));
 }

@@ -63,14 +63,18 @@ export interface StoresContext extends Pick<Env, "spine"> {
   readonly blocks: readonly KeptBlocks[];
 }
 
-/** All of them; what was removed from files is gone once `Spine.scrub` has run. */
+/**
+ * All of them, in the order in which they are erased: what makes messages goes before them, dead letters behind those that
+ * they are of. What was removed from files is gone once `Spine.scrub` has run.
+ */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker } = context;
   return [
+    ...bucketStores(spine, asker, true),
     messageStore(context),
     ...blocks.map(blockStore),
     snapshotStore(spine),
-    ...bucketStores(spine, asker),
+    ...bucketStores(spine, asker, false),
   ];
 }
 

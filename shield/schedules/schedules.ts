@@ -39,6 +39,8 @@ const AT_A_TIME = 64;
 const KEPT_MS = 86_400_000;
 /** Timers take no longer waits: they are set again then, in ms. */
 const WAIT_MAX_MS = 3_600_000;
+/** Timers of times to come are set again then, in ms: the clock may be set meanwhile, or the machine sleep. */
+const LOOK_MS = 10_000;
 /** Repetitions are known for so long for certain, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
@@ -66,6 +68,8 @@ export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly left_ms?: number;
   /** The first pause after what failed, in ms; absent: half a second. */
   readonly again_ms?: number;
+  /** How often the wall clock is looked at until a time is due, in ms; absent: ten seconds. */
+  readonly look_ms?: number;
 }
 
 /** One schedule here. */
@@ -158,12 +162,15 @@ export class Schedules {
   #arm(known: Known, wait_ms = this.#waitOf(known)): void {
     clearTimeout(known.timer);
     if (this.#is_closed || wait_ms === undefined) return;
+    const { claim, next_ms } = known.schedule;
+    const { look_ms = LOOK_MS } = this.#options;
+    const most_ms = claim === null && next_ms !== null ? look_ms : WAIT_MAX_MS;
     known.timer = setTimeout(() => {
-      if (wait_ms > WAIT_MAX_MS) return this.#arm(known);
+      if (wait_ms > most_ms) return this.#arm(known);
       const is_tried = this.#isLeft(known) && !this.#isLeftTwice(known);
       (is_tried ? this.#left : this.#due).push(known);
       this.#run();
-    }, Math.min(wait_ms, WAIT_MAX_MS));
+    }, Math.min(wait_ms, most_ms));
   }
 
   /** Whether the process that had the claim has left it. */

@@ -192,6 +192,23 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   await schedules.close();
 });
 
+Deno.test("what a clock that is set forward makes due does not wait for its former time", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  let ahead_ms = 0;
+  const now = () => Date.now() + ahead_ms;
+  const at_ms = now() + 50 * 60_000;
+  const at = { every_ms: undefined, from_ms: undefined, at_ms, next_ms: at_ms };
+  await bucket.update(KEY, encodeSchedule(scheduleOf(now(), at)), 0);
+  const schedules = new Schedules(optionsOf(bucket, { now, look_ms: 10 }));
+  await schedules.ready;
+  await pace(50);
+  assert.equal((await read(bucket))?.published, 0);
+  ahead_ms = 50 * 60_000 + 1_000;
+  await until("it is published", async () => (await read(bucket))?.published === 1);
+  await schedules.close();
+});
+
 for (const hours of [2, -2]) {
   Deno.test(`what a Shield may have published whose clock is set by ${hours} h is sought in the log first`, async () => {
     await using engine = testSpine();

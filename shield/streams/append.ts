@@ -173,7 +173,7 @@ function gapRefusal(expected: number, received: number): StreamRefusal {
   return new StreamRefusal("stream-sequence", `Producer-Seq ${expected} comes next`, headers);
 }
 
-/** Whether all messages of a producer's last append are stored. */
+/** Whether all messages of a producer's last append are stored, or were. */
 async function isComplete(
   { appends, logs }: StreamContext,
   { tenant_id, room_id }: StreamKey,
@@ -183,7 +183,7 @@ async function isComplete(
 ): Promise<boolean> {
   if (appends.has(record.id, tuple)) return true;
   const stored = await storedOf(await logs.of(tenant_id), room_id, record, tuple, state);
-  if (stored.size < state.open.count) return false;
+  if (stored !== undefined) return false;
   appends.add(record.id, tuple);
   return true;
 }
@@ -200,7 +200,7 @@ async function complete(
   if (context.appends.has(record.id, producer!)) return;
   const log = await context.logs.of(tenant_id);
   const stored = await storedOf(log, room_id, record, producer!, state);
-  if (stored.size < state.open.count && messages.length === state.open.count) {
+  if (stored !== undefined && messages.length === state.open.count) {
     const admitted = await admitFor(context, appending, record, messages);
     await store(context, appending, record, admitted, stored);
   }

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
+import { LOG_DEDUPLICATION_MS } from "../../shared/spine/contract/durable_log.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readRouted } from "@arqon/proto";
 import type { ProducerState, ProducerTuple, StreamRecord } from "./record.ts";
@@ -32,18 +33,23 @@ export function messageIdOf(stream_id: string, tuple: ProducerTuple, index: numb
   return createHash("sha256").update(text).digest("base64url").slice(0, ID_UNITS);
 }
 
-/** Which messages of a producer's append the log has, by their index. Rejects as the log does. */
+/**
+ * Which messages of a producer's append the log has, by their index; undefined: all of them, as far as can be known. What
+ * is missing may have been removed since: stored again it would be there twice, or in spite of its erasure. Only while
+ * the log itself knows repetitions it stores none again. Rejects as the log does.
+ */
 export async function storedOf(
   log: DurableLog,
   room_id: string,
   { id }: Pick<StreamRecord, "id">,
   tuple: ProducerTuple,
-  { open }: ProducerState,
-): Promise<Set<number>> {
+  { open, at_ms }: ProducerState,
+): Promise<Set<number> | undefined> {
   const wanted = new Map<string, number>();
   for (let index = 0; index < open.count; index++) wanted.set(messageIdOf(id, tuple, index), index);
   const found = new Set<number>();
   let { after } = open;
+  let is_whole = true;
   for (let more = wanted.size > 0; more && found.size < wanted.size;) {
     const page = await log.read(room_id, { after, limit: PAGE_MESSAGES, max_bytes: PAGE_BYTES });
     for (const { payload, offset } of page.messages) {
@@ -51,9 +57,11 @@ export async function storedOf(
       const index = wanted.get(messageId(payload));
       if (index !== undefined) found.add(index);
     }
+    is_whole &&= page.complete;
     more = page.more;
   }
-  return found;
+  if (found.size === wanted.size) return undefined;
+  return is_whole || log.now() - at_ms < LOG_DEDUPLICATION_MS ? found : undefined;
 }
 
 function messageId(payload: Uint8Array): string {

@@ -1,6 +1,7 @@
 /** Appends of several Shields to one stream: cut off, repeated, too late, and beside a closing. */
 import assert from "node:assert/strict";
-import { testSpine } from "../testing/spine.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { StreamReason } from "./refusal.ts";
 import { streamShield } from "./testing/context.ts";
@@ -81,3 +82,26 @@ Deno.test("appends: a closing that was cut off is finished with what was acknowl
   await assert.rejects(shield.post("r", JSON_TYPE, "2"), refused("stream-closed"));
   assert.deepEqual(await shield.texts("r"), ["1"]);
 });
+
+for (const way of ["erased", "trimmed"] as const) {
+  Deno.test(`appends: one whose message was ${way} since counts once, and the next one is taken`, async () => {
+    let now = 1_700_000_000_000;
+    const clock = () => now;
+    const spine = openEmbedded({ log: keptLog().log, now: clock, monotonic_ms: clock });
+    const shield = () => streamShield(spine, { clock });
+    const first = shield();
+    await first.put("r", JSON_TYPE);
+    const { offset } = await first.post("r", by(0, 0), "1");
+    await first.post("r", JSON_TYPE, "2");
+    const log = await first.context.logs.of("acme");
+    if (way === "erased") await log.erase("r", [offset]);
+    else await log.trim("r", 1);
+    // Behind that the log itself knows no repetition any longer.
+    now += 150_000;
+    assert.equal((await shield().post("r", by(0, 0), "1")).duplicate, true);
+    assert.deepEqual(await first.texts("r"), ["2"]);
+    await shield().post("r", by(0, 1), "3");
+    assert.deepEqual(await first.texts("r"), ["2", "3"]);
+    await spine.drain();
+  });
+}

@@ -235,7 +235,9 @@ export class Tails {
         const reason = gapOf(event, subjects);
         if (reason !== undefined) tail.gap(reason);
       }));
-      const beats = setInterval(() => tail.beat(), HEARTBEAT_MS);
+      // The wall clock may be set forward meanwhile.
+      const isOver = () => now() >= expires_ms;
+      const beats = setInterval(() => isOver() ? tail.end() : tail.beat(), HEARTBEAT_MS);
       const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
       ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
       // Everything that is published after the answer is in the tail.

@@ -64,10 +64,10 @@ function envelope(data: string, more: { content_type?: string; room_id?: string 
   });
 }
 
-function open(start = testSpine()) {
+function open(start = testSpine(), now = () => SPINE_NOW_MS) {
   const { spine } = start;
   const { log, lines } = keptLog();
-  const tails = new Tails({ spine, log, now: () => SPINE_NOW_MS });
+  const tails = new Tails({ spine, log, now });
   const publish = (bytes: Uint8Array, plane: "in" | "out" = "in") =>
     spine.publish(roomSubject(plane, "acme", "lobby"), bytes);
   return { start, spine, tails, lines, publish };
@@ -169,6 +169,28 @@ Deno.test("a tail ends with the drain, and with its reader's token", async () =>
   assert.equal(tails.size, 0);
   await assert.rejects(tails.open(REQUEST), { reason: "draining" });
   await start[Symbol.asyncDispose]();
+});
+
+Deno.test("a tail ends with its reader's token also when the clock is set forward meanwhile", async () => {
+  const { setInterval } = globalThis;
+  let beat = () => {};
+  globalThis.setInterval = ((run: () => void) => {
+    beat = run;
+    return 0;
+  }) as unknown as typeof setInterval;
+  let now_ms = SPINE_NOW_MS;
+  const { start, tails } = open(testSpine(), () => now_ms);
+  try {
+    const reader = new Reader(await tails.open(REQUEST));
+    now_ms = REQUEST.expires_ms;
+    beat();
+    assert.equal(tails.size, 0);
+    assert.equal(await reader.next(), undefined);
+  } finally {
+    globalThis.setInterval = setInterval;
+    tails.close();
+    await start[Symbol.asyncDispose]();
+  }
 });
 
 Deno.test("there are at most so many tails", async () => {

@@ -1,0 +1,30 @@
+/** The tokens of channels, at a clock that is set. */
+import assert from "node:assert/strict";
+import { ChannelTokens } from "./channel_tokens.ts";
+
+Deno.test("a token of a channel ends with its time also when the clock is set forward meanwhile", () => {
+  const timers: { run: () => void; wait_ms: number }[] = [];
+  const { setTimeout } = globalThis;
+  globalThis.setTimeout = ((run: () => void, wait_ms: number) => {
+    timers.push({ run, wait_ms });
+    return 0;
+  }) as unknown as typeof setTimeout;
+  try {
+    let now = 0;
+    const ended: string[] = [];
+    const tokens = new ChannelTokens({
+      verify: () => Promise.reject(new Error("no token")),
+      connection: () => undefined,
+      onEnd: (room_id) => void ended.push(room_id),
+      now: () => now,
+    });
+    tokens.hold("news", 3_600_000, undefined);
+    now = 3_600_000;
+    const [first] = timers;
+    assert.ok(first!.wait_ms <= 10_000, `${first!.wait_ms}`);
+    first!.run();
+    assert.deepEqual(ended, ["news"]);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+});
