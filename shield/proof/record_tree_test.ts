@@ -262,6 +262,26 @@ Deno.test("keys that rotate twice while a record is idle sign what an earlier ke
   assert.equal(pem.split("PRIVATE KEY").length, 5, "a key that signs no more is not kept");
 });
 
+Deno.test("a Shield that is asked after a rotation signs with the new key at once, also another one's tree", async () => {
+  const { engine, tree, keys, counts } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const [one, two] = [tree(source), tree(source, { node_id: "two" })];
+  record.size = 3;
+  await one.advance();
+  // The other may be dead, and its key is no longer the one that readers are given.
+  await new ProofKeys(engine.spine, undefined).rotate("acme");
+  record.size = 5;
+  assert.equal(await two.advance(), true);
+  const { signers: [newest] } = await keys.of("acme", ORIGIN);
+  assert.equal((await openCheckpoint(await two.checkpoint(), newest!)).size, 5);
+  record.size = 6;
+  assert.equal(await one.advance(), false, "the tree is the other's now");
+  assert.equal(await two.advance(), true);
+  assert.equal((await openCheckpoint(await one.checkpoint(), newest!)).size, 6);
+  assert.equal(counts.forks, 0);
+});
+
 Deno.test("a Shield signs nothing on top of a tree that is not the one it knows", async () => {
   const { engine, bucket, tree, counts, keys } = await world();
   await using _ = engine;
