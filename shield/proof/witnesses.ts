@@ -7,7 +7,7 @@ import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { consistencyProof } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader } from "../../shared/proof/merkle.ts";
-import { decodeWitness, openNote, uncosigned } from "../../shared/proof/note.ts";
+import { cosignersOf, decodeWitness, openNote } from "../../shared/proof/note.ts";
 import type { Verifier } from "../../shared/proof/note.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
 
@@ -71,7 +71,7 @@ export class Witnesses {
     const { origin, note } = published;
     const name = `${url} ${origin}`;
     const isAway = (key: string) => (this.#away.get(key) ?? -Infinity) > monotonic_ms();
-    if (await uncosigned(note, [verifier]) === undefined) return "";
+    if ((await cosignersOf(note, [verifier])).length > 0) return "";
     if (!isAway(url) && !isAway(name)) {
       try {
         const { status, body, is_fork } = await this.#shown(asked, name, published);
