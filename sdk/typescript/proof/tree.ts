@@ -2,6 +2,8 @@
  * The tree of a transparency log as its reader keeps it: the roots of its complete subtrees, from which every later
  * tree must follow (RFC 6962). Also the signed notes of its checkpoints (c2sp.org/signed-note). By WebCrypto alone.
  */
+import { hex } from "../wire/hex.ts";
+
 type Bytes = Uint8Array<ArrayBuffer>;
 type Hash = Bytes;
 
@@ -22,10 +24,6 @@ export async function sha256(...parts: readonly Uint8Array[]): Promise<Hash> {
   }
   return new Uint8Array(await crypto.subtle.digest("SHA-256", all));
 }
-
-/** Two hexadecimal digits for each byte. */
-export const hex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** The bytes of a base64 text. Throws for any other one. */
 const fromBase64 = (text: string): Bytes =>

@@ -5,8 +5,9 @@
 import { encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { askPatiently } from "./patient.ts";
-import { GrowingTree, hex, openCheckpoint, sha256, signedBy, TILE_WIDTH, WITNESS } from "./tree.ts";
+import { GrowingTree, openCheckpoint, sha256, signedBy, TILE_WIDTH, WITNESS } from "./tree.ts";
 import type { Checkpoint, LogFiles } from "./tree.ts";
+import { hex } from "../wire/hex.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
