@@ -146,13 +146,12 @@ export async function openNote(
   return { text, by, lines: own };
 }
 
-/** The first of these witnesses that has not cosigned a note; undefined: each has. */
-export async function uncosigned(
+/** Which of these witnesses have cosigned a note; none of one that is none. */
+export async function cosignersOf(
   note: string,
   witnesses: readonly Verifier[],
-): Promise<Verifier | undefined> {
-  const { by } = await openNote(note, witnesses).catch(() => ({ by: [] as readonly Verifier[] }));
-  return witnesses.find((one) => !by.includes(one));
+): Promise<readonly Verifier[]> {
+  return (await openNote(note, witnesses).catch(() => ({ by: [] }))).by;
 }
 
 async function isSignature(verifier: Verifier, text: string, signed: Uint8Array) {

@@ -161,9 +161,12 @@ export class RecordTree {
     for (;;) {
       const stored = await this.#read();
       const batch = await source.read(stored.head);
-      const is_whole = batch.leaves.length === 0 && !batch.more && await this.isSignedByAll();
+      const is_signed = await this.isSignedByAll();
+      const is_whole = batch.leaves.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;
-      if (!this.#mayWrite(stored, is_whole)) return is_whole;
+      // Readers are given a new key as soon as there is one.
+      const is_rotated = !is_signed && stored.head.checkpoint !== "";
+      if (!is_rotated && !this.#mayWrite(stored, is_whole)) return is_whole;
       try {
         if (is_whole) return await this.#show(stored);
         const claimed = this.#writing?.revision === stored.revision

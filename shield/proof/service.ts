@@ -12,6 +12,7 @@ import { roomTree } from "../../shared/proof/entry.ts";
 import type { BlockRecord } from "../../shared/proof/entry.ts";
 import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
@@ -48,6 +49,14 @@ const BLOCKS_MS = 5_000;
 const LATELY_MS = 120_000;
 const ALL_BLOCKS_MS = 600_000;
 const DAY_SECONDS = 86_400;
+/**
+ * Below it the bucket has the tenants whose logs a Shield follows: what it leaves when it dies, another one takes over
+ * that has never served them. How often they are noted, looked at, and forgotten, in ms.
+ */
+const LATELY = "+lately";
+const NOTE_MS = 600_000;
+const LEFT_MS = 10_000;
+const FORGET_MS = 3_600_000;
 /** The owner of the bus's own trees, which is no tenant id. */
 export const BUS = "+bus";
 
@@ -85,6 +94,7 @@ type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockReco
 interface Watched {
   /** Its newest offset, when every tree had what there was. */
   settled: string;
+  stream: string;
   listed_ms: number;
   rooms: readonly string[];
   /** The newest offset of each room that its tree has. */
@@ -110,14 +120,17 @@ export class ProofService {
   });
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #looking: Promise<void> | undefined;
+  /** What is done each second, one of each at a time. */
+  readonly #looks = [() => this.#look(), () => this.#lookAtLeft(), () => this.#lookAtBlocks()];
+  readonly #looking = new Map<() => Promise<void>, Promise<void>>();
+  readonly #noted = new RecentMap<string, number>(TENANTS_MAX);
+  #left_ms = -Infinity;
   #is_failing = false;
   readonly #blocks: readonly TreeBlocks[];
   /** Tenants whose blocks are looked after: what they had done, and since when. */
   readonly #doing = new Map<string, { readonly done: string; readonly since_ms: number }>();
   #blocks_ms = -Infinity;
   #all_blocks_ms = -Infinity;
-  #looking_at_blocks: Promise<void> | undefined;
 
   constructor(options: ProofServiceOptions) {
     this.#options = options;
@@ -134,9 +147,10 @@ export class ProofService {
   /** Begins to look for what is new. */
   begin(): void {
     this.#timer = setInterval(() => {
-      this.#looking ??= this.#look().finally(() => this.#looking = undefined);
-      this.#looking_at_blocks ??= this.#lookAtBlocks()
-        .finally(() => this.#looking_at_blocks = undefined);
+      for (const look of this.#looks) {
+        if (this.#looking.has(look)) continue;
+        this.#looking.set(look, look().finally(() => this.#looking.delete(look)));
+      }
     }, LOOK_MS);
     Deno.unrefTimer(this.#timer);
   }
@@ -144,7 +158,7 @@ export class ProofService {
   /** Ends it; resolves when what is under way has ended. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await Promise.all([this.#looking, this.#looking_at_blocks]);
+    await Promise.all(this.#looking.values());
   }
 
   /** The tree of that name; undefined: nothing has such a tree. */
@@ -212,6 +226,7 @@ export class ProofService {
       const bytes = await leafAt(await logs.of(tenant_id), room_id, stored);
       if (bytes === undefined) return undefined;
       const origin = this.#originOf(roomTree(tenant_id, room_id));
+      await this.#note(tenant_id);
       const { signers } = await keys.of(tenant_id, origin);
       const receipt = await signReceipt({ origin, bytes, by_ms: now() + PROMISE_MS }, signers);
       return new TextEncoder().encode(JSON.stringify({ receipt }));
@@ -260,25 +275,55 @@ export class ProofService {
     return blockSource(blocks!, tenant_id);
   }
 
-  /** Looks after every tree. Never rejects. */
+  /** Looks after the trees of tenants that this Shield serves, and of the audit log. Never rejects. */
   async #look(): Promise<void> {
-    const { classes, tenants, logs, log } = this.#options;
-    const proven = classes.list().filter(({ proof, durable }) => proof && durable);
-    const seen = [...tenants.entries()].map(([tenant_id]) => tenant_id);
+    const { tenants, log } = this.#options;
+    const proven = this.#proven();
     const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
+    const seen = proven.length === 0 ? [] : [...tenants.entries()].map(([tenant_id]) => tenant_id);
     try {
       await this.#lookAtAudit();
-      for (const tenant_id of new Set(proven.length === 0 ? [] : [...seen, ...named])) {
-        const patterns = proven.filter(({ tenant }) => tenant === "*" || tenant === tenant_id)
-          .map(({ pattern }) => pattern);
-        if (patterns.length === 0 || !logs.has(tenant_id)) continue;
-        await this.#lookAt(await logs.of(tenant_id), patterns);
-      }
+      for (const tenant_id of new Set([...seen, ...named])) await this.#lookAt(tenant_id, proven);
       this.#is_failing = false;
     } catch (error) {
       if (!this.#is_failing) log.warn("transparency logs are behind; it is tried again", { error });
       this.#is_failing = true;
     }
+  }
+
+  /** Looks after what Shields that have served other tenants may have left. Never rejects. */
+  async #lookAtLeft(): Promise<void> {
+    const { tenants, log, monotonic_ms, now } = this.#options;
+    const proven = this.#proven();
+    if (proven.length === 0 || monotonic_ms() - this.#left_ms < LEFT_MS) return;
+    this.#left_ms = monotonic_ms();
+    try {
+      const bucket = await this.#openBucket();
+      for (const key of await bucket.keys([LATELY])) {
+        const [, tenant_id = ""] = key;
+        if (!tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
+        const noted = await bucket.get(key);
+        const is_old = Number(new TextDecoder().decode(noted?.value)) < now() - FORGET_MS;
+        if (noted !== undefined && is_old) await bucket.delete(key, noted.revision);
+      }
+    } catch (error) {
+      log.warn("what other Shields have left of transparency logs waits", { error });
+    }
+  }
+
+  /** The classes whose rooms have trees. */
+  #proven(): readonly OwnedClass[] {
+    return this.#options.classes.list().filter(({ proof, durable }) => proof && durable);
+  }
+
+  /** Tells other Shields that this one follows a tenant's log. Rejects as the Spine does. */
+  async #note(tenant_id: string): Promise<void> {
+    const { monotonic_ms, now } = this.#options;
+    const noted_ms = monotonic_ms();
+    if (noted_ms - (this.#noted.get(tenant_id) ?? -Infinity) < NOTE_MS) return;
+    const bucket = await this.#openBucket();
+    await bucket.put([LATELY, tenant_id], new TextEncoder().encode(String(now())));
+    this.#noted.set(tenant_id, noted_ms);
   }
 
   async #lookAtAudit(): Promise<void> {
@@ -321,15 +366,23 @@ export class ProofService {
     }
   }
 
-  async #lookAt(log: DurableLog, patterns: readonly string[]): Promise<void> {
-    const { monotonic_ms, classes } = this.#options;
-    const { tenant_id } = log;
-    const watched = this.#tenants.get(tenant_id) ??
-      { settled: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
+  /** Looks after the rooms of a tenant. Rejects as the Spine does. */
+  async #lookAt(tenant_id: string, proven: readonly OwnedClass[]): Promise<void> {
+    const { monotonic_ms, classes, logs } = this.#options;
+    const patterns = proven.filter(({ tenant }) => tenant === "*" || tenant === tenant_id)
+      .map(({ pattern }) => pattern);
+    if (patterns.length === 0 || !logs.has(tenant_id)) return;
+    const log = await logs.of(tenant_id);
+    const watched: Watched = this.#tenants.get(tenant_id) ??
+      { settled: "", stream: "", listed_ms: -Infinity, rooms: [], heads: new Map() };
     this.#tenants.set(tenant_id, watched);
     const { stream, log_offset } = await log.status();
     const state = `${stream}/${log_offset}`;
     if (state === watched.settled) return;
+    await this.#note(tenant_id);
+    // In another log the same offset is another message.
+    if (watched.stream !== stream) watched.heads.clear();
+    watched.stream = stream;
     const is_listing = monotonic_ms() - watched.listed_ms >= LIST_MS;
     if (is_listing) {
       const rooms = await roomsOf(log, patterns);

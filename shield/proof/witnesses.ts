@@ -7,13 +7,15 @@ import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { consistencyProof } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader } from "../../shared/proof/merkle.ts";
-import { decodeWitness, openNote, uncosigned } from "../../shared/proof/note.ts";
+import { cosignersOf, decodeWitness, openNote } from "../../shared/proof/note.ts";
 import type { Verifier } from "../../shared/proof/note.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
 
 const WAIT_MS = 2_000;
 /** So long a witness that has not answered, or that refuses a log, is not asked again, in ms. */
 const AWAY_MS = 30_000;
+/** How often one checkpoint is shown to a witness that says that it has seen another size than is known here. */
+const SHOWN_MAX = 3;
 /** The most bytes of what a witness answers: more than a note may have. */
 const ANSWER_BYTES_MAX = 65_536;
 /** Logs whose size at a witness is known; of others the witness says it. */
@@ -69,10 +71,10 @@ export class Witnesses {
     const { origin, note } = published;
     const name = `${url} ${origin}`;
     const isAway = (key: string) => (this.#away.get(key) ?? -Infinity) > monotonic_ms();
-    if (await uncosigned(note, [verifier]) === undefined) return "";
+    if ((await cosignersOf(note, [verifier])).length > 0) return "";
     if (!isAway(url) && !isAway(name)) {
       try {
-        const { status, body } = await this.#shown(asked, name, published);
+        const { status, body, is_fork } = await this.#shown(asked, name, published);
         if (status === 200) {
           const { lines } = await openNote(note + body, [verifier]);
           this.#sizes.set(name, published.size);
@@ -80,7 +82,6 @@ export class Witnesses {
           return lines.join("");
         }
         this.#away.set(name, monotonic_ms() + AWAY_MS);
-        const is_fork = status === 422 || status === 409 && body === `${published.size}\n`;
         if (is_fork) counts.forks++;
         log[is_fork ? "error" : "warn"](
           is_fork
@@ -97,7 +98,10 @@ export class Witnesses {
     return "";
   }
 
-  /** Shows the checkpoint; when the witness has seen another size than is known here, again. */
+  /**
+   * Shows the checkpoint; when the witness has seen another size than is known here, again. It has another tree when it
+   * refuses one that begins where it ends: as long as it names other sizes, other Shields may be showing it theirs.
+   */
   async #shown({ url }: Asked, name: string, { note, size, read }: Published) {
     const signal = AbortSignal.timeout(this.#options.wait_ms ?? WAIT_MS);
     const post = async (old_size: number) => {
@@ -107,10 +111,14 @@ export class Witnesses {
       const answer = await fetch(`${url}/add-checkpoint`, asked);
       return { status: answer.status, body: await textOf(answer, signal, ANSWER_BYTES_MAX) };
     };
-    const known = Math.min(this.#sizes.get(name) ?? 0, size);
-    const first = await post(known);
-    const seen = /^\d{1,15}\n$/.test(first.body) ? Number(first.body) : -1;
-    const is_other = first.status === 409 && seen >= 0 && seen <= size && seen !== known;
-    return is_other ? await post(seen) : first;
+    let old_size = Math.min(this.#sizes.get(name) ?? 0, size);
+    for (let times = 1;; times++) {
+      const { status, body } = await post(old_size);
+      const seen = status === 409 && /^\d{1,15}\n$/.test(body) ? Number(body) : -1;
+      const is_other = seen >= 0 && seen <= size && seen !== old_size;
+      const is_fork = status === 422 || seen === size && old_size === size;
+      if (!is_other || times === SHOWN_MAX) return { status, body, is_fork };
+      old_size = seen;
+    }
   }
 }

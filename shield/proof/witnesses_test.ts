@@ -13,6 +13,7 @@ const CHUNK = new Uint8Array(65_536).fill(0x41);
 async function asked(
   answer: (note: string, old_size: number) => Response | Promise<Response>,
   wait_ms = 60_000,
+  size = 1,
 ) {
   let times = 0;
   await using server = Deno.serve(
@@ -29,10 +30,10 @@ async function asked(
     witnesses: [{ url: `http://127.0.0.1:${server.addr.port}`, vkey: encodeVerifier(WITNESS) }],
     ...{ counts, log: keptLog().log, monotonic_ms: () => 0, wait_ms },
   });
-  const tree = { origin: ORIGIN, size: 1, root: emptyRoot() };
+  const tree = { origin: ORIGIN, size, root: emptyRoot() };
   const note = await signNote(encodeCheckpoint(tree), [log]);
   const read = () => Promise.resolve(emptyRoot());
-  const lines = await witnesses.cosign({ origin: ORIGIN, size: 1, note, read });
+  const lines = await witnesses.cosign({ origin: ORIGIN, size, note, read });
   return { lines, times, ...counts };
 }
 
@@ -89,4 +90,23 @@ Deno.test("sizes that no tree has, signatures of others and redirects give nothi
     ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 1 },
   });
   assert.equal(more.lines.split("\n").length, 2, "its own line, and once");
+});
+
+Deno.test("a witness that another Shield shows the same checkpoint meanwhile has seen no fork", async () => {
+  const said = (body: string) => new Response(body, { status: 409 });
+  const had = await asked(
+    async (note, old_size) => {
+      if (old_size < 2) return said(`${old_size + 1}\n`);
+      return new Response(
+        (await signNote(note.slice(0, note.indexOf("\n\n") + 1), [WITNESS])).split("\n\n")[1],
+      );
+    },
+    60_000,
+    2,
+  );
+  assert.deepEqual(had, {
+    lines: had.lines,
+    ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 3 },
+  });
+  assert.deepEqual(await asked(() => said("1\n")), { ...NOTHING, forks: 1, times: 2 });
 });

@@ -5,14 +5,28 @@ import type { Message } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
 import type { VerifiedLogOptions } from "@arqon/sdk/proof";
-import { payloadHash } from "../../shared/proof/entry.ts";
-import { encodeVerifier } from "../../shared/proof/note.ts";
+import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
+import { cosigner, encodeVerifier, signNote } from "../../shared/proof/note.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import type { Signer } from "../../shared/proof/note.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import type { Files } from "./made_tree.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
+
+const entryOf = (offset: number) =>
+  encodeLeaf({ epoch: "e", offset, time_ms: 5, sha256: payloadHash(String(offset)) });
+
+/** Of a room whose log does not have it. */
+const MESSAGE = {
+  ...{ room: "bets", type: "t", sender: "ann", content_type: "application/json", schema_id: "" },
+  ...{ epoch: "e", offset: 7n, timestamp_ms: 0, headers: {}, trace_id: "", message_id: "" },
+  data: new TextEncoder().encode("1"),
+} as unknown as Message;
+
+async function* only(message: Message) {
+  yield await Promise.resolve(message);
+}
 
 /** Reads so many messages of the room from its start, verified. */
 async function read(bus: TestBus, options: VerifiedLogOptions, count: number) {
@@ -141,4 +155,61 @@ Deno.test("a log that lies is found, with evidence", async () => {
       error
     );
   });
+});
+
+Deno.test("a log that gets shorter while it is read, and one that lacks cosignatures, are not followed", async () => {
+  const origin = "evil.example/default.bets";
+  const signer = await signerOf(origin);
+  const entries = Array.from({ length: 3 }, (_, at) => entryOf(at + 1));
+  const told = { files: await filesOf(entries, signer) };
+  await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
+    const bytes = told.files.get(new URL(request.url).pathname.slice(1));
+    return new Response(bytes === undefined ? "none" : new Uint8Array(bytes), {
+      status: bytes === undefined ? 404 : 200,
+    });
+  });
+  const options = {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    vkeys: [encodeVerifier(signer)],
+    wait_ms: 1,
+  };
+  const failed = async (log: VerifiedLog) => {
+    for await (const _ of log.verify(only(MESSAGE)));
+  };
+  const log = new VerifiedLog(options);
+  const kindOf = (kind: string) => (error: unknown) =>
+    error instanceof ProofError && error.kind === kind;
+  await assert.rejects(failed(log), kindOf("missing"));
+  told.files = await filesOf(entries.slice(0, 2), signer);
+  await assert.rejects(failed(log), kindOf("fork"));
+
+  const witnesses = await Promise.all(
+    ["w1", "w2", "w3"].map(async (name) => cosigner(await signerOf(name), () => 1_000)),
+  );
+  const vkeys = witnesses.map(encodeVerifier);
+  const cosigned = async (files: Files, ...by: Signer[]) => {
+    const note = new TextDecoder().decode(files.get("checkpoint"));
+    const text = note.slice(0, note.indexOf("\n\n") + 1);
+    const lines = (await signNote(text, by)).slice(text.length + 1);
+    return new Map([...files, ["checkpoint", new TextEncoder().encode(note + lines)]]);
+  };
+  const files = await filesOf(entries, signer);
+  const reads = (more: Partial<VerifiedLogOptions>) =>
+    failed(new VerifiedLog({ ...options, ...more }));
+  const [w1, w2, w3] = witnesses as [Signer, Signer, Signer];
+  told.files = await cosigned(files, w1, w3);
+  await assert.rejects(reads({ witnesses: vkeys }), /2 of 3 witnesses have cosigned/);
+  await assert.rejects(reads({ witnesses: vkeys, quorum: 2 }), kindOf("missing"));
+  await assert.rejects(
+    reads({ witnesses: [vkeys[0]!, vkeys[0]!, vkeys[1]!], quorum: 2 }),
+    /1 of 2 witnesses have cosigned/,
+  );
+  told.files = await cosigned(files, w1, { ...w2, sign: w3.sign });
+  await assert.rejects(
+    reads({ witnesses: vkeys, quorum: 1 }),
+    /the signature of w2 is not of this/,
+  );
+  for (const quorum of [0, 4, 1.5]) {
+    assert.throws(() => new VerifiedLog({ ...options, witnesses: vkeys, quorum }), RangeError);
+  }
 });

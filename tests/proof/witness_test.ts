@@ -109,6 +109,11 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
   const { vkey: stranger } = await keyIn(`${cwd}/w3.pem`, "w3", true);
   await assert.rejects(newest([...keys, stranger]), /w3 has not cosigned the checkpoint/);
   await requiredByPython(url, log, keys, stranger);
+  const quorum = { vkey: [log], witness: [...keys, stranger, stranger], quorum: 2 };
+  await verify(diskIo(cwd), url, quorum);
+  const few = { ...quorum, witness: [keys[0]!, keys[0]!, stranger] };
+  await assert.rejects(verify(diskIo(cwd), url, few), /1 of 2 witnesses have cosigned/);
+  await assert.rejects(verify(diskIo(cwd), url, { ...few, quorum: 3 }), /expected up to 2/);
 
   // Whoever has the bus's key shows a witness another past.
   const others = Array.from({ length: 300 }, (_, at) => new TextEncoder().encode(`other ${at}`));

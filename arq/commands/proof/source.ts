@@ -2,10 +2,10 @@
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_TREE, blockTreeOf } from "../../../shared/proof/entry.ts";
 import {
+  cosignersOf,
   decodeVerifier,
   decodeWitness,
   openCheckpoint,
-  uncosigned,
 } from "../../../shared/proof/note.ts";
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
@@ -20,8 +20,9 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 export interface ProofFlags extends ConnectionFlags {
   /** Who may have signed the tree; each of one name. */
   readonly vkey?: readonly string[];
-  /** Who must have cosigned its checkpoint: all of them. */
+  /** Who must have cosigned its checkpoint: all of them, or so many. */
   readonly witness?: readonly string[];
+  readonly quorum?: number;
   readonly json?: boolean;
 }
 
@@ -146,14 +147,6 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The witnesses that the options name. */
-const witnessesOf = ({ witness = [] }: ProofFlags): Verifier[] =>
-  witness.map((vkey) => {
-    const verifier = decodeWitness(vkey);
-    if (verifier !== undefined) return verifier;
-    throw usageError("--witness: expected NAME+ID+KEY, as arq proof witness prints");
-  });
-
 /** Opens a checkpoint that one of the keys has signed, and each witness that the options name. */
 export async function openNote(
   note: string,
@@ -161,18 +154,34 @@ export async function openNote(
   flags: ProofFlags,
 ): Promise<Checkpoint> {
   const checkpoint = await openCheckpoint(note, ...verifiers);
-  await requireWitnesses(note, witnessesOf(flags));
+  await requireWitnesses(note, wantedBy(flags));
   return checkpoint;
 }
 
-/** Throws unless each of the witnesses has cosigned a checkpoint. */
+/** The witnesses that the options name, and how many of them are required. */
+function wantedBy({ witness = [], quorum }: ProofFlags) {
+  const witnesses = [...new Set(witness)].map((vkey) => {
+    const verifier = decodeWitness(vkey);
+    if (verifier !== undefined) return verifier;
+    throw usageError("--witness: expected NAME+ID+KEY, as arq proof witness prints");
+  });
+  if ((quorum ?? 0) <= witnesses.length) return { witnesses, quorum };
+  throw usageError(`--quorum: expected up to ${witnesses.length}, the number of --witness`);
+}
+
+/** Throws unless so many of the witnesses have cosigned a checkpoint. */
 async function requireWitnesses(
   note: string,
-  witnesses: readonly Verifier[],
+  { witnesses, quorum }: ReturnType<typeof wantedBy>,
 ): Promise<void> {
-  const missing = await uncosigned(note, witnesses);
-  if (missing === undefined) return;
-  throw new CommandError(`${missing.name} has not cosigned the checkpoint`);
+  const by = await cosignersOf(note, witnesses);
+  if (by.length >= (quorum ?? witnesses.length)) return;
+  const missing = quorum ?? witnesses.find((one) => !by.includes(one))?.name;
+  throw new CommandError(
+    typeof missing === "string"
+      ? `${missing} has not cosigned the checkpoint`
+      : `${by.length} of ${witnesses.length} witnesses have cosigned the checkpoint`,
+  );
 }
 
 /** Opens a tree by its newest checkpoint. */
@@ -182,11 +191,11 @@ export async function openTree(
   flags: ProofFlags,
 ): Promise<{ readonly tree: TreeReader; readonly verifiers: readonly Verifier[] }> {
   const verifiers = await verifiersFor(io, source, flags);
-  const witnesses = witnessesOf(flags);
+  const wanted = wantedBy(flags);
   for (let look = 1;; look++) {
     const tree = await evident(() => TreeReader.open(source.files, ...verifiers));
     try {
-      await requireWitnesses(tree.note, witnesses);
+      await requireWitnesses(tree.note, wanted);
       return { tree, verifiers };
     } catch (error) {
       // A witness signs what is published already.

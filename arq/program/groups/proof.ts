@@ -11,6 +11,7 @@ const SOURCE = rows`
 const KEY = rows`
     --vkey <vkey>  who must have signed the log; several: any of them (default: the source's keys) ${EACH}
     --witness <vkey>  who must have cosigned the checkpoint; several: each of them ${EACH}
+    --quorum <count>  how many of these witnesses (default: all) ${count}
     --json  print what was found as JSON`;
 
 /** `arq usage invoice` */

@@ -2,12 +2,17 @@
  * The tree of a transparency log as its reader keeps it: the roots of its complete subtrees, from which every later
  * tree must follow (RFC 6962). Also the signed notes of its checkpoints (c2sp.org/signed-note). By WebCrypto alone.
  */
+import { hex } from "../wire/hex.ts";
+
 type Bytes = Uint8Array<ArrayBuffer>;
 type Hash = Bytes;
 
 /** Hashes of a full tile, and entries of a full bundle. */
 export const TILE_WIDTH = 256;
 const HASH_BYTES = 32;
+/** What a key signs: a log's checkpoint, or somebody else's as a witness (c2sp.org/tlog-cosignature). */
+const LOG = 1;
+export const WITNESS = 4;
 
 /** SHA-256 of all parts, one behind the other. */
 export async function sha256(...parts: readonly Uint8Array[]): Promise<Hash> {
@@ -19,10 +24,6 @@ export async function sha256(...parts: readonly Uint8Array[]): Promise<Hash> {
   }
   return new Uint8Array(await crypto.subtle.digest("SHA-256", all));
 }
-
-/** Two hexadecimal digits for each byte. */
-export const hex = (bytes: Uint8Array): string =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** The bytes of a base64 text. Throws for any other one. */
 const fromBase64 = (text: string): Bytes =>
@@ -40,27 +41,44 @@ export interface Checkpoint {
   readonly note: string;
 }
 
-/** The checkpoint of a note that one of the keys has signed; each is `NAME+ID+KEY`. Throws an Error. */
-export async function openCheckpoint(note: string, vkeys: readonly string[]): Promise<Checkpoint> {
+/** Those of the keys that have signed a note, each `NAME+ID+KEY`. Throws an Error for a signature that is not of it. */
+export async function signedBy(
+  note: string,
+  vkeys: readonly string[],
+  kind: typeof LOG | typeof WITNESS,
+): Promise<ReadonlySet<string>> {
   const split = note.lastIndexOf("\n\n");
-  const text = note.slice(0, split + 1);
-  const [, origin = "", size = "", root = ""] =
-    /^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]+)\n(?:[^\n]+\n)*$/.exec(text) ?? [];
+  const by = new Set<string>();
   for (const line of split < 0 ? [] : note.slice(split + 2).split("\n")) {
     const [, name = "", encoded = ""] = /^— (\S+) (\S+)$/.exec(line) ?? [];
-    if (name === "" || name !== origin) continue;
     const signed = fromBase64(encoded);
     const vkey = vkeys.find((one) => one.startsWith(`${name}+${hex(signed.subarray(0, 4))}+`));
     if (vkey === undefined) continue;
     const [algorithm, ...raw] = fromBase64(vkey.split("+").slice(2).join("+"));
-    if (algorithm !== 1) continue;
+    if (algorithm !== kind) continue;
+    // The signature of a witness has its time in front.
+    const time = kind === WITNESS ? new DataView(signed.buffer).getBigUint64(4) : undefined;
+    const head = time === undefined ? "" : `cosignature/v1\ntime ${time}\n`;
+    const bytes = new TextEncoder().encode(head + note.slice(0, split + 1));
+    const signature = signed.slice(time === undefined ? 4 : 12);
     const key = await crypto.subtle.importKey("raw", Uint8Array.from(raw), "Ed25519", false, [
       "verify",
     ]);
-    const bytes = new TextEncoder().encode(text);
-    if (!await crypto.subtle.verify("Ed25519", key, signed.slice(4), bytes)) {
+    if (!await crypto.subtle.verify("Ed25519", key, signature, bytes)) {
       throw new Error(`the signature of ${name} is not of this checkpoint`);
     }
+    by.add(vkey);
+  }
+  return by;
+}
+
+/** The checkpoint of a note that one of a log's keys has signed. Throws an Error. */
+export async function openCheckpoint(note: string, vkeys: readonly string[]): Promise<Checkpoint> {
+  const text = note.slice(0, note.lastIndexOf("\n\n") + 1);
+  const [, origin = "", size = "", root = ""] =
+    /^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]+)\n(?:[^\n]+\n)*$/.exec(text) ?? [];
+  const own = vkeys.filter((one) => one.startsWith(`${origin}+`));
+  if ((await signedBy(note, own, LOG)).size > 0) {
     return { origin, size: Number(size), root: hex(fromBase64(root)), note };
   }
   throw new Error("no known key has signed this checkpoint");

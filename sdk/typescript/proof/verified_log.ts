@@ -5,8 +5,9 @@
 import { encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { askPatiently } from "./patient.ts";
-import { GrowingTree, hex, openCheckpoint, sha256, TILE_WIDTH } from "./tree.ts";
+import { GrowingTree, openCheckpoint, sha256, signedBy, TILE_WIDTH, WITNESS } from "./tree.ts";
 import type { Checkpoint, LogFiles } from "./tree.ts";
+import { hex } from "../wire/hex.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
@@ -23,9 +24,13 @@ export interface VerifiedLogOptions {
   readonly token?: string | (() => string | Promise<string>);
   /** A checkpoint that was kept: the log must continue it. */
   readonly checkpoint?: string;
+  /** The keys of witnesses, as `arq proof witness` prints them: each newest checkpoint must have their cosignatures. */
+  readonly witnesses?: readonly string[];
+  /** How many of the witnesses; default all. */
+  readonly quorum?: number;
   /**
-   * How long a message may wait for its entry, and a file that the log says will come, in ms; default one minute, as in
-   * a receipt.
+   * How long a message may wait for its entry, a checkpoint for its cosignatures, and a file that the log says will come,
+   * in ms; default one minute, as in a receipt.
    */
   readonly wait_ms?: number;
   /**
@@ -74,6 +79,8 @@ interface Entry {
 /** Verifies the messages of one room against its log. */
 export class VerifiedLog {
   readonly #options: VerifiedLogOptions;
+  readonly #witnesses: readonly string[];
+  readonly #quorum: number;
   /** The entries behind the last message that was verified. */
   #entries: Entry[] = [];
   #tree: GrowingTree | undefined;
@@ -81,8 +88,16 @@ export class VerifiedLog {
   /** Whether the entry before the next one has come as a message. */
   #is_joined = false;
 
+  /** Throws a RangeError for a quorum that so many different witnesses cannot be. */
   constructor(options: VerifiedLogOptions) {
     this.#options = options;
+    this.#witnesses = [...new Set(options.witnesses)];
+    const { length } = this.#witnesses;
+    const { quorum = length } = options;
+    const is_possible = Number.isInteger(quorum) && quorum <= length &&
+      quorum >= Math.min(1, length);
+    if (!is_possible) throw new RangeError(`quorum is ${quorum}, of ${length} witnesses`);
+    this.#quorum = quorum;
   }
 
   /** The newest checkpoint that was verified, to keep; undefined: none yet. */
@@ -100,8 +115,20 @@ export class VerifiedLog {
     }
   }
 
+  /** The newest checkpoint, once enough witnesses have cosigned it: they sign what is published already. */
   async #newest(): Promise<Checkpoint> {
-    return await openCheckpoint(text(await this.#files("checkpoint")), this.#options.vkeys);
+    const { vkeys, wait_ms = WAIT_MS } = this.#options;
+    const until_ms = performance.now() + wait_ms;
+    for (;;) {
+      const next = await openCheckpoint(text(await this.#files("checkpoint")), vkeys);
+      const { size } = await signedBy(next.note, this.#witnesses, WITNESS);
+      if (size >= this.#quorum) return next;
+      if (performance.now() >= until_ms) {
+        const { length } = this.#witnesses;
+        throw new Error(`${size} of ${length} witnesses have cosigned the checkpoint`);
+      }
+      await pause();
+    }
   }
 
   /** Reads the newest checkpoint, and as much of the tree before it as has the offset. */
@@ -130,11 +157,12 @@ export class VerifiedLog {
     return /([^/.]+)\.[^/]*$/.exec(this.#checkpoint!.origin)?.[1] ?? "";
   }
 
-  /** Reads the newest checkpoint, and what it has more. */
-  async #advance(): Promise<void> {
+  /** Reads the newest checkpoint, and what it has more; gives it. */
+  async #advance(): Promise<Checkpoint> {
     const [before, next] = [this.#checkpoint!, await this.#newest()];
     // An older one proves nothing: the message waits on.
     if (next.size >= before.size) await this.#grow(this.#tree!.copy(), before, next, next);
+    return next;
   }
 
   /** Reads the entries up to a checkpoint, of files that are there for the newest one. */
@@ -213,11 +241,14 @@ export class VerifiedLog {
     if (this.#tree === undefined) await this.#begin(offset, until_ms);
     const hash = await this.#hashOf(message);
     while (find() < 0) {
-      if (performance.now() >= until_ms) {
-        this.#accuse("missing", "the log has no entry of", { message, sha256: hash });
+      const next = await this.#advance();
+      if (find() >= 0) break;
+      if (performance.now() < until_ms) {
+        await pause();
+        continue;
       }
-      await this.#advance();
-      if (find() < 0) await pause();
+      if (next.size < this.#checkpoint!.size) this.#fork(this.#checkpoint!, next);
+      this.#accuse("missing", "the log has no entry of", { message, sha256: hash });
     }
     const before = this.#entries.splice(0, find());
     const { text: entry, sha256 } = this.#entries.shift()!;

@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Message } from "../message/message.ts";
 import type { CommandOptions } from "../request/room_request.ts";
+import { hex } from "../wire/hex.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { WatchedValues, WatchOptions } from "./watched_values.ts";
 
@@ -30,8 +31,7 @@ interface Page {
 const ATTEMPTS = 8;
 
 async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
 async function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<Page> {

@@ -14,6 +14,7 @@ import type { Connection, Data, Json, Message, Status, Subscription } from "../m
 import { subscribeSince } from "../postgres.ts";
 import { reduced, type WatchedValues } from "../reducers.ts";
 import { roomState } from "../state.ts";
+import { hex } from "../wire/hex.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "../../../shared/testing/until.ts";
 
@@ -40,9 +41,6 @@ interface Loop {
 
 /** A request that is not awaited at once: its answer, or the reason why there is none. */
 type Outcome = { readonly answer: Plain } | { readonly error: string };
-
-const hex = (bytes: Uint8Array) =>
-  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 function reasonOf(error: unknown): string {
   assert.ok(error instanceof ArqonError, `no ArqonError: ${error}`);

@@ -1,0 +1,86 @@
+/** Which trees a Shield looks after: also those of tenants that only another one has served, and of a log that was made anew. */
+import assert from "node:assert/strict";
+import { decodeCheckpoint } from "../../shared/proof/note.ts";
+import { PROOF_BUCKET } from "../../shared/proof/entry.ts";
+import { DEFAULT_CLASS } from "../../shared/rooms/room_class.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { until } from "../../shared/testing/until.ts";
+import { TenantTable } from "../stats/tenant_stats.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { ProofKeys } from "./keys.ts";
+import { ProofService } from "./service.ts";
+import type { ProofServiceOptions } from "./service.ts";
+
+const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
+
+/** Shields of one bus, whose every room has a tree, and on whose clock each look is ten seconds later. */
+async function world() {
+  const engine = testSpine();
+  const kept = await engine.spine.log("acme", RETENTION);
+  const told: { log: DurableLog } = { log: kept };
+  const clock = { ms: 0 };
+  const one = { ...DEFAULT_CLASS, pattern: "*", durable: true, proof: true };
+  const shield = (node_id: string, ...served: string[]) => {
+    const tenants = new TenantTable();
+    for (const tenant_id of served) tenants.of(tenant_id);
+    return new ProofService({
+      config: {
+        proof: { records: [], origin: "bus.example", witnesses: [], public_records: false },
+        audit: { retention_days: 1, log_bytes: 1_000_000 },
+      } as unknown as ProofServiceOptions["config"],
+      keys: new ProofKeys(engine.spine, undefined),
+      spine: engine.spine,
+      logs: { has: () => true, of: () => Promise.resolve(told.log) },
+      classes: { of: () => one, list: () => [{ ...one, tenant: "*" }] } as never,
+      ...{ tenants, blocks: [], node_id, log: keptLog().log, now: () => clock.ms },
+      monotonic_ms: () => clock.ms += 10_000,
+    });
+  };
+  const bucket = await engine.spine.keyValue(PROOF_BUCKET);
+  /** How many entries the newest checkpoint of a room has. */
+  const sizeOf = async (room: string) => {
+    const head = await bucket.get(["acme", room, "head"]);
+    const note = head && JSON.parse(new TextDecoder().decode(head.value)).checkpoint;
+    return note ? decodeCheckpoint(note.split("\n\n")[0] + "\n").size : 0;
+  };
+  const append = (room: string, text: string) => kept.append(room, new TextEncoder().encode(text));
+  return { engine, kept, told, shield, sizeOf, append };
+}
+
+Deno.test("what a Shield has promised before it died is kept by one that has never served the tenant", async () => {
+  const { engine, shield, sizeOf, append } = await world();
+  await using _ = engine;
+  const dead = shield("dead", "acme");
+  const stored = await append("bets", "one");
+  const receipt = await dead.receipt({ tenant_id: "acme", room_id: "bets" }, stored);
+  assert(receipt !== undefined);
+  const other = shield("other");
+  other.begin();
+  await until("the other has it in its tree", async () => await sizeOf("bets") === 1);
+  await other.close();
+});
+
+Deno.test("a log made anew whose newest message has the old one's offset has a tree", async () => {
+  const { engine, kept, told, shield, sizeOf, append } = await world();
+  await using _ = engine;
+  const one = shield("one", "acme");
+  await append("bets", "one");
+  one.begin();
+  await until("its tree", async () => await sizeOf("bets") === 1);
+  const stream = "anew";
+  told.log = new Proxy(kept, {
+    get(target, name) {
+      if (name === "lives") return [{ name: stream, first: 0 }];
+      const member = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return name === "read" || name === "status"
+        ? async (...given: unknown[]) => ({ ...await member.call(target, ...given), stream })
+        : member.bind(target);
+    },
+  });
+  await until(
+    "it has the new log's message behind the break",
+    async () => await sizeOf("bets") === 3,
+  );
+  await one.close();
+});
