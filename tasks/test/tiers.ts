@@ -19,11 +19,11 @@ const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
 /** Signs that a test starts a server that is not ours. */
 const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
 
-/**
- * Names of tests in which processes are killed at many moments, and of tests of benchmarks. One kill at one moment is in
- * many a test beside these.
- */
-const KILLS_OR_BENCHMARKS = /(^|\/|_)kill(ed)?_[^/]*$|^bench\//;
+/** Names of tests in which processes are killed at many moments. One kill at one moment is in many a test beside these. */
+const KILLS = /(^|\/|_)kill(ed)?_[^/]*$/;
+
+/** Tests of the benchmarks, on which no user's promise stands. */
+const BENCHMARKS = /^bench\//;
 
 /** What the long programs run, such as `deno task chaos`, with their `main.ts` beside it. */
 const RUN_OF_PROGRAM = /^(tests\/[^/]+\/)run\.ts$/;
@@ -126,9 +126,9 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
   const files = modules.map(({ path }) => path)
     .filter((path) => path.endsWith("_test.ts") && !isOther(path)).sort();
   const tierOf = (path: string): keyof Tiers => {
-    if (SLOW.includes(path)) return "all";
+    if (SLOW.includes(path) || BENCHMARKS.test(path)) return "all";
     if (!needs(path)) return starts(path) ? "all" : "test";
-    return KILLS_OR_BENCHMARKS.test(path) || isShortForm(path) ? "all" : "cluster";
+    return KILLS.test(path) || isShortForm(path) ? "all" : "cluster";
   };
   const { test = [], cluster = [], all = [] } = Object.groupBy(files, tierOf);
   // The slow ones begin first, so that none is left when all others are done, and lie in different slices.
