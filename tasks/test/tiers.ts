@@ -89,25 +89,30 @@ export const SLOW: readonly string[] = [
   "tests/yjs_many_test.ts",
 ];
 
-/** Tests of `test` that take longest; the longest first. */
-export const LONGEST: readonly string[] = [
-  "tests/model/together_test.ts",
-  "tests/model/faults_calm_test.ts",
-  "tests/slow_reader_back_test.ts",
-  "arq/commands/desired/documents_test.ts",
-  "tests/limits_test.ts",
+/** Groups of `test` that take longest; the longest first. */
+export const LONGEST: readonly (readonly string[])[] = [
+  ["tests/model/together_test.ts"],
+  ["tests/model/faults_calm_test.ts"],
+  // To load the compiler of AssemblyScript into an isolate takes 5 s of a core.
+  [
+    "policies/compiler/assemblyscript_test.ts",
+    "arq/commands/reducer/reducer_test.ts",
+    "arq/commands/reducer/reducer_fields_test.ts",
+    "arq/commands/reducer/reducer_types_test.ts",
+  ],
+  ["tests/limits_test.ts", "tests/slow_reader_back_test.ts"],
 ];
 
 /** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
-export const LONGEST_CLUSTER: readonly string[] = [
-  "tests/model/together_nats_test.ts",
-  "tests/model/faults_nats_test.ts",
-  "tests/journal_storage_test.ts",
-  "tests/prometheus_test.ts",
-  "tests/admin/admin_reduced_room_test.ts",
-  "tests/drain_test.ts",
-  "tests/accounts_test.ts",
-  "tests/audit_test.ts",
+export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
+  ["tests/model/together_nats_test.ts"],
+  ["tests/model/faults_nats_test.ts"],
+  ["tests/journal_storage_test.ts"],
+  ["tests/prometheus_test.ts"],
+  ["tests/admin/admin_reduced_room_test.ts"],
+  ["tests/drain_test.ts"],
+  ["tests/accounts_test.ts"],
+  ["tests/audit_test.ts"],
 ];
 
 /** Sorts the test files among `modules`, which must hold all that they import. */
