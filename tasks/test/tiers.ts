@@ -38,13 +38,15 @@ export const OTHER_TASKS: readonly string[] = [
 /**
  * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
  * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and
- * buses again and again.
+ * buses again and again. And those that time what policies do beside a reference loop.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
   "bench/peers/peers_test.ts",
   "brain/reducers/crash_test.ts",
   "brain/reducers/removal/histories_test.ts",
+  "shield/policy/host_price_test.ts",
+  "shield/policy/instance_price_test.ts",
   "shield/schema/large_sets_test.ts",
   "tasks/workflows/workflows_test.ts",
   "tests/alerts_faults_test.ts",
