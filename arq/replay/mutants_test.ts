@@ -15,7 +15,7 @@ import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "./testing/recorded
 
 const CASES = 1_000;
 /** Messages of the crowd that says which mutants are mistakes. */
-const CROWD = 10_000;
+const CROWD = 2_500;
 const MUTANTS = 50;
 const FOUND = 45;
 const SEED = 26;

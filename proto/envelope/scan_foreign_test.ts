@@ -132,9 +132,9 @@ Deno.test("what the scanner takes protobuf-es takes, whatever it is", () => {
       foreign(bytes);
       readEnvelope(new Uint8Array(bytes));
     }),
-    { numRuns: 20_000 },
+    { numRuns: 5_000 },
   );
-  assert.ok(taken > 1_000 && refused > 1_000, `${taken} taken, ${refused} refused`);
+  assert.ok(taken > 250 && refused > 250, `${taken} taken, ${refused} refused`);
 });
 
 Deno.test("of what is damaged inside, what the Shield wrote is read: before it and behind it", () => {

@@ -49,7 +49,7 @@ Deno.test("what is JSON is what JSON.parse takes", () => {
     whole.map((one) => JSON.stringify([one, one], null, 1)),
   );
   fc.assert(fc.property(text, (one) => assert.equal(isJson(one), isParsed(one))), {
-    numRuns: 20_000,
+    numRuns: 5_000,
   });
   assert.ok(isJson("[".repeat(100_000) + "]".repeat(100_000)));
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, isId } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import { anyCharacter } from "../testing/any_character.ts";
 import {
   ALL_COMMANDS,
   ALL_TAPPED,
@@ -21,7 +22,7 @@ const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
 const plane = fc.constantFrom("in" as const, "out" as const);
 /** Any text, and texts that look like ids but are not. */
 const notId = fc.oneof(
-  fc.string({ unit: "binary" }),
+  fc.string({ unit: anyCharacter }),
   fc.constantFrom("", ".", "*", ">", "a.b", "a b", "a\u0000", "a*", "é", "x".repeat(65), "a\n"),
   fc.tuple(id, fc.constantFrom(".", "*", ">", " ", "\t", "\r\n", "\0", "/", "$"), id)
     .map((parts) => parts.join("")),

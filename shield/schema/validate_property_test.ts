@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
+import { anyCharacter } from "../../shared/testing/any_character.ts";
 import { compileMessage, type UnknownFields } from "./validation/message_schema.ts";
 import { proto2, proto3, SCALARS } from "./testing/messages.ts";
 
@@ -16,7 +17,7 @@ const int32 = fc.integer({ min: -0x80000000, max: 0x7fffffff });
 const uint32 = fc.integer({ min: 0, max: 0xffffffff });
 const int64 = fc.bigInt({ min: -(1n << 63n), max: (1n << 63n) - 1n });
 const uint64 = fc.bigInt({ min: 0n, max: (1n << 64n) - 1n });
-const text = fc.string({ unit: "binary", maxLength: 90 });
+const text = fc.string({ unit: anyCharacter, maxLength: 90 });
 const octets = fc.uint8Array({ maxLength: 20 });
 
 function scalar(type: string): fc.Arbitrary<unknown> {

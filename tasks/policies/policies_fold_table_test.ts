@@ -65,7 +65,8 @@ Deno.test("the table says of every character what folding says", () => {
     number,
     number,
   ];
-  for (let point = 0x80; point < 0xe0000; point++) {
+  // Above these no character is assigned.
+  for (let point = 0x80; point < 0xe0000; point += point < 0x40000 ? 1 : 61) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
     const block = point < limit ? table[12 + (point >> 6)] ?? 0 : 0;
     const cell = blocks + block * 128 + (point & 63) * 2;

@@ -4,7 +4,7 @@
  */
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
-import { longestFirst, testGroups } from "./test_groups.ts";
+import { longestFirst, quietGroups } from "./test_groups.ts";
 import { testModules } from "./test_modules.ts";
 import { pytestSdk } from "./test_python.ts";
 import { addTotals, type TestTotals } from "./test_summary.ts";
@@ -15,7 +15,7 @@ async function runQuiet(): Promise<TestTotals> {
   const { test } = tiersOf(await sourceModules());
   let said = "";
   const [totals, python] = await Promise.all([
-    runTests(await testModules(test, (files) => longestFirst(files, LONGEST, testGroups)), {
+    runTests(await testModules(test, (files) => longestFirst(files, LONGEST, quietGroups)), {
       with_nats: false,
     }),
     pytestSdk(Deno.env.has("CI"), (text) => said += text),

@@ -3,8 +3,10 @@
  * longer than most of these tests. Pure; `test_modules.ts` writes the modules.
  */
 
-/** Files in a group, at most: one file that waits makes the others of its group wait. */
-const FILES_MAX = 12;
+/** Files in a group, at most: one file that waits makes the others of its group wait, and six groups run at a time. */
+const FILES_MAX = 24;
+/** Of a group of tests of whole systems that start none: each loads a bus, and most wait. */
+const QUIET_SYSTEMS_FILES_MAX = 12;
 /** Of a group whose files start servers. */
 const SERVERS_FILES_MAX = 4;
 /** Of a group of tests of whole systems: to load a bus into an isolate takes 1.6 s of a core. */
@@ -31,29 +33,39 @@ export function testGroups(paths: readonly string[], files_max: number = FILES_M
   });
 }
 
-/** Groups of one file each, in this order. */
-export function singleGroups(paths: readonly string[]): TestGroup[] {
-  return paths.map((path) => ({
-    name: path.replace(/_test\.ts$/, "").replaceAll("/", "."),
-    paths: [path],
-  }));
-}
+/** A group of these files, with the name of the first. */
+const groupOf = (paths: readonly [string, ...string[]]): TestGroup => ({
+  name: paths[0].replace(/_test\.ts$/, "").replaceAll("/", "."),
+  paths,
+});
 
-/** Groups of `paths` by `grouped`, behind the files in `first`: none of these is left alone at the end. */
+/** Groups of one file each, in this order. */
+export const singleGroups = (paths: readonly string[]): TestGroup[] =>
+  paths.map((path) => groupOf([path]));
+
+/** Groups of `paths` by `grouped`, behind those in `first`: none of these is left alone at the end. */
 export function longestFirst(
   paths: readonly string[],
-  first: readonly string[],
+  first: readonly (readonly string[])[],
   grouped: (paths: readonly string[]) => readonly TestGroup[],
 ): TestGroup[] {
+  const groups = first.map((files) => files.filter((path) => paths.includes(path)));
   return [
-    ...singleGroups(first.filter((path) => paths.includes(path))),
-    ...grouped(paths.filter((path) => !first.includes(path))),
+    ...groups.flatMap(([path, ...more]) => path === undefined ? [] : [groupOf([path, ...more])]),
+    ...grouped(paths.filter((path) => !first.flat().includes(path))),
   ];
 }
 
+const isSystem = (path: string) => path.startsWith("tests/");
+
+/** Groups of tests that start no process: those of whole systems, which wait most, begin. */
+export const quietGroups = (paths: readonly string[]): TestGroup[] => [
+  ...testGroups(paths.filter(isSystem), QUIET_SYSTEMS_FILES_MAX),
+  ...testGroups(paths.filter((path) => !isSystem(path))),
+];
+
 /** Groups of tests that start servers: a few to a group, of whole systems fewer. */
 export function serverGroups(paths: readonly string[]): TestGroup[] {
-  const isSystem = (path: string) => path.startsWith("tests/");
   return [
     ...testGroups(paths.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
     ...testGroups(paths.filter(isSystem), SYSTEMS_FILES_MAX),

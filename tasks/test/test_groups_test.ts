@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import {
   groupModule,
   longestFirst,
+  quietGroups,
   serverGroups,
   singleGroups,
   testGroups,
@@ -10,25 +11,44 @@ import {
 
 Deno.test("a folder's tests are spread over groups of about the same size, each test in one", () => {
   const paths = Array.from(
-    { length: 25 },
+    { length: 49 },
     (_, at) => `proto/t${String(at).padStart(2, "0")}_test.ts`,
   );
   const groups = testGroups(["arq/a_test.ts", ...paths]);
   assert.deepEqual(groups.map(({ name }) => name), ["arq-1", "proto-1", "proto-2", "proto-3"]);
   assert.deepEqual(groups.slice(1).flatMap((group) => group.paths), paths);
-  assert.deepEqual(groups.map((group) => group.paths.length), [1, 8, 9, 8]);
+  assert.deepEqual(groups.map((group) => group.paths.length), [1, 16, 17, 16]);
+});
+
+Deno.test("of quiet tests those of whole systems begin", () => {
+  const paths = [
+    "shield/a_test.ts",
+    ...Array.from({ length: 13 }, (_, at) => `tests/t${at}_test.ts`),
+  ];
+  const groups = quietGroups(paths).map(({ name, paths }) => `${name} ${paths.length}`);
+  assert.deepEqual(groups, ["tests-1 7", "tests-2 6", "shield-1 1"]);
 });
 
 Deno.test("of tests that start servers the longest begin, and the others are a few to a group", () => {
   const sources = Array.from({ length: 9 }, (_, at) => `brain/t${at}_test.ts`);
-  const paths = [...sources, "shield/x_test.ts", "tests/a/b_test.ts", "tests/c_test.ts"];
+  const paths = [
+    ...sources,
+    "shield/x_test.ts",
+    "shield/y_test.ts",
+    "tests/a/b_test.ts",
+    "tests/c_test.ts",
+  ];
   paths.push("tests/d_test.ts", "tests/e_test.ts", "tests/f_test.ts");
-  const first = ["tests/c_test.ts", "brain/t3_test.ts", "tests/gone_test.ts"];
+  const first = [
+    ["tests/gone_test.ts"],
+    ["tests/c_test.ts"],
+    ["brain/t3_test.ts", "brain/gone_test.ts", "shield/y_test.ts"],
+  ];
   const groups = longestFirst(paths, first, serverGroups);
   assert.deepEqual(groups.map(({ name, paths }) => `${name} ${paths.length}`), [
     ...[
       "tests.c 1",
-      "brain.t3 1",
+      "brain.t3 2",
       "brain-1 4",
       "brain-2 4",
       "shield-1 1",

@@ -19,11 +19,11 @@ const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
 /** Signs that a test starts a server that is not ours. */
 const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
 
-/**
- * Names of tests in which processes are killed at many moments, and of tests of benchmarks. One kill at one moment is in
- * many a test beside these.
- */
-const KILLS_OR_BENCHMARKS = /(^|\/|_)kill(ed)?_[^/]*$|^bench\//;
+/** Names of tests in which processes are killed at many moments. One kill at one moment is in many a test beside these. */
+const KILLS = /(^|\/|_)kill(ed)?_[^/]*$/;
+
+/** Tests of the benchmarks, on which no user's promise stands. */
+const BENCHMARKS = /^bench\//;
 
 /** What the long programs run, such as `deno task chaos`, with their `main.ts` beside it. */
 const RUN_OF_PROGRAM = /^(tests\/[^/]+\/)run\.ts$/;
@@ -38,13 +38,15 @@ export const OTHER_TASKS: readonly string[] = [
 /**
  * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
  * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and
- * buses again and again.
+ * buses again and again. And those that time what policies do beside a reference loop.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
   "bench/peers/peers_test.ts",
   "brain/reducers/crash_test.ts",
   "brain/reducers/removal/histories_test.ts",
+  "shield/policy/host_price_test.ts",
+  "shield/policy/instance_price_test.ts",
   "shield/schema/large_sets_test.ts",
   "tasks/workflows/workflows_test.ts",
   "tests/alerts_faults_test.ts",
@@ -89,25 +91,30 @@ export const SLOW: readonly string[] = [
   "tests/yjs_many_test.ts",
 ];
 
-/** Tests of `test` that take longest; the longest first. */
-export const LONGEST: readonly string[] = [
-  "tests/model/together_test.ts",
-  "tests/model/faults_calm_test.ts",
-  "tests/slow_reader_back_test.ts",
-  "arq/commands/desired/documents_test.ts",
-  "tests/limits_test.ts",
+/** Groups of `test` that take longest; the longest first. */
+export const LONGEST: readonly (readonly string[])[] = [
+  ["tests/model/together_test.ts"],
+  ["tests/model/faults_calm_test.ts"],
+  // To load the compiler of AssemblyScript into an isolate takes 5 s of a core.
+  [
+    "policies/compiler/assemblyscript_test.ts",
+    "arq/commands/reducer/reducer_test.ts",
+    "arq/commands/reducer/reducer_fields_test.ts",
+    "arq/commands/reducer/reducer_types_test.ts",
+  ],
+  ["tests/limits_test.ts", "tests/slow_reader_back_test.ts"],
 ];
 
 /** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
-export const LONGEST_CLUSTER: readonly string[] = [
-  "tests/model/together_nats_test.ts",
-  "tests/model/faults_nats_test.ts",
-  "tests/journal_storage_test.ts",
-  "tests/prometheus_test.ts",
-  "tests/admin/admin_reduced_room_test.ts",
-  "tests/drain_test.ts",
-  "tests/accounts_test.ts",
-  "tests/audit_test.ts",
+export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
+  ["tests/model/together_nats_test.ts"],
+  ["tests/model/faults_nats_test.ts"],
+  ["tests/journal_storage_test.ts"],
+  ["tests/prometheus_test.ts"],
+  ["tests/admin/admin_reduced_room_test.ts"],
+  ["tests/drain_test.ts"],
+  ["tests/accounts_test.ts"],
+  ["tests/audit_test.ts"],
 ];
 
 /** Sorts the test files among `modules`, which must hold all that they import. */
@@ -126,9 +133,9 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
   const files = modules.map(({ path }) => path)
     .filter((path) => path.endsWith("_test.ts") && !isOther(path)).sort();
   const tierOf = (path: string): keyof Tiers => {
-    if (SLOW.includes(path)) return "all";
+    if (SLOW.includes(path) || BENCHMARKS.test(path)) return "all";
     if (!needs(path)) return starts(path) ? "all" : "test";
-    return KILLS_OR_BENCHMARKS.test(path) || isShortForm(path) ? "all" : "cluster";
+    return KILLS.test(path) || isShortForm(path) ? "all" : "cluster";
   };
   const { test = [], cluster = [], all = [] } = Object.groupBy(files, tierOf);
   // The slow ones begin first, so that none is left when all others are done, and lie in different slices.

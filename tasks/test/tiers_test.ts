@@ -19,6 +19,7 @@ Deno.test("what a test starts, itself or by what it imports, decides its task", 
     module("shield/log_test.ts", "await startNats()"),
     module("shield/quota_test.ts", 'new Deno.Command("x"); await startValkey()'),
     module("bench/load_test.ts", "await startNats()"),
+    module("bench/sum_test.ts", ""),
     module("tests/bus_kill_test.ts", "await startNats()"),
     module("tests/bus_killed_test.ts", "", "tests/bus.ts"),
     module("tests/killers_test.ts", "await startNats()"),
@@ -43,6 +44,7 @@ Deno.test("what a test starts, itself or by what it imports, decides its task", 
       "tests/site_test.ts",
       ..."far spawns threads".split(" ").map((name) => `arq/${name}_test.ts`),
       "bench/load_test.ts",
+      "bench/sum_test.ts",
       "shield/bus_test.ts",
       "tests/bus_kill_test.ts",
       "tests/bus_killed_test.ts",
@@ -58,8 +60,8 @@ Deno.test("of this checkout each test file is in one task, and most are in the q
   const others = there.filter((path) => OTHER_TASKS.some((one) => path.startsWith(one)));
   assert.deepEqual([...test, ...cluster, ...all, ...others].toSorted(), there.toSorted());
   assert.deepEqual(all.slice(0, SLOW.length), SLOW);
-  assert.deepEqual(LONGEST.filter((path) => !test.includes(path)), []);
-  assert.deepEqual(LONGEST_CLUSTER.filter((path) => !cluster.includes(path)), []);
+  assert.deepEqual(LONGEST.flat().filter((path) => !test.includes(path)), []);
+  assert.deepEqual(LONGEST_CLUSTER.flat().filter((path) => !cluster.includes(path)), []);
   assert.ok(test.length > there.length / 2);
   assert.deepEqual(SLOW.filter((path) => !there.includes(path)), []);
 });

@@ -1,6 +1,7 @@
 /** For tests: commands as values, and generators of them. Not part of the Brain. */
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
+import { anyCharacter } from "../../../shared/testing/any_character.ts";
 import { answerJson } from "../commands/answer.ts";
 import { applyCommands } from "../commands/apply.ts";
 import type { Applied, ApplyContext } from "../commands/apply.ts";
@@ -99,7 +100,7 @@ export function answer(
 
 const key = fc.oneof(
   fc.constantFrom("a", "b", "__proto__", "constructor", "tab\there", "line\nfeed"),
-  fc.string({ unit: "binary", minLength: 1, maxLength: 8 }),
+  fc.string({ unit: anyCharacter, minLength: 1, maxLength: 8 }),
 );
 const version = fc.oneof(
   { weight: 4, arbitrary: fc.constant(0) },

@@ -1,6 +1,7 @@
 /** Decisions at random, and how they come into a block and out of it again. Tests only. */
 import { createHash } from "node:crypto";
 import fc from "fast-check";
+import { anyCharacter } from "../../testing/any_character.ts";
 import { BlockBuilder, type BlockHole, ClosedBlock } from "../block.ts";
 import type { JournalEntry } from "../entry.ts";
 import type { JournalLine } from "../record.ts";
@@ -61,7 +62,7 @@ const plain = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T
   fc.record(model as never, { noNullPrototype: true }) as fc.Arbitrary<T>;
 
 const USERS = ["", "ann", "bob", "Zoë"];
-const text = fc.string({ unit: "binary", maxLength: 40 });
+const text = fc.string({ unit: anyCharacter, maxLength: 40 });
 const some = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });
 const count = fc.oneof(fc.nat(), fc.constant(0), fc.maxSafeNat().map((n) => n % 2 ** 50));
 const base64 = fc.uint8Array({ maxLength: 20 }).map((bytes) => bytes.toBase64());
@@ -122,7 +123,7 @@ const rate = plain({ messages_per_second: count, bytes_per_second: count });
 export const terms = plain({
   credential: plain({ issuer: text, kid: some(text), role: text, has_grants: fc.boolean() }),
   expires_ms: count.map((ms) => ms + 1),
-  grant: some(fc.string({ unit: "binary", minLength: 1, maxLength: 9 })),
+  grant: some(fc.string({ unit: anyCharacter, minLength: 1, maxLength: 9 })),
   limits: plain({ connection: rate, user: rate, tenant: rate, quota: some(rate) }),
   room_class: some(plain({
     pattern: text,

@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { anyCharacter } from "../../../shared/testing/any_character.ts";
 import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
 import {
   decodeReply,
@@ -13,7 +14,7 @@ import {
 } from "./ring_message.ts";
 import { recordOf } from "../testing/records.ts";
 
-const text = fc.string({ unit: "binary", maxLength: 40 });
+const text = fc.string({ unit: anyCharacter, maxLength: 40 });
 const PLAIN = { noNullPrototype: true };
 const word = fc.nat({ max: 2 ** 32 - 1 });
 
