@@ -13,7 +13,7 @@ import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
@@ -223,12 +223,8 @@ const withBrain = sharedByTests(async () => {
   const stack = new AsyncDisposableStack();
   const place = stack.use(await startPlace());
   const { nats, issuer } = place;
-  const bus = stack.use(
-    await startLocalBus(
-      `[server]\ndrain_ms = 0\n[nats]\nurls = ["${nats.url}"]\n${PRESENCE}${issuer.config}`,
-    ),
-  );
-  const staying: Node = { ready: { url: bus.http_url } };
+  const config = `[nats]\nurls = ["${nats.url}"]\n${PRESENCE}${issuer.config}`;
+  const staying: Node = stack.use(await startLocalShield(config, "drain_ms = 0"));
   return { ...place, staying, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 });
 
