@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { seen, until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import type { Issuer } from "./harness/cluster.ts";
+import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -18,8 +19,8 @@ const running = sharedByTests(async () => {
   const nats = await startNats({ jetstream: true });
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n`;
   const [one, two] = [
-    await startServer("shield", config, issuer.dir),
-    await startServer("shield", config, issuer.dir),
+    await startLocalShield(config),
+    await startLocalShield(config),
   ];
   return {
     ...{ issuer, nats, config, one, two },
@@ -41,19 +42,19 @@ const fresh = () => ({ iat: nowSeconds() + 60 });
 
 interface Pair {
   readonly issuer: Issuer;
-  readonly one: ServerProcess;
-  readonly two: ServerProcess;
+  readonly one: LocalShield;
+  readonly two: LocalShield;
 }
 
-const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
-async function open(shield: ServerProcess, token: string): Promise<RawClient> {
+async function open(shield: LocalShield, token: string): Promise<RawClient> {
   return await openText(socketOf(shield), token);
 }
 
 async function admin(
   { issuer }: Pick<Pair, "issuer">,
-  shield: ServerProcess,
+  shield: LocalShield,
   method: string,
   body?: object,
   query = "",
@@ -69,7 +70,7 @@ async function admin(
   return answer;
 }
 
-async function checked(shield: ServerProcess, token: string): Promise<[number, string]> {
+async function checked(shield: LocalShield, token: string): Promise<[number, string]> {
   const response = await fetch(`${shield.ready.url}/v1/auth/check`, {
     headers: { authorization: `Bearer ${token}` },
   });
@@ -188,7 +189,7 @@ Deno.test("a revocation reaches every Shield, ends connections, and outlives res
     ]);
     await nats.kill();
     await nats.start();
-    await using three = await startServer("shield", config, issuer.dir);
+    await using three = await startLocalShield(config);
     const token = await issuer.tokenFor({ sub: "eve", ...OLD });
     const answer = await seen(
       "it knows",

@@ -9,40 +9,49 @@ import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts"
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
+import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";
 
-const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-const portOf = ({ ready }: ServerProcess) => Number(new URL(ready.url ?? "").port);
+/** A Shield, by what it says when it is ready. */
+type Node = Pick<ServerProcess, "ready">;
 
-interface Place {
+const urlOf = ({ ready }: Node) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+const portOf = ({ ready }: Node) => Number(new URL(ready.url ?? "").port);
+
+interface Place extends AsyncDisposable {
   readonly nats: NatsServer;
   readonly issuer: Issuer;
   /** A Shield on that NATS. */
   start(server_lines: string, more?: string): Promise<ServerProcess>;
 }
 
-async function withNats(run: (place: Place) => Promise<void>): Promise<void> {
-  await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  const start = (server_lines: string, more = "") => {
-    const config = `[nats]\nurls = ["${nats.url}"]\n${more}${issuer.config}`;
-    return startServer("shield", config, issuer.dir, server_lines);
+/** For all tests without a Brain; each ends the Shields that it has started. */
+const withoutBrain = sharedByTests(startPlace);
+
+async function startPlace(): Promise<Place> {
+  const stack = new AsyncDisposableStack();
+  const nats = stack.use(await startNats({ jetstream: true }));
+  const issuer = stack.use(await createIssuer());
+  return {
+    nats,
+    issuer,
+    start: (server_lines, more = "") => {
+      const config = `[nats]\nurls = ["${nats.url}"]\n${more}${issuer.config}`;
+      return startServer("shield", config, issuer.dir, server_lines);
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
-  try {
-    await run({ nats, issuer, start });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
 }
 
-async function enter(server: ServerProcess, issuer: Issuer, sub: string): Promise<RawClient> {
+async function enter(server: Node, issuer: Issuer, sub: string): Promise<RawClient> {
   return await openText(urlOf(server), await issuer.tokenFor({ sub }));
 }
 
@@ -102,7 +111,7 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
 }
 
 Deno.test("SIGTERM: clients are told to move and served on; the process ends when they have gone", () =>
-  withNats(inTheWindow));
+  withoutBrain().then(inTheWindow));
 
 /** Takes the commands of a room and answers none until it is told to. */
 async function muteBrain(nats: NatsServer, room: string) {
@@ -141,7 +150,7 @@ async function answersFirst({ issuer, nats, start }: Place): Promise<void> {
 }
 
 Deno.test("after the window new operations are refused ('draining') and those under way answered", () =>
-  withNats(answersFirst));
+  withoutBrain().then(answersFirst));
 
 async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
   const shield = await start("drain_ms = 0\ndrain_timeout_ms = 3_000", PATIENT);
@@ -156,7 +165,7 @@ async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
 }
 
 Deno.test("an answer that never comes holds the process no longer than drain_timeout_ms", () =>
-  withNats(cutsOff));
+  withoutBrain().then(cutsOff));
 
 async function hangs({ nats, start }: Place): Promise<void> {
   const shield = await start("drain_ms = 0\ndrain_timeout_ms = 1_500");
@@ -170,7 +179,8 @@ async function hangs({ nats, start }: Place): Promise<void> {
   }
 }
 
-Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () => withNats(hangs));
+Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () =>
+  withoutBrain().then(hangs));
 
 /** Follows a list of members; every moment in which this user was not there counts. */
 async function watchUser(presence: PresenceSubscription["presence"], user_id: string) {
@@ -199,30 +209,36 @@ const PRESENCE = `request_timeout_ms = 60_000
 #constant presence.move_grace_ms = 3_000
 grace = [{ room = "held-*", grace_ms = 4_000 }]
 [[rooms]]
-room = "lobby"
+room = "lobby-*"
 membership = "journal"
 `;
 
 interface Cluster extends Place {
   readonly going: ServerProcess;
-  readonly staying: ServerProcess;
+  readonly staying: Node;
 }
+
+/** For all tests with a Brain: that, and a Shield that stays, in this process. */
+const withBrain = sharedByTests(async () => {
+  const stack = new AsyncDisposableStack();
+  const place = stack.use(await startPlace());
+  const { nats, issuer } = place;
+  const config = `[nats]\nurls = ["${nats.url}"]\n${PRESENCE}${issuer.config}`;
+  const staying: Node = stack.use(await startLocalShield(config, "drain_ms = 0"));
+  return { ...place, staying, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+});
 
 /** Two Shields and a Brain; `going` is the one that is stopped. */
 async function withCluster(
   going_lines: string,
   run: (cluster: Cluster) => Promise<void>,
 ): Promise<void> {
-  await withNats(async (place) => {
-    const config = `[nats]\nurls = ["${place.nats.url}"]\n${PRESENCE}${place.issuer.config}`;
-    await using _brain = await startServer("brain", config, place.issuer.dir);
-    const going = await place.start(going_lines, PRESENCE);
-    await using staying = await place.start("drain_ms = 0", PRESENCE);
-    await run({ ...place, going, staying });
-  });
+  const place = await withBrain();
+  await using going = await place.start(going_lines, PRESENCE);
+  await run({ ...place, going });
 }
 
-async function watcherAt(server: ServerProcess, issuer: Issuer): Promise<Connection> {
+async function watcherAt(server: Node, issuer: Issuer): Promise<Connection> {
   return await dial({ url: urlOf(server), token: await issuer.tokenFor({ sub: "watcher" }) });
 }
 
@@ -253,10 +269,11 @@ async function moves(
   { issuer, going, staying }: Cluster,
   transport: "websocket" | "http" = "websocket",
 ): Promise<void> {
-  let target = going;
+  const name = `lobby-${transport}`;
+  let target: Node = going;
   await using balancer = startTcpProxy(() => portOf(target));
   await using watcher = await watcherAt(staying, issuer);
-  using list = watcher.room("lobby").subscribe({ presence: true, observer: true });
+  using list = watcher.room(name).subscribe({ presence: true, observer: true });
   await list.ready;
   const statuses: Status[] = [];
   await using ann = await dial({
@@ -267,7 +284,7 @@ async function moves(
     // At once: a kept connection may lead it back to the old node once or twice.
     ...(transport === "http" && { random: () => 0 }),
   });
-  using own = ann.room("lobby").subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
+  using own = ann.room(name).subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
   await own.ready;
   const before = ann.welcome.connection_id;
   await until("the member", () => list.presence.count === 1);
@@ -275,19 +292,19 @@ async function moves(
   target = staying;
   assert.equal((await going.stop()).code, 0, going.log());
   assert.equal(ann.welcome.connection_id, before);
-  while ((await watcher.room("lobby").count()).connections > 1) {
+  while ((await watcher.room(name).count()).connections > 1) {
     // The Brain has not let go of the Shield that is gone.
   }
   assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
-  const { messages } = await history(watcher.room("lobby~members"));
+  const { messages } = await history(watcher.room(`${name}~members`));
   const types = messages.map(({ type }) => type);
   assert.deepEqual(types, ["joined", "occupied"], "nor has the journal");
   const [member] = own.presence.members.values();
   assert.deepEqual([own.presence.count, member?.meta], [1, { n: 1 }], "its own list is right");
   const states = statuses.map(({ state }) => state);
   assert.deepEqual(states, ["connecting", "open", "open"], "it never was without a connection");
-  await ann.room("lobby").publish("t", "mine");
-  await watcher.room("lobby").publish("t", "theirs");
+  await ann.room(name).publish("t", "mine");
+  await watcher.room(name).publish("t", "theirs");
   const { value } = await own.next();
   assert.equal(value?.text(), "theirs", "neither a GAP nor its own message");
 }
@@ -318,7 +335,7 @@ function contend(connection: Connection, room: string) {
 }
 
 async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
-  let target = going;
+  let target: Node = going;
   await using balancer = startTcpProxy(() => portOf(target));
   await using rival = await watcherAt(staying, issuer);
   await using ann = await dial({

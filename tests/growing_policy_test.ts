@@ -11,9 +11,9 @@ import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/heard.ts";
 import { cutAnywhere } from "./growing/judged_cases.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
+import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
@@ -178,8 +178,8 @@ Deno.test("what is held back stands at every Shield", async () => {
   await using issuer = await createIssuer();
   const config =
     `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${ROOMS}${issuer.config}`;
-  await using one = await startServer("shield", config, issuer.dir, 'node_id = "one"');
-  await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"');
+  await using one = await startLocalShield(config, 'node_id = "one"');
+  await using two = await startLocalShield(config, 'node_id = "two"');
   const admin = await policyAdmin({
     admin_url: one.ready["admin_url"] ?? "",
     tokenFor: ({ role = "user", user = "" } = {}) => issuer.tokenFor({ role, sub: user }),

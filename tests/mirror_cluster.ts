@@ -9,7 +9,8 @@ import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/spine/conformance/subjects.ts";
 import { until } from "../shared/testing/until.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import type { Issuer } from "./harness/cluster.ts";
+import type { LocalShield } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
@@ -48,12 +49,12 @@ export async function listenOn(url: string): Promise<Listener> {
 /** Shields on one NATS, and a listener beside them. */
 export interface MirrorCluster {
   readonly issuer: Issuer;
-  readonly shields: readonly ServerProcess[];
+  readonly shields: readonly LocalShield[];
   readonly listener: Listener;
 }
 
 /** A text client of one Shield. */
-export async function connect({ ready }: ServerProcess, issuer: Issuer): Promise<RawClient> {
+export async function connect({ ready }: LocalShield, issuer: Issuer): Promise<RawClient> {
   return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
 }
 
@@ -63,7 +64,7 @@ export type Answer = { readonly status: number; readonly body: any };
 
 /** One request of an operator to one Shield. */
 export async function admin(
-  { ready }: ServerProcess,
+  { ready }: LocalShield,
   issuer: Issuer,
   method: string,
   path: string,
@@ -96,7 +97,7 @@ export async function setRule(
 }
 
 /** Messages that this rule was about and whose outcome is known. */
-export async function decidedBy({ ready }: ServerProcess, rule: string): Promise<number> {
+export async function decidedBy({ ready }: LocalShield, rule: string): Promise<number> {
   const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
   const series = `shield_mirror_traffic_total{rule="${rule}",`;
   const counts = text.split("\n").filter((line) => line.startsWith(series));

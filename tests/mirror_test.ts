@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { shadowVerdictsSubject } from "../shared/subjects/subject.ts";
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import type { Issuer } from "./harness/cluster.ts";
+import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { admin, connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
@@ -19,7 +20,7 @@ const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SHADOW = "x-arqon-shadow";
 
 async function post(
-  { ready }: ServerProcess,
+  { ready }: LocalShield,
   issuer: Issuer,
   room: string,
   body: object,
@@ -186,8 +187,8 @@ Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   // A trace that this Shield makes, since it records each message, is no key.
   await using collector = await startOtlpReceiver();
   const recording = `[telemetry]\notlp_url = "${collector.url}"\ntraces_ratio = 1\n`;
-  await using one = await startServer("shield", config + recording, issuer.dir);
-  await using two = await startServer("shield", config, issuer.dir);
+  await using one = await startLocalShield(config + recording);
+  await using two = await startLocalShield(config);
   await using listener = await listenOn(nats.url);
   const cluster = { issuer, shields: [one, two], listener };
   await t.step(

@@ -9,7 +9,6 @@ import { until } from "../shared/testing/until.ts";
 import { fromText } from "../wasm/testing/bytes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -277,11 +276,7 @@ async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
   }
 }
 
-const onEmbedded = sharedByTests(() =>
-  startLocalBus(`${LIMITS}${ROOMS}`, {
-    constants: { limits: { pattern_rooms_per_tenant: 20, pattern_positions: 20 } },
-  })
-);
+const onEmbedded = sharedByTests(() => startLocalBus(`${LIMITS}${ROOMS}`));
 
 /** Both planes of one process. */
 const placeOf = (bus: TestBus): Place => ({
@@ -298,22 +293,14 @@ Deno.test("patterns on the embedded engine", async (t) => {
   for (const run of [policies, seen]) await t.step(run.name, () => run(place, bus));
 });
 
-/** A Brain and two Shields on one NATS, for both tests there. */
+/** Two Shields on one NATS, for both tests there. */
 const onNats = sharedByTests(async () => {
   const parts = new AsyncDisposableStack();
   const nats = parts.use(await startNats({ jetstream: true }));
-  const issuer = parts.use(await createIssuer());
-  const config =
-    `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${issuer.config}${LIMITS}${ROOMS}`;
-  parts.use(await startServer("brain", config, issuer.dir));
-  const one = parts.use(await startServer("shield", config, issuer.dir));
-  const two = parts.use(await startServer("shield", config, issuer.dir));
-  const url = ({ ready }: typeof one) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
-  const place: Place = {
-    urls: [url(one), url(two)],
-    ops_url: one.ready.ops_url ?? "",
-    tokenFor: (sub, { tenant: _, ...claims } = {}) => issuer.tokenFor({ sub, ...claims }),
-  };
+  const config = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${LIMITS}${ROOMS}`;
+  const one = parts.use(await startLocalBus(config));
+  const two = parts.use(await startLocalBus(config));
+  const place: Place = { ...placeOf(one), urls: [one.url, two.url] };
   return { place, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 });
 

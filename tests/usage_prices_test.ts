@@ -1,7 +1,7 @@
 /** What use costs does not depend on which Shield answers, nor on which was told of new prices first. */
 import { until } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { createIssuer } from "./harness/cluster.ts";
+import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 
@@ -15,14 +15,14 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
     `prices = { messages_in = ${price} }\n` +
     '[[usage.budgets]]\nper = "month"\nunit = "cost"\nlimit = 1000\naction = "refuse"\n';
   const start = (node: string, price: number) =>
-    startServer("shield", config(price), issuer.dir, `node_id = "${node}"`);
+    startLocalShield(config(price), `node_id = "${node}"`);
   const admin = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const ask = async ({ ready }: ServerProcess, path: string) => {
+  const ask = async ({ ready }: LocalShield, path: string) => {
     const headers = { authorization: `Bearer ${admin}` };
     return await (await fetch(`${ready.admin_url}${path}`, { headers })).json();
   };
-  const costAt = async (shield: ServerProcess) => (await ask(shield, "/v1/usage")).total.cost;
-  const usedAt = async (shield: ServerProcess) =>
+  const costAt = async (shield: LocalShield) => (await ask(shield, "/v1/usage")).total.cost;
+  const usedAt = async (shield: LocalShield) =>
     (await ask(shield, "/v1/tenants/acme/budgets")).in_force[0].used;
   await using one = await start("one", 2);
   const url = `${one.ready.url?.replace(/^http/, "ws")}/v1/socket`;
@@ -31,7 +31,7 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
     client.send({ op: "pub", room: "hall", type: "t", id: 1 });
     for (;;) if ((await client.json()).op === "ack") break;
   }
-  const agree = async (shields: readonly ServerProcess[], cost: number) => {
+  const agree = async (shields: readonly LocalShield[], cost: number) => {
     for (const shield of shields) {
       let found: number | undefined;
       await until(() => `${found} is ${cost}`, async () => {

@@ -9,6 +9,7 @@ import { withConstants } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { commentedConstants } from "../../shared/config/testing/commented_constants.ts";
 import { clientConfig } from "../../shared/process/process.ts";
+import type { ServerProcess } from "./cluster.ts";
 import { placeOf, type TestBus } from "./test_bus.ts";
 
 /** The most that the configuration takes. */
@@ -102,5 +103,19 @@ export async function startLocalBus(
     log: () => log,
     stop,
     [Symbol.asyncDispose]: async () => void await stop(),
+  };
+}
+
+/** A Shield as `cluster.ts` gives it, which is no process of its own: nobody can kill it. */
+export type LocalShield = Pick<ServerProcess, "ready" | "log"> & AsyncDisposable;
+
+/** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as `startServer` takes them. */
+export async function startLocalShield(config: string, server_lines = ""): Promise<LocalShield> {
+  const bus = await startLocalBus(`[server]\n${server_lines}\n${config}`);
+  const { http_url: url, ops_url, admin_url } = bus;
+  return {
+    ready: { url, ops_url, admin_url },
+    log: bus.log,
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
 }
