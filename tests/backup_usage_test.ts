@@ -11,7 +11,7 @@ import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
-const USAGE = "\n[usage]\nenabled = true\nflush_ms = 50\n";
+const USAGE = "\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
 
 function succeeds({ code, stderr, stdout }: ArqResult): string {
   assert.equal(code, 0, stderr);

@@ -17,7 +17,7 @@ const LIMIT = 20;
 const BUDGETS = `
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [[usage.budgets]]
 tenant = "acme"
 per = "month"
@@ -171,7 +171,9 @@ Deno.test("budgets: one that slows takes few messages, one that warns takes all 
   const general = (action: string, limit: number) =>
     `[[usage.budgets]]\nper = "month"\nunit = "messages_in"\nlimit = ${limit}\naction = "${action}"\n`;
   await using bus = await startLocalBus(
-    `[usage]\nenabled = true\nflush_ms = 50\n${general("warn", 2)}${general("slow", 5)}` +
+    `[usage]\nenabled = true\n#constant usage.flush_ms = 50\n${general("warn", 2)}${
+      general("slow", 5)
+    }` +
       "messages_per_second = 20\n",
   );
   using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
@@ -212,7 +214,7 @@ Deno.test("budgets: those of an apply hold, and hold nothing back any more, once
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
-    "[usage]\nenabled = true\nflush_ms = 60_000\n";
+    "[usage]\nenabled = true\n#constant usage.flush_ms = 60_000\n";
   const operators = 'operator_tenants = ["ops"]';
   const lines = 'node_id = "one"';
   await using shield = await startServer("shield", config, issuer.dir, lines, 0, [], operators);

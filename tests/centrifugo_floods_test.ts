@@ -56,7 +56,7 @@ rooms_per_connection = 1
 user_messages_per_second = 5
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [[usage.budgets]]
 tenant = "poor"
 per = "month"

@@ -12,7 +12,7 @@ import { createWallClock } from "./wall_clock.ts";
 const CONFIG = `
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50

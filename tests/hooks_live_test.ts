@@ -31,8 +31,8 @@ tenant = "default"
 url = "${url}"
 room = "o-*"
 secret = "${SECRET}"
-backoff_ms = 10
-backoff_max_ms = 50
+#constant webhooks.backoff_ms = 10
+#constant webhooks.backoff_max_ms = 50
 ${lines}
 `;
 

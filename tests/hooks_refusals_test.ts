@@ -17,8 +17,8 @@ id = "${id}"
 tenant = "default"
 url = "${url}"
 secret = "${SECRET}"
-backoff_ms = 10
-backoff_max_ms = 100
+#constant webhooks.backoff_ms = 10
+#constant webhooks.backoff_max_ms = 100
 ${lines}
 `;
 const FEW = { constants: { webhooks: { refusals_per_second: 5 } } };
@@ -37,7 +37,7 @@ room = "o-*"
 durable = true
 [usage]
 enabled = true
-flush_ms = 100
+#constant usage.flush_ms = 100
 budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 3, action = "warn" }]
 [webhooks]
 private_hosts = ["127.0.0.1"]

@@ -32,7 +32,7 @@ url = "redis://127.0.0.1:1"
 tenant_messages_per_second = 1_000_000
 [usage]
 enabled = true
-flush_ms = 100
+#constant usage.flush_ms = 100
 [journal]
 journal_share = 0
 #constant journal.flush_ms = 100
@@ -168,12 +168,12 @@ const OPERATOR_ROWS = {
   "journal.journal": journaled('journal = "all"', "noted"),
   "journal.journal_share": journaled('journal = "all"\njournal_share = 1', "shared"),
   "usage.prices": {
-    tables: { usage: "enabled = true\nflush_ms = 100\nprices = { messages_in = 7 }" },
+    tables: { usage: "enabled = true\nprices = { messages_in = 7 }" },
     see: seesCost,
   },
   "usage.prices_from": {
     tables: {
-      usage: "enabled = true\nflush_ms = 100\nprices = { messages_in = 7 }\n" +
+      usage: "enabled = true\nprices = { messages_in = 7 }\n" +
         'prices_from = "2026-01-01"',
     },
     see: seesCost,
@@ -204,7 +204,7 @@ const BRAIN_ROWS = {
   "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {
-      usage: "enabled = true\nflush_ms = 100\n" +
+      usage: "enabled = true\n" +
         'budgets = [{ tenant = "default", per = "day", unit = "messages_in", limit = 0, action = "refuse" }]',
     },
     async see({ client }: World) {

@@ -12,7 +12,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 const CONFIG = `
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [journal]
 journal = "all"
 journal_payload = "keep"

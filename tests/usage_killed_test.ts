@@ -19,7 +19,7 @@ Deno.test("usage: a start that fails has counted nothing, and is not told as los
   await using issuer = await createIssuer();
   const url = nats.url.replace("//", "//u:p@");
   const config = `${issuer.config}[nats]\nurls = ["${url}"]\nrequest_timeout_ms = 1000\n` +
-    "[usage]\nenabled = true\nflush_ms = 50\n";
+    "[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
   const start = () => startServer("shield", config, issuer.dir, 'node_id = "one"');
   await assert.rejects(start(), /KV_ARQON_BANS|ARQON_BANS/);
   await nats.reload(ALLOWED);

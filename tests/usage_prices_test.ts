@@ -11,7 +11,7 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = (price: number) =>
-    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n[usage]\nenabled = true\nflush_ms = 50\n` +
+    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n` +
     `prices = { messages_in = ${price} }\n` +
     '[[usage.budgets]]\nper = "month"\nunit = "cost"\nlimit = 1000\naction = "refuse"\n';
   const start = (node: string, price: number) =>

@@ -7,7 +7,7 @@ import { openText, type RawClient } from "./peers/raw_client.ts";
 const CONFIG = `
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [usage.prices]
 reads = 2
 read_bytes = 0.5

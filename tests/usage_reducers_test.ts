@@ -28,7 +28,7 @@ durable = true
 reducer = "counter"
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [usage.prices]
 fuel = 2
 [[usage.budgets]]

@@ -13,7 +13,7 @@ const CONFIG = `
 [usage]
 enabled = true
 user_claim = "plan"
-flush_ms = 50
+#constant usage.flush_ms = 50
 [usage.prices]
 messages_in = 0.5
 deliveries = 0.25

@@ -32,7 +32,7 @@ const POLICY = `${ROOT}/policies/build/bad_words.wasm`;
 const COUNTING = `
 [usage]
 enabled = true
-flush_ms = 1000
+#constant usage.flush_ms = 1000
 [[rooms]]
 room = "kept-*"
 durable = true

@@ -4,6 +4,7 @@
  * `room_feed.ts`; which hooks are this Brain's is `service.ts`.
  */
 import { setTimeout as pause } from "node:timers/promises";
+import type { WebhookConstants } from "../../shared/config/keys/constants.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { CallFailed, callHook } from "../../shared/hooks/call.ts";
 import type { CallTerms } from "../../shared/hooks/terms.ts";
@@ -46,7 +47,7 @@ export interface HookRunnerOptions extends Pick<Env, "log" | "now" | "monotonic_
   readonly hook: AfterHook;
   /** Its name in metrics. */
   readonly label: string;
-  readonly survey_ms: number;
+  readonly bounds: WebhookConstants;
   /** Where it may be called. Throws CallFailed when that is unknown. */
   readonly terms: () => CallTerms;
   readonly feeds: HookFeeds;
@@ -172,9 +173,10 @@ export class HookRunner {
   #feedOf(room_id: string): RoomFeed {
     let feed = this.#feeds.get(room_id);
     if (feed !== undefined) return feed;
-    const { hook, label, openLog, bucket, log, now, monotonic_ms, random, metrics } = this.#options;
+    const { hook, bounds, label, openLog, bucket, log, metrics } = this.#options;
+    const { now, monotonic_ms, random } = this.#options;
     feed = new RoomFeed({
-      ...{ hook, room_id, openLog, bucket, log, now, monotonic_ms, random },
+      ...{ hook, bounds, room_id, openLog, bucket, log, now, monotonic_ms, random },
       since: () => this.#since as HookPosition,
       call: (event, signal, isStill) => this.#call(event, signal, isStill),
       keepDead: (letter) => this.#keepDead(letter),
@@ -253,7 +255,8 @@ export class HookRunner {
   }
 
   async #keepDead(letter: DeadLetter): Promise<void> {
-    const { hook: { tenant, id, dead_letters }, label, bucket, metrics, log } = this.#options;
+    const { hook: { tenant, id }, bounds: { dead_letters }, label, bucket, metrics, log } =
+      this.#options;
     await bucket.put(deadKey(tenant, id, letter.id), hookBytes(letter));
     metrics.dead.inc({ hook: label });
     const { room, offset, problem } = letter;
@@ -276,7 +279,7 @@ export class HookRunner {
   }
 
   #onSurveyed(): void {
-    const { hook: { tenant, id }, survey_ms, log } = this.#options;
+    const { hook: { tenant, id }, bounds: { survey_ms }, log } = this.#options;
     if (this.#failed_surveys > 0) {
       log.info("the rooms of a hook are read again", { tenant_id: tenant, hook: id });
     }
@@ -287,7 +290,8 @@ export class HookRunner {
   /** Warns of the first failure only: the metric has how many there were. */
   #onSurveyFailed(error: unknown): void {
     if (this.#is_closed) return;
-    const { hook: { tenant, id }, label, survey_ms, metrics, log, random } = this.#options;
+    const { hook: { tenant, id }, label, bounds: { survey_ms }, metrics, log, random } =
+      this.#options;
     metrics.surveys_failed.inc({ hook: label });
     const failed = ++this.#failed_surveys;
     const is_first = failed === 1;

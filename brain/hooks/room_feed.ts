@@ -6,6 +6,7 @@
  */
 import { setTimeout } from "node:timers/promises";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
+import type { WebhookConstants } from "../../shared/config/keys/constants.ts";
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { hookBytes, positionKey, readPosition } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookPosition } from "../../shared/records/hook_document.ts";
@@ -36,6 +37,7 @@ export interface CallOutcome {
 /** What bringing the events of a room needs. */
 export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
+  readonly bounds: Pick<WebhookConstants, "backoff_ms" | "backoff_max_ms">;
   readonly room_id: string;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
@@ -230,7 +232,7 @@ export class RoomFeed {
     isStill?: () => Promise<boolean>,
   ): Promise<boolean> {
     if (event === undefined) return true;
-    const { hook, call, random, keepDead, now, room_id } = this.#options;
+    const { hook: { retries }, bounds, call, random, keepDead, now, room_id } = this.#options;
     this.#failed = 0;
     for (;;) {
       const outcome = await call(event, this.#ending.signal, isStill);
@@ -240,7 +242,7 @@ export class RoomFeed {
       }
       const { status, problem } = outcome;
       this.#failed++;
-      const pause_ms = pauseAfter(hook, this.#failed, status, random);
+      const pause_ms = pauseAfter({ retries, ...bounds }, this.#failed, status, random);
       if (pause_ms === undefined) {
         const about = { room: room_id, offset, at_ms: now(), status, problem };
         await keepDead({ ...event, ...about, calls: this.#failed });

@@ -200,7 +200,7 @@ class Hooks implements HookService {
         this.#change(hook, (document) => ({ ...document, failed_ms })).catch(fails);
       },
       onOff: (why) => void this.#switchOff(hook, why).catch(fails),
-      survey_ms: webhooks.survey_ms,
+      bounds: webhooks,
       terms: () => callTerms(webhooks, label === TENANT_LABEL, readTextFile),
       feeds: this.#feeds,
       bucket: this.#bucket,

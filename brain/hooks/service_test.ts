@@ -118,7 +118,7 @@ Deno.test("what a receiver refuses is a dead letter, the room goes on, and a rep
 });
 
 Deno.test("of dead letters only so many stay, the newest", async () => {
-  await using world = await World.open({ retries: 0, dead_letters: 3 });
+  await using world = await World.open({ retries: 0 }, [], { dead_letters: 3 });
   await world.brain();
   world.receiver.answer = ({ body }) => body.data.message.data.n < 12 ? status(500) : undefined;
   await world.send("o1", 13);

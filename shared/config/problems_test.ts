@@ -162,7 +162,11 @@ const NOT_ALLOWED: [string, string][] = [
     "2:1 platform.mirroring.buffer_messages: it is a constant now, 8192 (copies that wait; a slow mirror loses copies, never messages); remove the key",
   ],
   [
-    "[nats]\nconnect_timeout_ms = 1",
+    "[[hooks]]\nid = 'h'\ntenant = 't'\nurl = 'https://h'\nsecret_file = 's'\ndead_letters = 1",
+    "6:1 hooks[0].dead_letters: it is a constant now, 1000 (dead letters of one hook, for `arq hook`; beyond: the oldest go); remove the key",
+  ],
+  [
+    "[nats]\nrequest_timeout_ms = 1",
     "1:2 nats.urls: missing; expected a non-empty array of strings",
   ],
 ];

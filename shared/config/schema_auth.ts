@@ -50,7 +50,6 @@ export const Auth = z.strictObject({
     315_360_000,
     "default duration of a revocation; longer than any token's life",
   ),
-  jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
   require_signature: z.array(SignatureRule).default([]).describe(
     "roles and room patterns whose messages must carry an Ed25519 signature",
   ),

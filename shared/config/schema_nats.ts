@@ -77,7 +77,6 @@ export const Nats = z.strictObject({
   tls_ca_file: namedFile("PEM of the authority that signed the server's certificate"),
   tls_cert_file: namedFile("PEM certificate chain that this process shows the server"),
   tls_key_file: namedFile("PEM private key of tls_cert_file"),
-  connect_timeout_ms: count(5_000, 600_000, "how long a start or a reconnect attempt may take"),
   request_timeout_ms: count(
     2_000,
     600_000,

@@ -72,9 +72,6 @@ export const Server = z.strictObject({
   permessage_deflate: z.boolean().default(false).describe(
     "compress messages for clients that offer it, at about 20 µs of CPU per direction and message (own sockets)",
   ),
-  require_pong: z.boolean().default(false).describe(
-    "require answers to PING from every client, not only from one that answered before",
-  ),
   data_dir: z.string().min(1).optional().describe(
     "folder of the embedded Spine's key-value data; absent: in memory",
   ),

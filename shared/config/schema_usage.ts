@@ -65,11 +65,6 @@ export const Usage = z.strictObject({
   user_claim: z.string().min(1).max(64).optional().describe(
     'claim of the token that has the class of its user, for example "plan"; absent: all are one class',
   ),
-  flush_ms: count(
-    5_000,
-    60_000,
-    "interval of writing the running minute; a killed process loses what it counted since",
-  ),
   retention_days: count(90, 3_650, "age at which use is forgotten"),
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
     "size of the ledger of all tenants; above, the oldest of any tenant goes",

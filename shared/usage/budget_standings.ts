@@ -3,7 +3,8 @@
  * have written, and whoever asks looks at what is known in memory. The arithmetic is `budget.ts`. What a budget does
  * that is used up is for who asks: `shield/usage/budgets.ts`, `brain/reducers/usage/timer_budgets.ts`.
  */
-import type { TenantBudget, Usage } from "../config/schema_usage.ts";
+import type { Config } from "../config/schema.ts";
+import type { TenantBudget } from "../config/schema_usage.ts";
 import type { Logger } from "../logs/log.ts";
 import { type BudgetState, inForce, statesOf, strictest } from "./budget.ts";
 import type { TenantUsed } from "./budget_used.ts";
@@ -16,7 +17,7 @@ const IDLE_MAX = 10_000;
 
 /** What standings need of the process. */
 export interface BudgetStandingsOptions {
-  readonly config: Pick<Usage, "budgets" | "flush_ms">;
+  readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly prices: { read(): Promise<PriceBook> };
   /** What the tenant has of its own. */
   readonly own: (tenant_id: string) => readonly TenantBudget[];

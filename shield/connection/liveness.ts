@@ -67,9 +67,9 @@ export class Liveness {
   }
 
   /** For how long a PING has had no answer, in ms; 0 for a client that need not answer. */
-  overdue_ms(now_ms: number, required: boolean): number {
+  overdue_ms(now_ms: number): number {
     const asked_after_ms = this.#asked_after_ms;
-    if (asked_after_ms === undefined || !(required || this.#answers)) return 0;
+    if (asked_after_ms === undefined || !this.#answers) return 0;
     return now_ms - this.began_ms - asked_after_ms;
   }
 

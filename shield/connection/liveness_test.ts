@@ -10,15 +10,16 @@ Deno.test("who has never answered a PING may stay silent", () => {
   assert(liveness.isDue(1_000, BEAT_MS));
   liveness.asked(1_000);
   assert(!liveness.isDue(9_000, BEAT_MS), "asked once until something comes");
-  assert.equal(liveness.overdue_ms(9_000, false), 0);
+  assert.equal(liveness.overdue_ms(9_000), 0);
 });
 
-Deno.test("who is required to answer is overdue from the first PING on", () => {
+Deno.test("who has answered is overdue from the first PING on", () => {
   const liveness = new Liveness(0);
-  assert.equal(liveness.overdue_ms(5_000, true), 0, "nobody has asked");
+  liveness.answered();
+  assert.equal(liveness.overdue_ms(5_000), 0, "nobody has asked");
   liveness.asked(1_000);
   liveness.asked(2_000);
-  assert.equal(liveness.overdue_ms(3_000, true), 2_000);
+  assert.equal(liveness.overdue_ms(3_000), 2_000);
 });
 
 Deno.test("who has answered once is to answer always", () => {
@@ -26,35 +27,38 @@ Deno.test("who has answered once is to answer always", () => {
   liveness.asked(1_000);
   liveness.heard(1_100);
   liveness.answered();
-  assert.equal(liveness.overdue_ms(3_000, false), 0);
+  assert.equal(liveness.overdue_ms(3_000), 0);
   assert(liveness.isDue(2_100, BEAT_MS));
   liveness.asked(2_100);
-  assert.equal(liveness.overdue_ms(4_200, false), 2_100);
+  assert.equal(liveness.overdue_ms(4_200), 2_100);
 });
 
 Deno.test("any complete message is an answer", () => {
   const liveness = new Liveness(0);
+  liveness.answered();
   liveness.asked(1_000);
   liveness.heard(2_900);
-  assert.equal(liveness.overdue_ms(9_000, true), 0);
+  assert.equal(liveness.overdue_ms(9_000), 0);
 });
 
 Deno.test("time in which this side was held up counts for nobody", () => {
   const liveness = new Liveness(0);
+  liveness.answered();
   liveness.excuse(5_000);
   assert(liveness.isDue(1_000, BEAT_MS), "nobody was asked: nothing to excuse");
   liveness.asked(1_000);
   liveness.excuse(5_000);
-  assert.equal(liveness.overdue_ms(7_500, true), 1_500);
+  assert.equal(liveness.overdue_ms(7_500), 1_500);
 });
 
 Deno.test("a clock that is set back by an hour: who is silent is asked, and found dead, as ever", () => {
   const hour_ms = 3_600_000;
   const liveness = new Liveness(2 * hour_ms);
+  liveness.answered();
   liveness.heard(2 * hour_ms + 500);
   liveness.setBack(hour_ms);
   assert(!liveness.isDue(hour_ms + 1_499, BEAT_MS));
   assert(liveness.isDue(hour_ms + 1_500, BEAT_MS));
   liveness.asked(hour_ms + 1_500);
-  assert.equal(liveness.overdue_ms(hour_ms + 4_000, true), 2_500);
+  assert.equal(liveness.overdue_ms(hour_ms + 4_000), 2_500);
 });

@@ -23,13 +23,13 @@ function isNew({ created_ms }: Connection, now_ms: number): boolean {
 /** The passes over the connections of one process. */
 export class Sweeper {
   readonly #connections: Iterable<Connection>;
-  readonly #server: Pick<Config["server"], "heartbeat_ms" | "require_pong">;
+  readonly #server: Pick<Config["server"], "heartbeat_ms">;
   /** When the pass before was. */
   #before_ms: number;
 
   constructor(
     connections: Iterable<Connection>,
-    server: Pick<Config["server"], "heartbeat_ms" | "require_pong">,
+    server: Pick<Config["server"], "heartbeat_ms">,
     now_ms: number,
   ) {
     this.#connections = connections;
@@ -56,9 +56,9 @@ export class Sweeper {
   }
 
   #look(connection: Connection, now_ms: number): void {
-    const { heartbeat_ms, require_pong } = this.#server;
+    const { heartbeat_ms } = this.#server;
     const { liveness } = connection;
-    const overdue_ms = liveness.overdue_ms(now_ms, require_pong);
+    const overdue_ms = liveness.overdue_ms(now_ms);
     if (!connection.opened) {
       if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
     } else if (now_ms >= connection.identity.expires_ms) {

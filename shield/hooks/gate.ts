@@ -92,7 +92,8 @@ class Gates {
     const gates = new Map<string, Gate[]>();
     for (const hook of this.#options.config.hooks) {
       const text = JSON.stringify(hook);
-      const seats = before.get(text)?.seats ?? new Seats(hook.before_in_flight);
+      const seats = before.get(text)?.seats ??
+        new Seats(this.#options.config.webhooks.before_in_flight);
       const gate = { text, hook, seats };
       for (const kind of hook.before) {
         const key = `${kind} ${hook.tenant}`;
@@ -162,7 +163,7 @@ class Gates {
     body: string,
   ) {
     const { config: { webhooks }, readTextFile, now } = this.#options;
-    if (seats.waiting >= hook.before_in_flight && !seats.makeRoom(sender)) {
+    if (seats.waiting >= webhooks.before_in_flight && !seats.makeRoom(sender)) {
       throw new Error("too many questions wait");
     }
     const ending = new AbortController();

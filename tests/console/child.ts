@@ -15,7 +15,7 @@ const browser = await startChromium();
 await using bus = await startBusWith(
   '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
     '[journal]\njournal = "all"\n#constant journal.flush_ms = 50\n' +
-    "[usage]\nenabled = true\nflush_ms = 50\n" +
+    "[usage]\nenabled = true\n#constant usage.flush_ms = 50\n" +
     `[[reducers]]\nname = "counter"\nfile = "${counter}"\n#constant reducers.snapshot_entries = 8\n` +
     '[[rooms]]\nroom = "sum-*"\ndurable = true\nreducer = "counter"\n' +
     PATIENT_POLICIES,

@@ -9,7 +9,7 @@ const CONFIG = `
 operator_tenants = ["ops"]
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 retention_days = 8
 [usage.prices]
 messages_in = 0.5

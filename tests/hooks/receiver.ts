@@ -101,6 +101,6 @@ url = "${url}"
 room = "o-*"
 events = ["room.message", "member.joined", "member.left", "room.occupied", "room.vacated"]
 secret = "${SECRET}"
-backoff_ms = 10
-backoff_max_ms = 200
+#constant webhooks.backoff_ms = 10
+#constant webhooks.backoff_max_ms = 200
 `;

@@ -147,7 +147,7 @@ host = "127.0.0.1"
 #constant journal.flush_ms = 10
 [usage]
 enabled = true
-flush_ms = 100
+#constant usage.flush_ms = 100
 [quota]
 url = "${quota_url}"
 tenant_messages_per_second = 100_000_000
@@ -157,6 +157,7 @@ tenant_bytes_per_second = 1_099_511_627_776
 [webhooks]
 private_hosts = ["127.0.0.1"]
 tenant_private_hosts = ["127.0.0.1"]
+#constant webhooks.backoff_ms = 10
 [durable]
 log_bytes = 67_108_864
 [limits]

@@ -98,7 +98,7 @@ async function setMirror(stage: Stage): Promise<void> {
 /** The hook of the row, if it has one. */
 async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
   if (row.hook === "no") return;
-  const hook = { url: receiver.url, room: "room-*", secret: SECRET, backoff_ms: 10 };
+  const hook = { url: receiver.url, room: "room-*", secret: SECRET };
   done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 

@@ -49,7 +49,7 @@ journal = "all"
 #constant journal.flush_ms = 50
 [usage]
 enabled = true
-flush_ms = 50
+#constant usage.flush_ms = 50
 [[rooms]]
 room = "bets"
 durable = true

@@ -105,7 +105,7 @@ async function ownAdmin(bus: TestBus, folder: string): Promise<void> {
 Deno.test("quotas, budgets and demands for signatures are applied, felt, and exported as they are", async () => {
   await using server = await startValkey();
   await using bus = await startBusWith(
-    `[admin]\noperator_tenants = ["default"]\n[usage]\nenabled = true\nflush_ms = 100\n[quota]\nurl = "${server.url}"\n`,
+    `[admin]\noperator_tenants = ["default"]\n[usage]\nenabled = true\n#constant usage.flush_ms = 100\n[quota]\nurl = "${server.url}"\n`,
   );
   await using folder = await folderWith({ "state/limits.toml": LIMITS });
   const [state, out, again] = ["state", "out", "again"].map((name) => `${folder.path}/${name}`);

@@ -36,21 +36,28 @@ export class World implements AsyncDisposable {
   log!: DurableLog;
   bucket!: KeyValue;
 
-  constructor(hook: object, others: readonly object[]) {
-    const quick = { backoff_ms: 1, backoff_max_ms: 20, timeout_ms: 60_000, secret: SECRET };
+  constructor(hook: object, others: readonly object[], constants: object) {
+    const own = { timeout_ms: 60_000, secret: SECRET };
     const { url } = this.receiver;
     this.config = configFrom({
       rooms: [{ room: "o*", durable: true, history_size: 1_000, history_ttl_seconds: 3_600 }],
-      webhooks: { private_hosts: ["127.0.0.1"], survey_ms: 100 },
-      hooks: [hook, ...others].map((own) => (
-        { id: "h", tenant: "t", url, room: "o*", ...quick, ...own }
+      webhooks: {
+        ...{ private_hosts: ["127.0.0.1"], survey_ms: 100, backoff_ms: 1, backoff_max_ms: 20 },
+        ...constants,
+      },
+      hooks: [hook, ...others].map((given) => (
+        { id: "h", tenant: "t", url, room: "o*", ...own, ...given }
       )),
     });
   }
 
   /** With the hook `h`, and others with ids of their own. */
-  static async open(hook: object = {}, others: readonly object[] = []): Promise<World> {
-    const world = new World(hook, others);
+  static async open(
+    hook: object = {},
+    others: readonly object[] = [],
+    constants: object = {},
+  ): Promise<World> {
+    const world = new World(hook, others, constants);
     world.spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
     world.log = await world.spine.log("t", RETENTION);
     world.bucket = await world.spine.keyValue("ARQON_HOOKS");

@@ -3,7 +3,8 @@
  * How budgets stand is read in the background, of tenants that use something here; a timer looks at what is known in
  * memory. Only before it is known at all it waits for the first answer, also for one that says that nothing can be read.
  */
-import type { TenantBudget, Usage } from "../../../shared/config/schema_usage.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { BudgetState } from "../../../shared/usage/budget.ts";
@@ -24,7 +25,7 @@ const TENANTS_MAX = 10_000;
 
 /** What is needed of the Brain. */
 export interface TimerBudgetsOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
-  readonly config: Pick<Usage, "budgets" | "flush_ms">;
+  readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly place: UsageStores;
 }
 

@@ -1,5 +1,6 @@
 /** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
 import { z } from "zod";
+import type { WebhookConstants } from "../keys/constants.ts";
 import { secretKeys } from "../values/hook_secret.ts";
 import {
   always,
@@ -67,18 +68,11 @@ const options = {
   retries: z.int().min(0).max(10_000).default(300).describe(
     "retries for one event before it is a dead letter; the pauses of 300 take about a day",
   ),
-  backoff_ms: count(
-    1_000,
-    600_000,
-    "pause after the first failed call; doubled each time",
-  ),
-  backoff_max_ms: count(300_000, 86_400_000, "the longest pause"),
   in_flight: count(
     8,
     256,
     "calls in parallel; those of one room are in sequence",
   ),
-  dead_letters: count(1_000, 100_000, "dead letters that are kept; above, the oldest go"),
 };
 
 /** A hook that a tenant has set at run time; who sets it without a secret gets one. */
@@ -97,11 +91,6 @@ const Hook = z.strictObject({
     "with before: the verdict without a valid answer in time",
   ),
   before_timeout_ms: count(1_000, 10_000, "with before: how long an answer may take"),
-  before_in_flight: count(
-    64,
-    1_024,
-    "with before: questions of one Shield in flight; as many more wait, the next fails",
-  ),
   secret: secret.optional().describe(
     "signing secret (Standard Webhooks): whsec_ and base64; up to four with spaces between sign each call",
   ),
@@ -124,10 +113,7 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
 /** A hook of the configuration. */
 export type HookEntry = z.output<typeof Hook>;
 /** A hook as it is called after something has happened, of the configuration or of a tenant. */
-export type AfterHook = Omit<
-  HookEntry,
-  "before" | "on_failure" | "before_timeout_ms" | "before_in_flight"
->;
+export type AfterHook = Omit<HookEntry, "before" | "on_failure" | "before_timeout_ms">;
 
 const Webhooks = z.strictObject({
   private_hosts: z.array(hostEntry).max(1_000).default([]).describe(
@@ -143,8 +129,8 @@ const Webhooks = z.strictObject({
     "hooks that one tenant may set at run time; 0: none",
   ),
 });
-/** Checked `[webhooks]`. */
-export type Webhooks = z.output<typeof Webhooks>;
+/** Checked `[webhooks]`, with the constants of every hook. */
+export type Webhooks = z.output<typeof Webhooks> & WebhookConstants;
 
 /** Both tables. */
 export const HookTables = {

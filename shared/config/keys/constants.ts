@@ -152,8 +152,25 @@ const REDUCERS = {
   history_snapshots: fixed(512, "snapshots of a room for its past; history_bytes bounds them, too"),
 };
 
+/** Those of every hook, a tenant's own too, are in `[webhooks]`: see `constantAt`. */
+const WEBHOOKS = {
+  survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
+  refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
+  events_waiting: fixed(1_000, "refusals and budgets that wait; beyond: the oldest go"),
+  backoff_ms: fixed(1_000, "pause after the first failed call; doubled each time"),
+  backoff_max_ms: fixed(300_000, "the longest pause: a receiver that is back is called in 5 min"),
+  dead_letters: fixed(1_000, "dead letters of one hook, for `arq hook`; beyond: the oldest go"),
+  before_in_flight: fixed(64, "questions of one Shield to a hook; as many more wait"),
+};
+
 /** By table of `config.toml`; those of a list of tables are in each of them. */
 const CONSTANTS = {
+  server: {
+    require_pong: fixed(
+      false,
+      "a client that never answered a PING may stay silent, as readers do",
+    ),
+  },
   reducers: REDUCERS,
   bridge: { postgres: BRIDGE },
   telemetry: {
@@ -168,11 +185,13 @@ const CONSTANTS = {
     pending_entries: fixed(1_024, "entries that wait to be written; one caller makes 20 a second"),
   },
   nats: {
+    connect_timeout_ms: fixed(5_000, "timeout of connecting; the next server or attempt follows"),
     pending_bytes: fixed(67_108_864, "unflushed bytes to NATS, which is slower then"),
     on_storage_short: fixed("warn", "`arq doctor` and an alert report it, too; it may never fill"),
   },
   auth: {
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
+    jwks_timeout_ms: fixed(5_000, "timeout of fetching a key set; the earlier one stays in use"),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
   },
   limits: LIMITS,
@@ -205,17 +224,17 @@ const CONSTANTS = {
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
   },
-  webhooks: {
-    survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
-    refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
-    events_waiting: fixed(1_000, "refusals and budgets that wait; beyond: the oldest go"),
-  },
+  webhooks: WEBHOOKS,
   journal: {
     flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
     queue_bytes: fixed(33_554_432, "decisions that wait; beyond: they are lost, and counted"),
     keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
   },
   usage: {
+    flush_ms: fixed(
+      5_000,
+      "interval of storing the running minute; a killed process loses as much",
+    ),
     rows: fixed(1_024, "rows of one tenant in a minute; the rest counts as _other"),
     queue_bytes: fixed(16_777_216, "minutes that wait for their store; beyond: the oldest go"),
     tenant_bytes: fixed("a quarter of log_bytes", "size of the ledger of one tenant"),
@@ -280,6 +299,9 @@ export type WithConstants<T> = {
 /** The constants of a program of rooms. */
 export type ReducerConstants = ValuesOf<typeof REDUCERS>;
 
+/** The constants of hooks. */
+export type WebhookConstants = ValuesOf<typeof WEBHOOKS>;
+
 /** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
 type Beside<T, V> = T extends readonly (infer E)[] ? Beside<E, V>[]
   : T extends object ? string extends keyof T ? V : T & V
@@ -294,8 +316,10 @@ const isConstant = (node: Constant<unknown> | Tree): node is Constant<unknown> =
 
 /** The constant that a key of the file is now; undefined: it is none. */
 export function constantAt(path: readonly (string | number)[]): Constant<unknown> | undefined {
+  // A tenant's own hook has no entry in the file: those of an entry are in `[webhooks]`.
+  const [first = "", ...rest] = path;
   let node: Constant<unknown> | Tree | undefined = CONSTANTS;
-  for (const step of path) {
+  for (const step of [first === "hooks" ? "webhooks" : first, ...rest]) {
     if (typeof step === "number") continue;
     if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
     node = node[step];
