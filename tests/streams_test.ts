@@ -195,7 +195,9 @@ async function trimmed(ask: Ask): Promise<void> {
   }
   assert.equal(await (await ask("GET", "s-few-1")).text(), "cd", "what is kept");
   assert.equal(await (await ask("GET", `s-few-1?offset=${offsets[2]}`)).text(), "d");
-  await expectStatus(ask("GET", `s-few-1?offset=${offsets[0]}`), 410);
+  for (const live of ["", "&live=long-poll", "&live=sse"]) {
+    await expectStatus(ask("GET", `s-few-1?offset=${offsets[0]}${live}`), 410);
+  }
 }
 
 async function deletes(ask: Ask): Promise<void> {

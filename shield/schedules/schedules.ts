@@ -21,6 +21,7 @@ import {
   setAside,
   withoutMissed,
 } from "./schedule.ts";
+import { createTurns, UNBOUNDED } from "../../shared/turns/tenant_turns.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
@@ -35,6 +36,8 @@ const AGAIN_MS = 500;
 const AGAIN_MAX_MS = 10_000;
 /** Messages that are being published at a time. */
 const AT_A_TIME = 64;
+/** Those of one tenant, whose messages may be slow to publish. */
+const OF_A_TENANT = 16;
 /** How long a schedule stays once it is never due again, in ms: a day. */
 const KEPT_MS = 86_400_000;
 /** Timers take no longer waits: they are set again then, in ms. */
@@ -91,13 +94,13 @@ export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
-  readonly #due: Known[] = [];
+  readonly #due = createTurns<Known>(UNBOUNDED);
   /** Those whose claim a process has left: they are tried one at a time, since one of them may kill this one. */
   readonly #left: Known[] = [];
   readonly #steps: ClockSteps;
   /** Lets the next of them begin; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
-  readonly #running = new Set<Promise<void>>();
+  readonly #running = new Map<Promise<void>, Known>();
   #is_closed = false;
 
   constructor(options: SchedulesOptions) {
@@ -126,7 +129,7 @@ export class Schedules {
     this.#watch.stop();
     for (const { timer } of this.#known.values()) clearTimeout(timer);
     clearTimeout(this.#trying);
-    await Promise.all(this.#running);
+    await Promise.all(this.#running.keys());
   }
 
   #hear({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
@@ -168,7 +171,8 @@ export class Schedules {
     known.timer = setTimeout(() => {
       if (wait_ms > most_ms) return this.#arm(known);
       const is_tried = this.#isLeft(known) && !this.#isLeftTwice(known);
-      (is_tried ? this.#left : this.#due).push(known);
+      if (is_tried) this.#left.push(known);
+      else this.#due.push(known.tenant_id, known, 0);
       this.#run();
     }, Math.min(wait_ms, most_ms));
   }
@@ -195,10 +199,16 @@ export class Schedules {
     return is_paused ? undefined : Math.max(0, next_ms - now()) + spread_ms;
   }
 
+  /** Whether one more of the tenant may be published beside those that are. */
+  #hasPlace(tenant_id: string): boolean {
+    const own = this.#running.values().filter((known) => known.tenant_id === tenant_id);
+    return own.reduce((sum) => sum + 1, 0) < OF_A_TENANT;
+  }
+
   #run(): void {
     while (this.#running.size < AT_A_TIME) {
       const left = this.#trying === undefined ? this.#left.shift() : undefined;
-      const known = left ?? this.#due.shift();
+      const known = left ?? this.#due.take((tenant_id) => this.#hasPlace(tenant_id));
       if (known === undefined) return;
       const turn = this.#turn(known);
       if (left !== undefined) this.#try(turn);
@@ -206,7 +216,7 @@ export class Schedules {
         this.#running.delete(running);
         this.#run();
       });
-      this.#running.add(running);
+      this.#running.set(running, known);
     }
   }
 

@@ -192,6 +192,42 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   await schedules.close();
 });
 
+Deno.test("a tenant whose messages cannot be published holds up no other tenant's", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
+  const now_ms = Date.now();
+  const at = { every_ms: undefined, from_ms: undefined, at_ms: now_ms, next_ms: now_ms };
+  for (let n = 0; n < 100; n++) {
+    await bucket.update(["slow", `s${n}`], encodeSchedule(scheduleOf(now_ms, at)), 0);
+  }
+  const hung = Promise.withResolvers<void>();
+  let waiting = 0;
+  const schedules = new Schedules(optionsOf(bucket, {
+    publish: ({ tenant_id }) => {
+      if (tenant_id !== "slow") return Promise.resolve();
+      waiting++;
+      return hung.promise;
+    },
+    claim_ms: 60_000,
+  }));
+  try {
+    await until("as many wait as may", () => waiting >= 16);
+    await pace(100);
+    await bucket.update(KEY, encodeSchedule(scheduleOf(now_ms, at)), 0);
+    const isOver = async () => (await read(bucket))?.published === 1;
+    await until("the other's is published", isOver, 5_000);
+    hung.resolve();
+    const all = Array.from({ length: 100 }, (_, n) => ["slow", `s${n}`]);
+    await until("all are published", async () => {
+      const read_all = await Promise.all(all.map((key) => read(bucket, key)));
+      return read_all.every((one) => one?.published === 1);
+    });
+  } finally {
+    hung.resolve();
+    await schedules.close();
+  }
+});
+
 Deno.test("what a clock that is set forward makes due does not wait for its former time", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);

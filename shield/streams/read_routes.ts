@@ -211,11 +211,20 @@ async function liveResponse(
   };
   // The runtime's own listener reports a reader that has gone no sooner than something is written.
   reading.gone().addEventListener("abort", end, { once: true });
+  // What refuses the reader is the answer as long as none has begun.
+  let begun: Awaited<ReturnType<typeof nextEvents>>;
+  try {
+    begun = await nextEvents(context, live);
+  } catch (error) {
+    end();
+    throw error;
+  }
   const encoder = new TextEncoder();
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       // The answer has begun, so it ends; asked again, the reader is notified. Failed reads are counted.
-      const text = await nextEvents(context, live).catch(() => undefined);
+      const text = begun ?? await nextEvents(context, live).catch(() => undefined);
+      begun = undefined;
       if (ending.signal.aborted) return;
       if (text !== undefined) controller.enqueue(encoder.encode(text.events));
       if (text === undefined || text.is_last) {

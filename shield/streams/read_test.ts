@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { testSpine } from "../testing/spine.ts";
+import { callerOf } from "../message/testing/path.ts";
+import { ann } from "../auth/testing/identity.ts";
 import { findStream, removeStream } from "./lifecycle.ts";
+import { tokenOf } from "./offset.ts";
 import { readStream } from "./read.ts";
+import { read } from "./read_routes.ts";
 import { streamShield } from "./testing/context.ts";
 
 const TEXT = { "content-type": "text/plain" };
@@ -55,4 +59,24 @@ Deno.test("reading: a place in a deleted stream is none in the next one of that 
   const made = await readStream(context, key, record, record.begin);
   assert.deepEqual(made.messages.map((one) => new TextDecoder().decode(one)), ["4"]);
   assert.deepEqual(await shield.texts("r"), ["4"]);
+});
+
+Deno.test("reading: a place behind which messages are gone is refused in each way of reading", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  await shield.put("r", TEXT);
+  const { offset: place } = await shield.post("r", TEXT, "1");
+  for (const text of ["2", "3"]) await shield.post("r", TEXT, text);
+  const log = await context.logs.of("acme");
+  await log.trim("r", 1);
+  const offset = tokenOf(log.lives, place);
+  const gone = new AbortController();
+  for (const live of [undefined, "long-poll", "sse"] as const) {
+    const request = { offset, live, cursor: undefined };
+    const caller = callerOf(ann);
+    const reading = { key, caller, request, if_none_match: null, gone: () => gone.signal };
+    await assert.rejects(read(context, reading), { reason: "stream-trimmed" }, live);
+  }
+  gone.abort();
 });
