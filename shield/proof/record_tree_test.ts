@@ -422,6 +422,34 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
   assert.deepEqual(shown.join(" "), "1 2 gap4 5 6 7 restored6 7 lost0 gap4 5 6 7");
 });
 
+Deno.test("what was erased before a tree had it is a break where it was, and not before", async () => {
+  const { engine, tree, keys } = await world();
+  await using _ = engine;
+  const retention = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
+  const log = await engine.spine.log("acme", retention);
+  const fill = async (count: number) => {
+    for (let n = 0; n < count; n++) await log.append("bets", new TextEncoder().encode(String(n)));
+  };
+  const one = tree(roomSource(() => Promise.resolve(log), "bets"));
+  await fill(2);
+  await one.advance();
+  await fill(3);
+  await log.erase("bets", [1, 4]);
+  await one.advance();
+  await fill(3);
+  await log.erase("bets", [8]);
+  await one.advance();
+  // Another may come that is not shown yet: that it was erased is told with the next one.
+  await fill(1);
+  await one.advance();
+  const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
+  const shown: string[] = [];
+  for await (const { entry } of reader.whole()) {
+    shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
+  }
+  assert.equal(shown.join(" "), "1 2 3 gap4 5 6 7 gap8 9");
+});
+
 Deno.test("an audit log that is another one than its tree's shows as lost, and is read anew", async () => {
   const { engine, tree, keys } = await world();
   await using _ = engine;

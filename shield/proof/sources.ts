@@ -101,16 +101,20 @@ export function roomSource(
         : await log.read(room_id, { ...bounds, after });
       // A third life: the next turn finds it.
       if (page.stream !== first.stream) return { ...NOTHING, end: position, more: true };
-      const { messages, stream, complete } = page;
+      const { messages, stream, complete, erased = 0 } = page;
       const epoch = roomEpoch(stream, room_id);
-      const breaks: Omit<RecordBreak, "epoch">[] = changed === undefined ? [] : [changed];
-      if (!complete && messages.length > 0) {
-        breaks.push({ break: "gap", offset: messages[0]!.offset - 1 });
-      }
-      const leaves = messages.map((message) => leafOf(epoch, message));
+      // Retention takes the first ones, and an erasure any.
+      const behind = complete ? undefined : messages.find(({ offset }) => offset > erased);
+      const gap = behind && { break: "gap" as const, offset: behind.offset - 1 };
+      const leaves = messages.flatMap((message) =>
+        message === behind
+          ? [encodeLeaf({ ...gap!, epoch }), leafOf(epoch, message)]
+          : [leafOf(epoch, message)]
+      );
       const { offset } = messages.at(-1) ?? { offset: after };
+      const breaks = [changed, gap].filter((one) => one !== undefined);
       return {
-        leaves: [...breaks.map((one) => encodeLeaf({ ...one, epoch })), ...leaves],
+        leaves: changed === undefined ? leaves : [encodeLeaf({ ...changed, epoch }), ...leaves],
         end: leaves.length + breaks.length === 0 ? position : { stream, offset },
         more: page.more,
         breaks: breaks.map((one) => one.break),
