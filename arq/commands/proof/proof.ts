@@ -98,20 +98,25 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
   const checked = messages.size;
+  /** The bus names its present epoch, also of what was stored in an earlier one. */
+  const names = new Map(
+    [...messages].map(([name, hash]) => [`${name.split("/")[1]}/${hash}`, name]),
+  );
   const breaks: string[] = [];
   let newest = 0;
   await evident(async () => {
     for await (const { entry } of tree.whole()) {
       if ("break" in entry) {
         breaks.push(`${entry.break} at ${entry.offset}`);
+        if (entry.break !== "gap") newest = entry.offset;
         continue;
       }
       const name = `${entry.epoch}/${entry.offset}`;
-      newest = Math.max(newest, entry.offset);
+      newest = entry.offset;
       if ((messages.get(name) ?? entry.sha256) !== entry.sha256) {
         throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
       }
-      messages.delete(name);
+      messages.delete(names.get(`${entry.offset}/${entry.sha256}`) ?? "");
     }
     const missing = messages.keys().find((name) => Number(name.split("/")[1]) <= newest);
     if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
