@@ -259,12 +259,13 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
                 raise Wrong(f"an entry has offset {one['offset']}, behind one of {last}")
             logged[one["epoch"], one["offset"]] = one["sha256"]
         last = last if one.get("break") == "gap" else one["offset"]
-    # What came after the newest entry is not logged yet.
-    newest = max((offset for _, offset in logged), default=0)
     messages = message_hashes(given.messages) if given.messages else {}
-    due = {place: one for place, one in messages.items() if place[1] <= newest}
+    # What came after the newest entry is not logged yet.
+    due = {place: one for place, one in messages.items() if place[1] <= last}
+    # The bus names its present epoch, also of what was stored in an earlier one.
+    known = {(offset, one) for (_, offset), one in logged.items()}
     for place, one in due.items():
-        if logged.get(place) != one:
+        if logged.get(place, one) != one or (place[1], one) not in known:
             raise Wrong(f"the message at offset {place[1]} is not the one that was logged")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}

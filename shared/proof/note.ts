@@ -4,7 +4,7 @@
  */
 import { HASH_BYTES } from "./merkle.ts";
 import type { TreeHead } from "./merkle.ts";
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
 
 const utf8 = new TextEncoder();
 const ED25519 = 1;
@@ -42,6 +42,16 @@ export function verifierOf(name: string, public_key: Uint8Array, is_witness = fa
   const digest = createHash("sha256").update(`${name}\n`).update(kindOf({ is_witness }))
     .update(public_key).digest();
   return { name, id: digest.readUInt32BE(0), public_key, is_witness };
+}
+
+/** What signs with a private Ed25519 key in PEM, or checks with a public one; undefined: it is none of Ed25519. */
+export function pemKey(pem: string, name: string): Verifier | Signer | undefined {
+  const { crv, x = "" } = createPublicKey(pem).export({ format: "jwk" });
+  if (crv !== "Ed25519") return undefined;
+  const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
+  if (!pem.includes("PRIVATE KEY")) return verifier;
+  const key = createPrivateKey(pem);
+  return { ...verifier, sign: (text) => Promise.resolve(new Uint8Array(sign(null, text, key))) };
 }
 
 const hexId = (id: number) => id.toString(16).padStart(8, "0");

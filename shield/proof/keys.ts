@@ -4,11 +4,11 @@
  * key is in the answer of nothing.
  */
 import { ArqonError } from "@arqon/proto";
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
-import { verifierOf } from "../../shared/proof/note.ts";
+import { pemKey, verifierOf } from "../../shared/proof/note.ts";
 import type { Signer, Verifier } from "../../shared/proof/note.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -30,8 +30,7 @@ export interface LogKeys {
   readonly verifiers: readonly Verifier[];
 }
 
-const blocksIn = (pem: string) =>
-  [...pem.matchAll(BLOCK)].map(([block, kind]) => ({ block, is_private: kind === "PRIVATE" }));
+const blocksIn = (pem: string) => [...pem.matchAll(BLOCK)].map(([block]) => block);
 
 const publicPem = (block: string) =>
   createPublicKey(block).export({ format: "pem", type: "spki" }).toString();
@@ -39,15 +38,11 @@ const publicPem = (block: string) =>
 /** The keys of PEM blocks, which sign as `name`. Throws a SecretProblem. */
 function keysIn(pem: string, name: string): LogKeys {
   const signers: Signer[] = [];
-  const verifiers = blocksIn(pem).map(({ block, is_private }) => {
-    const { crv, x = "" } = createPublicKey(block).export({ format: "jwk" });
-    if (crv !== "Ed25519") throw new SecretProblem("is no Ed25519 key");
-    const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
-    const key = is_private ? createPrivateKey(block) : undefined;
-    if (key === undefined) return verifier;
-    const signed = (text: Uint8Array) => Promise.resolve(new Uint8Array(sign(null, text, key)));
-    signers.push({ ...verifier, sign: signed });
-    return verifier;
+  const verifiers = blocksIn(pem).map((block) => {
+    const key = pemKey(block, name);
+    if (key === undefined) throw new SecretProblem("is no Ed25519 key");
+    if ("sign" in key) signers.push(key);
+    return verifierOf(name, key.public_key);
   });
   if (signers.length === 0) throw new SecretProblem("has no Ed25519 private key");
   return { signers, verifiers };
@@ -105,7 +100,7 @@ export class ProofKeys {
       (stored = newKey()) =>
         [
           newKey(),
-          ...blocksIn(stored).map(({ block }, at) => at < SIGNING - 1 ? block : publicPem(block)),
+          ...blocksIn(stored).map((block, at) => at < SIGNING - 1 ? block : publicPem(block)),
         ]
           .slice(0, KEYS_MAX).join("\n"),
     );

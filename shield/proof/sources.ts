@@ -10,7 +10,7 @@ import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
-import { lastOf } from "../../shared/spine/contract/lives.ts";
+import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import type { KeptBlocks } from "../capability.ts";
 
 /** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
@@ -101,17 +101,25 @@ export function roomSource(
         : await log.read(room_id, { ...bounds, after });
       // A third life: the next turn finds it.
       if (page.stream !== first.stream) return { ...NOTHING, end: position, more: true };
-      const { messages, stream, complete } = page;
+      const { messages, stream, complete, erased = 0 } = page;
       const epoch = roomEpoch(stream, room_id);
-      const breaks: Omit<RecordBreak, "epoch">[] = changed === undefined ? [] : [changed];
-      if (!complete && messages.length > 0) {
-        breaks.push({ break: "gap", offset: messages[0]!.offset - 1 });
-      }
-      const leaves = messages.map((message) => leafOf(epoch, message));
-      const { offset } = messages.at(-1) ?? { offset: after };
+      const lifeOf = ({ offset }: { readonly offset: number }) => lifeAt(log.lives, offset).name;
+      // Retention takes the first ones, and an erasure any.
+      const behind = complete ? undefined : messages.find(({ offset }) => offset > erased);
+      const gap = behind && { break: "gap" as const, offset: behind.offset - 1 };
+      const leaves = messages.flatMap((message) => {
+        // A receipt has named the epoch in which it was stored.
+        const leaf = leafOf(roomEpoch(lifeOf(message), room_id), message);
+        return message === behind ? [encodeLeaf({ ...gap!, epoch }), leaf] : [leaf];
+      });
+      const last = messages.at(-1);
+      const end = last === undefined
+        ? { stream, offset: after }
+        : { stream: lifeOf(last), offset: last.offset };
+      const breaks = [changed, gap].filter((one) => one !== undefined);
       return {
-        leaves: [...breaks.map((one) => encodeLeaf({ ...one, epoch })), ...leaves],
-        end: leaves.length + breaks.length === 0 ? position : { stream, offset },
+        leaves: changed === undefined ? leaves : [encodeLeaf({ ...changed, epoch }), ...leaves],
+        end: leaves.length + breaks.length === 0 ? position : end,
         more: page.more,
         breaks: breaks.map((one) => one.break),
       };

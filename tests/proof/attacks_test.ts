@@ -3,6 +3,8 @@
  * an earlier checkpoint, or who compares with another reader, and a part of the evidence is shown to the verifier in Python.
  */
 import assert from "node:assert/strict";
+import { verify } from "../../arq/commands/proof/proof.ts";
+import { diskIo } from "../../arq/testing/disk_io.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { encodeVerifier, openCheckpoint } from "../../shared/proof/note.ts";
@@ -155,6 +157,38 @@ Deno.test("a second entry of a message is found by who has kept nothing", async 
       await assert.rejects(read(files, signer, []), found);
       assert.match(wrong ?? "", found);
     }
+  }
+});
+
+Deno.test("messages of an earlier epoch of their log are found in it, and those that it has not yet are not missed", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const vkey = encodeVerifier(signer);
+  const folder = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }) };
+  const textOf = (offset: number) => `{"n":${offset},"offset":${offset}}`;
+  const entry = (epoch: string, offset: number) =>
+    encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(textOf(offset)) });
+  const earlier = Array.from({ length: 20 }, (_, at) => entry("a", at + 1));
+  const anew = [encodeLeaf({ break: "lost", epoch: "b", offset: 0 }), entry("b", 1), entry("b", 2)];
+  const first = [1, 2, 3].map(textOf);
+  for (
+    const [place, entries, texts, wrong] of [
+      ["earlier", earlier, first, false],
+      ["both", earlier.with(2, entry("b", 3)), first, false],
+      ["anew", [...earlier, ...anew], first, false],
+      ["changed", earlier, first.with(1, textOf(2).replace("2", "7")), true],
+      ["changed_anew", [...earlier, ...anew], first.with(1, textOf(2).replace("2", "7")), true],
+      ["missing", earlier.toSpliced(1, 1), first, true],
+    ] as const
+  ) {
+    await writeFiles(`${folder}/${place}`, await filesOf(entries, signer));
+    const messages = `${folder}/${place}/messages.ndjson`;
+    await Deno.writeTextFile(messages, `{"epoch":"b","messages":[${texts.join()}]}\n`);
+    const python = await verifierPy(["--vkey", vkey, "--messages", messages, `${folder}/${place}`]);
+    assert.equal(python.wrong !== undefined, wrong, `${place}: ${python.wrong}`);
+    const verified = verify(diskIo(folder), `./${place}`, { vkey: [vkey] });
+    if (wrong) await assert.rejects(verified, /the message at/, place);
+    else assert.equal(await verified, 0);
   }
 });
 

@@ -136,6 +136,16 @@ Deno.test("a log that lies is found, with evidence", async () => {
   assert.equal(sha256, JSON.parse(new TextDecoder().decode(honest[7]!)).sha256);
   assert.equal(checkpoints.length, 1);
   await lies(honest.toSpliced(7, 1), "missing");
+  // The bus names its present epoch, also of what was stored in an earlier one.
+  told.files = await filesOf(
+    honest.map((bytes) =>
+      new TextEncoder().encode(
+        new TextDecoder().decode(bytes).replace(/"epoch":"\w+"/, '"epoch":"earlier"'),
+      )
+    ),
+    signer,
+  );
+  assert.equal((await read(bus, options, 20)).seen.length, 20);
   const more = new TextEncoder().encode(
     new TextDecoder().decode(honest[7]!).replace(/"offset":(\d+)/, '"offset":$1.5'),
   );

@@ -1,10 +1,11 @@
 /** `arq proof witness` beside a bus: it cosigns, it refuses a fork, and nothing waits for one that is away. */
 import assert from "node:assert/strict";
-import { createPublicKey, generateKeyPairSync, sign } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 import { checkpoint, verify } from "../../arq/commands/proof/proof.ts";
 import { witness } from "../../arq/commands/proof/witness.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
-import { encodeVerifier, verifierOf } from "../../shared/proof/note.ts";
+import { encodeVerifier, pemKey, verifierOf } from "../../shared/proof/note.ts";
+import type { Signer } from "../../shared/proof/note.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
 import { found, until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -28,15 +29,9 @@ async function keyIn(file: string, name: string, is_witness = false) {
   const { privateKey } = generateKeyPairSync("ed25519");
   const pem = privateKey.export({ format: "pem", type: "pkcs8" }).toString();
   await Deno.writeTextFile(file, pem, { mode: 0o600 });
-  const { x = "" } = createPublicKey(pem).export({ format: "jwk" });
-  const verifier = verifierOf(
-    name,
-    Uint8Array.fromBase64(x, { alphabet: "base64url" }),
-    is_witness,
-  );
-  const signed = (text: Uint8Array) =>
-    Promise.resolve(new Uint8Array(sign(null, text, privateKey)));
-  return { ...verifier, vkey: encodeVerifier(verifier), sign: signed };
+  const signer = pemKey(pem, name) as Signer;
+  const vkey = encodeVerifier(is_witness ? verifierOf(name, signer.public_key, true) : signer);
+  return { ...signer, vkey };
 }
 
 /** `arq proof witness` until its scope ends. */

@@ -11,9 +11,9 @@ import { fileChunks } from "../../replay/journal_source.ts";
 import { createRepeater, type ReplayModule } from "../../replay/repeater.ts";
 import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { evident, openSource, openTree } from "./source.ts";
+import { evident, openSource, openTree, say } from "./source.ts";
 import type { ProofFlags } from "./source.ts";
 
 /** Decisions of one file. */
@@ -107,37 +107,30 @@ export async function decide(io: Io, file: string, flags: DecideFlags): Promise<
     is_whole &&= place !== undefined;
     const { id, allowed, code, reason } = record;
     const found = { id, allowed, code, reason, index: place?.index ?? null, policies, proof };
-    const text = decisionText(found, tree.checkpoint.size);
-    await print(io.stdout, flags.json === true ? `${JSON.stringify(found)}\n` : text);
+    await say(io, flags, found, decisionText(found, tree.checkpoint.size));
   }
   return is_whole ? EXIT.ok : EXIT.failure;
 }
 
+type Verdict = Pick<PolicyRecord, "allowed" | "code" | "reason">;
+type Made = Verdict & Pick<PolicyRecord, "name" | "module" | "units" | "budget_units">;
+
 function decisionText(
-  { id, allowed, code, reason, index, policies }: {
+  { id, index, policies, ...decided }: Verdict & {
     readonly id: string;
-    readonly allowed: boolean;
-    readonly code: number;
-    readonly reason: string;
     readonly index: number | null;
-    readonly policies: readonly (
-      & Pick<PolicyRecord, "name" | "module" | "allowed" | "code" | "reason">
-      & Pick<PolicyRecord, "units" | "budget_units">
-      & { readonly said: string }
-    )[];
+    readonly policies: readonly (Made & { readonly said: string })[];
   },
   size: number,
 ): string {
-  const verdict = (one: { allowed: boolean; code: number; reason: string }) =>
-    one.allowed ? "allowed" : `refused (${one.code} ${one.reason})`;
+  const verdict = ({ allowed, code, reason }: Verdict) =>
+    allowed ? "allowed" : `refused (${code} ${reason})`;
   const place = index === null
     ? `is not among the ${size} of the log`
     : `is entry ${index} of ${size}`;
-  const asked = policies.map((one) =>
-    `  ${one.name}, module ${one.module}: ${
-      verdict(one)
-    }, ${one.units} of ${one.budget_units} units: ${one.said}\n`
-  );
-  return printable(`${id} ${verdict({ allowed, code, reason })} ${place}`) + "\n" +
-    asked.join("");
+  const asked = policies.map((one) => {
+    const used = `${one.units} of ${one.budget_units} units`;
+    return `  ${one.name}, module ${one.module}: ${verdict(one)}, ${used}: ${one.said}\n`;
+  });
+  return printable(`${id} ${verdict(decided)} ${place}`) + "\n" + asked.join("");
 }

@@ -12,7 +12,16 @@ import { noCounts } from "../../../shared/records/counts.ts";
 import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/units.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
-import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
+import {
+  evident,
+  linesOf,
+  noKey,
+  openNote,
+  openSource,
+  openTree,
+  say,
+  verifiersFor,
+} from "./source.ts";
 import type { ProofFlags } from "./source.ts";
 
 /** The options of `arq usage invoice`. */
@@ -176,34 +185,18 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
   }
   const own = flags.own === undefined ? undefined : await ownCounts(io, flags.own, isWanted);
   const differences = own === undefined ? [] : differencesOf(minutes, own);
-  const found = {
-    ...{ origin: checkpoint.origin, size: checkpoint.size, minutes: minutes.size, breaks },
-    total: amountsOf([...minutes.values()].reduce(add, noCounts())),
-    differences,
-  };
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(found)}\n` : invoiceText(found));
-  return differences.length > 0 ? EXIT.failure : EXIT.ok;
-}
-
-function invoiceText(
-  { origin, size, minutes, breaks, total, differences }: {
-    readonly origin: string;
-    readonly size: number;
-    readonly minutes: number;
-    readonly breaks: readonly string[];
-    readonly total: Readonly<Record<UsageUnit, number>>;
-    readonly differences: ReturnType<typeof differencesOf>;
-  },
-): string {
+  const { origin, size } = checkpoint;
+  const total = amountsOf([...minutes.values()].reduce(add, noCounts()));
+  const found = { origin, size, minutes: minutes.size, breaks, total, differences };
+  const entries = plural(size, "entry", "entries");
   const lines = [
-    `${origin}: ${plural(minutes, "minute")}, proven by a log of ${
-      plural(size, "entry", "entries")
-    }`,
+    `${origin}: ${plural(minutes.size, "minute")}, proven by a log of ${entries}`,
     ...breaks.map((one) => `the record does not go on: ${one}`),
     ...USAGE_UNITS.map((unit) => `${unit}  ${total[unit]}`),
     ...differences.map(({ minute, unit, billed, own }) =>
       `${minute}: ${unit} ${billed}, and ${own} by own count`
     ),
   ];
-  return lines.map((line) => `${line}\n`).join("");
+  await say(io, flags, found, lines.map((line) => `${line}\n`).join(""));
+  return differences.length > 0 ? EXIT.failure : EXIT.ok;
 }

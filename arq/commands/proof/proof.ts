@@ -18,6 +18,7 @@ import {
   openNote,
   openSource,
   openTree,
+  say,
   verifiersFor,
 } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
@@ -33,12 +34,10 @@ export interface VerifyFlags extends ProofFlags {
 const MESSAGES = "messages.ndjson";
 const ITEMS_MAX = 100_000;
 
-const line = (found: unknown) => `${JSON.stringify(found)}\n`;
-
 /** Prints the newest checkpoint, once it is checked. */
 export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
-  await print(io.stdout, flags.json === true ? line({ checkpoint: tree.note }) : tree.note);
+  await say(io, flags, { checkpoint: tree.note }, tree.note);
   return EXIT.ok;
 }
 
@@ -46,7 +45,7 @@ export async function checkpoint(io: Io, place: string, flags: ProofFlags): Prom
 export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
   const source = await openSource(io, place, flags);
   const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
-  await print(io.stdout, flags.json === true ? line({ vkeys }) : `${vkeys.join("\n")}\n`);
+  await say(io, flags, { vkeys }, `${vkeys.join("\n")}\n`);
   return EXIT.ok;
 }
 
@@ -65,7 +64,7 @@ export async function inclusion(
   if (proof === undefined) {
     throw new CommandError(`the log has no entry of offset ${offset}, of ${tree.checkpoint.size}`);
   }
-  await print(io.stdout, flags.json === true ? line({ proof }) : proof);
+  await say(io, flags, { proof }, proof);
   return EXIT.ok;
 }
 
@@ -81,12 +80,8 @@ export async function consistency(
   const hashes = await evident(() => tree.continues(old));
   const { size } = tree.checkpoint;
   const proof = hashes.map((hash) => hash.toBase64());
-  await print(
-    io.stdout,
-    flags.json === true
-      ? `${JSON.stringify({ old_size: old.size, size, proof })}\n`
-      : `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`,
-  );
+  const text = `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`;
+  await say(io, flags, { old_size: old.size, size, proof }, text);
   return EXIT.ok;
 }
 
@@ -98,20 +93,25 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const { tree, verifiers } = await openTree(io, source, flags);
   const messages = await messagesBeside(io, place, source);
   const checked = messages.size;
+  /** The bus names its present epoch, also of what was stored in an earlier one. */
+  const names = new Map(
+    [...messages].map(([name, hash]) => [`${name.split("/")[1]}/${hash}`, name]),
+  );
   const breaks: string[] = [];
   let newest = 0;
   await evident(async () => {
     for await (const { entry } of tree.whole()) {
       if ("break" in entry) {
         breaks.push(`${entry.break} at ${entry.offset}`);
+        if (entry.break !== "gap") newest = entry.offset;
         continue;
       }
       const name = `${entry.epoch}/${entry.offset}`;
-      newest = Math.max(newest, entry.offset);
+      newest = entry.offset;
       if ((messages.get(name) ?? entry.sha256) !== entry.sha256) {
         throw new Error(`the message at offset ${entry.offset} is not the one that was logged`);
       }
-      messages.delete(name);
+      messages.delete(names.get(`${entry.offset}/${entry.sha256}`) ?? "");
     }
     const missing = messages.keys().find((name) => Number(name.split("/")[1]) <= newest);
     if (missing !== undefined) throw new Error(`the message at ${missing} is not in the log`);
@@ -123,12 +123,8 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
   const broken = breaks.map((one) => `the record does not go on: ${one}\n`).join("");
-  await print(
-    io.stdout,
-    flags.json === true
-      ? `${JSON.stringify(found)}\n`
-      : `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`,
-  );
+  const text = `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`;
+  await say(io, flags, found, text);
   return EXIT.ok;
 }
 
@@ -237,7 +233,7 @@ export async function save(
     await file.finish();
   }
   const { size } = tree.checkpoint;
-  if (flags.json === true) await print(io.stdout, line({ size, folder }));
+  if (flags.json === true) await say(io, flags, { size, folder }, "");
   else await print(io.stderr, `${plural(size, "entry", "entries")} in ${folder}\n`);
   return EXIT.ok;
 }

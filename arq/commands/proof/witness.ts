@@ -2,13 +2,8 @@
  * `arq proof witness`: cosigns checkpoints of the logs that the command line names, as c2sp.org/tlog-witness has it. What it has
  * cosigned is in a file, from which it goes on: it never signs what does not continue that.
  */
-import { createPrivateKey, createPublicKey, sign } from "node:crypto";
-import {
-  cosigner,
-  decodeVerifier,
-  encodeVerifier,
-  verifierOf,
-} from "../../../shared/proof/note.ts";
+import { textOf } from "../../../shared/listeners/answer_body.ts";
+import { cosigner, decodeVerifier, encodeVerifier, pemKey } from "../../../shared/proof/note.ts";
 import type { Signer } from "../../../shared/proof/note.ts";
 import { decodeSeen, Witness } from "../../../shared/proof/witness.ts";
 import type { WitnessAnswer } from "../../../shared/proof/witness.ts";
@@ -77,26 +72,19 @@ async function answer(one: Witness, request: Request): Promise<Answer> {
   if (request.method !== "POST" || !new URL(request.url).pathname.endsWith("/add-checkpoint")) {
     return { status: 404, body: "POST add-checkpoint\n" };
   }
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  let left = BODY_BYTES_MAX;
-  for await (const chunk of request.body ?? []) {
-    left -= chunk.length;
-    if (left < 0) return { status: 413, body: "it is too large\n" };
-    chunks.push(chunk);
-  }
-  return await one.add(await new Blob(chunks).text());
+  const body = await textOf(new Response(request.body), request.signal, BODY_BYTES_MAX)
+    .catch(() => undefined);
+  return body === undefined ? { status: 413, body: "it is too large\n" } : await one.add(body);
 }
 
 /** The key of the file, which signs as the witness. */
 async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signer> {
   const path = resolvePath(io.cwd, keyFile);
   try {
-    const key = createPrivateKey(new TextDecoder().decode(await io.files.read(path)));
-    const { crv, x = "" } = createPublicKey(key).export({ format: "jwk" });
-    if (crv !== "Ed25519") throw new Error("is no Ed25519 key");
-    const verifier = verifierOf(name, Uint8Array.fromBase64(x, { alphabet: "base64url" }));
-    const signed = (text: Uint8Array) => Promise.resolve(new Uint8Array(sign(null, text, key)));
-    return cosigner({ ...verifier, sign: signed }, io.now);
+    const key = pemKey(new TextDecoder().decode(await io.files.read(path)), name);
+    if (key === undefined) throw new Error("is no Ed25519 key");
+    if (!("sign" in key)) throw new Error("is no private key");
+    return cosigner(key, io.now);
   } catch (error) {
     throw new CommandError(
       `${path}: ${error instanceof Error ? error.message : error}`,

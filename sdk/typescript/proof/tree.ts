@@ -10,8 +10,8 @@ type Hash = Bytes;
 /** Hashes of a full tile, and entries of a full bundle. */
 export const TILE_WIDTH = 256;
 const HASH_BYTES = 32;
-/** What a key signs: a log's checkpoint, or somebody else's as a witness (c2sp.org/tlog-cosignature). */
 const LOG = 1;
+/** The kind of a key that cosigns the checkpoints of others (c2sp.org/tlog-cosignature). */
 export const WITNESS = 4;
 
 /** SHA-256 of all parts, one behind the other. */

@@ -233,13 +233,14 @@ export class VerifiedLog {
     const { wait_ms = WAIT_MS, complete = true } = this.#options;
     const offset = Number(message.offset);
     const until_ms = performance.now() + wait_ms;
+    if (this.#tree === undefined) await this.#begin(offset, until_ms);
+    const hash = await this.#hashOf(message);
+    // The bus names its present epoch, also of what was stored in an earlier one.
     const find = () =>
       this.#entries.findIndex((one) =>
         one.sha256 !== undefined && one.offset === offset &&
-        (message.epoch === "" || one.epoch === message.epoch)
+        (message.epoch === "" || one.epoch === message.epoch || one.sha256 === hash)
       );
-    if (this.#tree === undefined) await this.#begin(offset, until_ms);
-    const hash = await this.#hashOf(message);
     while (find() < 0) {
       const next = await this.#advance();
       if (find() >= 0) break;
