@@ -8,7 +8,7 @@ import * as fc from "fast-check";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 
-const RUNS = 2_000;
+const RUNS = 1_000;
 const SEED = 20_261_122;
 const CONFIG = `
 [server]

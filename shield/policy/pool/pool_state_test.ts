@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { exposition } from "../../../shared/metrics/metrics.ts";
+import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { declares, type GuestText, SPIN, unmeteredGuest } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
@@ -48,6 +49,9 @@ function of(
   return { connection_id: `c-${user}`, facts: () => ({ headers, claims: {} }), ...more };
 }
 
+/** For tests whose policies have names of their own, and no more than a state each: to start a worker is what costs. */
+const sharedPool = sharedByTests(() => startTestPool());
+
 const ask = ({ pool }: TestPool, name: string, more: Partial<EvaluateRequest>) =>
   pool.evaluate(message([policy(name)], more));
 
@@ -69,7 +73,7 @@ Deno.test("ten connections of one user are counted together, exactly, on several
 });
 
 Deno.test("two tenants with the same users share nothing, nor two policies, nor two modes", async () => {
-  await using test = await startTestPool();
+  const test = await sharedPool();
   test.load("one", teller("{user}"));
   test.load("two", teller("{user}"));
   const next = async (name: string, more: Partial<EvaluateRequest> = {}) =>
@@ -84,7 +88,7 @@ Deno.test("two tenants with the same users share nothing, nor two policies, nor 
 });
 
 Deno.test("the same module deployed anew goes on with its state, another one begins without", async () => {
-  await using test = await startTestPool();
+  const test = await sharedPool();
   test.load("a", teller("{user}"));
   test.load("b", { ...teller("{user}"), pages: 2 });
   const next = async (sha256: string) => {
@@ -148,16 +152,16 @@ const FAULTS: Readonly<Record<string, readonly [body: string, detail: RegExp]>> 
 
 for (const [what, [body, detail]] of Object.entries(FAULTS)) {
   Deno.test(`a policy that asks for ${what} has a fault`, async () => {
-    await using test = await startTestPool();
-    test.load("bad", counter("{user}", body));
-    const { outcomes } = await ask(test, "bad", of("u"));
+    const test = await sharedPool();
+    test.load(what, counter("{user}", body));
+    const { outcomes } = await ask(test, what, of("u"));
     assert.equal(outcomes[0]?.fault, "abi");
     assert.match(test.lines.join("\n"), detail);
   });
 }
 
 Deno.test("a policy sees what it wrote, also that it deleted", async () => {
-  await using test = await startTestPool();
+  const test = await sharedPool();
   test.load(
     "turns",
     counter(
