@@ -7,9 +7,8 @@ import { encodeMinute } from "../shared/usage/minute.ts";
 import { runningKey } from "../shared/usage/usage_stores.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 
@@ -37,7 +36,7 @@ async function publish(client: RawClient) {
   }
 }
 
-const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
 /** Asks the admin API of a Shield. */
 async function admin(
@@ -76,7 +75,7 @@ async function exhaust(clients: readonly RawClient[]) {
 }
 
 /** A refusal by HTTP says when it ends, too. */
-async function refusesByHttp(shield: ServerProcess, token: string): Promise<void> {
+async function refusesByHttp(shield: LocalShield, token: string): Promise<void> {
   const response = await fetch(`${shield.ready.url}/v1/rooms/r/messages`, {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
@@ -88,7 +87,7 @@ async function refusesByHttp(shield: ServerProcess, token: string): Promise<void
 }
 
 /** An operator gives more, and then less than was used. */
-async function changes(shield: ServerProcess, clients: readonly RawClient[], issuer: Issuer) {
+async function changes(shield: LocalShield, clients: readonly RawClient[], issuer: Issuer) {
   const operator = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
   const own = await issuer.tokenFor({ role: "admin", sub: "boss" });
   const budget = { per: "month", unit: "messages_in", action: "refuse", limit: 1_000 };
@@ -136,7 +135,8 @@ Deno.test("budgets: two Shields hold one together, nobody else feels it, and a k
       'operator_tenants = ["ops"]',
     );
   await using one = await start("one");
-  await using other = await start("other");
+  const operators = '\n[admin]\noperator_tenants = ["ops"]';
+  await using other = await startLocalShield(config, operators);
   const token = await issuer.tokenFor();
   using first = await openText(socketOf(one), token);
   using second = await openText(socketOf(other), token);
@@ -215,9 +215,8 @@ Deno.test("budgets: those of an apply hold, and hold nothing back any more, once
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
     "[usage]\nenabled = true\n#constant usage.flush_ms = 60_000\n";
-  const operators = 'operator_tenants = ["ops"]';
-  const lines = 'node_id = "one"';
-  await using shield = await startServer("shield", config, issuer.dir, lines, 0, [], operators);
+  const operators = '\n[admin]\noperator_tenants = ["ops"]';
+  await using shield = await startLocalShield(config, operators);
   const token = await issuer.tokenFor({ role: "admin", sub: "root", tenant_id: "ops" });
   using client = await openText(socketOf(shield), await issuer.tokenFor());
   await fillLedger(nats.url);

@@ -1,15 +1,14 @@
 /**
  * Messages of durable rooms that an operator erases in NATS while Shields serve them: whatever was removed and
  * however, a returning subscriber gets all that was missed or is refused, on the Shield that has the room open and on one
- * that has not. Two Shields on one real NATS, as processes of their own.
+ * that has not. Two Shields on one real NATS.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { seen } from "../shared/testing/until.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { ServerProcess } from "./harness/cluster.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
@@ -47,26 +46,21 @@ interface Stage {
   subjectOf(room: string): string;
 }
 
-const httpOf = ({ ready }: ServerProcess) => new URL(ready.url ?? "").origin.replace(/^ws/, "http");
-
 async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true });
-  await using issuer = await createIssuer();
   await using link = startTcpProxy(nats.port);
-  const configOf = (url: string) => `[nats]\nurls = ["${url}"]\n${issuer.config}${ROOMS}`;
-  const config = configOf(nats.url);
-  await using _brain = await startServer("brain", config, issuer.dir);
-  const linked = configOf(`nats://127.0.0.1:${link.port}`);
-  await using one = await startServer("shield", linked, issuer.dir, 'node_id = "one"');
-  await using two = await startServer("shield", config, issuer.dir, 'node_id = "two"');
+  const configOf = (url: string) => `[nats]\nurls = ["${url}"]\n${ROOMS}`;
+  await using two = await startLocalBus(configOf(nats.url));
+  await using one = await startLocalBus(configOf(`nats://127.0.0.1:${link.port}`));
   const shields = [one, two] as const;
-  const token = await issuer.tokenFor();
+  const tenant = "acme";
+  const token = await two.tokenFor({ tenant, user: "ann" });
   const open = async (at: 0 | 1, user?: string) =>
     await DurableClient.open(
-      `${httpOf(shields[at]).replace(/^http/, "ws")}/v1/socket`,
-      user === undefined ? token : await issuer.tokenFor({ sub: user }),
+      shields[at].url,
+      user === undefined ? token : await two.tokenFor({ tenant, user }),
     );
-  const admin = new HttpPeer(two.ready.admin_url ?? "", await issuer.tokenFor({ role: "admin" }));
+  const admin = new HttpPeer(two.admin_url, await two.tokenFor({ tenant, role: "admin" }));
   using busy = await open(0);
   using other = await open(1);
   // Both have the log open, and other rooms of the tenant lose messages to their size, as they do anywhere.
@@ -84,7 +78,7 @@ async function onStage(run: (stage: Stage) => Promise<void>): Promise<void> {
       open,
       token,
       link,
-      urls: [httpOf(one), httpOf(two)],
+      urls: [one.http_url, two.http_url],
       async admin(method, path, body) {
         const answer = await admin.call(method, path, body);
         assert.equal(answer.status, 200, JSON.stringify(answer.body));

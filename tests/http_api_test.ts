@@ -433,25 +433,15 @@ Deno.test("the SDK goes by HTTP where WebSocket does not open", async (t) => {
 
 // Readers of events on two Shields and NATS: a drain loses nothing, and a ticket is good once on both.
 
-const httpOf = (url = "") => new URL(url).origin.replace(/^ws/, "http");
-
 Deno.test("a reader moves to another Shield without a gap; a ticket of one is good at the other", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using issuer = await createIssuer();
   const rooms = '[[rooms]]\nroom = "kept"\ndurable = true\nhistory_size = 1_000\n';
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${rooms}`;
-  await using _brain = await startServer("brain", config, issuer.dir);
-  const [one, two] = await Promise.all(
-    ["one", "two"].map((name) =>
-      startServer("shield", config, issuer.dir, `node_id = "${name}"\ndrain_ms = 1_000`)
-    ),
-  );
-  assert.ok(one !== undefined && two !== undefined);
-  await using _one = one;
-  await using _two = two;
-  const [first, second] = [one, two].map(({ ready }) => httpOf(ready.url));
-  const token = await issuer.tokenFor();
-  const [asking, publishing] = [first, second].map((url) => new HttpPeer(url ?? "", token));
+  const config = `[server]\ndrain_ms = 1_000\n[nats]\nurls = ["${nats.url}"]\n${rooms}`;
+  await using one = await startLocalBus(config);
+  await using two = await startLocalBus(config);
+  const [first, second] = [one.http_url, two.http_url];
+  const { token } = one;
+  const [asking, publishing] = [first, second].map((url) => new HttpPeer(url, token));
   const { body: { ticket } } = await asking!.call("POST", "tickets", { rooms: ["kept"] });
   using reader = await EventReader.open(`${second}/v1/rooms/kept/events?ticket=${ticket}`);
   await reader.until("subscribed");

@@ -9,10 +9,9 @@ import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus } from "./harness/local_bus.ts";
+import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer, startServer } from "./harness/cluster.ts";
-import { documentedAccounts } from "./harness/documented_accounts.ts";
+import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -189,17 +188,12 @@ Deno.test("behind a proxy that holds streams back the client polls, and everythi
 });
 
 Deno.test("requests that come to another Shield reach the one that has the stream", async () => {
-  // The documented users: batches go from Shield to Shield.
-  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  // The rights that it needs, by which batches go from Shield to Shield: `accounts_test.ts`.
+  await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  const start = (part: "shield" | "brain", lines = "") => {
-    const url = nats.url.replace("//", `//${part}:secret@`);
-    const config = `[nats]\nurls = ["${url}"]\n${issuer.config}`;
-    return startServer(part, config, issuer.dir, lines);
-  };
-  await using _brain = await start("brain");
-  await using one = await start("shield", 'node_id = "one"\n');
-  await using two = await start("shield", 'node_id = "two"\n');
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  await using one = await startLocalShield(config, 'node_id = "one"\n');
+  await using two = await startLocalShield(config, 'node_id = "two"\n');
   const [first, second] = [one, two].map(({ ready: { url = "" } }) => new URL(url).host);
   const token = await issuer.tokenFor();
   /** A proxy without stickiness: streams here, requests there. */

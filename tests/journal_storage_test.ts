@@ -9,10 +9,12 @@ import { connect as dialNats, type NatsConnection } from "@nats-io/transport-den
 import { connect, type Connection } from "../sdk/typescript/mod.ts";
 import { isHole, type JournalLine } from "../shared/journal/record.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBus, type TestBus } from "./harness/bus.ts";
+import { DEV_DEFAULTS } from "../arq/serve/dev_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 
 const TENANT = "default";
 /** What NATS may take on disk: room for what a bus begins with, and for a journal. */
@@ -58,7 +60,7 @@ if (why_not === undefined) {
   Deno.test("journal: on a full disk messages go on, and once there is room the hole is told", async () => {
     await using disk = await mountSmallDisk(24);
     const data_dir = `${disk.folder}/data`;
-    await using bus = await startBus(["--data-dir", data_dir]);
+    await using bus = await startLocalBus(DEV_DEFAULTS, { data_dir });
     await using client = await dial(bus);
     await say(client);
     await until("a first block is stored", async () => await stored(bus) > 0);
@@ -74,14 +76,14 @@ if (why_not === undefined) {
       return await stored(bus) > before;
     });
     await client.close();
-    assert.equal((await bus.stop()).code, 0);
+    await bus.stop();
     checkTold(await journalLines({ server: { data_dir } }, TENANT), "storage-full");
   });
 }
 
 Deno.test("journal: where NATS has no room for it messages go on, and once there is the hole is told", async () => {
   await using nats = await startNats({ jetstream: true, max_file: String(STORAGE_BYTES) });
-  await using bus = await startBus(["--nats", nats.url]);
+  await using bus = await startLocalBus(`${DEV_DEFAULTS}[nats]\nurls = ["${nats.url}"]\n`);
   const link = await dialNats({ servers: nats.url });
   try {
     const { streams } = await jetstreamManager(link);
@@ -101,6 +103,6 @@ Deno.test("journal: where NATS has no room for it messages go on, and once there
   } finally {
     await link.close();
   }
-  assert.equal((await bus.stop()).code, 0);
+  await bus.stop();
   checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "storage-full");
 });

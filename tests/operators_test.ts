@@ -11,6 +11,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
+import { startLocalShield } from "./harness/local_bus.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { DurableClient } from "./peers/durable_client.ts";
@@ -69,19 +70,13 @@ Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothi
   await using nats = await startNats({ jetstream: true });
   const issuer = await createIssuer();
   const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
-  const config = (rooms: string) =>
-    `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n${rooms}`;
-  const start = (part: "brain" | "shield", name: string, rooms: string) =>
-    startServer(
-      part,
-      config(rooms) + (part === "shield" ? issuer.config : ""),
-      issuer.dir,
-      `node_id = "${name}"\ndrain_ms = 0\n`,
-    );
+  const spine = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
+  const startBrain = (rooms: string) =>
+    startServer("brain", spine + rooms, issuer.dir, 'node_id = "b1"\ndrain_ms = 0\n');
   try {
-    await using shield = await start("shield", "s0", ROOMS);
-    await using _brain = await start("brain", "b0", ROOMS);
-    const other = await start("brain", "b1", "");
+    // With a Brain.
+    await using shield = await startLocalShield(spine + ROOMS + issuer.config, "drain_ms = 0\n");
+    const other = await startBrain("");
     const token = `${home}/token`;
     await Deno.writeTextFile(token, await issuer.tokenFor({ tenant_id: "ops", role: "admin" }), {
       mode: 0o600,
@@ -107,7 +102,7 @@ Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothi
       return finding?.status === "warn" && /\| brain brain:b1$/.test(finding.text);
     });
     await other.stop();
-    await using _again = await start("brain", "b1", ROOMS);
+    await using _again = await startBrain(ROOMS);
     await until("nothing is said", async () => await found() === undefined);
   } finally {
     await Deno.remove(home, { recursive: true });

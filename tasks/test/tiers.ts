@@ -37,8 +37,9 @@ export const OTHER_TASKS: readonly string[] = [
 
 /**
  * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
- * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, or kill databases and
- * buses again and again. And those that time what policies do beside a reference loop.
+ * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, put older copies of data
+ * back, move to a second site, or kill databases and buses again and again. And those that time what policies do beside a
+ * reference loop.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
@@ -81,8 +82,10 @@ export const SLOW: readonly string[] = [
   "tests/proof/attacks_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
+  "tests/restore/restore_test.ts",
   "tests/rollout_test.ts",
   "tests/site_test.ts",
+  "tests/standby_test.ts",
   "tests/thawed_server_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/tutorial/tutorial_test.ts",

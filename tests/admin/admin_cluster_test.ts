@@ -6,8 +6,9 @@ import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import { withAdminCluster } from "./admin_cluster.ts";
 import type { AdminCluster } from "./admin_cluster.ts";
+import { KEPT_ROOMS, ROOM_STEPS } from "./admin_rooms_steps.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
-import { openText } from "../peers/raw_client.ts";
+import { ask, openText } from "../peers/raw_client.ts";
 import type { RawClient } from "../peers/raw_client.ts";
 
 async function connect(
@@ -103,6 +104,46 @@ async function disconnect(cluster: AdminCluster): Promise<void> {
   await until("the Shield's word", () => line.test(two.log()));
 }
 
+/** The next message's id. */
+async function heard(client: RawClient): Promise<string> {
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op === "msg" && frame.type === "t") return frame.message_id;
+  }
+}
+
+const publish = (client: RawClient, message_id: string) =>
+  ask(client, { op: "pub", room: "hall", type: "t", data: 1, message_id });
+
+interface Row {
+  readonly node_id: string;
+  readonly ended?: { readonly code: number; readonly reason: string };
+  readonly outcomes: readonly { readonly state: string; readonly why?: string }[];
+}
+
+async function word({ admin }: AdminCluster, message_id: string, user: string): Promise<string[]> {
+  const { connections } = await admin.read(`/v1/why?message_id=${message_id}&user=${user}`);
+  return connections.map(({ outcomes: [one] }: Row) => one?.state);
+}
+
+/** What a Shield tells of messages, each knows its own; `two` is the one that is asked by `one`. */
+async function why(cluster: AdminCluster): Promise<void> {
+  const { admin, one, two } = cluster;
+  const [first, second] = [one.ready.node_id, two.ready.node_id];
+  using ann = await connect(cluster, one, { sub: "says" });
+  using bob = await connect(cluster, two, { sub: "hears" });
+  for (const client of [ann, bob]) await ask(client, { op: "sub", room: "hall" });
+  await publish(ann, "one");
+  assert.equal(await heard(bob), "one");
+  const { messages, connections, ledgers } = await admin.read("/v1/why?message_id=one&user=hears");
+  const nodes = messages[0].heard.map(({ node_id }: Row) => node_id);
+  assert.deepEqual(nodes.toSorted(), [first, second].toSorted());
+  assert.deepEqual(connections.map(({ node_id }: Row) => node_id), [second]);
+  assert.deepEqual(connections[0].outcomes[0].state, "sent");
+  assert.equal(ledgers.length, 2);
+  assert.deepEqual(await word(cluster, "one", "says"), ["sent"]);
+}
+
 async function levels({ admin, two, brain }: AdminCluster): Promise<void> {
   const { node_id } = two.ready;
   const set = await admin.ask("PUT", "/v1/log", { component: "shield", level: "debug", node_id });
@@ -129,6 +170,10 @@ async function silent(cluster: AdminCluster): Promise<void> {
     assert.deepEqual(nodes, { answered: [one.ready.node_id], silent: [node_id] });
     const { nodes: shown, silent } = await admin.read("/v1/cluster");
     assert.deepEqual([shown.length, silent], [2, [node_id]]);
+    // Of messages the rest is told, and it is named.
+    const partly = await admin.read("/v1/why?message_id=one&user=hears");
+    assert.deepEqual(partly.nodes, { answered: [one.ready.node_id], silent: [node_id] });
+    assert.deepEqual([partly.messages.length, partly.connections], [1, []]);
     const change = { component: "shield", level: null, node_id };
     const set = await admin.ask("PUT", "/v1/log", change);
     assert.deepEqual([set.status, set.body.reason], [503, "process-unavailable"]);
@@ -146,7 +191,9 @@ async function silent(cluster: AdminCluster): Promise<void> {
 async function drain(cluster: AdminCluster): Promise<void> {
   const { admin, one, two, brain } = cluster;
   assert.equal((await admin.ask("POST", "/v1/drain", { node_id: "nobody" })).status, 404);
-  using bob = await connect(cluster, two, { sub: "bob" });
+  using ann = await connect(cluster, one, { sub: "says" });
+  using bob = await connect(cluster, two, { sub: "hears" });
+  for (const client of [ann, bob]) await ask(client, { op: "sub", room: "hall" });
   for (const [server, node_id] of [[two, two.ready.node_id], [brain, brain.ready.brain_id]]) {
     const answer = await admin.ask("POST", "/v1/drain", { node_id });
     assert.deepEqual([answer.status, answer.body], [202, { node_id, draining: true }]);
@@ -161,11 +208,13 @@ async function drain(cluster: AdminCluster): Promise<void> {
     ({ body }) => body.silent.length === 0 && body.nodes.length === 1 ? body : undefined,
   );
   assert.equal(left.nodes[0].node_id, one.ready.node_id);
+  await publish(ann, "two");
+  assert.deepEqual(await word(cluster, "two", "hears"), [], "its ledger has gone with it");
 }
 
 Deno.test("one Shield's admin API is about the whole cluster", async (t) => {
-  const steps = { nodes, clients, disconnect, levels, silent, drain };
-  await withAdminCluster("", async (cluster) => {
+  const steps = { nodes, clients, disconnect, levels, why, ...ROOM_STEPS, silent, drain };
+  await withAdminCluster(KEPT_ROOMS, async (cluster) => {
     for (const [name, step] of Object.entries(steps)) await t.step(name, () => step(cluster));
   });
 });

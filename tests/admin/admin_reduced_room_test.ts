@@ -6,7 +6,9 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { readEnvelope } from "@arqon/proto";
-import { runArq } from "../../arq/testing/run_arq.ts";
+import { runProgram } from "../../arq/program/program.ts";
+import { exitCodeOf, explain } from "../../arq/terminal/exit.ts";
+import { diskIo } from "../../arq/testing/disk_io.ts";
 import { decodeBatch, encodeBatch } from "../../brain/reducers/log/batch.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -65,7 +67,15 @@ const adminOf = async (bus: TestBus, tenant: string) =>
 async function arqOf(bus: TestBus, tenant = "default") {
   const token = await bus.tokenFor({ role: "admin", tenant, user: "root" });
   const own = ["--admin-url", bus.admin_url, "--token", token];
-  return (...args: string[]) => runArq(["room", ...args, ...own]);
+  return async (...args: string[]) => {
+    const io = diskIo(Deno.cwd());
+    let said = "";
+    const code = await runProgram(io, ["room", ...args, ...own]).catch((error) => {
+      said = explain(error);
+      return exitCodeOf(error);
+    });
+    return { code, stdout: io.stdout.text(), stderr: io.stderr.text() + said };
+  };
 }
 
 Deno.test("a room is verified from its first entry, and shown as it was at any", async () => {

@@ -1,4 +1,4 @@
-/** What the steps of `admin_rooms_test.ts` share: a cluster, its admin, and clients that pass frames over. */
+/** What the steps of `admin_rooms_steps.ts` share: a cluster, its admin, and clients that pass frames over. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { AdminClient } from "../peers/admin_client.ts";

@@ -49,15 +49,17 @@ function completed(
 
 /**
  * Rows in which each `strength` of values does that can stand in a row at all. `isPossible` judges a row that is not
- * whole by what is chosen of it. Values that stand together in some of the `seats` need not do so in others.
+ * whole by what is chosen of it. Values that stand together in some of the `seats` need not do so in others. `isAsked`
+ * leaves choices out: those of factors that need not stand together in each way.
  */
 export function coveringRows(
   factors: Values,
   strength: number,
   isPossible: (chosen: Chosen) => boolean,
   seats: Seats = [],
+  isAsked: (names: readonly string[]) => boolean = () => true,
 ): Chosen[] {
-  const sets = subsets(Object.keys(factors), strength);
+  const sets = subsets(Object.keys(factors), strength).filter(isAsked);
   const open = new Map<string, Chosen>();
   for (const names of sets) {
     let choices: Chosen[] = [{}];

@@ -66,7 +66,7 @@ export const FACTORS = {
 } as const;
 
 /** On NATS. */
-export const NATS_FACTORS = { ...FACTORS, gate: GATES, source: SOURCES };
+const NATS_FACTORS = { ...FACTORS, gate: GATES, source: SOURCES };
 
 type Factors = typeof FACTORS;
 /** A value of each factor. */
@@ -175,11 +175,25 @@ function inOrder<R extends Partial<Row>>(row: R): R {
   return { ...row, first: second, second: first };
 }
 
-/** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
-export const rowsOf = (strength: number, factors: Values = FACTORS): Row[] =>
+const rowsWith = (
+  strength: number,
+  factors: Values,
+  isAsked?: (names: readonly string[]) => boolean,
+) =>
   (coveringRows(
     factors,
     strength,
     (chosen: Chosen) => isPossible(inOrder(chosen as Partial<Row>)),
     SEATS,
+    isAsked,
   ) as unknown as Row[]).map(inOrder);
+
+/** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
+export const rowsOf = (strength: number): Row[] => rowsWith(strength, FACTORS);
+
+/**
+ * The rows for NATS: each pair but those of two readers. These are at one Shield, and meet in what no engine has a part
+ * in: all pairs of them are in `rowsOf`, on the embedded one.
+ */
+export const natsRows = (): Row[] =>
+  rowsWith(2, NATS_FACTORS, (names) => !names.every((name) => SEATS.some((seat) => seat === name)));

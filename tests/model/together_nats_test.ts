@@ -7,14 +7,14 @@ import { startNats } from "../harness/nats_server.ts";
 import { startValkey } from "../harness/valkey_server.ts";
 import { Receiver } from "../hooks/receiver.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
-import { NATS_FACTORS, rowsOf } from "./factors.ts";
+import { natsRows } from "./factors.ts";
 import { answersOf, configOf, groundOf, runRows } from "./run.ts";
 import { startShadowConsumer } from "./shadow_consumer.ts";
 
 Deno.test("each pair of capabilities does what the model of the bus says, over NATS", async () => {
   await using receiver = new Receiver();
   receiver.answer = answersOf();
-  const rows = rowsOf(2, NATS_FACTORS);
+  const rows = natsRows();
   await using collector = await startOtlpReceiver();
   await using valkey = await startValkey();
   await using nats = await startNats({ jetstream: true });

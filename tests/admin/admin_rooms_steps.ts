@@ -1,11 +1,9 @@
 /**
- * What the admin API shows of a room and does in it, over two Shields and a Brain on a real NATS with
- * the accounts of docs/run_nats.md: its log, its state, its lock, kicks, bans, messages of the admin,
- * and the minutes before somebody looked.
+ * What the admin API shows of a room and does in it: its log, its state, its lock, kicks, bans, messages of the admin,
+ * and the minutes before somebody looked. The steps only; `admin_cluster_test.ts` runs them on two Shields and a Brain.
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import { withAdminCluster } from "./admin_cluster.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
@@ -274,10 +272,8 @@ async function minutes({ admin, one, two }: World): Promise<void> {
   assert.doesNotMatch(one.log(), /no sample was taken/);
 }
 
-Deno.test("a room is shown with what it holds, and operated", async (t) => {
-  const rooms = '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 5\n';
-  const steps = { stored, state, kicks, bans, publishes, minutes };
-  await withAdminCluster(rooms, async (cluster) => {
-    for (const [name, step] of Object.entries(steps)) await t.step(name, () => step(cluster));
-  });
-});
+/** The class of its rooms, for the Shields' configuration. */
+export const KEPT_ROOMS = '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 5\n';
+
+/** A room is shown with what it holds, and operated. */
+export const ROOM_STEPS = { stored, state, kicks, bans, publishes, minutes };
