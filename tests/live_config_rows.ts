@@ -57,11 +57,7 @@ const RATE_ROWS = {
 
 const CLIENT_ROWS = {
   "limits.handshakes_per_second": {
-    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 1" },
-    see: SENT_AWAY,
-  },
-  "limits.handshake_burst": {
-    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 2" },
+    tables: { limits: "handshakes_per_second = 1" },
     see: SENT_AWAY,
   },
   "limits.token_bytes": {
@@ -72,7 +68,6 @@ const CLIENT_ROWS = {
     },
   },
   "limits.pending_operations": pending(limit("pending_operations", "1")),
-  "limits.pending_bytes": pending(limit("pending_bytes", "65_536")),
   "limits.connections_per_user": crowded(
     limit("connections_per_user", "1"),
     "too-many-connections",
@@ -89,11 +84,6 @@ const CLIENT_ROWS = {
       await answer(client, { op: "unsub", room: "one" });
     },
   },
-  "limits.headers": refused(
-    limit("headers", "1"),
-    { headers: { a: "1", b: "2" } },
-    "too-many-headers",
-  ),
   "auth.require_signature": refused(
     { auth: 'require_signature = [{ role = "user", room = "*" }]' },
     {},
@@ -143,10 +133,6 @@ const OPERATOR_ROWS = {
   "limits.admin_requests_per_second": adminRate(
     "admin_requests_per_second",
     (admin) => admin.get("/v1/status"),
-  ),
-  "limits.admin_changes_per_second": adminRate(
-    "admin_changes_per_second",
-    (admin) => admin.ask("POST", "/v1/config/reload", {}),
   ),
   "limits.memory_bytes": {
     tables: limit("memory_bytes", "4_000_000_000"),
@@ -249,9 +235,7 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "admin.tls_cert": IN_PROCESSES,
   "admin.tls_key": IN_PROCESSES,
   "journal.journal_ttl_seconds": IN_RULES,
-  "journal.journal_bytes": IN_RULES,
   "journal.journal_payload": IN_RULES,
   "journal.tenants": IN_RULES,
   "telemetry.traces_ratio": IN_SAMPLER,
-  "telemetry.traces_per_second": IN_SAMPLER,
 };

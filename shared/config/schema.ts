@@ -71,14 +71,7 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
   ),
-  pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
-    "bytes of queued operations of one connection",
-  ),
-  headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
-  ),
 });
 
 const PolicyLimits = z.strictObject({

@@ -27,9 +27,6 @@ export const Brain = z.strictObject({
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends with its state; 0: never",
   ),
-  reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of the states of rooms with reducers in memory; above, the least recently used is stored and evicted",
-  ),
   reducer_fuel_per_second: count(
     2_000_000,
     1_000_000_000_000,

@@ -26,16 +26,12 @@ export const LIVE_KEYS = [
   "limits.process_messages_per_second",
   "limits.process_bytes_per_second",
   "limits.handshakes_per_second",
-  "limits.handshake_burst",
   "limits.token_bytes",
   "limits.admin_requests_per_second",
-  "limits.admin_changes_per_second",
   "limits.rooms_per_connection",
   "limits.connections_per_user",
   "limits.connections_per_tenant",
   "limits.pending_operations",
-  "limits.pending_bytes",
-  "limits.headers",
   "policy.fuel_per_second",
   "platform.mirroring.rules",
   "platform.registry.mappings",
@@ -52,7 +48,6 @@ export const LIVE_KEYS = [
   "journal.journal",
   "journal.journal_share",
   "journal.journal_ttl_seconds",
-  "journal.journal_bytes",
   "journal.journal_payload",
   "journal.tenants",
   "usage.prices",
@@ -60,7 +55,6 @@ export const LIVE_KEYS = [
   "usage.budgets",
   "log.level",
   "telemetry.traces_ratio",
-  "telemetry.traces_per_second",
 ] as const;
 
 /** A key that a running process takes over. */
