@@ -20,7 +20,6 @@ import {
   SENT_AWAY,
 } from "./live_config_world.ts";
 import type { Row, World } from "./live_config_world.ts";
-import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 /** What the file says while no row is tried. */
@@ -172,22 +171,9 @@ const OPERATOR_ROWS = {
   },
 };
 
-/** A command of the client is refused with this reason. */
-const secondMember = (name: string): Row => ({
-  tables: { presence: `${name} = 1` },
-  async see({ bus, client }) {
-    const enter = { op: "sub", room: name, presence: true };
-    assert.equal((await answer(client, enter)).code, 0);
-    using second = await openText(bus.url, await bus.tokenFor({ user: "second" }));
-    assert.equal((await answer(second, enter)).code, 429);
-    await answer(client, { op: "unsub", room: name });
-  },
-});
-
 const FILTER_ROWS = {};
 
 const BRAIN_ROWS = {
-  "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {
       usage: "enabled = true\n" +

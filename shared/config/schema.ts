@@ -98,15 +98,12 @@ const PolicyLimits = z.strictObject({
     1_000_000_000_000,
     "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
   ),
-  inline_fuel: z.int().min(0).max(10_000).default(0).describe(
-    "fuel for chains of inline_modules on the Shield's own thread, before a worker; 1,000 block it for at most half a millisecond; 0: all chains run in workers",
-  ),
   inline_modules: z.array(
     z.string().regex(/^[0-9a-f]{64}$/, {
       error: "expected 64 lowercase hex digits",
     }),
   ).max(1_024).default([]).describe(
-    "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are",
+    "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are; absent: all chains run in workers",
   ),
 });
 

@@ -4,7 +4,6 @@ import { count, fraction, roomPattern } from "./values/schema_values.ts";
 
 /** `[presence]`: who is in which room. */
 export const Presence = z.strictObject({
-  members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
   grace: z.array(z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
     grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),

@@ -27,7 +27,7 @@ const part = (share: number, of: string, why: string): Share => {
   return { value: `${share} × ${of}`, share, of, why };
 };
 
-/** Of the memory of a process: 256 MiB by default. */
+/** Of the memory of a process it is 256 MiB by default, of the log of a room with a reducer 16 MiB. */
 const EIGHTH = 0.125;
 
 const ADMISSION = {
@@ -105,6 +105,10 @@ const LIMITS = {
 };
 
 const POLICY = {
+  inline_fuel: fixed(
+    1_000,
+    "of a chain of inline_modules: half a millisecond of the Shield's thread",
+  ),
   chain_fuel_limit: part(
     2,
     "platform.overseer.fuel_limit",
@@ -146,6 +150,7 @@ const REGISTRY = {
 };
 
 const PRESENCE = {
+  members_per_room: fixed(100_000, "members of one room; max_members of its class may be less"),
   heartbeat_ms: fixed(1_500, "heartbeats of Shields and Brains, the same in each process"),
   down_ms: fixed(30_000, "a silent Shield's members leave after twenty heartbeats"),
   brain_timeout_ms: fixed(5_000, "a silent Brain owns no rooms after three heartbeats"),
@@ -189,6 +194,11 @@ const REDUCERS = {
   timers: fixed(64, "commands of one room that wait for their time"),
   snapshot_entries: fixed(1_000, "entries after which a state is stored; a takeover reads as many"),
   history_snapshots: fixed(512, "snapshots of a room for its past; history_bytes bounds them, too"),
+  history_bytes: part(
+    EIGHTH,
+    "log_bytes",
+    "the same in bytes; beyond: those with the nearest neighbours go, except the last two",
+  ),
 };
 
 /** Those of every hook, a tenant's own too, are in `[webhooks]`: see `constantAt`. */

@@ -38,7 +38,6 @@ export const LIVE_KEYS = [
   "quota.tenant_messages_per_second",
   "quota.tenant_bytes_per_second",
   "quota.tenants",
-  "presence.members_per_room",
   "brain.reducer_fuel_per_second",
   "rooms",
   "hooks",
