@@ -155,7 +155,7 @@ Deno.test("strangers are counted, not written one by one", async () => {
 
 Deno.test("rate-limited: a caller asks as often as it may, others go on", async () => {
   await using bus = await startLocalBus(
-    "[limits]\nadmin_requests_per_second = 10\nadmin_changes_per_second = 1\n",
+    "[limits]\nadmin_requests_per_second = 10\n",
   );
   const [greedy, other] = [await adminOf(bus, "acme"), await adminOf(bus, "beta")];
   const answers = await Promise.all(

@@ -70,7 +70,7 @@ Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not r
     await t.step(part, async () => {
       using nats = silent();
       const spine =
-        `[nats]\nurls = ["nats://127.0.0.1:${nats.port}"]\nconnect_timeout_ms = 600_000\n`;
+        `[nats]\nurls = ["nats://127.0.0.1:${nats.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
       await withConfig(`${JSON_LOG}${spine}`, async (file) => {
         const child = startTask(part, file);
         const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);

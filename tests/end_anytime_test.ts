@@ -73,7 +73,7 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 500\n` +
       `drain_timeout_ms = ${DRAIN_TIMEOUT_MS}\n[ops]\nport = 0\n[admin]\nport = 0\n` +
       `operator_tenants = ["ops"]\n[nats]\nurls = ["nats://127.0.0.1:${proxy.port}"]\n` +
-      `[auth]\njwks_timeout_ms = 60_000\n${slow_issuer}${issuer.config}`,
+      `[auth]\n${slow_issuer}${issuer.config}`,
   );
   const [signal_ms, stall_ms] = [random() * LATEST_MS, random() * LATEST_MS];
   const stalls = random() < 0.6;

@@ -16,7 +16,7 @@ import { sample } from "./strangers/strangers.ts";
 const GONE_MS = 2_000;
 const LIMITS =
   `#constant limits.listener_probe_ms = 500\n#constant limits.listener_gone_ms = ${GONE_MS}\n` +
-  "connections_per_user = 100000\nstrangers_per_address = 100000\n";
+  "connections_per_user = 100000\n#constant limits.strangers_per_address = 100000\n";
 /** The crowd answers no PING: none is due while the test runs, or a slow machine would have the bus end who is in. */
 const HEARTBEAT = "heartbeat_ms = 600_000\n";
 /** How many clients more than files. */

@@ -28,7 +28,7 @@ rooms_per_connection = 2
 connections_per_user = 2
 connections_per_tenant = 3
 connections_per_process = 5
-headers = 2
+#constant limits.headers = 2
 token_bytes = 1_024
 `;
 
@@ -363,7 +363,7 @@ const HELD = 16;
 const SLOW_POLICY = `
 [limits]
 pending_operations = ${HELD}
-pending_bytes = 65_536
+#constant limits.pending_bytes = 65_536
 [policy]
 workers = 1
 stall_ms = 60_000
@@ -483,8 +483,8 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
 const IDLE = 60;
 
 const BOUNDS = {
-  "one address": "strangers = 1000\nstrangers_per_address = 20",
-  "all together": "strangers = 20\nstrangers_per_address = 1000",
+  "one address": "strangers = 1000\n#constant limits.strangers_per_address = 20",
+  "all together": "strangers = 20\n#constant limits.strangers_per_address = 1000",
 };
 
 const config = (websocket: string, limits: string) => `

@@ -20,7 +20,6 @@ import {
   SENT_AWAY,
 } from "./live_config_world.ts";
 import type { Row, World } from "./live_config_world.ts";
-import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 /** What the file says while no row is tried. */
@@ -57,11 +56,7 @@ const RATE_ROWS = {
 
 const CLIENT_ROWS = {
   "limits.handshakes_per_second": {
-    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 1" },
-    see: SENT_AWAY,
-  },
-  "limits.handshake_burst": {
-    tables: { limits: "handshakes_per_second = 1\nhandshake_burst = 2" },
+    tables: { limits: "handshakes_per_second = 1" },
     see: SENT_AWAY,
   },
   "limits.token_bytes": {
@@ -72,7 +67,6 @@ const CLIENT_ROWS = {
     },
   },
   "limits.pending_operations": pending(limit("pending_operations", "1")),
-  "limits.pending_bytes": pending(limit("pending_bytes", "65_536")),
   "limits.connections_per_user": crowded(
     limit("connections_per_user", "1"),
     "too-many-connections",
@@ -89,11 +83,6 @@ const CLIENT_ROWS = {
       await answer(client, { op: "unsub", room: "one" });
     },
   },
-  "limits.headers": refused(
-    limit("headers", "1"),
-    { headers: { a: "1", b: "2" } },
-    "too-many-headers",
-  ),
   "auth.require_signature": refused(
     { auth: 'require_signature = [{ role = "user", room = "*" }]' },
     {},
@@ -144,10 +133,6 @@ const OPERATOR_ROWS = {
     "admin_requests_per_second",
     (admin) => admin.get("/v1/status"),
   ),
-  "limits.admin_changes_per_second": adminRate(
-    "admin_changes_per_second",
-    (admin) => admin.ask("POST", "/v1/config/reload", {}),
-  ),
   "limits.memory_bytes": {
     tables: limit("memory_bytes", "4_000_000_000"),
     async see({ bus }: World) {
@@ -186,22 +171,9 @@ const OPERATOR_ROWS = {
   },
 };
 
-/** A command of the client is refused with this reason. */
-const secondMember = (name: string): Row => ({
-  tables: { presence: `${name} = 1` },
-  async see({ bus, client }) {
-    const enter = { op: "sub", room: name, presence: true };
-    assert.equal((await answer(client, enter)).code, 0);
-    using second = await openText(bus.url, await bus.tokenFor({ user: "second" }));
-    assert.equal((await answer(second, enter)).code, 429);
-    await answer(client, { op: "unsub", room: name });
-  },
-});
-
 const FILTER_ROWS = {};
 
 const BRAIN_ROWS = {
-  "presence.members_per_room": secondMember("members_per_room"),
   "usage.budgets": {
     tables: {
       usage: "enabled = true\n" +
@@ -249,9 +221,7 @@ export const LIVE_ROWS: Readonly<Record<LiveKey, Row | string>> = {
   "admin.tls_cert": IN_PROCESSES,
   "admin.tls_key": IN_PROCESSES,
   "journal.journal_ttl_seconds": IN_RULES,
-  "journal.journal_bytes": IN_RULES,
   "journal.journal_payload": IN_RULES,
   "journal.tenants": IN_RULES,
   "telemetry.traces_ratio": IN_SAMPLER,
-  "telemetry.traces_per_second": IN_SAMPLER,
 };

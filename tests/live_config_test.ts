@@ -79,9 +79,11 @@ Deno.test("live config: each live key takes effect in a running bus, and nobody 
 Deno.test("live config: what needs a restart is named, a broken file changes nothing, and both are shown", async () => {
   await using live = await startLive();
   const { bus, admin, reload } = live;
-  const taken = await reload(fileOf({ limits: "max_frame_bytes = 2_048\nheaders = 7" }));
+  const taken = await reload(
+    fileOf({ limits: "max_frame_bytes = 2_048\nconnections_per_user = 7" }),
+  );
   assert.deepEqual([taken.changed, taken.needs_restart, taken.problem], [
-    ["limits.headers"],
+    ["limits.connections_per_user"],
     ["limits.max_frame_bytes"],
     null,
   ]);
@@ -91,13 +93,16 @@ Deno.test("live config: what needs a restart is named, a broken file changes not
   );
   const page = async () => await (await fetch(`${bus.ops_url}/metrics`)).text();
   assert.match(await page(), /^arqon_config_restart_keys 1$/m);
-  const broken = await reload("[limits]\nheader = 3\n");
-  assert.match(broken.problem, /:2:1 limits\.header: unknown key; did you mean "headers"\?/);
-  assert.deepEqual([broken.changed, broken.values["limits.headers"]], [[], 7]);
+  const broken = await reload("[limits]\nconnections_per_use = 3\n");
+  assert.match(
+    broken.problem,
+    /:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
+  );
+  assert.deepEqual([broken.changed, broken.values["limits.connections_per_user"]], [[], 7]);
   assert.match(await page(), /^arqon_config_reloads_total\{result="refused"\} 1$/m);
   const { configs } = await admin.read("/v1/config");
   assert.deepEqual(configs, [broken], "what is in force is told without reading anything");
-  assert.equal((await admin.read("/v1/limits")).limits?.headers ?? 7, 7);
+  assert.equal((await admin.read("/v1/limits")).limits?.connections_per_user ?? 7, 7);
   const stranger = new AdminClient(
     bus.admin_url,
     await bus.tokenFor({ role: "admin", tenant: "other" }),

@@ -133,7 +133,8 @@ function silent() {
 
 Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing", async () => {
   using server = silent();
-  const nats = `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\nconnect_timeout_ms = 600_000\n`;
+  const nats =
+    `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
   await withConfig(nats, async (file) => {
     const doctor = await startArq(["doctor", "--config", file]);
     await server.heard;
@@ -153,13 +154,14 @@ Deno.test("SIGTERM ends a process that waits for something in its start", async 
     [
       "NATS",
       ["shield", "brain", "arq"],
-      (port) => `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nconnect_timeout_ms = 600_000\n`,
+      (port) =>
+        `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n#constant nats.connect_timeout_ms = 600_000\n`,
     ],
     [
       "the keys of an issuer",
       ["shield", "arq"],
       (port) =>
-        '[auth]\njwks_timeout_ms = 60_000\n[[auth.issuers]]\nissuer = "slow"\naudience = "a"\n' +
+        '[auth]\n#constant auth.jwks_timeout_ms = 60_000\n[[auth.issuers]]\nissuer = "slow"\naudience = "a"\n' +
         `jwks_url = "http://127.0.0.1:${port}/jwks"\ntenants = ["acme"]\n`,
     ],
   ];

@@ -44,7 +44,7 @@ async function metric(place: Place, sample: string): Promise<number> {
 }
 
 Deno.test("a crowd that drops and returns at once is all back; who was rejected heard when to come", async () => {
-  await using place = await startDoor("handshakes_per_second = 60\nhandshake_burst = 20\n", true);
+  await using place = await startDoor("handshakes_per_second = 60\n", true);
   const tokens = await Promise.all(
     Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
   );
@@ -84,7 +84,7 @@ async function sentAway(place: Place, count: number): Promise<Refused[]> {
 }
 
 Deno.test("a closed door says so before it looks at a token, in header and body, and to who asks", async () => {
-  await using place = await startDoor("handshakes_per_second = 1\nhandshake_burst = 1\n", false);
+  await using place = await startDoor("handshakes_per_second = 1\n", false);
   const refusals = await sentAway(place, 5);
   for (const { status, reason, retry_after_ms, retry_after_seconds } of refusals) {
     assert.deepEqual([status, reason], [503, "admission"]);
@@ -125,7 +125,7 @@ async function waitsOf(place: Place): Promise<[told: number, announced: number, 
 }
 
 Deno.test("the SDK waits at least as long as it is told, and gets in", async () => {
-  await using place = await startDoor("handshakes_per_second = 1\nhandshake_burst = 1\n", false);
+  await using place = await startDoor("handshakes_per_second = 1\n", false);
   let waits = await waitsOf(place);
   // A machine that stalls for a second in between finds the door open.
   while (waits.length === 0) waits = await waitsOf(place);

@@ -9,7 +9,7 @@ import { OUT_OF_FILES, runStrangers, sample } from "./strangers/strangers.ts";
 const STRANGERS = 3_000;
 
 const MANY =
-  "strangers = 100000\nstrangers_per_address = 100000\n#constant limits.descriptors_reserved = 200";
+  "strangers = 100000\n#constant limits.strangers_per_address = 100000\n#constant limits.descriptors_reserved = 200";
 
 for (const websocket of ["native", "own"] as const) {
   for (const secure of [false, true]) {
@@ -21,7 +21,7 @@ for (const websocket of ["native", "own"] as const) {
     Deno.test(`thousands of idle strangers are bounded, and nobody else is hurt (${kind})`, async () => {
       const { metrics, heard } = await runStrangers({
         websocket,
-        limits: "strangers = 400\nstrangers_per_address = 300",
+        limits: "strangers = 400",
         files: 900,
         strangers: STRANGERS,
         at_once: 1_500,

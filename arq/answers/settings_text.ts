@@ -143,7 +143,7 @@ export function classSetText(answer: Members, { pattern }: Members): string {
 /** What an option is that a class does not say. */
 const UNSAID = {
   replicas: "3 on a NATS cluster, else 1",
-  max_members: "as [presence] members_per_room",
+  max_members: "100,000",
   filter: "none",
   delta: "none",
 };

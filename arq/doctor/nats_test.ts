@@ -15,8 +15,7 @@ Deno.test("doctor finds a NATS server without JetStream, without the right login
   const config = 'authorization { user: "arqon", password: "sesame" }';
   await using whole = await startNats({ jetstream: true, config });
   const good = whole.url.replace("//", "//arqon:sesame@");
-  const head =
-    "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n[nats]\nconnect_timeout_ms = 10000\nurls = ";
+  const head = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n[nats]\nurls = ";
   const nats = async (...urls: string[]) => {
     await using folder = await folderWith({ "config.toml": head + JSON.stringify(urls) });
     const result = await runArq(["doctor", "--json"], { cwd: folder.path });

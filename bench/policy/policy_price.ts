@@ -45,7 +45,7 @@ export interface Price {
 async function inlineConfig(): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", await example("bad_words"));
   const sha256 = new Uint8Array(hash).toHex();
-  return `${CONFIG}inline_fuel = 1_000\ninline_modules = ["${sha256}"]\n`;
+  return `${CONFIG}inline_modules = ["${sha256}"]\n`;
 }
 
 /** The row of some turns. The threads' times are of one round, so that they add up. */

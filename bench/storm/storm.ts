@@ -84,7 +84,7 @@ function spentOf(before: Scrape, after: Scrape): Spent {
 /** Starts a Shield with the limits of the plan, which accepts the tokens of the issuer. */
 async function startShield(plan: StormPlan, issuer: Issuer) {
   const limits = `handshakes_per_second = ${plan.handshakes_per_second}\n` +
-    `handshake_burst = ${plan.handshake_burst}\n`;
+    `#constant limits.handshake_burst = ${plan.handshake_burst}\n`;
   const tls = plan.tls ? `tls_cert = "${CERT}"\ntls_key = "${KEY}"\n` : "";
   const lines = `heartbeat_ms = 600_000\ndrain_ms = 0\n${plan.socket_line}${tls}`;
   const config = `${issuer.config}\n[limits]\n${limits}`;

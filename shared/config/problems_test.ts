@@ -113,8 +113,8 @@ const OUT_OF_RANGE: [string, string][] = [
     "2:8 server.port: -1 is out of range; expected an integer from 0 to 65_535",
   ],
   [
-    "[limits]\nheaders = 99999999999999999999",
-    "2:11 limits.headers: 99999999999999999999 is out of range; expected an integer from 0 to 1024",
+    "[auth]\nclock_skew_seconds = 99999999999999999999",
+    "2:22 auth.clock_skew_seconds: 99999999999999999999 is out of range; expected an integer from 0 to 300",
   ],
   [
     "[brain]\ntap = 3",
@@ -160,6 +160,14 @@ const NOT_ALLOWED: [string, string][] = [
   [
     "[platform.mirroring]\nbuffer_messages = 1",
     "2:1 platform.mirroring.buffer_messages: it is a constant now, 8192 (copies that wait; a slow mirror loses copies, never messages); remove the key",
+  ],
+  [
+    "[limits]\nhandshake_burst = 1",
+    '2:1 limits.handshake_burst: it is a constant now, "0.4 × limits.handshakes_per_second" (upgrades at once after a quiet time); remove the key',
+  ],
+  [
+    "[[rooms]]\nroom = 'r'\njournal_bytes = 65_536",
+    '3:1 rooms[0].journal_bytes: it is a constant now, "0.25 × log_bytes" (size of the journal of one tenant); remove the key',
   ],
   [
     "[[hooks]]\nid = 'h'\ntenant = 't'\nurl = 'https://h'\nsecret_file = 's'\ndead_letters = 1",

@@ -71,14 +71,7 @@ const LimitsTable = z.strictObject({
     1_000_000,
     "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
   ),
-  pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
-    "bytes of queued operations of one connection",
-  ),
-  headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-  log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
-  ),
 });
 
 const PolicyLimits = z.strictObject({
@@ -105,15 +98,12 @@ const PolicyLimits = z.strictObject({
     1_000_000_000_000,
     "fuel per second and tenant; burst: twice that; 1,000,000 is at most half a core",
   ),
-  inline_fuel: z.int().min(0).max(10_000).default(0).describe(
-    "fuel for chains of inline_modules on the Shield's own thread, before a worker; 1,000 block it for at most half a millisecond; 0: all chains run in workers",
-  ),
   inline_modules: z.array(
     z.string().regex(/^[0-9a-f]{64}$/, {
       error: "expected 64 lowercase hex digits",
     }),
   ).max(1_024).default([]).describe(
-    "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are",
+    "SHA-256 of modules allowed on the Shield's own thread; a chain runs there if all of its modules are; absent: all chains run in workers",
   ),
 });
 

@@ -7,12 +7,7 @@ export const AdminLimits = {
   admin_requests_per_second: count(
     200,
     1_000_000,
-    "admin API requests per second and caller (issuer and subject); burst: twice that; beyond: 429",
-  ),
-  admin_changes_per_second: count(
-    20,
-    1_000_000,
-    "of those, requests that change something or read users' data, which the audit log records; burst: ten times that",
+    "admin API requests per second and caller (issuer and subject), a tenth of them changes; burst: twice that; beyond: 429",
   ),
 };
 

@@ -8,9 +8,4 @@ export const Admission = {
     1_000_000,
     "upgrades admitted per second by this process; others get 503, each with its own Retry-After",
   ),
-  handshake_burst: count(
-    1_000,
-    1_000_000,
-    "upgrades admitted at once after a quiet time, before handshakes_per_second applies",
-  ),
 };

@@ -12,11 +12,6 @@ export const Arrivals = {
     100_000,
     "connections of this process without a token so far; one more ends the oldest: 503 admission, or a close if it sent no request",
   ),
-  strangers_per_address: count(
-    768,
-    100_000,
-    "the same for one address, or one /64 of IPv6; keep it above concurrent_handshakes, so that admission decides first",
-  ),
   // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
   keep_alive_ms: ms(
     95_000,

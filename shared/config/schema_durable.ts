@@ -39,7 +39,7 @@ const options = {
     "for a slow subscriber: close 4429; drop its oldest messages of the room (drop-oldest); queue only the newest per key (latest)",
   ),
   max_members: z.int().min(1).max(10_000_000).optional().describe(
-    "members of one room; the next gets 429; absent: [presence] members_per_room",
+    "members of one room, at most 100,000; the next gets 429; absent: as many",
   ),
   echo: z.boolean().default(true).describe(
     "whether publishers receive their own messages; false acts as no_echo in each SUB",

@@ -107,7 +107,4 @@ export const SchemaRegistry = z.strictObject({
       "the message of each subject; the most specific match counts",
     ),
   schemas: count(1_000, 100_000, "schemas in memory; events of further ones get 503"),
-  compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
-    "estimated memory of compiled schemas; above, the least recently used are evicted until their next event",
-  ),
 });

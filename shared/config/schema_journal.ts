@@ -5,7 +5,7 @@ import { count, fraction } from "./values/schema_values.ts";
 /** The keys; what is written into the journal is said by others of `[journal]`. */
 const JournalStorage = {
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
-    "size of the journal of all tenants; above, the oldest of any tenant goes",
+    "size of the journal of all tenants; above, the oldest of any tenant goes; one has at most a quarter",
   ),
   retention_days: count(
     30,
@@ -28,9 +28,6 @@ const share = fraction.describe(
   "fraction of traces, or else connections, by the same hash as a mirror's",
 );
 const ttl_seconds = z.int().min(1).max(315_360_000).describe("age up to which they are kept");
-const bytes = z.int().min(65_536).max(1_099_511_627_776).describe(
-  "bytes of the tenant's journal; above, its oldest go",
-);
 const payload = z.enum(PAYLOADS).describe(
   "how a payload is recorded: its offset in a durable room's log, else itself (reference); itself (keep); its SHA-256 (hash)",
 );
@@ -40,7 +37,6 @@ export const RoomJournal = {
   journal: mode.optional(),
   journal_share: share.optional(),
   journal_ttl_seconds: ttl_seconds.optional(),
-  journal_bytes: bytes.optional(),
   journal_payload: payload.optional(),
 };
 
@@ -49,7 +45,6 @@ export const Journal = z.strictObject({
   journal: mode.default("off"),
   journal_share: share.default(1),
   journal_ttl_seconds: ttl_seconds.default(604_800),
-  journal_bytes: bytes.default(268_435_456),
   journal_payload: payload.default("reference"),
   tenants: z.enum(TENANTS).default("may").describe(
     "whether journal keys in tenants' own room classes apply (may), or only this table (never)",

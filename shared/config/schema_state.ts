@@ -4,7 +4,6 @@ import { count, fraction, roomPattern } from "./values/schema_values.ts";
 
 /** `[presence]`: who is in which room. */
 export const Presence = z.strictObject({
-  members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
   grace: z.array(z.strictObject({
     room: roomPattern.describe("room id or prefix pattern"),
     grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),
@@ -26,9 +25,6 @@ export const Brain = z.strictObject({
   ),
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends with its state; 0: never",
-  ),
-  reducer_bytes: z.int().min(1_048_576).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of the states of rooms with reducers in memory; above, the least recently used is stored and evicted",
   ),
   reducer_fuel_per_second: count(
     2_000_000,

@@ -1,6 +1,6 @@
 /** `[telemetry]`: what leaves the process by OTLP, and how much of it. A part of `schema.ts`. */
 import { z } from "zod";
-import { count, fraction, namedFile } from "./values/schema_values.ts";
+import { fraction, namedFile } from "./values/schema_values.ts";
 
 const isCollector = (text: string) =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).search === "";
@@ -18,11 +18,6 @@ export const Telemetry = z.strictObject({
   traces: z.boolean().default(true).describe("send traces"),
   traces_ratio: fraction.default(0.01).describe(
     "share of traces that begin at this Shield; a client's traceparent decides for its own",
-  ),
-  traces_per_second: count(
-    100,
-    1_000_000,
-    "traces per second that a Shield records at clients' request; further ones are not recorded",
   ),
   metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),
   tenant_series: z.int().min(0).max(10_000).default(50).describe(

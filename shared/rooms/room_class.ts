@@ -55,7 +55,6 @@ export interface RoomClass {
   readonly journal: TenantRoomClass["journal"];
   readonly journal_share: number | undefined;
   readonly journal_ttl_seconds: number | undefined;
-  readonly journal_bytes: number | undefined;
   readonly journal_payload: TenantRoomClass["journal_payload"];
 }
 
@@ -92,7 +91,6 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   journal: undefined,
   journal_share: undefined,
   journal_ttl_seconds: undefined,
-  journal_bytes: undefined,
   journal_payload: undefined,
 });
 
@@ -157,7 +155,6 @@ export function compileClass(
     journal: entry.journal,
     journal_share: entry.journal_share,
     journal_ttl_seconds: entry.journal_ttl_seconds,
-    journal_bytes: entry.journal_bytes,
     journal_payload: entry.journal_payload,
   });
 }

@@ -17,7 +17,6 @@ const KEYS: readonly LiveKey[] = [
   "journal.journal",
   "journal.journal_share",
   "journal.journal_ttl_seconds",
-  "journal.journal_bytes",
   "journal.journal_payload",
   "journal.tenants",
 ];

@@ -81,14 +81,11 @@ export function isShared(rule: JournalRule, key: string): boolean {
 }
 
 function withClass(config: JournalConfig, one: RoomClass): JournalConfig {
-  const { journal_bytes: bytes = config.journal_bytes } = one;
   return {
     ...config,
     journal: one.journal ?? config.journal,
     journal_share: one.journal_share ?? config.journal_share,
     journal_ttl_seconds: one.journal_ttl_seconds ?? config.journal_ttl_seconds,
-    // A tenant's admin must not push out what other tenants have: the store has one bound for all.
-    journal_bytes: one.source === "tenant" ? Math.min(bytes, config.journal_bytes) : bytes,
     journal_payload: one.journal_payload ?? config.journal_payload,
   };
 }

@@ -11,16 +11,6 @@ function classOf(change: Partial<RoomClass>): RoomClass {
   return { ...DEFAULT_CLASS, ...change };
 }
 
-Deno.test("journal rules: a tenant's own class takes no more bytes than the config gives, an operator's may", () => {
-  const rules = new JournalRules(config);
-  const bytes = (source: RoomClass["source"], journal_bytes: number | undefined) =>
-    rules.of(classOf({ source, journal: "all", journal_bytes }))?.keeping.max_bytes;
-  assert.equal(bytes("tenant", 1_099_511_627_776), 1_000_000);
-  assert.equal(bytes("tenant", 65_536), 65_536);
-  assert.equal(bytes("tenant", undefined), 1_000_000);
-  assert.equal(bytes("config", 1_099_511_627_776), 1_099_511_627_776);
-});
-
 Deno.test("journal rules: a class that is changed counts from then on, and keepings are one object", () => {
   const rules = new JournalRules(config);
   assert.equal(rules.of(undefined), undefined);
@@ -46,7 +36,7 @@ Deno.test("journal rules: with tenants never a tenant's own class changes nothin
   const { journal } = configFrom({ journal: { journal: "refused", tenants: "never" } });
   const rules = new JournalRules(journal);
   for (const mode of ["off", "all"] as const) {
-    const rule = rules.of(classOf({ source: "tenant", journal: mode, journal_bytes: 65_536 }));
+    const rule = rules.of(classOf({ source: "tenant", journal: mode }));
     assert.equal(rule, rules.of(undefined));
     assert.equal(rule?.mode, "refused");
   }
@@ -60,9 +50,9 @@ Deno.test("journal rules: other values of the config count from renew on, for ro
   const ruleOf = (room_class?: RoomClass) => rules.of(room_class);
   assert.deepEqual([ruleOf(), ruleOf(own)?.keeping.max_bytes], [undefined, 1_000_000]);
   const change = { journal: "refused", journal_ttl_seconds: 7, journal_payload: "hash" } as const;
-  Object.assign(live, change, { journal_bytes: 70_000 });
+  Object.assign(live, change);
   rules.renew();
-  const keeping = { ttl_seconds: 7, max_bytes: 70_000 };
+  const keeping = { ttl_seconds: 7, max_bytes: 1_000_000 };
   assert.deepEqual(ruleOf(), { mode: "refused", share: 1, keeping, payload: "hash" });
   assert.deepEqual(ruleOf(own), { mode: "all", share: 1, keeping, payload: "hash" });
   live.tenants = "never";

@@ -2,7 +2,6 @@
  * Puts the journal of one Shield together: rules, queue, and the place where blocks and keys are. Nothing is
  * opened before there is something to write. Who reads it is others' business.
  */
-import { chainFuelLimit } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
@@ -52,7 +51,7 @@ export interface StartedJournal {
 export function startJournal(start: JournalStart): StartedJournal {
   const { config, registry, node_id, now, monotonic_ms, classes } = start;
   const { fuel_limit } = config.platform.overseer;
-  const chain_fuel_limit = chainFuelLimit(fuel_limit);
+  const { chain_fuel_limit } = config.policy;
   const log = start.log.child({ part: "journal" });
   const place = new JournalPlace({ ...start, lives: start.life.lives, own: start.life, log });
   const totals = new JournalTotals();

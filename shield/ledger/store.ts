@@ -2,7 +2,6 @@
  * Starts what keeps ledgers beyond their Shields: the writer of this one, and what reads those of others. Nothing
  * is opened, made or written unless `[ledger] store` asks for it.
  */
-import { tenantBytes } from "../../shared/config/keys/constants.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
@@ -42,8 +41,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   const bounds_of_all = { max_bytes: log_bytes, max_age_seconds: seconds };
   const store = opened(() => spine.blocks("ledger", bounds_of_all));
   const log = start.log.child({ part: "ledger" });
-  const bounds = { ...config.ledger, tenant_bytes: tenantBytes(config.ledger.log_bytes) };
-  const writer = new StoreWriter({ ...start, ...bounds, ledger, store, log });
+  const writer = new StoreWriter({ ...start, ...config.ledger, ledger, store, log });
   scrapedGauge(
     registry,
     "shield_ledger_waiting_bytes",

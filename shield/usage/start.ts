@@ -1,5 +1,4 @@
 /** Puts the ledger of use of one Shield together: what counts, what writes, and what its admin API reads. */
-import { tenantBytes } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -94,7 +93,7 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
   const sums = new TenantSums(usage.metric_tenants);
   const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
   const ledger = new UsageLedger(counting, (rows) => sums.add(rows));
-  const tenant_bytes = tenantBytes(usage.log_bytes);
+  const { tenant_bytes } = usage;
   const place = new UsageStores({ ...start, lives: life.lives, own: life });
   const writer = new UsageWriter({
     ledger,

@@ -140,7 +140,7 @@ const messages: Story = [
   row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
   row("why --room kept-1 --offset 1 --user nobody", { shows: /no connection of nobody/ }),
   row("usage show --by room", { shows: /messages in/ }),
-  row("config show", { shows: /limits\.headers = / }),
+  row("config show", { shows: /limits\.connections_per_user = / }),
   // The file of this bus is gone by now.
   row("config reload", { code: 1, shows: /refused, nothing has changed: cannot read/ }),
   row("status", { shows: /ready/ }),

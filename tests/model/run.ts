@@ -119,7 +119,7 @@ const telemetryOf = (url: string): string =>
 otlp_url = "${url}"
 metrics = false
 traces_ratio = 0
-traces_per_second = 1_000_000
+#constant telemetry.traces_per_second = 1_000_000
 #constant telemetry.queue_spans = 100_000
 #constant telemetry.timeout_ms = 60_000
 `;
@@ -163,7 +163,6 @@ log_bytes = 67_108_864
 [limits]
 messages_per_second = 10_000
 admin_requests_per_second = 100_000
-admin_changes_per_second = 10_000
 ${PATIENT_POLICIES}`;
 
 /** A policy that the bus has. */

@@ -17,8 +17,7 @@ const TENANT = "acme";
 const CONFIG = `
 [limits]
 #constant limits.command_timeout_ms = 60_000
-admin_changes_per_second = 10_000
-admin_requests_per_second = 10_000
+admin_requests_per_second = 100_000
 [presence]
 #constant presence.heartbeat_ms = 250
 #constant presence.brain_timeout_ms = 1_000

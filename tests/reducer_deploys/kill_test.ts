@@ -20,8 +20,7 @@ import {
 const CONFIG = `
 [limits]
 #constant limits.command_timeout_ms = 60_000
-admin_changes_per_second = 10_000
-admin_requests_per_second = 10_000
+admin_requests_per_second = 100_000
 [[reducers]]
 name = "counter"
 file = "counter.wasm"

@@ -21,7 +21,6 @@ host = "127.0.0.1"
 [limits]
 #constant limits.command_timeout_ms = 60_000
 handshakes_per_second = 100_000
-handshake_burst = 100_000
 [[reducers]]
 name = "counter"
 file = "${COUNTER}"

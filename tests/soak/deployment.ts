@@ -45,7 +45,7 @@ room = "log-*"
 durable = true
 history_size = 100
 [limits]
-log_cache_bytes = 16_777_216
+#constant limits.log_cache_bytes = 16_777_216
 messages_per_second = 100_000
 bytes_per_second = 1_000_000_000
 connections_per_user = 20_000

@@ -33,7 +33,7 @@ async function report(values: ValuesOf<typeof USAGE.options>): Promise<Strangers
   return await runStrangers({
     websocket,
     // Those of the default, or none: then files run out.
-    limits: unbounded ? "strangers = 100000\nstrangers_per_address = 100000" : "",
+    limits: unbounded ? "strangers = 100000" : "",
     files,
     strangers,
     at_once: values["at-once"],

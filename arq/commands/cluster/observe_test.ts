@@ -116,7 +116,7 @@ Deno.test("status, top and tail show a running bus to its operator, and nobody e
 Deno.test("arq config reload: says what changed, what needs a restart and what is refused; show says what is in force", async () => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
   try {
-    await Deno.writeTextFile(file, "[limits]\nheaders = 9\n");
+    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 9\n");
     await using bus = await startBus(["--config", file]);
     const arq = async (code: number, ...args: string[]) => {
       const result = await runArq(["config", ...args, "--url", bus.url]);
@@ -126,22 +126,25 @@ Deno.test("arq config reload: says what changed, what needs a restart and what i
     };
     assert.match(
       await arq(0, "show"),
-      /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.headers = 9\n/,
+      /^shield \S+: \/\S+, read \d{4}-.*\n(.*\n)* {2}limits\.connections_per_user = 9\n/,
     );
     assert.match(await arq(0, "reload"), /\n {2}changed: nothing\n$/);
-    await Deno.writeTextFile(file, "[limits]\nheaders = 7\nmax_frame_bytes = 2_048\n");
+    await Deno.writeTextFile(file, "[limits]\nconnections_per_user = 7\nmax_frame_bytes = 2_048\n");
     assert.match(
       await arq(0, "reload"),
-      /\n {2}changed: limits\.headers\n {2}needs a restart: limits\.max_frame_bytes\n$/,
+      /\n {2}changed: limits\.connections_per_user\n {2}needs a restart: limits\.max_frame_bytes\n$/,
     );
-    await Deno.writeTextFile(file, "[limits]\nheader = 3\n");
+    await Deno.writeTextFile(file, "[limits]\nconnections_per_use = 3\n");
     assert.match(
       await arq(1, "reload"),
-      /refused, nothing has changed: .*:2:1 limits\.header: unknown key; did you mean "headers"\?/,
+      /refused, nothing has changed: .*:2:1 limits\.connections_per_use: unknown key; did you mean "connections_per_user"\?/,
     );
     const { configs } = JSON.parse(await arq(0, "show", "--json"));
-    assert.equal(configs[0].values["limits.headers"], 7);
-    assert.match(await arq(0, "show"), / {2}limits\.headers = 7\n(.*\n)* {2}refused, nothing has/);
+    assert.equal(configs[0].values["limits.connections_per_user"], 7);
+    assert.match(
+      await arq(0, "show"),
+      / {2}limits\.connections_per_user = 7\n(.*\n)* {2}refused, nothing has/,
+    );
     const { node_id } = configs[0];
     assert.match(await arq(1, "reload", "--node", node_id), /refused/);
     for (const command of ["show", "reload"]) {

@@ -2,7 +2,6 @@
  * Brings the fuel of rooms with reducers into the ledger of use that Shields write: this Brain writes minutes of its own
  * beside theirs, under its id. What was applied and is stored counts, once; what is replayed does not.
  */
-import { tenantBytes } from "../../../shared/config/keys/constants.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { Lives } from "../../../shared/lives/lives.ts";
 import { OwnLife } from "../../../shared/lives/own_life.ts";
@@ -91,7 +90,7 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
     ...{ ledger, node_id, life, log, now, place },
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
-    tenant_bytes: tenantBytes(usage.log_bytes),
+    tenant_bytes: usage.tenant_bytes,
     queue_bytes: usage.queue_bytes,
   });
   register(registry, ledger, writer, budgets);

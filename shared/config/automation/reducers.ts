@@ -16,13 +16,8 @@ const Entry = z.strictObject({
   memory_limit_pages: count(64, 1_024, "memory of the module, in 64 KiB pages"),
   values: count(10_000, 1_000_000, "values of one room"),
   state_bytes: count(4_194_304, 16_777_216, "bytes of all keys and values of one room"),
-  history_bytes: count(
-    16_777_216,
-    1_073_741_824,
-    "bytes of those snapshots per room; above, those with the nearest neighbours go, except the last two",
-  ),
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(134_217_728).describe(
-    "bytes of one room's log, about; above, a snapshot removes the oldest entries, except those behind the last two snapshots",
+    "bytes of one room's log, about; above, a snapshot removes the oldest entries, except those behind the last two snapshots; of snapshots an eighth of it stays",
   ),
 }).describe("a program of rooms");
 

@@ -13,13 +13,26 @@ export interface Constant<V> {
 
 const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
 
-/** Fuel of all policies of one operation, by the limit of one policy: `policy.chain_fuel_limit`. */
-export const chainFuelLimit = (fuel_limit: number): number => 2 * fuel_limit;
+/** A share of a key: who sets that sets it, too. */
+interface Share {
+  /** As it is shown; a number once a test has set it. */
+  readonly value: number | string;
+  readonly share: number;
+  /** The key: of the same table, or by its full name. */
+  readonly of: string;
+  readonly why: string;
+}
 
-/** Bytes of one tenant in a ledger of so many: `ledger.tenant_bytes` and `usage.tenant_bytes`. */
-export const tenantBytes = (log_bytes: number): number => log_bytes / 4;
+const part = (share: number, of: string, why: string): Share => {
+  return { value: `${share} × ${of}`, share, of, why };
+};
+
+/** Of the memory of a process it is 256 MiB by default, of the log of a room with a reducer 16 MiB. */
+const EIGHTH = 0.125;
 
 const ADMISSION = {
+  handshake_burst: part(0.4, "limits.handshakes_per_second", "upgrades at once after a quiet time"),
+  strangers_per_address: part(0.75, "strangers", "strangers of one address, or one /64 of IPv6"),
   concurrent_handshakes: fixed(512, "unanswered upgrades; handshakes_per_second is the bound"),
   concurrent_verifications: fixed(32, "signatures verified in parallel, more than cores"),
   waiting_verifications: fixed(2_048, "tokens that wait; a second of handshakes"),
@@ -40,6 +53,18 @@ const LOGS = {
 };
 
 const LIMITS = {
+  admin_changes_per_second: part(
+    0.1,
+    "limits.admin_requests_per_second",
+    "changes, and reads of users' data, which the audit log records; burst: ten times that",
+  ),
+  pending_bytes: fixed(4_194_304, "queued operations of one connection, 4 KiB for each"),
+  headers: fixed(64, "headers of one envelope; header_bytes bounds them, too"),
+  log_cache_bytes: part(
+    EIGHTH,
+    "limits.memory_bytes",
+    "the newest messages of open durable rooms that a Shield has in memory",
+  ),
   token_cache_bytes: fixed(33_554_432, "cache of verified tokens, for reconnects"),
   rate_refusals: fixed(10_000, "refusals without a pause before 4429; no client needs them"),
   recovery_messages: fixed(10_000, "missed messages that one SUB recovers; history has more"),
@@ -80,7 +105,15 @@ const LIMITS = {
 };
 
 const POLICY = {
-  chain_fuel_limit: fixed("twice fuel_limit", "fuel of all policies of one operation"),
+  inline_fuel: fixed(
+    1_000,
+    "of a chain of inline_modules: half a millisecond of the Shield's thread",
+  ),
+  chain_fuel_limit: part(
+    2,
+    "platform.overseer.fuel_limit",
+    "fuel of all policies of one operation",
+  ),
   start_wait_ms: fixed(10_000, "a start waits for modules that were compiled before"),
   queue_messages: fixed(1_024, "messages of one tenant that wait for one thread"),
   breaker_failures: fixed(5, "failures in a row, by several senders, are no accident"),
@@ -104,6 +137,11 @@ const MIRRORING = {
 };
 
 const REGISTRY = {
+  compiled_bytes: part(
+    EIGHTH,
+    "limits.memory_bytes",
+    "estimated memory of compiled schemas; beyond: the least recently used are evicted",
+  ),
   message_parts: fixed(5_000, "parts of one message; a thousand block others for 20 ms"),
   restore_ms: fixed(200, "time of each second for evicted schemas; messages have the rest"),
   tenant_mappings: fixed(100_000, "mappings of all tenants, on every Shield"),
@@ -112,6 +150,7 @@ const REGISTRY = {
 };
 
 const PRESENCE = {
+  members_per_room: fixed(100_000, "members of one room; max_members of its class may be less"),
   heartbeat_ms: fixed(1_500, "heartbeats of Shields and Brains, the same in each process"),
   down_ms: fixed(30_000, "a silent Shield's members leave after twenty heartbeats"),
   brain_timeout_ms: fixed(5_000, "a silent Brain owns no rooms after three heartbeats"),
@@ -125,6 +164,11 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  reducer_bytes: part(
+    EIGHTH,
+    "limits.memory_bytes",
+    "states of rooms with reducers; beyond: the least recently used is stored and evicted",
+  ),
   reducer_unused_ms: fixed(3_600_000, "a stored reducer unused for this long is removed"),
   reducer_rooms: fixed(1_000, "rooms with reducers in memory; reducer_bytes bounds it"),
   command_id_ttl_ms: fixed(600_000, "life of a command_id; clients give up long before"),
@@ -150,6 +194,11 @@ const REDUCERS = {
   timers: fixed(64, "commands of one room that wait for their time"),
   snapshot_entries: fixed(1_000, "entries after which a state is stored; a takeover reads as many"),
   history_snapshots: fixed(512, "snapshots of a room for its past; history_bytes bounds them, too"),
+  history_bytes: part(
+    EIGHTH,
+    "log_bytes",
+    "the same in bytes; beyond: those with the nearest neighbours go, except the last two",
+  ),
 };
 
 /** Those of every hook, a tenant's own too, are in `[webhooks]`: see `constantAt`. */
@@ -174,6 +223,7 @@ const CONSTANTS = {
   reducers: REDUCERS,
   bridge: { postgres: BRIDGE },
   telemetry: {
+    traces_per_second: fixed(100, "traces that clients ask for on one Shield; others are not kept"),
     queue_spans: fixed(4_096, "spans that wait for export: 40 s of traces_per_second"),
     otlp_headers: fixed([], "headers hold secrets: they are in headers_file"),
     timeout_ms: fixed(5_000, "timeout of one export; its content is then dropped"),
@@ -219,13 +269,14 @@ const CONSTANTS = {
   ledger: {
     flush_ms: fixed(5_000, "interval of a Shield's writes; a killed one loses as much"),
     handshakes_per_second: fixed(50, "entries of refused handshakes; a repeat extends one"),
-    tenant_bytes: fixed("a quarter of log_bytes", "bytes stored for one tenant"),
+    tenant_bytes: part(0.25, "log_bytes", "bytes stored for one tenant"),
     store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
   },
   webhooks: WEBHOOKS,
   journal: {
+    journal_bytes: part(0.25, "log_bytes", "size of the journal of one tenant"),
     flush_ms: fixed(1_000, "time for which a Shield collects decisions before storing them"),
     queue_bytes: fixed(33_554_432, "decisions that wait; beyond: they are lost, and counted"),
     keys_held: fixed(16_384, "keys of users in memory; others are fetched"),
@@ -237,7 +288,7 @@ const CONSTANTS = {
     ),
     rows: fixed(1_024, "rows of one tenant in a minute; the rest counts as _other"),
     queue_bytes: fixed(16_777_216, "minutes that wait for their store; beyond: the oldest go"),
-    tenant_bytes: fixed("a quarter of log_bytes", "size of the ledger of one tenant"),
+    tenant_bytes: part(0.25, "log_bytes", "size of the ledger of one tenant"),
     metric_tenants: fixed(100, "tenants with their own series; the ledger has all"),
   },
   pusher: {
@@ -283,11 +334,12 @@ const CONSTANTS = {
   },
 };
 
-type Tree = { readonly [name: string]: Constant<unknown> | Tree };
+type Node = Constant<unknown> | Share;
+type Tree = { readonly [name: string]: Node | Tree };
 
 /** The values of a tree of constants. */
 type ValuesOf<T> = {
-  [K in keyof T]: T[K] extends Constant<infer V> ? V : ValuesOf<T[K]>;
+  [K in keyof T]: T[K] extends Share ? number : T[K] extends Constant<infer V> ? V : ValuesOf<T[K]>;
 };
 
 /** A checked configuration, whose tables have their constants beside their keys. */
@@ -312,14 +364,19 @@ type Table = Record<string, unknown>;
 const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const isConstant = (node: Constant<unknown> | Tree): node is Constant<unknown> => "why" in node;
+const isConstant = (node: Node | Tree): node is Node => "why" in node;
+
+/** Tables whose entries tenants have, too, without one in the file: the table that holds their constants. */
+const ELSEWHERE: ReadonlyMap<string | number, string> = new Map([
+  ["hooks", "webhooks"],
+  ["rooms", "journal"],
+]);
 
 /** The constant that a key of the file is now; undefined: it is none. */
-export function constantAt(path: readonly (string | number)[]): Constant<unknown> | undefined {
-  // A tenant's own hook has no entry in the file: those of an entry are in `[webhooks]`.
+export function constantAt(path: readonly (string | number)[]): Node | undefined {
   const [first = "", ...rest] = path;
-  let node: Constant<unknown> | Tree | undefined = CONSTANTS;
-  for (const step of [first === "hooks" ? "webhooks" : first, ...rest]) {
+  let node: Node | Tree | undefined = CONSTANTS;
+  for (const step of [ELSEWHERE.get(first) ?? first, ...rest]) {
     if (typeof step === "number") continue;
     if (node === undefined || isConstant(node) || !Object.hasOwn(node, step)) return undefined;
     node = node[step];
@@ -328,7 +385,7 @@ export function constantAt(path: readonly (string | number)[]): Constant<unknown
 }
 
 /** Every constant, by its full name. */
-export function constants(tree: Tree = CONSTANTS, path = ""): [string, Constant<unknown>][] {
+export function constants(tree: Tree = CONSTANTS, path = ""): [string, Node][] {
   return Object.entries(tree).flatMap(([name, node]) =>
     isConstant(node) ? [[`${path}${name}`, node]] : constants(node, `${path}${name}.`)
   );
@@ -351,24 +408,44 @@ export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown
   return [rest, set];
 }
 
+/** What a table has at a path of names. */
+const valueAt = (table: unknown, path: string): unknown =>
+  path.split(".").reduce((value, name) => isTable(value) ? value[name] : undefined, table);
+
+/** The value of a constant of this table of a file. */
+function valueOf(node: Node, table: Readonly<Table>, file: Readonly<Table>): unknown {
+  if (!("share" in node) || typeof node.value === "number") return node.value;
+  const key = valueAt(node.of.includes(".") ? file : table, node.of);
+  return typeof key === "number" ? Math.max(1, Math.round(key * node.share)) : undefined;
+}
+
+/** The full name of the key that a constant is a share of; undefined: it is none, or no constant. */
+export function shareOf(key: string): string | undefined {
+  const path = key.split(".");
+  const node = constantAt(path);
+  if (node === undefined || !("share" in node)) return undefined;
+  return node.of.includes(".") ? node.of : [...path.slice(0, -1), node.of].join(".");
+}
+
 /** The tables with their constants; `set`: others, of a test. A table that is absent stays so. */
 export function withConstants(
   config: Readonly<Table>,
   set: Readonly<Table>,
   tree: Tree = CONSTANTS,
+  file = config,
 ): Table {
-  const whole = { ...config };
+  const table = { ...config };
   for (const [name, node] of Object.entries(tree)) {
-    if (isConstant(node)) whole[name] = set[name] ?? node.value;
+    if (isConstant(node)) table[name] = set[name] ?? valueOf(node, config, file);
     else {
       const own = isTable(set[name]) ? set[name] : {};
-      const inner = whole[name];
-      if (isTable(inner)) whole[name] = withConstants(inner, own, node);
+      const inner = table[name];
+      if (isTable(inner)) table[name] = withConstants(inner, own, node, file);
       else if (Array.isArray(inner)) {
         const setAt = (index: number) => isTable(own[index]) ? own[index] : {};
-        whole[name] = inner.map((one, index) => withConstants(one, setAt(index), node));
+        table[name] = inner.map((one, index) => withConstants(one, setAt(index), node, file));
       }
     }
   }
-  return whole;
+  return table;
 }

@@ -3,6 +3,7 @@
  * whose live keys have another value after `change`. Nobody else can change it. Reads no file; `reload.ts`
  * says when one is read.
  */
+import { constantAt, shareOf } from "../keys/constants.ts";
 import { isLiveKey, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
 import type { LiveKey } from "../keys/live_keys.ts";
 import { ConfigError, configFrom } from "../load.ts";
@@ -35,6 +36,12 @@ interface Follower {
 const isTable = (value: unknown): value is Table =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+/** Whether the constant is a share of a live key: then it follows it. */
+function isLiveShare(key: string): boolean {
+  const of = shareOf(key);
+  return of !== undefined && isLiveKey(of);
+}
+
 const within = (path: string, key: string) => path === "" ? key : `${path}.${key}`;
 
 const nameOf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
@@ -60,7 +67,7 @@ function viewOf(began: Table, path: string, cells: Map<string, Cell>): Table {
   for (const name of keysOf(began, path)) {
     const key = within(path, name);
     const value = began[name];
-    if (isLiveKey(key)) {
+    if (isLiveKey(key) || isLiveShare(key)) {
       const cell: Cell = { value };
       cells.set(key, cell);
       Object.defineProperty(view, name, { enumerable: true, get: () => cell.value });
@@ -112,17 +119,21 @@ export class LiveConfig implements ConfigChanges {
    * beside the values that need a restart; then nothing has changed.
    */
   change(next: Config): ConfigChange {
-    const all = differences(this.#in_force, next, "");
+    const different = differences(this.#in_force, next, "");
+    const shares = different.filter(isLiveShare);
+    const all = different.filter((key) => constantAt(key.split(".")) === undefined);
     const changed = all.filter((key) => isLiveKey(key) && this.#isLiveNow(key, next)) as LiveKey[];
     const needs_restart = all.filter((key) => !changed.includes(key as LiveKey));
     let merged: Table = this.#in_force;
-    for (const key of changed) {
+    for (const key of [...changed, ...shares]) {
       const names = key.split(".");
       merged = withValue(merged, names, valueAt(next, names));
     }
     if (needs_restart.length > 0) requireAllowed(merged, needs_restart);
     this.#in_force = merged as Config;
-    for (const key of changed) this.#cells.get(key)!.value = valueAt(merged, key.split("."));
+    for (const key of [...changed, ...shares]) {
+      this.#cells.get(key)!.value = valueAt(merged, key.split("."));
+    }
     for (const { keys, apply } of this.#followers) {
       if (changed.some((key) => keys.has(key))) apply();
     }

@@ -30,13 +30,26 @@ Deno.test("live config: who has a table sees its live keys change, and the other
 Deno.test("live config: a part is told once a change, of its keys alone, when they have changed", () => {
   const live = new LiveConfig(configFrom({}));
   const told: number[] = [];
-  live.follow(["limits.headers", "limits.token_bytes"], () => {
-    told.push(live.config.limits.headers);
+  live.follow(["limits.connections_per_user", "limits.token_bytes"], () => {
+    told.push(live.config.limits.connections_per_user);
   });
-  live.change(configFrom({ limits: { headers: 1, token_bytes: 300 } }));
-  live.change(configFrom({ limits: { headers: 1, token_bytes: 300, rooms_per_connection: 99 } }));
+  live.change(configFrom({ limits: { connections_per_user: 1, token_bytes: 300 } }));
+  live.change(
+    configFrom({ limits: { connections_per_user: 1, token_bytes: 300, rooms_per_connection: 99 } }),
+  );
   live.change(configFrom({}));
-  assert.deepEqual(told, [1, 64]);
+  assert.deepEqual(told, [1, 12_000]);
+});
+
+Deno.test("live config: a constant that is a share of a live key follows it, and is no key that changed", () => {
+  const live = new LiveConfig(configFrom({}));
+  const { limits } = live.config;
+  const next = configFrom({ limits: { admin_requests_per_second: 1_000, strangers: 10 } });
+  assert.deepEqual(live.change(next), {
+    changed: ["limits.admin_requests_per_second"],
+    needs_restart: ["limits.strangers"],
+  });
+  assert.deepEqual([limits.admin_changes_per_second, limits.strangers_per_address], [100, 768]);
 });
 
 Deno.test("live config: lists, tables of values and keys without a default are one key each", () => {
@@ -83,18 +96,25 @@ Deno.test("live config: live keys that contradict what needs a restart change no
   const live = new LiveConfig(configFrom({ server: { drain_ms: 1_000, drain_timeout_ms: 2_000 } }));
   const next = configFrom({
     server: { drain_ms: 5_000, drain_timeout_ms: 10_000 },
-    limits: { headers: 1 },
+    limits: { connections_per_user: 1 },
   });
   assert.throws(
     () => live.change(next),
     (error) =>
       error instanceof ConfigError && /drain_timeout_ms.*need a restart/.test(error.message),
   );
-  assert.deepEqual([live.config.server.drain_ms, live.config.limits.headers], [1_000, 64]);
+  assert.deepEqual([live.config.server.drain_ms, live.config.limits.connections_per_user], [
+    1_000,
+    12_000,
+  ]);
 });
 
 Deno.test("live config: a broken file changes nothing, and its report says what is wrong", async () => {
-  const texts = ["[limits]\nheaders = 1\n", "[limits]\nheader = 2\n", "[limits]\nheaders = 3\n"];
+  const texts = [
+    "[limits]\nconnections_per_user = 1\n",
+    "[limits]\nconnections_per_use = 2\n",
+    "[limits]\nconnections_per_user = 3\n",
+  ];
   let now_ms = 1_000;
   const lines: string[] = [];
   const now = () => now_ms;
@@ -104,8 +124,12 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
   const reload = new ConfigReload({ started: read(), file: "c.toml", read, log, now });
   now_ms = 2_000;
   const refused = await reload.reload("SIGHUP");
-  assert.match(refused.problem ?? "", /^c\.toml:2:1 limits\.header: unknown key/);
-  assert.deepEqual([refused.loaded_ms, refused.changed, refused.values["limits.headers"]], [
+  assert.match(refused.problem ?? "", /^c\.toml:2:1 limits\.connections_per_use: unknown key/);
+  assert.deepEqual([
+    refused.loaded_ms,
+    refused.changed,
+    refused.values["limits.connections_per_user"],
+  ], [
     1_000,
     [],
     1,
@@ -113,20 +137,20 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
   assert.match(lines.join(""), /level=error .*by=SIGHUP .*stays in force/);
   const taken = await reload.reload("root");
   assert.deepEqual([taken.problem, taken.loaded_ms, taken.changed], [null, 2_000, [
-    "limits.headers",
+    "limits.connections_per_user",
   ]]);
-  assert.equal(reload.config.limits.headers, 3);
+  assert.equal(reload.config.limits.connections_per_user, 3);
   // Files that the configuration names.
   const read_again: (() => Promise<string[]>)[] = [
     () => Promise.resolve(["auth.issuers[0].jwks_file"]),
     () => Promise.reject(new Error("keys.json holds no key")),
   ];
   reload.onRead(() => read_again.shift()!());
-  texts.push("[limits]\nheaders = 3\n", "[limits]\nheaders = 4\n");
+  texts.push("[limits]\nconnections_per_user = 3\n", "[limits]\nconnections_per_user = 4\n");
   assert.deepEqual((await reload.reload("root")).changed, ["auth.issuers[0].jwks_file"]);
   const { problem, changed } = await reload.reload("root");
-  assert.deepEqual([problem, changed], ["keys.json holds no key", ["limits.headers"]]);
-  assert.equal(reload.config.limits.headers, 4);
+  assert.deepEqual([problem, changed], ["keys.json holds no key", ["limits.connections_per_user"]]);
+  assert.equal(reload.config.limits.connections_per_user, 4);
 });
 
 Deno.test("live keys: each is a key of the schema, which says so, and of no other key", () => {

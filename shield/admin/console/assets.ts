@@ -59,58 +59,15 @@ import type { AdminFile } from "../../capability.ts";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
 
+/** Each has its name in its file's. */
 const SCRIPTS: Readonly<Record<string, string>> = {
-  "api.js": api,
-  "chart.js": chart,
-  "cluster_feed.js": cluster_feed,
-  "columns.js": columns,
-  "decisions.js": decisions,
-  "dialog.js": dialog,
-  "element.js": element,
-  "format.js": format,
-  "journal_lines.js": journal_lines,
-  "life.js": life,
-  "list_view.js": list_view,
-  "main.js": main,
-  "message_row.js": message_row,
-  "moderation.js": moderation,
-  "node_columns.js": node_columns,
-  "page.js": page,
-  "policy_flips.js": policy_flips,
-  "policy_trial.js": policy_trial,
-  "past.js": past,
-  "rates.js": rates,
-  "room_history.js": room_history,
-  "room_publish.js": room_publish,
-  "room_past.js": room_past,
-  "room_state.js": room_state,
-  "router.js": router,
-  "session.js": session,
-  "shell.js": shell,
-  "sign_in.js": sign_in,
-  "sse.js": sse,
-  "table.js": table,
-  "tail.js": tail,
-  "theme.js": theme,
-  "trial_run.js": trial_run,
-  "view_audit.js": view_audit,
-  "view_bans.js": view_bans,
-  "view_connections.js": view_connections,
-  "view_governance.js": view_governance,
-  "view_journal.js": view_journal,
-  "view_log.js": view_log,
-  "view_nodes.js": view_nodes,
-  "view_overview.js": view_overview,
-  "view_playground.js": view_playground,
-  "view_policies.js": view_policies,
-  "view_policy.js": view_policy,
-  "view_revocations.js": view_revocations,
-  "view_rollouts.js": view_rollouts,
-  "view_room.js": view_room,
-  "view_rooms.js": view_rooms,
-  "view_tenants.js": view_tenants,
-  "view_usage.js": view_usage,
-  "view_why.js": view_why,
+  ...{ api, chart, cluster_feed, columns, decisions, dialog, element, format, journal_lines },
+  ...{ life, list_view, main, message_row, moderation, node_columns, page, past, policy_flips },
+  ...{ policy_trial, rates, room_history, room_past, room_publish, room_state, router, session },
+  ...{ shell, sign_in, sse, table, tail, theme, trial_run, view_audit, view_bans },
+  ...{ view_connections, view_governance, view_journal, view_log, view_nodes, view_overview },
+  ...{ view_playground, view_policies, view_policy, view_revocations, view_rollouts, view_room },
+  ...{ view_rooms, view_tenants, view_usage, view_why },
 };
 
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
@@ -120,7 +77,7 @@ export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
   ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
   ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
   ...Object.entries(SCRIPTS).map(([name, body]) =>
-    [`/console/${name}`, { body, content_type: SCRIPT_TYPE }] as const
+    [`/console/${name}.js`, { body, content_type: SCRIPT_TYPE }] as const
   ),
 ]);
 

@@ -2,7 +2,7 @@
  * The inline tier: chains that the operator has marked run on the Shield's own thread, within a small
  * budget, so that no thread has to be woken for them. What does not come to a clean verdict there leaves
  * nothing behind and is judged by a worker, whole. This thread is one more worker to the policies: its
- * instances are its own. The tier is off unless `[policy] inline_fuel` and `inline_modules` say otherwise.
+ * instances are its own. The tier is off unless `[policy] inline_modules` says otherwise.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -116,7 +116,7 @@ export function inlineTier(
   { inline_fuel: fuel, inline_modules }: Config["policy"],
   options: Omit<InlineOptions, "fuel" | "marked">,
 ): InlineTier | undefined {
-  if (fuel === 0 || inline_modules.length === 0) return undefined;
+  if (inline_modules.length === 0) return undefined;
   return createInlineTier({ ...options, fuel, marked: new Set(inline_modules) });
 }
 

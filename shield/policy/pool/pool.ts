@@ -2,7 +2,6 @@
  * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the chain's
  * verdict. Which chain applies is `registry.ts`'s business; a message without one never comes here.
  */
-import { chainFuelLimit } from "../../../shared/config/keys/constants.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
@@ -120,7 +119,7 @@ function createState(options: PolicyPoolOptions): State {
   const { policy, registry, log, now, quarantine } = options;
   const waiting = new SequenceTable<Job>();
   const { fuel_limit } = options.overseer;
-  const chain_fuel_limit = chainFuelLimit(fuel_limit);
+  const { chain_fuel_limit } = policy;
   const metrics = createPolicyMetrics(registry, {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
