@@ -72,6 +72,7 @@ async function answer(one: Witness, request: Request): Promise<Answer> {
   if (request.method !== "POST" || !new URL(request.url).pathname.endsWith("/add-checkpoint")) {
     return { status: 404, body: "POST add-checkpoint\n" };
   }
+  // Whoever asks receives a 413, or has gone.
   const body = await textOf(new Response(request.body), request.signal, BODY_BYTES_MAX)
     .catch(() => undefined);
   return body === undefined ? { status: 413, body: "it is too large\n" } : await one.add(body);
