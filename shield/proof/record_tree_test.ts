@@ -28,12 +28,11 @@ import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { signerOf } from "../../tests/proof/made_tree.ts";
-import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
 import { RecordTree } from "./record_tree.ts";
 import type { RecordTreeOptions } from "./record_tree.ts";
-import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
+import { auditSource, blockSource, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
@@ -421,69 +420,6 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
     shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
   }
   assert.deepEqual(shown.join(" "), "1 2 gap4 5 6 7 restored6 7 lost0 gap4 5 6 7");
-});
-
-Deno.test("a message has the epoch in which it was stored, also when a tree reads it in a later one", async () => {
-  const { engine, tree, keys, counts } = await world();
-  await using _ = engine;
-  const retention = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
-  const log = await engine.spine.log("acme", retention);
-  const append = () => log.append("bets", new Uint8Array(1));
-  const promised = [await append(), await append()];
-  const leaves = await Promise.all(promised.map((stored) => leafAt(log, "bets", stored)));
-  const lives = [...log.lives, { name: "later", first: 3 }];
-  const later = new Proxy(log, {
-    get(target, name) {
-      if (name === "lives") return lives;
-      const member = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return name === "read"
-        ? async (...given: unknown[]) => ({
-          ...await member.call(target, ...given),
-          stream: "later",
-        })
-        : member.bind(target);
-    },
-  });
-  const source = roomSource(() => Promise.resolve(later), "bets");
-  const one = tree(source);
-  await one.advance();
-  await append();
-  const two = tree(source);
-  await two.advance();
-  const reader = await TreeReader.open(filesOf(two), ...(await keys.of("acme", ORIGIN)).verifiers);
-  const entries = await Array.fromAsync(reader.whole());
-  assert.deepEqual(entries.slice(0, 2).map(({ bytes }) => bytes), leaves);
-  assert.equal(entries[2]?.entry.epoch, roomEpoch("later", "bets"));
-  assert.deepEqual([entries.length, counts.breaks, counts.forks], [3, 0, 0]);
-});
-
-Deno.test("what was erased before a tree had it is a break where it was, and not before", async () => {
-  const { engine, tree, keys } = await world();
-  await using _ = engine;
-  const retention = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
-  const log = await engine.spine.log("acme", retention);
-  const fill = async (count: number) => {
-    for (let n = 0; n < count; n++) await log.append("bets", new TextEncoder().encode(String(n)));
-  };
-  const one = tree(roomSource(() => Promise.resolve(log), "bets"));
-  await fill(2);
-  await one.advance();
-  await fill(3);
-  await log.erase("bets", [1, 4]);
-  await one.advance();
-  await fill(3);
-  await log.erase("bets", [8]);
-  await one.advance();
-  // Another may come that is not shown yet: that it was erased is told with the next one.
-  await fill(1);
-  await one.advance();
-  const reader = await TreeReader.open(filesOf(one), ...(await keys.of("acme", ORIGIN)).verifiers);
-  const shown: string[] = [];
-  for await (const { entry } of reader.whole()) {
-    shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
-  }
-  assert.equal(shown.join(" "), "1 2 3 gap4 5 6 7 gap8 9");
 });
 
 Deno.test("an audit log that is another one than its tree's shows as lost, and is read anew", async () => {

@@ -121,6 +121,11 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
   const { status, body } = await add(one.url, other, 300);
   await body?.cancel();
   assert.equal(status, 409);
+  const large = await fetch(`${one.url}/add-checkpoint`, {
+    method: "POST",
+    body: "x".repeat(131_073),
+  });
+  assert.deepEqual([large.status, await large.text()], [413, "it is too large\n"]);
   await until("it says so", () => one.said().some(({ fork }) => fork?.[1] === other));
   await two.stop();
   await publish(bus, "bets", 1, 300);

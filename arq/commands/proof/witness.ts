@@ -48,7 +48,7 @@ export async function witness(io: Io, flags: WitnessFlags): Promise<number> {
     server = Deno.serve(
       { hostname, port: Number(port || 80), signal: io.signal, onListen() {} },
       async (request) => {
-        const { status, body, fork } = await answer(one, request);
+        const { status, body, fork } = await answer(one, request, io.signal);
         if (fork !== undefined) {
           const [older, newer] = fork;
           await say(`A fork: two signed trees of one log.\n\n${older}\n${newer}`, { fork });
@@ -68,11 +68,12 @@ export async function witness(io: Io, flags: WitnessFlags): Promise<number> {
   return EXIT.ok;
 }
 
-async function answer(one: Witness, request: Request): Promise<Answer> {
+async function answer(one: Witness, request: Request, signal: AbortSignal): Promise<Answer> {
   if (request.method !== "POST" || !new URL(request.url).pathname.endsWith("/add-checkpoint")) {
     return { status: 404, body: "POST add-checkpoint\n" };
   }
-  const body = await textOf(new Response(request.body), request.signal, BODY_BYTES_MAX)
+  // Whoever asks receives a 413, or has gone.
+  const body = await textOf(new Response(request.body), signal, BODY_BYTES_MAX)
     .catch(() => undefined);
   return body === undefined ? { status: 413, body: "it is too large\n" } : await one.add(body);
 }

@@ -26,7 +26,7 @@ export interface VerifiedLogOptions {
   readonly checkpoint?: string;
   /** The keys of witnesses, as `arq proof witness` prints them: each newest checkpoint must have their cosignatures. */
   readonly witnesses?: readonly string[];
-  /** How many of the witnesses; default all. */
+  /** How many of the witnesses; default all. Of half of them or fewer, two readers may follow two pasts. */
   readonly quorum?: number;
   /**
    * How long a message may wait for its entry, a checkpoint for its cosignatures, and a file that the log says will come,

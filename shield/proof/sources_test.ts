@@ -1,0 +1,79 @@
+/** What a tree takes of a room's log: in which epoch its messages were stored, and where some were erased. */
+import assert from "node:assert/strict";
+import { decodeLeaf } from "../../shared/proof/entry.ts";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import { testSpine } from "../testing/spine.ts";
+import { leafAt, roomSource } from "./sources.ts";
+import type { Position, RecordSource } from "./sources.ts";
+
+const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
+
+async function world() {
+  const engine = testSpine();
+  const log = await engine.spine.log("acme", RETENTION);
+  const fill = (count: number) =>
+    Promise.all(Array.from({ length: count }, () => log.append("bets", new Uint8Array(1))));
+  return { engine, log, fill };
+}
+
+/** What follows where a tree ends; it ends there with the last of that. */
+async function next(source: RecordSource, position: Position) {
+  const { leaves, end } = await source.read(position);
+  const entries = leaves.map((bytes) => decodeLeaf(bytes)!);
+  assert(source.isEnd!(end, entries.at(-1)!));
+  return { end, leaves, entries };
+}
+
+Deno.test("a message has the epoch in which it was stored, also when a tree reads it in a later one", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  const promised = (await fill(2)).map((stored) => leafAt(log, "bets", stored));
+  const leaves = await Promise.all(promised);
+  const lives = [...log.lives, { name: "later", first: 3 }];
+  const later = new Proxy(log, {
+    get(target, name) {
+      if (name === "lives") return lives;
+      const member = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return name === "read"
+        ? async (...given: unknown[]) => ({
+          ...await member.call(target, ...given),
+          stream: "later",
+        })
+        : member.bind(target);
+    },
+  });
+  const source = roomSource(() => Promise.resolve(later), "bets");
+  const first = await next(source, { stream: "", offset: 0 });
+  assert.deepEqual(first.leaves, leaves);
+  await fill(1);
+  const { entries } = await next(source, first.end);
+  assert.deepEqual(entries.map(({ epoch }) => epoch), [roomEpoch("later", "bets")]);
+});
+
+Deno.test("what was erased before a tree had it is a break where it was, and not before", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  const source = roomSource(() => Promise.resolve(log), "bets");
+  const shown: string[] = [];
+  let end: Position = { stream: "", offset: 0 };
+  const read = async () => {
+    const batch = await next(source, end);
+    end = batch.end;
+    for (const entry of batch.entries) {
+      shown.push(`${"break" in entry ? entry.break : ""}${entry.offset}`);
+    }
+  };
+  await fill(2);
+  await read();
+  await fill(3);
+  await log.erase("bets", [1, 4]);
+  await read();
+  await fill(3);
+  await log.erase("bets", [8]);
+  await read();
+  // Another may come that is not shown yet: that it was erased is told with the next one.
+  await fill(1);
+  await read();
+  assert.equal(shown.join(" "), "1 2 3 gap4 5 6 7 gap8 9");
+});
