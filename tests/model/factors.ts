@@ -1,6 +1,6 @@
 /**
  * What a row of the covering array is made of, and which values cannot stand together. A row is a short program: one
- * room of a tenant of its own, messages that come in one way through one gate, and two readers beside each other.
+ * room of a tenant of its own, messages that come in one way through one gate, and three readers beside each other.
  */
 import { type Chosen, coveringRows, type Values } from "./covering.ts";
 
@@ -51,6 +51,7 @@ export const FACTORS = {
   // The longest lists first: then the rows are fewest.
   first: READERS,
   second: READERS,
+  third: READERS,
   gate: GATES.filter((one) => !BY_NATS.includes(one)),
   source: SOURCES.filter((one) => !BY_NATS.includes(one)),
   log: ["plain", "durable", "latest", "short", "cached"],
@@ -71,6 +72,12 @@ const NATS_FACTORS = { ...FACTORS, gate: GATES, source: SOURCES };
 type Factors = typeof FACTORS;
 /** A value of each factor. */
 export type Row = { readonly [Name in keyof Factors]: Factors[Name][number] };
+
+/** A reader stands beside a value in whichever of them it is. */
+export const SEATS = ["first", "second", "third"] as const;
+
+/** The readers of a row. */
+export const readersOf = (row: Row): Row["first"][] => SEATS.map((seat) => row[seat]);
 
 /** Readers that need what a log keeps. */
 const NEEDS_LOG: readonly string[] = [
@@ -117,10 +124,9 @@ function isSourcePossible(row: Partial<Row>): boolean {
 
 /** Whether a reader goes with the other values. */
 function isReaderPossible(
-  reader: Row["first"] | undefined,
+  reader: Row["first"],
   { log, source, gate, shape }: Partial<Row>,
 ): boolean {
-  if (reader === undefined) return true;
   if (log === "plain" && NEEDS_LOG.includes(reader)) return false;
   switch (reader) {
     case "echo":
@@ -146,13 +152,14 @@ function isReaderPossible(
 
 /** Whether the values of a row may stand together, as far as they are chosen. */
 export function isPossible(row: Partial<Row>): boolean {
-  const { log, gate, shape, hook, first, second } = row;
+  const { log, gate, shape, hook } = row;
   if (log === "plain" && hook === "yes") return false;
   if (shape === "words" && (gate === "schema" || gate === "schema_policy")) return false;
-  if (first !== undefined && first === second && first === "echo") return false;
+  const readers = SEATS.flatMap((seat) => row[seat] ?? []);
+  if (readers.filter((one) => one === "echo").length > 1) return false;
   // Who subscribed first makes no difference that these readers could tell.
-  if (first !== undefined && second !== undefined && placeOf(first) > placeOf(second)) return false;
-  return isSourcePossible(row) && isReaderPossible(first, row) && isReaderPossible(second, row);
+  if (readers.some((one, at) => placeOf(one) < placeOf(readers[at - 1] ?? one))) return false;
+  return isSourcePossible(row) && readers.every((one) => isReaderPossible(one, row));
 }
 
 const placeOf = (reader: Row["first"]): number => READERS.indexOf(reader);
@@ -165,14 +172,11 @@ export function simpler(row: Row): Row[] {
   });
 }
 
-/** A reader stands beside a value in whichever of them it is. */
-export const SEATS = ["first", "second"] as const;
-
 /** The row with its readers in the order of `READERS`. */
 function inOrder<R extends Partial<Row>>(row: R): R {
-  const { first, second } = row;
-  if (first === undefined || second === undefined || placeOf(first) <= placeOf(second)) return row;
-  return { ...row, first: second, second: first };
+  const seats = SEATS.filter((seat) => row[seat] !== undefined);
+  const readers = seats.map((seat) => row[seat]!).sort((a, b) => placeOf(a) - placeOf(b));
+  return { ...row, ...Object.fromEntries(seats.map((seat, at) => [seat, readers[at]])) };
 }
 
 const rowsWith = (

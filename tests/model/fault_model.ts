@@ -25,6 +25,11 @@ export interface Harm {
   readonly fills_disk?: boolean;
 }
 
+const READERS = [
+  ...["text", "binary", "filter", "pattern", "events", "delta", "session"],
+  ...["late", "after", "start", "history", "stream", "poll"],
+] as const;
+
 /** Values of the factors for rows in which connections break. Others speak for themselves, or keep nobody out. */
 export const FAULT_FACTORS = {
   ...FACTORS,
@@ -36,14 +41,9 @@ export const FAULT_FACTORS = {
   // Here: what was not answered is sent again until it is.
   twice: ["yes", "no"],
   again: ["no"],
-  first: [
-    ...["text", "binary", "filter", "pattern", "events", "delta", "session"],
-    ...["late", "after", "start", "history", "stream", "poll"],
-  ],
-  second: [
-    ...["text", "binary", "filter", "pattern", "events", "delta", "session"],
-    ...["late", "after", "start", "history", "stream", "poll"],
-  ],
+  first: READERS,
+  second: READERS,
+  third: READERS,
 } as const;
 
 /** Before the fault, while it lasts, and when it is over. */

@@ -7,7 +7,7 @@ import { pace } from "../../shared/testing/pace.ts";
 import { becomes, insist } from "../../shared/testing/until.ts";
 import { isHole, type JournalRecord } from "../../shared/journal/record.ts";
 import type { Receiver } from "../hooks/receiver.ts";
-import type { Row } from "./factors.ts";
+import { readersOf, type Row } from "./factors.ts";
 import {
   decisionsWithin,
   type Fact,
@@ -61,12 +61,8 @@ class Passage {
     this.#harm = harm;
   }
 
-  get #kinds(): Row["first"][] {
-    return [this.row.first, this.row.second];
-  }
-
   async open(): Promise<void> {
-    for (const [at, kind] of this.#kinds.entries()) {
+    for (const [at, kind] of readersOf(this.row).entries()) {
       const reader = await openLive(kind, this.#seat(at));
       if (reader !== undefined) this.#live.push({ kind, reader });
     }
@@ -121,7 +117,7 @@ class Passage {
     const late: { kind: Row["first"]; reader: Awaited<ReturnType<typeof openLate>> }[] = [];
     await using stack = new AsyncDisposableStack();
     if (row.log !== "plain") this.#first = (await logOf(this.#stage)).first;
-    for (const [at, kind] of this.#kinds.entries()) {
+    for (const [at, kind] of readersOf(this.row).entries()) {
       if (!LATE_READERS.includes(kind)) continue;
       const reader = stack.use(await openLate(kind, this.#seat(at), this.#first));
       late.push({ kind, reader });

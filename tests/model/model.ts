@@ -3,7 +3,7 @@
  * in which order; what the observers say. Written from `docs/`, which is cited where a rule is from. Pure, and knows
  * nothing of the product.
  */
-import type { Row } from "./factors.ts";
+import { readersOf, type Row } from "./factors.ts";
 
 /** Messages of a row, before the one that ends it. */
 export const MESSAGES = 9;
@@ -209,8 +209,8 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
 }
 
 /** How many messages come to another room of the readers by pattern: one by each of them, and each hears all. */
-export const othersOf = ({ first, second }: Row): number =>
-  [first, second].filter((one) => one === "pattern").length;
+export const othersOf = (row: Row): number =>
+  readersOf(row).filter((one) => one === "pattern").length;
 
 /** Readers without a subscription while the first messages come. */
 const NOT_LIVE: readonly string[] = [
@@ -218,8 +218,7 @@ const NOT_LIVE: readonly string[] = [
 ];
 
 /** Whether somebody is subscribed from the beginning. */
-const isHeardLive = ({ first, second }: Row): boolean =>
-  [first, second].some((one) => !NOT_LIVE.includes(one));
+const isHeardLive = (row: Row): boolean => readersOf(row).some((one) => !NOT_LIVE.includes(one));
 
 /** What `why` says of a message that was taken and of a reader; undefined: it is not asked. */
 export function whyOf(row: Row, reader: Row["first"], place: number): string | undefined {
@@ -332,7 +331,7 @@ export function changesOf(row: Row, shields: number): string[] {
   const is_again = again === "yes";
   const has_class = [log !== "plain", journal !== "off", delta !== "none", membership !== "off"]
     .includes(true);
-  const is_slow = row.first === "slow" || row.second === "slow";
+  const is_slow = readersOf(row).includes("slow");
   const classes = (has_class ? 1 : 0) + (is_slow ? 1 : 0);
   const gates = shields * (is_again ? 2 : 1);
   return [
@@ -389,7 +388,7 @@ const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter"
 export function useOf(
   row: Row,
 ): { readonly messages_in: number; readonly deliveries: number } | undefined {
-  const readers = [row.first, row.second];
+  const readers = readersOf(row);
   // History by commands, pieces that grow, and bans are taken messages, too.
   const is_open = readers.some((one) => USES_MORE.includes(one)) ||
     row.source === "growing" || row.source === "session" || row.gate.includes("banned") ||

@@ -5,7 +5,7 @@ import { replay } from "../../arq/replay/replay_run.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { seen, until } from "../../shared/testing/until.ts";
 import { samplesOf } from "../harness/server_state.ts";
-import type { Row } from "./factors.ts";
+import { readersOf, type Row } from "./factors.ts";
 import {
   CLIENT_SPAN,
   copiesOf,
@@ -48,7 +48,7 @@ async function compareWhy(stage: Stage, users: readonly string[]): Promise<strin
   for (const message of messagesOf(row)) {
     const { place, message_id } = message;
     if (message_id === undefined || fateOf(row, message).refusal !== "") continue;
-    for (const [at, kind] of [row.first, row.second].entries()) {
+    for (const [at, kind] of readersOf(row).entries()) {
       const wanted = whyOf(row, kind, place);
       if (wanted === undefined) continue;
       const user = kind === "echo" ? "publisher" : users[at]!;
@@ -171,7 +171,7 @@ async function compareHook({ row, tenant, room, receiver }: Stage): Promise<stri
 async function compareMembers(stage: Stage, users: readonly string[]): Promise<string[]> {
   const { row, backend, room } = stage;
   if (row.membership === "off") return [];
-  const wanted = users.filter((_, at) => (at === 0 ? row.first : row.second) === "member")
+  const wanted = users.filter((_, at) => readersOf(row)[at] === "member")
     .flatMap((user) => [
       `joined ${user}`,
       ...["joined", "left"].map((what) => `${what} ${guestOf(user)}`),

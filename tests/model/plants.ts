@@ -3,7 +3,7 @@
  * stands above its first file says what the fault is, near which rows it shows (`near: gate=policy reads=text|binary`),
  * and in which other test of this folder it runs, for it needs another fault beside it (`test: NAME`).
  */
-import { FACTORS, type Row } from "./factors.ts";
+import { FACTORS, type Row, SEATS } from "./factors.ts";
 
 const FOLDER = new URL("planted/", import.meta.url).pathname;
 
@@ -20,11 +20,11 @@ export interface Plant {
   readonly test: string | undefined;
 }
 
-/** Of `name=value|value …`: whether a row has one of the values of each name; `reads` is either of its readers. */
+/** Of `name=value|value …`: whether a row has one of the values of each name; `reads` is any of its readers. */
 function nearBy(words: string): Plant["near"] {
   const wanted = words.split(" ").filter((word) => word !== "").map((word) => {
     const [name = "", values = ""] = word.split("=");
-    const names = (name === "reads" ? ["first", "second"] : [name]) as (keyof Row)[];
+    const names = (name === "reads" ? SEATS : [name]) as (keyof Row)[];
     const known: readonly string[] = FACTORS[names[0]!] ?? [];
     const all = values.split("|");
     if (!all.every((one) => known.includes(one))) throw new Error(`no row has ${word}`);

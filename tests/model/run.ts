@@ -10,7 +10,7 @@ import { type Receiver, SECRET } from "../hooks/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { audited } from "./audit.ts";
-import { type Row, simpler } from "./factors.ts";
+import { readersOf, type Row, simpler } from "./factors.ts";
 import {
   END,
   END_DATA,
@@ -67,8 +67,8 @@ export const appOf = (tenant: string) => ({
   secret: `the secret of the tenant ${tenant}`,
 });
 
-const isPusher = ({ source, first, second }: Row): boolean =>
-  source === "pusher" || first === "pusher" || second === "pusher";
+const isPusher = (row: Row): boolean =>
+  row.source === "pusher" || readersOf(row).includes("pusher");
 
 /** Whether the row asks for something that only the configuration gives its tenant. */
 const needsTenant = (row: Row): boolean => row.gate === "before" || isPusher(row);
@@ -354,7 +354,7 @@ async function compareHeard(stage: Stage, readers: readonly Reader[]): Promise<s
   const { row } = stage;
   const wrong: string[] = [];
   for (const [at, reader] of readers.entries()) {
-    const kind = at === 0 ? row.first : row.second;
+    const kind = readersOf(row)[at]!;
     const { got, problem } = await heardOf(reader);
     wrong.push(...compareOne(stage, kind, got));
     if (problem !== "") wrong.push(`${kind} hears no end: ${problem}`);
@@ -381,10 +381,10 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   await using stack = new AsyncDisposableStack();
   stack.defer(() => stage.banned?.[Symbol.dispose]());
   const app = appOf(tenant);
-  const has_own = row.first === "echo" || row.second === "echo";
+  const has_own = readersOf(row).includes("echo");
   const own = has_own ? stack.use(await DurableClient.open(entry.url, token)) : undefined;
   const readers: Reader[] = [];
-  for (const [at, kind] of [row.first, row.second].entries()) {
+  for (const [at, kind] of readersOf(row).entries()) {
     const seat = { bus, admin, tenant, room, user: userOf(at), row, own, app_key: app.key };
     readers.push(stack.use(await openReader(kind, seat)));
   }

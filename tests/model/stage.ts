@@ -7,7 +7,7 @@ import { DurableClient } from "../peers/durable_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
-import type { Row } from "./factors.ts";
+import { readersOf, type Row } from "./factors.ts";
 import { HALF, SHORT } from "./model.ts";
 import type { Ground } from "./run.ts";
 
@@ -68,7 +68,7 @@ export async function setClass(stage: Stage): Promise<void> {
     ...(delta === "none" ? {} : { delta }),
     ...(membership === "off" ? {} : { membership }),
   };
-  const is_slow = row.first === "slow" || row.second === "slow";
+  const is_slow = readersOf(row).includes("slow");
   const classes = [
     ...(Object.keys(body).length === 1 ? [] : [body]),
     // What fills a slow reader's socket, and is never the reason for which it is closed.
