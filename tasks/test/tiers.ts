@@ -114,7 +114,6 @@ export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
   ["tests/model/faults_nats_test.ts"],
   ["tests/journal_storage_test.ts"],
   ["tests/prometheus_test.ts"],
-  ["tests/admin/admin_reduced_room_test.ts"],
   ["tests/drain_test.ts"],
   ["tests/accounts_test.ts"],
   ["tests/audit_test.ts"],
