@@ -93,6 +93,9 @@ async function damagesAreFound(
   }
 }
 
+const replaced = (bytes: Uint8Array, from: RegExp, to: string): Uint8Array =>
+  new TextEncoder().encode(new TextDecoder().decode(bytes).replace(from, to));
+
 Deno.test("a log that lies is found, with evidence", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   await publish(bus, "bets", 20);
@@ -124,12 +127,7 @@ Deno.test("a log that lies is found, with evidence", async () => {
     assert.equal(error.kind, kind);
     return error.evidence;
   };
-  const other = new TextEncoder().encode(
-    new TextDecoder().decode(honest[7]!).replace(
-      /"sha256":"\w+"/,
-      `"sha256":"${payloadHash("x")}"`,
-    ),
-  );
+  const other = replaced(honest[7]!, /"sha256":"\w+"/, `"sha256":"${payloadHash("x")}"`);
   const { entry, sha256, message, checkpoints } = await lies(honest.with(7, other), "changed");
   assert.equal(entry, new TextDecoder().decode(other));
   assert.equal(message?.json<{ n: number }>().n, 7);
@@ -137,18 +135,10 @@ Deno.test("a log that lies is found, with evidence", async () => {
   assert.equal(checkpoints.length, 1);
   await lies(honest.toSpliced(7, 1), "missing");
   // The bus names its present epoch, also of what was stored in an earlier one.
-  told.files = await filesOf(
-    honest.map((bytes) =>
-      new TextEncoder().encode(
-        new TextDecoder().decode(bytes).replace(/"epoch":"\w+"/, '"epoch":"earlier"'),
-      )
-    ),
-    signer,
-  );
+  const earlier = honest.map((bytes) => replaced(bytes, /"epoch":"\w+"/, '"epoch":"earlier"'));
+  told.files = await filesOf(earlier, signer);
   assert.equal((await read(bus, options, 20)).seen.length, 20);
-  const more = new TextEncoder().encode(
-    new TextDecoder().decode(honest[7]!).replace(/"offset":(\d+)/, '"offset":$1.5'),
-  );
+  const more = replaced(honest[7]!, /"offset":(\d+)/, '"offset":$1.5');
   assert.equal(
     (await lies(honest.toSpliced(8, 0, more), "gap")).entry,
     new TextDecoder().decode(more),
