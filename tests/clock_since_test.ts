@@ -6,7 +6,6 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import { startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
@@ -62,14 +61,16 @@ Deno.test("NATS: why is asked by the clock of the Shield that answers, also of t
   if (clock === undefined) return;
   await using nats = await startNats({ jetstream: true });
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n`;
+  const start = (env = {}) =>
+    startServer(
+      ...(["shield", config, issuer.dir, "drain_ms = 0", 0, [], "", "", env] as const),
+    );
   const exp = Math.floor(Date.now() / 1_000) + DAY_S;
   const token = await issuer.tokenFor({ role: "admin", sub: "root", exp });
-  await using one = await startLocalShield(config, "drain_ms = 0");
+  await using one = await start();
   for (const began_s of AHEAD_S) {
     await clock.set(began_s);
-    await using two = await startServer(
-      ...(["shield", config, issuer.dir, "drain_ms = 0", 0, [], "", "", clock.env] as const),
-    );
+    await using two = await start(clock.env);
     const shields = [one, two];
     const open = (sub: string) =>
       Promise.all(shields.map(async ({ ready }, at) => {
