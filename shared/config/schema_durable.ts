@@ -160,7 +160,7 @@ export const NatsStorage = {
     "storage for programs and snapshots of rooms with reducers, also earlier ones for looking back; at most an eighth of all",
   ),
   proof_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "storage for transparency logs, reserved at the first one; at most an eighth of all; when full, they stop, and nothing else does",
+    "storage for transparency logs, reserved with the first class that has `proof`, or the first one; at most an eighth of all; when full, they stop, and nothing else does",
   ),
   storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
     "JetStream storage for ArqonBus, each message counted once: with three copies on three servers, max_file_store of one; absent: the limit of server or account (a cluster reports none of its servers)",

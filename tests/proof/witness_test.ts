@@ -80,10 +80,9 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
   await using _ = { [Symbol.asyncDispose]: () => Deno.remove(cwd, { recursive: true }) };
   const owner = await keyIn(`${cwd}/bus.pem`, NAME);
   const log = owner.vkey;
-  const keys = [
-    (await keyIn(`${cwd}/w1.pem`, "w1", true)).vkey,
-    (await keyIn(`${cwd}/w2.pem`, "w2", true)).vkey,
-  ];
+  const { vkey: first } = await keyIn(`${cwd}/w1.pem`, "w1", true);
+  const { vkey: second } = await keyIn(`${cwd}/w2.pem`, "w2", true);
+  const keys = [first, second];
   await using one = await running(cwd, "w1", log);
   await using two = await running(cwd, "w2", log);
   const named = [one, two].map(({ url }, at) => `{ url = "${url}/", vkey = "${keys[at]}" }`);
