@@ -4,7 +4,6 @@
  * does. Beyond a bound a stranger is turned away, never a connection with a token: its request is
  * answered 503, and as many may wait for that as have a place. Touches no sockets except to close them.
  */
-import { NO_TURN } from "../turns/turns.ts";
 import { closeQuietly } from "./byte_stream.ts";
 
 /** What a connection is doing; each phase has its time limit. */
@@ -42,11 +41,6 @@ export interface ArrivalStats {
 
 /** How long anything may take, at most, on a connection that has a reserved file; in ms. */
 const SPARE_MS = 1_000;
-/**
- * How many of those that are turned away end the first time in a turn that files are scarce, so that there is
- * room for those who come next; ending a thousand at once takes 40 ms.
- */
-const ENDED_FIRST = 32;
 /** Time between two looks at the clock. */
 const SWEEP_MS = 250;
 
@@ -96,8 +90,6 @@ export class Arrivals {
   /** The strangers that are turned away, and whose request is awaited for that. */
   readonly #away = new Set<Arrival>();
   readonly #tells: boolean;
-  /** The turn in which room was made last. */
-  #made_room_turn = NO_TURN;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
@@ -146,20 +138,15 @@ export class Arrivals {
   }
 
   /**
-   * Ends whom it takes to make room: the oldest of those that are turned away and whose request has not come,
-   * some more the first time in a turn, else the oldest stranger that waits neither for us nor for its first look,
-   * since it came before `turn`; false when there is none.
+   * Ends whom it takes to make room: all that are turned away and whose request has not come, else the oldest
+   * stranger that waits neither for us nor for its first look, since it came before `turn`; false when there is none.
    */
   makeRoom(turn: number): boolean {
-    const most = turn === this.#made_room_turn ? 1 : ENDED_FIRST;
-    this.#made_room_turn = turn;
-    const idle = [];
-    for (const one of this.#away) {
-      if (one.turn === turn || idle.length === most) break;
-      if (one.phase !== "handler") idle.push(one);
+    const idle = [...this.#away].filter((one) => one.turn !== turn && one.phase !== "handler");
+    if (idle.length === 0) {
+      const oldest = oldestIdle(this.#strangers, turn);
+      if (oldest !== undefined) idle.push(oldest);
     }
-    const oldest = idle.length === 0 ? oldestIdle(this.#strangers, turn) : undefined;
-    if (oldest !== undefined) idle.push(oldest);
     this.stats.evicted.total += idle.length;
     for (const arrival of idle) this.#close(arrival);
     return idle.length > 0;

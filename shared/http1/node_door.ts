@@ -127,28 +127,17 @@ export abstract class NodeDoor implements Door {
 
   /**
    * Takes who came in one turn. The runtime accepts them all, and so it is known only here for whom there
-   * was room: files are set free before anything else opens one. They are let in slice by slice: 500 take
-   * 40 ms, and open connections get their turn meanwhile.
+   * was room: where files are scarce, the others are ended before anything else opens a file. Else they are
+   * let in slice by slice: 500 take 40 ms, and open connections get their turn meanwhile.
    */
   #visit(handles: readonly TcpHandle[]): void {
     this.#noteVisit();
     const rooms = this.options.rooms(handles.length);
     for (const [index, handle] of handles.entries()) {
-      const place = this.#placed({ handle, room: rooms[index] ?? "none" });
-      if (place.room === "none") this.#letIn(place);
-      else this.#waiting.push(place);
+      this.#waiting.push({ handle, room: rooms[index] ?? "none" });
     }
-    const at_once = this.#waiting.length > WAITING_MAX;
+    const at_once = rooms.at(-1) !== "plenty" || this.#waiting.length > WAITING_MAX;
     if (at_once || !this.#admits) this.#admit(at_once ? Infinity : SLICE_MS);
-  }
-
-  /** Makes room for one that came when files were scarce, and gives it a descriptor that it may keep. */
-  #placed(accepted: Accepted): Accepted {
-    const { makeRoom, mayKeep } = this.options;
-    const { handle, room } = accepted;
-    if (room === "plenty" || !makeRoom()) return accepted;
-    const low = room === "little" ? handle : moved(handle, mayKeep);
-    return low === undefined ? accepted : { handle: low, room: "little" };
   }
 
   #admit(slice_ms: number): void {
@@ -165,14 +154,20 @@ export abstract class NodeDoor implements Door {
     });
   }
 
-  #letIn({ handle, room }: Accepted): void {
+  #letIn({ handle: accepted, room: found }: Accepted): void {
+    const { makeRoom, mayKeep, onVisitor } = this.options;
+    let [handle, room] = [accepted, found];
+    if (room !== "plenty" && makeRoom()) {
+      const low = room === "little" ? accepted : moved(accepted, mayKeep);
+      if (low !== undefined) [handle, room] = [low, "little"];
+    }
     const peer: { address?: string; port?: number } = {};
     const known = handle.getpeername(peer) === 0 && handle.setNoDelay(true) === 0;
     const { address: hostname, port } = peer;
     // The peer has reset the connection meanwhile.
     if (!known || hostname === undefined || port === undefined) return handle.close();
     const remoteAddr = { transport: "tcp", hostname, port } as const;
-    this.options.onVisitor({ ...this.take(handle), remoteAddr, room });
+    onVisitor({ ...this.take(handle), remoteAddr, room });
   }
 
   async #openAnew(): Promise<void> {
