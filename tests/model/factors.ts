@@ -193,7 +193,8 @@ const rowsWith = (
   ) as unknown as Row[]).map(inOrder);
 
 /** The rows in which each pair (`strength` 2) or triple (3) of values does that may stand together. */
-export const rowsOf = (strength: number): Row[] => rowsWith(strength, FACTORS);
+export const rowsOf = (strength: number, factors: Values = FACTORS): Row[] =>
+  rowsWith(strength, factors);
 
 /**
  * The rows for NATS: each pair but those of two readers. These are at one Shield, and meet in what no engine has a part
