@@ -189,7 +189,7 @@ Deno.test("a NATS that is not there is said without a stack trace, exit 1", asyn
     const { port } = gone.addr;
     gone.close();
     const file = `${folder}/config.toml`;
-    const nats = `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nconnect_timeout_ms = 500\n`;
+    const nats = `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n`;
     await Deno.writeTextFile(file, nats);
     const { code, stderr } = await run(folder, ["--config", file]);
     assert.equal(code, 1, stderr);

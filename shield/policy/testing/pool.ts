@@ -46,9 +46,11 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
   const quarantined: QuarantinedModule[] = [];
   let forward_ms = 0;
   let looks = 0;
+  const { fuel_limit = 10_000 } = options;
+  const bounds = { workers: 1, stall_ms: 60_000, chain_fuel_limit: 2 * fuel_limit };
   const pool = await createPolicyPool({
-    policy: { ...config.policy, workers: 1, stall_ms: 60_000, ...options.policy },
-    overseer: { ...config.platform.overseer, fuel_limit: options.fuel_limit ?? 10_000 },
+    policy: { ...config.policy, ...bounds, ...options.policy },
+    overseer: { ...config.platform.overseer, fuel_limit },
     cores: 2,
     registry,
     log,
