@@ -110,7 +110,7 @@ async function echoed(client: RawClient): Promise<void> {
 }
 
 async function heldUp(websocket: string): Promise<void> {
-  const lines = `heartbeat_ms = 1_000\nrequire_pong = true\nwebsocket = "${websocket}"`;
+  const lines = `heartbeat_ms = 1_000\nwebsocket = "${websocket}"`;
   const issuer = await createIssuer();
   try {
     await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
@@ -119,10 +119,14 @@ async function heldUp(websocket: string): Promise<void> {
     const clients = await Promise.all(
       Array.from({ length: CLIENTS }, () => openBinary(url, token)),
     );
+    const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
     try {
       await Promise.all(clients.map((client) => client.pinged()));
+      // Who has answered once has to go on.
+      answer();
+      await Promise.all(clients.map((client) => client.pinged()));
       shield.signal("SIGSTOP");
-      for (const client of clients) client.send(encodePong(new Uint8Array()));
+      answer();
       await pace(HELD_UP_MS);
       shield.signal("SIGCONT");
       await Promise.all(clients.map(echoed));
