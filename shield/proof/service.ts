@@ -14,7 +14,7 @@ import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
@@ -124,6 +124,10 @@ export class ProofService {
   readonly #looks = [() => this.#look(), () => this.#lookAtLeft(), () => this.#lookAtBlocks()];
   readonly #looking = new Map<() => Promise<void>, Promise<void>>();
   readonly #noted = new RecentMap<string, number>(TENANTS_MAX);
+  /** What Shields have noted: by which write, and since when it is known here. */
+  readonly #left = new RecentMap<string, { readonly revision: number; readonly since_ms: number }>(
+    TENANTS_MAX,
+  );
   #left_ms = -Infinity;
   #is_failing = false;
   readonly #blocks: readonly TreeBlocks[];
@@ -293,7 +297,7 @@ export class ProofService {
 
   /** Looks after what Shields that have served other tenants may have left. Never rejects. */
   async #lookAtLeft(): Promise<void> {
-    const { tenants, log, monotonic_ms, now } = this.#options;
+    const { tenants, log, monotonic_ms } = this.#options;
     const proven = this.#proven();
     if (proven.length === 0 || monotonic_ms() - this.#left_ms < LEFT_MS) return;
     this.#left_ms = monotonic_ms();
@@ -302,9 +306,7 @@ export class ProofService {
       for (const key of await bucket.keys([LATELY])) {
         const [, tenant_id = ""] = key;
         if (!tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
-        const noted = await bucket.get(key);
-        const is_old = Number(new TextDecoder().decode(noted?.value)) < now() - FORGET_MS;
-        if (noted !== undefined && is_old) await bucket.delete(key, noted.revision);
+        await this.#forget(bucket, key);
       }
     } catch (error) {
       log.warn("what other Shields have left of transparency logs waits", { error });
@@ -316,13 +318,25 @@ export class ProofService {
     return this.#options.classes.list().filter(({ proof, durable }) => proof && durable);
   }
 
+  /** Removes what nobody has noted again in FORGET_MS here: wall clocks of Shields differ. Rejects as the Spine does. */
+  async #forget(bucket: KeyValue, key: KvKey): Promise<void> {
+    const name = key.join("/");
+    const now_ms = this.#options.monotonic_ms();
+    const seen = this.#left.get(name);
+    if (seen !== undefined && now_ms - seen.since_ms < FORGET_MS) return;
+    const revision = (await bucket.get(key))?.revision;
+    if (revision === undefined) return;
+    if (seen?.revision === revision) await bucket.delete(key, revision);
+    this.#left.set(name, { revision, since_ms: now_ms });
+  }
+
   /** Tells other Shields that this one follows a tenant's log. Rejects as the Spine does. */
   async #note(tenant_id: string): Promise<void> {
-    const { monotonic_ms, now } = this.#options;
+    const { monotonic_ms } = this.#options;
     const noted_ms = monotonic_ms();
     if (noted_ms - (this.#noted.get(tenant_id) ?? -Infinity) < NOTE_MS) return;
     const bucket = await this.#openBucket();
-    await bucket.put([LATELY, tenant_id], new TextEncoder().encode(String(now())));
+    await bucket.put([LATELY, tenant_id], new Uint8Array());
     this.#noted.set(tenant_id, noted_ms);
   }
 

@@ -44,11 +44,11 @@ async function world() {
     return note ? decodeCheckpoint(note.split("\n\n")[0] + "\n").size : 0;
   };
   const append = (room: string, text: string) => kept.append(room, new TextEncoder().encode(text));
-  return { engine, kept, told, shield, sizeOf, append };
+  return { engine, kept, told, clock, bucket, shield, sizeOf, append };
 }
 
 Deno.test("what a Shield has promised before it died is kept by one that has never served the tenant", async () => {
-  const { engine, shield, sizeOf, append } = await world();
+  const { engine, clock, bucket, shield, sizeOf, append } = await world();
   await using _ = engine;
   const dead = shield("dead", "acme");
   const stored = await append("bets", "one");
@@ -57,6 +57,12 @@ Deno.test("what a Shield has promised before it died is kept by one that has nev
   const other = shield("other");
   other.begin();
   await until("the other has it in its tree", async () => await sizeOf("bets") === 1);
+  assert.equal((await bucket.keys(["+lately"])).length, 1);
+  clock.ms += 3_600_000;
+  await until(
+    "nobody looks for it for ever",
+    async () => (await bucket.keys(["+lately"])).length === 0,
+  );
   await other.close();
 });
 

@@ -202,7 +202,7 @@ export class Schedules {
   /** Whether one more of the tenant may be published beside those that are. */
   #hasPlace(tenant_id: string): boolean {
     const own = this.#running.values().filter((known) => known.tenant_id === tenant_id);
-    return own.reduce((sum) => sum + 1, 0) < OF_A_TENANT;
+    return own.toArray().length < OF_A_TENANT;
   }
 
   #run(): void {

@@ -180,10 +180,9 @@ async function requireWitnesses(
 ): Promise<void> {
   const by = await cosignersOf(note, witnesses);
   if (by.length >= (quorum ?? witnesses.length)) return;
-  const missing = quorum ?? witnesses.find((one) => !by.includes(one))?.name;
   throw new CommandError(
-    typeof missing === "string"
-      ? `${missing} has not cosigned the checkpoint`
+    quorum === undefined
+      ? `${witnesses.find((one) => !by.includes(one))?.name} has not cosigned the checkpoint`
       : `${by.length} of ${witnesses.length} witnesses have cosigned the checkpoint`,
   );
 }
