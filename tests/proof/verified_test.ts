@@ -197,6 +197,9 @@ Deno.test("a log that gets shorter while it is read, and one that lacks cosignat
   const reads = (more: Partial<VerifiedLogOptions>) =>
     failed(new VerifiedLog({ ...options, ...more }));
   const [w1, w2, w3] = witnesses as [Signer, Signer, Signer];
+  const short = { ...w1, sign: () => Promise.resolve(new Uint8Array(3)) };
+  told.files = await cosigned(files, short);
+  await assert.rejects(reads({ witnesses: vkeys }), /the signature of w1 is not of this/);
   told.files = await cosigned(files, w1, w3);
   await assert.rejects(reads({ witnesses: vkeys }), /2 of 3 witnesses have cosigned/);
   await assert.rejects(reads({ witnesses: vkeys, quorum: 2 }), kindOf("missing"));

@@ -57,10 +57,13 @@ export async function signedBy(
     const [algorithm, ...raw] = fromBase64(vkey.split("+").slice(2).join("+"));
     if (algorithm !== kind) continue;
     // The signature of a witness has its time in front.
-    const time = kind === WITNESS ? new DataView(signed.buffer).getBigUint64(4) : undefined;
+    const begin = kind === WITNESS ? 12 : 4;
+    const time = kind === WITNESS && signed.length >= begin
+      ? new DataView(signed.buffer).getBigUint64(4)
+      : undefined;
     const head = time === undefined ? "" : `cosignature/v1\ntime ${time}\n`;
     const bytes = new TextEncoder().encode(head + note.slice(0, split + 1));
-    const signature = signed.slice(time === undefined ? 4 : 12);
+    const signature = signed.slice(begin);
     const key = await crypto.subtle.importKey("raw", Uint8Array.from(raw), "Ed25519", false, [
       "verify",
     ]);
