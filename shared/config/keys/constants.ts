@@ -197,7 +197,7 @@ const REDUCERS = {
   history_bytes: part(
     EIGHTH,
     "log_bytes",
-    "the same in bytes; beyond: those with the nearest neighbours go, except the last two",
+    "bytes of the snapshots of a room; beyond: those with the nearest neighbours go, except the last two",
   ),
 };
 
