@@ -8,6 +8,7 @@ import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import { clientOpenApi } from "./http/http_openapi.ts";
+import { describedBy } from "./openapi/openapi_parts.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
@@ -48,7 +49,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     log,
     upgrade: createUpgrade(upgrade),
     ...startClientApi(options, parts, routes),
-    description: clientOpenApi(sides),
+    description: describedBy(() => clientOpenApi(sides)),
     headers: sides.flatMap(({ headers = [] }) => headers),
     pending: new PendingRequests(config.limits, stats),
     requireOpen() {

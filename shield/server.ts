@@ -13,6 +13,7 @@ import type { KeyValue } from "../shared/spine/contract/spine.ts";
 import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
 import { adminOpenApi } from "./admin/openapi.ts";
+import { describedBy } from "./openapi/openapi_parts.ts";
 import { kernelRoutes } from "./admin/route_list.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
@@ -247,7 +248,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     { ...parts.rooms.admin, logs: parts.logs },
   );
   const router = new AdminRouter([...kernel, ...running.routes()]);
-  const description = adminOpenApi(options.capabilities);
+  const description = describedBy(() => adminOpenApi(options.capabilities));
   const file = fileOf(options.capabilities);
   const door = { authenticator, ...reach, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };

@@ -21,7 +21,6 @@ import { authenticate, requireMethod } from "../http/http.ts";
 import type { AdminFile } from "../capability.ts";
 import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Schema } from "../openapi/openapi_parts.ts";
 import { requireKnown } from "./routing/query.ts";
 
 /** What the admin listener needs of the process. */
@@ -32,7 +31,7 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   /** Every path that takes a token. */
   readonly router: AdminRouter;
   /** The description of the API, for everybody. */
-  readonly description: Schema;
+  readonly description: () => Response;
   /** A file of the console; undefined: there is none. */
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
@@ -74,7 +73,7 @@ async function openAnswer(
   if (path === "/v1/openapi.json") {
     requireReading(request);
     requireKnown(new URL(request.url), []);
-    return Response.json(description);
+    return description();
   }
   if (!path.startsWith("/console/")) return undefined;
   requireReading(request);

@@ -9,7 +9,6 @@ import { showsToken } from "../../shared/http1/shown_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import type { Schema } from "../openapi/openapi_parts.ts";
 import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientTable } from "./route.ts";
@@ -47,7 +46,7 @@ export interface HttpContext extends Pick<Env, "log"> {
   /** The routes of everything else that takes a token. */
   readonly api: ClientTable;
   /** The description of the API, for everybody. */
-  readonly description: Schema;
+  readonly description: () => Response;
   /** Headers that a page may send beside those of every request. */
   readonly headers: readonly string[];
   /**
@@ -162,7 +161,7 @@ async function route(
   }
   if (url.pathname === OPENAPI_PATH) {
     requireMethod({ method }, "GET");
-    return Response.json(context.description);
+    return context.description();
   }
   const found = context.api.find(url.pathname);
   if (found === undefined) throw new ArqonError("not-found", url.pathname);

@@ -70,7 +70,9 @@ export function jsonBody<C, Z extends z.ZodType>(
   read: (request: Request, schema: Z, context: C) => Promise<z.output<Z>>,
 ): RouteBody<C, z.output<Z>> {
   return {
-    schema: bodyOf(schema),
+    get schema() {
+      return bodyOf(schema);
+    },
     read: (request, context) => read(request, schema, context),
   };
 }
