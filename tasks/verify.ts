@@ -1,8 +1,8 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
  * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files,
- * binaries, everything that a release uploads, workflows, and the Python SDK's checks.
- * `deno task ok` is the quick one.
+ * workflows, and the Python SDK's checks. `deno task ok` is the quick one; what a release uploads is in
+ * `deno task test:all`.
  */
 import { isGenerated, listFiles, ROOT } from "./checkout/source_files.ts";
 import { runGate, type Step } from "./checkout/steps.ts";
@@ -19,12 +19,10 @@ const TYPES = "--allow-env=TSC_*,NODE_*,VSCODE_*";
 
 /** The steps, longest first. */
 const STEPS: Readonly<Record<string, readonly string[]>> = {
-  "release dry run": task("release:dry-run"),
+  "garbage of hot leaves": task("bench", "leaves"),
   "Python": task("test:python", "--checks"),
-  "binaries": task("compile", "--target", "x86_64-unknown-linux-gnu"),
   "containers": program("deploy/deploy.ts", RUN, WRITE, "--allow-env=LOG_TOKENS,LOG_STREAM"),
   "documents as a site": task("docs:site", "--check"),
-  "garbage of hot leaves": task("bench", "leaves"),
   "workflows": program("workflows/workflows.ts", RUN, "--allow-write=.arqon", "--allow-env=CI"),
   // The `ts` blocks of docstrings, and of the pages that are added.
   "examples type-check": ["check", "--quiet", "--doc-only", "."],
