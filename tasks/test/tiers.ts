@@ -39,7 +39,7 @@ export const OTHER_TASKS: readonly string[] = [
  * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
  * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, put older copies of data
  * back, move to a second site, or kill databases and buses again and again. And those that time what policies do beside a
- * reference loop.
+ * reference loop, and those of what is deployed: manifests, dashboards and alerts.
  */
 export const SLOW: readonly string[] = [
   "arq/commands/room/follow_test.ts",
@@ -66,6 +66,7 @@ export const SLOW: readonly string[] = [
   "tests/console_test.ts",
   "tests/cookbook/token_servers_test.ts",
   "tests/deploy_chart_test.ts",
+  "tests/deploy_start_test.ts",
   "tests/deploy_test.ts",
   "tests/dev_stack_test.ts",
   "tests/editor_example_test.ts",
@@ -79,6 +80,7 @@ export const SLOW: readonly string[] = [
   "tests/packages/packages_test.ts",
   "tests/presence_simulation/long_test.ts",
   "tests/production/production_test.ts",
+  "tests/prometheus_test.ts",
   "tests/proof/attacks_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
@@ -113,7 +115,6 @@ export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
   ["tests/model/together_nats_test.ts"],
   ["tests/model/faults_nats_test.ts"],
   ["tests/journal_storage_test.ts"],
-  ["tests/prometheus_test.ts"],
   ["tests/drain_test.ts"],
   ["tests/accounts_test.ts"],
   ["tests/audit_test.ts"],
