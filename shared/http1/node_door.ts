@@ -20,7 +20,7 @@ const WAKE_MS = 50;
 const QUIET_WAKE_MS = 1_000;
 const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
-/** With more connections that wait to be let in, as many as a backlog twice, they are let in at once. */
+/** So many connections may wait to be let in, as many as a backlog twice; one more is ended at once. */
 const WAITING_MAX = 2 * BACKLOG;
 
 interface Accepted {
@@ -127,31 +127,41 @@ export abstract class NodeDoor implements Door {
 
   /**
    * Takes who came in one turn. The runtime accepts them all, and so it is known only here for whom there
-   * was room: where files are scarce, the others are ended before anything else opens a file. Else they are
-   * let in slice by slice: 500 take 40 ms, and open connections get their turn meanwhile.
+   * was room: the others get a file of somebody else, or are ended, before anything else opens one. They are let in
+   * slice by slice: 500 take 40 ms, and open connections get their turn meanwhile.
    */
   #visit(handles: readonly TcpHandle[]): void {
     this.#noteVisit();
-    const rooms = this.options.rooms(handles.length);
+    const { now, rooms, onRefused } = this.options;
+    const until_ms = now() + SLICE_MS;
+    const found = rooms(handles.length);
     for (const [index, handle] of handles.entries()) {
-      this.#waiting.push({ handle, room: rooms[index] ?? "none" });
+      const fits = this.#waiting.length < WAITING_MAX;
+      const accepted = fits ? this.#placed(handle, found[index] ?? "none", until_ms) : undefined;
+      if (accepted !== undefined) {
+        this.#waiting.push(accepted);
+        continue;
+      }
+      handle.close();
+      onRefused();
     }
-    const at_once = rooms.at(-1) !== "plenty" || this.#waiting.length > WAITING_MAX;
-    if (at_once || !this.#admits) this.#admit(at_once ? Infinity : SLICE_MS);
+    if (!this.#admits) this.#admit(until_ms);
   }
 
-  #admit(slice_ms: number): void {
+  #placed(handle: TcpHandle, room: FileRoom, until_ms: number): Accepted | undefined {
+    const { now, makeRoom, mayKeep } = this.options;
+    if (room !== "none") return { handle, room };
+    const low = now() < until_ms && makeRoom() ? moved(handle, mayKeep) : undefined;
+    return low && { handle: low, room: "plenty" };
+  }
+
+  #admit(until_ms: number): void {
     const { now } = this.options;
-    const until_ms = now() + slice_ms;
     let count = 0;
     while (count < this.#waiting.length && now() < until_ms) this.#letIn(this.#waiting[count++]!);
     this.#waiting.splice(0, count);
-    if (this.#waiting.length === 0 || this.#admits) return;
-    this.#admits = true;
-    nextTurn(() => {
-      this.#admits = false;
-      this.#admit(SLICE_MS);
-    });
+    this.#admits = this.#waiting.length > 0;
+    if (this.#admits) nextTurn(() => this.#admit(now() + SLICE_MS));
   }
 
   #letIn({ handle: accepted, room: found }: Accepted): void {
