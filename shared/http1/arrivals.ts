@@ -5,7 +5,7 @@
  * answered 503, and as many may wait for that as have a place. Touches no sockets except to close them.
  */
 import { nextTurn } from "../turns/next_turn.ts";
-import { SLICE_MS } from "../turns/slices.ts";
+import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import { closeQuietly } from "./byte_stream.ts";
 
 /** What a connection is doing; each phase has its time limit. */
@@ -93,8 +93,9 @@ export class Arrivals {
   /** The strangers that are turned away, and whose request is awaited for that. */
   readonly #away = new Set<Arrival>();
   readonly #tells: boolean;
-  /** Who is turned away is being ended, slice by slice, for those who come. */
+  /** Who is turned away is being ended, for those who come. */
   #clears = false;
+  /** Who is late is being ended. */
   #sweeps = false;
   /** The present turn, as far as connections come. */
   #turn = 0;
@@ -151,16 +152,18 @@ export class Arrivals {
 
   /**
    * Ends one to make room: one that is turned away and whose request has not come, else the oldest stranger that
-   * waits neither for us nor for its first look; false when there is none. Others that are turned away end in
-   * later turns, slice by slice, for those who come next: ending a thousand takes 40 ms.
+   * waits neither for us nor for its first look; false when there is none. Others that are turned away end piece
+   * by piece, for those who come next: ending a thousand takes 40 ms.
    */
   makeRoom(): boolean {
     const turn = this.#enter() - LOOKS;
     const oldest = oldestIdle(this.#away, turn) ?? oldestIdle(this.#strangers, turn);
     if (oldest === undefined) return false;
     this.#evict(oldest);
-    if (this.#away.size > 0 && !this.#clears) nextTurn(() => this.#clear(turn));
-    this.#clears ||= this.#away.size > 0;
+    if (this.#clears || this.#away.size === 0) return true;
+    this.#clears = true;
+    void this.#endAll(() => oldestIdle(this.#away, turn), (one) => this.#evict(one))
+      .then(() => this.#clears = false);
     return true;
   }
 
@@ -213,17 +216,32 @@ export class Arrivals {
     }
   }
 
-  /** Ends the connections whose time is over, slice by slice: a thousand may have come at the same moment. */
+  /** Ends the connections whose time is over, piece by piece: a thousand may have come at the same moment. */
   sweep(): void {
+    if (this.#sweeps) return;
+    this.#sweeps = true;
     const now_ms = this.#now();
-    for (const arrival of this.#all) {
-      if (arrival.due_ms > now_ms) continue;
+    const late = this.#all.values().filter(({ due_ms }) => due_ms <= now_ms);
+    const end = (arrival: Arrival) => {
       this.stats.timeouts[arrival.phase]++;
       this.#close(arrival);
-      if (this.#now() < now_ms + SLICE_MS) continue;
-      if (!this.#sweeps) nextTurn(() => (this.#sweeps = false, this.sweep()));
-      this.#sweeps = true;
-      return;
+    };
+    void this.#endAll(() => late.next().value, end).then(() => this.#sweeps = false);
+  }
+
+  /** Ends, piece by piece, all that `next` gives. */
+  async #endAll(
+    next: () => Arrival | undefined,
+    end: (arrival: Arrival) => void,
+  ): Promise<void> {
+    for (let arrival: Arrival | undefined, more = true; more;) {
+      await slice(STRANGERS);
+      const until_ms = this.#now() + PIECE_MS;
+      do {
+        arrival = next();
+        more = arrival !== undefined;
+        if (arrival !== undefined) end(arrival);
+      } while (more && this.#now() < until_ms);
     }
   }
 
@@ -238,19 +256,6 @@ export class Arrivals {
     this.#turn++;
     if (--this.#turns_asked > 0) nextTurn(this.#onTurn);
   };
-
-  /** Ends who came until `turn` and is turned away. */
-  #clear(turn: number): void {
-    const until_ms = this.#now() + SLICE_MS;
-    this.#clears = false;
-    while (!this.#clears) {
-      const oldest = oldestIdle(this.#away, turn);
-      if (oldest === undefined) return;
-      this.#evict(oldest);
-      this.#clears = this.#now() >= until_ms;
-    }
-    nextTurn(() => this.#clear(turn));
-  }
 
   /** Takes its place from a stranger; what it waits for of us, if anything, it still gets. */
   #turnAway(arrival: Arrival, bound: Away): void {
