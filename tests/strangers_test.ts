@@ -31,7 +31,13 @@ for (const websocket of ["native", "own"] as const) {
       const strangers_now = sample(metrics, "shield_strangers");
       // Those with a place, and those of whom a request is awaited to turn them away.
       assert(strangers_now >= 0 && strangers_now <= 300 + 400, `${strangers_now} strangers`);
-      assert(sample(metrics, 'shield_strangers_ended_total{bound="address"}') > 1_000);
+      // Those that wait to be let in hold files, too: on a busy machine these run out before the places do.
+      const ended = ["address", "total"]
+        .reduce(
+          (sum, bound) => sum + sample(metrics, `shield_strangers_ended_total{bound="${bound}"}`),
+          0,
+        );
+      assert(ended > 1_000, `${ended} were ended`);
       assert.equal(sample(metrics, "shield_accept_failures_total"), 0);
     });
 

@@ -38,6 +38,8 @@ const LOOK_MS_MAX = 100;
  * get their turn.
  */
 const ACCEPTED_A_TURN = 16;
+/** For so many turns the file of a connection that was ended is waited for. */
+const LOOKS_MAX = 8;
 /**
  * The number of failures in a row, other than for lack of files, after which the port is opened anew.
  */
@@ -93,20 +95,17 @@ export class Acceptor {
   }
 
   async #acceptAll(): Promise<void> {
-    const { rooms = () => ["plenty"], makeRoom = () => false, onConnection } = this.#options;
+    const { onConnection } = this.#options;
     let room: FileRoom | undefined = "plenty";
     for (let accepted = 1; !this.#closed; accepted++) {
       const listener = this.#listener;
       try {
-        if (room === "none") [room] = rooms(1);
-        if (room === "none") {
-          makeRoom();
-          throw NO_ROOM;
-        }
+        if (room === "none") room = await this.#makeRoom();
+        if (room === "none") throw NO_ROOM;
         const conn = await listener.accept();
         this.#recovered();
-        [room = "none"] = rooms(1);
-        if (room !== "plenty") makeRoom();
+        room = await this.#makeRoom();
+        if (this.#closed) return conn.close();
         // The only one that was accepted without a look: there is room to tell it why.
         onConnection(conn, room === "none" ? "spare" : room);
       } catch (error) {
@@ -116,6 +115,21 @@ export class Acceptor {
       }
       if (accepted % ACCEPTED_A_TURN === 0) await turn();
     }
+  }
+
+  /**
+   * How much room there is, once another connection was ended for it where there is little. Its file is free only
+   * when the runtime has closed it, some turns later.
+   */
+  async #makeRoom(): Promise<FileRoom> {
+    const { rooms = () => ["plenty"], makeRoom = () => false } = this.#options;
+    let [room = "none"] = rooms(1);
+    if (room === "plenty" || !makeRoom()) return room;
+    for (let looks = 0; looks < LOOKS_MAX && (room === "spare" || room === "none"); looks++) {
+      await turn();
+      [room = "none"] = rooms(1);
+    }
+    return room;
   }
 
   /** Decides what to do about a failure; false when accepting is over. */

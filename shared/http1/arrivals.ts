@@ -4,6 +4,8 @@
  * does. Beyond a bound a stranger is turned away, never a connection with a token: its request is
  * answered 503, and as many may wait for that as have a place. Touches no sockets except to close them.
  */
+import { nextTurn } from "../turns/next_turn.ts";
+import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import { closeQuietly } from "./byte_stream.ts";
 
 /** What a connection is doing; each phase has its time limit. */
@@ -41,6 +43,8 @@ export interface ArrivalStats {
 
 /** How long anything may take, at most, on a connection that has a reserved file; in ms. */
 const SPARE_MS = 1_000;
+/** After so many turns whatever a connection had sent has come: in the first its socket may not have had its look. */
+const LOOKS = 2;
 /** Time between two looks at the clock. */
 const SWEEP_MS = 250;
 
@@ -62,11 +66,10 @@ export class Arrival {
   away: Away | undefined;
 
   /** The turn of the event loop in which it came. */
-  readonly turn: number;
+  turn: number | undefined;
 
-  constructor(stream: { close(): void }, address: string, turn: number, spare: boolean) {
+  constructor(stream: { close(): void }, address: string, spare: boolean) {
     this.stream = stream;
-    this.turn = turn;
     this.away = spare ? "files" : undefined;
     this.group = groupOf(address);
   }
@@ -90,6 +93,13 @@ export class Arrivals {
   /** The strangers that are turned away, and whose request is awaited for that. */
   readonly #away = new Set<Arrival>();
   readonly #tells: boolean;
+  /** Who is turned away is being ended, for those who come. */
+  #clears = false;
+  /** Who is late is being ended. */
+  #sweeps = false;
+  /** The present turn, as far as connections come. */
+  #turn = 0;
+  #turns_asked = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
@@ -104,6 +114,7 @@ export class Arrivals {
 
   /** Takes in a new connection; turns a stranger away when there are too many. */
   add(arrival: Arrival): void {
+    arrival.turn ??= this.#enter();
     this.#all.add(arrival);
     this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
     const { strangers, strangers_per_address } = this.#limits;
@@ -116,7 +127,9 @@ export class Arrivals {
     let chosen: Arrival | undefined;
     if (bound !== undefined) {
       const from = bound === "address" ? group : this.#strangers;
-      chosen = this.#tells ? givesWay(from, arrival) : oldestOf(from) ?? arrival;
+      chosen = this.#tells
+        ? givesWay(from, arrival, this.#enter() - LOOKS)
+        : oldestOf(from) ?? arrival;
       this.stats.evicted[bound]++;
       this.#turnAway(chosen, bound);
     }
@@ -138,18 +151,20 @@ export class Arrivals {
   }
 
   /**
-   * Ends whom it takes to make room: all that are turned away and whose request has not come, else the oldest
-   * stranger that waits neither for us nor for its first look, since it came before `turn`; false when there is none.
+   * Ends one to make room: one that is turned away and whose request has not come, else the oldest stranger that
+   * waits neither for us nor for its first look; false when there is none. Others that are turned away end piece
+   * by piece, for those who come next: ending a thousand takes 40 ms.
    */
-  makeRoom(turn: number): boolean {
-    const idle = [...this.#away].filter((one) => one.turn !== turn && one.phase !== "handler");
-    if (idle.length === 0) {
-      const oldest = oldestIdle(this.#strangers, turn);
-      if (oldest !== undefined) idle.push(oldest);
-    }
-    this.stats.evicted.total += idle.length;
-    for (const arrival of idle) this.#close(arrival);
-    return idle.length > 0;
+  makeRoom(): boolean {
+    const turn = this.#enter() - LOOKS;
+    const oldest = oldestIdle(this.#away, turn) ?? oldestIdle(this.#strangers, turn);
+    if (oldest === undefined) return false;
+    this.#evict(oldest);
+    if (this.#clears || this.#away.size === 0) return true;
+    this.#clears = true;
+    void this.#endAll(() => oldestIdle(this.#away, turn), (one) => this.#evict(one))
+      .then(() => this.#clears = false);
+    return true;
   }
 
   /** Ends the oldest strangers until no more than `strangers` are left, first those that are turned away. */
@@ -157,8 +172,7 @@ export class Arrivals {
     while (this.stats.strangers > strangers) {
       const oldest = oldestOf(this.#away) ?? oldestOf(this.#strangers);
       if (oldest === undefined) return;
-      this.stats.evicted.total++;
-      this.#close(oldest);
+      this.#evict(oldest);
     }
   }
 
@@ -202,15 +216,46 @@ export class Arrivals {
     }
   }
 
-  /** Ends the connections whose time is over. */
+  /** Ends the connections whose time is over, piece by piece: a thousand may have come at the same moment. */
   sweep(): void {
+    if (this.#sweeps) return;
+    this.#sweeps = true;
     const now_ms = this.#now();
-    for (const arrival of this.#all) {
-      if (arrival.due_ms > now_ms) continue;
+    const late = this.#all.values().filter(({ due_ms }) => due_ms <= now_ms);
+    const end = (arrival: Arrival) => {
       this.stats.timeouts[arrival.phase]++;
       this.#close(arrival);
+    };
+    void this.#endAll(() => late.next().value, end).then(() => this.#sweeps = false);
+  }
+
+  /** Ends, piece by piece, all that `next` gives. */
+  async #endAll(
+    next: () => Arrival | undefined,
+    end: (arrival: Arrival) => void,
+  ): Promise<void> {
+    for (let arrival: Arrival | undefined, more = true; more;) {
+      await slice(STRANGERS);
+      const until_ms = this.#now() + PIECE_MS;
+      do {
+        arrival = next();
+        more = arrival !== undefined;
+        if (arrival !== undefined) end(arrival);
+      } while (more && this.#now() < until_ms);
     }
   }
+
+  /** The number of the present turn. */
+  #enter(): number {
+    if (this.#turns_asked === 0) nextTurn(this.#onTurn);
+    this.#turns_asked = LOOKS;
+    return this.#turn;
+  }
+
+  readonly #onTurn = () => {
+    this.#turn++;
+    if (--this.#turns_asked > 0) nextTurn(this.#onTurn);
+  };
 
   /** Takes its place from a stranger; what it waits for of us, if anything, it still gets. */
   #turnAway(arrival: Arrival, bound: Away): void {
@@ -236,6 +281,11 @@ export class Arrivals {
     this.stats.strangers = this.#strangers.size + this.#away.size;
   }
 
+  #evict(arrival: Arrival): void {
+    this.stats.evicted.total++;
+    this.#close(arrival);
+  }
+
   #close(arrival: Arrival): void {
     arrival.ended = true;
     this.remove(arrival);
@@ -254,23 +304,24 @@ function oldestOf(from: Set<Arrival>): Arrival | undefined {
   for (const arrival of from) return arrival;
 }
 
-/** The oldest that waits neither for us nor for its first look, since it came before `turn`. */
+/** The oldest that waits neither for us nor for its first look, since it came until `turn`. */
 function oldestIdle(from: Set<Arrival>, turn: number): Arrival | undefined {
   for (const arrival of from) {
-    if (arrival.turn === turn) return undefined;
-    if (arrival.phase !== "handler") return arrival;
+    if (arrival.phase !== "handler" && hasComeUntil(arrival, turn)) return arrival;
   }
 }
 
+const hasComeUntil = ({ turn = Infinity }: Arrival, last: number) => turn <= last;
+
 /**
- * Who of `from` gives its place to a newcomer: the oldest for whose bytes we wait; else one that is being
- * served, and gets its answer all the same: how many of those there may be is bounded where they are served. Where
- * all others wait for their turn, or have just come too, the newcomer has no place.
+ * Who of `from` gives its place to a newcomer: the oldest for whose bytes we wait, if it came until `turn`; else one
+ * that is being served, and gets its answer all the same: how many of those there may be is bounded where they are
+ * served. Where all others wait for their turn, or have just come too, the newcomer has no place.
  */
-function givesWay(from: Set<Arrival>, newcomer: Arrival): Arrival {
+function givesWay(from: Set<Arrival>, newcomer: Arrival, turn: number): Arrival {
   let served: Arrival | undefined;
   for (const arrival of from) {
-    if (arrival.turn === newcomer.turn) break;
+    if (!hasComeUntil(arrival, turn)) break;
     if (arrival.phase !== "handler") return arrival;
     if (!arrival.queued) served ??= arrival;
   }

@@ -10,6 +10,8 @@ export interface ByteStream {
    * a time.
    */
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
+  /** As `read`, with bytes that the caller may keep: none are held before any come. Absent where that is no less. */
+  readOwn?(most: number): Promise<Uint8Array<ArrayBuffer> | null>;
   /**
    * Writes bytes, and resolves with how many were taken. They must not change before that. One call at
    * a time.

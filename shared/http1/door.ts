@@ -41,6 +41,8 @@ export interface DoorOptions {
   readonly rooms: (count: number) => readonly FileRoom[];
   /** Ends a connection for another one; false when there is none to end. */
   readonly makeRoom: () => boolean;
+  /** Called for each connection that was ended at once. */
+  readonly onRefused: () => void;
   /** Whether a client may keep a descriptor of this number. */
   readonly mayKeep: (number: number) => boolean;
   /** Called when there was no file for another connection, before anything else is done about it. */

@@ -6,6 +6,9 @@
 import assert from "node:assert/strict";
 import { writeAll } from "./byte_stream.ts";
 import { until } from "../testing/until.ts";
+import { turn } from "../turns/next_turn.ts";
+import { Arrival, Arrivals } from "./arrivals.ts";
+import { FileReserve } from "./file_reserve.ts";
 import { listenBare } from "./listener.ts";
 
 const REQUESTS = 400;
@@ -71,34 +74,93 @@ for (const http of ["own", "runtime"] as const) {
   });
 }
 
-Deno.test("connections that come at once are let in over many turns", async () => {
-  let [now_ms, came, most, together] = [0, 0, 0, 0];
-  const endTurn = () => together = 0;
-  const listener = await listenBare({
-    host: "127.0.0.1",
-    port: 0,
-    handler: () => new Response("ok"),
-    onGone() {},
-    limits: LIMITS,
-    // Each takes half of a slice.
-    now: () => now_ms,
-    proxies: {
-      speaksFirst: false,
-      isProxy() {
-        came++;
+/** Of `LIMITS.descriptors`: half of a burst finds plenty of files, the others few, or reserved ones. */
+const RESERVED = 100;
+const USED = 910;
+
+for (const scarce of [false, true]) {
+  Deno.test(`connections that come at once${scarce ? ", with few files left," : ""} are let in over many turns`, async () => {
+    let [now_ms, came, most, together] = [0, 0, 0, 0];
+    const endTurn = () => together = 0;
+    let used = 0;
+    const table = {
+      open() {
+        if (used === LIMITS.descriptors) {
+          throw Object.assign(new Error("no file"), { code: "EMFILE" });
+        }
+        return used++;
+      },
+      close: () => void used--,
+    };
+    const reserve = scarce ? new FileReserve(RESERVED, table) : undefined;
+    used = USED;
+    const listener = await listenBare({
+      host: "127.0.0.1",
+      port: 0,
+      handler: () => new Response("ok"),
+      turnAway: () => new Response("turned away", { status: 503 }),
+      onGone() {},
+      reserve,
+      limits: { ...LIMITS, reserved: RESERVED },
+      // Each takes half of a slice.
+      now: () => now_ms,
+      proxies: {
+        speaksFirst: false,
+        isProxy() {
+          came++;
+          now_ms++;
+          if (together++ === 0) setImmediate(endTurn);
+          most = Math.max(most, together);
+          return false;
+        },
+      },
+    });
+    const connect =
+      `for _ in {1..${ARRIVALS}}; do exec {fd}<>/dev/tcp/127.0.0.1/${listener.port}; done`;
+    // This thread stands still meanwhile.
+    assert(new Deno.Command("bash", { args: ["-c", connect] }).outputSync().success);
+    await until("all have come", () => came === ARRIVALS);
+    // The slice of one turn and that of the next, which may begin before the count does.
+    assert(most <= 4, `${most} in one turn`);
+    await listener.shutdown();
+  });
+}
+
+for (const why of ["files are needed", "their time is over"] as const) {
+  Deno.test(`strangers that end because ${why} end over many turns`, async () => {
+    let [now_ms, ended, most, together] = [0, 0, 0, 0];
+    const endTurn = () => together = 0;
+    const arrivals = new Arrivals({ ...LIMITS, strangers: ARRIVALS }, () => now_ms, true);
+    const stream = {
+      close() {
+        ended++;
         now_ms++;
         if (together++ === 0) setImmediate(endTurn);
         most = Math.max(most, together);
-        return false;
       },
-    },
+    };
+    const come = (index: number) => {
+      const arrival = new Arrival(stream, `${index}`, false);
+      arrivals.add(arrival);
+      arrivals.enter(arrival, "head");
+      return arrival;
+    };
+    // Half of them are turned away, and their request is awaited.
+    const all = Array.from({ length: ARRIVALS }, (_, index) => come(index));
+    for (let turns = 0; turns < 4; turns++) await turn();
+    all.push(...Array.from({ length: ARRIVALS }, (_, index) => come(ARRIVALS + index)));
+    for (let turns = 0; turns < 4; turns++) await turn();
+    assert.equal(ended, 0);
+    if (why === "files are needed") {
+      assert(arrivals.makeRoom());
+      assert.equal(ended, 1);
+      await until("all that are turned away have ended", () => ended === ARRIVALS);
+    } else {
+      now_ms += LIMITS.head_ms;
+      arrivals.sweep();
+      await until("all have ended", () => ended === all.length);
+    }
+    assert(most <= 4, `${most} in one turn`);
+    for (const arrival of all) arrivals.remove(arrival);
   });
-  const connect =
-    `for _ in {1..${ARRIVALS}}; do exec {fd}<>/dev/tcp/127.0.0.1/${listener.port}; done`;
-  // This thread stands still meanwhile.
-  assert(new Deno.Command("bash", { args: ["-c", connect] }).outputSync().success);
-  await until("all have come", () => came === ARRIVALS);
-  // The slice of one turn and that of the next, which may begin before the count does.
-  assert(most <= 4, `${most} in one turn`);
-  await listener.shutdown();
-});
+}

@@ -11,8 +11,8 @@ import type { TcpHandle } from "./node_handle.ts";
 const ARRIVING = new Uint8Array(65_536);
 
 interface Reader {
-  readonly into: Uint8Array<ArrayBuffer>;
-  readonly resolve: (count: number | null) => void;
+  /** Called with how many bytes of `ARRIVING` have come; null: the end. */
+  readonly take: (count: number | null) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -53,12 +53,19 @@ export class HandleStream implements LiveStream {
       this.#rest = undefined;
       return Promise.resolve(this.#give(rest, rest.length, into));
     }
-    if (this.#ended) return Promise.resolve(null);
-    if (this.#closed) return Promise.reject(CLOSED_HERE);
-    return new Promise((resolve, reject) => {
-      this.#reader = { into, resolve, reject };
-      if (this.#handle.readStart() !== 0) this.#end();
-    });
+    return this.#next((count) => this.#give(ARRIVING, count, into));
+  }
+
+  readOwn(most: number): Promise<Uint8Array<ArrayBuffer> | null> {
+    const own = (bytes: Uint8Array<ArrayBuffer>, count: number) => {
+      const into = new Uint8Array(Math.min(count, most));
+      this.#give(bytes, count, into);
+      return into;
+    };
+    const rest = this.#rest;
+    if (rest === undefined) return this.#next((count) => own(ARRIVING, count));
+    this.#rest = undefined;
+    return Promise.resolve(own(rest, rest.length));
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -125,11 +132,20 @@ export class HandleStream implements LiveStream {
     oncomplete: (problem: number, handle: unknown) => (handle as Owned).stream.#taken(problem),
   };
 
+  #next<Read>(taken: (count: number) => Read): Promise<Read | null> {
+    if (this.#ended) return Promise.resolve(null);
+    if (this.#closed) return Promise.reject(CLOSED_HERE);
+    return new Promise((resolve, reject) => {
+      this.#reader = { take: (count) => resolve(count === null ? null : taken(count)), reject };
+      if (this.#handle.readStart() !== 0) this.#end();
+    });
+  }
+
   #arrived(count: number): void {
     const reader = this.#reader;
     if (reader !== undefined) {
       this.#reader = undefined;
-      reader.resolve(this.#give(ARRIVING, count, reader.into));
+      reader.take(count);
     } else if (this.#sink !== undefined && !this.#paused) {
       this.#hand(ARRIVING, count);
     } else {
@@ -163,7 +179,7 @@ export class HandleStream implements LiveStream {
 
   #end(): void {
     this.#ended = true;
-    this.#reader?.resolve(null);
+    this.#reader?.take(null);
     this.#reader = undefined;
     if (this.#paused) return;
     const sink = this.#sink;

@@ -47,6 +47,14 @@ export class Inbound {
 
   async #read(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
+    if (this.#end === 0 && this.#stream.readOwn !== undefined) {
+      // Nothing is held for who says nothing.
+      const bytes = await this.#stream.readOwn(READ_BYTES);
+      if (bytes === null) return false;
+      this.#buffer = bytes;
+      this.#end = bytes.length;
+      return true;
+    }
     if (this.#end === this.#buffer.length) this.#makeRoom();
     const count = await this.#stream.read(this.#buffer.subarray(this.#end));
     if (count === null) return false;

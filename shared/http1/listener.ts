@@ -184,7 +184,8 @@ class Listening implements BareListener {
       ...{ name, host, port, reuse_port, onGone, log },
       onVisitor: (visitor) => this.#take(visitor),
       rooms: (count) => this.#rooms(count),
-      makeRoom: () => this.#arrivals.makeRoom(this.#context.turns.enter()),
+      makeRoom: () => this.#arrivals.makeRoom(),
+      onRefused: () => void this.#refused++,
       mayKeep: (number) => this.#reserve?.isLow(number) ?? true,
       onFilesOut: () => this.#onFilesOut(),
       holdsFiles: () => this.#open > 0 || this.#options.reserve?.isHeld() === true,
@@ -267,8 +268,7 @@ class Listening implements BareListener {
 
   #take(visitor: Visitor): void {
     const { room } = visitor;
-    const turn = this.#context.turns.enter();
-    const full = this.#open >= this.#open_max && !this.#arrivals.makeRoom(turn);
+    const full = this.#open >= this.#open_max && !this.#arrivals.makeRoom();
     const untold = room === "spare" && this.#context.turnAway === undefined;
     if (full || untold || room === "none") {
       this.#refused++;
@@ -277,7 +277,7 @@ class Listening implements BareListener {
     this.#open++;
     // This is not done within `#serve`: all that it knows of the request would stay as long as the
     // WebSocket does.
-    this.#serve(visitor, turn).then(run).then(this.#onEnded, this.#onEnded);
+    this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
   }
 
   /** One function for all: there are thousands of connections. */
@@ -286,14 +286,14 @@ class Listening implements BareListener {
     this.#settle();
   };
 
-  async #serve(visitor: Visitor, turn: number): Promise<TakenConnection | undefined> {
+  async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
     const { stream, remoteAddr, room } = visitor;
     // An IPv4 peer of an IPv6 listener gets the address that it has elsewhere.
     const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
     // It is not known yet whose a proxy's connections are, so none counts together with another.
     const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
     const group = proxied ? `proxied ${address.port}` : address.hostname;
-    const arrival = new Arrival(stream, group, turn, room === "spare");
+    const arrival = new Arrival(stream, group, room === "spare");
     this.#arrivals.add(arrival);
     try {
       return await this.#converse(visitor, { arrival, remoteAddr: address });

@@ -4,8 +4,7 @@
  */
 import { createServer } from "node:net";
 import type { AddressInfo, Server } from "node:net";
-import { nextTurn } from "../turns/next_turn.ts";
-import { SLICE_MS } from "../turns/slices.ts";
+import { PIECE_MS, slice, STRANGERS } from "../turns/slices.ts";
 import type { Door, DoorOptions, DoorStats, TlsPair, Visitor } from "./door.ts";
 import type { FileRoom } from "./file_reserve.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
@@ -20,7 +19,7 @@ const WAKE_MS = 50;
 const QUIET_WAKE_MS = 1_000;
 const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
-/** With more connections that wait to be let in, as many as a backlog twice, they are let in at once. */
+/** So many connections may wait to be let in, as many as a backlog twice; for one more the first goes in at once. */
 const WAITING_MAX = 2 * BACKLOG;
 
 interface Accepted {
@@ -68,7 +67,7 @@ export abstract class NodeDoor implements Door {
   #told = false;
   /** Accepted and not let in yet, oldest first. */
   readonly #waiting: Accepted[] = [];
-  /** The next of them are let in in a later turn. */
+  /** They are being let in, piece by piece. */
   #admits = false;
 
   constructor(options: DoorOptions, server: Server) {
@@ -127,31 +126,43 @@ export abstract class NodeDoor implements Door {
 
   /**
    * Takes who came in one turn. The runtime accepts them all, and so it is known only here for whom there
-   * was room: where files are scarce, the others are ended before anything else opens a file. Else they are
-   * let in slice by slice: 500 take 40 ms, and open connections get their turn meanwhile.
+   * was room: the others get the file of somebody else, or are ended, before anything else opens one. They are let in
+   * piece by piece: 500 take 40 ms, and open connections get their turn meanwhile.
    */
   #visit(handles: readonly TcpHandle[]): void {
     this.#noteVisit();
-    const rooms = this.options.rooms(handles.length);
+    const { rooms, makeRoom, mayKeep, onRefused } = this.options;
+    const found = rooms(handles.length);
     for (const [index, handle] of handles.entries()) {
-      this.#waiting.push({ handle, room: rooms[index] ?? "none" });
+      let accepted: Accepted | undefined = { handle, room: found[index] ?? "none" };
+      if (accepted.room === "none") {
+        const low = makeRoom() ? moved(handle, mayKeep) : undefined;
+        accepted = low && { handle: low, room: "plenty" };
+      }
+      if (accepted === undefined) {
+        handle.close();
+        onRefused();
+      } else if (this.#waiting.push(accepted) > WAITING_MAX) this.#letIn(this.#waiting.shift()!);
     }
-    const at_once = rooms.at(-1) !== "plenty" || this.#waiting.length > WAITING_MAX;
-    if (at_once || !this.#admits) this.#admit(at_once ? Infinity : SLICE_MS);
+    void this.#admit();
   }
 
-  #admit(slice_ms: number): void {
-    const { now } = this.options;
-    const until_ms = now() + slice_ms;
-    let count = 0;
-    while (count < this.#waiting.length && now() < until_ms) this.#letIn(this.#waiting[count++]!);
-    this.#waiting.splice(0, count);
-    if (this.#waiting.length === 0 || this.#admits) return;
+  async #admit(): Promise<void> {
+    if (this.#admits) return;
     this.#admits = true;
-    nextTurn(() => {
-      this.#admits = false;
-      this.#admit(SLICE_MS);
-    });
+    const { now } = this.options;
+    while (this.#waiting.length > 0) {
+      await slice(STRANGERS);
+      const until_ms = now() + PIECE_MS;
+      let count = 0;
+      do {
+        const accepted = this.#waiting[count++];
+        if (accepted === undefined) break;
+        this.#letIn(accepted);
+      } while (now() < until_ms);
+      this.#waiting.splice(0, count);
+    }
+    this.#admits = false;
   }
 
   #letIn({ handle: accepted, room: found }: Accepted): void {

@@ -10,6 +10,8 @@ import { createTurns, UNBOUNDED } from "./tenant_turns.ts";
 export const STRANGERS = "";
 /** How long such work goes on in one turn, in ms. A piece of work that has begun is not interrupted. */
 export const SLICE_MS = 2;
+/** How long a piece of work may be that is made of many small ones, so that one of somebody else fits into the same turn. */
+export const PIECE_MS = 0.5;
 
 /** What slices need of the event loop. */
 export interface SliceLoop {
