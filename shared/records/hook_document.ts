@@ -23,7 +23,7 @@ export type HookPosition = z.output<typeof Position>;
 // Loose: what a later version has put beside it must survive a write of ours.
 const Document = z.looseObject({
   format: z.literal(1),
-  /** Where it begins in rooms without a position of their own; absent: no Brain has had it yet. */
+  /** Where it begins in rooms without a position of their own; absent: the log ends there when a Brain first has it. */
   since: Position.optional(),
   /** What a tenant has set; absent: the hook is in the configuration, or nowhere any longer. */
   spec: TenantHook.optional(),

@@ -27,7 +27,7 @@ async function world(spine: Spine) {
   const settings = await openSettings({ spine, log, registry, now });
   await settings.ready;
   const policies = await openPolicyStore(spine);
-  const store = new HookStore(spine, () => []);
+  const store = new HookStore(spine, () => [], () => Promise.resolve(undefined));
   const bounds = { tenant_schedules: 10, schedules: 10 };
   const running = { bounds, schedules: { count: () => 0 } };
   const none = {

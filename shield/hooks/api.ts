@@ -188,19 +188,19 @@ async function set(
   const id = idOf(call);
   const before = await store.find(tenant, id);
   requireOwn(before, id);
+  let begin: Pick<HookDocument, "since"> = {};
   if (before === undefined) {
     const own = (await store.list(tenant)).filter(({ source }) => source === "tenant");
     if (own.length >= tenant_hooks) {
       const many = plural(own.length, "hook");
       throw new ArqonError("settings-conflict", `tenant ${tenant} has ${many}, the most`);
     }
-    // One of that name may have left something when it was removed.
-    await store.clear(tenant, id);
+    begin = await store.begin(tenant, id);
   }
   let made: string | undefined;
   await store.change(tenant, id, (document) => {
     const secret = body.secret ?? document.spec?.secret ?? (made = newSecret());
-    return { ...document, spec: { ...body, secret } };
+    return { ...document, ...begin, spec: { ...body, secret } };
   });
   log.info("a hook was set", { tenant_id: tenant, hook: id, by });
   return await answerOne(context, call, id, made === undefined ? {} : { secret: made });

@@ -43,7 +43,11 @@ async function startHooks(
     (tenant_id, key, data) => events.exhausted(tenant_id, key, data),
     (tenant_id) => events.isWanted(tenant_id, "budget.exhausted"),
   );
-  const store = new HookStore(spine, () => config.hooks);
+  const store = new HookStore(spine, () => config.hooks, async (tenant_id) => {
+    if (!hasLog(tenant_id)) return undefined;
+    const { stream, log_offset: offset } = await (await logs.of(tenant_id)).head("~");
+    return { stream, offset };
+  });
   const { webhooks } = config;
   const asked = { store, webhooks, readTextFile, now, node_id, hasLog };
   const own = { ...asked, log: log.child({ part: "hooks" }) };

@@ -38,11 +38,17 @@ export interface HookRoom extends HookPosition {
 export class HookStore {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #config: () => readonly AfterHook[];
+  readonly #endOf: (tenant_id: string) => Promise<HookPosition | undefined>;
 
-  /** `config` gives the hooks of the configuration in force. */
-  constructor(spine: Pick<Spine, "keyValue">, config: () => readonly AfterHook[]) {
+  /** `config` gives the hooks of the configuration in force, `endOf` where the tenant's log ends, if it has one. */
+  constructor(
+    spine: Pick<Spine, "keyValue">,
+    config: () => readonly AfterHook[],
+    endOf: (tenant_id: string) => Promise<HookPosition | undefined>,
+  ) {
     this.#spine = spine;
     this.#config = config;
+    this.#endOf = endOf;
   }
 
   /** Rejects with `spine-unavailable`; the next call tries again. */
@@ -112,6 +118,15 @@ export class HookStore {
     await bucket.delete(hookKey(tenant_id, hook_id));
     await bucket.delete(waitKey(tenant_id, hook_id));
     await this.clear(tenant_id, hook_id);
+  }
+
+  /**
+   * Where a hook that is set anew begins: here and now, however long no Brain has it. Removes what one of that name has
+   * left. Rejects as bucket and log do.
+   */
+  async begin(tenant_id: string, hook_id: string): Promise<Pick<HookDocument, "since">> {
+    await this.clear(tenant_id, hook_id);
+    return { since: await this.#endOf(tenant_id) };
   }
 
   /** Removes its positions and dead letters. */

@@ -63,9 +63,8 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
           const is_same = canonicalJson([document.spec, document.paused]) ===
             canonicalJson([spec, paused]);
           if (is_same || !await isPending()) return document;
-          // One of that name may have left something when it was removed.
-          if (document.spec === undefined) await store.clear(tenant_id, id);
-          return { ...paused ? document : resumed(document), spec, paused };
+          const begin = document.spec === undefined ? await store.begin(tenant_id, id) : {};
+          return { ...paused ? document : resumed(document), ...begin, spec, paused };
         });
       }
     },

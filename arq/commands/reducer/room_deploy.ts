@@ -3,6 +3,7 @@
  * rooms were asked lately; the previous one; and what is in force. Rooms take it by themselves.
  */
 import { z } from "zod";
+import { ArqonError } from "@arqon/proto";
 import { createReducer } from "../../../brain/reducers/guest/reducer_guest.ts";
 import { ROOM_BOUNDS } from "../../../brain/reducers/state/room_bounds.ts";
 import { reducedRoomOf } from "../../../shared/rooms/reducer_room.ts";
@@ -195,6 +196,12 @@ async function roomsBehind(
   return behind;
 }
 
+/** What is deployed is known without a Brain: its rooms that are cut off are missing then, of which a line says so. */
+function whenNoBrain(error: unknown): z.infer<typeof CutOff> {
+  if (!(error instanceof ArqonError) || error.reason !== "brain-unavailable") throw error;
+  return { rooms: [], total: 0, nodes: { silent: ["any Brain"] } };
+}
+
 /** Prints what is in force, and which rooms are cut off. */
 export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ended> {
   const admin = await findAdmin(io, flags);
@@ -206,7 +213,8 @@ export async function roomPrograms(io: Io, flags: Flags<"tenant">): Promise<Ende
     shown.push(flags.rooms ? { ...one, rooms: await roomsBehind(io, admin, flags, one) } : one);
   }
   const path = `/v1/tenants/${flags.tenant}/rooms/cut-off`;
-  const { rooms: cut_off, total, nodes } = await ask(io, admin, { method: "GET", path }, CutOff);
+  const { rooms: cut_off, total, nodes } = await ask(io, admin, { method: "GET", path }, CutOff)
+    .catch(whenNoBrain);
   const text = reducers.length === 0 ? none : programsText(shown) + cutOffText(cut_off);
   await print(io.stdout, flags.json ? `${JSON.stringify({ reducers: shown, cut_off })}\n` : text);
   if (total > cut_off.length) {

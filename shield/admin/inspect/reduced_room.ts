@@ -114,7 +114,7 @@ export async function reducedRoom(
   };
 }
 
-/** Answers `GET /v1/tenants/{tenant}/rooms/cut-off`. */
+/** Answers `GET /v1/tenants/{tenant}/rooms/cut-off`. Rejects with `brain-unavailable` when no Brain answers. */
 export async function cutOffRooms(
   { asker }: ListContext,
   { tenant, url }: AdminCall,
@@ -122,6 +122,11 @@ export async function cutOffRooms(
   readQuery(url, {});
   const options = { params: { tenant }, of: "brain" } as const;
   const { answers, nodes } = await asker.ask("cut_off", CutOffAnswer, options);
+  if (answers.length === 0) {
+    throw new ArqonError("brain-unavailable", "no Brain can say which rooms are cut off", {
+      retry_after_ms: 1_000,
+    });
+  }
   const rooms = answers.flatMap(({ node_id: brain_id, value }) =>
     value.rooms.map((room) => ({ ...room, brain_id }))
   );
