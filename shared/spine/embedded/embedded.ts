@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * The embedded Spine: everything in this process, for `deno task dev` and small deployments. It
  * behaves like NATS where a caller can tell: payloads are copied, delivery is asynchronous and in
@@ -217,33 +218,29 @@ class EmbeddedSpine implements Spine {
     return promise;
   }
 
-  // deno-lint-ignore require-await -- answers with a promise, also when it throws
   async keyValue(bucket: string, { plain = false }: KeyValueOptions = {}): Promise<KeyValue> {
     this.#assertConnected();
     assertBucket(bucket);
     return this.#buckets.open(bucket, plain);
   }
 
-  // deno-lint-ignore require-await -- answers with a promise, also when it throws
   async objects(bucket: string): Promise<ObjectStore> {
     this.#assertConnected();
     assertBucket(bucket);
-    return new EmbeddedObjects(bucket, this.#store.objects, () => this.#assertConnected());
+    return new EmbeddedObjects(bucket, this.#store, () => this.#assertConnected());
   }
 
-  // deno-lint-ignore require-await
   async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
     this.#assertConnected();
     return this.#logs.open(tenant_id, retention);
   }
 
-  // deno-lint-ignore require-await
   async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
     this.#assertConnected();
     assertBucket(name);
     return new EmbeddedLedger({
       name,
-      table: this.#store.ledgers,
+      store: this.#store,
       now: this.#options.now,
       steps: this.#steps,
       payload_bytes_max: PAYLOAD_BYTES,
@@ -251,7 +248,6 @@ class EmbeddedSpine implements Spine {
     }, retention);
   }
 
-  // deno-lint-ignore require-await
   async blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore> {
     this.#assertConnected();
     const open = this.#openBlocks(name);
@@ -294,13 +290,11 @@ class EmbeddedSpine implements Spine {
     }
   }
 
-  // deno-lint-ignore require-await
   async storage(): Promise<StorageReport> {
     this.#assertConnected();
     return this.#logs.report();
   }
 
-  // deno-lint-ignore require-await
   async proveStorage(size_bytes: number): Promise<void> {
     this.#assertConnected();
     this.#store.prove(size_bytes);

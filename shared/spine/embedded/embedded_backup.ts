@@ -44,13 +44,6 @@ export function backupFile(
   };
 }
 
-/** Closes a database; a backup of it that is being read ends. */
-export function closeBacked(database: DatabaseSync, file: BackupFile | undefined): void {
-  file?.file.release(new Error("the engine has closed"));
-  database.close();
-  file?.file.close();
-}
-
 /** A file that is in `data_dir` while `arq restore` puts the databases in their places. */
 export const RESTORE_MARK = "restore.unfinished";
 

@@ -1,8 +1,9 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * A store of blocks of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, which can be
  * moved away, or in memory. The ledger of use is in backups, the others are not. What it refuses concerns this store alone.
  */
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import type { ClockSteps } from "../../clock_steps.ts";
@@ -19,8 +20,9 @@ import type {
   BlockStoreName,
   StoredBlock,
 } from "../contract/block_store.ts";
-import { backupFile, closeBacked } from "./embedded_backup.ts";
+import { backupFile } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
+import { closeBacked, inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
 import { scrub } from "./embedded_scrub.ts";
 import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 
@@ -48,24 +50,14 @@ const MEMORY_BYTES_MAX = 67_108_864;
 
 const fileOf = (name: BlockStoreName): DataFile => `${name}.sqlite`;
 
-function openDatabase(name: BlockStoreName, data_dir: string | undefined): DatabaseSync {
-  const path = data_dir === undefined ? ":memory:" : `${data_dir}/${fileOf(name)}`;
-  const database = new DatabaseSync(path);
-  try {
-    database.exec(
-      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
-        "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -2048;",
-    );
-    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version !== 0 && version !== VERSION) {
-      throw new Error(`its version is ${version}, this ArqonBus knows ${VERSION}`);
-    }
-    database.exec(SCHEMA);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
+function prepared(database: DatabaseSync): DatabaseSync {
+  database.exec(
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
+      "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -2048;",
+  );
+  requireVersion(database, VERSION);
+  database.exec(SCHEMA);
+  return database;
 }
 
 /** What a store of blocks needs of its engine. */
@@ -100,8 +92,9 @@ export class EmbeddedBlocks implements BlockStore {
   constructor(options: EmbeddedBlocksOptions) {
     this.#options = options;
     const { name, data_dir } = options;
+    const path = data_dir === undefined ? ":memory:" : `${data_dir}/${fileOf(name)}`;
     try {
-      this.#database = openDatabase(name, data_dir);
+      this.#database = openDatabase(path, prepared);
     } catch (cause) {
       const text = cause instanceof Error ? cause.message : String(cause);
       const where = data_dir ?? "(memory)";
@@ -128,7 +121,6 @@ export class EmbeddedBlocks implements BlockStore {
     });
   }
 
-  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
   async append(
     { tenant_id, node_id, ttl_seconds, max_bytes, payload, id, expected }: BlockAppend,
   ) {
@@ -150,7 +142,6 @@ export class EmbeddedBlocks implements BlockStore {
     if (this.#stored_ids.size > IDS_MAX && oldest !== undefined) this.#stored_ids.delete(oldest);
   }
 
-  // deno-lint-ignore require-await
   async read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
     this.#options.assertOpen();
     const now_ms = this.#options.now();
@@ -169,25 +160,21 @@ export class EmbeddedBlocks implements BlockStore {
     });
   }
 
-  // deno-lint-ignore require-await
   async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
     this.#options.assertOpen();
     return this.#newest(tenant_id, node_id);
   }
 
-  // deno-lint-ignore require-await
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     this.#options.assertOpen();
     this.#change(() => this.#rows.remove.all(tenant_id, node_id, below).map(removed));
   }
 
-  // deno-lint-ignore require-await
   async tenants(): Promise<readonly string[]> {
     this.#options.assertOpen();
     return [...this.#bytes.keys()];
   }
 
-  // deno-lint-ignore require-await
   async status(tenant_id: string): Promise<BlockStatus> {
     this.#options.assertOpen();
     this.#change(() => this.#shrink());
@@ -207,13 +194,11 @@ export class EmbeddedBlocks implements BlockStore {
     return Promise.resolve(0);
   }
 
-  // deno-lint-ignore require-await
   async room(): Promise<BlockRoom> {
     this.#options.assertOpen();
     return { bytes: this.#all_bytes, max_bytes: this.#retention.max_bytes };
   }
 
-  // deno-lint-ignore require-await
   async purge(tenant_id: string): Promise<void> {
     this.#options.assertOpen();
     const bytes = this.#bytes.get(tenant_id) ?? 0;
@@ -286,18 +271,7 @@ export class EmbeddedBlocks implements BlockStore {
 
   /** One transaction; what it removed, or with negative bytes added, counts once it is done. */
   #change(run: () => readonly Removed[]): void {
-    const changed = this.#guard(() => {
-      this.#database.exec("BEGIN IMMEDIATE");
-      try {
-        const gone = run();
-        this.#database.exec("COMMIT");
-        return gone;
-      } catch (error) {
-        // A full or failing disk has made SQLite roll back on its own.
-        if (this.#database.isTransaction) this.#database.exec("ROLLBACK");
-        throw error;
-      }
-    });
+    const changed = this.#guard(() => inTransaction(this.#database, run));
     for (const { tenant, bytes } of changed) this.#count(tenant, -bytes);
   }
 

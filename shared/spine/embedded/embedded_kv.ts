@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * Key-value buckets of the embedded engine, with their watches; the rows are in
  * `embedded_store.ts`.
@@ -96,26 +97,22 @@ class EmbeddedKv implements KeyValue {
     this.#watchers = options.watchers;
   }
 
-  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
   async get(key: KvKey): Promise<KvEntry | undefined> {
     this.#options.assertOpen();
     const stored = this.#options.store.get(this.#options.bucket, this.#keys.encode(key));
     return stored === undefined ? undefined : { ...stored, key: [...key] };
   }
 
-  // deno-lint-ignore require-await
   async put(key: KvKey, value: Uint8Array): Promise<number> {
     return this.#put(this.#keys.encode(key), value);
   }
 
-  // deno-lint-ignore require-await
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
     const stored = this.#keys.encode(key);
     this.#assertRevision(key, stored, expected_revision);
     return this.#put(stored, value);
   }
 
-  // deno-lint-ignore require-await
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
     const stored = this.#keys.encode(key);
     if (expected_revision !== undefined) this.#assertRevision(key, stored, expected_revision);
@@ -128,14 +125,12 @@ class EmbeddedKv implements KeyValue {
     }
   }
 
-  // deno-lint-ignore require-await
   async keys(prefix: KvKey = []): Promise<KvKey[]> {
     this.#options.assertOpen();
     return this.#options.store.keys(this.#options.bucket, this.#keys.prefix(prefix))
       .map(this.#keys.decode).filter((key) => key !== undefined);
   }
 
-  // deno-lint-ignore require-await
   async sizes(prefix: KvKey = []): Promise<KvSize[]> {
     this.#options.assertOpen();
     const { store, bucket } = this.#options;

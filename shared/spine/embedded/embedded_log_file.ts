@@ -3,14 +3,20 @@
  * that it has its own `synchronous`, or in memory. Opens, locks and bounds it, and turns what fails
  * into errors that say what to do. Its rows are in `embedded_log_rows.ts`.
  */
-import { DatabaseSync } from "node:sqlite";
-import type { StatementSync } from "node:sqlite";
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { openProblem, useProblem } from "./data_files.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
-import { backupFile, closeBacked } from "./embedded_backup.ts";
+import { backupFile } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
-import { PROOF_SCHEMA, proveWritable } from "./embedded_proof.ts";
+import {
+  closeBacked,
+  inTransaction,
+  openDatabase,
+  PROOF_SCHEMA,
+  proveWritable,
+  requireVersion,
+} from "./embedded_database.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */
@@ -47,61 +53,28 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS erased (room INTEGER PRIMARY KEY, offset INTEGER NOT NULL) STRICT;
   PRAGMA user_version = ${VERSION};`;
 
-function open(path: string, limits: LogLimits): DatabaseSync {
-  const database = new DatabaseSync(path);
-  try {
-    // FULL at first: what opening changes is on the disk before the first message is.
-    database.exec(
-      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
-        "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192; BEGIN EXCLUSIVE; COMMIT;",
-    );
-    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
-    if (version !== 0 && version !== VERSION) {
-      throw new Error(`its version is ${version}, this ArqonBus knows ${VERSION}`);
-    }
-    database.exec(SCHEMA);
-    const pages = Math.floor(limits.log_bytes / PAGE_BYTES);
-    database.exec(`PRAGMA max_page_count = ${pages}; PRAGMA synchronous = ${limits.synchronous};`);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
+function prepareFile(database: DatabaseSync, limits: LogLimits): void {
+  // FULL at first: what opening changes is on the disk before the first message is.
+  database.exec(
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
+      "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192; BEGIN EXCLUSIVE; COMMIT;",
+  );
+  requireVersion(database, VERSION);
+  database.exec(SCHEMA);
+  const pages = Math.floor(limits.log_bytes / PAGE_BYTES);
+  database.exec(`PRAGMA max_page_count = ${pages}; PRAGMA synchronous = ${limits.synchronous};`);
 }
 
 /** The open database. Failures are `log-unavailable`; a call that fails has changed nothing. */
-export interface LogFile {
+export class LogFile {
   readonly database: DatabaseSync;
   /** True when the data outlive the process. */
   readonly persistent: boolean;
-  /** Called when a transaction was rolled back. */
-  onRollback: () => void;
-  /** Bytes that `log_bytes` leaves for messages. */
-  freeBytes(): number;
-  /** Bytes that the messages take, with all that belongs to them. */
-  usedBytes(): number;
-  /** Runs changes as one transaction: when `run` throws, nothing is changed. */
-  transaction<T>(run: () => T): T;
-  /** A transaction that a power cut does not undo once it is done, whatever `synchronous` says. */
-  lasting(run: () => void): void;
-  /** Runs a read; its failures become `log-unavailable`. */
-  reading<T>(run: () => T): T;
-  /** Called for everything that the file or its disk refuses. */
-  onFailed: (error: unknown) => void;
-  /** Throws `log-unavailable` when the file does not take so much. */
-  prove(size_bytes: number): void;
-  /** Brings everything written so far to the disk, unless `synchronous` is `off`. */
-  checkpoint(): void;
   /** The file for a backup; undefined: all is in memory. */
   readonly backup: BackupFile | undefined;
-  close(): void;
-}
-
-class OpenFile implements LogFile {
-  readonly database: DatabaseSync;
-  readonly persistent: boolean;
-  readonly backup: BackupFile | undefined;
+  /** Called when a transaction was rolled back. */
   onRollback: () => void = () => {};
+  /** Called for everything that the file or its disk refuses. */
   onFailed: (error: unknown) => void = () => {};
   readonly #limits: LogLimits;
   readonly #pages: StatementSync;
@@ -116,6 +89,7 @@ class OpenFile implements LogFile {
     this.#free_pages = database.prepare("PRAGMA freelist_count");
   }
 
+  /** Bytes that the messages take, with all that belongs to them. */
   usedBytes(): number {
     return this.reading(() => {
       const pages = Number(this.#pages.get()?.["page_count"]);
@@ -123,26 +97,24 @@ class OpenFile implements LogFile {
     });
   }
 
+  /** Bytes that `log_bytes` leaves for messages. */
   freeBytes(): number {
     return Math.max(0, this.#limits.log_bytes - this.usedBytes());
   }
 
+  /** Runs changes as one transaction: when `run` throws, nothing is changed. */
   transaction<T>(run: () => T): T {
     return this.reading(() => {
-      this.database.exec("BEGIN IMMEDIATE");
       try {
-        const result = run();
-        this.database.exec("COMMIT");
-        return result;
+        return inTransaction(this.database, run);
       } catch (error) {
-        // A full or failing disk has made SQLite roll back on its own.
-        if (this.database.isTransaction) this.database.exec("ROLLBACK");
         this.onRollback();
         throw error;
       }
     });
   }
 
+  /** A transaction that a power cut does not undo once it is done, whatever `synchronous` says. */
   lasting(run: () => void): void {
     this.database.exec("PRAGMA synchronous = FULL");
     try {
@@ -152,6 +124,7 @@ class OpenFile implements LogFile {
     }
   }
 
+  /** Runs a read; its failures become `log-unavailable`. */
   reading<T>(run: () => T): T {
     try {
       return run();
@@ -165,10 +138,12 @@ class OpenFile implements LogFile {
     }
   }
 
+  /** Throws `log-unavailable` when the file does not take so much. */
   prove(size_bytes: number): void {
     this.reading(() => proveWritable(this.database, size_bytes));
   }
 
+  /** Brings everything written so far to the disk, unless `synchronous` is `off`. */
   checkpoint(): void {
     // The file rests while it is read for a backup; what is in the write-ahead log is safe there.
     if (this.backup?.file.is_frozen === true) return;
@@ -199,7 +174,10 @@ class OpenFile implements LogFile {
 export function openLogFile(data_dir: string | undefined, limits: LogLimits): LogFile {
   const path = data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`;
   try {
-    return new OpenFile(open(path, limits), limits, data_dir);
+    return openDatabase(path, (database) => {
+      prepareFile(database, limits);
+      return new LogFile(database, limits, data_dir);
+    });
   } catch (cause) {
     const text = cause instanceof Error ? cause.message : String(cause);
     const why = data_dir === undefined

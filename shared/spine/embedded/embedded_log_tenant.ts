@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * One tenant's log in the embedded engine, as its callers see it. It checks what it is given, reads
  * rows, and hands appends to `embedded_log.ts`, which writes those of all tenants together.
@@ -59,7 +60,6 @@ export class EmbeddedLog implements DurableLog {
     return this.#logs.clock.now();
   }
 
-  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
   async append(
     room_id: string,
     payload: Uint8Array,
@@ -96,7 +96,6 @@ export class EmbeddedLog implements DurableLog {
     return last;
   }
 
-  // deno-lint-ignore require-await
   async head(room_id: string): Promise<RoomHead> {
     return this.#reading(room_id, (room) => {
       const { stream, last: log_offset } = this.row;
@@ -107,7 +106,6 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
-  // deno-lint-ignore require-await
   async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
     const { options, rows } = this.#logs;
     options.assertOpen();
@@ -121,7 +119,6 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
-  // deno-lint-ignore require-await
   async rooms({ prefix, after, limit }: RoomsRead): Promise<RoomsPage> {
     const { options, rows } = this.#logs;
     options.assertOpen();
@@ -130,7 +127,6 @@ export class EmbeddedLog implements DurableLog {
     return { rooms: names.slice(0, limit), more: names.length > limit };
   }
 
-  // deno-lint-ignore require-await
   async read(room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {
     return this.#reading(room_id, (room) => {
       const { rows } = this.#logs;
@@ -143,7 +139,6 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
-  // deno-lint-ignore require-await
   async readBack(room_id: string, { before, limit, max_bytes }: LogReadBack): Promise<LogPage> {
     return this.#reading(room_id, (room) => {
       const below = before === 0 ? Number.MAX_SAFE_INTEGER : before;
@@ -153,7 +148,6 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
-  // deno-lint-ignore require-await
   async oldest(room_id: string): Promise<number> {
     return this.#reading(room_id, (room) => {
       const found: Iterable<LogMessage> = room ? this.#logs.rows.after(room.id, 0, 1) : [];
@@ -161,7 +155,6 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
-  // deno-lint-ignore require-await
   async count(room_id: string, from: number): Promise<number> {
     return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
   }
@@ -204,18 +197,15 @@ export class EmbeddedLog implements DurableLog {
     return erased;
   }
 
-  // deno-lint-ignore require-await
   async erased(room_id: string): Promise<number> {
     return this.#reading(room_id, (room) => room ? this.#logs.rows.erased(room.id) : 0);
   }
 
-  // deno-lint-ignore require-await
   async retain(retention: Retention, shrink = false): Promise<void> {
     this.#logs.options.assertOpen();
     this.grow(retention, shrink);
   }
 
-  // deno-lint-ignore require-await
   async status(): Promise<LogStatus> {
     const { options, rows } = this.#logs;
     options.assertOpen();

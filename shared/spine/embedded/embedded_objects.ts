@@ -1,3 +1,4 @@
+// deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
  * Object stores of the embedded engine: one table in the database of `embedded_store.ts`. An object
  * is a few MiB at most, so each is one row; its digest shows a file that was damaged or edited.
@@ -7,6 +8,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore, StoredObject } from "../contract/spine.ts";
+import type { KvStore } from "./embedded_store.ts";
 
 /** The table; run once when the database is opened. */
 export const OBJECT_SCHEMA = `
@@ -16,14 +18,6 @@ export const OBJECT_SCHEMA = `
   ) STRICT;`;
 /** The present time in SQL, Unix ms. */
 const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
-
-/** The rows of all object stores. */
-export interface ObjectTable {
-  get(bucket: string, name: string): Uint8Array | undefined;
-  put(bucket: string, name: string, value: Uint8Array): void;
-  remove(bucket: string, name: string): void;
-  list(bucket: string): StoredObject[];
-}
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
 
@@ -39,31 +33,19 @@ function checked(row: Record<string, unknown>, bucket: string, name: string): Ui
   throw new ArqonError("internal", "", { cause });
 }
 
-/** The rows of objects in an open database, in which `OBJECT_SCHEMA` has run. */
-export function objectTable(database: DatabaseSync): ObjectTable {
-  const get = database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?");
-  const put = database.prepare(
-    `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
-      "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
-      "digest = excluded.digest, modified_ms = excluded.modified_ms",
-  );
-  const remove = database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?");
-  const list = database.prepare(
-    "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
-  );
+/** The statements of all object stores in an open database, in which `OBJECT_SCHEMA` has run. */
+export function objectStatements(database: DatabaseSync) {
   return {
-    get(bucket, name) {
-      const row = get.get(bucket, name);
-      return row === undefined ? undefined : checked(row, bucket, name);
-    },
-    put: (bucket, name, value) => void put.run(bucket, name, value, sha256(value)),
-    remove: (bucket, name) => void remove.run(bucket, name),
-    list: (bucket) =>
-      list.all(bucket).map(({ name, size_bytes, modified_ms }) => ({
-        name: String(name),
-        size_bytes: Number(size_bytes),
-        modified_ms: Number(modified_ms),
-      })),
+    get: database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?"),
+    put: database.prepare(
+      `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
+        "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
+        "digest = excluded.digest, modified_ms = excluded.modified_ms",
+    ),
+    remove: database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?"),
+    list: database.prepare(
+      "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
+    ),
   };
 }
 
@@ -71,41 +53,50 @@ export function objectTable(database: DatabaseSync): ObjectTable {
 export class EmbeddedObjects implements ObjectStore {
   readonly object_bytes_max = OBJECT_BYTES_MAX;
   readonly #bucket: string;
-  readonly #table: ObjectTable;
+  readonly #store: Pick<KvStore, "objects" | "guard">;
   /** Throws when the engine is not open. */
   readonly #assertOpen: () => void;
 
-  constructor(bucket: string, table: ObjectTable, assertOpen: () => void) {
+  constructor(
+    bucket: string,
+    store: Pick<KvStore, "objects" | "guard">,
+    assertOpen: () => void,
+  ) {
     this.#bucket = bucket;
-    this.#table = table;
+    this.#store = store;
     this.#assertOpen = assertOpen;
   }
 
-  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
   async put(name: string, bytes: Uint8Array): Promise<void> {
     this.#assertOpen();
     assertObjectName(name);
     assertSize(bytes.length, OBJECT_BYTES_MAX);
-    this.#table.put(this.#bucket, name, bytes);
+    const { objects, guard } = this.#store;
+    guard(() => objects.put.run(this.#bucket, name, bytes, sha256(bytes)));
   }
 
-  // deno-lint-ignore require-await
   async get(name: string): Promise<Uint8Array | undefined> {
     this.#assertOpen();
     assertObjectName(name);
-    return this.#table.get(this.#bucket, name);
+    const { objects, guard } = this.#store;
+    const row = guard(() => objects.get.get(this.#bucket, name));
+    return row === undefined ? undefined : checked(row, this.#bucket, name);
   }
 
-  // deno-lint-ignore require-await
   async delete(name: string): Promise<void> {
     this.#assertOpen();
     assertObjectName(name);
-    this.#table.remove(this.#bucket, name);
+    const { objects, guard } = this.#store;
+    guard(() => objects.remove.run(this.#bucket, name));
   }
 
-  // deno-lint-ignore require-await
   async list(): Promise<StoredObject[]> {
     this.#assertOpen();
-    return this.#table.list(this.#bucket);
+    const { objects, guard } = this.#store;
+    return guard(() => objects.list.all(this.#bucket)).map(({ name, size_bytes, modified_ms }) => ({
+      name: String(name),
+      size_bytes: Number(size_bytes),
+      modified_ms: Number(modified_ms),
+    }));
   }
 }

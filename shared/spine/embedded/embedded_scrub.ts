@@ -5,6 +5,7 @@
  * of zeros.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { inTransaction } from "./embedded_database.ts";
 
 const FILL_BYTES = 1_000_000;
 const PAGE_BYTES = 4_096;
@@ -42,13 +43,9 @@ function rewrite(database: DatabaseSync): void {
 
 /** Not within a transaction. Throws what the disk refuses, and has then changed nothing. */
 export function scrub(database: DatabaseSync): void {
-  database.exec("PRAGMA secure_delete = ON; BEGIN IMMEDIATE");
+  database.exec("PRAGMA secure_delete = ON");
   try {
-    rewrite(database);
-    database.exec("COMMIT");
-  } catch (error) {
-    if (database.isTransaction) database.exec("ROLLBACK");
-    throw error;
+    inTransaction(database, () => rewrite(database));
   } finally {
     database.exec("PRAGMA secure_delete = OFF");
   }

@@ -3,17 +3,20 @@
  * `data_dir`, or in memory. The file is opened in exclusive mode, which is the lock of `data_dir`: the
  * system drops it with the process, so a crash leaves no stale lock behind. Not shared between processes.
  */
-import { DatabaseSync } from "node:sqlite";
-import type { StatementSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { openProblem, useProblem } from "./data_files.ts";
-import { backupFile, closeBacked, requireRestored } from "./embedded_backup.ts";
+import { backupFile, requireRestored } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
-import { LEDGER_SCHEMA, ledgerTable } from "./embedded_ledger.ts";
-import type { LedgerTable } from "./embedded_ledger.ts";
-import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
-import type { ObjectTable } from "./embedded_objects.ts";
-import { PROOF_SCHEMA, proveWritable } from "./embedded_proof.ts";
+import {
+  closeBacked,
+  inTransaction,
+  openDatabase,
+  PROOF_SCHEMA,
+  proveWritable,
+} from "./embedded_database.ts";
+import { LEDGER_SCHEMA, ledgerStatements } from "./embedded_ledger.ts";
+import { OBJECT_SCHEMA, objectStatements } from "./embedded_objects.ts";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
@@ -32,67 +35,16 @@ interface StoredEntry {
   readonly revision: number;
 }
 
-/** The rows of all buckets; keys are encoded. Every call is one transaction. */
-export interface KvStore {
-  get(bucket: string, key: string): StoredEntry | undefined;
-  /** The keys at or below `prefix`, in their order. */
-  keys(bucket: string, prefix: string): string[];
-  /** The keys with the bytes of their values. */
-  sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[];
-  /** Stores a value; gives the new revision. */
-  put(bucket: string, key: string, value: Uint8Array): number;
-  remove(bucket: string, key: string): number;
-  /** The objects, in the same file. */
-  readonly objects: ObjectTable;
-  /** The ledgers, in the same file. */
-  readonly ledgers: LedgerTable;
-  /** The file for a backup; undefined: all is in memory. */
-  readonly file: BackupFile | undefined;
-  /** Throws `spine-unavailable` when the file does not take so much. */
-  prove(size_bytes: number): void;
-  /** Called for every failure of the disk. */
-  onFailed: (error: unknown) => void;
-  close(): void;
+function prepareFile(database: DatabaseSync, data_dir: string): void {
+  // NORMAL: a crash of the process loses nothing, a power cut at worst the last commits.
+  database.exec(
+    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
+      `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
+  );
+  requireRestored(data_dir);
 }
 
-function openDatabase(data_dir: string | undefined): { database: DatabaseSync } & Statements {
-  if (data_dir === undefined) {
-    const database = new DatabaseSync(":memory:");
-    database.exec(SCHEMA);
-    return { database, ...prepare(database) };
-  }
-  try {
-    Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
-    const database = new DatabaseSync(`${data_dir}/${FILE}`);
-    try {
-      // NORMAL: a crash of the process loses nothing, a power cut at worst the last commits.
-      database.exec(
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
-          `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
-      );
-      requireRestored(data_dir);
-      return { database, ...prepare(database) };
-    } catch (error) {
-      database.close();
-      throw error;
-    }
-  } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const why = openProblem(data_dir, FILE, text);
-    throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
-  }
-}
-
-interface Statements {
-  readonly bump: StatementSync;
-  readonly get: StatementSync;
-  readonly keys: StatementSync;
-  readonly sizes: StatementSync;
-  readonly put: StatementSync;
-  readonly remove: StatementSync;
-}
-
-function prepare(database: DatabaseSync): Statements {
+function statements(database: DatabaseSync) {
   // "." is followed by "/" in ASCII: the range holds exactly what begins with the prefix and a dot.
   const below = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
   return {
@@ -121,75 +73,107 @@ function storedEntry(row: Record<string, unknown>): StoredEntry {
   return { key, value: new Uint8Array(value), revision };
 }
 
-/** Runs a statement; what the disk refuses becomes `spine-unavailable`, and has changed nothing. */
-function onDisk<T>(
-  data_dir: string | undefined,
-  run: () => T,
-  onFailed: (error: unknown) => void,
-): T {
-  try {
-    return run();
-  } catch (cause) {
-    if (cause instanceof ArqonError) throw cause;
-    const text = cause instanceof Error ? cause.message : String(cause);
-    const where = `data_dir ${data_dir ?? "(memory)"}`;
-    const failure = new ArqonError("spine-unavailable", `${where}: ${useProblem(FILE, text)}`, {
-      cause,
-    });
-    onFailed(failure);
-    throw failure;
-  }
-}
+/** The rows of all buckets; keys are encoded. Every call is one transaction. */
+export class KvStore {
+  readonly database: DatabaseSync;
+  /** The file for a backup; undefined: all is in memory. */
+  readonly file: BackupFile | undefined;
+  /** Of the objects, in the same file. */
+  readonly objects: ReturnType<typeof objectStatements>;
+  /** Of the ledgers, in the same file. */
+  readonly ledgers: ReturnType<typeof ledgerStatements>;
+  /** Called for every failure of the disk. */
+  onFailed: (error: unknown) => void = () => {};
+  readonly #rows: ReturnType<typeof statements>;
+  readonly #where: string;
 
-function guarded(table: ObjectTable, guard: <T>(run: () => T) => T): ObjectTable {
-  return {
-    get: (bucket, name) => guard(() => table.get(bucket, name)),
-    put: (bucket, name, value) => guard(() => table.put(bucket, name, value)),
-    remove: (bucket, name) => guard(() => table.remove(bucket, name)),
-    list: (bucket) => guard(() => table.list(bucket)),
+  constructor(database: DatabaseSync, data_dir: string | undefined) {
+    this.database = database;
+    this.file = backupFile(database, FILE, data_dir);
+    this.objects = objectStatements(database);
+    this.ledgers = ledgerStatements(database);
+    this.#rows = statements(database);
+    this.#where = `data_dir ${data_dir ?? "(memory)"}`;
+  }
+
+  get(bucket: string, key: string): StoredEntry | undefined {
+    const row = this.guard(() => this.#rows.get.get(bucket, key));
+    return row === undefined ? undefined : storedEntry(row);
+  }
+
+  /** The keys at or below `prefix`, in their order. */
+  keys(bucket: string, prefix: string): string[] {
+    return this.guard(() => this.#rows.keys.all(bucket, prefix)).map((row) => String(row["key"]));
+  }
+
+  /** The keys with the bytes of their values. */
+  sizes(bucket: string, prefix: string): { readonly key: string; readonly size_bytes: number }[] {
+    return this.guard(() => this.#rows.sizes.all(bucket, prefix)).map((row) => ({
+      key: String(row["key"]),
+      size_bytes: Number(row["size_bytes"]),
+    }));
+  }
+
+  /** Stores a value; gives the new revision. */
+  put(bucket: string, key: string, value: Uint8Array): number {
+    return this.#write(bucket, (revision) => this.#rows.put.run(bucket, key, value, revision));
+  }
+
+  remove(bucket: string, key: string): number {
+    return this.#write(bucket, () => this.#rows.remove.run(bucket, key));
+  }
+
+  /** Throws `spine-unavailable` when the file does not take so much. */
+  prove(size_bytes: number): void {
+    this.guard(() => proveWritable(this.database, size_bytes));
+  }
+
+  close(): void {
+    closeBacked(this.database, this.file);
+  }
+
+  /** Runs a statement; what the disk refuses becomes `spine-unavailable`, and has changed nothing. */
+  readonly guard = <T>(run: () => T): T => {
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      const why = `${this.#where}: ${useProblem(FILE, text)}`;
+      const failure = new ArqonError("spine-unavailable", why, { cause });
+      this.onFailed(failure);
+      throw failure;
+    }
   };
+
+  #write(bucket: string, change: (revision: number) => void): number {
+    return this.guard(() =>
+      inTransaction(this.database, () => {
+        const revision = Number(this.#rows.bump.get(bucket)?.["revision"]);
+        change(revision);
+        return revision;
+      })
+    );
+  }
 }
 
 /** Opens the database, locks it and makes it if need be. Throws `spine-unavailable`. */
 export function openStore(data_dir: string | undefined): KvStore {
-  const { database, ...statements } = openDatabase(data_dir);
-  const file = backupFile(database, FILE, data_dir);
-  const guard = <T>(run: () => T): T => onDisk(data_dir, run, (error) => store.onFailed(error));
-  const write = (bucket: string, change: (revision: number) => void): number =>
-    guard(() => {
-      database.exec("BEGIN");
-      try {
-        const revision = Number(statements.bump.get(bucket)?.["revision"]);
-        change(revision);
-        database.exec("COMMIT");
-        return revision;
-      } catch (error) {
-        // A full or failing disk has made SQLite roll back on its own.
-        if (database.isTransaction) database.exec("ROLLBACK");
-        throw error;
-      }
+  if (data_dir === undefined) {
+    return openDatabase(":memory:", (database) => {
+      database.exec(SCHEMA);
+      return new KvStore(database, undefined);
     });
-  const store: KvStore = {
-    onFailed: () => {},
-    get(bucket, key) {
-      const row = guard(() => statements.get.get(bucket, key));
-      return row === undefined ? undefined : storedEntry(row);
-    },
-    keys: (bucket, prefix) =>
-      guard(() => statements.keys.all(bucket, prefix)).map((row) => String(row["key"])),
-    sizes: (bucket, prefix) =>
-      guard(() => statements.sizes.all(bucket, prefix)).map((row) => ({
-        key: String(row["key"]),
-        size_bytes: Number(row["size_bytes"]),
-      })),
-    put: (bucket, key, value) =>
-      write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
-    remove: (bucket, key) => write(bucket, () => void statements.remove.run(bucket, key)),
-    objects: guarded(objectTable(database), guard),
-    ledgers: ledgerTable(database, guard),
-    prove: (size_bytes) => guard(() => proveWritable(database, size_bytes)),
-    file,
-    close: () => closeBacked(database, file),
-  };
-  return store;
+  }
+  try {
+    Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
+    return openDatabase(`${data_dir}/${FILE}`, (database) => {
+      prepareFile(database, data_dir);
+      return new KvStore(database, data_dir);
+    });
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const why = openProblem(data_dir, FILE, text);
+    throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
+  }
 }

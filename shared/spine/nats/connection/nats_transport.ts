@@ -12,7 +12,6 @@ import type {
   ConnectionOptions,
   NatsConnection,
   NodeConnectionOptions,
-  Transport,
 } from "@nats-io/transport-deno";
 import { nodeResolveHost, NodeTransport } from "@nats-io/transport-deno/node_transport";
 import type { FrameScanner } from "./nats_frames.ts";
@@ -48,46 +47,11 @@ function guardSocket(socket: Emitter): void {
 }
 
 /**
- * With a handshake that leaves its listeners where they are: what a server says right behind it, such as
- * that it does not know our certificate, would find none.
- */
-class TlsTransport extends NodeTransport {
-  override async startTLS(): Promise<TLSSocket> {
-    const named = typeof this.options.tls === "object"
-      ? { ...this.options.tls, ...await this.loadClientCerts() }
-      : {};
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    let problem: Error | undefined;
-    const ours = { socket: this.socket, servername: this.tlsName, rejectUnauthorized: true };
-    const socket = connectTls({ ...ours, ...named } as unknown as TlsConnectionOptions);
-    socket.on("error", (error) => problem ??= error);
-    socket.once("secureConnect", resolve);
-    socket.once("close", () => reject(problem ?? new Error("the server ended the TLS handshake")));
-    await promise;
-    if (problem !== undefined) throw problem;
-    return socket;
-  }
-}
-
-function guardedTransport(): NodeTransport {
-  const transport = new TlsTransport();
-  let current: unknown;
-  Object.defineProperty(transport, "socket", {
-    get: () => current,
-    set: (socket: unknown) => {
-      if (isEmitter(socket) && socket !== current) guardSocket(socket);
-      current = socket;
-    },
-  });
-  return transport;
-}
-
-/**
  * nats.js passes its options on to each of a connection's transports: that is how they find the wire, and
  * with which certificates they connect now.
  */
 type WireOptions = { readonly wire?: unknown; readonly login?: unknown };
-type Server = Parameters<Transport["connect"]>[0];
+type Server = Parameters<NodeTransport["connect"]>[0];
 
 /**
  * The scanner takes its messages out of what the socket reads, as it is read; nats.js gets the rest.
@@ -129,69 +93,70 @@ class SocketCarrier implements Carrier {
   }
 }
 
-class WireTransport implements Transport {
-  readonly #inner = guardedTransport();
+class WireTransport extends NodeTransport {
   #wire: Wire | undefined;
   #out: OutBuffer | undefined;
 
-  get isClosed(): boolean {
-    return this.#inner.isClosed;
-  }
-  get lang(): string {
-    return this.#inner.lang;
-  }
-  get version(): string {
-    return this.#inner.version;
-  }
-  get closeError(): Error {
-    // nats.js asks for it only after the end, and takes undefined as well.
-    return this.#inner.closeError as Error;
+  constructor() {
+    super();
+    let current: unknown;
+    Object.defineProperty(this, "socket", {
+      get: () => current,
+      set: (socket: unknown) => {
+        if (isEmitter(socket) && socket !== current) guardSocket(socket);
+        current = socket;
+      },
+    });
   }
 
-  async connect(server: Server, options: ConnectionOptions & WireOptions): Promise<void> {
+  override async connect(server: Server, options: ConnectionOptions & WireOptions): Promise<void> {
     const { login } = options;
     const tls = login instanceof NatsLogin ? login.begin() : undefined;
-    await this.#inner.connect(server, tls === undefined ? options : { ...options, tls });
+    await super.connect(server, tls === undefined ? options : { ...options, tls });
     // Given up meanwhile: nats.js has another one by now.
-    if (this.#inner.isClosed || !(options.wire instanceof Wire)) return;
+    if (this.isClosed || !(options.wire instanceof Wire)) return;
     this.#wire = options.wire;
-    const { scanner, out } = options.wire.open(new SocketCarrier(this.#inner));
+    const { scanner, out } = options.wire.open(new SocketCarrier(this));
     this.#out = out;
-    takeFirst(this.#inner, scanner);
+    takeFirst(this, scanner);
   }
 
-  [Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
-    return this.#inner[Symbol.asyncIterator]();
+  /**
+   * With a handshake that leaves its listeners where they are: what a server says right behind it, such as
+   * that it does not know our certificate, would find none.
+   */
+  override async startTLS(): Promise<TLSSocket> {
+    const named = typeof this.options.tls === "object"
+      ? { ...this.options.tls, ...await this.loadClientCerts() }
+      : {};
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let problem: Error | undefined;
+    const ours = { socket: this.socket, servername: this.tlsName, rejectUnauthorized: true };
+    const socket = connectTls({ ...ours, ...named } as unknown as TlsConnectionOptions);
+    socket.on("error", (error) => problem ??= error);
+    socket.once("secureConnect", resolve);
+    socket.once("close", () => reject(problem ?? new Error("the server ended the TLS handshake")));
+    await promise;
+    if (problem !== undefined) throw problem;
+    return socket;
   }
 
-  isEncrypted(): boolean {
-    return this.#inner.isEncrypted();
-  }
-
-  send(frame: Uint8Array): void {
+  override send(frame: Uint8Array): void {
     // The answer to a ping overtakes what nats.js keeps; all else goes out with that.
     if (frame.length !== PONG_BYTES) this.#wire?.caughtUp();
-    if (this.#out === undefined) this.#inner.send(frame);
+    if (this.#out === undefined) super.send(frame);
     else this.#out.send(frame);
   }
 
-  close(error?: Error): Promise<void> {
+  override close(error?: Error): Promise<void> {
     this.#out?.flush();
-    return this.#inner.close(error);
+    return super.close(error);
   }
 
-  disconnect(): void {
-    this.#inner.disconnect();
-  }
-
-  closed(): Promise<void | Error> {
-    return this.#inner.closed();
-  }
-
-  discard(): void {
+  override discard(): void {
     // nats.js makes the next one in this moment, from a factory that all of its connections share.
     useWireTransports();
-    this.#inner.discard();
+    super.discard();
   }
 }
 
