@@ -54,7 +54,7 @@ function splitOf(n: number): number {
 }
 
 /** The root of the entries from `from` to before `to`. `from` is a multiple of the next power of two. */
-export async function rangeRoot(
+async function rangeRoot(
   read: SubtreeReader,
   from: number,
   to: number,

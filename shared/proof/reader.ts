@@ -2,8 +2,7 @@
  * Reads a tree from whoever serves it, or from a folder, and believes nothing of it: a checkpoint must be signed, and
  * whatever is read must follow from its root. What is wrong is an Error that says what was found.
  */
-import { decodeLeaf } from "./entry.ts";
-import type { RecordBreak, RecordEntry } from "./entry.ts";
+import { decodeLeaf, type RecordBreak, type RecordEntry } from "./entry.ts";
 import {
   consistencyProof,
   inclusionProof,

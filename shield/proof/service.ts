@@ -8,8 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
-import { roomTree } from "../../shared/proof/entry.ts";
-import type { BlockRecord } from "../../shared/proof/entry.ts";
+import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
 import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
@@ -21,10 +20,8 @@ import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
-import { RecordTree } from "./record_tree.ts";
-import type { ProofCounts } from "./record_tree.ts";
-import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
-import type { RecordSource } from "./sources.ts";
+import { type ProofCounts, RecordTree } from "./record_tree.ts";
+import { auditSource, blockSource, leafAt, type RecordSource, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */

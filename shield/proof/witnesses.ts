@@ -7,8 +7,7 @@ import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { consistencyProof, isPowerOfTwo, pastProof } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader } from "../../shared/proof/merkle.ts";
-import { cosignersOf, decodeWitness, openNote } from "../../shared/proof/note.ts";
-import type { Verifier } from "../../shared/proof/note.ts";
+import { cosignersOf, decodeWitness, openNote, type Verifier } from "../../shared/proof/note.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
 
 const WAIT_MS = 2_000;
