@@ -9,6 +9,8 @@ export type Hash = Uint8Array;
 /** Bytes of a hash. */
 export const HASH_BYTES = 32;
 
+// What is hashed is put together here: a buffer for each takes as long as its hash.
+const LEAF = new Uint8Array(1_024);
 const PAIR = new Uint8Array(1 + 2 * HASH_BYTES).fill(1, 0, 1);
 
 /** Puts a digest into its place. One in hexadecimal needs no Buffer, which takes more time than the hash. */
@@ -19,9 +21,10 @@ function digest(bytes: Uint8Array, into: Hash): Hash {
 
 /** The hash of an entry. */
 export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYTES)): Hash {
-  const bytes = new Uint8Array(1 + entry.length);
+  const end = 1 + entry.length;
+  const bytes = end > LEAF.length ? new Uint8Array(end) : LEAF;
   bytes.set(entry, 1);
-  return digest(bytes, into);
+  return digest(bytes.subarray(0, end), into);
 }
 
 /** The hash of two subtrees side by side, whose hashes are one behind the other. */

@@ -43,7 +43,9 @@ const BATCH_BYTES = 4_194_304;
 /** The hash of a message: of its text form, as text clients receive it. */
 function hashOf({ payload, offset }: LogMessage): string {
   try {
-    return payloadHash(encodeTextMessage({ ...readRouted(payload), offset }));
+    const envelope = readRouted(payload);
+    envelope.offset = offset;
+    return payloadHash(encodeTextMessage(envelope));
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return payloadHash(payload);
@@ -104,12 +106,15 @@ export function roomSource(
       const behind = complete ? undefined : messages.find(({ offset }) => offset > erased);
       const entries: (RecordEntry | RecordBreak)[] = changed ? [{ ...changed, epoch }] : [];
       let end = changed ? { stream, offset: after } : position;
+      let stored: { readonly name: string; readonly epoch: string } | undefined;
       for (const message of messages) {
         const { offset } = message;
         if (message === behind) entries.push({ break: "gap", epoch, offset: offset - 1 });
         // A receipt has named the epoch in which it was stored.
-        end = { stream: lifeAt(log.lives, offset).name, offset };
-        entries.push(entryOf(roomEpoch(end.stream, room_id), message));
+        const { name } = lifeAt(log.lives, offset);
+        if (name !== stored?.name) stored = { name, epoch: roomEpoch(name, room_id) };
+        end = { stream: name, offset };
+        entries.push(entryOf(stored.epoch, message));
       }
       return { entries, end, more: page.more };
     },
