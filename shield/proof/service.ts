@@ -184,7 +184,7 @@ export class ProofService {
     await Promise.all(this.#looks.map(({ looking }) => looking));
   }
 
-  /** Looks when it is time; that it fails is told until it does not. */
+  /** Looks when it is time; a failure is logged once, until it works again. */
   async #again(one: Look): Promise<void> {
     const { log, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
