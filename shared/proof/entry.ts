@@ -57,8 +57,16 @@ export interface RecordBreak {
 const utf8 = new TextEncoder();
 
 /** The bytes of a leaf: JSON with its members in the order of their names, without white space. */
-export const encodeLeaf = (entry: RecordEntry | RecordBreak): Uint8Array =>
-  utf8.encode(canonicalJson(entry));
+export function encodeLeaf(entry: RecordEntry | RecordBreak): Uint8Array {
+  if ("break" in entry || entry.use !== undefined) return utf8.encode(canonicalJson(entry));
+  // Of each message: the same text, in a third of the time.
+  const { epoch, offset, sha256, time_ms } = entry;
+  return utf8.encode(
+    `{"epoch":${
+      JSON.stringify(epoch)
+    },"offset":${offset},"sha256":"${sha256}","time_ms":${time_ms}}`,
+  );
+}
 
 /** What the bytes of a leaf say; undefined for bytes that `encodeLeaf` does not make. */
 export function decodeLeaf(bytes: Uint8Array): RecordEntry | RecordBreak | undefined {

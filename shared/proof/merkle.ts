@@ -9,6 +9,8 @@ export type Hash = Uint8Array;
 /** Bytes of a hash. */
 export const HASH_BYTES = 32;
 
+// What is hashed is put together here: a buffer for each takes as long as its hash.
+const LEAF = new Uint8Array(1_024);
 const PAIR = new Uint8Array(1 + 2 * HASH_BYTES).fill(1, 0, 1);
 
 /** Puts a digest into its place. One in hexadecimal needs no Buffer, which takes more time than the hash. */
@@ -19,9 +21,10 @@ function digest(bytes: Uint8Array, into: Hash): Hash {
 
 /** The hash of an entry. */
 export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYTES)): Hash {
-  const bytes = new Uint8Array(1 + entry.length);
+  const end = 1 + entry.length;
+  const bytes = end > LEAF.length ? new Uint8Array(end) : LEAF;
   bytes.set(entry, 1);
-  return digest(bytes, into);
+  return digest(bytes.subarray(0, end), into);
 }
 
 /** The hash of two subtrees side by side, whose hashes are one behind the other. */
@@ -54,7 +57,7 @@ function splitOf(n: number): number {
 }
 
 /** The root of the entries from `from` to before `to`. `from` is a multiple of the next power of two. */
-export async function rangeRoot(
+async function rangeRoot(
   read: SubtreeReader,
   from: number,
   to: number,
@@ -113,51 +116,15 @@ export async function consistencyProof(
 const half = (n: number) => Math.floor(n / 2);
 const isOdd = (n: number) => n % 2 === 1;
 
-/** The root that follows from an entry's hash and its proof; undefined when the proof has not the right length. */
-export function rootOfInclusion(
-  leaf: Hash,
+/** What a proof makes of a hash: the root of what is left of it with it, and the root of all; undefined: its length is wrong. */
+function climb(
+  first: Hash,
   index: number,
   size: number,
   proof: readonly Hash[],
-): Hash | undefined {
-  if (!(index >= 0 && index < size)) return undefined;
-  let [at, last, root] = [index, size - 1, leaf];
+): readonly [before: Hash, after: Hash] | undefined {
+  let [at, last, before, after] = [index, size - 1, first, first];
   for (const hash of proof) {
-    if (last === 0) return undefined;
-    if (isOdd(at) || at === last) {
-      root = nodeHash(hash, root);
-      while (!isOdd(at) && at !== 0) [at, last] = [half(at), half(last)];
-    } else {
-      root = nodeHash(root, hash);
-    }
-    [at, last] = [half(at), half(last)];
-  }
-  return last === 0 ? root : undefined;
-}
-
-/** A tree at one time. */
-export interface TreeHead {
-  /** How many entries it has. */
-  readonly size: number;
-  readonly root: Hash;
-}
-
-/** The roots of an earlier tree and of a tree, as a proof makes them; undefined: it has not the right length. */
-function rootsOf(
-  old: TreeHead,
-  tree: TreeHead,
-  proof: readonly Hash[],
-): readonly [Hash, Hash] | undefined {
-  if (old.size > tree.size) return undefined;
-  if (old.size === 0 || old.size === tree.size) {
-    return proof.length > 0 ? undefined : [old.size === 0 ? emptyRoot() : tree.root, tree.root];
-  }
-  let [at, last] = [old.size - 1, tree.size - 1];
-  while (isOdd(at)) [at, last] = [half(at), half(last)];
-  const [first, ...rest] = at === 0 ? [old.root, ...proof] : proof;
-  if (first === undefined) return undefined;
-  let [before, after] = [first, first];
-  for (const hash of rest) {
     if (last === 0) return undefined;
     if (isOdd(at) || at === last) {
       [before, after] = [nodeHash(hash, before), nodeHash(hash, after)];
@@ -170,14 +137,59 @@ function rootsOf(
   return last === 0 ? [before, after] : undefined;
 }
 
+/** The root that follows from an entry's hash and its proof; undefined when the proof has not the right length. */
+export const rootOfInclusion = (
+  leaf: Hash,
+  index: number,
+  size: number,
+  proof: readonly Hash[],
+): Hash | undefined =>
+  index >= 0 && index < size ? climb(leaf, index, size, proof)?.[1] : undefined;
+
+/** A tree at one time. */
+export interface TreeHead {
+  /** How many entries it has. */
+  readonly size: number;
+  readonly root: Hash;
+}
+
+/** The roots of an earlier tree and of a tree that a proof makes, whose first hash is of the earlier one. */
+function rootsOf(old: TreeHead, tree: TreeHead, [first, ...rest]: readonly Hash[]) {
+  if (first === undefined || old.size === 0 || old.size >= tree.size) return undefined;
+  let [at, size] = [old.size, tree.size];
+  while (!isOdd(at)) [at, size] = [half(at), Math.ceil(size / 2)];
+  return climb(first, at - 1, size, rest);
+}
+
+/** Whether a consistency proof from that size leaves out the earlier root. */
+export const isPowerOfTwo = (size: number) => Number.isInteger(Math.log2(size));
+
 /** Whether the proof shows that `tree` continues `old`. */
 export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
-  const [before, after] = rootsOf(old, tree, proof) ?? [];
+  if (old.size === 0 || old.size === tree.size) {
+    const root = old.size === tree.size ? tree.root : emptyRoot();
+    return proof.length === 0 && isSameHash(old.root, root);
+  }
+  const whole = isPowerOfTwo(old.size) ? [old.root, ...proof] : proof;
+  const [before, after] = rootsOf(old, tree, whole) ?? [];
   return before !== undefined && isSameHash(before, old.root) && isSameHash(after!, tree.root);
 }
 
-/** Whether the proof shows that `tree` has another past than `old`. Of a power of two a proof has no past, and shows none. */
+/**
+ * Whether the proof shows that `tree` has another past than `old`. Of two to a power of entries a consistency proof says
+ * nothing of the past: there the root of those of `tree` must be in front of it (`pastProof`).
+ */
 export function isForked(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
   const [before, after] = rootsOf(old, tree, proof) ?? [];
   return before !== undefined && !isSameHash(before, old.root) && isSameHash(after!, tree.root);
+}
+
+/** What shows a tree's own past of `old_size` entries, for `isForked`. */
+export async function pastProof(
+  read: SubtreeReader,
+  old_size: number,
+  size: number,
+): Promise<Hash[]> {
+  const proof = await consistencyProof(read, old_size, size);
+  return isPowerOfTwo(old_size) ? [await rangeRoot(read, 0, old_size), ...proof] : proof;
 }

@@ -2,8 +2,7 @@
  * Signed notes and checkpoints, as c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature have them: text, and lines
  * of Ed25519 signatures of it by named keys.
  */
-import { HASH_BYTES } from "./merkle.ts";
-import type { TreeHead } from "./merkle.ts";
+import { HASH_BYTES, type TreeHead } from "./merkle.ts";
 import { createHash, createPrivateKey, createPublicKey, sign } from "node:crypto";
 
 const utf8 = new TextEncoder();

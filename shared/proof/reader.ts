@@ -2,15 +2,15 @@
  * Reads a tree from whoever serves it, or from a folder, and believes nothing of it: a checkpoint must be signed, and
  * whatever is read must follow from its root. What is wrong is an Error that says what was found.
  */
-import { decodeLeaf } from "./entry.ts";
-import type { RecordBreak, RecordEntry } from "./entry.ts";
+import { decodeLeaf, type RecordBreak, type RecordEntry } from "./entry.ts";
 import {
   consistencyProof,
   inclusionProof,
   isConsistent,
+  isForked,
   isSameHash,
   leafHash,
-  rangeRoot,
+  pastProof,
   rootOfInclusion,
 } from "./merkle.ts";
 import type { Hash, SubtreeReader, TreeHead } from "./merkle.ts";
@@ -71,13 +71,9 @@ export class TreeReader {
     const proof = await consistencyProof(this.#read, old.size, size);
     if (isConsistent(old, { size, root }, proof)) return proof;
     // Whoever serves the tiles may have damaged them: another past is shown by those that make the root.
-    const is_made = old.size === 0 || old.size === size ||
-      isConsistent(
-        { size: old.size, root: await rangeRoot(this.#read, 0, old.size) },
-        { size, root },
-        proof,
-      );
-    if (!is_made) throw new Error("the tiles do not make the root of the checkpoint");
+    const is_other = old.size === 0 || old.size === size ||
+      isForked(old, this.checkpoint, await pastProof(this.#read, old.size, size));
+    if (!is_other) throw new Error("the tiles do not make the root of the checkpoint");
     throw new Error(
       `two signed trees: that of ${size} entries does not continue that of ${old.size}`,
     );

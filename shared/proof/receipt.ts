@@ -1,8 +1,6 @@
 /** Receipts: signed notes in which a log promises an entry for a message by a time. Pure. */
-import { decodeLeaf } from "./entry.ts";
-import type { RecordEntry } from "./entry.ts";
-import { openNote, signNote } from "./note.ts";
-import type { Signer, Verifier } from "./note.ts";
+import { decodeLeaf, type RecordEntry } from "./entry.ts";
+import { openNote, type Signer, signNote, type Verifier } from "./note.ts";
 
 const HEAD = "arqonbus/receipt@v1";
 

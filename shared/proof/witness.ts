@@ -3,8 +3,7 @@
  * of that log that it has signed. What a log asks, and what a witness answers. No sockets, no files.
  */
 import { z } from "zod";
-import { emptyRoot, HASH_BYTES, isConsistent, isForked, isSameHash } from "./merkle.ts";
-import type { Hash } from "./merkle.ts";
+import { emptyRoot, type Hash, HASH_BYTES, isConsistent, isForked, isSameHash } from "./merkle.ts";
 import { decodeCheckpoint, isKeyName, openCheckpoint, signNote, verifierOf } from "./note.ts";
 import type { Checkpoint, Signer, Verifier } from "./note.ts";
 

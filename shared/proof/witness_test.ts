@@ -5,6 +5,7 @@ import { filesOf, signerOf } from "../../tests/proof/made_tree.ts";
 import {
   cosigner,
   cosignersOf,
+  decodeCheckpoint,
   decodeWitness,
   encodeVerifier,
   openNote,
@@ -14,6 +15,8 @@ import { TreeReader } from "./reader.ts";
 import { decodeShown, encodeShown, Witness } from "./witness.ts";
 
 const entryOf = (at: number) => new TextEncoder().encode(`entry ${at}`);
+
+const rootOf = (note: string) => decodeCheckpoint(note.slice(0, note.lastIndexOf("\n\n") + 1)).root;
 
 async function world() {
   const log = await signerOf("bus.example/log/acme.bets");
@@ -36,11 +39,13 @@ async function world() {
     const before = await TreeReader.open((path) => Promise.resolve(old.get(path)!), log);
     return await tree.continues(before.checkpoint);
   };
+  /** The root of the first entries, which a proof from a power of two leaves out. */
+  const pastOf = async (size: number, first = entryOf) => [rootOf(await noteOf(size, log, first))];
   const show = async (old_size: number, size: number) =>
     await witness.add(
       encodeShown({ old_size, proof: await proofOf(old_size, size), note: await noteOf(size) }),
     );
-  return { log, signer, seen, kept, witness, noteOf, proofOf, show };
+  return { log, signer, seen, kept, witness, noteOf, pastOf, proofOf, show };
 }
 
 Deno.test("a witness cosigns a log that only grows, and whoever knows its key sees that", async () => {
@@ -122,4 +127,28 @@ Deno.test("a witness refuses a fork, what it has not seen, and strangers, as the
   assert.equal(seen.get(log.name), note);
   const both = await Promise.all([show(10, 12), show(10, 13)]);
   assert.deepEqual(both.map(({ status }) => status).toSorted(), [200, 409]);
+});
+
+Deno.test("a fork is shown at every size by a proof with the past in it, and by no other", async () => {
+  const another = (at: number) => entryOf(at + 1);
+  for (const old_size of [1, 2, 3, 8, 11, 16]) {
+    const { log, seen, witness, noteOf, pastOf, proofOf, show } = await world();
+    assert.equal((await show(0, old_size)).status, 200);
+    const [note, forked] = [seen.get(log.name)!, await noteOf(20, log, another)];
+    const shown = async (proof: readonly Uint8Array[]) => {
+      const { status, fork } = await witness.add(encodeShown({ old_size, proof, note: forked }));
+      return [status, fork];
+    };
+    const proof = await proofOf(old_size, 20, another);
+    const past = Number.isInteger(Math.log2(old_size)) ? await pastOf(old_size, another) : [];
+    assert.deepEqual(await shown([...past, ...proof]), [422, [note, forked]], `${old_size}`);
+    // A proof that somebody made up shows none.
+    const made_up = [new Uint8Array(32), ...await pastOf(old_size)];
+    for (const first of made_up) {
+      assert.deepEqual(await shown([first, ...proof]), [422, undefined], `${old_size}`);
+    }
+    const honest = await noteOf(20);
+    const body = encodeShown({ old_size, proof: [...past, ...proof], note: honest });
+    assert.equal((await witness.add(body)).fork, undefined);
+  }
 });

@@ -1,7 +1,6 @@
 /** `/v1/proof` of the admin listener: gives the keys of transparency logs a new one. */
 import type { Logger } from "../../shared/logs/log.ts";
-import { AdminTable } from "../admin/routing/admin_routes.ts";
-import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { abouts, ID, inQuery, object } from "../openapi/openapi_parts.ts";
 import { BUS } from "./service.ts";

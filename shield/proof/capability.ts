@@ -6,8 +6,7 @@ import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { ShieldOptions } from "../server.ts";
 import { PROOF_ADMIN_ROUTES } from "./admin.ts";
-import { PROOF_ROUTES, proofRoutes, publicProofs } from "./http.ts";
-import type { ProofHttpContext } from "./http.ts";
+import { PROOF_ROUTES, type ProofHttpContext, proofRoutes, publicProofs } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";
 import { ProofService } from "./service.ts";
 

@@ -17,8 +17,7 @@ import type { ClientCall, ClientRoute, DescribedRoute } from "../http/route.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import type { Policies } from "../message/gates.ts";
 import type { HttpRates } from "../rates/http_rates.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { NamedTree, ProofService } from "./service.ts";
 
 const PREFIX = "/v1/proof/";

@@ -8,8 +8,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:cry
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
-import { pemKey, verifierOf } from "../../shared/proof/note.ts";
-import type { Signer, Verifier } from "../../shared/proof/note.ts";
+import { pemKey, type Signer, type Verifier, verifierOf } from "../../shared/proof/note.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 

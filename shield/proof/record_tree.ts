@@ -6,7 +6,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
-import { decodeLeaf } from "../../shared/proof/entry.ts";
+import { decodeLeaf, encodeLeaf } from "../../shared/proof/entry.ts";
 import {
   consistencyProof,
   emptyRoot,
@@ -162,7 +162,7 @@ export class RecordTree {
       const stored = await this.#read();
       const batch = await source.read(stored.head);
       const is_signed = await this.isSignedByAll();
-      const is_whole = batch.leaves.length === 0 && !batch.more && is_signed;
+      const is_whole = batch.entries.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;
       // Readers are given a new key as soon as there is one.
       const is_rotated = !is_signed && stored.head.checkpoint !== "";
@@ -353,12 +353,13 @@ export class RecordTree {
   /** Writes the tiles of a batch, then its checkpoint. */
   async #take(
     { head, revision }: StoredHead,
-    { leaves, end, breaks }: Batch,
+    { entries: taken, end }: Batch,
   ): Promise<Pick<StoredHead, "head" | "revision">> {
     const { counts, origin, log, bucket } = this.#options;
     const { edge, entries, revisions } = this.#writing!;
     // What fails leaves the edge as it is not stored.
     this.#writing = undefined;
+    const leaves = taken.map(encodeLeaf);
     const bundled = [...entries, ...leaves];
     const first = Math.floor(edge.size / TILE_WIDTH);
     const changed = edge.append(leaves);
@@ -387,9 +388,11 @@ export class RecordTree {
     this.#writing = { revision: published, edge, entries: rest, revisions };
     counts.checkpoints++;
     counts.entries += leaves.length;
-    counts.breaks += breaks.length;
-    for (const kind of breaks) {
-      log.warn("a record does not go on as its transparency log has it", { origin, kind });
+    for (const one of taken) {
+      if (!("break" in one)) continue;
+      counts.breaks++;
+      const found = { origin, kind: one.break };
+      log.warn("a record does not go on as its transparency log has it", found);
     }
     return { head: next, revision: published };
   }

@@ -39,8 +39,9 @@ import { Witnesses } from "./witnesses.ts";
 const ORIGIN = "bus.example/acme.bets";
 const PLACE = ["acme", "bets"];
 
-const entryOf = (offset: number, epoch = "e") =>
-  encodeLeaf({ epoch, offset, time_ms: 5, sha256: payloadHash(String(offset)) });
+const entryOf = (offset: number) => (
+  { epoch: "e", offset, time_ms: 5, sha256: payloadHash(String(offset)) }
+);
 
 /** A record of that many entries, which come in batches of up to `limit`. */
 function growing(limit: number) {
@@ -48,9 +49,9 @@ function growing(limit: number) {
   const source: RecordSource = {
     read: ({ offset }) => {
       const end = Math.min(record.size, offset + limit);
-      const leaves = Array.from({ length: end - offset }, (_, at) => entryOf(offset + at + 1));
+      const entries = Array.from({ length: end - offset }, (_, at) => entryOf(offset + at + 1));
       const more = end < record.size;
-      return Promise.resolve({ leaves, end: { stream: "s", offset: end }, more, breaks: [] });
+      return Promise.resolve({ entries, end: { stream: "s", offset: end }, more });
     },
   };
   return { record, source };
@@ -170,7 +171,10 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
   for (const checkpoint of seen.values()) await reader.continues(checkpoint);
   const entries: Uint8Array[] = [];
   for await (const { bytes } of reader.whole()) entries.push(bytes);
-  assert.deepEqual(entries, Array.from({ length: record.size }, (_, at) => entryOf(at + 1)));
+  assert.deepEqual(
+    entries,
+    Array.from({ length: record.size }, (_, at) => encodeLeaf(entryOf(at + 1))),
+  );
 }
 
 Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", () =>

@@ -8,8 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
-import { roomTree } from "../../shared/proof/entry.ts";
-import type { BlockRecord } from "../../shared/proof/entry.ts";
+import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
 import { signReceipt } from "../../shared/proof/receipt.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass } from "../../shared/rooms/room_class.ts";
@@ -21,10 +20,8 @@ import type { Logs } from "../message/logs.ts";
 import type { Receipts } from "../message/pipeline.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { ProofKeys } from "./keys.ts";
-import { RecordTree } from "./record_tree.ts";
-import type { ProofCounts } from "./record_tree.ts";
-import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
-import type { RecordSource } from "./sources.ts";
+import { type ProofCounts, RecordTree } from "./record_tree.ts";
+import { auditSource, blockSource, leafAt, type RecordSource, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
 /** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
@@ -101,6 +98,17 @@ interface Watched {
   readonly heads: Map<string, number>;
 }
 
+/** What is done again and again, one at a time. */
+interface Look {
+  readonly every_ms: number;
+  /** Begins the warning when it fails. */
+  readonly what: string;
+  readonly look: () => Promise<void>;
+  begun_ms?: number;
+  is_failing?: boolean;
+  looking?: Promise<void> | undefined;
+}
+
 /** All trees of a process. */
 export class ProofService {
   readonly counts: ProofCounts = {
@@ -120,20 +128,32 @@ export class ProofService {
   });
   #audit_offset = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** What is done each second, one of each at a time. */
-  readonly #looks = [() => this.#look(), () => this.#lookAtLeft(), () => this.#lookAtBlocks()];
-  readonly #looking = new Map<() => Promise<void>, Promise<void>>();
+  readonly #looks: readonly Look[] = [
+    { every_ms: 0, what: "transparency logs are", look: () => this.#look() },
+    {
+      every_ms: 0,
+      what: "the transparency log of the audit log is",
+      look: () => this.#lookAtAudit(),
+    },
+    {
+      every_ms: LEFT_MS,
+      what: "transparency logs that other Shields left are",
+      look: () => this.#lookAtLeft(),
+    },
+    {
+      every_ms: BLOCKS_MS,
+      what: "transparency logs of tenants' records are",
+      look: () => this.#lookAtBlocks(),
+    },
+  ];
   readonly #noted = new RecentMap<string, number>(TENANTS_MAX);
   /** What Shields have noted: by which write, and since when it is known here. */
   readonly #left = new RecentMap<string, { readonly revision: number; readonly since_ms: number }>(
     TENANTS_MAX,
   );
-  #left_ms = -Infinity;
-  #is_failing = false;
   readonly #blocks: readonly TreeBlocks[];
   /** Tenants whose blocks are looked after: what they had done, and since when. */
   readonly #doing = new Map<string, { readonly done: string; readonly since_ms: number }>();
-  #blocks_ms = -Infinity;
   #all_blocks_ms = -Infinity;
 
   constructor(options: ProofServiceOptions) {
@@ -151,9 +171,8 @@ export class ProofService {
   /** Begins to look for what is new. */
   begin(): void {
     this.#timer = setInterval(() => {
-      for (const look of this.#looks) {
-        if (this.#looking.has(look)) continue;
-        this.#looking.set(look, look().finally(() => this.#looking.delete(look)));
+      for (const one of this.#looks) {
+        one.looking ??= this.#again(one).finally(() => one.looking = undefined);
       }
     }, LOOK_MS);
     Deno.unrefTimer(this.#timer);
@@ -162,7 +181,22 @@ export class ProofService {
   /** Ends it; resolves when what is under way has ended. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await Promise.all(this.#looking.values());
+    await Promise.all(this.#looks.map(({ looking }) => looking));
+  }
+
+  /** Looks when it is time; a failure is logged once, until it works again. */
+  async #again(one: Look): Promise<void> {
+    const { log, monotonic_ms } = this.#options;
+    const now_ms = monotonic_ms();
+    if (now_ms - (one.begun_ms ?? -Infinity) < one.every_ms) return;
+    one.begun_ms = now_ms;
+    try {
+      await one.look();
+      one.is_failing = false;
+    } catch (error) {
+      if (!one.is_failing) log.warn(`${one.what} behind; it is tried again`, { error });
+      one.is_failing = true;
+    }
   }
 
   /** The tree of that name; undefined: nothing has such a tree. */
@@ -279,38 +313,26 @@ export class ProofService {
     return blockSource(blocks!, tenant_id);
   }
 
-  /** Looks after the trees of tenants that this Shield serves, and of the audit log. Never rejects. */
+  /** Looks after the trees of tenants that this Shield serves. */
   async #look(): Promise<void> {
-    const { tenants, log } = this.#options;
+    const { tenants } = this.#options;
     const proven = this.#proven();
     const named = proven.flatMap(({ tenant }) => tenant === "*" ? [] : [tenant]);
     const seen = proven.length === 0 ? [] : [...tenants.entries()].map(([tenant_id]) => tenant_id);
-    try {
-      await this.#lookAtAudit();
-      for (const tenant_id of new Set([...seen, ...named])) await this.#lookAt(tenant_id, proven);
-      this.#is_failing = false;
-    } catch (error) {
-      if (!this.#is_failing) log.warn("transparency logs are behind; it is tried again", { error });
-      this.#is_failing = true;
-    }
+    const tenant_ids = [...new Set([...seen, ...named])];
+    await eachOf(tenant_ids, (tenant_id) => this.#lookAt(tenant_id, proven), 1);
   }
 
-  /** Looks after what Shields that have served other tenants may have left. Never rejects. */
+  /** Looks after what Shields that have served other tenants may have left. */
   async #lookAtLeft(): Promise<void> {
-    const { tenants, log, monotonic_ms } = this.#options;
     const proven = this.#proven();
-    if (proven.length === 0 || monotonic_ms() - this.#left_ms < LEFT_MS) return;
-    this.#left_ms = monotonic_ms();
-    try {
-      const bucket = await this.#openBucket();
-      for (const key of await bucket.keys([LATELY])) {
-        const [, tenant_id = ""] = key;
-        if (!tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
-        await this.#forget(bucket, key);
-      }
-    } catch (error) {
-      log.warn("what other Shields have left of transparency logs waits", { error });
-    }
+    if (proven.length === 0) return;
+    const bucket = await this.#openBucket();
+    await eachOf(await bucket.keys([LATELY]), async (key) => {
+      const [, tenant_id = ""] = key;
+      if (!this.#options.tenants.has(tenant_id)) await this.#lookAt(tenant_id, proven);
+      await this.#forget(bucket, key);
+    }, 1);
   }
 
   /** The classes whose rooms have trees. */
@@ -341,19 +363,17 @@ export class ProofService {
   }
 
   async #lookAtAudit(): Promise<void> {
-    const named = this.find(AUDIT_TREE);
-    if (named === undefined) return;
+    if (this.find(AUDIT_TREE) === undefined) return;
     const { last_offset } = await (await this.#auditLog()).status();
     if (last_offset === this.#audit_offset) return;
-    if (await this.#advance(await this.open(named))) this.#audit_offset = last_offset;
+    if (await this.#advanced(AUDIT_TREE)) this.#audit_offset = last_offset;
   }
 
-  /** Looks after trees of blocks, when it is time. Never rejects. */
+  /** Looks after trees of blocks. */
   async #lookAtBlocks(): Promise<void> {
-    const { tenants, monotonic_ms, log } = this.#options;
+    if (this.#blocks.length === 0) return;
+    const { tenants, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
-    if (this.#blocks.length === 0 || now_ms - this.#blocks_ms < BLOCKS_MS) return;
-    this.#blocks_ms = now_ms;
     for (const [tenant_id, totals] of tenants.entries()) {
       const done = Object.values(totals).join();
       if (this.#doing.get(tenant_id)?.done === done) continue;
@@ -362,22 +382,17 @@ export class ProofService {
     const is_all = now_ms - this.#all_blocks_ms >= ALL_BLOCKS_MS;
     const lately = [...this.#doing].filter(([, { since_ms }]) => now_ms - since_ms < LATELY_MS)
       .map(([tenant_id]) => tenant_id);
-    try {
-      for (const { name, open } of this.#blocks) {
-        const whose = is_all ? await (await open()).tenants() : lately;
-        for (let from = 0; from < whose.length; from += AT_A_TIME) {
-          await Promise.all(
-            whose.slice(from, from + AT_A_TIME).map(async (tenant_id) => {
-              const named = this.find(blockTree(name, tenant_id));
-              if (named !== undefined) await this.#advance(await this.open(named));
-            }),
-          );
-        }
-      }
-      if (is_all) this.#all_blocks_ms = now_ms;
-    } catch (error) {
-      log.warn("transparency logs of tenants' records are behind; it is tried again", { error });
+    for (const { name, open } of this.#blocks) {
+      const whose = is_all ? await (await open()).tenants() : lately;
+      await eachOf(whose, (tenant_id) => this.#advanced(blockTree(name, tenant_id)));
     }
+    if (is_all) this.#all_blocks_ms = now_ms;
+  }
+
+  /** Advances a tree; undefined: there is no such tree. */
+  async #advanced(name: string): Promise<boolean | undefined> {
+    const named = this.find(name);
+    return named && await this.#advance(await this.open(named));
   }
 
   /** Looks after the rooms of a tenant. Rejects as the Spine does. */
@@ -412,33 +427,29 @@ export class ProofService {
       const heads = await log.heads(watched.rooms.slice(from, from + ROOMS_PAGE));
       behind.push(...[...heads].filter(([room_id, head]) => watched.heads.get(room_id) !== head));
     }
-    const done = await this.#advanceAll(tenant_id, behind, watched);
-    // An older list may lack a room whose first message is in this state.
-    if (done && is_listing) watched.settled = state;
-  }
-
-  async #advanceAll(
-    tenant_id: string,
-    behind: readonly [room_id: string, head: number][],
-    watched: Watched,
-  ): Promise<boolean> {
-    const failures: unknown[] = [];
     let is_done = true;
-    for (let from = 0; from < behind.length; from += AT_A_TIME) {
-      const some = behind.slice(from, from + AT_A_TIME).map(async ([room_id, head]) => {
-        const named = this.find(roomTree(tenant_id, room_id));
-        if (named === undefined) return;
-        if (await this.#advance(await this.open(named))) watched.heads.set(room_id, head);
-        else is_done = false;
-      });
-      for (const outcome of await Promise.allSettled(some)) {
-        if (outcome.status === "rejected") failures.push(outcome.reason);
-      }
-    }
-    // One tree that cannot be written does not keep the others from it.
-    if (failures.length > 0) throw failures[0];
-    return is_done;
+    await eachOf(behind, async ([room_id, head]) => {
+      const is_advanced = await this.#advanced(roomTree(tenant_id, room_id));
+      if (is_advanced) watched.heads.set(room_id, head);
+      is_done &&= is_advanced !== false;
+    });
+    // An older list may lack a room whose first message is in this state.
+    if (is_done && is_listing) watched.settled = state;
   }
+}
+
+/** Does it for all, some at a time. Rejects with the first failure, when all are done: none keeps others from it. */
+async function eachOf<T>(
+  all: readonly T[],
+  work: (one: T) => Promise<unknown>,
+  at_a_time = AT_A_TIME,
+): Promise<void> {
+  const outcomes: PromiseSettledResult<unknown>[] = [];
+  for (let from = 0; from < all.length; from += at_a_time) {
+    outcomes.push(...await Promise.allSettled(all.slice(from, from + at_a_time).map(work)));
+  }
+  const failure = outcomes.find(({ status }) => status === "rejected");
+  if (failure?.status === "rejected") throw failure.reason;
 }
 
 /** The rooms of those patterns of which the log has a message. */

@@ -11,6 +11,7 @@ import { ProofKeys } from "./keys.ts";
 import { ProofService } from "./service.ts";
 import type { ProofServiceOptions } from "./service.ts";
 
+const EMPTY = new Uint8Array();
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
 /** Shields of one bus, whose every room has a tree, and on whose clock each look is ten seconds later. */
@@ -30,7 +31,11 @@ async function world() {
       } as unknown as ProofServiceOptions["config"],
       keys: new ProofKeys(engine.spine, undefined),
       spine: engine.spine,
-      logs: { has: () => true, of: () => Promise.resolve(told.log) },
+      logs: {
+        has: () => true,
+        of: (tenant_id) =>
+          tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(told.log),
+      },
       classes: { of: () => one, list: () => [{ ...one, tenant: "*" }] } as never,
       ...{ tenants, blocks: [], node_id, log: keptLog().log, now: () => clock.ms },
       monotonic_ms: () => clock.ms += 10_000,
@@ -64,6 +69,23 @@ Deno.test("what a Shield has promised before it died is kept by one that has nev
     async () => (await bucket.keys(["+lately"])).length === 0,
   );
   await other.close();
+});
+
+Deno.test("a tenant whose log cannot be read keeps no other tenant's tree from growing", async () => {
+  const { engine, bucket, shield, sizeOf, append } = await world();
+  await using _ = engine;
+  await append("bets", "one");
+  const one = shield("one", "torn", "acme");
+  one.begin();
+  await until("the other's tree", async () => await sizeOf("bets") === 1);
+  await one.close();
+  // And so it is with what another Shield has left.
+  for (const tenant_id of ["torn", "acme"]) await bucket.put(["+lately", tenant_id], EMPTY);
+  await append("bets", "two");
+  const two = shield("two");
+  two.begin();
+  await until("it, too", async () => await sizeOf("bets") === 2);
+  await two.close();
 });
 
 Deno.test("a log made anew whose newest message has the old one's offset has a tree", async () => {

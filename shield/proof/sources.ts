@@ -22,13 +22,10 @@ export interface Position {
 
 /** What follows a position. */
 export interface Batch {
-  /** The bytes of leaves. */
-  readonly leaves: readonly Uint8Array[];
+  readonly entries: readonly (RecordEntry | RecordBreak)[];
   /** Where the tree ends with them. */
   readonly end: Position;
   readonly more: boolean;
-  /** The kinds of breaks among them. */
-  readonly breaks: readonly RecordBreak["break"][];
 }
 
 /** A record that has a tree. */
@@ -46,17 +43,19 @@ const BATCH_BYTES = 4_194_304;
 /** The hash of a message: of its text form, as text clients receive it. */
 function hashOf({ payload, offset }: LogMessage): string {
   try {
-    return payloadHash(encodeTextMessage({ ...readRouted(payload), offset }));
+    const envelope = readRouted(payload);
+    envelope.offset = offset;
+    return payloadHash(encodeTextMessage(envelope));
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     return payloadHash(payload);
   }
 }
 
-/** The leaf of a message. */
-function leafOf(epoch: string, message: LogMessage): Uint8Array {
+/** The entry of a message. */
+function entryOf(epoch: string, message: LogMessage): RecordEntry {
   const { offset, time_ms } = message;
-  return encodeLeaf({ epoch, offset, time_ms, sha256: hashOf(message) });
+  return { epoch, offset, time_ms, sha256: hashOf(message) };
 }
 
 /** The leaf that a message just stored will have; undefined: the log does not show it yet, or is another one. */
@@ -68,7 +67,7 @@ export async function leafAt(
   const page = await log.read(room_id, { after: offset - 1, limit: 1, max_bytes: 1 });
   const [message] = page.messages;
   if (message?.offset !== offset || page.stream !== stream) return undefined;
-  return leafOf(roomEpoch(stream, room_id), message);
+  return encodeLeaf(entryOf(roomEpoch(stream, room_id), message));
 }
 
 /** How the log of another life goes on from a position; undefined: it has all that the tree has. */
@@ -100,34 +99,28 @@ export function roomSource(
         ? first
         : await log.read(room_id, { ...bounds, after });
       // A third life: the next turn finds it.
-      if (page.stream !== first.stream) return { ...NOTHING, end: position, more: true };
+      if (page.stream !== first.stream) return { entries: [], end: position, more: true };
       const { messages, stream, complete, erased = 0 } = page;
       const epoch = roomEpoch(stream, room_id);
-      const lifeOf = ({ offset }: { readonly offset: number }) => lifeAt(log.lives, offset).name;
       // Retention takes the first ones, and an erasure any.
       const behind = complete ? undefined : messages.find(({ offset }) => offset > erased);
-      const gap = behind && { break: "gap" as const, offset: behind.offset - 1 };
-      const leaves = messages.flatMap((message) => {
+      const entries: (RecordEntry | RecordBreak)[] = changed ? [{ ...changed, epoch }] : [];
+      let end = changed ? { stream, offset: after } : position;
+      let stored: { readonly name: string; readonly epoch: string } | undefined;
+      for (const message of messages) {
+        const { offset } = message;
+        if (message === behind) entries.push({ break: "gap", epoch, offset: offset - 1 });
         // A receipt has named the epoch in which it was stored.
-        const leaf = leafOf(roomEpoch(lifeOf(message), room_id), message);
-        return message === behind ? [encodeLeaf({ ...gap!, epoch }), leaf] : [leaf];
-      });
-      const last = messages.at(-1);
-      const end = last === undefined
-        ? { stream, offset: after }
-        : { stream: lifeOf(last), offset: last.offset };
-      const breaks = [changed, gap].filter((one) => one !== undefined);
-      return {
-        leaves: changed === undefined ? leaves : [encodeLeaf({ ...changed, epoch }), ...leaves],
-        end: leaves.length + breaks.length === 0 ? position : end,
-        more: page.more,
-        breaks: breaks.map((one) => one.break),
-      };
+        const { name } = lifeAt(log.lives, offset);
+        if (name !== stored?.name) stored = { name, epoch: roomEpoch(name, room_id) };
+        end = { stream: name, offset };
+        entries.push(entryOf(stored.epoch, message));
+      }
+      return { entries, end, more: page.more };
     },
   };
 }
 
-const NOTHING = { leaves: [], breaks: [] } as const;
 /** Of the audit log, whose offsets have one life: the leaves that follow, and where they end. */
 const AUDIT_EPOCH = "audit";
 
@@ -152,30 +145,24 @@ export function auditSource(open: () => Promise<Ledger>): RecordSource {
     async read(position) {
       const ledger = await open();
       const known = await ledger.read({ after: Math.max(0, position.offset - 1), limit: BATCH });
-      const breaks: Omit<RecordBreak, "epoch">[] = [];
       const is_other = await isOther(ledger, position, known[0]);
-      if (is_other) breaks.push({ break: "lost", offset: 0 });
+      const entries: (RecordEntry | RecordBreak)[] = [];
+      const broken = (kind: "lost" | "gap", offset: number) =>
+        entries.push({ break: kind, epoch: AUDIT_EPOCH, offset });
+      if (is_other) broken("lost", 0);
       const after = is_other ? 0 : position.offset;
       const found = is_other ? await ledger.read({ after, limit: BATCH }) : known;
       const page = found.filter(({ offset }) => offset > after);
       const [first] = page;
-      if (first !== undefined && first.offset > after + 1) {
-        breaks.push({ break: "gap", offset: first.offset - 1 });
-      }
-      const leaves = page.map(({ offset, payload }) => {
+      if (first !== undefined && first.offset > after + 1) broken("gap", first.offset - 1);
+      let end = is_other ? { stream: "", offset: 0 } : position;
+      for (const { offset, payload } of page) {
         const decoded = decodeEntry(payload);
         const time_ms = "entry" in decoded ? decoded.entry.at_ms : 0;
-        return { epoch: AUDIT_EPOCH, offset, time_ms, sha256: payloadHash(payload) };
-      });
-      const { offset, sha256: stream } = leaves.at(-1) ?? { offset: after, sha256: "" };
-      return {
-        leaves: [...breaks.map((one) => ({ ...one, epoch: AUDIT_EPOCH })), ...leaves].map(
-          encodeLeaf,
-        ),
-        end: leaves.length + breaks.length === 0 ? position : { stream, offset },
-        more: page.length > 0,
-        breaks: breaks.map((one) => one.break),
-      };
+        end = { stream: payloadHash(payload), offset };
+        entries.push({ epoch: AUDIT_EPOCH, offset, time_ms, sha256: end.stream });
+      }
+      return { entries, end, more: page.length > 0 };
     },
   };
 }
@@ -214,25 +201,21 @@ export function blockSource(
       const is_lost = await isOtherStore(store, tenant_id, [cursor, time_ms, newest_ms], known);
       const page = is_lost ? await store.read(from) : known;
       const blocks = page.blocks.filter((block) => is_lost || block.cursor > cursor);
-      const leaves: RecordEntry[] = [];
+      const entries: (RecordEntry | RecordBreak)[] = is_lost
+        ? [{ break: "lost", epoch: name, offset: 0 }]
+        : [];
       let end: BlockEnd = [cursor, time_ms, is_lost ? 0 : newest_ms];
-      let taken = 0;
+      let [taken, offset] = [0, position.offset];
       for (const block of blocks) {
-        if (leaves.length >= BATCH) break;
+        if (entries.length >= BATCH) break;
         for (const leaf of await leavesOf(tenant_id, block)) {
-          const offset = position.offset + leaves.length + 1;
-          leaves.push({ ...leaf, epoch: name, offset, time_ms: block.time_ms });
+          entries.push({ ...leaf, epoch: name, offset: ++offset, time_ms: block.time_ms });
         }
         end = [block.cursor, block.time_ms, Math.max(end[2], block.time_ms)];
         taken++;
       }
-      const lost: RecordBreak = { break: "lost", epoch: name, offset: 0 };
-      return {
-        leaves: [...is_lost ? [lost] : [], ...leaves].map(encodeLeaf),
-        end: { stream: end.join("."), offset: position.offset + leaves.length },
-        more: taken < blocks.length || !page.is_end,
-        breaks: is_lost ? ["lost"] : [],
-      };
+      const more = taken < blocks.length || !page.is_end;
+      return { entries, end: { stream: end.join("."), offset }, more };
     },
   };
 }

@@ -5,10 +5,9 @@
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Logger } from "../../shared/logs/log.ts";
-import { consistencyProof } from "../../shared/proof/merkle.ts";
+import { consistencyProof, isPowerOfTwo, pastProof } from "../../shared/proof/merkle.ts";
 import type { SubtreeReader } from "../../shared/proof/merkle.ts";
-import { cosignersOf, decodeWitness, openNote } from "../../shared/proof/note.ts";
-import type { Verifier } from "../../shared/proof/note.ts";
+import { cosignersOf, decodeWitness, openNote, type Verifier } from "../../shared/proof/note.ts";
 import { encodeShown } from "../../shared/proof/witness.ts";
 
 const WAIT_MS = 2_000;
@@ -104,8 +103,8 @@ export class Witnesses {
    */
   async #shown({ url }: Asked, name: string, { note, size, read }: Published) {
     const signal = AbortSignal.timeout(this.#options.wait_ms ?? WAIT_MS);
-    const post = async (old_size: number) => {
-      const proof = await consistencyProof(read, old_size, size);
+    const post = async (old_size: number, prove = consistencyProof) => {
+      const proof = await prove(read, old_size, size);
       const body = encodeShown({ old_size, proof, note });
       const asked = { method: "POST", body, signal, redirect: "manual" } as const;
       const answer = await fetch(`${url}/add-checkpoint`, asked);
@@ -117,6 +116,8 @@ export class Witnesses {
       const seen = status === 409 && /^\d{1,15}\n$/.test(body) ? Number(body) : -1;
       const is_other = seen >= 0 && seen <= size && seen !== old_size;
       const is_fork = status === 422 || seen === size && old_size === size;
+      // What it refused does not show that the past is another one.
+      if (status === 422 && isPowerOfTwo(old_size)) await post(old_size, pastProof).catch(() => {});
       if (!is_other || times === SHOWN_MAX) return { status, body, is_fork };
       old_size = seen;
     }

@@ -11,7 +11,7 @@ const CHUNK = new Uint8Array(65_536).fill(0x41);
 
 /** What a log has of a witness that answers so, and how often it was asked. */
 async function asked(
-  answer: (note: string, old_size: number) => Response | Promise<Response>,
+  answer: (note: string, old_size: number, hashes: number) => Response | Promise<Response>,
   wait_ms = 60_000,
   size = 1,
 ) {
@@ -21,7 +21,8 @@ async function asked(
     async (request) => {
       times++;
       const body = await request.text();
-      return await answer(body.slice(body.indexOf("\n\n") + 2), parseInt(body.slice(4), 10));
+      const [head = "", note = ""] = body.split(/\n\n([^]*)/);
+      return await answer(note, parseInt(head.slice(4), 10), head.split("\n").length - 1);
     },
   );
   const log = await signerOf(ORIGIN);
@@ -109,4 +110,19 @@ Deno.test("a witness that another Shield shows the same checkpoint meanwhile has
     ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 3 },
   });
   assert.deepEqual(await asked(() => said("1\n")), { ...NOTHING, forks: 1, times: 2 });
+});
+
+Deno.test("a witness that has another past of two to a power of entries is shown the log's own", async () => {
+  const asks: [old_size: number, hashes: number][] = [];
+  const had = await asked(
+    (_, old_size, hashes) => {
+      asks.push([old_size, hashes]);
+      return old_size === 4
+        ? new Response("it is not proven", { status: 422 })
+        : new Response("4\n", { status: 409 });
+    },
+    ...[60_000, 7] as const,
+  );
+  assert.deepEqual(had, { ...NOTHING, forks: 1, times: 3 });
+  assert.deepEqual(asks, [[0, 0], [4, 1], [4, 2]]);
 });

@@ -82,6 +82,7 @@ export const SLOW: readonly string[] = [
   "tests/production/production_test.ts",
   "tests/prometheus_test.ts",
   "tests/proof/attacks_test.ts",
+  "tests/proof/witness_nats_test.ts",
   "tests/react/react_test.ts",
   "tests/reducer_chaos/show_test.ts",
   "tests/restore/restore_test.ts",

@@ -13,8 +13,7 @@ import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { evident, openSource, openTree, say } from "./source.ts";
-import type { ProofFlags } from "./source.ts";
+import { evident, openSource, openTree, type ProofFlags, say } from "./source.ts";
 
 /** Decisions of one file. */
 const DECISIONS_MAX = 10_000;

@@ -4,10 +4,8 @@
  */
 import { plural } from "../../../shared/plural.ts";
 import { decodeLeaf } from "../../../shared/proof/entry.ts";
-import { decodeProof } from "../../../shared/proof/note.ts";
-import type { Checkpoint } from "../../../shared/proof/note.ts";
-import { provenBytes } from "../../../shared/proof/reader.ts";
-import type { ReadEntry } from "../../../shared/proof/reader.ts";
+import { type Checkpoint, decodeProof } from "../../../shared/proof/note.ts";
+import { provenBytes, type ReadEntry } from "../../../shared/proof/reader.ts";
 import { noCounts } from "../../../shared/records/counts.ts";
 import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/units.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";

@@ -5,8 +5,7 @@
 import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { cosigner, decodeVerifier, encodeVerifier, pemKey } from "../../../shared/proof/note.ts";
 import type { Signer } from "../../../shared/proof/note.ts";
-import { decodeSeen, Witness } from "../../../shared/proof/witness.ts";
-import type { WitnessAnswer } from "../../../shared/proof/witness.ts";
+import { decodeSeen, Witness, type WitnessAnswer } from "../../../shared/proof/witness.ts";
 import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
