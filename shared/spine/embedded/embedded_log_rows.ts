@@ -178,6 +178,8 @@ function roomRow(row: Record<string, unknown>): RoomRow {
   };
 }
 
+/** Rows of messages that are read at once at most. */
+const ROWS_AT_ONCE = 64;
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
 function message(row: Record<string, unknown>): LogMessage {
@@ -323,9 +325,18 @@ export class LogRows {
     this.#sql.insert.run(room, offset, time_ms, stored, payload);
   }
 
-  /** A room's messages in their order, one by one: whoever has enough stops. */
+  /**
+   * A room's messages in their order, one by one: whoever has enough stops. Many rows at once take half the time of as
+   * many single ones; few are read in vain.
+   */
   *after(room: number, offset: number, limit: number): Iterable<LogMessage> {
-    for (const row of this.#sql.after.iterate(room, offset, limit)) yield message(row);
+    for (let [last, left, some] = [offset, limit, 4]; left > 0; left -= some, some *= 2) {
+      some = Math.min(some, left, ROWS_AT_ONCE);
+      const rows = this.#sql.after.all(room, last, some).map(message);
+      yield* rows;
+      if (rows.length < some) return;
+      last = rows.at(-1)!.offset;
+    }
   }
 
   /** A room's messages, the newest first. */
