@@ -132,12 +132,11 @@ Deno.test("retention on NATS that cuts messages while proofs are asked leaves ga
   const verifier = await verifierOf(files);
   const seen: TreeReader[] = [];
   let gaps = 0;
-  for (let turn = 0; turn < 8; turn++) {
-    const [wrote] = await Promise.all([
+  for (let turn = 0; turn < 4; turn++) {
+    await Promise.all([
       publish(turn % 2 === 0 ? one! : two!, "bets", 120, 2 + turn * 120),
       grown(served(two!, TREE), verifier, 0).then((tree) => accountsForAll(tree, [])),
     ]);
-    assert.equal(wrote, undefined);
     const texts = await textsOf(two!, "bets");
     const before = seen.at(-1)?.checkpoint.size ?? 0;
     const tree = await grown(files, verifier, before + 1);

@@ -19,6 +19,7 @@ import {
   openSource,
   openTree,
   say,
+  textIn,
   verifiersFor,
 } from "./source.ts";
 import type { ProofFlags, ProofSource } from "./source.ts";
@@ -131,14 +132,14 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
 /** Checks one entry by its proof in a file. */
 async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
   const verifiers = await verifiersFor(io, { files: noKey }, flags);
-  const bytes = await io.files.read(resolvePath(io.cwd, file));
+  const text = await textIn(io, file);
   const [entry, index, size] = await evident(async () => {
-    const proof = decodeProof(new TextDecoder().decode(bytes));
+    const proof = decodeProof(text);
     const head = await openNote(proof.checkpoint, verifiers, flags);
     return [provenBytes(proof, head), proof.index, head.size];
   });
-  const text = printable(new TextDecoder().decode(entry));
-  await print(io.stdout, `${text} is entry ${index} of ${size}\n`);
+  const said = printable(new TextDecoder().decode(entry));
+  await print(io.stdout, `${said} is entry ${index} of ${size}\n`);
   return EXIT.ok;
 }
 
@@ -147,8 +148,7 @@ async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<
   const { log } = flags;
   const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
   const verifiers = await verifiersFor(io, source, flags);
-  const bytes = await io.files.read(resolvePath(io.cwd, file));
-  const note = new TextDecoder().decode(bytes);
+  const note = await textIn(io, file);
   const { entry, bytes: leaf, by_ms } = await evident(() => openReceipt(note, ...verifiers));
   const promised = `${printable(new TextDecoder().decode(leaf))} is promised by ${
     new Date(by_ms).toISOString()

@@ -11,7 +11,7 @@ import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
 import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
-import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { pause } from "../../rooms/flow.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
@@ -58,10 +58,7 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
     );
   } catch (error) {
     io.signal.throwIfAborted();
-    throw new ArqonError(
-      "unreachable",
-      `${url}: ${error instanceof Error ? error.message : error}`,
-    );
+    throw new ArqonError("unreachable", `${url}: ${whyOf(error)}`);
   }
   const { answer, bytes, waited } = answered;
   if (answer.ok) return bytes;
@@ -87,7 +84,7 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
       is_still: true,
       files: (path) =>
         io.files.read(`${folder}/${path}`).catch((error: unknown) => {
-          throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+          throw new CommandError(`${path}: ${whyOf(error)}`);
         }),
     };
   }
@@ -115,6 +112,18 @@ export async function* linesOf(io: Io, file: string): AsyncGenerator<string> {
   }
 }
 
+/** The text of a file. */
+export const textIn = async (io: Io, file: string): Promise<string> =>
+  new TextDecoder().decode(await io.files.read(resolvePath(io.cwd, file)));
+
+/** The verifiers of `--vkey`. Throws for a text that is none. */
+export const verifiersIn = (vkeys: readonly string[]): Verifier[] =>
+  vkeys.map((vkey) => {
+    const verifier = decodeVerifier(vkey);
+    if (verifier !== undefined) return verifier;
+    throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
+  });
+
 /** The files of what has no key with it. */
 export const noKey: TreeFiles = () =>
   Promise.reject(usageError("this file has no key: give --vkey"));
@@ -125,18 +134,10 @@ export async function verifiersFor(
   { files }: Pick<ProofSource, "files">,
   { vkey: keys }: ProofFlags,
 ): Promise<Verifier[]> {
-  const given = keys ?? new TextDecoder().decode(await files("key")).trim().split("\n");
-  const verifiers = given.map((key) => {
-    const verifier = decodeVerifier(key);
-    if (verifier !== undefined) return verifier;
-    throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
-  });
-  if (keys === undefined) {
-    await print(
-      io.stderr,
-      "the key is the one of this source: give --vkey with one that you know\n",
-    );
-  }
+  if (keys !== undefined) return verifiersIn(keys);
+  const verifiers = verifiersIn(new TextDecoder().decode(await files("key")).trim().split("\n"));
+  const told = "the key is the one of this source: give --vkey with one that you know\n";
+  await print(io.stderr, told);
   return verifiers;
 }
 
@@ -146,8 +147,7 @@ export async function evident<T>(read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (error) {
     if (error instanceof CommandError || error instanceof ArqonError) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`the log is not what it was, or is not whole: ${why}`);
+    throw new CommandError(`the log is not what it was, or is not whole: ${whyOf(error)}`);
   }
 }
 
@@ -216,9 +216,8 @@ export async function keptCheckpoint(
   verifiers: readonly Verifier[],
 ): Promise<Checkpoint> {
   try {
-    const bytes = await io.files.read(resolvePath(io.cwd, path));
-    return await openCheckpoint(new TextDecoder().decode(bytes), ...verifiers);
+    return await openCheckpoint(await textIn(io, path), ...verifiers);
   } catch (error) {
-    throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+    throw new CommandError(`${path}: ${whyOf(error)}`);
   }
 }

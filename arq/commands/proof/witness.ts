@@ -3,11 +3,12 @@
  * cosigned is in a file, from which it goes on: it never signs what does not continue that.
  */
 import { textOf } from "../../../shared/listeners/answer_body.ts";
-import { cosigner, decodeVerifier, encodeVerifier, pemKey } from "../../../shared/proof/note.ts";
+import { cosigner, encodeVerifier, pemKey } from "../../../shared/proof/note.ts";
 import type { Signer } from "../../../shared/proof/note.ts";
 import { decodeSeen, Witness, type WitnessAnswer } from "../../../shared/proof/witness.ts";
-import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { cannotWrite, CommandError, EXIT, whyOf } from "../../terminal/exit.ts";
 import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { textIn, verifiersIn } from "./source.ts";
 
 /** The options of `arq proof witness`. */
 export interface WitnessFlags {
@@ -28,11 +29,7 @@ const BODY_BYTES_MAX = 131_072;
 /** Answers until the signal. */
 export async function witness(io: Io, flags: WitnessFlags): Promise<number> {
   const signer = await signerFor(io, flags);
-  const logs = flags.vkey.map((vkey) => {
-    const verifier = decodeVerifier(vkey);
-    if (verifier !== undefined) return verifier;
-    throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
-  });
+  const logs = verifiersIn(flags.vkey);
   const state = resolvePath(io.cwd, flags.state);
   const seen = await seenIn(io, state);
   const one = new Witness({ signer, logs, seen, keep: () => write(io, state, seen) });
@@ -57,8 +54,7 @@ export async function witness(io: Io, flags: WitnessFlags): Promise<number> {
       },
     );
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`cannot listen on ${flags.listen}: ${why}`);
+    throw new CommandError(`cannot listen on ${flags.listen}: ${whyOf(error)}`);
   }
   const url = `http://${hostname}:${server.addr.port}`;
   if (flags.json !== true) await print(io.stdout, `${vkey}\n`);
@@ -81,13 +77,13 @@ async function answer(one: Witness, request: Request, signal: AbortSignal): Prom
 async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signer> {
   const path = resolvePath(io.cwd, keyFile);
   try {
-    const key = pemKey(new TextDecoder().decode(await io.files.read(path)), name);
+    const key = pemKey(await textIn(io, path), name);
     if (key === undefined) throw new Error("is no Ed25519 key");
     if (!("sign" in key)) throw new Error("is no private key");
     return cosigner(key, io.now);
   } catch (error) {
     throw new CommandError(
-      `${path}: ${error instanceof Error ? error.message : error}`,
+      `${path}: ${whyOf(error)}`,
       EXIT.failure,
       "openssl genpkey -algorithm ed25519 makes one",
     );
@@ -98,9 +94,9 @@ async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signe
 async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
   if (await io.files.state(path) === undefined) return new Map();
   try {
-    return decodeSeen(new TextDecoder().decode(await io.files.read(path)));
+    return decodeSeen(await textIn(io, path));
   } catch (error) {
-    throw new CommandError(`${path}: ${error instanceof Error ? error.message : error}`);
+    throw new CommandError(`${path}: ${whyOf(error)}`);
   }
 }
 

@@ -178,6 +178,8 @@ function roomRow(row: Record<string, unknown>): RoomRow {
   };
 }
 
+/** Rows of messages that are read at once at most. */
+const ROWS_AT_ONCE = 64;
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
 function message(row: Record<string, unknown>): LogMessage {
@@ -189,6 +191,21 @@ function message(row: Record<string, unknown>): LogMessage {
     payload,
     headers: typeof headers === "string" ? JSON.parse(headers) : NO_HEADERS,
   };
+}
+
+/** Reads on from an offset: many rows at once take half the time of as many single ones, and few are read in vain. */
+function* inPages(
+  limit: number,
+  offset: number,
+  read: (last: number, some: number) => Record<string, unknown>[],
+): Generator<LogMessage> {
+  for (let [last, left, some] = [offset, limit, 4]; left > 0; left -= some, some *= 2) {
+    some = Math.min(some, left, ROWS_AT_ONCE);
+    const page = read(last, some).map(message);
+    yield* page;
+    if (page.length < some) return;
+    last = page.at(-1)!.offset;
+  }
 }
 
 /** The rows of the tables of `embedded_log_file.ts`. */
@@ -324,13 +341,13 @@ export class LogRows {
   }
 
   /** A room's messages in their order, one by one: whoever has enough stops. */
-  *after(room: number, offset: number, limit: number): Iterable<LogMessage> {
-    for (const row of this.#sql.after.iterate(room, offset, limit)) yield message(row);
+  after(room: number, offset: number, limit: number): Iterable<LogMessage> {
+    return inPages(limit, offset, (last, some) => this.#sql.after.all(room, last, some));
   }
 
   /** A room's messages, the newest first. */
-  *before(room: number, offset: number, limit: number): Iterable<LogMessage> {
-    for (const row of this.#sql.before.iterate(room, offset, limit)) yield message(row);
+  before(room: number, offset: number, limit: number): Iterable<LogMessage> {
+    return inPages(limit, offset, (last, some) => this.#sql.before.all(room, last, some));
   }
 
   /** Offset, time and bytes of a room's oldest messages above an offset. */
