@@ -244,7 +244,7 @@ export class RoomFeed {
       this.#failed++;
       const pause_ms = pauseAfter({ retries, ...bounds }, this.#failed, status, random);
       if (pause_ms === undefined) {
-        // What was erased during its last call leaves no copy; that it is lost is told with what comes next.
+        // What was erased during its last call leaves no copy; `hook.lost` comes before the next event.
         this.#read_ms = -Infinity;
         if (await isStill?.() === false) {
           this.#failed = 0;

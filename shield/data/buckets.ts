@@ -27,7 +27,7 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
-  /** Whose an entry is, where it says that; absent: everybody's whom it names. */
+  /** The user that an entry belongs to; absent: it belongs to everybody whom it names. */
   readonly ownerOf?: (entry: KvEntry, bucket: Pick<KeyValue, "get">) => Promise<string | undefined>;
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
@@ -77,7 +77,7 @@ function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
-/** Whose a growing message is; a part of its text is as the message, and names nobody. */
+/** The producer of a growing message, also of a part of its text, which names nobody. */
 async function producerOf(
   entry: KvEntry,
   bucket: Pick<KeyValue, "get">,
