@@ -244,6 +244,12 @@ export class RoomFeed {
       this.#failed++;
       const pause_ms = pauseAfter({ retries, ...bounds }, this.#failed, status, random);
       if (pause_ms === undefined) {
+        // What was erased during its last call leaves no copy; `hook.lost` comes before the next event.
+        this.#read_ms = -Infinity;
+        if (await isStill?.() === false) {
+          this.#failed = 0;
+          return false;
+        }
         const about = { room: room_id, offset, at_ms: now(), status, problem };
         await keepDead({ ...event, ...about, calls: this.#failed });
         this.#failed = 0;

@@ -194,6 +194,28 @@ Deno.test("what is erased while it waits for its call is not called for, and tol
   assert.deepEqual([body.type, body.data.reason], ["hook.lost", "erased"]);
 });
 
+Deno.test("what is erased during its last call leaves no dead letter", async () => {
+  await using world = await World.open({ retries: 0 });
+  await world.brain();
+  const held = Promise.withResolvers<Response>();
+  const asked = Promise.withResolvers<void>();
+  world.receiver.answer = ({ body }) => {
+    assert.equal(body.type, "room.message");
+    asked.resolve();
+    return held.promise;
+  };
+  await world.send("o1");
+  await asked.promise;
+  world.receiver.answer = () => undefined;
+  const { messages: [first] } = await world.log.read("o1", { after: 0, limit: 1, max_bytes: 1 });
+  assert.equal(await world.log.erase("o1", [first!.offset]), 1);
+  held.resolve(status(503));
+  await world.send("o1");
+  await until("the next one", () => world.taken("o1").length === 1);
+  assert.deepEqual(await world.bucket.keys(["t", "h", "dead"]), []);
+  assert.equal(world.receiver.taken[0]?.body.data.reason, "erased");
+});
+
 Deno.test("a position in a log that is gone is told as lost", async () => {
   await using world = await World.open();
   const since = { stream: "another", offset: 7 };

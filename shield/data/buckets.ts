@@ -27,6 +27,8 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
+  /** The user that an entry belongs to; absent: it belongs to everybody whom it names. */
+  readonly ownerOf?: (entry: KvEntry, bucket: Pick<KeyValue, "get">) => Promise<string | undefined>;
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user goes with the user; else why it stays. */
@@ -44,6 +46,7 @@ const BUCKETS: readonly Kept[] = [
     name: "growing",
     bucket: GROWING_BUCKET,
     room_at: 1,
+    ownerOf: producerOf,
     makes_messages: true,
     ofUser: () => true,
   },
@@ -74,9 +77,19 @@ function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
+/** The producer of a growing message, also of a part of its text, which names nobody. */
+async function producerOf(
+  entry: KvEntry,
+  bucket: Pick<KeyValue, "get">,
+): Promise<string | undefined> {
+  const key = entry.key.slice(0, 3);
+  const head = key.length === entry.key.length ? entry : await bucket.get(key);
+  return head && JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id;
+}
+
 /** Whether key or value has the user's id, as text of its own, also in JSON that is a text in other JSON. */
-function names({ key, value }: KvEntry, user: string): boolean {
-  if (key.slice(1).includes(user)) return true;
+function names({ room_at }: Kept, { key, value }: KvEntry, user: string): boolean {
+  if (key.some((token, at) => at > 0 && at !== room_at && token === user)) return true;
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
   const text = JSON.stringify(user);
   return bytes.includes(text) || bytes.includes(JSON.stringify(text).slice(1, -1));
@@ -91,12 +104,15 @@ async function* entriesOf(
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
-    if (whose.user !== undefined && !names(entry, whose.user)) continue;
-    yield entry;
+    if (whose.user === undefined) yield entry;
+    else if (kept.ownerOf === undefined) {
+      if (names(kept, entry, whose.user)) yield entry;
+    } else if (await kept.ownerOf(entry, bucket) === whose.user) yield entry;
   }
 }
 
-function lineOf(name: string, { key, value }: KvEntry, { user }: Whose): string {
+function lineOf({ name, ownerOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
+  const user = ownerOf === undefined ? whose.user : undefined;
   const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
   return `{${head},${bodyOf(value, user)}}`;
 }
@@ -177,7 +193,7 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
     },
     async *lines(whose) {
       for await (const entry of entriesOf(await open(), kept, whose)) {
-        yield lineOf(name, entry, whose);
+        yield lineOf(kept, entry, whose);
       }
     },
     async erase(whose, brainOf) {

@@ -110,6 +110,29 @@ Deno.test("a dead letter goes with the message that it has: of a user, a room, o
   await spine.drain();
 });
 
+Deno.test("a growing message is its producer's, with all parts of its text, whatever it and its room name", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(GROWING_BUCKET);
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  for (const user_id of ["ann", "bob"]) {
+    const record = { producer: { user_id }, text: 'said "ann"', sealed: { parts: 1, bytes: 20 } };
+    await bucket.put(["acme", "ann", `of-${user_id}`], bytes(JSON.stringify(record)));
+    const part = bytes(`"ann", ${user_id} wrote\nmore`);
+    await bucket.put(["acme", "ann", `of-${user_id}`, "1", "0"], part);
+  }
+  const store = bucketStores(spine, undefined).find(({ name }) => name === "growing");
+  assert.ok(store);
+  const anns = { tenant: "acme", user: "ann" };
+  const lines = await Array.fromAsync(store.lines(anns));
+  assert.deepEqual(lines.map((line) => JSON.parse(line).text).filter(Boolean), [
+    '"ann", ann wrote\nmore',
+  ]);
+  assert.equal(await store.erase(anns, () => Promise.resolve(undefined)), 2);
+  const left = (await bucket.keys(["acme"])).map((key) => key.slice(2).join());
+  assert.deepEqual(left.sort(), ["of-bob", "of-bob,1,0"]);
+  await spine.drain();
+});
+
 Deno.test("what makes messages goes before them: none comes back while a tenant is erased", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const buckets = [SCHEDULES_BUCKET, GROWING_BUCKET];

@@ -12,7 +12,7 @@ import { Buffer } from "node:buffer";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
-import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
+import { reducedRoomOf, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import { legible } from "../../shared/spine/contract/legible_message.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
@@ -69,12 +69,16 @@ export interface StoresContext extends Pick<Env, "spine"> {
  */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker } = context;
+  const others = bucketStores(spine, asker, false);
+  const reducers = others.filter(({ name }) => name === "reducers");
   return [
     ...bucketStores(spine, asker, true),
     messageStore(context),
     ...blocks.map(blockStore),
-    snapshotStore(spine),
-    ...bucketStores(spine, asker, false),
+    snapshotStore(context, reducers),
+    ...others.map((one) =>
+      reducers.includes(one) ? { ...one, erase: () => Promise.resolve(0) } : one
+    ),
   ];
 }
 
@@ -226,46 +230,68 @@ function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
   };
 }
 
-/** Names of the objects of the rooms that are meant; a user's share of them is not known. */
-async function namesOf(
+/** The rooms with reducers that are meant; a user's share of one is not known. */
+async function reducedRooms(
   spine: Pick<Spine, "keyValue">,
-  objects: ObjectStore,
   { tenant, user, room, offset }: Whose,
-): Promise<{ readonly name: string; readonly size_bytes: number }[]> {
+): Promise<string[]> {
   if (user !== undefined || offset !== undefined) return [];
   const records = await spine.keyValue(REDUCERS_BUCKET, { leaves_stream: true });
   const keys = await records.keys([tenant]);
-  const rooms = [...new Set(keys.map(([, room_id = ""]) => room_id))]
+  return [...new Set(keys.map(([, room_id = ""]) => room_id))]
     .filter((room_id) => room === undefined || room_id === room);
+}
+
+/** The objects of those rooms. */
+async function objectsOf(
+  objects: ObjectStore,
+  tenant_id: string,
+  rooms: readonly string[],
+): Promise<{ readonly name: string; readonly size_bytes: number }[]> {
   if (rooms.length === 0) return [];
   const stored = await objects.list();
   return stored.filter(({ name }) =>
-    rooms.some((room_id) => entryOfObject({ tenant_id: tenant, room_id }, name) !== undefined)
+    rooms.some((room_id) => entryOfObject({ tenant_id, room_id }, name) !== undefined)
   );
 }
 
-/** Of all rooms with reducers. */
-function snapshotStore(spine: Pick<Spine, "keyValue" | "objects">): DataStore {
+/** Of all rooms with reducers. Their records go with them, and what was called while the log was erased. */
+function snapshotStore(
+  { spine, logs }: Pick<StoresContext, "spine" | "logs">,
+  records: readonly DataStore[],
+): DataStore {
   const open = () => spine.objects(REDUCER_OBJECTS);
+  const find = async (whose: Whose) =>
+    await objectsOf(await open(), whose.tenant, await reducedRooms(spine, whose));
   return {
     name: "snapshots of reducers",
     async stock(whose) {
-      const found = await namesOf(spine, await open(), whose);
+      const found = await find(whose);
       const bytes = found.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
       return { where: `OBJ_${REDUCER_OBJECTS}`, count: found.length, bytes };
     },
     async *lines(whose) {
       const objects = await open();
-      for (const { name } of await namesOf(spine, objects, whose)) {
+      for (const { name } of await find(whose)) {
         const base64 = (await objects.get(name) ?? new Uint8Array()).toBase64();
         yield JSON.stringify({ store: "snapshots of reducers", name, base64 });
       }
     },
-    async erase(whose) {
+    async erase(whose, brainOf) {
+      const { tenant } = whose;
+      const rooms = await reducedRooms(spine, whose);
+      if (rooms.length === 0) return 0;
+      // A Brain that has the room in memory goes on with it until both its record and its log are another.
+      let erased = 0;
+      for (const store of records) erased += await store.erase(whose, brainOf);
       const objects = await open();
-      const found = await namesOf(spine, objects, whose);
+      const found = await objectsOf(objects, tenant, rooms);
       for (const { name } of found) await objects.delete(name);
-      return found.length;
+      const log = logs.has(tenant) ? await logs.of(tenant) : undefined;
+      for (const log_room_id of rooms.map(reducerRoomOf)) {
+        if (log_room_id !== undefined) await log?.trim(log_room_id, 0);
+      }
+      return erased + found.length;
     },
   };
 }

@@ -3,6 +3,7 @@
  * known to be its last, so that whoever is no longer its owner is refused; snapshots; the record. What is
  * refused with `version-conflict` was not stored, and the room has to be read again.
  */
+import { ArqonError } from "@arqon/proto";
 import { chainMark, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
@@ -194,6 +195,9 @@ export async function storeSnapshot(
   limits: HistoryLimits,
 ): Promise<void> {
   const { snapshot: before = "", previous: oldest = "", points: listed = "" } = loaded.record ?? {};
+  // Of a room that was erased, or is another's by now, no object is stored: nobody would ever remove it.
+  const stored = await parts.records.get([at.tenant_id, at.room_id]);
+  if ((stored?.revision ?? 0) !== loaded.revision) throw new ArqonError("version-conflict");
   const bytes = await parts.host.snapshot(loaded.handle);
   const point = pointOf(loaded, bytes.length);
   const snapshot = objectOf(at, point);

@@ -1,0 +1,80 @@
+/** A room with a reducer that is erased while its Brain has it in memory, also while it is called. */
+import assert from "node:assert/strict";
+import {
+  applied,
+  call,
+  ENGINES,
+  eventsOf,
+  eventsWhen,
+  messagesOf,
+  metric,
+  type WorldBrain,
+} from "../brain/reducers/testing/reducer_world.ts";
+import { pace } from "../shared/testing/pace.ts";
+import { until } from "../shared/testing/until.ts";
+import { dataStores } from "../shield/data/stores.ts";
+
+const built = (name: string) =>
+  Deno.readFileSync(new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url));
+const OPTIONS = {
+  modules: { counter: built("counter"), auction: built("auction") },
+  reducer: { snapshot_entries: 5, history_snapshots: 4 },
+  brain: { reducer_idle_ms: 3_600_000 },
+};
+const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
+
+async function erase({ spine }: WorldBrain, room = "counter"): Promise<void> {
+  const logs = { has: () => true, of: (tenant: string) => spine.log(tenant, RETENTION) };
+  for (const store of dataStores({ spine, logs, blocks: [], asker: undefined })) {
+    await store.erase({ tenant: "t", room }, () => Promise.resolve(undefined));
+  }
+}
+
+for (const [engine, open] of Object.entries(ENGINES)) {
+  Deno.test(`${engine}: a Brain that lets an erased room go stores nothing of it`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    for (let at = 0; at < 8; at++) await applied(brain, "counter", "add", { data: "1" });
+    await erase(brain);
+    const other = await world.start("b");
+    await brain.service.drain();
+    const objects = await other.spine.objects("ARQON_REDUCER_OBJECTS");
+    const names = (await objects.list()).map(({ name }) => name);
+    assert.deepEqual(names.filter((name) => /^(snapshot|points)-/.test(name)), []);
+  });
+
+  Deno.test(`${engine}: timers of an erased room write nothing`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    await applied(brain, "auction", "open", { data: "10000" });
+    await eventsWhen(brain, "auction", 1);
+    await erase(brain, "auction");
+    world.ahead_ms = 60_000;
+    const overtaken = () => metric(brain, "brain_reducer_conflicts_total");
+    await until("the timer to be due", async () => await overtaken() > 0);
+    assert.deepEqual(await eventsOf(brain, "auction"), []);
+    assert.deepEqual(await messagesOf(brain, "auction~reducer"), []);
+  });
+
+  Deno.test(`${engine}: a room that is erased while it is called begins anew`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    for (let round = 0; round < 5; round++) {
+      for (let at = 0; at < 23; at++) await applied(brain, "counter", "add", { data: "1" });
+      let since = 0;
+      let ends = false;
+      const calls = async () => {
+        for (; !ends; since++) await call(brain, "counter", "add", { data: "1" });
+      };
+      const callers = [calls(), calls()];
+      await pace(20);
+      await erase(brain);
+      await pace(20);
+      ends = true;
+      await Promise.all(callers);
+      const { answer } = await applied(brain, "counter", "add", { data: "1" });
+      assert.ok(Number(answer) <= since + 1, `round ${round}: ${answer} after ${since} calls`);
+      await erase(brain);
+    }
+  });
+}
