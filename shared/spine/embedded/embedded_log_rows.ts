@@ -178,8 +178,8 @@ function roomRow(row: Record<string, unknown>): RoomRow {
   };
 }
 
-/** Rows of messages that are read at once at most. */
-const ROWS_AT_ONCE = 64;
+/** Rows of messages that are read at once at most: some may be large, and read in vain. */
+const ROWS_AT_ONCE = 16;
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
 function message(row: Record<string, unknown>): LogMessage {
