@@ -24,6 +24,13 @@ const ROOM_STEPS = 10_000;
 /** Steps that each of them has, whatever the others took. */
 const SURE_STEPS = 100;
 
+/** Bytes of data that a step pays for, beside the values that are made of it, and where its schema makes them. */
+const BYTES_PER_STEP = 256;
+const SCHEMA_BYTES_PER_STEP = 8;
+/** What each value costs, and what each object and each of its members costs besides. */
+const VALUE_STEPS = 1;
+const MAP_STEPS = 2;
+
 /**
  * How many steps filters may take: `room`: what is bounded for all filters of a room together, as a message is sent to
  * all of them in one go; `none`: nothing, since the tenant has used up its share; `each`: each filter what it may.
@@ -35,6 +42,7 @@ export class MessageView {
   readonly size_bytes: number;
   /** The steps that filters took over it. */
   steps = 0;
+  #data_steps = 0;
   readonly #share: FilterShare;
   readonly #envelope: Uint8Array;
   readonly #counts: FilterCounts;
@@ -56,6 +64,14 @@ export class MessageView {
     this.#counts = counts;
     this.#plain = plain;
     this.#mapped = mapped;
+  }
+
+  /**
+   * What the tenant pays for all of it: beside the steps of filters those that making values of its data took, once for
+   * all of them. No filter pays these, so that none fails for a large message.
+   */
+  get spent_steps(): number {
+    return this.steps + this.#data_steps;
   }
 
   /** How many steps the next filter may take over it, which may take so many of itself. */
@@ -104,20 +120,30 @@ export class MessageView {
     if (event === undefined) return undefined;
     try {
       const mapped = this.#mapped?.(event);
-      if (mapped !== undefined) return mapped;
+      if (mapped !== undefined) {
+        this.#data_steps = Math.floor(event.data.length / SCHEMA_BYTES_PER_STEP);
+        return mapped;
+      }
       if (!JSON_TYPE.test(event.content_type)) return undefined;
-      return celData(JSON.parse(decoder.decode(event.data)));
+      this.#data_steps = Math.floor(event.data.length / BYTES_PER_STEP);
+      return celData(JSON.parse(decoder.decode(event.data)), (steps) => this.#data_steps += steps);
     } catch {
       return undefined;
     }
   }
 }
 
-/** A value of JSON as CEL has it, whose maps are made once: of a plain object CEL makes one for each look at it. */
-export function celData(value: unknown): CelInput {
-  if (Array.isArray(value)) return value.map(celData);
+/**
+ * A value of JSON as CEL has it, whose maps are made once: of a plain object CEL makes one for each look at it. `spend` is
+ * called with the steps that it takes.
+ */
+export function celData(value: unknown, spend?: (steps: number) => void): CelInput {
+  spend?.(VALUE_STEPS);
+  if (Array.isArray(value)) return value.map((item) => celData(item, spend));
   if (typeof value !== "object" || value === null) return value as string | number | boolean | null;
-  return celMap(new Map(Object.entries(value).map(([key, item]) => [key, celData(item)])));
+  const members = Object.entries(value);
+  spend?.(MAP_STEPS * (1 + members.length));
+  return celMap(new Map(members.map(([key, item]) => [key, celData(item, spend)])));
 }
 
 /** The names, of which CEL asks only those that it needs. */

@@ -171,3 +171,21 @@ Deno.test("nobody is accepted while there is no room", async () => {
   assert.deepEqual(rooms, ["spare", "little"]);
   acceptor.close();
 });
+
+Deno.test("the file of who was ended for a newcomer is waited for: the runtime closes it turns later", async () => {
+  let [looks, ended] = [0, 0];
+  const rooms: FileRoom[] = [];
+  const { acceptor } = accepting({
+    holdsFiles: () => true,
+    rooms: () => [looks++ < 4 ? "none" : "plenty"],
+    makeRoom: () => ++ended > 0,
+    onConnection(conn, room) {
+      rooms.push(room);
+      conn.close();
+    },
+  });
+  using _newcomer = await Deno.connect({ hostname: HOST, port: acceptor.port });
+  await until("it is accepted", () => rooms.length === 1);
+  assert.deepEqual({ rooms, ended }, { rooms: ["plenty"], ended: 1 });
+  acceptor.close();
+});

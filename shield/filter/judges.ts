@@ -96,7 +96,7 @@ export class SentMessage extends MessageView implements SentJudge {
   }
 
   end(): void {
-    this.#shares.spend(this.#channel.tenant_id, this.steps);
+    this.#shares.spend(this.#channel.tenant_id, this.spent_steps);
   }
 
   #note(
@@ -140,8 +140,8 @@ export class MissedMessages implements MissedJudge {
     const view = new MessageView(envelope, stats.filter_verdicts, undefined, this.#mapped);
     const is_withheld = withholding(reader, view, classFilter(room_class)) !== undefined;
     if (is_withheld) stats.filtered++;
-    this.#shares.spend(this.#tenant_id, view.steps);
-    this.#steps += view.steps;
+    this.#shares.spend(this.#tenant_id, view.spent_steps);
+    this.#steps += view.spent_steps;
     return is_withheld;
   }
 

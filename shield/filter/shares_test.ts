@@ -6,6 +6,7 @@ import type { HistoryAnswer } from "../durable/history/history_answer.ts";
 import { readFiltered } from "../durable/history/history.ts";
 import { createStats } from "../stats/stats.ts";
 import { Filters } from "./filters.ts";
+import { MessageView } from "../../shared/filter/message_view.ts";
 import { FilterShares } from "./shares.ts";
 
 const LIMITS = {
@@ -52,35 +53,68 @@ Deno.test("compiling a filter is paid, and who owes compiles none", () => {
   assert.ok(filters.of("b", texts[0]!) !== undefined);
 });
 
-Deno.test("a page of history is read in slices, and waits for the tenant's debt", async () => {
-  const envelope = writeEnvelope({ room_id: "r", message_id: "m" });
-  const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload: envelope }));
+/** Each is cheap to judge and long to make values of. */
+const LARGE = JSON.stringify(Object.fromEntries(Array.from({ length: 2_000 }, (_, n) => [n, 1])));
+
+for (
+  const [what, text, data] of [
+    ["judged by dear filters", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`, "{}"],
+    ["of large data", 'data["7"] == 1', LARGE],
+  ] as const
+) {
+  Deno.test(`a page of history ${what} is read in slices, and waits for the tenant's debt`, async () => {
+    const event = {
+      type: "t",
+      content_type: "application/json",
+      data: new TextEncoder().encode(data),
+    };
+    const envelope = writeEnvelope({ room_id: "r", message_id: "m", event });
+    const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload: envelope }));
+    const filters = new Filters(LIMITS, { stats: createStats() });
+    const filter = filters.of("a", text)!;
+    const waits: number[] = [];
+    let spent = 0;
+    const shares = {
+      spend: (_: string, steps: number) => void (spent += steps),
+      isOver: (tenant: string, steps: number) => filters.shares.isOver(tenant, steps),
+      later(_: string, resume: () => void) {
+        waits.push(spent);
+        spent = 0;
+        resume();
+      },
+    };
+    const answer = {
+      page: { entries: entries as unknown as LogMessage[], more: false },
+      only(seen: readonly LogMessage[]) {
+        return { seen };
+      },
+    } as unknown as HistoryAnswer;
+    const range = { after: 0, before: 0, limit: 100, reverse: false };
+    const read = () => Promise.resolve(answer);
+    const { seen } = await readFiltered(read, range, [filter], {
+      tenant_id: "a",
+      shares,
+    }) as unknown as { seen: readonly unknown[] };
+    assert.equal(seen.length, 30);
+    assert.ok(waits.length >= 4, `${waits.length} waits`);
+    for (const steps of waits) assert.ok(steps < 12_000, `${steps} steps in a slice`);
+  });
+}
+
+Deno.test("values made of a large message are paid once for all its filters, and none fails for them", () => {
   const filters = new Filters(LIMITS, { stats: createStats() });
-  const filter = filters.of("a", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`)!;
-  const waits: number[] = [];
-  let spent = 0;
-  const shares = {
-    spend: (_: string, steps: number) => void (spent += steps),
-    isOver: (tenant: string, steps: number) => filters.shares.isOver(tenant, steps),
-    later(_: string, resume: () => void) {
-      waits.push(spent);
-      spent = 0;
-      resume();
-    },
+  const event = {
+    type: "t",
+    content_type: "application/json",
+    data: new TextEncoder().encode(LARGE),
   };
-  const answer = {
-    page: { entries: entries as unknown as LogMessage[], more: false },
-    only(seen: readonly LogMessage[]) {
-      return { seen };
-    },
-  } as unknown as HistoryAnswer;
-  const range = { after: 0, before: 0, limit: 100, reverse: false };
-  const read = () => Promise.resolve(answer);
-  const { seen } = await readFiltered(read, range, [filter], {
-    tenant_id: "a",
-    shares,
-  }) as unknown as { seen: readonly unknown[] };
-  assert.equal(seen.length, 30);
-  assert.ok(waits.length >= 4, `${waits.length} waits`);
-  for (const steps of waits) assert.ok(steps < 6_000, `${steps} steps in a slice`);
+  const view = new MessageView(
+    writeEnvelope({ room_id: "r", message_id: "m", event }),
+    createStats().filter_verdicts,
+  );
+  assert(filters.of("a", 'data["7"] == 1')!.lets(view));
+  const first = view.spent_steps;
+  assert(first > 4_000, `${first} steps`);
+  assert(filters.of("a", 'data["8"] == 1')!.lets(view));
+  assert(view.spent_steps - first < 100);
 });

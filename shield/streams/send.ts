@@ -18,6 +18,9 @@ const APPEND_TYPE = "append";
 /** Bytes of an envelope beside its data, at most. */
 const ENVELOPE_BYTES = 1_024;
 
+/** How many messages are read between two looks whether the slice is over. */
+const MESSAGES_A_PIECE = 32;
+
 type Sends = Pick<
   StreamContext,
   "path" | "limits" | "rates" | "stats" | "tenants"
@@ -50,6 +53,7 @@ export async function admitAll(
   const tenant = tenants.of(identity.tenant_id);
   const envelopes: ScannedEnvelope[] = [];
   for (const [index, data] of messages.entries()) {
+    if (index > 0 && index % MESSAGES_A_PIECE === 0) await slice(identity.tenant_id);
     if (data.length > limits.max_frame_bytes) {
       throw new StreamRefusal("stream-too-large", `a message over ${limits.max_frame_bytes} bytes`);
     }

@@ -284,3 +284,24 @@ Deno.test("a file that is no log of this version is a start error that names it"
     await open().drain();
   });
 });
+
+Deno.test("what comes at once is stored over several turns, and nothing comes between", () =>
+  withLog({}, async (log) => {
+    const stored: Promise<unknown>[] = [];
+    let [most, together] = [0, 0];
+    const append = (name: string) =>
+      stored.push(
+        log.append("a", bytes(name)).then(() => {
+          if (together++ === 0) setImmediate(() => together = 0);
+          most = Math.max(most, together);
+        }),
+      );
+    for (let index = 0; index < 900; index++) append(`one ${index}`);
+    setImmediate(() => append("another"));
+    await until("all are stored", () => stored.length > 900);
+    await Promise.all(stored);
+    // Those of one turn and of the next, which may begin before the count does.
+    assert(most <= 512, `${most} in one turn`);
+    const all = await texts(log);
+    assert.deepEqual(all, [...Array.from({ length: 900 }, (_, at) => `one ${at}`), "another"]);
+  }));

@@ -266,8 +266,8 @@ export async function readFiltered(
       next = entry.offset;
       const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
       if (filters.every((filter) => filter.lets(view))) seen.push(entry);
-      shares.spend(tenant_id, view.steps);
-      steps += view.steps;
+      shares.spend(tenant_id, view.spent_steps);
+      steps += view.spent_steps;
       if (!shares.isOver(tenant_id, steps)) continue;
       steps = 0;
       await new Promise<void>((resolve) => shares.later(tenant_id, resolve));
