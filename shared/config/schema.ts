@@ -13,66 +13,20 @@ import { Pusher } from "./automation/pusher.ts";
 import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
 import { Growing } from "./automation/growing.ts";
 import { Schedules } from "./automation/schedules.ts";
-import { AdminLimits, Audit } from "./schema_admin.ts";
-import { Admission } from "./schema_admission.ts";
-import { Arrivals } from "./schema_arrivals.ts";
 import { Auth } from "./schema_auth.ts";
 import { Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
-import { Journal } from "./schema_journal.ts";
+import { Audit, Journal, LedgerTable } from "./schema_journal.ts";
+import { LimitsTable } from "./schema_limits.ts";
 import { Usage } from "./schema_usage.ts";
 import { Admin, Ops } from "./schema_listeners.ts";
-import { LedgerTable } from "./schema_ledger.ts";
 import { Nats } from "./schema_nats.ts";
-import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
 import { Server, Sse } from "./schema_server.ts";
 import type { WithConstants } from "./keys/constants.ts";
 import { count } from "./values/schema_values.ts";
-
-const LimitsTable = z.strictObject({
-  memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
-    "resident memory of the process; from 45 % the guard looks for clients with unfinished messages, and the process ends before the limit",
-  ),
-  max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
-    "largest frame or HTTP body; above: 413, and a protocol error for a frame",
-  ),
-  ...Rates,
-  ...Admission,
-  ...Arrivals,
-  ...AdminLimits,
-  rooms_per_connection: count(
-    1_024,
-    1_000_000,
-    "subscriptions of one connection, to rooms and patterns",
-  ),
-  connections_per_user: count(
-    12_000,
-    10_000_000,
-    "open connections of one user (issuer and subject)",
-  ),
-  connections_per_tenant: count(
-    16_000,
-    10_000_000,
-    "open connections of one tenant in this process",
-  ),
-  connections_per_process: count(
-    18_000,
-    10_000_000,
-    "open connections of this process; keep below the file limit",
-  ),
-  unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
-    "bytes waiting for one connection; above: close 4429",
-  ),
-  pending_operations: count(
-    1_024,
-    1_000_000,
-    "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
-  ),
-  token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
-});
 
 const PolicyLimits = z.strictObject({
   timeout_ms: count(5, 60_000, "a verdict later than this is counted as late"),

@@ -1,4 +1,7 @@
-/** What is written into the journal of decisions: `[journal]`, and the same keys of a class of rooms. */
+/**
+ * What is recorded of decisions, deliveries and operators: `[journal]`, with the same keys of a class of rooms, `[ledger]`
+ * and `[audit]`. A part of `schema.ts`.
+ */
 import { z } from "zod";
 import { count, fraction } from "./values/schema_values.ts";
 
@@ -50,4 +53,32 @@ export const Journal = z.strictObject({
     "whether journal keys in tenants' own room classes apply (may), or only this table (never)",
   ),
   ...JournalStorage,
+});
+
+/** `[ledger]`: what a Shield remembers of deliveries. */
+export const LedgerTable = z.strictObject({
+  enabled: z.boolean().default(true).describe(
+    "record deliveries for `arq why`: ids and times only",
+  ),
+  bytes: z.int().min(1_048_576).max(17_179_869_184).default(67_108_864).describe(
+    "memory of the ledger; when full, the oldest goes first",
+  ),
+  store: z.boolean().default(false).describe(
+    "store the ledger beside the journal, so that it outlives the Shield",
+  ),
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
+    "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
+  ),
+  seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
+});
+
+/** `[audit]`: who did what on the admin API. */
+export const Audit = z.strictObject({
+  on_failure: z.enum(["refuse", "allow"]).default("refuse").describe(
+    "while entries cannot be written: refuse changes with 503, or allow them and write the entries later",
+  ),
+  retention_days: count(365, 36_500, "age at which entries go"),
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of the log; above, its oldest entries go",
+  ),
 });

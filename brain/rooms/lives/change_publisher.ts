@@ -4,17 +4,17 @@
  * for those whom it did not reach. So a Shield learns of every change, or notices that one is
  * missing. Which events a document has is `document.ts`; their envelopes are `announcer.ts`.
  */
+import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Env } from "../../../shared/env.ts";
+import type { ChangeNumber } from "../../../shared/records/room_update.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { RoomDocument } from "../store/document.ts";
 import type { DoubtsOptions } from "./doubts.ts";
-import type { PublishedState } from "./published_changes.ts";
 import type { FreshEvent, RoomEvent, WriteMark } from "../store/room_event.ts";
 import { HELLO } from "../../../shared/subjects/subject.ts";
 import { Doubts } from "./doubts.ts";
-import { PublishedChanges } from "./published_changes.ts";
 import { Tails } from "./tails.ts";
 
 /** A span of ownership; it ends whenever the set of live Brains changes. */
@@ -28,7 +28,8 @@ export interface Term {
 export interface ChangePublisherOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "flush">;
   readonly announcer: Announcer;
-  readonly published: PublishedChanges;
+  /** Rooms of which is known what was published. */
+  readonly rooms_in_memory: number;
   readonly doubts: Doubts;
   readonly tails: Tails;
   /** Ms that only grow. */
@@ -42,6 +43,19 @@ const REPUBLISH_MS = 60_000;
 /** How long before a term the earlier owner may have died, and how late its last write may take place, in ms. */
 const TERM_SLACK_MS = 10_000;
 
+/** What is known of one room. */
+interface PublishedState {
+  /** The term in which this Brain has published what another owner may have left unpublished. */
+  term: number | undefined;
+  /**
+   * All changes up to this one are published, or were others' to publish before this Brain knew the
+   * room; undefined: it does not know the room.
+   */
+  said: ChangeNumber | undefined;
+  /** True when the room's birth could not be published. */
+  birth_unsaid: boolean;
+}
+
 /** What was handed to the Spine and is not confirmed, with what was known before. */
 interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
   readonly at: RoomAddress;
@@ -53,10 +67,13 @@ type AgeOf = (at_ms: number) => number;
 /** Publishes the changes of rooms; one per Brain. */
 export class ChangePublisher {
   readonly #options: ChangePublisherOptions;
+  /** By room; the one that nobody asked for longest is forgotten first, and published again: that is harmless. */
+  readonly #published: BoundedMap<string, PublishedState>;
   #unconfirmed: Unconfirmed[] = [];
 
   constructor(options: ChangePublisherOptions) {
     this.#options = options;
+    this.#published = new BoundedMap(options.rooms_in_memory);
   }
 
   /**
@@ -66,8 +83,8 @@ export class ChangePublisher {
    * store has it, whose clock is the same for all Brains; undefined: it has none.
    */
   read(at: RoomAddress, document: RoomDocument, written_ms_ago?: number): void {
-    const { published, isOwner, term } = this.#options;
-    const state = published.of(at);
+    const { isOwner, term } = this.#options;
+    const state = this.#of(at);
     const { number } = term();
     const first = state.term !== number && isOwner(at);
     const { epoch, version } = document;
@@ -87,8 +104,8 @@ export class ChangePublisher {
 
   /** Takes note that a room has no document: nothing of it is unpublished. */
   readNothing(at: RoomAddress): void {
-    const { published, isOwner, term } = this.#options;
-    const state = published.of(at);
+    const { isOwner, term } = this.#options;
+    const state = this.#of(at);
     if (isOwner(at)) state.term = term().number;
     state.said = { epoch: "", version: 0 };
     state.birth_unsaid = false;
@@ -102,8 +119,8 @@ export class ChangePublisher {
     mark: WriteMark,
     born: boolean,
   ): void {
-    const { announcer, published, tails } = this.#options;
-    const state = published.of(at);
+    const { announcer, tails } = this.#options;
+    const state = this.#of(at);
     const { epoch, version } = document;
     state.said ??= { epoch, version: version - fresh.length };
     const before = { at, term: state.term, said: state.said };
@@ -120,8 +137,8 @@ export class ChangePublisher {
 
   /** Takes a document with which this Brain has made a room, in which nothing has happened yet. */
   born(at: RoomAddress, document: RoomDocument): void {
-    const { published, isOwner, term } = this.#options;
-    const state = published.of(at);
+    const { isOwner, term } = this.#options;
+    const state = this.#of(at);
     const { epoch, version } = document;
     state.said = { epoch, version };
     if (isOwner(at)) state.term = term().number;
@@ -131,6 +148,15 @@ export class ChangePublisher {
   /** Takes note of a write of which nobody knows whether it has taken place, or will. */
   unknown(at: RoomAddress): void {
     this.#options.doubts.watch(at);
+  }
+
+  /** What is known of a room, to be read and changed; made when there is nothing. */
+  #of(at: RoomAddress): PublishedState {
+    const id = `${at.tenant_id}.${at.room_id}`;
+    const state = this.#published.get(id) ??
+      { term: undefined, said: undefined, birth_unsaid: false };
+    this.#published.renew(id, state);
+    return state;
   }
 
   #unsaid(
@@ -198,10 +224,9 @@ export class ChangePublisher {
 
   /** The Spine may not have carried it: it counts as not published. */
   #withdraw(unconfirmed: readonly Unconfirmed[]): void {
-    const { published } = this.#options;
     // The last of a room first, so that it is where it stood before all of them.
     for (const { at, term, said } of unconfirmed.toReversed()) {
-      Object.assign(published.of(at), { term, said });
+      Object.assign(this.#of(at), { term, said });
       this.#doubt(at);
     }
   }
@@ -209,11 +234,8 @@ export class ChangePublisher {
 
 /** What the parts need of the Brain. */
 interface SayingStart
-  extends
-    Omit<ChangePublisherOptions, "published" | "doubts" | "tails">,
-    Omit<DoubtsOptions, "rooms_max"> {
+  extends Omit<ChangePublisherOptions, "doubts" | "tails">, Omit<DoubtsOptions, "rooms_max"> {
   readonly spine: Spine;
-  readonly rooms_in_memory: number;
 }
 
 /** The parts that publish changes, at work until `stop`. */
@@ -240,8 +262,7 @@ export function startPublisher(options: SayingStart): SayingParts {
     rooms_max: spine.status.engine === "nats" ? Math.max(TAILS_MIN, rooms_in_memory) : 0,
     isConnected: () => spine.status.state === "connected",
   });
-  const published = new PublishedChanges(rooms_in_memory);
-  const saying = new ChangePublisher({ ...options, published, doubts, tails });
+  const saying = new ChangePublisher({ ...options, doubts, tails });
   // A Shield says hello when its connection to NATS is back, as a Brain does.
   const hellos = spine.subscribe(HELLO, () => tails.ask(), { reads_only: true });
   const stop = async () => {

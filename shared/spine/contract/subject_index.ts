@@ -8,7 +8,7 @@ import { RecentMap } from "../../containers/recent_map.ts";
 import { assertSubject, hasWildcard } from "./check.ts";
 
 /** True when `tokens` (a subject split at its dots) matches `pattern` (split likewise). */
-function matchesTokens(pattern: readonly string[], tokens: readonly string[]): boolean {
+export function matchesTokens(pattern: readonly string[], tokens: readonly string[]): boolean {
   for (let at = 0; at < pattern.length; at++) {
     if (pattern[at] === ">") return tokens.length > at;
     if (at >= tokens.length) return false;

@@ -68,14 +68,17 @@ const reading =
   (read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>): Handler =>
   async (context, call) => json(await read(context, call));
 
-const doing =
-  <B>(act: (context: InspectContext, call: AdminCall, body: B) => Promise<Answer>) =>
-  async (context: InspectContext, call: AdminCall, body: B) => json(await act(context, call, body));
+const doing = <B>(
+  act: (context: InspectContext, call: AdminCall, body: B) => Promise<Answer>,
+  status?: number,
+) =>
+async (context: InspectContext, call: AdminCall, body: B) =>
+  json(await act(context, call, body), status);
 
-/** A small body that names what it is about. */
 /** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
+/** A small body that names what it is about. */
 const smallBody = <Z extends z.ZodType>(schema: Z) =>
   jsonBody(
     schema,
@@ -200,11 +203,15 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
     POST: {
       scope: "tenant-in-path",
       about: CLUSTER_ROOMS_ABOUT.kick,
-      ...withBody(KICK_BODY, kick),
+      ...withBody(KICK_BODY, doing(kick)),
     },
   },
   "/v1/rooms/{tenant}/{room}/ban": {
-    POST: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.ban, ...withBody(BAN_BODY, ban) },
+    POST: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.ban,
+      ...withBody(BAN_BODY, doing(ban)),
+    },
   },
   "/v1/tenants": {
     GET: { scope: "own", about: NODES_ABOUT.listTenants, handle: reading(tenants) },
@@ -218,15 +225,19 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   },
   "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
   "/v1/drain": {
-    POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
+    POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, doing(drain, 202)) },
   },
   "/v1/config": { GET: { scope: "bus", about: NODES_ABOUT.getConfig, handle: reading(config) } },
   "/v1/config/reload": {
-    POST: { scope: "bus", about: NODES_ABOUT.reloadConfig, ...withBody(RELOAD_BODY, readAgain) },
+    POST: {
+      scope: "bus",
+      about: NODES_ABOUT.reloadConfig,
+      ...withBody(RELOAD_BODY, doing(reloadConfig)),
+    },
   },
   "/v1/log": {
     GET: { scope: "bus", about: NODES_ABOUT.getLogLevels, handle: reading(log) },
-    PUT: { scope: "bus", about: NODES_ABOUT.setLogLevel, ...withBody(LOG_BODY, changeLog) },
+    PUT: { scope: "bus", about: NODES_ABOUT.setLogLevel, ...withBody(LOG_BODY, doing(setLog)) },
   },
 });
 
@@ -237,30 +248,6 @@ async function tail(context: InspectContext, call: AdminCall): Promise<Response>
   const is_operator = only_tenant === undefined;
   const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
   return new Response(stream, { headers: { "content-type": "text/event-stream" } });
-}
-
-async function startDrain(
-  context: InspectContext,
-  { by }: AdminCall,
-  body: z.output<typeof DrainBody>,
-): Promise<Response> {
-  return json(await drain(context, body, by), 202);
-}
-
-async function readAgain(
-  context: InspectContext,
-  { by }: AdminCall,
-  body: z.output<typeof ReloadBody>,
-): Promise<Response> {
-  return json(await reloadConfig(context, body, by));
-}
-
-async function changeLog(
-  context: InspectContext,
-  { by }: AdminCall,
-  body: z.output<typeof LogBody>,
-): Promise<Response> {
-  return json(await setLog(context, body, by));
 }
 
 /** Answers `GET /v1/config`. */
@@ -277,8 +264,8 @@ async function config(context: ListContext, { url }: AdminCall): Promise<Answer>
  */
 async function reloadConfig(
   context: ListContext,
+  { by }: AdminCall,
   { node_id }: z.output<typeof ReloadBody>,
-  by: string,
 ): Promise<Answer> {
   const options = { params: { by }, to: node_id, is_order: true } as const;
   const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);

@@ -158,8 +158,8 @@ export const DrainBody = z.strictObject({ node_id: Id });
  */
 export async function drain(
   context: ListContext,
+  { by }: Pick<AdminCall, "by">,
   { node_id }: z.output<typeof DrainBody>,
-  by: string,
 ): Promise<Answer> {
   const options = { params: { by }, to: node_id, is_order: true } as const;
   const { answers, nodes } = await context.asker.ask("drain", Draining, options);
@@ -192,8 +192,8 @@ export const LogBody = LevelChange.extend({ node_id: Id.optional() });
 /** Answers `PUT /v1/log`. Rejects with `invalid-settings` when no process has the component. */
 export async function setLog(
   context: ListContext,
+  { by }: Pick<AdminCall, "by">,
   { node_id, ...change }: z.output<typeof LogBody>,
-  by: string,
 ): Promise<Answer> {
   const options = { params: { ...change, by }, to: node_id, is_order: true } as const;
   const { answers, nodes } = await context.asker.ask("set_log", NodeLevels, options);

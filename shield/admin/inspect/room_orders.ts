@@ -21,6 +21,7 @@ import { policyHeaders } from "../../auth/request_headers.ts";
 import { type IngressContext, takeIngress } from "../../rates/ingress.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";
 import { checked, Id, requireId } from "../routing/query.ts";
+import type { Answer } from "./lists.ts";
 
 /** What orders need of the process. */
 export interface OrderContext extends IngressContext, Pick<Env, "log"> {
@@ -121,36 +122,22 @@ export async function askOwner(
   return JSON.parse(new TextDecoder().decode(ack.result));
 }
 
-async function order(
+const ordering = <Body extends object>(name: "room.kick" | "room.ban") =>
+async (
   context: OrderContext,
-  call: AdminCall,
-  name: "room.kick" | "room.ban",
-  data: object,
-): Promise<Response> {
-  const { tenant: tenant_id, by, names } = call;
+  { tenant: tenant_id, by, names }: AdminCall,
+  data: Body,
+): Promise<Answer> => {
   const room_id = requireId(names.room ?? "", "room");
   const { version } = await askOwner(context, { tenant_id, room_id, by, name, data });
   context.log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by });
-  return Response.json({ tenant_id, room_id, version, ...data });
-}
+  return { tenant_id, room_id, version, ...data };
+};
 
 /** Answers `POST /v1/rooms/{tenant}/{room}/kick`. */
-export async function kick(
-  context: OrderContext,
-  call: AdminCall,
-  body: z.output<typeof KickBody>,
-): Promise<Response> {
-  return await order(context, call, "room.kick", body);
-}
-
+export const kick = ordering<z.output<typeof KickBody>>("room.kick");
 /** Answers `POST /v1/rooms/{tenant}/{room}/ban`. */
-export async function ban(
-  context: OrderContext,
-  call: AdminCall,
-  body: z.output<typeof BanBody>,
-): Promise<Response> {
-  return await order(context, call, "room.ban", body);
-}
+export const ban = ordering<z.output<typeof BanBody>>("room.ban");
 
 /**
  * Answers `POST /v1/rooms/{tenant}/{room}/messages`: the admin publishes, under its own user id, in the

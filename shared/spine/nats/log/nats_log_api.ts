@@ -197,7 +197,7 @@ export class LogApi {
   }
 
   /** The subject's newest message, or its oldest, as the leader knows it. */
-  async message(
+  message(
     stream: string,
     subject: string,
     which: "newest" | "oldest",
@@ -206,7 +206,7 @@ export class LogApi {
     const question = which === "newest"
       ? { last_by_subj: subject }
       : { seq: 1, next_by_subj: subject };
-    return await this.#message(stream, question, timeout_ms);
+    return this.#message(stream, question, timeout_ms);
   }
 
   /**

@@ -3,6 +3,7 @@
  * that from what age and size remove in other rooms, so a process listens to the requests (`nats stream purge`, `nats
  * stream edit`, and our own trims), and knows nothing of the time before it listened. Pure; the subscription is in `nats_logs.ts`.
  */
+import { matchesTokens } from "../../contract/subject_index.ts";
 
 /** What JetStream is asked for on it, for the stream of the last token. Everybody who may subscribe receives it. */
 export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
@@ -46,15 +47,8 @@ export function isLowered(request: Uint8Array, known: StreamLimits | undefined):
 }
 
 /** Whether a subject without wildcards is one of those. */
-export function isOf(subject: string, filter: string): boolean {
-  const tokens = subject.split(".");
-  const wanted = filter.split(".");
-  for (const [at, token] of wanted.entries()) {
-    if (token === ">") return tokens.length > at;
-    if (at >= tokens.length || (token !== "*" && token !== tokens[at])) return false;
-  }
-  return tokens.length === wanted.length;
-}
+export const isOf = (subject: string, filter: string): boolean =>
+  matchesTokens(filter.split("."), subject.split("."));
 
 interface Purge {
   /** The offset up to which it may have removed something. */

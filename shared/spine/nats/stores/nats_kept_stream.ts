@@ -12,7 +12,7 @@ import {
 import type { Link } from "../connection/nats_link.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
 import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
-import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
+import type { StreamConfig } from "../log/nats_log_api.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 
 /** Nanoseconds of a second, in which JetStream has ages. */
@@ -107,18 +107,14 @@ export class KeptStream {
   async #create(share_bytes: number, timeout_ms: number): Promise<void> {
     const { link, storage } = this.#options;
     const { name, max_bytes: asked_bytes } = this.#wanted;
-    const made = (config: StreamConfig): Promise<StreamInfo | undefined> =>
-      this.api.create(config, timeout_ms).catch((error: unknown) => {
-        // Another process was faster.
-        if (error instanceof Refusal && error.code === CODES.nameInUse) return undefined;
-        throw error;
-      });
     let max_bytes = share_bytes;
     for (;; max_bytes = Math.max(LEDGER_BYTES_MIN, smaller(max_bytes))) {
       try {
-        await made({ ...this.#wanted, max_bytes });
+        await this.api.create({ ...this.#wanted, max_bytes }, timeout_ms);
         break;
       } catch (error) {
+        // Another process was faster.
+        if (error instanceof Refusal && error.code === CODES.nameInUse) break;
         if (!lacksStorage(error)) throw error;
         if (max_bytes <= LEDGER_BYTES_MIN) throw noRoom(name, max_bytes, error);
       }

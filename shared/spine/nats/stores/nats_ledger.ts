@@ -15,30 +15,23 @@ import type {
   LedgerStatus,
 } from "../../contract/ledger.ts";
 import type { PubAck } from "../connection/nats_answer.ts";
-import type { Link } from "../connection/nats_link.ts";
 import { OPEN_MS } from "../connection/nats_persist.ts";
-import { Refusal } from "../log/nats_log_api.ts";
+import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { askDirect } from "../log/nats_log_direct.ts";
 import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
 import { KeptStream, NANOS } from "./nats_kept_stream.ts";
-import type { NatsStorage } from "../log/nats_storage.ts";
+import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
-/** JetStream's error code for a sequence that is not the newest. */
-const WRONG_LAST_SEQUENCE = 10071;
 /** Bytes of one page. */
 const READ_BYTES = 4_194_304;
 /** Bytes of the headers of an append. */
 const HEADER_BYTES = 128;
 
 /** What a ledger needs of its engine. */
-export interface NatsLedgerOptions {
-  readonly link: Link;
+export interface NatsLedgerOptions extends KeptStreamOptions {
   readonly inbox: Inbox;
   readonly name: string;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
-  readonly storage: NatsStorage;
   payload_bytes_max(): number;
 }
 
@@ -83,7 +76,7 @@ class NatsLedger implements Ledger {
           may_be_stored = true;
           throw error;
         }
-        if (error.code !== WRONG_LAST_SEQUENCE) throw error;
+        if (error.code !== CODES.wrongLast) throw error;
       }
       // What an attempt whose answer was lost has stored is ours.
       if (may_be_stored) {
@@ -101,12 +94,8 @@ class NatsLedger implements Ledger {
   last(): Promise<LedgerEntry | undefined> {
     const { name } = this.#options;
     return this.#stream.ask(async (timeout_ms) => {
-      const stored = await this.#stream.api.message(
-        name,
-        ledgerSubject(name),
-        "newest",
-        timeout_ms,
-      );
+      const subject = ledgerSubject(name);
+      const stored = await this.#stream.api.message(name, subject, "newest", timeout_ms);
       if (stored === undefined) return undefined;
       const { offset, payload } = fromStored(stored);
       return { offset, payload };
