@@ -108,7 +108,10 @@ class Explainer {
     const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});
     const near = nearest(name, known);
     const others = near === undefined ? elsewhere(this.#schema, name).slice(0, LISTED) : [];
-    const meant = near !== undefined ? [near] : others;
+    // A top-level table is written in brackets: its path alone would be the very key that is refused.
+    const meant = near !== undefined
+      ? [near]
+      : others.map((text) => text === name ? `[${text}]` : text);
     const right = meant.length === 0
       ? `expected one of ${known.join(", ")}; remove the line if it is for a newer ArqonBus`
       : `did you mean ${meant.map((text) => JSON.stringify(text)).join(" or ")}?`;

@@ -36,6 +36,10 @@ Deno.test("an unknown key that exists in another table is sent there", () => {
     "port = 1\n",
     'config.toml:1:1 port: unknown key; did you mean "server.port" or "ops.port" or "admin.port"?',
   );
+  refused(
+    "[[rooms]]\nroom = 'a'\ngrowing = true\n",
+    'config.toml:3:1 rooms[0].growing: unknown key; did you mean "[growing]"?',
+  );
 });
 
 Deno.test("an unknown key that resembles nothing lists what there is", () => {

@@ -16,7 +16,7 @@ import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** Folders of the members that become packages, each after the members that it needs. */
-const MEMBERS = ["proto", "sdk/typescript", "sdk/react", "sdk/yjs"];
+export const MEMBERS = ["proto", "sdk/typescript", "sdk/react", "sdk/yjs"];
 
 /** The packages whose types members import, and those whose types these import. */
 const TYPED = /^(?:@bufbuild\/protobuf\b|yjs$|y-protocols\/|lib0\/)/;

@@ -113,7 +113,7 @@ async def test_a_clock_that_jumps_moves_no_refresh(
         arqon.connect(
             peer.url,
             get_token=lambda: "e30.eyJleHAiOjEwMDB9.c2ln",
-            now_ms=lambda: time.time() * 1_000 + jumped_ms[0],
+            now=lambda: time.time() * 1_000 + jumped_ms[0],
             random=lambda: 0.0,
         ),
     ):

@@ -49,6 +49,11 @@ Deno.test("options that cannot work are refused at once, in words", async () => 
     connect({ url: "ws://x", token: "e30.e30.c2ln", window: 0 }),
     /window is 0; expected/,
   );
+  const transport = "sse" as "http";
+  await assert.rejects(connect({ url: "ws://x", token: "e30.e30.c2ln", transport }), {
+    name: "TypeError",
+    message: 'transport is "sse"; expected "auto" or "websocket" or "http"',
+  });
 });
 
 Deno.test("what nobody foresaw is a lost connection: it is opened anew, and its cause is said", async () => {

@@ -10,7 +10,9 @@ export function over(options: ConnectOptions): ConnectOptions {
   const { transport, webSocket = globalThis.WebSocket } = options;
   if (transport === "http") return { ...options, webSocket: HttpSocket };
   if (transport === "auto") return { ...options, webSocket: fallbackSocket(webSocket) };
-  throw new TypeError(`transport ${JSON.stringify(transport)}`);
+  // As `wrongOption` says it, which this file would carry out of the first bundle.
+  const given = JSON.stringify(transport);
+  throw new TypeError(`transport is ${given}; expected "auto" or "websocket" or "http"`);
 }
 
 /** How long WebSocket is not tried again where it was broken, in ms. */

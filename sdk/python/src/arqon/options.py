@@ -25,7 +25,7 @@ _COUNTS: Final = (
     "queue",
     "queue_bytes",
 )
-_FUNCTIONS: Final = ("get_token", "traceparent", "on_status", "on_error", "random", "now_ms")
+_FUNCTIONS: Final = ("get_token", "traceparent", "on_status", "on_error", "random", "now")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
@@ -97,7 +97,7 @@ class Options:
     """Refusals that answer no request, for example of a publish without ACK."""
     random: Callable[[], float] = random.random
     """Numbers in [0, 1) for every jitter."""
-    now_ms: Callable[[], float] = _unix_ms
+    now: Callable[[], float] = _unix_ms
     """Unix ms, for the time before the bus has told its own."""
 
     def __post_init__(self) -> None:
@@ -159,7 +159,7 @@ class OptionsDict(TypedDict, total=False):
     on_status: Callable[[Status], None]
     on_error: Callable[[ArqonError], None]
     random: Callable[[], float]
-    now_ms: Callable[[], float]
+    now: Callable[[], float]
 
 
 def socket_url(url: str) -> str:

@@ -48,7 +48,7 @@ class Driver:
         """Starts nothing yet. Raises ValueError, `TokenMalformed`."""
         self._url = socket_url(url)
         self.options = options
-        self._clock = ServerClock(options.now_ms)
+        self._clock = ServerClock(options.now)
         self._tokens = TokenKeeper(options, self._clock)
         self.outbox = Outbox(options)
         self.sender = Sender(self)
