@@ -50,7 +50,9 @@ export function grantsOf(
 }
 
 const namesIn = (subs: unknown): readonly string[] =>
-  typeof subs === "object" && subs !== null ? Object.keys(subs) : refuse("subs is not an object");
+  typeof subs === "object" && subs !== null && !Array.isArray(subs)
+    ? Object.keys(subs)
+    : refuse("subs is not an object");
 
 /** The room of a channel that a token names. Throws `token-claim`. */
 export function roomIn(channel: string, room_prefix: string): string {

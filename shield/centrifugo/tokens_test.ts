@@ -31,6 +31,7 @@ Deno.test("claims of Centrifugo that cannot be kept to are refused", () => {
   const cap = (more: Claims) => ({ caps: [{ channels: ["a"], allow: ["sub"], ...more }] });
   const rows: Claims[] = [
     ...[{ channels: "a" }, { channels: [1] }, { channel: 1 }, { subs: 7 }, { caps: {} }],
+    ...[{ subs: ["a"] }, { subs: [] }],
     ...[{ caps: [null] }, { channels: Array(65).fill("a") }, { subs: null, channels: 1 }],
     ...[cap({ match: "regex" }), cap({ allow: ["all"] }), cap({ allow: "sub" })],
     ...["*a", "a*b", "a**"].map((name) => cap({ match: "wildcard", channels: [name] })),

@@ -1,0 +1,102 @@
+/**
+ * What the bus has for every client it has for channels to which the server subscribes Centrifugo's: schemas, messages
+ * that grow, `why`, usage, and erasure; and a frame of several commands counts each of them.
+ */
+import assert from "node:assert/strict";
+import { Centrifuge } from "centrifuge";
+import { connect } from "@arqon/sdk";
+import { stream } from "@arqon/sdk/streams";
+import { until } from "../shared/testing/until.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { HURRY } from "./peers/centrifugo_client.ts";
+import { schemaAdmin } from "./peers/schema_admin.ts";
+
+const CONFIG = `
+[centrifugo]
+enabled = true
+server_side = ["log:*"]
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[admin]
+operator_tenants = ["default"]
+[[rooms]]
+room = "log:*"
+durable = true
+`;
+const CHANNEL = "log:1";
+
+Deno.test("a channel of the server has schemas, growing messages, why, usage and erasure", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const schemas = await schemaAdmin(bus);
+  const url = new URL("/connection/websocket", bus.url).href;
+  const getToken = () => bus.tokenFor({ user: "ann", claims: { channels: [CHANNEL] } });
+  const client = new Centrifuge(url, { getToken, ...HURRY });
+  const heard: unknown[] = [];
+  const recovered: boolean[] = [];
+  client.on("publication", ({ data }) => void heard.push(data));
+  client.on("subscribed", (context) => void recovered.push(context.recovered));
+  client.connect();
+  await client.ready(20_000);
+  await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
+  const room = other.room(CHANNEL);
+  await room.publish("publication", { n: 1 }, { message_id: "one" });
+  await stream(room, ["it ", "grows"]);
+  await until("both", () => heard.length === 2);
+  const [, grown] = heard as { base64?: string }[];
+  assert.deepEqual(heard[0], { n: 1 });
+  assert.match(JSON.stringify(grown), /it grows|aXQgZ3Jvd3M/);
+
+  assert.equal((await schemas.push("ping", ping())).status, 200);
+  const subject = `in.t.default.r.${CHANNEL}`;
+  const mapped = await schemas.map("default", { subject, schema_id: "ping", message: "t.Ping" });
+  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await assert.rejects(room.publish("publication", { text: "no n" }), {
+    reason: "schema-violation",
+  });
+  await room.publish("publication", { n: 2 }, { message_id: "two" });
+  await until("the good one alone", () => heard.length === 3);
+  assert.deepEqual(heard[2], { n: 2 });
+
+  const { connections } = await admin.read("/v1/why?message_id=two&user=ann");
+  assert.equal(connections[0].outcomes[0].state, "sent", JSON.stringify(connections));
+  let row: { deliveries?: number } | undefined;
+  await until(() => `usage of the room: ${JSON.stringify(row)}`, async () => {
+    const { rows } = await admin.read("/v1/usage?by=room&tenant=default");
+    [row] = rows.filter((one: { room: string }) => one.room === "log:*");
+    return row?.deliveries === heard.length;
+  }, 15_000);
+
+  client.disconnect();
+  await room.publish("publication", { n: 9 });
+  const erased = await admin.ask("POST", "/v1/data/erase", { tenant: "default", room: CHANNEL });
+  assert.equal(erased.status, 200, erased.text);
+  client.connect();
+  await client.ready(20_000);
+  await until("back", () => recovered.length === 2);
+  assert.equal(recovered[1], false, "what was erased is not said to have been given");
+  await room.publish("publication", { n: 3 });
+  await until("what comes after", () => heard.length === 4);
+  assert.deepEqual(heard[3], { n: 3 });
+  client.disconnect();
+});
+
+Deno.test("each command of a frame counts", async () => {
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 10\n`);
+  const socket = new WebSocket(new URL("/connection/websocket", bus.url));
+  const told: { id?: number; error?: { code: number } }[] = [];
+  socket.onmessage = ({ data }) => void told.push(...data.split("\n").map(JSON.parse));
+  await new Promise((resolve) => socket.onopen = resolve);
+  const publish = Array.from({ length: 40 }, (_, n) => ({
+    ...{ id: n + 2, publish: { channel: CHANNEL, data: { n } } },
+  }));
+  const commands = [{ id: 1, connect: { token: await bus.tokenFor() } }, ...publish];
+  socket.send(commands.map((command) => JSON.stringify(command)).join("\n"));
+  await until("all are answered", () => told.filter(({ id }) => id).length === commands.length);
+  const refused = told.flatMap(({ error }) => error?.code ?? []);
+  assert.ok(refused.length >= 20 && refused.every((code) => code === 111), refused.join());
+  socket.close();
+});
