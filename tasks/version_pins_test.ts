@@ -28,6 +28,15 @@ Deno.test("Deno is the same in CI, in the dev container and in the Python tests"
   assert.deepEqual([...new Set(found.flat())], [wanted]);
 });
 
+Deno.test("deno.lock pins what deno.json asks for, and nothing that a trial has left in it", async () => {
+  const { imports } = JSON.parse(await read("deno.json")) as { imports: Record<string, string> };
+  const { specifiers } = JSON.parse(await read("deno.lock")) as { specifiers: object };
+  const asked = new Set(
+    Object.values(imports).flatMap((target) => /^npm:(?:@[^/]+\/)?[^/]+/.exec(target) ?? []),
+  );
+  assert.deepEqual(Object.keys(specifiers).filter((one) => !asked.has(one)), []);
+});
+
 /** Markdown that people read, generated pages too; measurements keep the version that was measured. */
 async function documents(): Promise<string[]> {
   const files = await listFiles([".md"]);

@@ -27,6 +27,7 @@ const running = sharedByTests(() => startLocalBus());
 // What the HTTP API of the client listener refuses, and how: members, types, sizes, methods, origins, too many at
 // once, signatures, policies, and a bus without a Brain.
 
+const WRONG = 'transport is "udp"; expected "auto" or "websocket" or "http"';
 const CONFIG = `
 [server]
 host = "127.0.0.1"
@@ -334,7 +335,7 @@ async function talks(bus: TestBus, port: number): Promise<void> {
     await assert.rejects(only, { reason: "unreachable" });
   }
   const wrong = { url, token: bus.token, transport: "udp" } as unknown as ConnectOptions;
-  await assert.rejects(connect(wrong), { name: "TypeError", message: 'transport "udp"' });
+  await assert.rejects(connect(wrong), { name: "TypeError", message: WRONG });
   await using http = await connect({ url, token: bus.token, webSocket, transport: "http" });
   await http.room("lobby").publish("t", 3);
   assert.equal(count(), 1);
@@ -427,7 +428,7 @@ Deno.test("the SDK goes by HTTP where WebSocket does not open", async (t) => {
   });
   await t.step("another transport is a mistake", async () => {
     const options = { url: bus.http_url, token: bus.token, transport: "udp" as "http" };
-    await assert.rejects(connect(options), { name: "TypeError", message: 'transport "udp"' });
+    await assert.rejects(connect(options), { name: "TypeError", message: WRONG });
   });
 });
 
