@@ -98,8 +98,13 @@ Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before 
   await done("PUT", "schemas/ping", ping());
   const mapping = { subject: "in.t.acme.r.typed", schema_id: "ping", message: "t.Ping" };
   await done("PUT", "tenants/acme/mappings", mapping);
-  const rule = await rolloutBody(ask, "acme", await upload(ask, GOOD_RULE), { at_least: 1 });
+  const rule = await rolloutBody(ask, "acme", await upload(ask, GOOD_RULE), {
+    at_least: 1,
+    canary: 1,
+  });
   await done("POST", "rollouts/acme", rule);
+  const rollout = async () => (await ask("GET", "rollouts/acme")).body.rollout;
+  assert.equal((await rollout()).state, "running");
   // These are done by Shields alone.
   const { body: { offset } } = await published();
   const read = async () => (await bus.peer.call("GET", "rooms/kept-s/messages")).body.messages;
@@ -125,5 +130,9 @@ Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before 
   const called = () => receiver.taken.find(({ body }) => body.data.room === "kept-1")?.body.data;
   await until("the hook is called", () => called() !== undefined);
   assert.equal(called().offset, offset, "for what came when no Brain had the hook");
+  await until("the rollout goes on", async () => {
+    await published();
+    return (await rollout()).state === "applied";
+  });
   assert.deepEqual([receiver.problems, bus.nats.violations], [[], []]);
 });
