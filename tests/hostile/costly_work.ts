@@ -173,6 +173,8 @@ const timers: CostlyAttack = {
 
 /** A policy that fails on what begins with "b"; the clean tenant `guarded` has it. */
 export const FAILS_ON_B: Bytes = guest({
+  // A bump allocator that is never reset reaches the memory's end after some thousand messages.
+  alloc: "(i32.const 4096)",
   hook: `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 5))) (i32.const 98))
     (then unreachable)) (i32.const 0)`,
 });
