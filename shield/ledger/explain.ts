@@ -11,6 +11,7 @@ import type {
   WhyRead,
   WhyUser,
 } from "../../shared/cluster/cluster_why.ts";
+import type { Breathe } from "./scan.ts";
 import type {
   ConnectionHistory,
   Gathered,
@@ -22,8 +23,8 @@ import type {
   Waits,
 } from "./history.ts";
 
-/** Messages of a room that are looked at in one turn. */
-const MESSAGES_A_TURN = 500;
+/** Messages of a room that are looked at in one piece: each beside all subscriptions of a connection. */
+const MESSAGES_A_PIECE = 32;
 
 /** A message of which something is to be said, as it was asked for and as it was heard. */
 interface Told {
@@ -91,6 +92,8 @@ function knownOutcome(
   told: Told,
   since_ms: number,
 ): WhyOutcome {
+  const { cut_ms = -1 } = history;
+  if (told.time_ms <= cut_ms) return { state: "unknown", from_ms: cut_ms };
   const intervals = history.intervals.filter(({ room_id }) => room_id === told.room_id)
     .toSorted((a, b) => a.since - b.since);
   const { heard } = told;
@@ -268,7 +271,7 @@ export async function accountsOf(
   gathered: Gathered,
   asked: WhyUser,
   since_ms: number,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<ConnectionAccount[]> {
   const accounts: ConnectionAccount[] = [];
   for (const history of gathered.connections) {
@@ -283,7 +286,7 @@ async function accountOf(
   history: ConnectionHistory,
   asked: WhyUser,
   since_ms: number,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<ConnectionAccount> {
   const { connection_id, user_id, remote_ip, began_ms, ended } = history;
   const shown = ended === undefined ? {} : {
@@ -350,7 +353,7 @@ async function roomAccount(
   room_id: string,
   asked_ms: number,
   since_ms: number,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<RoomAccount> {
   const own = history.intervals.filter((one) => one.room_id === room_id);
   const holes = history.holes.filter((one) => one.room_id === room_id);
@@ -371,7 +374,7 @@ async function roomAccount(
       .map(({ time_ms, reason }) => ({ time_ms, reason })),
   };
   for (const heard of gathered.room) {
-    if (++looked % MESSAGES_A_TURN === 0) await breathe();
+    if (++looked % MESSAGES_A_PIECE === 0) await breathe();
     const { time_ms, offset, twist_id } = heard;
     const outcome = outcomeOf(narrow, { room_id, offset, time_ms, heard }, since_ms);
     if (outcome.state === "not_connected" || outcome.state === "not_subscribed") continue;

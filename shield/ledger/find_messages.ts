@@ -4,7 +4,7 @@ import { WHY_MESSAGES_MAX, WHY_ROOM_MAX } from "../../shared/cluster/cluster_why
 import { isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { scan } from "./scan.ts";
-import type { LedgerSource } from "./scan.ts";
+import type { Breathe, LedgerSource } from "./scan.ts";
 
 /** The ids that are looked for as rows have them; undefined when no row can have them. */
 function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" | "room">):
@@ -25,7 +25,7 @@ function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" |
 export async function findMessages(
   ledger: LedgerSource,
   asked: WhyFind,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<Pick<WhyFound, "rows" | "truncated">> {
   const wanted = wantedOf(asked);
   const found: Found[] = [];
@@ -75,7 +75,7 @@ export async function roomMessages(
     readonly room: string;
     readonly since_ms: number;
   },
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<Pick<WhyRoom, "rows" | "truncated">> {
   const rows: WhyRoom["rows"] = [];
   const numbers = new Set(ledger.rooms.numbersOf(tenant, room_id));

@@ -19,10 +19,12 @@ import type {
 import { HEAD_BYTES, isWanted, KIND, packedId, packedMessageId, readMessage } from "./row_form.ts";
 import type { WantedIds } from "./row_form.ts";
 import { factsOf, scan } from "./scan.ts";
-import type { LedgerSource, Passed } from "./scan.ts";
+import type { Breathe, LedgerSource, Passed } from "./scan.ts";
 import { WHY_CONNECTIONS_MAX, WHY_REFUSALS_MAX } from "../../shared/cluster/cluster_why.ts";
 import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster/cluster_why.ts";
 
+/** Subscriptions of one connection, and holes, that are looked at: with one more, half of them go. */
+const OF_A_CONNECTION_MAX = 1_000;
 /** Messages of a room that one account is about, at most. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
@@ -79,6 +81,8 @@ export interface Hole {
   readonly to: number;
   readonly by_offset: boolean;
   readonly why: LeftOutWhy;
+  /** When it was written, Unix ms. */
+  readonly at_ms: number;
 }
 
 /** One connection as far as the ledger goes back. */
@@ -94,6 +98,8 @@ export interface ConnectionHistory {
     | undefined;
   readonly intervals: Interval[];
   readonly holes: Hole[];
+  /** Of messages until then not all is known that the ledger has: these were too many. Unix ms. */
+  cut_ms?: number;
   /** Single messages that were not given to it, by room and position. */
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
   /** Whether messages of one turn could share a frame; of a connection that is reported from the store. */
@@ -167,11 +173,11 @@ export interface Subject {
   readonly open: readonly OpenConnection[];
 }
 
-/** Gathers what the ledger has of a subject; `breathe` is awaited again and again. */
+/** Gathers what the ledger has of a subject. */
 export async function gather(
   ledger: LedgerSource,
   { asked, open }: Subject,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<Gathered> {
   const gathered: Gathered = {
     connections: [],
@@ -184,19 +190,24 @@ export async function gather(
     filtered: new Map(),
     truncated: false,
   };
-  for (const one of open) gathered.connections.push(openHistory(one, asked, gathered));
+  const by_number: Histories = new Map();
+  for (const one of open) by_number.set(one.number, openHistory(one, asked, gathered));
   await scan(ledger, (row) => {
-    if (row.head.kind === KIND.ended) addEnded(gathered, row, asked);
-    else if (row.head.kind === KIND.opened) addOpened(gathered, row, asked);
+    if (row.head.kind === KIND.ended) addEnded(by_number, gathered, row, asked);
+    else if (row.head.kind === KIND.opened) addOpened(by_number, gathered, row, asked);
   }, breathe);
+  gathered.connections.push(...by_number.values());
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
     // Those that came last are asked about.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
-    gathered.connections.splice(0, gathered.connections.length - WHY_CONNECTIONS_MAX);
+    const gone = gathered.connections.splice(
+      0,
+      gathered.connections.length - WHY_CONNECTIONS_MAX,
+    );
+    for (const { number } of gone) by_number.delete(number);
     gathered.truncated = true;
   }
   const rooms = roomsOf(ledger, asked);
-  const by_number = new Map(gathered.connections.map((one) => [one.number, one]));
   const messages = asked.messages.map((one) => ({ one, wanted: wantedOf(one) }));
   await scan(ledger, (row) => {
     const { head } = row;
@@ -210,7 +221,7 @@ export async function gather(
     if (head.kind === KIND.gap) return addGap(gathered, row, room_id);
     if (head.kind === KIND.left_out && addFiltered(gathered, row)) return;
     const history = head.connection === 0 ? undefined : by_number.get(head.connection);
-    if (history !== undefined) addOwn(history, row, room_id);
+    if (history !== undefined) addOwn(gathered, history, row, room_id);
   }, breathe);
   return gathered;
 }
@@ -255,17 +266,30 @@ function isAskedFor(
     : connection_id === asked.connection;
 }
 
+/** Connections by their numbers. */
+type Histories = Map<number, ConnectionHistory>;
+
 /** A stored row of a connection that was there; how it ended may be behind it. */
-function addOpened({ connections, filtered }: Gathered, row: Passed, asked: WhyUser): void {
+function addOpened(
+  histories: Histories,
+  { filtered }: Gathered,
+  row: Passed,
+  asked: WhyUser,
+): void {
   const { batch, tenant_id, ...begin } = factsOf<ConnectionBegin>(row);
   if (!isAskedFor(asked, { tenant_id, ...begin })) return;
   const number = row.head.connection;
-  if (connections.some((one) => one.number === number)) return;
+  if (histories.has(number)) return;
   const none = { ended: undefined, intervals: [], holes: [], listed: new Map(), filtered };
-  connections.push({ number, ...begin, ...none, batch });
+  histories.set(number, { number, ...begin, ...none, batch });
 }
 
-function addEnded({ connections, filtered }: Gathered, row: Passed, asked: WhyUser): void {
+function addEnded(
+  histories: Histories,
+  { filtered }: Gathered,
+  row: Passed,
+  asked: WhyUser,
+): void {
   const end = factsOf<ConnectionEnd>(row);
   if (!isAskedFor(asked, end)) return;
   const number = row.head.connection;
@@ -273,10 +297,7 @@ function addEnded({ connections, filtered }: Gathered, row: Passed, asked: WhyUs
   const ended = { ...end, at_ms: row.time_ms, position: row.position };
   const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
   // One that was open when the question came has its end here, too, if it ended meanwhile.
-  const before = connections.findIndex((one) => one.number === number);
-  const history = { ...of, intervals: [], holes: [], listed: new Map(), filtered };
-  if (before < 0) connections.push(history);
-  else connections[before] = history;
+  histories.set(number, { ...of, intervals: [], holes: [], listed: new Map(), filtered });
 }
 
 type WantedMessages = readonly { one: AskedMessage; wanted: WantedIds | undefined }[];
@@ -346,7 +367,12 @@ function addFiltered(gathered: Gathered, { head, segment: { view } }: Passed): b
   return true;
 }
 
-function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void {
+function addOwn(
+  gathered: Gathered,
+  history: ConnectionHistory,
+  row: Passed,
+  room_id: string,
+): void {
   const { head: { kind, start, end }, segment: { view }, position, time_ms } = row;
   switch (kind) {
     case KIND.left: {
@@ -356,7 +382,7 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
       const until = { until: position, until_ms: time_ms };
       const of = { room_id, number, since, since_ms, ...until, why, batch, caught_up, filters };
       history.intervals.push(of);
-      return;
+      return keepLast(gathered, history, history.intervals, ({ until_ms }) => until_ms);
     }
     case KIND.joined:
       return addJoined(history, row, room_id);
@@ -368,16 +394,33 @@ function addOwn(history: ConnectionHistory, row: Passed, room_id: string): void 
         history.listed.set(room_id, of_room);
         return;
       }
-      history.holes.push({ room_id, from, to, by_offset: false, why });
-      return;
+      history.holes.push({ room_id, from, to, by_offset: false, why, at_ms: time_ms });
+      return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
     }
     case KIND.passed_over:
       history.holes.push({
         room_id,
         by_offset: true,
+        at_ms: time_ms,
         ...factsOf<PassedOver>(row),
       });
+      return keepLast(gathered, history, history.holes, ({ at_ms }) => at_ms);
   }
+}
+
+/** Keeps of too many those that are over last: each message is looked at beside all of them. */
+function keepLast<T>(
+  gathered: Gathered,
+  history: ConnectionHistory,
+  all: T[],
+  overMs: (one: T) => number,
+): void {
+  if (all.length <= OF_A_CONNECTION_MAX) return;
+  const over = all.filter((one) => overMs(one) < Infinity);
+  const gone = new Set(over.slice(0, OF_A_CONNECTION_MAX / 2));
+  all.splice(0, all.length, ...all.filter((one) => !gone.has(one)));
+  history.cut_ms = Math.max(history.cut_ms ?? 0, ...gone.values().map(overMs));
+  gathered.truncated = true;
 }
 
 function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {

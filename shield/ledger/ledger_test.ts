@@ -296,6 +296,31 @@ Deno.test("what goes on for longer than the ledger reaches is told as far as it 
   assert.ok(refusals.length > 0, "the newest are there");
 });
 
+Deno.test("of a connection that subscribes again and again the last subscriptions are looked at", async () => {
+  const clock = { now_ms: 1_000 };
+  const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => clock.now_ms });
+  const hall = ledger.openRoom("acme", "hall");
+  const times = 4_000;
+  for (let index = 1; index <= times; index++) {
+    const since_ms = clock.now_ms++;
+    const since = ledger.message(hall, envelopeOf(index), 0);
+    const end = { number: index, since, since_ms, why: "unsubscribed" as const, batch: false };
+    ledger.left(hall, 7, { ...end, caught_up: undefined });
+    ledger.sent();
+  }
+  const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
+  const open = [{ ...one, batch: false, subscription: () => undefined }];
+  const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
+  const gathered = await gather(ledger, { asked, open }, breathe);
+  assert.ok(gathered.connections[0]!.intervals.length <= 1_000, "each message is held against all");
+  assert.equal(gathered.truncated, true);
+  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  const { due, sent, missed } = account!.room!;
+  assert.equal(due, times, "what is not known is no message that was not for it");
+  assert.ok(sent >= 400 && sent <= 1_000, `${sent} are sure`);
+  assert.deepEqual(new Set(missed.map(({ outcome }) => outcome.state)), new Set(["unknown"]));
+});
+
 Deno.test("who remembers a row holds no segment but the newest", () => {
   const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
   const hall = ledger.openRoom("acme", "hall");

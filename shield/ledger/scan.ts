@@ -1,7 +1,8 @@
 /**
- * Walks the rows of a ledger from the oldest to the newest, a segment a turn, so that a question never
+ * Walks the rows of a ledger from the oldest to the newest, some at a time, so that a question never
  * holds up messages. What a row means is `row_form.ts`.
  */
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import type { Segment } from "./ledger.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead, readPlace } from "./row_form.ts";
 import type { RowHead } from "./row_form.ts";
@@ -35,14 +36,23 @@ export function factsOf<F>({ head, segment }: Passed, behind = 0): F {
   return JSON.parse(text) as F;
 }
 
-/** Segments that are looked through in one turn: most of a millisecond. */
-const SEGMENTS_A_TURN = 4;
+/** Awaited before each piece of a question. */
+export type Breathe = () => Promise<void> | undefined;
 
-/** Calls `visit` for each row; `breathe` is awaited again and again. */
+/** Bytes of rows that are one piece: some hundred rows with words take a millisecond. */
+const PIECE_BYTES = 32_768;
+
+/** The pieces of a question of a tenant, or of operators, beside all other work that is done in slices. */
+export const piecesOf = (
+  { tenant = STRANGERS }: { readonly tenant?: string | undefined },
+): Breathe =>
+() => slice(tenant);
+
+/** Calls `visit` for each row. */
 export async function scan(
   ledger: Pick<LedgerSource, "segments">,
   visit: (row: Passed) => void,
-  breathe: () => Promise<void>,
+  breathe: Breathe,
 ): Promise<void> {
   const segments = ledger.segments;
   const last = segments.at(-1);
@@ -56,7 +66,12 @@ export async function scan(
     row.segment = segment;
     let next = segment.first_position;
     let { start_ms } = segment;
+    let piece_end = 0;
     for (let start = 0; start < used; start = head.end) {
+      if (start >= piece_end) {
+        await breathe();
+        piece_end = start + PIECE_BYTES;
+      }
       readHead(segment.view, start, head);
       if (head.kind === KIND.place) {
         ({ start_ms, position: next } = readPlace(segment.view, start));
@@ -67,6 +82,5 @@ export async function scan(
       if (isNumbered(head.kind)) next++;
       visit(row);
     }
-    if (segment !== last && segment.number % SEGMENTS_A_TURN === 0) await breathe();
   }
 }

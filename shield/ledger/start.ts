@@ -7,11 +7,11 @@ import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
 import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
 import { gather, type OpenConnection } from "./history.ts";
 import type { Observer } from "../message/observers.ts";
+import { piecesOf } from "./scan.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { Ledger } from "./ledger.ts";
 import { type LedgerStore, startStore, type StoreStart } from "./store.ts";
@@ -105,14 +105,14 @@ export function ledgerAnswers(
         since_ms: ledger.since_ms,
         now_ms: now(),
         ...named,
-        ...await findMessages(ledger, asked, turn),
+        ...await findMessages(ledger, asked, piecesOf(asked)),
       };
     },
     async why_room(params): Promise<WhyRoom> {
       const asked = byOwnClock(WhyRoomAsked.parse(params), now());
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
       ledger.expire();
-      const found = await roomMessages(ledger, asked, turn);
+      const found = await roomMessages(ledger, asked, piecesOf(asked));
       return { since_ms: ledger.since_ms, now_ms: now(), ...named, ...found };
     },
     async why_user(params): Promise<WhyTold> {
@@ -120,8 +120,9 @@ export function ledgerAnswers(
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [], refusals: [] };
       ledger.expire();
       const { since_ms } = ledger;
-      const gathered = await gather(ledger, { asked, open: findOpen(asked) }, turn);
-      const rows = await accountsOf(gathered, asked, since_ms, turn);
+      const breathe = piecesOf(asked);
+      const gathered = await gather(ledger, { asked, open: findOpen(asked) }, breathe);
+      const rows = await accountsOf(gathered, asked, since_ms, breathe);
       const { refusals, truncated } = gathered;
       const reads = readsOf(gathered, asked);
       return {

@@ -12,12 +12,12 @@ import type {
   WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
-import { turn } from "../../../shared/turns/next_turn.ts";
 import { accountsOf, readsOf } from "../explain.ts";
 import { findMessages, roomMessages } from "../find_messages.ts";
 import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
+import { piecesOf } from "../scan.ts";
 import { withUnheard } from "./why_unheard.ts";
 import type { HeardInRoom, Unheard } from "./why_unheard.ts";
 
@@ -56,7 +56,7 @@ export class FormerAnswers implements Disposable {
     const { ledgers } = await this.#former(answered);
     return await Promise.all(ledgers.map(async (ledger) => {
       const { node_id, since_ms, until_ms: now_ms } = ledger;
-      const found = await findMessages(ledger, asked, turn);
+      const found = await findMessages(ledger, asked, piecesOf(asked));
       return { node_id, kind: "shield" as const, value: { since_ms, now_ms, ...found } };
     }));
   }
@@ -143,7 +143,7 @@ async function roomOf(
   { tenant = "", room = "", since_ms = Infinity }: WhyUser,
 ): Promise<HeardInRoom[number]> {
   const { node_id, life_ms, since_ms: from_ms, by_ms } = ledger;
-  const found = await roomMessages(ledger, { tenant, room, since_ms }, turn);
+  const found = await roomMessages(ledger, { tenant, room, since_ms }, piecesOf({ tenant }));
   const value: WhyRoom = { since_ms: from_ms, now_ms: by_ms, life_ms, ...found };
   return { node_id, kind: "shield", value };
 }
@@ -168,14 +168,15 @@ async function withOthers(
 
 /** What a former ledger says of a user; of connections whose end is not known, that it is not. */
 async function tellOf(ledger: FormerLedger, asked: WhyUser) {
-  const gathered = await gather(ledger, { asked, open: [] }, turn);
+  const breathe = piecesOf(asked);
+  const gathered = await gather(ledger, { asked, open: [] }, breathe);
   const { node_id, state, until_ms, by_ms, since_ms } = ledger;
   for (const one of gathered.connections) {
     // Where all was written, a connection without an end has lost the block that reported it.
     const why = state === "ended" ? "killed" : state;
     if (one.ended === undefined) one.lost = { why, until_ms, by_ms };
   }
-  const rows = await accountsOf(gathered, asked, since_ms, turn);
+  const rows = await accountsOf(gathered, asked, since_ms, breathe);
   const { refusals, truncated } = gathered;
   return {
     connections: rows.map((row) => ({ node_id, ...row })),
