@@ -12,7 +12,7 @@ import { AUDIT_ABOUT } from "./openapi_audit.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
-import { turn } from "../../shared/turns/next_turn.ts";
+import { slice as piece, STRANGERS } from "../../shared/turns/slices.ts";
 
 const NEWLINE = new Uint8Array([0x0a]);
 
@@ -168,6 +168,7 @@ async function backward(
   for (let scanned = 0; before > first_offset && scanned < SCANNED_MAX; scanned += SLICE) {
     const after = Math.max(first_offset - 1, before - 1 - SLICE);
     const slice = await ledger.read({ after, limit: before - 1 - after });
+    await piece(only_tenant ?? STRANGERS);
     for (const one of slice.filter(({ offset }) => offset < before).reverse()) {
       before = one.offset;
       const entry = shown(one);
@@ -183,7 +184,6 @@ async function backward(
       }
     }
     before = Math.min(before, after + 1);
-    await turn();
   }
   return { entries, next: before > first_offset ? before : null };
 }
@@ -200,6 +200,7 @@ async function forward(
   for (let scanned = 0; after < last_offset && scanned < SCANNED_MAX; scanned += SLICE) {
     const slice = await ledger.read({ after, limit: SLICE });
     if (slice.length === 0) break;
+    await piece(only_tenant ?? STRANGERS);
     for (const one of slice) {
       after = one.offset;
       const entry = shown(one);
@@ -208,7 +209,6 @@ async function forward(
       if (visible !== undefined) entries.push(visible);
       if (entries.length === query.limit) return { entries, next: after };
     }
-    await turn();
   }
   return { entries, next: after };
 }

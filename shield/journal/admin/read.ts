@@ -9,7 +9,7 @@ import { RECORD_FORMAT } from "../../../shared/journal/record.ts";
 import type { JournalLine } from "../../../shared/journal/record.ts";
 import type { UserKeys } from "../../../shared/journal/user_keys.ts";
 import type { BlockStore, StoredBlock } from "../../../shared/spine/contract/block_store.ts";
-import { turn } from "../../../shared/turns/next_turn.ts";
+import { slice as piece } from "../../../shared/turns/slices.ts";
 import type { JournalPlace } from "../journal_place.ts";
 import { BlockSequence } from "./block_sequence.ts";
 import { isWanted } from "./query.ts";
@@ -120,7 +120,6 @@ export async function* readJournal(
       // Lines of the answer before do not count, or none would come further.
       if (at > skipped) looked += slice.length;
       if (looked >= lines_max) return endAt({ block: one.cursor, lines: at }, false);
-      await turn();
     }
     next = { block: one.cursor, lines: undefined };
     bytes += one.payload.length;
@@ -233,6 +232,8 @@ async function* slicesOf(
   { node_id, time_ms, payload }: StoredBlock,
   sequence: BlockSequence,
 ): AsyncGenerator<readonly JournalLine[]> {
+  // Also of a block that is left out, whose sum is looked at.
+  await piece(tenant);
   let slice: JournalLine[] = [];
   let taken = () => sequence.forget(node_id);
   try {
@@ -253,6 +254,7 @@ async function* slicesOf(
     for (const line of is_left_out ? [] : closed.lines(given)) {
       if (slice.push(line) < SLICE_LINES) continue;
       yield slice;
+      await piece(tenant);
       slice = [];
     }
   } catch (error) {
