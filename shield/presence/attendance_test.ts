@@ -36,7 +36,7 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   const engine = testSpine();
   const flushes = new FlushQueue(engine.spine);
   const heard: string[] = [];
-  const held = { count: 0, overflows: 0 };
+  const held = { count: 0, overflows: 0, events: 0 };
   const feeds: (() => Frame | undefined)[] = [];
   let subscription: Subscriber | undefined;
   const attendee: Attendee = {
@@ -52,7 +52,15 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
     release: () => void held.count--,
     overflow: () => void held.overflows++,
   };
-  const frames = new PresenceFrames({ now: () => START_MS, random, page_members: 3 });
+  const counting = (size_bytes: number) => {
+    held.events++;
+    return random(size_bytes);
+  };
+  const frames = new PresenceFrames({
+    now: () => START_MS,
+    random: counting,
+    page_members: 3,
+  });
   const { presence } = brain;
   const limits = { unsent_bytes };
   const context = { presence, frames, flushes, limits, stats: createStats() };
@@ -246,6 +254,7 @@ Deno.test("pages go out as the client reads, and no change overtakes them", asyn
   await it.settled();
   it.brain.update(1, [], [1, 5], { clock: 9 });
   assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
+  assert.equal(it.held.events, 1, "no page is made before it can leave, but the change is");
   it.feed();
   const rest = ["page: c4 c5 c6", "page: c7", "leave: c1 c5"];
   assert.deepEqual(it.heard.slice(1), rest);

@@ -110,15 +110,15 @@ export class PresenceFrames {
     return frame;
   }
 
-  /** The pages from number `first` (0 or 1) on, as events. An empty room has one empty page. */
-  pages(view: RoomView, first: number, text: boolean): readonly SizedFrame[] {
+  /**
+   * The pages from number `first` (0 or 1) on, as events, each made when it is called: a room may have hundreds. An
+   * empty room has one empty page.
+   */
+  pages(view: RoomView, first: number, text: boolean): readonly (() => SizedFrame)[] {
     const encoded = this.#encodedOf(view, text).pages ??= [];
-    const pages = this.#pagesOf(view);
-    for (let index = first; index < pages.length; index++) {
-      const part = { members: pages[index] ?? [], snapshot: true };
-      encoded[index] ??= this.#event("PRESENCE_UPDATE", view, part, text);
-    }
-    return encoded.slice(first);
+    return this.#pagesOf(view).map((members, index) => () =>
+      encoded[index] ??= this.#event("PRESENCE_UPDATE", view, { members, snapshot: true }, text)
+    ).slice(first);
   }
 
   #encodedOf(of: RoomChanges | RoomView, text: boolean): Encoded {

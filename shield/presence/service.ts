@@ -206,7 +206,8 @@ export type Attendee = Pick<
   | "overflow"
 >;
 
-interface Later extends SizedFrame {
+interface Later {
+  readonly made: () => SizedFrame;
   /**
    * The bytes that count against the bound: those of changes do, those of pages do not, as they answer
    * one SUB.
@@ -386,7 +387,7 @@ export class Attendance implements AskedAttendance {
     const pages = frames.pages(view, is_acked ? 1 : 0, text);
     if (pages.length === 0) return;
     const was_idle = this.#later.length === 0;
-    for (const page of pages) this.#later.push({ ...page, counted_bytes: 0, place: undefined });
+    for (const made of pages) this.#later.push({ made, counted_bytes: 0, place: undefined });
     if (was_idle) this.#connection.sendLater(() => this.#next());
   }
 
@@ -399,7 +400,7 @@ export class Attendance implements AskedAttendance {
       this.#connection.send(this.#counted(sized, place));
       return this.#release(place);
     }
-    this.#later.push({ ...sized, counted_bytes, place });
+    this.#later.push({ made: () => sized, counted_bytes, place });
     this.#later_bytes += counted_bytes;
     if (this.#later_bytes > this.#context.limits.unsent_bytes) this.#connection.overflow();
   }
@@ -411,7 +412,7 @@ export class Attendance implements AskedAttendance {
     const { place } = later;
     // The caller sends the frame before this runs.
     if (place !== undefined) queueMicrotask(() => this.#release(place));
-    return this.#counted(later, place);
+    return this.#counted(later.made(), place);
   }
 
   /** Counts a frame. With a `place` it is an answer, and not an event. */
