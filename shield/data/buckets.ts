@@ -1,5 +1,4 @@
 /** Buckets whose keys begin with the tenant: what rooms are, who is in them, and what a tenant has set. */
-import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
@@ -16,6 +15,7 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
+import { calledAbout, namesUser } from "./named.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
 
 interface Kept {
@@ -27,8 +27,12 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
-  /** The user that an entry belongs to; absent: it belongs to everybody whom it names. */
-  readonly ownerOf?: (entry: KvEntry, bucket: Pick<KeyValue, "get">) => Promise<string | undefined>;
+  /** Whether an entry is the user's; absent: it is everybody's whom it names. */
+  readonly isOf?: (
+    entry: KvEntry,
+    user: string,
+    bucket: Pick<KeyValue, "get">,
+  ) => boolean | Promise<boolean>;
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user goes with the user; else why it stays. */
@@ -46,7 +50,7 @@ const BUCKETS: readonly Kept[] = [
     name: "growing",
     bucket: GROWING_BUCKET,
     room_at: 1,
-    ownerOf: producerOf,
+    isOf: isProducer,
     makes_messages: true,
     ofUser: () => true,
   },
@@ -57,6 +61,7 @@ const BUCKETS: readonly Kept[] = [
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
     messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
+    isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
   { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
@@ -77,22 +82,28 @@ function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
-/** The producer of a growing message, also of a part of its text, which names nobody. */
-async function producerOf(
+/** Of a growing message, also of a part of its text, which names nobody. */
+async function isProducer(
   entry: KvEntry,
+  user: string,
   bucket: Pick<KeyValue, "get">,
-): Promise<string | undefined> {
+): Promise<boolean> {
   const key = entry.key.slice(0, 3);
   const head = key.length === entry.key.length ? entry : await bucket.get(key);
-  return head && JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id;
+  return head !== undefined &&
+    JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
 }
 
-/** Whether key or value has the user's id, as text of its own, also in JSON that is a text in other JSON. */
+/** A dead letter about the user, or settings of a hook that name the user. */
+function isCalled({ key, value }: KvEntry, user: string): boolean {
+  const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
+  return letter === undefined ? namesUser(value, user) : calledAbout(letter.body, user);
+}
+
+/** Whether key or value names the user. */
 function names({ room_at }: Kept, { key, value }: KvEntry, user: string): boolean {
-  if (key.some((token, at) => at > 0 && at !== room_at && token === user)) return true;
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
-  const text = JSON.stringify(user);
-  return bytes.includes(text) || bytes.includes(JSON.stringify(text).slice(1, -1));
+  return key.some((token, at) => at > 0 && at !== room_at && token === user) ||
+    namesUser(value, user);
 }
 
 async function* entriesOf(
@@ -104,15 +115,15 @@ async function* entriesOf(
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
-    if (whose.user === undefined) yield entry;
-    else if (kept.ownerOf === undefined) {
-      if (names(kept, entry, whose.user)) yield entry;
-    } else if (await kept.ownerOf(entry, bucket) === whose.user) yield entry;
+    const { user } = whose;
+    const is_meant = user === undefined ||
+      (kept.isOf === undefined ? names(kept, entry, user) : await kept.isOf(entry, user, bucket));
+    if (is_meant) yield entry;
   }
 }
 
-function lineOf({ name, ownerOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
-  const user = ownerOf === undefined ? whose.user : undefined;
+function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
+  const user = isOf === undefined ? whose.user : undefined;
   const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
   return `{${head},${bodyOf(value, user)}}`;
 }
