@@ -15,6 +15,8 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
+import { POLICIES_BUCKET } from "../../shared/records/buckets.ts";
+import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./named.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
 
@@ -33,6 +35,8 @@ interface Kept {
     user: string,
     bucket: Pick<KeyValue, "get">,
   ) => boolean | Promise<boolean>;
+  /** Whose an entry is; absent: its key begins with the tenant. */
+  readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user goes with the user; else why it stays. */
@@ -67,7 +71,15 @@ const BUCKETS: readonly Kept[] = [
   { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
   { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
   { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
+  {
+    name: "tickets",
+    bucket: TICKETS_BUCKET,
+    holderOf: holderOfTicket,
+    isOf: (entry, user) => holderOfTicket(entry).user_id === user,
+    ofUser: () => true,
+  },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
+  { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
   { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
 ];
 
@@ -94,6 +106,11 @@ async function isProducer(
     JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
 }
 
+/** Nobody's, once the ticket was taken. */
+function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
+  return value.length === 0 ? {} : JSON.parse(new TextDecoder().decode(value)).identity;
+}
+
 /** A dead letter about the user, or settings of a hook that name the user. */
 function isCalled({ key, value }: KvEntry, user: string): boolean {
   const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
@@ -111,10 +128,12 @@ async function* entriesOf(
   kept: Kept,
   whose: Whose,
 ): AsyncGenerator<KvEntry> {
-  for (const key of await bucket.keys([whose.tenant])) {
+  const { holderOf } = kept;
+  for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
+    if (holderOf !== undefined && holderOf(entry).tenant_id !== whose.tenant) continue;
     const { user } = whose;
     const is_meant = user === undefined ||
       (kept.isOf === undefined ? names(kept, entry, user) : await kept.isOf(entry, user, bucket));
