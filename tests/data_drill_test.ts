@@ -3,18 +3,63 @@
  * while the bus runs; then everybody is asked for them, and the files are searched for what was planted.
  */
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { connect as connectNats } from "@nats-io/transport-deno";
 import { findBytes } from "../shared/testing/find_bytes.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { ping } from "../shield/schema/testing/schemas.ts";
+import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
 
+const APP_SECRET = "a secret of the app";
+const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;
+/** Of Shields alone. */
+const SHIELDS = `
+[growing]
+[centrifugo]
+enabled = true
+[pusher]
+enabled = true
+[[pusher.apps]]
+id = "app-1"
+key = "key-1"
+secret = "${APP_SECRET}"
+tenant = "acme"
+`;
 const ROOMS = `
 [limits]
 messages_per_second = 10_000
-[growing]
+[webhooks]
+private_hosts = ["127.0.0.1"]
+tenant_private_hosts = ["127.0.0.1"]
+#constant webhooks.backoff_ms = 10
+#constant webhooks.backoff_max_ms = 100
+#constant webhooks.survey_ms = 500
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[ledger]
+store = true
+#constant ledger.flush_ms = 50
+[[reducers]]
+name = "poll"
+file = "${built}"
+#constant reducers.snapshot_entries = 3
+[[rooms]]
+room = "poll-*"
+durable = true
+reducer = "poll"
+reducer_visible = ["asked"]
+[[rooms]]
+room = "proven-*"
+durable = true
+proof = true
 [journal]
 journal = "all"
 #constant journal.flush_ms = 50
@@ -37,8 +82,9 @@ interface Stage {
   readonly admin_url: string;
   /** Where it keeps its data. */
   readonly folder: string;
-  /** Files that may have it for a while yet: docs/data.md says so; absent: none. */
-  readonly left?: RegExp;
+  /** What can still be read of it in the storage, and where; absent: what stands in the files. */
+  readonly readable?: (secrets: readonly string[]) => Promise<string[]>;
+  readonly receiver: Receiver;
   tokenFor(user: string, tenant: string, role?: "admin"): Promise<string>;
 }
 
@@ -69,6 +115,196 @@ async function lives(stage: Stage, user: string): Promise<void> {
   }
 }
 
+/** A text that somebody plants by something that the bus can do. */
+interface Planting {
+  readonly stage: Stage;
+  readonly user: string;
+  readonly secret: string;
+  readonly nick: string;
+  /** The user over HTTP; an admin of the tenant. */
+  readonly peer: HttpPeer;
+  readonly admin: HttpPeer;
+}
+
+async function done(peer: HttpPeer, method: string, path: string, body?: unknown): Promise<void> {
+  const { status, body: answer } = await peer.call(method, path, body);
+  assert.ok(
+    status >= 200 && status < 300,
+    `${method} ${path}: ${status} ${JSON.stringify(answer)}`,
+  );
+}
+
+/** Subscribes to a presence channel as the user of that name, by the protocol of Pusher, and leaves. */
+async function pusherMember({ stage, secret }: Planting): Promise<void> {
+  const socket = new WebSocket(`${stage.http_url.replace("http", "ws")}/app/key-1?protocol=7`);
+  const told: { event: string; data: string }[] = [];
+  socket.onmessage = ({ data }) => void told.push(JSON.parse(data));
+  const hears = async (event: string) =>
+    await seen(
+      event,
+      () => Promise.resolve(told.find((one) => one.event === event)),
+      (one) => one !== undefined,
+    );
+  const { socket_id } = JSON.parse((await hears("pusher:connection_established"))!.data);
+  const channel = "presence-a";
+  const channel_data = JSON.stringify({ user_id: secret });
+  const signed = createHmac("sha256", APP_SECRET).update(`${socket_id}:${channel}:${channel_data}`);
+  const auth = `key-1:${signed.digest("hex")}`;
+  socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel, auth, channel_data } }));
+  await hears("pusher_internal:subscription_succeeded");
+  socket.close();
+}
+
+/** Subscribes and publishes by the protocol of Centrifugo. */
+async function centrifugoMessage({ stage, user, secret }: Planting): Promise<void> {
+  const socket = new WebSocket(`${stage.http_url.replace("http", "ws")}/connection/websocket`);
+  const told: { id?: number; error?: unknown }[] = [];
+  socket.onmessage = ({ data }) =>
+    void told.push(...data.split("\n").map((line: string) => JSON.parse(line)));
+  await new Promise((resolve) => socket.onopen = resolve);
+  const commands = [
+    { connect: { token: await stage.tokenFor(user, "acme") } },
+    { subscribe: { channel: "chat" } },
+    { publish: { channel: "chat", data: { secret } } },
+  ];
+  for (const [id, command] of commands.entries()) {
+    socket.send(JSON.stringify({ id: id + 1, ...command }));
+    const find = () => Promise.resolve(told.find((one) => one.id === id + 1));
+    const answer = await seen(`the answer of ${id}`, find, (one) => one !== undefined);
+    assert.equal(answer?.error, undefined, JSON.stringify(answer));
+  }
+  socket.close();
+}
+
+/** What goes with its user, and what only goes with the tenant. */
+const PLANTINGS: Readonly<
+  Record<"user" | "tenant", Record<string, (at: Planting) => Promise<void>>>
+> = {
+  user: {
+    headers: ({ peer, secret }) =>
+      done(peer, "POST", "rooms/chat/messages", { data: 1, headers: { "x-mine": secret } }),
+    proof: ({ peer, secret }) => done(peer, "POST", "rooms/proven-1/messages", { data: secret }),
+    async streams({ stage, user, nick, secret }) {
+      const authorization = `Bearer ${await stage.tokenFor(user, "acme")}`;
+      const headers = { authorization, "content-type": "text/plain" };
+      for (const [method, body] of [["PUT", ""], ["POST", secret]] as const) {
+        const url = `${stage.http_url}/v1/streams/stream-${nick}`;
+        const { ok, status } = await fetch(url, { method, headers, body });
+        assert.ok(ok, `${method} ${status}`);
+      }
+    },
+    async "long text"({ stage, user, nick, secret }) {
+      using client = await DurableClient.open(stage.url, await stage.tokenFor(user, "acme"));
+      const name = { id: `long-${nick}` };
+      const ask = async (part: string, data: object) => {
+        const answer = await client.ask({ op: "cmd", room: "chat", name: `growing.${part}`, data });
+        assert.equal(answer.code, 0, JSON.stringify(answer));
+      };
+      await ask("start", name);
+      for (let seq = 1; seq <= 7; seq++) {
+        await ask("append", { ...name, seq, text: `${secret} ${"y".repeat(8_000)}` });
+      }
+    },
+    async "dead letters"({ stage, nick, peer, admin, secret }) {
+      stage.receiver.answer = () => new Response(null, { status: 400 });
+      const path = `tenants/acme/hooks/letters-${nick}`;
+      const hook = {
+        url: stage.receiver.url,
+        secret: SECRET,
+        room: `hooked-${nick}`,
+        events: ["room.message"],
+      };
+      await done(admin, "PUT", path, hook);
+      const read = async () => (await admin.call("GET", path)).body;
+      await seen("a Brain has the hook", read, ({ hook }) => hook?.since != null);
+      await done(peer, "POST", `rooms/hooked-${nick}/messages`, { data: secret });
+      await seen("a dead letter", read, (body) => JSON.stringify(body).includes("evt_"));
+    },
+    tickets: ({ peer, secret }) => done(peer, "POST", "tickets", { rooms: [secret] }),
+    centrifugo: centrifugoMessage,
+  },
+  tenant: {
+    // The ledger of deliveries has them, too.
+    "message ids": ({ peer, secret }) =>
+      done(peer, "POST", "rooms/chat/messages", { data: 1, message_id: secret }),
+    async reducers({ nick, peer, secret }) {
+      const call = (command: string, data: string) =>
+        done(peer, "POST", `rooms/poll-${nick}/commands`, {
+          name: "room.call",
+          data: { command, data },
+        });
+      await call("ask", `6000\n${secret}\none\ntwo`);
+      for (let vote = 1; vote <= 6; vote++) await call("vote", `${1 + vote % 2}`);
+    },
+    pusher: pusherMember,
+    schedules: ({ user, nick, admin, secret }) =>
+      done(admin, "PUT", `tenants/acme/schedules/of-${nick}`, {
+        ...{ room: "chat", message: { type: "tick", data: secret }, every_ms: 86_400_000, user },
+      }),
+    bans: ({ admin, secret }) =>
+      done(admin, "POST", "rooms/acme/banned/ban", {
+        user_id: "eve",
+        scope: "room",
+        reason: secret,
+      }),
+    revocations: ({ admin, secret }) =>
+      done(admin, "POST", "revocations", { tenant: "acme", user: secret, reason: "lost" }),
+    hooks: ({ nick, admin, stage, secret }) =>
+      done(admin, "PUT", `tenants/acme/hooks/of-${nick}`, {
+        ...{ url: `${stage.receiver.url}&of=${secret}`, secret: SECRET, room: "other" },
+        events: ["room.message"],
+      }),
+    mirror: ({ admin, secret }) =>
+      done(admin, "PUT", "tenants/acme/mirror", { prefix: `in.t.acme.r.${secret}`, percent: 0 }),
+    async mappings({ stage, admin, secret }) {
+      const ask = asker(stage.admin_url, await stage.tokenFor("officer", "ops", "admin"));
+      assert.equal((await ask("PUT", "schemas/drill", ping())).status, 200);
+      await done(admin, "PUT", "tenants/acme/mappings", {
+        ...{ subject: `in.t.acme.r.${secret}`, schema_id: "drill", message: "t.Ping" },
+      });
+    },
+    async policies({ stage, admin, secret }) {
+      const ask = asker(stage.admin_url, await stage.tokenFor("officer", "ops", "admin"));
+      const sha256 = await upload(ask, OLD_RULE);
+      await done(admin, "POST", "policies/deploy", {
+        tenant: "acme",
+        name: secret,
+        sha256,
+        room: "unused",
+      });
+    },
+  },
+};
+/** Nobody is kept by that name but as who did something: it goes with the tenant. */
+const EVE = "planted-eve-name-secret";
+const plantedBy = (goes: keyof typeof PLANTINGS) =>
+  ["dan", EVE].flatMap((user) => Object.keys(PLANTINGS[goes]).map((what) => plantedOf(user, what)));
+/** For rooms and hooks, whose names stay. */
+const nickOf = (user: string) => user === EVE ? "eve" : user;
+const plantedOf = (user: string, what: string) =>
+  `planted-${nickOf(user)}-${what.replace(" ", "-")}-secret`;
+
+/** Each can be found once it is planted: else nothing would be shown by its absence. */
+async function plants(stage: Stage): Promise<void> {
+  const admin = new HttpPeer(stage.admin_url, await stage.tokenFor("officer", "acme", "admin"));
+  for (const user of ["dan", EVE]) {
+    const peer = new HttpPeer(stage.http_url, await stage.tokenFor(user, "acme"));
+    for (const goes of ["user", "tenant"] as const) {
+      for (const [what, plant] of Object.entries(PLANTINGS[goes])) {
+        const secret = plantedOf(user, what);
+        await plant({ stage, user, secret, nick: nickOf(user), peer, admin });
+        // The metadata of members is kept nowhere.
+        if (what === "pusher") continue;
+        await seen(
+          `${secret} is kept`,
+          () => found(stage, [secret]),
+          (places) => places.length > 0,
+        );
+      }
+    }
+  }
+}
+
 /** What a history says. */
 async function historyOf(stage: Stage, room: string): Promise<string> {
   const peer = new HttpPeer(stage.http_url, await stage.tokenFor("carl", "acme"));
@@ -77,11 +313,34 @@ async function historyOf(stage: Stage, room: string): Promise<string> {
   return JSON.stringify(body);
 }
 
-/** What the files have of it, and which. */
-async function found({ folder, left }: Stage, secrets: readonly string[]): Promise<string[]> {
+/** What is kept of it, and where. */
+async function found({ folder, readable }: Stage, secrets: readonly string[]): Promise<string[]> {
+  if (readable !== undefined) return await readable(secrets);
   const places = await findBytes(folder, secrets);
-  return [...places].flatMap(([secret, paths]) => paths.map((path) => `${secret} in ${path}`))
-    .filter((place) => left === undefined || !left.test(place));
+  return [...places].flatMap(([secret, paths]) => paths.map((path) => `${secret} in ${path}`));
+}
+
+/** What anybody can read of it in the streams of a NATS: also of deleted entries, whose bytes may still be in the files. */
+async function inStreams(url: string, secrets: readonly string[]): Promise<string[]> {
+  const connection = await connectNats({ servers: url });
+  try {
+    const manager = await jetstreamManager(connection);
+    const places = new Set<string>();
+    for await (const { config: { name }, state } of manager.streams.list()) {
+      if (state.messages === 0 || name === "ARQON_AUDIT") continue;
+      const consumer = await jetstream(connection).consumers.get(name);
+      let left = (await consumer.info()).num_pending;
+      if (left === 0) continue;
+      for await (const message of await consumer.consume()) {
+        const text = `${message.subject} ${message.headers ?? ""} ${message.string()}`;
+        for (const secret of secrets) if (text.includes(secret)) places.add(`${secret} in ${name}`);
+        if (--left === 0) break;
+      }
+    }
+    return [...places];
+  } finally {
+    await connection.close();
+  }
 }
 
 interface Store {
@@ -92,6 +351,7 @@ interface Store {
 
 async function drills(stage: Stage): Promise<void> {
   for (const user of ["ann", "bob"]) await lives(stage, user);
+  await plants(stage);
   const token = await stage.tokenFor("officer", "acme", "admin");
   const admin = new HttpPeer(stage.admin_url, token);
   const call = async (method: string, path: string, body?: unknown) => {
@@ -133,6 +393,9 @@ async function drills(stage: Stage): Promise<void> {
     assert.ok(has(told, "ann") > 0, "what others wrote is there");
   }
   assert.deepEqual(await found(stage, secretsOf("bob").slice(STATE)), []);
+  await call("POST", "data/erase", { tenant: "acme", user: "dan" });
+  const dans = plantedBy("user").filter((text) => text.includes("dan"));
+  assert.deepEqual(await found(stage, dans), []);
 
   // The tenant.
   assert.equal(has(await lines(""), "ann"), PLANTED / 2);
@@ -146,19 +409,33 @@ async function drills(stage: Stage): Promise<void> {
   const peer = new HttpPeer(stage.http_url, await stage.tokenFor("carl", "acme"));
   const state = await peer.call("GET", "rooms/orders/state/ann-0");
   assert.equal(state.body.result.exists, false);
-  const all = [...secretsOf("ann"), ...secretsOf("bob")];
-  assert.deepEqual(await found(stage, all), []);
+  const all = [
+    ...secretsOf("ann"),
+    ...secretsOf("bob"),
+    ...plantedBy("user"),
+    ...plantedBy("tenant"),
+    EVE,
+  ];
+  // What an admin was asked is in the audit log, too, which stays: embedded it is in one file with the rest.
+  const audit = await fetch(`${stage.admin_url}/v1/audit?tenant=acme&limit=1000`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
+  assert.equal(audit.status, 200);
+  const audited = await audit.text();
+  const is_kept = (text: string) => stage.readable === undefined && audited.includes(text);
+  const places = await found(stage, all.filter((text) => !is_kept(text)));
+  assert.deepEqual(places, []);
 }
 
 Deno.test("embedded: a user and a tenant are exported and erased, and no file has a byte of them", async () => {
   const data_dir = await Deno.makeTempDir({ prefix: "arqon-drill-" });
   try {
-    await using bus = await startLocalBus(`[admin]\noperator_tenants = ["ops"]\n${ROOMS}`, {
-      data_dir,
-    });
+    await using receiver = new Receiver();
+    const config = `[admin]\noperator_tenants = ["ops"]\n${SHIELDS}${ROOMS}`;
+    await using bus = await startLocalBus(config, { data_dir });
     const { url, http_url, admin_url } = bus;
     await drills({
-      ...{ url, http_url, admin_url, folder: data_dir },
+      ...{ url, http_url, admin_url, receiver, folder: data_dir },
       tokenFor: (user, tenant, role = undefined) =>
         bus.tokenFor({ user, tenant, ...(role === undefined ? {} : { role }) }),
     });
@@ -167,21 +444,18 @@ Deno.test("embedded: a user and a tenant are exported and erased, and no file ha
   }
 });
 
-Deno.test("nats: a user and a tenant are exported and erased, and no stream of messages has a byte of them", async () => {
+Deno.test("nats: a user and a tenant are exported and erased, and no stream has anything of them", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
+  await using receiver = new Receiver();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${ROOMS}`;
-  await using _brain = await startServer("brain", config.replace("[growing]\n", ""), issuer.dir);
-  await using shield = await startServer("shield", config, issuer.dir);
+  await using _brain = await startServer("brain", config, issuer.dir);
+  await using shield = await startServer("shield", `${config}${SHIELDS}`, issuer.dir);
   const http_url = new URL(shield.ready.url ?? "").origin.replace(/^ws/, "http");
   await drills({
     url: `${http_url.replace(/^http/, "ws")}/v1/socket`,
-    ...{
-      http_url,
-      admin_url: shield.ready.admin_url ?? "",
-      folder: nats.store,
-      left: /\/KV_ARQON_/,
-    },
+    ...{ http_url, receiver, admin_url: shield.ready.admin_url ?? "", folder: nats.store },
+    readable: (secrets) => inStreams(nats.url, secrets),
     tokenFor: (user, tenant, role) =>
       issuer.tokenFor({ sub: user, tenant_id: tenant, ...(role === undefined ? {} : { role }) }),
   });

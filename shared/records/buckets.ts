@@ -14,3 +14,9 @@ export const STREAMS_BUCKET = "ARQON_STREAMS";
 
 /** The bucket. Keys: `[tenant_id]` of rollouts, `[tenant_id, node_id]` of what Shields say. */
 export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
+
+/** The bucket of the tenants' policies. Keys: `[tenant_id]`. */
+export const POLICIES_BUCKET = "ARQON_POLICIES";
+
+/** The bucket of all tenants' tickets. Keys: when it ends, and the digest of the ticket. */
+export const TICKETS_BUCKET = "ARQON_TICKETS";

@@ -1,5 +1,4 @@
 /** Buckets whose keys begin with the tenant: what rooms are, who is in them, and what a tenant has set. */
-import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { EraseAnswer, ERASED_MAX, isBrains } from "../../shared/cluster/cluster_erase.ts";
@@ -16,6 +15,9 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
+import { POLICIES_BUCKET } from "../../shared/records/buckets.ts";
+import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
+import { calledAbout, namesUser } from "./named.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
 
 interface Kept {
@@ -27,8 +29,14 @@ interface Kept {
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
-  /** The user that an entry belongs to; absent: it belongs to everybody whom it names. */
-  readonly ownerOf?: (entry: KvEntry, bucket: Pick<KeyValue, "get">) => Promise<string | undefined>;
+  /** Whether an entry is the user's; absent: it is everybody's whom it names. */
+  readonly isOf?: (
+    entry: KvEntry,
+    user: string,
+    bucket: Pick<KeyValue, "get">,
+  ) => boolean | Promise<boolean>;
+  /** Whose an entry is; absent: its key begins with the tenant. */
+  readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
   /** Whether an entry that names a user goes with the user; else why it stays. */
@@ -46,7 +54,7 @@ const BUCKETS: readonly Kept[] = [
     name: "growing",
     bucket: GROWING_BUCKET,
     room_at: 1,
-    ownerOf: producerOf,
+    isOf: isProducer,
     makes_messages: true,
     ofUser: () => true,
   },
@@ -57,12 +65,21 @@ const BUCKETS: readonly Kept[] = [
     name: "hooks and dead letters",
     bucket: HOOKS_BUCKET,
     messageIn: ({ key, value }) => key[2] === "dead" ? readDeadLetter(value) : undefined,
+    isOf: isCalled,
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
   { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
   { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
   { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
+  {
+    name: "tickets",
+    bucket: TICKETS_BUCKET,
+    holderOf: holderOfTicket,
+    isOf: (entry, user) => holderOfTicket(entry).user_id === user,
+    ofUser: () => true,
+  },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
+  { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
   { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
 ];
 
@@ -77,22 +94,33 @@ function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
-/** The producer of a growing message, also of a part of its text, which names nobody. */
-async function producerOf(
+/** Of a growing message, also of a part of its text, which names nobody. */
+async function isProducer(
   entry: KvEntry,
+  user: string,
   bucket: Pick<KeyValue, "get">,
-): Promise<string | undefined> {
+): Promise<boolean> {
   const key = entry.key.slice(0, 3);
   const head = key.length === entry.key.length ? entry : await bucket.get(key);
-  return head && JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id;
+  return head !== undefined &&
+    JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
 }
 
-/** Whether key or value has the user's id, as text of its own, also in JSON that is a text in other JSON. */
+/** Nobody's, once the ticket was taken. */
+function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
+  return value.length === 0 ? {} : JSON.parse(new TextDecoder().decode(value)).identity;
+}
+
+/** A dead letter about the user, or settings of a hook that name the user. */
+function isCalled({ key, value }: KvEntry, user: string): boolean {
+  const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
+  return letter === undefined ? namesUser(value, user) : calledAbout(letter.body, user);
+}
+
+/** Whether key or value names the user. */
 function names({ room_at }: Kept, { key, value }: KvEntry, user: string): boolean {
-  if (key.some((token, at) => at > 0 && at !== room_at && token === user)) return true;
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
-  const text = JSON.stringify(user);
-  return bytes.includes(text) || bytes.includes(JSON.stringify(text).slice(1, -1));
+  return key.some((token, at) => at > 0 && at !== room_at && token === user) ||
+    namesUser(value, user);
 }
 
 async function* entriesOf(
@@ -100,19 +128,21 @@ async function* entriesOf(
   kept: Kept,
   whose: Whose,
 ): AsyncGenerator<KvEntry> {
-  for (const key of await bucket.keys([whose.tenant])) {
+  const { holderOf } = kept;
+  for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
-    if (whose.user === undefined) yield entry;
-    else if (kept.ownerOf === undefined) {
-      if (names(kept, entry, whose.user)) yield entry;
-    } else if (await kept.ownerOf(entry, bucket) === whose.user) yield entry;
+    if (holderOf !== undefined && holderOf(entry).tenant_id !== whose.tenant) continue;
+    const { user } = whose;
+    const is_meant = user === undefined ||
+      (kept.isOf === undefined ? names(kept, entry, user) : await kept.isOf(entry, user, bucket));
+    if (is_meant) yield entry;
   }
 }
 
-function lineOf({ name, ownerOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
-  const user = ownerOf === undefined ? whose.user : undefined;
+function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): string {
+  const user = isOf === undefined ? whose.user : undefined;
   const head = `"store":${JSON.stringify(name)},"key":${JSON.stringify(key.slice(1))}`;
   return `{${head},${bodyOf(value, user)}}`;
 }

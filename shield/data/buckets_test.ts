@@ -11,6 +11,7 @@ import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { GROWING_BUCKET, SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { bucketStores, findBrain } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
 
@@ -130,6 +131,100 @@ Deno.test("a growing message is its producer's, with all parts of its text, what
   assert.equal(await store.erase(anns, () => Promise.resolve(undefined)), 2);
   const left = (await bucket.keys(["acme"])).map((key) => key.slice(2).join());
   assert.deepEqual(left.sort(), ["of-bob", "of-bob,1,0"]);
+  await spine.drain();
+});
+
+/** Members and words of what the bus writes: users may be called so. */
+const WORDS = [
+  "offset",
+  "user_id",
+  "type",
+  "joined",
+  "left",
+  "lobby",
+  "ended",
+  "data",
+  "connection-1",
+];
+
+Deno.test("a user who is called like a word of the bus takes what names the user, and nothing of others", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(HOOKS_BUCKET);
+  const durable = await spine.log("acme", {
+    history_size: 100,
+    history_ttl_seconds: 1_000,
+    replicas: undefined,
+  });
+  const at = { room: "lobby", offset: 1, at_ms: 1, status: 503, problem: "", calls: 1 };
+  const now = () => 1;
+  const random = (size: number) => new Uint8Array(size);
+  for (const user_id of ["ann", ...WORDS]) {
+    const member = {
+      user_id,
+      issuer: "i",
+      connection_id: "connection-1",
+      node_id: "s",
+      incarnation: 1,
+      joined_ms: 1,
+    };
+    const change = { sequence: 1, at_ms: 1, members: 1, ...member, cause: "ended" };
+    const refusal = {
+      room: "lobby",
+      what: "publish",
+      reason: "policy-rejected",
+      message: "left",
+      ...member,
+    };
+    const letters = {
+      "member.left": { change },
+      "policy.refused": { event: refusal },
+      "room.message": {
+        message: { op: "msg", room: "lobby", data: { to: WORDS, ann: "ann" }, sender: user_id },
+      },
+    };
+    for (const [type, more] of Object.entries(letters)) {
+      const body = JSON.stringify({
+        type,
+        data: { tenant: "acme", room: "lobby", offset: 1, ...more },
+      });
+      const id = `${type}-${user_id}`;
+      await bucket.put(deadKey("acme", "h", id), hookBytes({ ...at, id, type, body }));
+    }
+    const rooms: [string, string, object][] = [
+      ["lobby~members", "left", change],
+      ["lobby~members", "joined", change],
+      ["lobby~members", "present", {
+        sequence: 1,
+        at_ms: 1,
+        page: 0,
+        pages: 1,
+        occupied: true,
+        list: [member],
+      }],
+      ["~events", "policy.refused", refusal],
+    ];
+    for (const [room_id, type, data] of rooms) {
+      const event = {
+        type,
+        data: new TextEncoder().encode(JSON.stringify(data)),
+        content_type: "application/json",
+      };
+      await durable.append(
+        room_id,
+        systemEnvelope({ now, random }, { tenant_id: "acme", room_id, event }),
+      );
+    }
+  }
+  const logs = { has: () => true, of: () => Promise.resolve(durable) };
+  const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
+  for (const user of ["ann", ...WORDS]) {
+    const erased: Record<string, number> = {};
+    for (const one of stores) {
+      const count = await one.erase({ tenant: "acme", user }, () => Promise.resolve(undefined));
+      if (count > 0) erased[one.name] = count;
+    }
+    assert.deepEqual(erased, { messages: 4, "hooks and dead letters": 3 }, user);
+  }
   await spine.drain();
 });
 

@@ -6,9 +6,9 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
+import { namesUser } from "./named.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
-import { Buffer } from "node:buffer";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
@@ -119,20 +119,14 @@ async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerato
   }
 }
 
-/** Whether a message is the user's. */
+/** Whether a message is the user's: sent by the user or, where the bus writes, about the user. */
 function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
-  if (reservedRoom(room_id) !== undefined) {
-    return Buffer.from(payload.buffer, payload.byteOffset, payload.length)
-      .includes(JSON.stringify(user)) || senderOf(payload) === user;
-  }
-  return senderOf(payload) === user;
-}
-
-function senderOf(payload: Uint8Array): string | undefined {
+  const is_bus = reservedRoom(room_id) !== undefined;
   try {
-    return readEnvelope(legible(payload)).sender_id;
+    const { sender_id, event } = readEnvelope(legible(payload));
+    return sender_id === user || (is_bus && namesUser(event?.data ?? payload, user));
   } catch (error) {
-    if (error instanceof DecodeError) return undefined;
+    if (error instanceof DecodeError) return is_bus && namesUser(payload, user);
     throw error;
   }
 }

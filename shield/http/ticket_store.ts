@@ -6,13 +6,12 @@ import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
+import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { opened } from "../../shared/turns/opened.ts";
 import type { Identity } from "../auth/identity.ts";
 
-/** The bucket of all tenants' tickets. */
-const TICKETS_BUCKET = "ARQON_TICKETS";
 const SECRET_BYTES = 32;
 /** When it ends, in base 36, then the secret. */
 const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;

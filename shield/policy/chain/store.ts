@@ -15,11 +15,10 @@ import type {
   StoredObject,
 } from "../../../shared/spine/contract/spine.ts";
 import { decodeRollout, isUnderWay } from "../../../shared/rollout/rollout.ts";
-import { ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
+import { POLICIES_BUCKET, ROLLOUTS_BUCKET } from "../../../shared/records/buckets.ts";
 import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
 
-const DOCUMENTS = "ARQON_POLICIES";
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;
 
@@ -182,7 +181,7 @@ export class PolicyStore {
  */
 export async function openPolicyStore(spine: Spine): Promise<PolicyStore> {
   const [documents, modules, rollouts] = await Promise.all([
-    spine.keyValue(DOCUMENTS),
+    spine.keyValue(POLICIES_BUCKET),
     spine.objects(MODULES),
     spine.keyValue(ROLLOUTS_BUCKET),
   ]);

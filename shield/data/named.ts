@@ -1,0 +1,66 @@
+/**
+ * Whether something that is kept names a user. What the bus writes does it by the texts in it, and not by their members'
+ * names or its own words: somebody may be called as one of those. What an application has put there does it by
+ * each text and each name. Pure.
+ */
+import { Buffer } from "node:buffer";
+
+/** Members that are known to hold something else than a user; each that is not known may hold one. */
+const NO_USER: ReadonlySet<string> = new Set([
+  ...["type", "op", "tenant", "room", "epoch", "timestamp", "content_type", "scope", "stream"],
+  ...[
+    "cause",
+    "what",
+    "reason",
+    "message",
+    "role",
+    "issuer",
+    "connection_id",
+    "node_id",
+    "hook",
+    "why",
+  ],
+]);
+/** Members that hold what an application has said. */
+const APPLICATIONS: ReadonlySet<string> = new Set(["data", "value", "changes"]);
+
+const encoder = new TextEncoder();
+
+function namesIn(value: unknown, user: string): boolean {
+  if (typeof value !== "object" || value === null) return value === user;
+  if (Array.isArray(value)) return value.some((one) => namesIn(one, user));
+  return Object.entries(value).some(([member, one]) => {
+    if (NO_USER.has(member)) return false;
+    return APPLICATIONS.has(member)
+      ? JSON.stringify(one).includes(JSON.stringify(user))
+      : namesIn(one, user);
+  });
+}
+
+/** The value of JSON that has the user's id as a text; null: it does not, as most; undefined: it does, and is no JSON. */
+function quoting(bytes: Uint8Array, user: string): unknown {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (!text.includes(JSON.stringify(user))) return null;
+  try {
+    return JSON.parse(text.toString());
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether JSON of the bus names the user; what is no JSON does by each text in it. */
+export function namesUser(bytes: Uint8Array, user: string): boolean {
+  const value = quoting(bytes, user);
+  return value === undefined || namesIn(value, user);
+}
+
+/** Whether the body of a hook's call does: a message is of its sender alone, whoever is named in it. */
+export function calledAbout(body: string, user: string): boolean {
+  const value = quoting(encoder.encode(body), user);
+  if (typeof value !== "object" || value === null) return value === undefined;
+  const data: object = "data" in value && value.data instanceof Object ? value.data : {};
+  if (!("message" in data) || !(data.message instanceof Object)) {
+    return namesIn(data, user);
+  }
+  return "sender" in data.message && data.message.sender === user;
+}
