@@ -8,10 +8,13 @@ import type { PlainSignal } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Env } from "../shared/env.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
+import { randomFraction } from "../shared/ids.ts";
 import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./parts.ts";
 
+/** Clients that do not move themselves are sent away in this part of the window. */
+const SENT_AWAY_PART = 0.8;
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
 /** Time between two looks at what a drain waits for, in ms. */
@@ -61,7 +64,11 @@ export async function drain(
   }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);
-    await wait(() => parts.connections.size === 0, monotonic_ms() + server.drain_ms);
+    const sendAway = sendingAway(options, parts);
+    await wait(() => {
+      sendAway();
+      return parts.connections.size === 0;
+    }, monotonic_ms() + server.drain_ms);
   }
   parts.operations.halt();
   const answered_ms = parts.hurried ? 0 : until_ms;
@@ -94,6 +101,29 @@ function tellAll({ config, now, random }: DrainOptions, { connections, node_id }
     }
     connection.send(frame);
   }
+}
+
+/**
+ * Sends those away whose time has come, of the clients that do not move themselves: each at a time of its own, and once
+ * all that it has asked for is answered.
+ */
+function sendingAway(
+  { config: { server }, monotonic_ms, random }: DrainOptions,
+  { connections }: Parts,
+): () => void {
+  const part_ms = server.drain_ms * SENT_AWAY_PART;
+  const begun_ms = monotonic_ms();
+  let staying = [...connections].filter(({ socket }) => socket.is_sent_away).map((connection) => ({
+    connection,
+    at_ms: begun_ms + part_ms * randomFraction(random),
+  }));
+  return () => {
+    staying = staying.filter(({ connection, at_ms }) => {
+      if (at_ms > monotonic_ms() || connection.pending > 0) return !connection.ended;
+      connection.close(1012, "restart");
+      return false;
+    });
+  };
 }
 
 /** Each connection is closed when everything it has asked for is answered, or when time is over. */

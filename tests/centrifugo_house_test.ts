@@ -9,8 +9,10 @@ import { stream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const CONFIG = `
@@ -85,7 +87,7 @@ Deno.test("a channel of the server has schemas, growing messages, why, usage and
 });
 
 Deno.test("each command of a frame counts", async () => {
-  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 10\n`);
+  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 1\n`);
   const socket = new WebSocket(new URL("/connection/websocket", bus.url));
   const told: { id?: number; error?: { code: number } }[] = [];
   socket.onmessage = ({ data }) => void told.push(...data.split("\n").map(JSON.parse));
@@ -99,4 +101,43 @@ Deno.test("each command of a frame counts", async () => {
   const refused = told.flatMap(({ error }) => error?.code ?? []);
   assert.ok(refused.length >= 20 && refused.every((code) => code === 111), refused.join());
   socket.close();
+});
+
+Deno.test("a Shield that stops answers what its clients have asked before they go", async () => {
+  await using receiver = new Receiver();
+  const decided = Promise.withResolvers<Response>();
+  receiver.answer = () => decided.promise;
+  const hook = { id: "gate", tenant: "default", url: receiver.url, room: "log:*", secret: SECRET };
+  const lines = Object.entries(hook).map(([name, value]) => `${name} = "${value}"`).join("\n");
+  await using bus = await startLocalBus(`${CONFIG}
+[server]
+drain_ms = 300
+drain_timeout_ms = 60_000
+[webhooks]
+private_hosts = ["127.0.0.1"]
+[[hooks]]
+${lines}
+events = []
+before = ["publish"]
+before_timeout_ms = 10_000
+on_failure = "allow"
+`);
+  using idle = await openText(bus.url, await bus.tokenFor({ user: "idle" }));
+  const token = await bus.tokenFor();
+  const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
+  const codes: number[] = [];
+  client.on("connecting", ({ code }) => void codes.push(code));
+  client.connect();
+  await client.ready(20_000);
+  const published = client.publish(CHANNEL, { n: 1 });
+  published.catch(() => {});
+  await until("it is asked about", () => receiver.calls.length === 1);
+  const stopped = bus.stop();
+  // Nobody who has asked for something is left by now, but who waits for an answer.
+  assert.equal((await idle.closed()).code, 1012);
+  decided.resolve(Response.json({ allow: true }));
+  await published;
+  await until("it goes", () => codes.at(-1) === 3001);
+  client.disconnect();
+  await stopped;
 });

@@ -35,8 +35,6 @@ import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** A client goes within this part of the time that a Shield which stops gives it. */
-const DRAIN_PART = 0.8;
 /** Signals that say only that something of the bus's own is missing, or cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
@@ -69,6 +67,7 @@ export type LetIn = (socket: CentrifugoSocket, token: string) => Promise<void>;
 
 /** One client. `inner` is its WebSocket. */
 export class CentrifugoSocket implements ClientSocket {
+  readonly is_sent_away = true;
   readonly #inner: ClientSocket;
   readonly #options: CentrifugoSocketOptions;
   readonly #tokens: ChannelTokens;
@@ -92,7 +91,6 @@ export class CentrifugoSocket implements ClientSocket {
   readonly #channels = new Map<string, Channel>();
   readonly #asked = new Map<number, Answered>();
   #requests = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #closed: number | undefined;
   #end: { readonly code: number; readonly reason: string } | undefined;
 
@@ -127,7 +125,6 @@ export class CentrifugoSocket implements ClientSocket {
       tooLong: (problem) => this.#events?.tooLong(problem),
       closed: (code) => {
         this.#closed = code;
-        clearTimeout(this.#timer);
         for (const room_id of this.#channels.keys()) this.#forget(room_id);
         this.#tokens.close();
         onClosed();
@@ -549,9 +546,8 @@ export class CentrifugoSocket implements ClientSocket {
     this.#write(written);
   }
 
-  /** Kicks, bans, what was missed, and the end of the Shield. */
-  #onSignal(room_id: string, { kind, reason, until_ms = 0 }: Signal, sender: string): void {
-    if (kind === "DRAIN" && room_id === "") return this.#moveBefore(until_ms);
+  /** Kicks, bans, and what was missed. */
+  #onSignal(room_id: string, { kind, reason }: Signal, sender: string): void {
     // A backend's signal is a message to the room, and changes nothing here.
     if (sender !== "") return;
     if (kind === "GAP") {
@@ -579,13 +575,6 @@ export class CentrifugoSocket implements ClientSocket {
   #quit(room_id: string, code: number, reason: string): void {
     this.#leave(room_id, code, reason);
     this.#ask({ op: "unsub", room: room_id }, () => {});
-  }
-
-  /** Ends within the window in which the process still serves, at a time of its own. */
-  #moveBefore(until_ms: number): void {
-    const { now, random } = this.#options;
-    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
-    this.#timer ??= setTimeout(() => this.close(1012, "restart"), wait_ms);
   }
 
   /** A refusal that answers no request: the client lost a room, or the connection is about to end. */

@@ -34,7 +34,6 @@ export function memberTexts(text: string, start = 0): (name: string) => string |
 export interface Signal {
   readonly kind: string;
   readonly reason?: string;
-  readonly until_ms?: number;
 }
 
 /** What a room's frame says. */

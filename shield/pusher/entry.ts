@@ -8,7 +8,7 @@ import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { hasItem } from "../../shared/http1/header_list.ts";
-import { type Random, randomFraction, randomUint32 } from "../../shared/ids.ts";
+import { type Random, randomUint32 } from "../../shared/ids.ts";
 import { isPusherClient } from "../auth/identity.ts";
 import { requireOrigin } from "../auth/origin.ts";
 import type { Entrance } from "../connection/entrance.ts";
@@ -200,12 +200,11 @@ function refusedOf(error: unknown): Refused | undefined {
 }
 
 function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id: string) {
-  const { config: { pusher }, messages, now, random, open, counts } = context;
+  const { config: { pusher }, messages, open, counts } = context;
   const socket = new PusherSocket(upgraded.socket, {
-    ...{ app, socket_id, messages, now, isClient: isPusherClient },
+    ...{ app, socket_id, messages, isClient: isPusherClient },
     counts: app.subscription_count ? counts : undefined,
     ...pusher,
-    random: () => randomFraction(random),
   });
   return {
     socket,

@@ -78,7 +78,7 @@ export interface RoomMessage {
   readonly data: string;
   /** The same as JSON, or undefined for text and bytes. */
   readonly json: string | undefined;
-  readonly signal: { readonly kind: string; readonly until_ms?: number } | undefined;
+  readonly signal: { readonly kind: string } | undefined;
 }
 
 /** Reads a frame `{"op":"msg",…}` of a Shield, which is well-formed. */

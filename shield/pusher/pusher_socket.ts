@@ -3,7 +3,6 @@
  * frames become what it reads. All that holds for a connection holds for it. Whether a client may join a
  * channel is decided here, by its app's signature; everything else is decided behind.
  */
-import type { Env } from "../../shared/env.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { type App, backendUser } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf, userChannel } from "./channel.ts";
@@ -24,15 +23,13 @@ import { isChannelAuth, isUserAuth } from "./signature.ts";
 
 /** So many messages that are none, or signatures that are wrong, and the connection ends. */
 const ODD_MAX = 64;
-/** A client goes within this part of the time that a Shield which stops gives it. */
-const DRAIN_PART = 0.8;
 const CLIENT_EVENT = "client-";
 
 /** Close codes of the protocol: reconnect never, later, at once. */
 export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;
 
 /** What a socket needs of its process. */
-export interface PusherSocketOptions extends Pick<Env, "now"> {
+export interface PusherSocketOptions {
   readonly app: App;
   readonly socket_id: string;
   readonly activity_timeout_seconds: number;
@@ -42,8 +39,6 @@ export interface PusherSocketOptions extends Pick<Env, "now"> {
   readonly counts: Pick<SubscriptionCounts, "watch"> | undefined;
   /** Whether a user of the bus is a client of an app. */
   readonly isClient: (user_id: string) => boolean;
-  /** A number in [0, 1). */
-  readonly random: () => number;
 }
 
 /** A channel that the client is in, or has asked for. */
@@ -67,6 +62,7 @@ function closeCode(code: number): number {
 
 /** One client. `inner` is its WebSocket. */
 export class PusherSocket implements ClientSocket {
+  readonly is_sent_away = true;
   readonly #inner: ClientSocket;
   readonly #options: PusherSocketOptions;
   #events: SocketEvents | undefined;
@@ -79,7 +75,6 @@ export class PusherSocket implements ClientSocket {
   #own: string | undefined;
   #odd = 0;
   #is_closed = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(inner: ClientSocket, options: PusherSocketOptions) {
     this.#inner = inner;
@@ -103,7 +98,6 @@ export class PusherSocket implements ClientSocket {
       flooded: () => events.flooded(),
       tooLong: (problem) => events.tooLong(problem),
       closed: (code) => {
-        clearTimeout(this.#timer);
         this.#is_closed = true;
         events.closed(code);
       },
@@ -355,13 +349,9 @@ export class PusherSocket implements ClientSocket {
     }
   }
 
-  /** Kicks, bans and drains; of what was missed the protocol has no word, so a client learns of it as an event. */
-  #onSignal(
-    room_id: string,
-    { kind, until_ms = 0 }: Exclude<RoomMessage["signal"], undefined>,
-  ): void {
+  /** Kicks and bans; of what was missed the protocol has no word, so a client learns of it as an event. */
+  #onSignal(room_id: string, { kind }: Exclude<RoomMessage["signal"], undefined>): void {
     const channel = this.#channels.get(room_id);
-    if (kind === "DRAIN" && room_id === "") return this.#moveBefore(until_ms);
     if (channel === undefined) return;
     if (kind === "GAP") {
       return this.#inner.send(eventText("arqon:gap", '"{}"', channel.name));
@@ -369,13 +359,6 @@ export class PusherSocket implements ClientSocket {
     this.#channels.delete(room_id);
     const problem = kind === "BAN" ? "banned from the channel" : "sent out of the channel";
     this.#inner.send(refusedText(channel.name, "AuthError", problem, 403));
-  }
-
-  /** Ends within the window in which the process still serves, at a time of its own. */
-  #moveBefore(until_ms: number): void {
-    const { now, random } = this.#options;
-    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
-    this.#timer ??= setTimeout(() => this.close(CLOSE.reconnect, "restart"), wait_ms);
   }
 
   /** A refusal that answers no request: a room was removed, or the connection is about to end. */

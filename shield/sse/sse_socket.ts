@@ -4,7 +4,6 @@
  * holds for a connection over WebSocket holds for it. The answer's head is `shield/sse/http/events.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Env } from "../../shared/env.ts";
 import { BROKEN } from "../socket/client_socket.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { eventBytes, HEARTBEAT, idBytes, MESSAGE_START, retryBytes } from "./event_text.ts";
@@ -16,11 +15,9 @@ import type { GzipStream } from "./gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
-/** The part of a drain's window in which readers are closed, one after another. */
-const DRAIN_PART = 0.8;
 
 /** What a reader needs of its process. */
-export interface SseSocketOptions extends Pick<Env, "now"> {
+export interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;
   /** How long a reader waits before it comes back, in ms, unless its caller says otherwise. */
@@ -36,13 +33,13 @@ export interface SseSocketOptions extends Pick<Env, "now"> {
 /** One reader. Its peer is whoever its `writer` runs for. */
 export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly unfinished_bytes = 0;
+  readonly is_sent_away = true;
   readonly writer: EventWriter;
   readonly #options: SseSocketOptions;
   #events: SocketEvents | undefined;
   #closing = false;
   /** The code that `closed` gets. */
   #code: number | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
   /** Until every SUB is answered. */
   #begun = Promise.withResolvers<void>();
   /** A PING waits for the peer to read. */
@@ -107,20 +104,11 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     if (frame.includes('"reason":"epoch-changed"')) {
       const again = this.#options.subscriptions.again(room_id);
       if (again !== undefined) queueMicrotask(() => this.#events?.message(again));
-    } else if (room_id === "" && frame.includes('"signal":{"kind":"DRAIN"')) {
-      this.#moveBefore(Number(/"until_ms":(\d+)/.exec(frame)?.[1] ?? 0));
     }
     // The connection leaves the room when it has been notified.
     queueMicrotask(() => {
       if (!this.#closing && this.#options.isOut()) this.#leave(NORMAL, "no-room-left");
     });
-  }
-
-  /** Ends within the window in which the process still serves, at a time of its own. */
-  #moveBefore(until_ms: number): void {
-    const { now, random } = this.#options;
-    const wait_ms = Math.max(0, until_ms - now()) * DRAIN_PART * random();
-    this.#timer ??= setTimeout(() => this.#leave(RESTART, "restart"), wait_ms);
   }
 
   /** Ends on its own, and tells the connection as if the peer had gone. */
@@ -173,7 +161,6 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     if (spread !== undefined) this.#push(retryBytes(Number(spread) * this.#options.random()));
     this.#push(eventBytes("closed", JSON.stringify({ code, reason: said })));
     this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", said));
-    clearTimeout(this.#timer);
     this.writer.end();
   }
 
@@ -190,7 +177,6 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   }
 
   gone(begun: boolean): void {
-    clearTimeout(this.#timer);
     // A reader that goes is no accident: it has no other way to end.
     this.#code ??= begun ? GOING_AWAY : BROKEN;
     this.#closing = true;
