@@ -3,12 +3,10 @@
  * offsets, positions, recovery and its refusals. A tenant's own streams, repeated ids, the last message: `tests/model`.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openBinary } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [server]
@@ -28,52 +26,6 @@ history_size = 5
 interface Stage {
   readonly bus: TestBus;
   open(): Promise<DurableClient>;
-}
-
-async function published({ bus, open }: Stage): Promise<void> {
-  const room = "log-ack";
-  using text = await open();
-  using binary = await openBinary(bus.url, bus.token);
-  const began = await text.join(room);
-  assert.deepEqual(Object.keys(began), ["offset", "epoch"]);
-  assert.match(began.epoch, /^[0-9a-z]+$/);
-  binary.send(encodeSub({ room_id: room, request_id: 1 }));
-  const subscribed = await binary.frame();
-  assert(subscribed.kind === "ack");
-  assert.deepEqual(JSON.parse(new TextDecoder().decode(subscribed.ack.result)), began);
-  const [first = 0] = await text.fill(room, ["by text"]);
-  binary.send(
-    encodePub(writeEnvelope({ room_id: room, request_id: 2, event: { type: "by binary" } })),
-  );
-  const posted = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-    body: '{"data":"by HTTP","ack":true}',
-  });
-  const { offset: third } = await posted.json();
-  const seen: unknown[] = [];
-  let second: unknown;
-  while (seen.length < 3) {
-    const frame = await binary.frame();
-    if (frame.kind === "ack") second = frame.ack.offset;
-    else if (frame.kind === "msg") seen.push(frame.envelope.offset);
-  }
-  assert.equal((await text.told()).offset, first);
-  const others = [(await text.told()).offset, (await text.told()).offset];
-  assert.deepEqual(seen, [first, ...others]);
-  while (second === undefined) {
-    const frame = await binary.frame();
-    if (frame.kind === "ack") second = frame.ack.offset;
-  }
-  assert.deepEqual([second, third].sort(), others.sort(), "each ACK has the offset of its message");
-  const protobuf = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/protobuf" },
-    body: writeEnvelope({ ack_requested: true, event: { type: "t" } }),
-  });
-  assert.equal(readAck(await protobuf.bytes()).offset, (await text.told()).offset);
-  using plain = await open();
-  assert.equal((await plain.pub("plain", 1)).offset, undefined, "another room has no offsets");
 }
 
 async function recovered({ open }: Stage): Promise<void> {
@@ -157,16 +109,6 @@ async function notRecovered({ open }: Stage): Promise<void> {
   assert.equal(marker.recovered, true, "four of the five that are kept");
 }
 
-async function notDurable({ open }: Stage): Promise<void> {
-  using client = await open();
-  for (const place of [{ after_offset: 1 }, { epoch: "abc" }, { after_offset: 1, epoch: "abc" }]) {
-    const { code, reason } = await client.sub("plain", place);
-    assert.deepEqual([code, reason], [400, "not-durable"]);
-  }
-  const { code, result, offset } = await client.sub("plain");
-  assert.deepEqual([code, result, offset], [0, undefined, undefined]);
-}
-
 async function cancelled({ open }: Stage): Promise<void> {
   const room = "log-cancelled";
   using publisher = await open();
@@ -189,11 +131,9 @@ async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
   const open = () => DurableClient.open(bus.url, bus.token);
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, open }));
-  await step("ACKs and deliveries carry the offset, by text, binary and HTTP", published);
   await step("a client that returns with its position gets exactly what it missed", recovered);
   await step("with presence the answer has both", withPresence);
   await step("what cannot be recovered is told with its reason", notRecovered);
-  await step("a position in a room that is not durable is refused", notDurable);
   await step("UNSUB ends a recovery", cancelled);
 }
 

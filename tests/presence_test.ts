@@ -1,6 +1,6 @@
 /**
- * Who is in a room, as clients on a running bus hear it: text and binary connections, every way to
- * come and to go, grants and limits. Several processes, and their deaths, are other tests' business.
+ * Who is in a room, as clients on a running bus hear it: grants, limits and grace. Who comes, changes and goes: the
+ * reader `member` of `tests/model`, and over faults `tests/walks/people`.
  */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -53,55 +53,6 @@ async function enter(
 
 const hears = (client: PresenceClient, ...names: string[]) =>
   client.until(() => client.names.join() === names.join());
-
-/** Joins, other metadata and leaves, on a connection of each form at once. */
-async function comesAndGoes(bus: TestBus): Promise<void> {
-  const room = "lobby";
-  const ann = await open(bus, "ann");
-  const meta = { status: "here" };
-  const { result } = await ann.sub(room, { presence: true, meta });
-  const [self] = result.members;
-  assert.deepEqual(
-    { ...result, members: [{ ...self, joined_ms: 0 }] },
-    {
-      members: [{ connection_id: ann.connection_id, user_id: "ann", meta, joined_ms: 0 }],
-      connections: 1,
-      users: 1,
-      pages: 1,
-    },
-  );
-  assert.ok(Math.abs(self.joined_ms - Date.now()) < 60_000);
-
-  const bob = await enter(bus, room, "bob", false);
-  assert.deepEqual(bob.names, ["ann", "bob"]);
-  assert.deepEqual(bob.member("ann")?.meta, meta, "JSON in the ACK of a binary connection too");
-  await hears(ann, "ann", "bob");
-  assert.deepEqual([ann.member("bob")?.meta, ann.connections, ann.users], [null, 2, 2]);
-
-  // Another connection of a user is another member, and no other user.
-  const again = await enter(bus, room, "bob");
-  for (const client of [ann, bob]) await hears(client, "ann", "bob", "bob");
-  assert.deepEqual([ann.connections, ann.users], [3, 2]);
-
-  const joined_ms = ann.member("ann")?.joined_ms;
-  await ann.sub(room, { presence: true, meta: { status: "away" } });
-  assert.equal(ann.member("ann")?.joined_ms, joined_ms, "a change of meta is no new member");
-  for (const client of [bob, again]) {
-    await client.until(() => (client.member("ann")?.meta as typeof meta).status === "away");
-    assert.equal(client.member("ann")?.joined_ms, joined_ms);
-  }
-
-  assert.equal((await again.unsub(room)).code, 0);
-  for (const client of [ann, bob]) await hears(client, "ann", "bob");
-  bob[Symbol.dispose]();
-  await hears(ann, "ann");
-  assert.deepEqual([ann.connections, ann.users], [1, 1]);
-  assert.equal((await ann.sub(room)).code, 0);
-  const observer = await open(bus, "eve");
-  await observer.sub(room, { presence: true, observer: true });
-  assert.deepEqual(observer.names, [], "a SUB without presence left");
-  for (const client of [ann, again, observer]) client[Symbol.dispose]();
-}
 
 async function refuses(bus: TestBus): Promise<void> {
   const actions = (...allowed: string[]) => (
@@ -198,7 +149,6 @@ Deno.test("who has joined is in the list that is asked for next, however long jo
 
 Deno.test("presence on a running bus", async (t) => {
   await using bus = await startLocalBus(CONFIG, { constants: { presence: { page_members: 3 } } });
-  await t.step("members come, change and go, in text and binary", () => comesAndGoes(bus));
   await t.step("grants and limits hold, and what is refused has no effect", () => refuses(bus));
   await t.step("in a room with grace a lost connection's user does not flicker", () => grace(bus));
 });

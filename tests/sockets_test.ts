@@ -9,7 +9,6 @@ import type { ServerFrame } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
 import {
   BINARY,
-  CONTINUATION,
   PING,
   PONG,
   rawFrame,
@@ -31,33 +30,6 @@ drain_ms = 300
 [limits]
 #constant limits.close_frame_bytes = ${CLOSE_BYTES}
 `;
-
-async function speaks(bus: TestBus): Promise<void> {
-  const text = await openText(bus.url, bus.token);
-  const binary = await openBinary(bus.url, bus.token);
-  text.send({ op: "sub", room: "lobby", id: 1 });
-  assert.equal((await text.json()).code, 0);
-  text.send({ op: "pub", room: "lobby", type: "chat", data: "hello", id: 2 });
-  const answers = [await text.json(), await text.json()];
-  assert.deepEqual(answers.map(({ op }) => op).sort(), ["ack", "msg"]);
-  for (const client of [text, binary]) client[Symbol.dispose]();
-  const headers = { authorization: `Bearer ${bus.token}`, "content-type": "application/json" };
-  const body = '{"type":"t","data":1}';
-  const url = `${bus.http_url}/v1/rooms/lobby/messages`;
-  const posted = await fetch(url, { method: "POST", headers, body });
-  assert.equal(posted.ok, true, await posted.text());
-}
-
-async function refuses(bus: TestBus): Promise<void> {
-  assert.deepEqual(await refusedUpgrade(bus.http_url, { token: "x" }), ["401", "token-malformed"]);
-  const token = await bus.tokenFor({ ttl_seconds: -100 });
-  assert.deepEqual(await refusedUpgrade(bus.http_url, { token }), ["401", "token-expired"]);
-  using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`);
-  assert.match(peer.head, /^HTTP\/1\.1 401 [^]*^connection: close\r?$/im);
-  const check = await fetch(`${bus.http_url}/v1/auth/check`);
-  assert.deepEqual([check.status, (await check.json()).reason], [401, "token-missing"]);
-  assert.equal(check.headers.get("www-authenticate")?.startsWith("Bearer"), true);
-}
 
 /** How clients and proxies write one and the same offer; the first that we speak is confirmed. */
 async function readsLists(bus: TestBus): Promise<void> {
@@ -120,36 +92,18 @@ async function outlasts(bus: TestBus): Promise<void> {
   alive[Symbol.dispose]();
 }
 
-/** A fragmented message is one message. */
-async function assembles(bus: TestBus): Promise<void> {
-  const headers = [`Authorization: Bearer ${bus.token}`];
-  using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`, headers);
-  assert.equal((await peer.frame())?.opcode, BINARY);
-  await peer.write(rawFrame(BINARY, new Uint8Array([0x07, 1]), false));
-  await peer.write(rawFrame(CONTINUATION, new Uint8Array([2, 3])));
-  assert.deepEqual((await peer.frame())?.body, new Uint8Array([0x08, 1, 2, 3]));
-}
-
 for (const websocket of ["native", "own"]) {
   Deno.test(`clients of ${websocket} sockets`, async (t) => {
     await using bus = await startLocalBus(configOf(websocket));
-    await t.step("speak both forms, and HTTP beside them", () => speaks(bus));
-    await t.step("are refused with status and reason", () => refuses(bus));
     await t.step("may write the list of subprotocols in any way", () => readsLists(bus));
     await t.step(
       "get ERR 413 below the bound, and are closed above it",
       () => bounds(bus),
     );
-    await t.step("may send a message in fragments", () => assembles(bus));
     await t.step(
       "who have answered a PING and are in the middle of a message end with 4408",
       () => outlasts(bus),
     );
-    await t.step("are told to reconnect when the process stops", async () => {
-      const client = await openText(bus.url, bus.token);
-      assert.equal((await bus.stop()).code, 0, bus.log());
-      assert.equal((await client.closed()).code, 1012);
-    });
   });
 }
 

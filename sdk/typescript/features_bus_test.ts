@@ -1,4 +1,4 @@
-// Signing, typed messages, locks, listeners and aborting on a real bus: one bus for all steps.
+// Signing, typed messages, locks, listeners, several loops of a room and bad tokens on a real bus: one bus for all steps.
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
@@ -185,6 +185,44 @@ async function listening(bus: TestBus): Promise<void> {
   await assert.rejects(eve.room("heard").listen(() => {}).ended, refusedWith("not-granted"));
 }
 
+async function twoLoops(bus: TestBus): Promise<void> {
+  const { url, token } = bus;
+  await using connection = await connect({ url, token });
+  const room = connection.room("sdk-2");
+  const [one, other] = [room.subscribe(), room.subscribe()];
+  await Promise.all([one.ready, other.ready]);
+  assert.throws(() => room.subscribe({ no_echo: true }), /no_echo = false/);
+  await room.publish("x", 1);
+  const next = async (loop: typeof one) => (await loop.next()).value?.json();
+  assert.deepEqual([await next(one), await next(other)], [1, 1]);
+  one.close();
+  await room.publish("x", 2);
+  assert.equal(await next(other), 2);
+  assert.equal((await one.next()).done, true);
+  other.close();
+  // The room is free again, also for other options, and the new loop hears only what comes now.
+  using again = room.subscribe({ no_echo: true });
+  await again.ready;
+  await room.publish("x", 3);
+  await using friend = await connect({ url, token });
+  await friend.room("sdk-2").publish("x", 4);
+  assert.equal(await next(again), 4);
+  assert.throws(() => connection.room("a.b"), refusedWith("invalid-room"));
+}
+
+async function badTokens(bus: TestBus): Promise<void> {
+  const { url } = bus;
+  const expired = await bus.tokenFor({ ttl_seconds: -3_600 });
+  await assert.rejects(connect({ url, token: expired }), refusedWith("token-expired"));
+  const foreign = await bus.tokenFor({ claims: { iss: "elsewhere" } });
+  await assert.rejects(connect({ url, token: foreign }), refusedWith("token-issuer"));
+  await assert.rejects(connect({ url, token: "a b" }), refusedWith("token-malformed"));
+  let asked = 0;
+  const always = () => (asked += 1, foreign);
+  await assert.rejects(connect({ url, getToken: always }), refusedWith("token-issuer"));
+  assert.equal(asked, 2, "asked once more after the refusal, then given up");
+}
+
 Deno.test("what the SDK can do on a real bus", CLEAN, async (t) => {
   await using bus = await startBusWith(CONFIG);
   await t.step(
@@ -198,4 +236,9 @@ Deno.test("what the SDK can do on a real bus", CLEAN, async (t) => {
   await t.step("typed messages, with bad data of others left out or thrown", () => typed(bus));
   await t.step("a lock is held, renewed, released, taken over, and lost", () => locks(bus));
   await t.step("a handler hears one message after another", () => listening(bus));
+  await t.step(
+    "two loops on one room both hear it, and leaving both ends the subscription",
+    () => twoLoops(bus),
+  );
+  await t.step("bad tokens reject with their reason", () => badTokens(bus));
 });

@@ -110,15 +110,6 @@ Deno.test("any bytes have a key or none, and a walk over them ends", () => {
   }
 });
 
-Deno.test("a key is repeated for less than two minutes after it was first seen", () => {
-  const seen = new SeenMessages(10);
-  assert.equal(seen.repeated("k", 1_000), false);
-  assert.equal(seen.repeated("k", 1_000), true);
-  assert.equal(seen.repeated("k", 1_000 + DEDUPLICATION_MS - 1), true, "a repeat prolongs nothing");
-  assert.equal(seen.repeated("k", 1_000 + DEDUPLICATION_MS), false);
-  assert.equal(seen.repeated("k", 1_000 + 2 * DEDUPLICATION_MS - 1), true);
-});
-
 Deno.test("with room for all, exactly the keys of the last two minutes are repeated", () => {
   const step = fc.record({
     key: fc.constantFrom("a", "b", "c", "d"),

@@ -15,47 +15,11 @@ import {
   toldMembers,
 } from "./table.ts";
 import type { MemberTable } from "./table.ts";
-import { entryOf, START_MS, writerOf, written } from "./testing/port.ts";
+import { entryOf, written } from "./testing/port.ts";
 
 const ids = (members: readonly PresentMember[] | undefined) =>
   members?.map(({ connection_id }) => connection_id) ?? [];
 const tagOf = ({ writer, entry }: WrittenEntry) => ({ writer, counter: entry.counter });
-
-Deno.test("a join, an update and a leave are told once each", () => {
-  const table = createTable();
-  setOwn(table, entryOf(1));
-  assert.deepEqual(ids(takeChanges(table)?.updates), ["c1"]);
-  assert.equal(takeChanges(table), undefined, "nothing new");
-  setOwn(table, entryOf(3, { connection_id: "c1", meta: '{"a":1}' }));
-  assert.deepEqual(takeChanges(table)?.updates.map(({ meta }) => meta), ['{"a":1}']);
-  removeOwn(table, "c1");
-  assert.deepEqual(ids(takeChanges(table)?.leaves), ["c1"]);
-  assert.equal(table.users.size, 0);
-});
-
-Deno.test("who came and went between two batches is not told", () => {
-  const table = createTable();
-  addForeign(table, written("b", 1));
-  removeForeign(table, tagOf(written("b", 1)));
-  setOwn(table, entryOf(2));
-  removeOwn(table, "c2");
-  assert.equal(takeChanges(table), undefined);
-});
-
-Deno.test("who left and came back the same between two batches is not told", () => {
-  const table = createTable();
-  addForeign(table, written("b", 1));
-  takeChanges(table);
-  removeForeign(table, tagOf(written("b", 1)));
-  addForeign(table, {
-    writer: writerOf("b", START_MS + 1),
-    entry: entryOf(7, { connection_id: "c1", user_id: "u1" }),
-  });
-  assert.equal(takeChanges(table), undefined, "a new incarnation of the same member");
-  removeForeign(table, { writer: writerOf("b", START_MS + 1), counter: 7 });
-  addForeign(table, written("b", 9, { connection_id: "c1", user_id: "u1", meta: "1" }));
-  assert.deepEqual(ids(takeChanges(table)?.updates), ["c1"], "other metadata is told");
-});
 
 Deno.test("an update whose leave comes after its join does not make the member vanish", () => {
   const table = createTable();
@@ -65,18 +29,6 @@ Deno.test("an update whose leave comes after its join does not make the member v
   removeForeign(table, tagOf(written("b", 1)));
   assert.deepEqual(takeChanges(table)?.updates.map(({ meta }) => meta), ["2"]);
   assert.deepEqual(ids([...table.shown.values()]), ["c1"]);
-});
-
-Deno.test("a snapshot replaces what is elsewhere, keeps what is own, and tells the difference", () => {
-  const table = createTable();
-  setOwn(table, entryOf(1, { connection_id: "own" }));
-  for (const counter of [2, 3, 4]) addForeign(table, written("b", counter));
-  takeChanges(table);
-  replaceForeign(table, [written("b", 3), written("d", 1, { connection_id: "new" })]);
-  const changes = takeChanges(table);
-  assert.deepEqual(ids(changes?.updates), ["new"]);
-  assert.deepEqual(ids(changes?.leaves), ["c2", "c4"]);
-  assert.deepEqual(ids([...table.shown.values()]), ["own", "c3", "new"]);
 });
 
 Deno.test("users are counted by issuer and subject, connections by id", () => {

@@ -70,7 +70,6 @@ export const SLOW: readonly string[] = [
   "tests/deploy_test.ts",
   "tests/dev_stack_test.ts",
   "tests/editor_example_test.ts",
-  "tests/flood_test.ts",
   "tests/hostile/gallery_test.ts",
   "tests/installed_pages_test.ts",
   "tests/memory/memory_test.ts",

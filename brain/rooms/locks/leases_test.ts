@@ -40,47 +40,6 @@ class Brain {
   }
 }
 
-Deno.test("while nobody sets the clock, a lock stays as its document has it", () => {
-  const brain = new Brain();
-  const lock = brain.grant(30_000);
-  brain.pass(20_000);
-  assert.equal(brain.leases.current(AT, lock), lock);
-  brain.pass(9_999);
-  assert.ok(brain.isLive(lock));
-  brain.pass(1);
-  assert.ok(!brain.isLive(lock));
-});
-
-for (const [by, step_ms] of [["back", -HOUR_MS], ["forward", HOUR_MS]] as const) {
-  Deno.test(`a clock that is set ${by} by an hour: the lease lasts as long as it was granted for`, () => {
-    const brain = new Brain();
-    const lock = brain.grant(30_000);
-    brain.pass(10_000);
-    brain.wall_ms += step_ms;
-    brain.pass(19_900);
-    assert.ok(brain.isLive(lock), "not shorter");
-    brain.pass(100);
-    assert.ok(!brain.isLive(lock), "not longer");
-  });
-}
-
-Deno.test("what is stored with other times while the clock was set is the same lease, read again or not", () => {
-  const brain = new Brain();
-  const lock = brain.grant(30_000);
-  brain.wall_ms -= HOUR_MS;
-  brain.pass(10_000);
-  const moved = brain.leases.current(AT, lock);
-  assert.equal(moved.until_ms, brain.wall_ms + 20_000, "by the clock as it is now");
-  assert.equal(moved.until_ms - moved.since_ms, 30_000);
-  brain.leases.see(AT, lock);
-  assert.deepEqual(brain.leases.current(AT, lock), moved, "the document was only read");
-  brain.leases.see(AT, moved);
-  brain.pass(19_999);
-  assert.ok(brain.isLive(moved));
-  brain.pass(1);
-  assert.ok(!brain.isLive(moved));
-});
-
 for (
   const [clock, by_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS], ["right", 0]] as const
 ) {

@@ -78,14 +78,6 @@ Deno.test("the holder writes by its connection or by its fence, and a wrong fenc
   );
 });
 
-Deno.test("a fence ends with its lease, also when nobody has written the lock off", () => {
-  const late = at(NOW + 10_000);
-  const mismatch = "409 fence-mismatch: Fence mismatch: the room has no lock";
-  assert.equal(answer(locked, set("k", 1, { fence: 7 }), late), mismatch);
-  assert.equal(answer(locked, unlock("c1"), late), mismatch);
-  assert.deepEqual(answer(locked, get(), late), { version: 1, epoch: "7", state: {} });
-});
-
 Deno.test("what follows a lapsed lock writes it off first, as a version of its own", () => {
   const { document, outcomes, fresh } = applied(locked, [set("k", 1)], at(NOW + 20_000));
   assert.equal(document.version, 3);
@@ -104,12 +96,6 @@ Deno.test("locking again extends the lease under the same fence and never shorte
   assert.equal(shorter.lock?.until_ms, NOW + 60_000);
   const moved = afterwards([lock("c9", 1, { fence: 7 })], locked);
   assert.deepEqual(moved.lock, { ...locked.lock, connection_id: "c9", user_id: "of c9" });
-});
-
-Deno.test("an unlocked room is locked anew under a higher fence", () => {
-  const free = settleDocument(afterwards([unlock("c2", { fence: 7 })], locked), 8);
-  assert.equal(free.lock, undefined);
-  assert.equal(settleDocument(afterwards([lock("c2")], free), 9).lock?.fence, 9);
 });
 
 Deno.test("two grants never share a write", () => {

@@ -39,24 +39,6 @@ Deno.test("items come out in order, also to a consumer that was waiting", async 
   assert.deepEqual(await drain(items), [2, 3]);
 });
 
-Deno.test("a full buffer drops what is new and leaves one marker where it was lost", async () => {
-  const items = buffer(2);
-  assert.deepEqual([1, 2, 3, 4].map((item) => items.push(item)), [true, true, false, false]);
-  assert.deepEqual((await items.next()).value, 1);
-  assert.deepEqual((await items.next()).value, 2);
-  items.push(5);
-  items.end();
-  assert.deepEqual(await drain(items), [{ lost: 2 }, 5]);
-});
-
-Deno.test("a loss at the very end is told as well", async () => {
-  const items = buffer(1);
-  items.push(1);
-  items.push(2);
-  items.end();
-  assert.deepEqual(await drain(items), [1, { lost: 1 }]);
-});
-
 Deno.test("bytes are bounded too, and one item larger than the bound still passes", async () => {
   const items = buffer(100, 10);
   assert.equal(items.push(50), true);
@@ -84,31 +66,6 @@ Deno.test("leaving the loop ends the buffer once and refuses further items", asy
   assert.equal(ends, 1);
   assert.equal(items.push(3), false);
   assert.equal(items.size, 0);
-});
-
-Deno.test("whatever is pushed and taken, nothing is reordered, doubled or silently lost", async () => {
-  await fc.assert(fc.asyncProperty(
-    fc.array(fc.boolean(), { maxLength: 3_000 }),
-    fc.integer({ min: 1, max: 40 }),
-    async (steps, items_max) => {
-      const items = buffer(items_max, Number.MAX_SAFE_INTEGER);
-      const seen: Item[] = [];
-      let pushed = 0;
-      for (const push of steps) {
-        if (push) items.push(pushed++);
-        else if (items.size > 0) seen.push((await items.next()).value as Item);
-        assert.ok(items.size <= items_max + 1);
-      }
-      items.end();
-      seen.push(...await drain(items));
-      let expected = 0;
-      for (const item of seen) {
-        if (typeof item !== "number") expected += item.lost;
-        else assert.equal(item, expected++);
-      }
-      assert.equal(expected, pushed);
-    },
-  ));
 });
 
 const with_policy = (on_overflow: Overflow) => buffer(2, 1_000_000, undefined, on_overflow);
@@ -141,15 +98,16 @@ Deno.test("the policy error gives what waits and then throws 'slow-consumer', on
 Deno.test("whatever the policy, what was pushed is delivered in order or counted as lost", async () => {
   await fc.assert(fc.asyncProperty(
     fc.constantFrom<Overflow>("drop-newest", "drop-oldest"),
-    fc.array(fc.boolean(), { maxLength: 60 }),
-    async (on_overflow, pushes) => {
-      const items = buffer(3, 1_000_000, undefined, on_overflow);
+    fc.array(fc.boolean(), { maxLength: 300 }),
+    fc.integer({ min: 1, max: 40 }),
+    async (on_overflow, pushes, items_max) => {
+      const items = buffer(items_max, 1_000_000, undefined, on_overflow);
       const taken: Item[] = [];
       let pushed = 0;
       for (const push of pushes) {
         if (push) items.push(++pushed);
         else if (items.size > 0) taken.push((await items.next()).value as Item);
-        assert.ok(items.size <= 4);
+        assert.ok(items.size <= items_max + 1);
       }
       items.end();
       taken.push(...await drain(items));

@@ -1,4 +1,4 @@
-// The bounds of the wait; that the connection waits is in `connection_test.ts`.
+// The bounds of the wait; that the connection waits: `sdk/conformance/scenarios/closes.json`.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { backoffDelay, DEFAULT_BACKOFF } from "./clock.ts";
