@@ -6,12 +6,14 @@ import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { ClusterMessageSchema } from "../proto/gen/arqon/v1/replication_pb.ts";
+import { schemaOf } from "../proto/testing/schemas.ts";
 import type { ClusterMessage, Stays } from "../shared/presence/messages.ts";
 import { LEAVE_CAUSES } from "../shared/records/leave_reason.ts";
 import type { LeaveReason } from "../shared/records/leave_reason.ts";
 import { messages } from "../shared/presence/testing/message_arbitraries.ts";
 import { decodeMessage, encodeMessage } from "../shared/presence/wire.ts";
+
+const ClusterMessageSchema = schemaOf("ClusterMessage");
 
 type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 

@@ -10,7 +10,7 @@ import { headers } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
-import { EnvelopeSchema, SystemSignal_Kind } from "../proto/gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../proto/testing/schemas.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -290,7 +290,7 @@ async function binary(cluster: Cluster): Promise<void> {
     payload: {
       case: "signal",
       value: {
-        kind: SystemSignal_Kind.BAN,
+        kind: 2, // A ban.
         target: "carl",
         reason: "rude",
         untilMs: 4_102_444_800_000n,

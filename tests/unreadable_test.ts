@@ -4,19 +4,23 @@
  * live subscribers find it as an error at its offset, and go on.
  */
 import assert from "node:assert/strict";
-import { fromBinary } from "@bufbuild/protobuf";
+import { fromBinary, type Message as ProtobufMessage } from "@bufbuild/protobuf";
+import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { connect } from "@arqon/sdk";
 import type { Message, Subscription } from "@arqon/sdk";
 import { history, replay } from "@arqon/sdk/history";
 import { encodeSub, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
-import { EnvelopeSchema } from "../proto/gen/arqon/v1/envelope_pb.ts";
-import { HistorySchema } from "../proto/gen/arqon/v1/history_pb.ts";
+import { type Envelope, EnvelopeSchema, schemaOf } from "../proto/testing/schemas.ts";
 import { watched } from "../shared/spine/nats/testing/nats_harness.ts";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
+
+const HistorySchema = schemaOf("History") as GenMessage<
+  ProtobufMessage & { messages: Envelope[] }
+>;
 
 const ROOM = "kept-1";
 const CONFIG = `[[rooms]]\nroom = "kept-*"\ndurable = true\n`;

@@ -2,7 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { bytes, envelopeInit, varintBytes, WIDE } from "../testing/arbitraries.ts";
 import { writeEnvelope } from "./envelope.ts";
 import { scannedBytes } from "./plain_scan.ts";

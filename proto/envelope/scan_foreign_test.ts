@@ -7,7 +7,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/decode_error.ts";
 import { readEnvelope, readRouted, UNREADABLE } from "./envelope.ts";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { encodeMsgAt } from "../frame/history.ts";
 import { scanEnvelope } from "./scan.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/decode_error.ts";
 import { readEnvelope } from "./envelope.ts";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
 import { scannedBytes } from "./plain_scan.ts";
 import { anyBytes, envelopeBytes, nearlyEnvelope, WIDE } from "../testing/arbitraries.ts";

@@ -1,7 +1,7 @@
 /** The scanner's rules one by one: what it hands on, and each refusal with its reason and field. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import assert from "node:assert/strict";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { scanEnvelope } from "./scan.ts";
 import { type EnvelopeInit, varintBytes } from "../testing/arbitraries.ts";
 

@@ -18,15 +18,15 @@ import {
 } from "./control.ts";
 import { askDeltas } from "./delta.ts";
 import { DecodeError } from "../errors/decode_error.ts";
-import {
-  AckSchema,
-  RefreshSchema,
-  SubscribeSchema,
-  UnsubscribeSchema,
-  WelcomeSchema,
-} from "../gen/arqon/v1/control_pb.ts";
+import { schemaOf } from "../testing/schemas.ts";
 import { bytes, safeInt64, text, uint64 } from "../testing/arbitraries.ts";
 import { countReads } from "../testing/read_counter.ts";
+
+const AckSchema = schemaOf("Ack");
+const RefreshSchema = schemaOf("Refresh");
+const SubscribeSchema = schemaOf("Subscribe");
+const UnsubscribeSchema = schemaOf("Unsubscribe");
+const WelcomeSchema = schemaOf("Welcome");
 
 const uint32 = fc.oneof(fc.nat(), fc.integer({ min: 0, max: 2 ** 32 - 1 }));
 const exact = (value: bigint) => value <= 2n ** 53n - 1n ? Number(value) : value;

@@ -2,7 +2,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { writeEnvelope } from "../envelope/envelope.ts";
 import { findData, withData } from "./delta.ts";
 import { Opcode } from "./opcode.ts";

@@ -20,7 +20,7 @@ import {
   encodeUnsub,
   encodeWelcome,
 } from "./frame.ts";
-import { EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../testing/schemas.ts";
 import { Opcode } from "./opcode.ts";
 import { anyBytes, bytes, envelopeBytes, text, WIDE } from "../testing/arbitraries.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { readEnvelope, writeEnvelope } from "../envelope/envelope.ts";
-import { HistoryQuerySchema, HistorySchema } from "../gen/arqon/v1/history_pb.ts";
+import { schemaOf } from "../testing/schemas.ts";
 import {
   encodeMsgAt,
   readHistory,
@@ -12,6 +12,9 @@ import {
   writeHistoryQuery,
 } from "./history.ts";
 import { text } from "../testing/arbitraries.ts";
+
+const HistoryQuerySchema = schemaOf("HistoryQuery");
+const HistorySchema = schemaOf("History");
 
 const offset = fc.maxSafeNat();
 

@@ -3,7 +3,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/decode_error.ts";
-import { PresenceLeaveSchema, PresenceUpdateSchema } from "../gen/arqon/v1/presence_pb.ts";
+import { schemaOf } from "../testing/schemas.ts";
 import {
   encodePresenceLeave,
   encodePresenceUpdate,
@@ -13,6 +13,9 @@ import {
   readPresenceUpdate,
 } from "./presence.ts";
 import { bytes, text } from "../testing/arbitraries.ts";
+
+const PresenceLeaveSchema = schemaOf("PresenceLeave");
+const PresenceUpdateSchema = schemaOf("PresenceUpdate");
 
 const uint32 = fc.oneof(fc.nat(), fc.integer({ min: 0, max: 2 ** 32 - 1 }));
 /** "" or JSON text, now and then with spaces and numbers that a parser would change. */

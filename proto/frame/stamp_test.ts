@@ -4,7 +4,7 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/decode_error.ts";
 import { readEnvelope } from "../envelope/envelope.ts";
-import { type Envelope, EnvelopeSchema } from "../gen/arqon/v1/envelope_pb.ts";
+import { type Envelope, EnvelopeSchema } from "../testing/schemas.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
 import { hasShadowHeader, type Stamp, stampEnvelope } from "./stamp.ts";

@@ -4,7 +4,7 @@
  */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { EnvelopeSchema, SystemSignal_Kind } from "../gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema, SIGNAL_KINDS } from "./schemas.ts";
 
 /** An envelope in protobuf-es's own terms (camelCase, bigint), the reference of these tests. */
 export type EnvelopeInit = MessageInitShape<typeof EnvelopeSchema>;
@@ -69,9 +69,7 @@ const command = fc.record({
   commandId: text(),
 });
 const signal = fc.record({
-  kind: fc.constantFrom(
-    ...Object.values(SystemSignal_Kind).filter((kind) => typeof kind === "number"),
-  ),
+  kind: fc.constantFrom(...SIGNAL_KINDS.keys()),
   target: text(),
   reason: text(),
   untilMs: safeInt64,

@@ -134,9 +134,9 @@ Deno.test("other members reach the protocol by its name", () => {
 Deno.test("what runs in browsers imports neither packages nor the Protobuf runtime", () => {
   assert.match(check("proto/wire.ts", "zod", "npm:/zod@4").join(), /runs in browsers/);
   assert.match(check("sdk/typescript/a.ts", "node:fs", "node:fs").join(), /runs in browsers/);
-  const generated = "proto/gen/arqon/v1/envelope_pb.ts";
+  const generated = "proto/gen/arqon/descriptors.ts";
   assert.match(
-    check("proto/control.ts", "./gen/arqon/v1/envelope_pb.ts", generated).join(),
+    check("proto/control.ts", "./gen/arqon/descriptors.ts", generated).join(),
     /Protobuf runtime/,
   );
   assert.deepEqual(check(generated, "@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2"), []);

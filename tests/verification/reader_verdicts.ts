@@ -10,7 +10,7 @@ import { create, type DescMessage, fromBinary, toBinary } from "@bufbuild/protob
 import type { FileRegistry } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { DecodeError, scanEnvelope } from "@arqon/proto";
-import { EnvelopeSchema } from "../../proto/gen/arqon/v1/envelope_pb.ts";
+import { EnvelopeSchema } from "../../proto/testing/schemas.ts";
 import { validateJsonText } from "../../shield/schema/validation/json.ts";
 import { compileMessage, SCHEMA_LIMITS } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
