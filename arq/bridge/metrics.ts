@@ -30,7 +30,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   });
   const waiting = gauge(
     "bridge_waiting_messages",
-    "Messages that wait for the bus; [bridge.postgres] waiting_messages bounds them.",
+    "Messages that wait for the bus; bridge.postgres.waiting_messages bounds them.",
   );
   const kept = gauge(
     "bridge_kept_wal_bytes",

@@ -110,13 +110,13 @@ Deno.test("a room that goes on in another life is read on, if what was read is k
 Deno.test("a bus that gives fewer messages at a time is asked for fewer", async () => {
   const room = new StoredRoom(Array.from({ length: 30 }, (_, index) => index + 1));
   room.before = ({ limit = 0 }) => {
-    const detail = `limit: ${limit}; at most 7 ([limits] history_messages)`;
+    const detail = `limit: ${limit}; at most 7 (limits.history_messages)`;
     if (limit > 7) throw new ArqonError("invalid-field", detail);
   };
   assert.deepEqual(await offsetsOf(room, { total: Infinity }), room.offsets);
   assert.deepEqual(await offsetsOf(room, { total: 8 }), room.offsets.slice(0, 8));
   room.before = () => {
-    throw new ArqonError("invalid-field", "limit: 1; at most 0 ([limits] history_messages)");
+    throw new ArqonError("invalid-field", "limit: 1; at most 0 (limits.history_messages)");
   };
   await assert.rejects(offsetsOf(room, { total: Infinity }), { reason: "invalid-field" });
 });

@@ -229,7 +229,7 @@ below 100 ms, or when the p99 of the steady pair more than doubles.`,
     // A machine that is all clients has only its own cores, and what is queued for them is not the Shield's delay.
     lanes: [128, "attempts under way at a time, all processes together"],
     handshakes: [2_500, "[limits] handshakes_per_second of the Shield"],
-    burst: [1_000, "[limits] handshake_burst"],
+    burst: [1_000, "limits.handshake_burst"],
     rate: [200, "messages a second of the steady pair"],
     seconds: [10, "the steady pair alone, before the storm"],
     nice: ["19", "niceness of the clients, which are other machines in reality; 0: none"],

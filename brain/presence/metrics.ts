@@ -24,11 +24,11 @@ export type RefusalReason =
   | "forgotten"
   /** It is a delta that breaks the rules of `shared/presence/state.ts`. */
   | "invalid-delta"
-  /** It has metadata over `[limits] member_meta_bytes`. */
+  /** It has metadata over `limits.member_meta_bytes`. */
   | "meta-too-large"
   /** It is an answer in pages that do not fit each other, or of which some never came. */
   | "cut-snapshot"
-  /** It would exceed `[presence] members_per_brain`. */
+  /** It would exceed `presence.members_per_brain`. */
   | "member-limit"
   /** It is from a Shield beyond the number that a Brain keeps. */
   | "writer-limit"
@@ -177,7 +177,7 @@ export function createBrainPresenceMetrics(
     ...lagMetrics(registers, now),
     members: gauge(
       "brain_presence_members",
-      "Members held, those of Shields that are down too; [presence] members_per_brain bounds it.",
+      "Members held, those of Shields that are down too; presence.members_per_brain bounds it.",
     ),
     writers: new Gauge({
       name: "brain_presence_writers",

@@ -62,7 +62,7 @@ export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
   readonly settle_ms?: number;
   /** Runs it once all that was said before is received, and the answers too. Absent: at once, as time is enough. */
   readonly onceHeard?: (run: () => void) => void;
-  /** `[limits] member_meta_bytes`. Absent: the most that can be set. */
+  /** `limits.member_meta_bytes`. Absent: the most that can be set. */
   readonly member_meta_bytes?: number;
   /** Longest message to send, in bytes. Absent: 512 KiB. */
   readonly message_bytes?: number;

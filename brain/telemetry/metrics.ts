@@ -60,7 +60,7 @@ function commandMetrics(registers: Registry[]) {
   return {
     pending_commands: new Gauge({
       name: "brain_pending_commands",
-      help: "Commands taken and not yet answered; [brain] pending_commands bounds them per room.",
+      help: "Commands taken and not yet answered; brain.pending_commands bounds them per room.",
       registers,
     }),
     pending_bytes: new Gauge({
@@ -93,7 +93,7 @@ function commandMetrics(registers: Registry[]) {
     }),
     command_ids_forgotten: new Counter({
       name: "brain_command_ids_forgotten_total",
-      help: "Commands that a room forgot before [brain] command_id_ttl_ms, as it had too many.",
+      help: "Commands that a room forgot before brain.command_id_ttl_ms, as it had too many.",
       registers,
     }),
     forwarded: new Counter({
@@ -162,7 +162,7 @@ function roomMetrics(registers: Registry[]) {
     }),
     bans: new Gauge({
       name: "brain_bans",
-      help: "Bans of all tenants; [brain] bans_per_tenant bounds them per tenant.",
+      help: "Bans of all tenants; brain.bans_per_tenant bounds them per tenant.",
       registers,
     }),
     bans_swept: new Counter({

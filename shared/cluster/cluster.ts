@@ -9,7 +9,7 @@ import type { Beat, BrainState } from "../records/member.ts";
 
 /** How long a Brain may be silent. */
 export interface BrainTableOptions {
-  /** A Brain that is silent for longer does not live: `[presence] brain_timeout_ms`. */
+  /** A Brain that is silent for longer does not live: `presence.brain_timeout_ms`. */
   readonly brain_timeout_ms: number;
 }
 

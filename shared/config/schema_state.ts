@@ -15,7 +15,7 @@ export const Presence = z.strictObject({
 /** `[brain]`: the state of rooms. */
 export const Brain = z.strictObject({
   tap: z.union([z.boolean(), fraction]).default(0.01).describe(
-    "fraction of messages that the Brain logs, [log] lines_per_second at most; false is 0 (no tap at all), true is 1",
+    "fraction of messages that the Brain logs, log.lines_per_second at most; false is 0 (no tap at all), true is 1",
   ),
   state_bytes: count(262_144, 786_432, "size of one room's state document"),
   rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),

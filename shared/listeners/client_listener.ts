@@ -63,7 +63,7 @@ export function openReserve({ descriptors_reserved }: Config["limits"], log: Log
   const reserve = new FileReserve(descriptors_reserved, descriptors);
   const files = reserve.files;
   if (files < descriptors_reserved) {
-    log.warn("fewer files are left to others than [limits] descriptors_reserved says", { files });
+    log.warn("fewer files are left to others than limits.descriptors_reserved says", { files });
   }
   return reserve;
 }

@@ -40,7 +40,7 @@ export const WRITER_STATES: readonly (WriterState | undefined)[] = [
   "forgotten",
 ];
 
-/** The most that `[limits] member_meta_bytes` can be set to. */
+/** The most that `limits.member_meta_bytes` can be set to. */
 const META_BYTES_MAX = 65_536;
 /** A user id has at most 128 bytes (`shield/auth/claims.ts`); an issuer is a URL. */
 const NAME_UNITS_MAX = 2_048;

@@ -27,7 +27,7 @@ export interface Entry {
   readonly user_id: string;
   /** Issuer of the user's token: a user is (issuer, subject). */
   readonly issuer: string;
-  /** JSON text of at most `[limits] member_meta_bytes`; "" when the connection gave none. */
+  /** JSON text of at most `limits.member_meta_bytes`; "" when the connection gave none. */
   readonly meta: string;
   /** Unix ms of the join; an update keeps it. */
   readonly joined_ms: number;

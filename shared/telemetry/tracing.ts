@@ -53,7 +53,7 @@ export interface Tracing {
   start(start: SpanStart): Span;
   /** Counts a `traceparent` that was none, or not that of its message's trace. */
   countInvalid(): void;
-  /** Sends what is queued and ends. Resolves within `[telemetry] timeout_ms`, collector or not. */
+  /** Sends what is queued and ends. Resolves within `telemetry.timeout_ms`, collector or not. */
   stop(): Promise<void>;
 }
 

@@ -129,7 +129,7 @@ function registerDropped(registry: Registry, dropped: () => number, waiting: () 
   scrapedGauge(
     registry,
     "arqon_spans_waiting",
-    "Spans that wait for an export; [telemetry] queue_spans bounds it.",
+    "Spans that wait for an export; telemetry.queue_spans bounds it.",
     waiting,
   );
 }

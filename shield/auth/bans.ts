@@ -25,7 +25,7 @@ export interface BansOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
   readonly stats: Pick<ShieldStats, "bans" | "ban_problems">;
-  /** Bans of all tenants that are held: `[limits] bans`. */
+  /** Bans of all tenants that are held: `limits.bans`. */
   readonly bans_max: number;
 }
 

@@ -38,7 +38,7 @@ const ALWAYS_MS = 8_640_000_000_000_000;
 export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
-  /** Held of all tenants: `[limits] revocations`. */
+  /** Held of all tenants: `limits.revocations`. */
   readonly revocations_max: number;
 }
 

@@ -120,7 +120,7 @@ Deno.test("before the bucket is known nobody is let in; what is stored before th
   await until("somebody is told", () => test.changes() === 1);
 });
 
-Deno.test("more than [limits] revocations shuts out the tenant that has them, until there is space", async () => {
+Deno.test("more than limits.revocations shuts out the tenant that has them, until there is space", async () => {
   await using engine = testSpine();
   using test = await testRevocations(engine.spine, 2);
   await test.held.ready;

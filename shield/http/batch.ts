@@ -193,7 +193,7 @@ function itemsOf(name: string, text: string, { batch_messages }: BatchLimits): s
   const tooMany = () =>
     new ArqonError(
       "too-large",
-      `more than ${plural(batch_messages, "message")} ([limits] batch_messages)`,
+      `more than ${plural(batch_messages, "message")} (limits.batch_messages)`,
     );
   const spans = jsonItems(text, 0, batch_messages, tooMany);
   return spans.map(({ start, end }) => text.slice(start, end));

@@ -31,7 +31,7 @@ export const POSITION: Schema = {
     { type: "string", pattern: "^[0-9]{1,19}$" },
   ],
 };
-/** Small text, up to `[limits] field_bytes`. */
+/** Small text, up to `limits.field_bytes`. */
 export const FIELD: Schema = { type: "string", maxLength: 256 };
 /** A user of the tenant. */
 export const USER: Schema = { type: "string", minLength: 1, maxLength: 128 };

@@ -80,7 +80,7 @@ export class StoreReads {
   #refusal(): ArqonError {
     this.refused++;
     const { store_reads } = this.#bounds;
-    const detail = `${store_reads} questions read stored ledgers already ([ledger] store_reads)`;
+    const detail = `${store_reads} questions read stored ledgers already (ledger.store_reads)`;
     return new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
   }
 }

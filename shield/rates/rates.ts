@@ -264,7 +264,7 @@ export class Rates {
   }
 
   /**
-   * True when, without a pause, it was refused more than `[limits] rate_refusals` operations beyond
+   * True when, without a pause, it was refused more than `limits.rate_refusals` operations beyond
    * those taken.
    */
   get floods(): boolean {

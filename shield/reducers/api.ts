@@ -288,8 +288,8 @@ async function store(
         return withStored(before, module);
       }
       const many = plural(known.length, "module");
-      const detail = `${one.pattern} has ${many} stored, [limits] reducer_modules`;
-      const until = "those that no room needs any more are removed, [brain] reducer_unused_ms";
+      const detail = `${one.pattern} has ${many} stored, limits.reducer_modules`;
+      const until = "those that no room needs any more are removed, brain.reducer_unused_ms";
       throw new ArqonError("settings-conflict", `${detail}; ${until}`);
     });
   }

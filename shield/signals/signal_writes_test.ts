@@ -185,7 +185,7 @@ Deno.test("what is wrong with a signal is counted and logged once, and says what
   }
 });
 
-Deno.test("a tenant has no more bans than [brain] bans_per_tenant, and is told ban-limit", async () => {
+Deno.test("a tenant has no more bans than brain.bans_per_tenant, and is told ban-limit", async () => {
   await using test = await cluster(1, [], 2);
   for (const target of ["a", "b", "c", "a"]) test.signal("BAN", { target, reason: target });
   test.say({ signal: { kind: "BAN", target: "d" } }, tenantSubject("signals", "globex"));
@@ -195,7 +195,7 @@ Deno.test("a tenant has no more bans than [brain] bans_per_tenant, and is told b
   assert.match(test.one.lines.join("\n"), /problem=limit kind=BAN tenant_id=acme/);
 });
 
-Deno.test("revocations beyond [limits] revocations are refused with revocation-limit", async () => {
+Deno.test("revocations beyond limits.revocations are refused with revocation-limit", async () => {
   await using test = await cluster(1, [], 1);
   const headers = { target_kind: "token" };
   for (const target of ["a", "b"]) test.say({ headers, signal: { kind: "REVOKE", target } });

@@ -17,7 +17,7 @@ export interface ErrorEntry {
   message: string;
   help: string;
   close?: number;
-  /** Whether the refusal counts towards `[limits] protocol_errors`. */
+  /** Whether the refusal counts towards `limits.protocol_errors`. */
   counted?: boolean;
   /** Whether clients take it in place of an unknown reason with this code. Each code has one such entry. */
   nearest?: boolean;
@@ -180,7 +180,7 @@ export function errorsParts({ errors, closes }: Registry): Record<"reasons" | "c
       outcome(e),
       e.client.replaceAll("-", " "),
       e.message,
-      e.help + (e.counted ? " Counts towards `[limits] protocol_errors`." : ""),
+      e.help + (e.counted ? " Counts towards `limits.protocol_errors`." : ""),
     )
   );
   const codes = closes.map((c) =>

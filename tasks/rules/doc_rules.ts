@@ -6,6 +6,7 @@
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import { constants } from "../../shared/config/keys/constants.ts";
 import { parseToml } from "../../shared/config/toml.ts";
 import { anchors, fencedBlocks, links, namedTasks } from "../checkout/markdown.ts";
 import { isGenerated, isTest } from "../checkout/source_files.ts";
@@ -199,6 +200,23 @@ function configCheck(sources: Sources): (text: string) => string | undefined {
   };
 }
 
+/** `[table] key` in a text, also over the end of a line. */
+const KEY = /(?<!\[)\[([a-z_.]+)\](?: |\n *(?:\* )?)([a-z_]+(?:\.[a-z_]+)*)/g;
+
+/** Constants that a text names like keys: whoever sets one has a process that does not start. */
+export function checkConstants(
+  path: string,
+  text: string,
+  names: ReadonlySet<string>,
+): Violation[] {
+  return [...text.matchAll(KEY)].flatMap(({ 1: table, 2: key, index }) => {
+    const name = `${table}.${key}`;
+    if (!names.has(name)) return [];
+    const line = text.slice(0, index).split("\n").length;
+    return [{ path, line, message: `"[${table}] ${key}" is a constant: write "${name}"` }];
+  });
+}
+
 /** The files, and every folder above them. */
 function withFolders(files: readonly string[]): Set<string> {
   const paths = new Set<string>();
@@ -219,8 +237,10 @@ export function checkDocuments(sources: Sources): Violation[] {
     configProblem: configCheck(sources),
   };
   const citing = sources.ending(CITING_EXTENSIONS).filter((path) => !isGenerated(path));
+  const fixed = new Set(constants().map(([name]) => name));
   return [
     ...pages.flatMap((path) => checkMarkdown(path, sources.text(path), checkout)),
+    ...[...pages, ...citing].flatMap((path) => checkConstants(path, sources.text(path), fixed)),
     ...citing.flatMap((path) => checkCitations(path, sources.text(path), checkout)),
   ];
 }

@@ -1,6 +1,6 @@
 /** Every way a document can be wrong is reported, with its line; a right one is not. */
 import assert from "node:assert/strict";
-import { checkMarkdown, type Checkout } from "./doc_rules.ts";
+import { checkConstants, checkMarkdown, type Checkout } from "./doc_rules.ts";
 import { anchors, fencedBlocks, links } from "../checkout/markdown.ts";
 
 const files: Record<string, string> = {
@@ -83,4 +83,16 @@ Deno.test("anchors follow GitHub's spelling", () => {
     "link",
     "ä--ö",
   ]);
+});
+
+Deno.test("a constant that a text names as a key is found, also over the end of a line", () => {
+  const names = new Set(["log.lines"]);
+  const of = (text: string) =>
+    checkConstants("a.md", text, names).map(({ line, message }) => `${line}: ${message}`);
+  const wanted = '"[log] lines" is a constant: write "log.lines"';
+  assert.deepEqual(of("a\nSee `[log] lines`.\n * [log]\n * lines"), [
+    `2: ${wanted}`,
+    `3: ${wanted}`,
+  ]);
+  assert.deepEqual(of("`[log] level`, `log.lines`, `[[log] lines`"), []);
 });

@@ -20,7 +20,7 @@ export interface SlowStart {
 
 const MODULES = 6;
 /**
- * `[policy] start_wait_ms`: so long others wait at most. With the ten seconds of the default they wait for all
+ * `policy.start_wait_ms`: so long others wait at most. With the ten seconds of the default they wait for all
  * modules that have been compiled before, so that a rolling restart refuses nobody.
  */
 const START_WAIT_MS = 500;

@@ -24,7 +24,7 @@ const SEVERAL_PEAK_BYTES = 1_500_000_000;
 /** The window in which clients come back. */
 const DRAIN_MS = 5_000;
 const WAIT_MS = 60_000;
-/** `[limits] memory_ban_seconds`. */
+/** `limits.memory_ban_seconds`. */
 const BAN_SECONDS = 500;
 /** 30 MB a second in all: an answer to a close frame is not behind seconds of fragments. */
 const PACE_MS = 2;

@@ -51,7 +51,7 @@ const isBusy = (error: unknown) => /\b(429|50\d)\b/.test(String(error));
 export async function judgeWhy({ admin, tenant, room }: Stage, asked: AskedOf): Promise<string[]> {
   const { fact: { place, outcome }, user, since } = asked;
   const query = new URLSearchParams({ tenant, message_id: `m-${place}`, user, room });
-  // docs/configuration.md, `[ledger] store_reads`: beyond that questions are refused, to be asked again.
+  // docs/configuration.md, `ledger.store_reads`: beyond that questions are refused, to be asked again.
   const ask = () => insist("it is asked", () => admin.read(`/v1/why?${query}`), isBusy);
   const isWhole = ({ nodes }: Answer) => nodes.silent.length === 0;
   const { connections, messages }: Answer = await seen("every Shield answers", ask, isWhole);

@@ -11,7 +11,7 @@ import type { Applied } from "../thread/protocol.ts";
 import type { WaitingCall } from "./call.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 
-/** As `[policy] breaker_failures` and `breaker_seconds` are by default. */
+/** As `policy.breaker_failures` and `breaker_seconds` are by default. */
 export const BREAKER = { failures: 5, cool_down_ms: 10_000 } as const;
 /** Who answers for a timer: nobody. */
 const NOBODY = "";

@@ -185,7 +185,7 @@ function applySet(draft: Draft, command: SetCommand, context: ApplyContext) {
     throw new ArqonError("message-too-large", detail);
   }
   if (before === undefined && draft.entries.size >= limits.keys_per_room) {
-    const most = `[brain] keys_per_room is ${limits.keys_per_room}`;
+    const most = `brain.keys_per_room is ${limits.keys_per_room}`;
     const detail = `the room's state would have ${plural(draft.entries.size + 1, "key")}; ${most}`;
     throw new ArqonError("message-too-large", detail);
   }

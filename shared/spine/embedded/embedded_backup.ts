@@ -122,7 +122,7 @@ export class EmbeddedBackups {
       if (bytes <= waiting_bytes_max) return;
       log.warn("a backup is given up: too much is written meanwhile", { bytes });
       const detail = `the backup took too long: ${bytes} bytes were written meanwhile, more than ` +
-        "[limits] backup_waiting_bytes";
+        "limits.backup_waiting_bytes";
       end(new ArqonError("at-capacity", detail));
     };
     this.#end = end;

@@ -109,7 +109,7 @@ export const CLUSTER_ROOMS_ABOUT = abouts({
     query: [
       inQuery("after", "messages above this offset", OFFSET),
       inQuery("before", "messages below this offset", OFFSET),
-      inQuery("limit", "how many; at most [limits] history_messages", {
+      inQuery("limit", "how many; at most limits.history_messages", {
         type: "integer",
         minimum: 1,
         default: 100,

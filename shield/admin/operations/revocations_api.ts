@@ -31,7 +31,7 @@ const SHOWN = 2_000;
 const AHEAD_MS = 86_400_000;
 const EARLIEST_MS = 1_000_000_000_000;
 /**
- * The part of `[limits] revocations` that a tenant's admins may fill: others have to be able to
+ * The part of `limits.revocations` that a tenant's admins may fill: others have to be able to
  * revoke, too.
  */
 const TENANT_SHARE = 0.1;

@@ -108,7 +108,7 @@ Deno.test("what is not valid is refused with what is wrong, and nothing is store
   assert.deepEqual(await test.bucket.keys(), []);
 });
 
-Deno.test("one more than [limits] revocations is refused with revocation-limit; known ones may change", async () => {
+Deno.test("one more than limits.revocations is refused with revocation-limit; known ones may change", async () => {
   await using test = await api(2);
   for (const user of ["a", "b"]) await test.ask("POST", "", { tenant: "acme", user });
   const more = await test.ask("POST", "", { tenant: "acme", user: "c" });
@@ -118,7 +118,7 @@ Deno.test("one more than [limits] revocations is refused with revocation-limit; 
   assert.equal((await test.ask("POST", "", { tenant: "acme", user: "c" })).status, 200);
 });
 
-Deno.test("admins of one tenant fill a tenth of [limits] revocations, and operators the rest", async () => {
+Deno.test("admins of one tenant fill a tenth of limits.revocations, and operators the rest", async () => {
   await using test = await api(20);
   const acme = tenantAdmin("acme");
   const revoke = (user: string, as = acme, tenant = "acme") =>

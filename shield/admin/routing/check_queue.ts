@@ -54,7 +54,7 @@ export class CheckQueue {
       this.refused++;
       throw new ArqonError(
         "too-many-pending",
-        `${queue.length} modules and schemas of this tenant wait to be checked ([limits] admin_checks)`,
+        `${queue.length} modules and schemas of this tenant wait to be checked (limits.admin_checks)`,
         { retry_after_ms: RETRY_MS },
       );
     }

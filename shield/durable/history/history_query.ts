@@ -24,7 +24,7 @@ export interface HistoryQuestion extends HistoryRange {
   readonly filter: string;
 }
 
-/** The bounds of a question: `[limits] history_messages`. */
+/** The bounds of a question: `limits.history_messages`. */
 export interface HistoryBounds {
   readonly history_messages: number;
 }
@@ -124,7 +124,7 @@ function check(given: Given, { history_messages }: HistoryBounds): HistoryQuesti
   }
   const limit = whole("limit", count, 1);
   if (limit > history_messages) {
-    throw invalid(`limit: ${limit}; at most ${history_messages} ([limits] history_messages)`);
+    throw invalid(`limit: ${limit}; at most ${history_messages} (limits.history_messages)`);
   }
   const after = whole("after", above, 0);
   const before = whole("before", below, 0);

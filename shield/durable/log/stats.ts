@@ -240,7 +240,7 @@ export function createDurableStats(registry: Registry): DurableStats {
   return totals;
 }
 
-/** Publishes the limit of `shield_log_pending_bytes` for alerts: `[limits] log_pending_bytes`. */
+/** Publishes the limit of `shield_log_pending_bytes` for alerts: `limits.log_pending_bytes`. */
 export function registerPendingLimit(registry: Registry, limit_bytes: number): void {
   scrapedGauge(
     registry,

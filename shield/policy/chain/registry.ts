@@ -46,7 +46,7 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
   /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */
   readonly tried_wait_ms?: number;
   /**
-   * How long a start waits for modules whose trial has passed before, in ms: `[policy] start_wait_ms`.
+   * How long a start waits for modules whose trial has passed before, in ms: `policy.start_wait_ms`.
    */
   readonly known_wait_ms?: number;
 }

@@ -1,6 +1,6 @@
 /**
  * Deletes stored modules that neither a chain names nor a version to which a rollback may go back, once
- * they have been there for `[policy] unused_module_seconds`: until then an upload may still be
+ * they have been there for `policy.unused_module_seconds`: until then an upload may still be
  * deployed. Every Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
  */
 import { Counter, Gauge } from "prom-client";

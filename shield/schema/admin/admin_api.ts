@@ -44,7 +44,7 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   /** Does long work on schemas without holding up messages. */
   readonly work: SetWork;
-  /** `[platform.registry] message_parts`. */
+  /** `platform.registry.message_parts`. */
   readonly message_parts: number;
   readonly cache: SchemaCache;
   /** The puts of other tools. */

@@ -43,7 +43,7 @@ const NOT_LOADED = "not loaded yet";
 /** What cutting needs. */
 export interface SourceTools {
   readonly work: Pick<SetWork, "cut">;
-  /** `[platform.registry] message_parts`. */
+  /** `platform.registry.message_parts`. */
   readonly message_parts: number;
 }
 

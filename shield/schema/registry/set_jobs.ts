@@ -77,7 +77,7 @@ function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMe
     const parts = partsOf(unpacked, DESCRIPTOR_LIMITS.elements);
     if (parts > parts_max) {
       const why = `${type_name} needs ${parts} parts of its schema; at most ${parts_max}`;
-      return { problem: `${why} ([platform.registry] message_parts)` };
+      return { problem: `${why} (platform.registry.message_parts)` };
     }
     compileMessage(readUnpackedSet(unpacked).registry, type_name);
     return { gzipped: gzipSync(unpacked) };

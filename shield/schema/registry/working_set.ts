@@ -67,9 +67,9 @@ export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256">
 
 /** Bounds of a working set. */
 export interface WorkingSetOptions extends Pick<Env, "now"> {
-  /** `[platform.registry] compiled_bytes`. One message is always held, whatever its size. */
+  /** `platform.registry.compiled_bytes`. One message is always held, whatever its size. */
   readonly compiled_bytes: number;
-  /** The time for bringing back in each second: `[platform.registry] restore_ms`. */
+  /** The time for bringing back in each second: `platform.registry.restore_ms`. */
   readonly restore_ms: number;
 }
 

@@ -254,10 +254,9 @@ export class TenantShare {
 
   #refusal(): ArqonError {
     const { most, sure } = this.#bounds;
-    const why =
-      `the tenant's log is full: it shares a stream, where it has ${sure} bytes for sure ` +
-      `([durable] shared_tenant_bytes) and at most ${most} (log_bytes, half of shared_bytes); raise ` +
-      "them, or keep less with history_size and history_ttl_seconds";
+    const why = `the tenant's log is full: it shares a stream, which guarantees it ${sure} bytes ` +
+      `(durable.shared_tenant_bytes) and gives it at most ${most}; raise [durable] log_bytes or ` +
+      "shared_bytes, or keep less with history_size and history_ttl_seconds";
     return new ArqonError("log-unavailable", why);
   }
 }
