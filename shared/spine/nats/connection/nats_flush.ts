@@ -63,14 +63,6 @@ export class Flusher {
     return this.#handed - this.#confirmed;
   }
 
-  /**
-   * True while a PONG has been awaited for longer than one answer may take: what is handed over now
-   * would be confirmed too late, too.
-   */
-  get is_silent(): boolean {
-    return this.#late !== 0;
-  }
-
   /** Throws `spine-unavailable` while the server is silent. */
   assertAnswered(): void {
     if (this.#late !== 0) throw this.#silence();
