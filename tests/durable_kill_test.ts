@@ -105,32 +105,6 @@ async function withLog(data_dir: string, run: (log: DurableLog) => Promise<void>
   }
 }
 
-const acknowledged: readonly Acknowledged[] = Array.from(
-  { length: 9 },
-  (_, n) => ({ room: "a", text: `${Math.floor(n / 3)}/${n % 3}`, offset: 10 + 2 * n }),
-);
-
-Deno.test("the check finds a lost, a repeated, a swapped and a changed message", () => {
-  const stored: readonly Stored[] = acknowledged;
-  assert.deepEqual(problems(stored, acknowledged), []);
-  assert.deepEqual(problems([...stored, { text: "3/0", offset: 40 }], acknowledged), []);
-  for (const at of acknowledged.keys()) {
-    const lost = stored.toSpliced(at, 1);
-    assert.notDeepEqual(problems(lost, acknowledged), [], `${at} is lost`);
-    const one = acknowledged.filter((_, index) => index === at);
-    assert.notDeepEqual(problems(lost, one), [], `${at} is lost, alone acknowledged`);
-    const twice = stored.toSpliced(at, 0, { text: stored[at]?.text ?? "", offset: 9 + 2 * at });
-    assert.notDeepEqual(problems(twice, acknowledged), [], `${at} is there twice`);
-    const changed = stored.with(at, { text: "7/7", offset: 10 + 2 * at });
-    assert.notDeepEqual(problems(changed, acknowledged), [], `${at} is another`);
-    const next = stored[at + 1];
-    if (next === undefined) continue;
-    const swapped = stored.with(at, next).with(at + 1, stored[at] ?? next);
-    assert.notDeepEqual(problems(swapped, acknowledged), [], `${at} and the next are swapped`);
-  }
-  assert.throws(() => readAcknowledgements(["orders 1/2"]), /not an acknowledgement/);
-});
-
 Deno.test("a row that vanishes from the file is found", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
   const data_dir = `${folder}/data`;

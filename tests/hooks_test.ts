@@ -98,32 +98,6 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   assert.deepEqual(receiver.problems, []);
 });
 
-Deno.test("an admin has a hook called again for everything since a time, but not for what is to come", async () => {
-  await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
-  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
-  const path = "tenants/default/hooks/h";
-  await until(
-    "a Brain has it",
-    async () => (await admin.call("GET", path)).body.hook.since !== null,
-  );
-  for (const n of [0, 1, 2]) {
-    await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n } });
-  }
-  await until("all", () => receiver.taken.length === 3);
-  const ids = receiver.taken.splice(0).map(({ id }) => id);
-  for (const wrong of [Date.now() + 3_600_000, "yesterday", -1]) {
-    const { body } = await admin.call("POST", `${path}/replay?from_ms=${wrong}`);
-    assert.equal(body.reason, "invalid-settings");
-  }
-  await admin.call("POST", `${path}/replay?from_ms=0`);
-  await until("all again", () => receiver.taken.length === 3);
-  assert.deepEqual(receiver.taken.map(({ id }) => id), ids);
-  assert.deepEqual(numbersOf(receiver), { "o-1": [0, 1, 2] });
-});
-
 Deno.test("a hook whose receiver is gone is shown as off with the cause, by the API and arq, until it is resumed", async () => {
   await using receiver = new Receiver();
   const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;

@@ -173,16 +173,6 @@ Deno.test("every limit is crossed once", async (t) => {
   await t.step("connections of a user, a tenant, the process", () => connections(bus));
 });
 
-Deno.test("a connection over the limit can come back when another leaves", async () => {
-  await using bus = await startLocalBus("[limits]\nconnections_per_process = 1\n");
-  const first = await openText(bus.url, bus.token);
-  const refused = new RawClient(bus.url, { token: bus.token });
-  await assert.rejects(refused.frame());
-  first.socket.close();
-  await first.closed();
-  (await openText(bus.url, bus.token))[Symbol.dispose]();
-});
-
 const RATES = `
 [limits]
 user_messages_per_second = 30

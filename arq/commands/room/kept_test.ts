@@ -489,29 +489,6 @@ Deno.test("arq room watch on a running bus", async (t) => {
   await t.step("needs the grant presence, as members does", () => notGranted(bus));
 });
 
-Deno.test("a bus that is killed under a watcher: afterwards only the differences come", async () => {
-  const first = await startBus();
-  const port = new URL(first.url).port;
-  const ann = await member(first, "hall", "ann");
-  const bob = await member(first, "hall", "bob");
-  await heard(ann.room, 2);
-  const watch = await startArq(["room", "watch", "hall", "--count", "3", ...at(first)]);
-  await watch.says("Watching hall: 2 connections of 2 users");
-  await first.stop("SIGKILL");
-  await bob.connection.close();
-  await watch.says("reconnecting");
-  await using second = await startBus(["--port", port]);
-  const { code, stdout, stderr } = await watch.result();
-  assert.equal(code, 0, stderr);
-  const told = linesOf(stdout).map((line) => line.split(" ").slice(0, 2).join(" "));
-  // A new connection is a new member, so ann is told as gone and come.
-  assert.deepEqual(told.slice(0, 2).sort(), ["= ann", "= bob"]);
-  assert.deepEqual(told.slice(2).sort(), ["+ ann", "- ann", "- bob"].sort());
-  assert.equal(second.url, first.url);
-  await ann.connection.close();
-  await first[Symbol.asyncDispose]();
-});
-
 // `arq room watch --values` against a real bus: what is there, what becomes of it, as text and as JSON.
 
 const request_timeout_ms = 60_000;

@@ -34,28 +34,6 @@ async def test_publish_and_subscribe(bus: Bus, room_id: str) -> None:
         assert third.data == b"\x00\xff"
 
 
-async def test_many_messages_in_order(bus: Bus, room_id: str) -> None:
-    async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id, buffer=1_024) as heard:
-            room = client.room(room_id)
-            numbers = range(500)
-            sent = asyncio.gather(*(room.publish("n", n) for n in numbers))
-            got = [(await anext(heard)).data for _ in numbers]
-            await sent
-            assert got == list(numbers)
-
-
-async def test_publish_without_ack_and_no_echo(bus: Bus, room_id: str) -> None:
-    async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id) as heard:
-            await client.room(room_id).publish("x", "1", ack=False)
-            assert (await anext(heard)).data == "1"
-        async with client.room(room_id, no_echo=True) as heard:
-            await client.room(room_id).publish("x", "2")
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(anext(heard), 0.2)
-
-
 async def test_refusals_by_reason(bus: Bus, room_id: str) -> None:
     errors: list[arqon.ArqonError] = []
     grants = [{"room": "mine", "actions": ["publish", "subscribe"]}]

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { applyDelta, createDelta } from "fossil-delta";
-import { decodeServerFrame, encodeBatch, encodeSub, encodeUnsub, findData } from "@arqon/proto";
-import { Opcode, readSubscribe, withData, writeEnvelope } from "@arqon/proto";
+import { encodeSub, findData } from "@arqon/proto";
+import { Opcode, withData, writeEnvelope } from "@arqon/proto";
 import { applyFossil } from "./diffs.ts";
 import { Unfolder } from "./unfolder.ts";
 
@@ -49,79 +49,7 @@ function message(data: Uint8Array, delta?: { number: number; base: number }) {
   return withData(frame, findData(frame.subarray(1))!, data, delta && { slot: 2, ...delta });
 }
 
-/** What the SDK reads of a frame: the text of each message, or the reason of its gap. */
-function read(frame: Uint8Array): string[] {
-  const decoded = decodeServerFrame(frame);
-  const all = decoded.kind === "msg"
-    ? [decoded.envelope]
-    : decoded.kind === "batch"
-    ? decoded.envelopes
-    : [];
-  return all.map(({ event, signal, offset }) => {
-    assert.equal(offset, 7);
-    return event === undefined
-      ? `${signal?.kind} ${signal?.reason}`
-      : new TextDecoder().decode(event.data);
-  });
-}
-
 const diffOf = (from: string, to: string) => createDelta(text(from), text(to)) as Uint8Array;
-
-Deno.test("messages come whole; one whose base is not there is a gap, and one SUB asks for whole ones", () => {
-  const unfolder = new Unfolder(1_000_000);
-  const sub = encodeSub({
-    room_id: "a",
-    request_id: 9,
-    after_offset: 4,
-    epoch: "e",
-    no_echo: true,
-  });
-  assert.equal(readSubscribe(unfolder.sent(sub).subarray(1)).delta, true);
-  const one = unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
-  assert.deepEqual(one, message(text(LONG + 1)));
-  const diff = message(diffOf(LONG + 1, LONG + 2), { number: 2, base: 1 });
-  const next = message(diffOf(LONG + 2, LONG + 3), { number: 3, base: 2 });
-  const batch = encodeBatch([
-    diff.subarray(1),
-    message(text("as ever")).subarray(1),
-    next.subarray(1),
-  ]);
-  assert.deepEqual(read(unfolder.received(batch)), [LONG + 2, "as ever", LONG + 3]);
-  assert.deepEqual(unfolder.takeSubs(), []);
-  for (const _ of [1, 2]) {
-    const lost = unfolder.received(message(diffOf(LONG + 4, LONG + 5), { number: 5, base: 4 }));
-    assert.deepEqual(read(lost), ["GAP delta"]);
-  }
-  const [again, ...more] = unfolder.takeSubs();
-  assert.deepEqual(more, []);
-  const asked = readSubscribe(again!.subarray(1));
-  assert.deepEqual([asked.request_id, asked.after_offset, asked.epoch], [0, 0, ""]);
-  assert.deepEqual([asked.room_id, asked.no_echo, asked.delta], ["a", true, true]);
-  assert.deepEqual(read(unfolder.received(message(text(LONG + 6), { number: 6, base: 0 }))), [
-    LONG + 6,
-  ]);
-  // The number is right, but the data is not: the checksum says so.
-  const wrong = message(diffOf(LONG.toUpperCase() + 6, LONG.toUpperCase() + 7), {
-    number: 7,
-    base: 6,
-  });
-  assert.deepEqual(read(unfolder.received(wrong)), ["GAP delta"]);
-  assert.equal(unfolder.takeSubs().length, 1);
-});
-
-Deno.test("after an UNSUB nothing is kept; frames without deltas are the same object", () => {
-  const unfolder = new Unfolder(1_000_000);
-  unfolder.sent(encodeSub({ room_id: "a" }));
-  unfolder.received(message(text(LONG + 1), { number: 1, base: 0 }));
-  unfolder.sent(encodeUnsub({ room_id: "a" }));
-  const diff = message(diffOf(LONG + 1, LONG + 2), { number: 2, base: 1 });
-  assert.deepEqual(read(unfolder.received(diff)), ["GAP delta"]);
-  assert.deepEqual(unfolder.takeSubs(), []);
-  const torn = new Uint8Array([Opcode.MSG, 0x1a, 1, 97, 0xaa, 1, 9]);
-  for (const frame of [message(text("plain")), torn, new Uint8Array([Opcode.PING, 1])]) {
-    assert.equal(unfolder.received(frame), frame);
-  }
-});
 
 Deno.test("a SUB for whole messages that brings none is sent again, each time after twice as many", () => {
   const unfolder = new Unfolder(1_000_000);

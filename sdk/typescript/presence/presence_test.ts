@@ -36,42 +36,6 @@ async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
   return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
 }
 
-const NONE: string[] = [];
-
-Deno.test("who is there comes as joined, then changes as they happen", async () => {
-  const table = new MemberTable();
-  const presence = new Presence(table);
-  const changes = presence.changes();
-  table.begin(answer([member("a", '{"n":1}'), member("b")]));
-  assert.deepEqual(await nextIds(changes), { joined: ["a", "b"], updated: NONE, left: NONE });
-  assert.deepEqual(presence.members.get("a"), {
-    connection_id: "a",
-    user_id: "user-a",
-    meta: { n: 1 },
-    joined_ms: 1,
-  });
-  assert.equal(presence.members.get("b")?.meta, null);
-  const waiting = nextIds(changes);
-  table.update(update([member("c"), member("b", "[2]")]));
-  assert.deepEqual(await waiting, { joined: ["c"], updated: ["b"], left: NONE });
-  assert.deepEqual(presence.members.get("b")?.meta, [2]);
-  table.leave(leave("a"));
-  const { value } = await changes.next();
-  assert.deepEqual(value?.left[0]?.meta, { n: 1 }, "who left is told as he was");
-  assert.equal(presence.count, 2);
-  assert.equal(presence.users, 5);
-});
-
-Deno.test("a slow loop gets the difference, and nothing of who came and went meanwhile", async () => {
-  const table = new MemberTable();
-  const changes = new Presence(table).changes();
-  table.begin(answer([member("a"), member("b")]));
-  table.leave(leave("a"));
-  table.update(update([member("c")]));
-  table.leave(leave("c"));
-  assert.deepEqual(await nextIds(changes), { joined: ["b"], updated: NONE, left: NONE });
-});
-
 Deno.test("changes end with the subscription: after what was not told yet, with its error if any", async () => {
   const table = new MemberTable();
   const presence = new Presence(table);

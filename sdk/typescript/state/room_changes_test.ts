@@ -36,38 +36,6 @@ function shown({ event }: PlainEnvelope): string {
   return op === "set" ? String(version) : `${op} ${version}`;
 }
 
-Deno.test("changes come out once and in order, and those behind a hole wait for it", () => {
-  const changes = new RoomChanges("lobby");
-  const hear = (version: number) =>
-    changes.hear(envelope(version), changeOf(envelope(version))!).map(shown);
-  assert.deepEqual([4, 5, 5, 4, 8, 7].map(hear), [["4"], ["5"], [], [], [], []]);
-  assert.equal(changes.has_hole, true);
-  assert.deepEqual(changes.missed(read(9, 5))?.map(shown), ["6", "7", "8", "9"]);
-  assert.deepEqual([changes.has_hole, hear(8), hear(10)], [false, [], ["10"]]);
-  // More than it remembers.
-  assert.deepEqual(hear(20), []);
-  assert.equal(changes.missed(read(20, 10)), undefined);
-  const whole = changes.replace({ version: 20, epoch: EPOCH, state: { k: 20 } }, 1);
-  assert.deepEqual([whole.map(shown), hear(21)], [["state 20"], ["21"]]);
-});
-
-Deno.test("before anything was heard only a told loss makes the first change wait", () => {
-  const changes = new RoomChanges("lobby");
-  assert.equal(changes.doubt(), false);
-  assert.deepEqual(changes.hear(envelope(4), changeOf(envelope(4))!), []);
-  assert.equal(changes.has_hole, true);
-  const whole = changes.replace({ version: 4, epoch: EPOCH, state: { k: 4 } }, 1);
-  assert.deepEqual(whole.map(shown), ["state 4"]);
-});
-
-Deno.test("a client that may not ask gets what came, hole by hole", () => {
-  const changes = new RoomChanges("lobby");
-  for (const version of [4, 6, 7, 9]) changes.hear(envelope(version), changeOf(envelope(version))!);
-  const out: string[][] = [];
-  while (changes.has_hole) out.push(changes.giveUp().map(shown));
-  assert.deepEqual(out, [["6", "7"], ["9"]]);
-});
-
 Deno.test("only what a Brain says is a change", () => {
   const told = envelope(4);
   assert.deepEqual(changeOf(told), { epoch: EPOCH, version: 4 });

@@ -104,49 +104,6 @@ Deno.test(
   },
 );
 
-Deno.test("what comes live meanwhile is left out, for the history has it", CLEAN, async () => {
-  const stored = [3, 4, 5, 6];
-  const { room } = storedRoom(stored, (count) => ({
-    offset: 6,
-    epoch: "e1",
-    ...(count > 1 && { recovered: true }),
-  }), (line, _, send) => {
-    if (stored.length < 8) {
-      const offset = stored.at(-1)! + 1;
-      stored.push(offset);
-      line.message(offset, "live");
-    }
-    send();
-  });
-  await using peer = room;
-  await using connection = await connect(quick(peer.peer.url).options);
-  const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
-  await loop.ready;
-  assert.deepEqual(await taken(loop, 8), [3, 4, 5, 6, 7, 8, 9, 10]);
-});
-
-Deno.test(
-  "between the history and the answer to the SUB behind it nothing counts that comes live",
-  CLEAN,
-  async () => {
-    const { room } = storedRoom(
-      [3, 4],
-      (count) => count === 1 ? { offset: 4, epoch: "e1" } : undefined,
-    );
-    await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
-    const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
-    assert.deepEqual(await taken(loop, 2), [3, 4]);
-    await secondSub(peer);
-    // 5 and 6 came while the history was read; 7 would move the place over them.
-    peer.line.message(7, "live");
-    peer.line.accept(peer.subs[1]!, { offset: 7, epoch: "e1", recovered: true });
-    for (const offset of [5, 6, 7]) peer.line.message(offset, "recovered");
-    assert.deepEqual(await taken(loop, 1), [5]);
-    assert.deepEqual(await taken(loop, 2), [6, 7]);
-  },
-);
-
 Deno.test(
   "a loop that does not keep up reads on: a SUB would bring the rest at once",
   CLEAN,
