@@ -97,8 +97,14 @@ Deno.test("a channel of the server has schemas, growing messages, why, usage and
 // A CommonJS module: its types say `default`, and it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 
+interface Said {
+  readonly type?: string;
+  readonly data?: unknown;
+  readonly signal?: { readonly kind: string; readonly target: string };
+}
+
 /** What a backend may publish as if it were the bus's own, in a room with Centrifugo's and Pusher's clients. */
-const NOT_OF_THE_BUS = [
+const NOT_OF_THE_BUS: readonly Said[] = [
   { type: "PRESENCE_UPDATE", data: { members: [null] } },
   { type: "PRESENCE_LEAVE", data: 5 },
   { type: "PRESENCE_UPDATE", data: { members: [{ user_id: "ghost", connection_id: "g" }] } },
@@ -113,7 +119,7 @@ Deno.test("what a backend says is not taken for the bus's own, and reaches every
   const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
   const sub = client.newSubscription(room, { joinLeave: true });
   for (const event of ["join", "leave", "unsubscribed"] as const) {
-    sub.on(event, (context) => void told.push(context));
+    sub.on(event, (context: unknown) => void told.push(context));
   }
   sub.on("publication", ({ data }) => void told.push(data));
   sub.subscribe();
@@ -130,7 +136,8 @@ Deno.test("what a backend says is not taken for the bus's own, and reaches every
   last.send({ op: "sub", room, id: 1 });
   assert.equal((await last.json()).code, 0);
   using backend = await openText(bus.url, await bus.tokenFor({ role: "service" }));
-  for (const message of [...NOT_OF_THE_BUS, { type: "publication", data: "end" }]) {
+  const end: Said = { type: "publication", data: "end" };
+  for (const message of [...NOT_OF_THE_BUS, end]) {
     backend.send({ op: "pub", room, id: 2, ...message });
     assert.equal((await backend.json()).code, 0);
     const { type, signal } = await last.json();
