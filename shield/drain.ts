@@ -13,7 +13,7 @@ import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./parts.ts";
 
-/** Clients that do not move themselves are sent away in this part of the window. */
+/** Clients that do not move themselves are closed in this part of the window. */
 const SENT_AWAY_PART = 0.8;
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
@@ -104,7 +104,7 @@ function tellAll({ config, now, random }: DrainOptions, { connections, node_id }
 }
 
 /**
- * Sends those away whose time has come, of the clients that do not move themselves: each at a time of its own, and once
+ * Closes those whose time has come, of the clients that do not move themselves: each at a time of its own, and once
  * all that it has asked for is answered.
  */
 function sendingAway(

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
+import pusher_js from "pusher-js";
 import { connect } from "@arqon/sdk";
 import { stream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
@@ -27,6 +28,13 @@ operator_tenants = ["default"]
 [[rooms]]
 room = "log:*"
 durable = true
+[pusher]
+enabled = true
+[[pusher.apps]]
+id = "1001"
+key = "key-1"
+secret = "a secret of the app"
+tenant = "default"
 `;
 const CHANNEL = "log:1";
 
@@ -84,6 +92,61 @@ Deno.test("a channel of the server has schemas, growing messages, why, usage and
   await until("what comes after", () => heard.length === 4);
   assert.deepEqual(heard[3], { n: 3 });
   client.disconnect();
+});
+
+// A CommonJS module: its types say `default`, and it is the class itself.
+const Pusher = pusher_js as unknown as typeof pusher_js.default;
+
+interface Said {
+  readonly type?: string;
+  readonly data?: unknown;
+  readonly signal?: { readonly kind: string; readonly target: string };
+}
+
+/** What a backend may publish as if it were the bus's own, in a room with Centrifugo's and Pusher's clients. */
+const NOT_OF_THE_BUS: readonly Said[] = [
+  { type: "PRESENCE_UPDATE", data: { members: [null] } },
+  { type: "PRESENCE_LEAVE", data: 5 },
+  { type: "PRESENCE_UPDATE", data: { members: [{ user_id: "ghost", connection_id: "g" }] } },
+  ...["BAN", "DISCONNECT", "GAP", "DRAIN"].map((kind) => ({ signal: { kind, target: "x" } })),
+];
+
+Deno.test("what a backend says is not taken for the bus's own, and reaches everybody", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const room = "pusher:news";
+  const told: unknown[] = [];
+  const token = await bus.tokenFor({ user: "ann" });
+  const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
+  const sub = client.newSubscription(room, { joinLeave: true });
+  for (const event of ["join", "leave", "unsubscribed"] as const) {
+    sub.on(event, (context: unknown) => void told.push(context));
+  }
+  sub.on("publication", ({ data }) => void told.push(data));
+  sub.subscribe();
+  client.connect();
+  await sub.ready(20_000);
+  const { hostname: wsHost, port } = new URL(bus.url);
+  const options = { wsHost, wsPort: Number(port), forceTLS: false, cluster: "none" };
+  const pusher = new Pusher("key-1", { ...options, enabledTransports: ["ws"] });
+  const channel = pusher.subscribe("news");
+  channel.bind("pusher:subscription_error", (problem: unknown) => void told.push(problem));
+  await until("in", () => channel.subscribed);
+  channel.bind("publication", (data: unknown) => void told.push(data));
+  using last = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
+  last.send({ op: "sub", room, id: 1 });
+  assert.equal((await last.json()).code, 0);
+  using backend = await openText(bus.url, await bus.tokenFor({ role: "service" }));
+  const end: Said = { type: "publication", data: "end" };
+  for (const message of [...NOT_OF_THE_BUS, end]) {
+    backend.send({ op: "pub", room, id: 2, ...message });
+    assert.equal((await backend.json()).code, 0);
+    const { type, signal } = await last.json();
+    assert.deepEqual([type, signal?.kind], [message.type, message.signal?.kind]);
+  }
+  await until("the last", () => told.length >= 2);
+  assert.deepEqual(told, ["end", "end"]);
+  client.disconnect();
+  pusher.disconnect();
 });
 
 Deno.test("each command of a frame counts", async () => {

@@ -526,8 +526,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onMessage(message: RoomMessage): void {
-    const { room_id, signal, publication, type } = message;
-    if (signal !== undefined) return this.#onSignal(room_id, signal, message.sender);
+    const { room_id, signal, publication, type, sender } = message;
+    // What a backend says as if it were the bus's own is a message to the room, and changes nothing here.
+    if (publication === undefined && sender !== "") return;
+    if (signal !== undefined) return this.#onSignal(room_id, signal);
     const channel = this.#channels.get(room_id);
     if (channel === undefined || !channel.is_in) return;
     if (publication !== undefined) return this.#onPublication(channel, message, publication);
@@ -547,9 +549,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   /** Kicks, bans, and what was missed. */
-  #onSignal(room_id: string, { kind, reason }: Signal, sender: string): void {
-    // A backend's signal is a message to the room, and changes nothing here.
-    if (sender !== "") return;
+  #onSignal(room_id: string, { kind, reason }: Signal): void {
     if (kind === "GAP") {
       // Before the answer to a SUB comes what is left of the subscription before it.
       const channel = this.#channels.get(room_id);

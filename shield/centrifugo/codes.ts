@@ -19,13 +19,11 @@ export const ERROR = {
   token_expired: 109,
   too_many_requests: 111,
   unrecoverable_position: 112,
-  token_revoked: 113,
 } as const;
 
 /** Reasons that have a number of their own; the others have that of their code. */
 const ERROR_OF: { readonly [R in Reason]?: number } = {
   "token-expired": ERROR.token_expired,
-  "token-revoked": ERROR.token_revoked,
   "not-durable": ERROR.not_available,
   "presence-disabled": ERROR.not_available,
   "invalid-command": ERROR.method_not_found,

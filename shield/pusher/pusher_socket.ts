@@ -306,20 +306,22 @@ export class PusherSocket implements ClientSocket {
   }
 
   #onMessage(message: RoomMessage): void {
-    const { room_id, type, signal } = message;
-    if (signal !== undefined) return this.#onSignal(room_id, signal);
+    const { room_id, type, signal, sender } = message;
+    // A backend may say the same, to the room.
+    const is_own = sender === "";
+    if (signal !== undefined) return is_own ? this.#onSignal(room_id, signal) : undefined;
     const channel = this.#channels.get(room_id);
     if (channel === undefined || !channel.is_in) return;
-    if (type === "PRESENCE_UPDATE" || type === "PRESENCE_LEAVE") {
+    if (is_own && (type === "PRESENCE_UPDATE" || type === "PRESENCE_LEAVE")) {
       return this.#onMembers(channel, message);
     }
     const { app } = this.#options;
-    if (type === TERMINATE && channel.name === this.#own && message.sender === backendUser(app)) {
+    if (type === TERMINATE && channel.name === this.#own && sender === backendUser(app)) {
       return this.close(CLOSE.refused, "ended by the app");
     }
     if (OWN_EVENT.test(type) || message.except === this.#options.socket_id) return;
     const text = eventText(type, message.data, channel.name);
-    const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(message.sender) : undefined;
+    const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(sender) : undefined;
     this.#inner.send(
       user === undefined ? text : `${text.slice(0, -1)},"user_id":${JSON.stringify(user)}}`,
     );

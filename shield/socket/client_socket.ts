@@ -35,7 +35,7 @@ export interface ClientSocket {
    * implementation cannot tell.
    */
   readonly unfinished_bytes: number | undefined;
-  /** Its client knows no DRAIN: the process sends it away, at a time within the window. Absent: it moves itself. */
+  /** Its client knows no DRAIN: the process closes it, at a time within the window. Absent: it moves itself. */
   readonly is_sent_away?: true;
   /** Sends a frame; does nothing once the socket closes. */
   send(frame: string | Uint8Array<ArrayBuffer>): void;
