@@ -246,8 +246,13 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
 
 async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
   let asked = 0;
-  const getToken = async () => (asked++, await bus.tokenFor({ ttl_seconds: 3 }));
+  const getToken = () => bus.tokenFor({ ttl_seconds: asked++ === 0 ? 3 : 3_600 });
   const client = await open({ more: { token: "", getToken } });
+  // The first token may end before the second is there: then a call is refused, and the connection goes on.
+  await until("a new token", async () => {
+    await client.rpc("lobby/room.get", form.data({ key: "topic" }));
+    return asked >= 2;
+  });
   const set = await client.rpc(
     "lobby/room.set",
     form.data({ key: "topic", value: form.name }),
@@ -258,8 +263,6 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
     form.json((await client.rpc("lobby/room.get", form.data({ key }))).data) as { value: unknown };
   assert.equal((await get("topic")).value, form.name);
   await until("what was sent", async () => (await get("sent")).value === 1);
-  await until("a new token", () => asked >= 2);
-  assert.equal((await get("sent")).value, 1);
 }
 
 async function readsDeltas({ bus, form, open }: World): Promise<void> {

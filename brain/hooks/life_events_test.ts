@@ -86,8 +86,11 @@ Deno.test("a room that is made, ends and is made again is told of each time; old
     await begun(bed);
     await accepted(spine, set("new"));
     await until("it is told", async () => (await told(spine)).length === 1);
-    clock.now_ms += 2 * IDLE_MS;
-    await until("both have ended", async () => (await told(spine)).length === 3);
+    // Again and again: the Brain may come to know the older room after the first step.
+    await until("both have ended", async () => {
+      clock.now_ms += 2 * IDLE_MS;
+      return (await told(spine)).length === 3;
+    });
     await accepted(spine, set("new"));
     await until("it is told again", async () => (await told(spine)).length === 4);
     const [first, ...more] = await told(spine);

@@ -2,6 +2,7 @@
  * Puts the Overseer of one process together: pool, registry, admin API and logs behind the one
  * interface that the message path knows. With `[platform.overseer] enabled = false` there is none.
  */
+import process from "node:process";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -175,7 +176,21 @@ function startPool(
   quarantine: Quarantine,
 ): Promise<PolicyPool> {
   const { policy, platform: { overseer } } = config;
-  return createPolicyPool({ policy, overseer, cores, registry, log, now, onFatal, quarantine });
+  const cpu_ms = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  };
+  return createPolicyPool({
+    policy,
+    overseer,
+    cores,
+    registry,
+    log,
+    now,
+    cpu_ms,
+    onFatal,
+    quarantine,
+  });
 }
 
 /**

@@ -228,7 +228,7 @@ export class StartedQuota implements Quota {
   }
 
   async #probe(): Promise<void> {
-    if (!this.#degraded || this.#closed) return;
+    if (!this.#degraded || this.#closed || !this.#server.tried()) return;
     try {
       await this.#server.ping();
     } catch (error) {

@@ -14,6 +14,8 @@ export interface QuotaServer {
   reserve(asked: readonly Reservation[]): Promise<Grant[]>;
   /** Resolves when the server answers; rejects as `reserve` does. */
   ping(): Promise<void>;
+  /** Whether an attempt to connect has had an outcome, so that there is a reason to tell. */
+  tried(): boolean;
   close(): void;
 }
 
@@ -120,6 +122,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
         return readGrants(answer, asked.length);
       }),
     ping: () => limited(async () => void await redis.ping()),
+    tried: () => last !== undefined || redis.status === "ready",
     close: () => redis.disconnect(),
   };
 }

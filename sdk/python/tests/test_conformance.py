@@ -17,6 +17,7 @@ from scenario_driver import TRANSPORTS, Transport, run_scenario
 from scenario_server import ScenarioServer
 from vector_driver import VECTOR_RUNNERS, VECTORS, VECTORS_SHA256, Case
 
+from arqon._session import http_socket
 from arqon.errors_gen import CLOSES, ERRORS
 
 ALL_SCENARIOS: Final = load_scenarios()
@@ -50,8 +51,13 @@ def test_vector(file: str, case: Case) -> None:
 @pytest.mark.parametrize("scenario", [pytest.param(s, id=s["name"]) for s in ALL_SCENARIOS])
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_scenario(
-    scenario_server: ScenarioServer, scenario: dict[str, Any], transport: Transport
+    scenario_server: ScenarioServer,
+    scenario: dict[str, Any],
+    transport: Transport,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # An answer that is late on a busy machine is not held back by a proxy.
+    monkeypatch.setattr(http_socket, "_HELD_SECONDS", 60)
     await run_scenario(scenario_server, scenario, transport)
     passed = PASSED.scenarios.setdefault(transport, {})
     passed.setdefault(scenario["feature"], []).append(scenario["name"])

@@ -28,6 +28,8 @@ export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly cores: number;
   /** Monotonic ms, `performance.now`. */
   readonly now: () => number;
+  /** CPU time that this process has used, in ms. */
+  readonly cpu_ms: () => number;
   /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
   /** Takes the modules that have wedged or killed a worker; those in it are refused. */
@@ -328,14 +330,24 @@ const STALL_CHECKS = 10;
 /** A look that comes later than this, in ms, shows that the thread was held up. */
 const LATE_MS = 10;
 
-/** Makes a watch over the jobs and workers of a pool, which looks while there is work. It does not look yet. */
-function createWatch({ policy, now, wedge_ms = WEDGE_MS }: PolicyPoolOptions, pool: () => State) {
+/** One check in so many counts although this process hardly had a core: a worker may hang without using one. */
+const STARVED_CHECKS = 10;
+
+/**
+ * Makes a watch over the jobs and workers of a pool, which looks while there is work. It does not look yet. A worker
+ * that had no core made no progress either, and its module is not to blame: checks count where the process had at least
+ * half of a core since the one before.
+ */
+function createWatch(options: PolicyPoolOptions, pool: () => State) {
+  const { policy, now, cpu_ms, wedge_ms = WEDGE_MS } = options;
   const { stall_ms } = policy;
   const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
   const tick_ms = Math.max(1, Math.min(stall_ms / STALL_CHECKS, wedge_check_ms));
   let timer: ReturnType<typeof setInterval> | undefined;
   let next_tick_ms = 0;
   let next_check_ms = 0;
+  let used_ms = 0;
+  let starved = 0;
 
   /**
    * Moves deadlines by the time in which this thread did not get to run: verdicts may wait to be read,
@@ -353,6 +365,15 @@ function createWatch({ policy, now, wedge_ms = WEDGE_MS }: PolicyPoolOptions, po
     }
   }
 
+  function checkWorkers(late_ms: number): void {
+    const before_ms = used_ms;
+    used_ms = cpu_ms();
+    // When this thread does not get to run either, a worker without progress is no sign of a wedge.
+    if (late_ms > wedge_check_ms) return;
+    const is_starved = used_ms - before_ms < (wedge_check_ms + late_ms) / 2;
+    if (!is_starved || ++starved % STARVED_CHECKS === 0) replaceWedged(pool());
+  }
+
   function end(): void {
     clearInterval(timer);
     timer = undefined;
@@ -366,8 +387,7 @@ function createWatch({ policy, now, wedge_ms = WEDGE_MS }: PolicyPoolOptions, po
     const late_ms = now_ms - next_check_ms;
     if (late_ms >= 0) {
       next_check_ms = now_ms + wedge_check_ms;
-      // When this thread does not get to run either, a worker without progress is no sign of a wedge.
-      if (late_ms <= wedge_check_ms) replaceWedged(pool());
+      checkWorkers(late_ms);
     }
     if (pool().lanes.pending === 0) end();
   }
@@ -379,6 +399,7 @@ function createWatch({ policy, now, wedge_ms = WEDGE_MS }: PolicyPoolOptions, po
       const now_ms = now();
       next_tick_ms = now_ms + tick_ms;
       next_check_ms = now_ms + wedge_check_ms;
+      used_ms = cpu_ms();
       timer = setInterval(tick, tick_ms);
       Deno.unrefTimer(timer);
     },

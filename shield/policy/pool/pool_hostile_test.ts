@@ -186,6 +186,14 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
   assert.deepEqual(test.fatal, []);
 });
 
+Deno.test("a worker without progress has ten times as long where the process has no core", async () => {
+  await using test = await startTestPool({ wedge_ms: 100, cpu_ms: () => 0 });
+  const began_ms = performance.now();
+  await wedge(test, "spins");
+  const took_ms = performance.now() - began_ms;
+  assert.ok(took_ms > 900, `${took_ms} ms`);
+});
+
 /** Loads a module that spins, and asks it until its worker was replaced. */
 async function wedge(test: TestPool, name: string): Promise<void> {
   test.pool.load(name, unmeteredGuest({ body: SPIN }));

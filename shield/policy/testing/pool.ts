@@ -33,6 +33,8 @@ export interface TestPoolOptions {
   readonly policy?: Partial<Config["policy"]>;
   readonly fuel_limit?: number;
   readonly wedge_ms?: number;
+  /** CPU time of the process; absent: it always has a core. */
+  readonly cpu_ms?: () => number;
   /** The pool's clock stands still until it is put forward. */
   readonly stands_still?: boolean;
 }
@@ -58,6 +60,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
       looks++;
       return (options.stands_still === true ? 0 : performance.now()) + forward_ms;
     },
+    cpu_ms: options.cpu_ms ?? (() => performance.now()),
     onFatal: (detail) => fatal.push(detail),
     quarantine: {
       has: (name) => quarantined.some(({ sha256 }) => sha256 === name),

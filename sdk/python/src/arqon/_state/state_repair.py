@@ -180,10 +180,11 @@ class StateRepair:
         if change is None:
             return False
         self._give(self._changes.hear(message, change))
-        if self._changes.has_hole:
-            self._ask()
-        else:
+        if not self._changes.has_hole:
             self._told = False
+        elif self._task is None or self._task.done():
+            # A question that is under way may bring what is missing; when it does not, the next one follows it.
+            self._ask()
         return True
 
     def doubt(self) -> None:
