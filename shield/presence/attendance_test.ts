@@ -52,15 +52,8 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
     release: () => void held.count--,
     overflow: () => void held.overflows++,
   };
-  const counting = (size_bytes: number) => {
-    held.events++;
-    return random(size_bytes);
-  };
-  const frames = new PresenceFrames({
-    now: () => START_MS,
-    random: counting,
-    page_members: 3,
-  });
+  const counting = (size_bytes: number) => (held.events++, random(size_bytes));
+  const frames = new PresenceFrames({ now: () => START_MS, random: counting, page_members: 3 });
   const { presence } = brain;
   const limits = { unsent_bytes };
   const context = { presence, frames, flushes, limits, stats: createStats() };
