@@ -23,9 +23,13 @@ const OPTIONS = {
 };
 const RETENTION = { history_size: 10_000, history_ttl_seconds: 604_800, replicas: undefined };
 
-async function erase({ spine }: WorldBrain, room = "counter"): Promise<void> {
+function storesOf({ spine }: WorldBrain) {
   const logs = { has: () => true, of: (tenant: string) => spine.log(tenant, RETENTION) };
-  for (const store of dataStores({ spine, logs, blocks: [], asker: undefined })) {
+  return dataStores({ spine, logs, blocks: [], asker: undefined });
+}
+
+async function erase(brain: WorldBrain, room = "counter"): Promise<void> {
+  for (const store of storesOf(brain)) {
     await store.erase({ tenant: "t", room }, () => Promise.resolve(undefined));
   }
 }
@@ -41,6 +45,24 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const objects = await other.spine.objects("ARQON_REDUCER_OBJECTS");
     const names = (await objects.list()).map(({ name }) => name);
     assert.deepEqual(names.filter((name) => /^(snapshot|points)-/.test(name)), []);
+  });
+
+  Deno.test(`${engine}: who asks for a user hears that what the user has called stays`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    for (let at = 0; at < 3; at++) {
+      await applied(brain, "counter", "add", { data: "1", user: "bob" });
+    }
+    const messages = storesOf(brain).find(({ name }) => name === "messages")!;
+    const stays = async (user: string) =>
+      (await messages.stock({ tenant: "t", user }))?.stays ?? "";
+    assert.match(await stays("bob"), /what reducers were asked in counter/);
+    for (const other of ["bo", "ob"]) assert.equal(await stays(other), "", other);
+    const whose = { tenant: "t", user: "bob" };
+    await messages.erase(whose, () => Promise.resolve(undefined));
+    assert.match(await stays("bob"), /what reducers were asked/);
+    const lines = await Array.fromAsync(messages.lines(whose));
+    assert.ok(!lines.some((line) => line.includes("~reducer")), "others' calls are beside them");
   });
 
   Deno.test(`${engine}: timers of an erased room write nothing`, async () => {

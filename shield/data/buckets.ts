@@ -35,7 +35,7 @@ interface Kept {
     user: string,
     bucket: Pick<KeyValue, "get">,
   ) => boolean | Promise<boolean>;
-  /** Whose an entry is; absent: its key begins with the tenant. */
+  /** The tenant and user that an entry belongs to; absent: its key begins with the tenant. */
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;

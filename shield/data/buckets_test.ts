@@ -8,6 +8,8 @@ import { deadKey, hookBytes, HOOKS_BUCKET } from "../../shared/records/hook_docu
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { GROWING_BUCKET, SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
@@ -147,18 +149,16 @@ const WORDS = [
   "connection-1",
 ];
 
-Deno.test("a user who is called like a word of the bus takes what names the user, and nothing of others", async () => {
-  const spine = openEmbedded({ log, now: Date.now });
-  const bucket = await spine.keyValue(HOOKS_BUCKET);
-  const durable = await spine.log("acme", {
-    history_size: 100,
-    history_ttl_seconds: 1_000,
-    replicas: undefined,
-  });
+/** Dead letters and entries of the bus's rooms that are each user's, and name others in what they say. */
+async function writeOf(
+  users: readonly string[],
+  bucket: KeyValue,
+  durable: DurableLog,
+): Promise<void> {
   const at = { room: "lobby", offset: 1, at_ms: 1, status: 503, problem: "", calls: 1 };
   const now = () => 1;
   const random = (size: number) => new Uint8Array(size);
-  for (const user_id of ["ann", ...WORDS]) {
+  for (const user_id of users) {
     const member = {
       user_id,
       issuer: "i",
@@ -215,6 +215,17 @@ Deno.test("a user who is called like a word of the bus takes what names the user
       );
     }
   }
+}
+
+Deno.test("a user who is called like a word of the bus takes what names the user, and nothing of others", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const bucket = await spine.keyValue(HOOKS_BUCKET);
+  const durable = await spine.log("acme", {
+    history_size: 100,
+    history_ttl_seconds: 1_000,
+    replicas: undefined,
+  });
+  await writeOf(["ann", ...WORDS], bucket, durable);
   const logs = { has: () => true, of: () => Promise.resolve(durable) };
   const stores = dataStores({ spine, logs, blocks: [], asker: undefined });
   for (const user of ["ann", ...WORDS]) {

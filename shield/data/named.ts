@@ -64,3 +64,13 @@ export function calledAbout(body: string, user: string): boolean {
   }
   return "sender" in data.message && data.message.sender === user;
 }
+
+/** Whether an entry of a reducer's log, where each text has its length before it, has the user's calls. */
+export function hasCallsOf(bytes: Uint8Array, user: string): boolean {
+  const text = Buffer.from(user);
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(text.length);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(
+    Buffer.concat([length, text]),
+  );
+}

@@ -6,7 +6,7 @@ import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../shared/env.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
-import { namesUser } from "./named.ts";
+import { hasCallsOf, namesUser } from "./named.ts";
 import { bucketStores } from "./buckets.ts";
 import { blockStore } from "./blocks.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
@@ -121,6 +121,7 @@ async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerato
 
 /** Whether a message is the user's: sent by the user or, where the bus writes, about the user. */
 function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
+  if (reducedRoomOf(room_id) !== undefined) return hasCallsOf(payload, user);
   const is_bus = reservedRoom(room_id) !== undefined;
   try {
     const { sender_id, event } = readEnvelope(legible(payload));
@@ -209,6 +210,8 @@ function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
       const log = await logOf(whose);
       if (log === undefined) return;
       for await (const { room_id, messages } of find(log, whose)) {
+        // Others' calls are in the same entries.
+        if (whose.user !== undefined && isFolded(room_id, whose)) continue;
         for (const message of messages) yield textOf(room_id, message);
       }
     },
