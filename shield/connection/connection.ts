@@ -22,7 +22,7 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { KeptData } from "../fanout/deltas.ts";
-import type { HeardPatterns } from "./heard_patterns.ts";
+import type { SubscribedPatterns } from "./subscribed_patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
@@ -60,7 +60,7 @@ export class Connection {
   /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
-  patterns: HeardPatterns | undefined = undefined;
+  patterns: SubscribedPatterns | undefined = undefined;
   /** What it keeps of messages; undefined until it says so. */
   kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */

@@ -1,6 +1,6 @@
 /**
  * SUB and UNSUB of a pattern of rooms, `orders-*`: from the checks to the connection's place. What then is
- * heard is `heard_patterns.ts`; a room alone is `subscribe.ts`.
+ * received is `subscribed_patterns.ts`; a room alone is `subscribe.ts`.
  */
 import { ArqonError, matchesRoomPattern, type Subscribe, type Unsubscribe } from "@arqon/proto";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
@@ -10,11 +10,11 @@ import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subjec
 import { ackAfterFlush, answer } from "./answers.ts";
 import type { Connection } from "./connection.ts";
 import type { Filter } from "../fanout/filters.ts";
-import { HeardPatterns } from "./heard_patterns.ts";
+import { SubscribedPatterns } from "./subscribed_patterns.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import { type Lives, newestLife } from "../../shared/spine/contract/lives.ts";
-import type { PatternWish } from "./heard_pattern.ts";
+import type { PatternWish } from "./subscribed_pattern.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
@@ -73,7 +73,7 @@ function hear(
   from?: Pick<PatternSub, "positions" | "lives">,
 ): Promise<void> | undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
-  const patterns = connection.patterns ??= new HeardPatterns(context, connection);
+  const patterns = connection.patterns ??= new SubscribedPatterns(context, connection);
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;
   // A ban may have come while policies judged the SUB.
@@ -121,7 +121,7 @@ interface Outcome {
 
 /** A SUB of a pattern, its patterns, and the positions that it brings. */
 interface PatternSub {
-  readonly patterns: HeardPatterns;
+  readonly patterns: SubscribedPatterns;
   readonly pattern: string;
   readonly wish: PatternWish;
   readonly positions: PatternPositions;
@@ -132,7 +132,7 @@ interface PatternSub {
 
 /**
  * Receives the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
- * pattern is not heard, whatever was before.
+ * pattern is not received, whatever was before.
  */
 async function hearFrom(
   context: SubscribeContext,

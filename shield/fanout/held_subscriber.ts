@@ -1,6 +1,6 @@
 /**
  * A subscriber of a room while policies judge whether it may receive it: what comes meanwhile waits, within a
- * bound. Who asks them is `connection/heard_patterns.ts`.
+ * bound. Who asks them is `connection/subscribed_patterns.ts`.
  */
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { StampSource } from "../../shared/records/system_envelope.ts";

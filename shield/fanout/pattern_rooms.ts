@@ -1,7 +1,7 @@
 /**
  * Which rooms are heard by a pattern: those that exist and those that come to exist. While a tenant has a
  * pattern here, the messages of all its rooms come here; the first of a room that a pattern matches opens
- * that room. Who may subscribe to a room, and how, is the listeners' affair (`connection/heard_patterns.ts`).
+ * that room. Who may subscribe to a room, and how, is the listeners' affair (`connection/subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";

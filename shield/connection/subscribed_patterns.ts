@@ -14,8 +14,8 @@ import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 import type { SubscribeContext } from "./subscribe.ts";
-import { HeardPattern, isAsked } from "./heard_pattern.ts";
-import type { PatternWish } from "./heard_pattern.ts";
+import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
+import type { PatternWish } from "./subscribed_pattern.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 
@@ -24,22 +24,22 @@ const REFUSED_MAX = 4_096;
 /** Rooms that a connection may be put out of; with one more its patterns end. */
 const PUT_OUT_MAX = 1_024;
 
-/** A room that is heard by a pattern. */
+/** A room that is received by a pattern. */
 interface HeardRoom {
-  pattern: HeardPattern;
+  pattern: SubscribedPattern;
   subscriber: Subscriber;
 }
 
 /** The patterns of one connection; made with its first one. */
-export class HeardPatterns {
+export class SubscribedPatterns {
   readonly #context: SubscribeContext;
   readonly #connection: Connection;
-  readonly #patterns = new Map<string, HeardPattern>();
+  readonly #patterns = new Map<string, SubscribedPattern>();
   readonly #rooms = new Map<string, HeardRoom>();
   /** Rooms that policies have refused, and rooms that others have put the connection out of. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
-  /** Rooms that are about to be entered at a position: until then nothing of them is heard. */
+  /** Rooms that are about to be entered at a position: until then nothing of them is received. */
   readonly #awaited = new Set<string>();
 
   constructor(context: SubscribeContext, connection: Connection) {
@@ -47,7 +47,7 @@ export class HeardPatterns {
     this.#connection = connection;
   }
 
-  /** The rooms that are heard by patterns now. */
+  /** The rooms that are received by patterns now. */
   get rooms(): ReadonlyMap<string, { readonly subscriber: Subscriber }> {
     return this.#rooms;
   }
@@ -57,7 +57,7 @@ export class HeardPatterns {
   }
 
   /** The patterns, in the order in which they came. */
-  get patterns(): Iterable<HeardPattern> {
+  get patterns(): Iterable<SubscribedPattern> {
     return this.#patterns.values();
   }
 
@@ -71,7 +71,7 @@ export class HeardPatterns {
       this.#longest(room_id) !== undefined;
   }
 
-  /** The subscriber by which the room is heard now; undefined: no pattern receives it, or none has yet. */
+  /** The subscriber by which the room is received now; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined {
     return this.#rooms.get(room_id)?.subscriber;
   }
@@ -84,7 +84,7 @@ export class HeardPatterns {
 
   /**
    * Receives a pattern, or receives it otherwise. What was refused in its rooms before is asked for again. Throws
-   * as `PatternRooms.add` does, and `too-many-filters`. Nothing is heard of the `awaited` rooms until
+   * as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of the `awaited` rooms until
    * `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
    */
   hear(
@@ -108,11 +108,11 @@ export class HeardPatterns {
       this.#part(room_id, "resubscribed");
     }
     if (before === undefined) {
-      const heard = new HeardPattern(this, pattern, text, wish);
-      heard.answering = answered;
-      this.#patterns.set(pattern, heard);
+      const added = new SubscribedPattern(this, pattern, text, wish);
+      added.answering = answered;
+      this.#patterns.set(pattern, added);
       try {
-        hub.patterns.add(tenant_id, heard);
+        hub.patterns.add(tenant_id, added);
         return filters.hold(tenant_id, pattern, filter);
       } catch (error) {
         this.#patterns.delete(pattern);
@@ -132,7 +132,7 @@ export class HeardPatterns {
     hub.patterns.revisit(identity.tenant_id, before);
   }
 
-  /** Receives a pattern no longer; rooms that others match are heard by those. */
+  /** Receives a pattern no longer; rooms that others match are received by those. */
   leave(pattern: string, why: LeaveWhy): void {
     const heard = this.#patterns.get(pattern);
     if (heard === undefined) return;
@@ -159,7 +159,7 @@ export class HeardPatterns {
    * Enters a room by a pattern, unless something refuses it or receives it already; with `flow`, at the place
    * in a durable room that the connection has come to.
    */
-  enter(pattern: HeardPattern, channel: Channel, flow?: Flow): void {
+  enter(pattern: SubscribedPattern, channel: Channel, flow?: Flow): void {
     const { room_id } = channel;
     const connection = this.#connection;
     if (connection.ended || connection.subscriptions.has(room_id)) return;
@@ -198,7 +198,7 @@ export class HeardPatterns {
     );
   }
 
-  /** Whether the room is heard from a place on that the connection had there. */
+  /** Whether the room is received from a place on that the connection had there. */
   hasPlace(room_id: string): boolean {
     return this.subscriber(room_id)?.flow !== undefined;
   }
@@ -272,8 +272,8 @@ export class HeardPatterns {
     this.#connection.send(frame);
   }
 
-  #longest(room_id: string): HeardPattern | undefined {
-    let longest: HeardPattern | undefined;
+  #longest(room_id: string): SubscribedPattern | undefined {
+    let longest: SubscribedPattern | undefined;
     for (const heard of this.#patterns.values()) {
       const is_longer = heard.pattern.length > (longest?.pattern.length ?? 0);
       if (is_longer && matchesRoomPattern(heard.pattern, room_id)) longest = heard;
@@ -321,7 +321,7 @@ export class HeardPatterns {
   }
 
   #join(
-    pattern: HeardPattern,
+    pattern: SubscribedPattern,
     room_id: string,
     flow: Flow | undefined,
     began?: HeldSubscriber["began"],
@@ -335,8 +335,8 @@ export class HeardPatterns {
     return subscriber;
   }
 
-  /** Gives the rooms that are heard by a pattern subscribers as it is now. */
-  #renew(pattern: HeardPattern): void {
+  /** Gives the rooms that are received by a pattern subscribers as it is now. */
+  #renew(pattern: SubscribedPattern): void {
     for (const [room_id, room] of this.#rooms) {
       if (room.pattern === pattern) this.#renewRoom(room_id, room);
     }
@@ -348,7 +348,7 @@ export class HeardPatterns {
   }
 
   /** Puts a subscriber in the place of the room's present one, if it has one. */
-  #put(room_id: string, pattern: HeardPattern, subscriber: Subscriber): void {
+  #put(room_id: string, pattern: SubscribedPattern, subscriber: Subscriber): void {
     const { hub } = this.#context;
     const { tenant_id } = this.#connection.identity;
     const before = this.#rooms.get(room_id)?.subscriber;

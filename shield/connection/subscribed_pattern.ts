@@ -1,4 +1,4 @@
-/** One pattern of rooms that a connection receives, as `fanout/pattern_rooms.ts` sees it. All of them are `heard_patterns.ts`. */
+/** One pattern of rooms that a connection receives, as `fanout/pattern_rooms.ts` sees it. All of them are `subscribed_patterns.ts`. */
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Channel, Subscriber } from "../fanout/hub.ts";
 import type { PatternListener } from "../fanout/pattern_rooms.ts";
@@ -13,7 +13,7 @@ export interface PatternWish {
   readonly deltas: DeltaWish | undefined;
 }
 
-/** Whether a room is heard as its pattern asks. */
+/** Whether the subscriber receives a room as its pattern asks. */
 export function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: PatternWish): boolean {
   const { kept, vcdiff = false } = subscriber;
   return subscriber.no_echo === no_echo && subscriber.filter === filter &&
@@ -22,13 +22,13 @@ export function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Pat
 
 /** What a pattern needs of the patterns that it is one of. */
 interface PatternOwner {
-  enter(pattern: HeardPattern, channel: Channel): void;
+  enter(pattern: SubscribedPattern, channel: Channel): void;
   release(room_id: string): void;
   send(frame: Frame): void;
 }
 
 /** One pattern of one connection. */
-export class HeardPattern implements PatternListener {
+export class SubscribedPattern implements PatternListener {
   readonly pattern: string;
   readonly text: boolean;
   no_echo: boolean;
