@@ -183,7 +183,7 @@ class StateRepair:
         if not self._changes.has_hole:
             self._told = False
         elif self._task is None or self._task.done():
-            # A question that is under way may bring what is missing; when it does not, the next one follows it.
+            # A question that is under way may bring it; when it does not, the next one follows it.
             self._ask()
         return True
 
