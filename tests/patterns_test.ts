@@ -188,6 +188,9 @@ async function behind(place: Place): Promise<void> {
 async function letGo(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
+  using carl = await join(place, "carl", 0);
+  // It is open for others, so that its next message does not open it.
+  await carl.sub("g-0");
   await ann.sub("g-*");
   for (const turn of [1, 2, 3]) {
     for (let at = 0; at < 30; at++) await bob.pub(`g-${at}`, turn);
@@ -197,6 +200,24 @@ async function letGo(place: Place): Promise<void> {
   const metrics = await (await fetch(`${place.ops_url}/metrics`)).text();
   assert.match(metrics, /^shield_pattern_rooms(\{.*\})? 20$/m);
   assert.match(metrics, /^shield_patterns(\{.*\})? 1$/m);
+}
+
+/** More rooms than one piece of a SUB or UNSUB: wholly received with its ACK, not at all after the next one. */
+async function many(place: Place): Promise<void> {
+  using ann = await join(place, "ann", 0);
+  using carl = await join(place, "carl", 0);
+  const rooms = Array.from({ length: 200 }, (_, at) => `m-${at}`);
+  for (const room of rooms) await carl.sub(room);
+  for (const turn of [1, 2]) {
+    await ann.sub("m-*", turn === 1 ? {} : { no_echo: true });
+    for (const room of rooms) await carl.pub(room, turn);
+    assert.deepEqual(await ann.take(rooms.length), rooms.map((room) => `${room} ${turn}`));
+  }
+  assert.equal((await ann.ask({ op: "unsub", room: "m-*" })).code, 0);
+  for (const room of rooms) await carl.pub(room, 3);
+  await ann.sub("end");
+  await carl.pub("end", "end");
+  assert.deepEqual(await ann.take(1), ["end end"]);
 }
 
 /** Refuses every SUB. */
@@ -268,7 +289,7 @@ async function ended({ ops_url }: Place): Promise<void> {
 }
 
 async function scenarios(t: Deno.TestContext, place: Place): Promise<void> {
-  for (const run of [heard, refused, echo, putOut, durable, behind, letGo]) {
+  for (const run of [heard, refused, echo, putOut, durable, behind, letGo, many]) {
     await t.step(run.name, async () => {
       await run(place);
       await ended(place);

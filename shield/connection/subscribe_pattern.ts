@@ -58,10 +58,7 @@ export function runSubscribePattern(
     const lives = await logs?.livesOf(tenant_id) ?? [];
     if (!connection.ended) await hear(context, connection, asked, { positions, lives });
   };
-  if (admitted === undefined && positions === undefined) {
-    hear(context, connection, asked);
-    return undefined;
-  }
+  if (admitted === undefined && positions === undefined) return hear(context, connection, asked);
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
@@ -91,20 +88,25 @@ function hear(
   if (from !== undefined) {
     return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });
   }
-  patterns.hear(pattern, wish);
   const onFailure = () => patterns.leave(pattern, "refused");
-  return ackAfterFlush(context, connection, request, onFailure);
+  const acknowledge = () => ackAfterFlush(context, connection, request, onFailure);
+  const entering = patterns.hear(pattern, wish);
+  if (entering === undefined) return acknowledge();
+  return entering.then(() => connection.ended ? undefined : acknowledge());
 }
 
 /** Runs an UNSUB of a pattern. Throws `invalid-room` and `not-subscribed`. */
 export function runUnsubscribePattern(
   connection: Connection,
   { room_id: pattern, request_id }: Unsubscribe,
-): undefined {
+): Promise<void> | undefined {
   requireRoomsPattern(pattern);
-  if (connection.patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
-  connection.patterns.leave(pattern, "unsubscribed");
-  answer(connection, { request_id, ack_requested: false });
+  const { patterns } = connection;
+  if (patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
+  const acknowledge = () => answer(connection, { request_id, ack_requested: false });
+  const leaving = patterns.leaveAsked(pattern);
+  if (leaving === undefined) return void acknowledge();
+  return leaving.then(() => connection.ended ? undefined : acknowledge());
 }
 
 /** Rooms that are asked about at a time. */
@@ -154,7 +156,7 @@ async function hearFrom(
     patterns.noteAnswered(pattern, answered.promise);
     answered.resolve();
   });
-  patterns.hear(pattern, wish, awaited, answered.promise);
+  await patterns.hear(pattern, wish, awaited, answered.promise);
   const flows = new Map<string, Flow>();
   const enter = async (room_id: string) => {
     const position = positions.get(room_id);

@@ -23,6 +23,7 @@ export function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Pat
 /** What a pattern needs of the patterns that it is one of. */
 interface PatternOwner {
   enter(pattern: SubscribedPattern, channel: Channel): void;
+  mayRelease(room_id: string): boolean;
   release(room_id: string): void;
   send(frame: Frame): void;
 }
@@ -54,6 +55,10 @@ export class SubscribedPattern implements PatternListener {
 
   enter(channel: Channel): void {
     this.#owner.enter(this, channel);
+  }
+
+  mayRelease(room_id: string): boolean {
+    return this.#owner.mayRelease(room_id);
   }
 
   release(room_id: string): void {

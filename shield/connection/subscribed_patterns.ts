@@ -12,6 +12,7 @@ import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Connection } from "./connection.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
@@ -23,6 +24,22 @@ import type { LeaveWhy } from "./subscription_marks.ts";
 const REFUSED_MAX = 4_096;
 /** Rooms that a connection may be put out of; with one more its patterns end. */
 const PUT_OUT_MAX = 1_024;
+
+/** Rooms that are entered or left in one piece: most of half a millisecond. */
+const ROOMS_A_PIECE = 64;
+
+/** Takes the steps in pieces; undefined: they fitted into one, and were taken. */
+function inPieces(tenant_id: string, steps: Iterable<void>): Promise<void> | undefined {
+  const left = steps[Symbol.iterator]();
+  const isOver = () => {
+    for (let taken = 0; taken < ROOMS_A_PIECE; taken++) if (left.next().done === true) return true;
+    return false;
+  };
+  if (isOver()) return undefined;
+  return (async () => {
+    do await slice(tenant_id); while (!isOver());
+  })();
+}
 
 /** A room that is received by a pattern. */
 interface HeardRoom {
@@ -83,16 +100,16 @@ export class SubscribedPatterns {
   }
 
   /**
-   * Receives a pattern, or receives it otherwise. What was refused in its rooms before is asked for again. Throws
-   * as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of the `awaited` rooms until
-   * `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
+   * Receives a pattern, or receives it otherwise; with a promise, wholly once that resolves. What was refused in its
+   * rooms before is asked for again. Throws as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of
+   * the `awaited` rooms until `enterAt` or `awaitNone`, and what comes of new rooms waits until `answered`.
    */
   hear(
     pattern: string,
     wish: PatternWish,
     awaited: Iterable<string> = [],
     answered?: Promise<void>,
-  ): void {
+  ): Promise<void> | undefined {
     const { hub, filters } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
@@ -112,8 +129,9 @@ export class SubscribedPatterns {
       added.answering = answered;
       this.#patterns.set(pattern, added);
       try {
-        hub.patterns.add(tenant_id, added);
-        return filters.hold(tenant_id, pattern, filter);
+        const entering = hub.patterns.add(tenant_id, added);
+        filters.hold(tenant_id, pattern, filter);
+        return inPieces(tenant_id, entering);
       } catch (error) {
         this.#patterns.delete(pattern);
         throw error;
@@ -128,17 +146,26 @@ export class SubscribedPatterns {
     filters.hold(tenant_id, pattern, filter);
     filters.release(tenant_id, pattern, before.filter);
     before.filter = filter;
-    if (is_changed) this.#renew(before);
-    hub.patterns.revisit(identity.tenant_id, before);
+    return inPieces(tenant_id, this.#revisiting(before, is_changed));
   }
 
-  /** Receives a pattern no longer; rooms that others match are received by those. */
+  /** Receives a pattern no longer, at once; rooms that others match are received by those. */
   leave(pattern: string, why: LeaveWhy): void {
+    for (const _ of this.#leaving(pattern, why));
+  }
+
+  /** As `leave`, for a client that asks for it: with a promise, wholly once that resolves. */
+  leaveAsked(pattern: string): Promise<void> | undefined {
+    return inPieces(this.#connection.identity.tenant_id, this.#leaving(pattern, "unsubscribed"));
+  }
+
+  *#leaving(pattern: string, why: LeaveWhy): Generator<void> {
     const heard = this.#patterns.get(pattern);
     if (heard === undefined) return;
+    const { tenant_id } = this.#connection.identity;
     this.#patterns.delete(pattern);
-    this.#context.filters.release(this.#connection.identity.tenant_id, pattern, heard.filter);
-    for (const [room_id, room] of [...this.#rooms]) {
+    this.#context.filters.release(tenant_id, pattern, heard.filter);
+    for (const [room_id, room] of this.#rooms) {
       if (room.pattern !== heard) continue;
       const next = this.#longest(room_id);
       if (next === undefined) this.#part(room_id, why);
@@ -146,8 +173,9 @@ export class SubscribedPatterns {
         room.pattern = next;
         if (!isAsked(room.subscriber, next)) this.#renewRoom(room_id, room);
       }
+      yield;
     }
-    this.#context.hub.patterns.delete(this.#connection.identity.tenant_id, heard);
+    this.#context.hub.patterns.delete(tenant_id, heard);
   }
 
   /** Receives no pattern any longer. */
@@ -164,7 +192,7 @@ export class SubscribedPatterns {
     const connection = this.#connection;
     if (connection.ended || connection.subscriptions.has(room_id)) return;
     if (this.#put_out.has(room_id) || this.#refused.has(room_id)) return;
-    if (this.#awaited.has(room_id)) return;
+    if (this.#awaited.has(room_id) || this.#patterns.get(pattern.pattern) !== pattern) return;
     const room = this.#rooms.get(room_id);
     if (room !== undefined) {
       if (pattern.pattern.length <= room.pattern.pattern.length) return;
@@ -239,11 +267,15 @@ export class SubscribedPatterns {
     return !this.#put_out.has(room_id) && this.#isAllowed(room_id);
   }
 
-  /** Lets a room go until its next message; one that the connection has not all of stays. */
-  release(room_id: string): void {
+  /** Whether the connection has all of the room that it can have, so that nothing is lost when it lets it go. */
+  mayRelease(room_id: string): boolean {
     const subscriber = this.subscriber(room_id);
-    if (subscriber === undefined || subscriber instanceof HeldSubscriber) return;
-    if (subscriber.flow?.is_live !== false) this.#part(room_id, "idle");
+    return !(subscriber instanceof HeldSubscriber) && subscriber?.flow?.is_live !== false;
+  }
+
+  /** Lets a room go until its next message. */
+  release(room_id: string): void {
+    this.#part(room_id, "idle");
   }
 
   /** Leaves a room to a subscription to itself. */
@@ -335,11 +367,14 @@ export class SubscribedPatterns {
     return subscriber;
   }
 
-  /** Gives the rooms that are received by a pattern subscribers as it is now. */
-  #renew(pattern: SubscribedPattern): void {
-    for (const [room_id, room] of this.#rooms) {
-      if (room.pattern === pattern) this.#renewRoom(room_id, room);
+  /** Gives the rooms that are received by a pattern subscribers as it is now, if it has changed, and enters others. */
+  *#revisiting(pattern: SubscribedPattern, is_changed: boolean): Generator<void> {
+    for (const [room_id, room] of is_changed ? this.#rooms : []) {
+      if (room.pattern !== pattern) continue;
+      this.#renewRoom(room_id, room);
+      yield;
     }
+    yield* this.#context.hub.patterns.revisit(this.#connection.identity.tenant_id, pattern);
   }
 
   #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {

@@ -124,7 +124,7 @@ Deno.test("a pattern's room whose log begins before its next messages come loses
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
   test.hub.patterns.add("acme", {
-    ...{ pattern: "log-*", text: false, release() {}, send() {} },
+    ...{ pattern: "log-*", text: false, mayRelease: () => false, release() {}, send() {} },
     enter: () => test.hub.subscribe("acme", ROOM, subscriber),
   });
   await publish(test, "a", "b", "c");
@@ -169,6 +169,7 @@ Deno.test("messages that are stored, and under way, when a room's log begins rea
     pattern: "log-*",
     text: false,
     enter: ({ subscribers }) => heard.forEach((one) => subscribers.add(one)),
+    mayRelease: () => false,
     release: () => {},
     send: () => {},
   });

@@ -14,8 +14,11 @@ import { copyFor } from "./message_copy.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 import { gapEnvelope } from "./room_message.ts";
 
-/** Rooms that are looked at in one go when there are too many; those that cannot be let go stay. */
+/** Rooms that are looked at in one go when there are too many. */
 const LET_GO_TRIES = 16;
+
+/** Rooms that do not match which are looked at in one step: some cost what one that is entered does. */
+const LOOKED_A_STEP = 64;
 
 /** One connection's subscription to a pattern. */
 export interface PatternListener {
@@ -24,6 +27,8 @@ export interface PatternListener {
   readonly text: boolean;
   /** Called with a room that the pattern matches, before the first message of it that is to be heard. */
   enter(channel: Channel): void;
+  /** Whether the room can be let go. */
+  mayRelease(room_id: string): boolean;
   /** The room is let go until its next message. */
   release(room_id: string): void;
   send(frame: Frame): void;
@@ -87,10 +92,10 @@ export class PatternRooms {
   }
 
   /**
-   * Adds a listener, which enters the matching rooms that are open; with effect at the server from the next
-   * flush. Throws `too-many-rooms`, and as the Spine throws.
+   * Adds a listener, with effect at the server from the next flush; by the steps that it returns, the listener enters
+   * the matching rooms that are open. Throws `too-many-rooms`, and as the Spine throws.
    */
-  add(tenant_id: string, listener: PatternListener): void {
+  add(tenant_id: string, listener: PatternListener): Iterable<void> {
     const { stats, patterns_per_tenant } = this.#options;
     const tenant = this.#tenants.get(tenant_id) ?? this.#begin(tenant_id);
     if (tenant.index.size >= patterns_per_tenant) {
@@ -98,16 +103,18 @@ export class PatternRooms {
     }
     tenant.index.add(listener);
     stats.patterns++;
-    this.revisit(tenant_id, listener);
+    return this.revisit(tenant_id, listener);
   }
 
-  /** Lets a listener enter the matching rooms that are open. */
-  revisit(tenant_id: string, listener: PatternListener): void {
+  /** Lets a listener enter the matching rooms that are open, a room in each step. */
+  *revisit(tenant_id: string, listener: PatternListener): Generator<void> {
     const prefix = listener.pattern.slice(0, -1);
+    let looked = 0;
     for (const channel of this.#tenants.get(tenant_id)?.rooms.values() ?? []) {
       if (channel.room_id.startsWith(prefix) && !isOnlyNamed(channel.room_id)) {
         listener.enter(channel);
-      }
+        yield;
+      } else if (++looked % LOOKED_A_STEP === 0) yield;
     }
   }
 
@@ -251,13 +258,30 @@ export class PatternRooms {
   #letGo(tenant: Tenant, but: string): void {
     const { pattern_rooms_per_tenant: most } = this.#options;
     let tries = 0;
-    for (const [room_id] of tenant.held) {
+    for (const [room_id, room] of tenant.held) {
       if (tenant.places <= most || ++tries > LET_GO_TRIES) return;
       if (room_id === but) continue;
-      for (const listeners of tenant.index.matching(room_id)) {
+      const listeners = tenant.index.matching(room_id).flatMap((some) => [...some]);
+      if (this.#isOnlyHeld(tenant, room_id, room, listeners)) {
         for (const listener of listeners) listener.release(room_id);
+      } else {
+        tenant.held.delete(room_id);
+        tenant.held.set(room_id, room);
       }
     }
+  }
+
+  /** Whether the room closes once they let it go: patterns enter a room when it is opened, and at no later message. */
+  #isOnlyHeld(
+    tenant: Tenant,
+    room_id: string,
+    room: HeldRoom,
+    listeners: readonly PatternListener[],
+  ): boolean {
+    const channel = tenant.rooms.get(room_id);
+    return channel !== undefined && channel.pins === 0 &&
+      channel.subscribers.size === room.listeners &&
+      listeners.every((listener) => listener.mayRelease(room_id));
   }
 
   /** Tells the rooms that these subscriptions feed. */

@@ -30,6 +30,10 @@ class Kept implements PatternListener {
     this.hub.patterns.joined(tenant_id, room_id);
   }
 
+  mayRelease(): boolean {
+    return true;
+  }
+
   release(room_id: string): void {
     const subscriber = this.rooms.get(room_id);
     if (subscriber === undefined) return;
@@ -62,7 +66,7 @@ class Kept implements PatternListener {
 Deno.test("what overflows is told of each room that was open, and of the pattern", async () => {
   await using test = testHub({ subscription_messages: 2 });
   const kept = new Kept(test.hub, "a-*");
-  test.hub.patterns.add("acme", kept);
+  for (const _ of test.hub.patterns.add("acme", kept));
   const send = (room: string) => test.spine.publish(roomSubject("in", "acme", room), message(room));
   send("a-1");
   await test.spine.flush();
@@ -80,7 +84,7 @@ Deno.test("a tenant's subscriptions stay while a pattern or a room that they fee
   assert.equal(wide, "in.t.acme.r.*");
   const kept = new Kept(hub, "a-*");
   const other = keptSubscriber("c2");
-  hub.patterns.add("acme", kept);
+  for (const _ of hub.patterns.add("acme", kept));
   hub.subscribe("acme", "a-1", other);
   assert.deepEqual(hub.find("acme", "a-1")?.spine, [], "no second copy of each message");
   kept.end();
@@ -106,4 +110,27 @@ Deno.test("a message of a room that no pattern matches opens nothing, however ma
   await spine.flush();
   assert.equal(named.frames.length, 1, "by its own subscription, once");
   assert.deepEqual([stats.rooms, stats.unmatched, stats.patterns], [1, 2, 20_000]);
+});
+
+Deno.test("open rooms are entered one in a step, also those that come meanwhile, and others are passed over", async () => {
+  await using test = testHub();
+  const { hub } = test;
+  const other = keptSubscriber("c2");
+  const open = (from: number, to: number) => {
+    for (let at = from; at < to; at++) {
+      for (const room of [`a-${at}`, `b-${at}`]) hub.subscribe("acme", room, other);
+    }
+  };
+  open(0, 1_000);
+  const kept = new Kept(hub, "a-*");
+  let steps = 0;
+  let most = 0;
+  let before = 0;
+  for (const _ of hub.patterns.add("acme", kept)) {
+    most = Math.max(most, kept.rooms.size - before);
+    if (++steps === 500) open(1_000, 1_100);
+    before = kept.rooms.size;
+  }
+  assert.deepEqual([most, kept.rooms.size], [1, 1_100]);
+  kept.end();
 });
