@@ -1,7 +1,20 @@
 // What a Shield does rarely or never: a peer with real sockets that follows a script.
 import assert from "node:assert/strict";
+import { encodeErr } from "@arqon/proto";
 import { connect } from "../mod.ts";
-import { quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+import { bytes, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+
+Deno.test("an ERR before the close tells more than the code: 'too-many-protocol-errors'", async () => {
+  await using peer = startPeer({
+    open(socket) {
+      welcome(socket);
+      socket.send(bytes(encodeErr({ code: 429, reason: "too-many-protocol-errors" })));
+      socket.close(1008, "");
+    },
+  });
+  const connection = await connect(quick(peer.url).options);
+  assert.equal((await connection.closed)?.reason, "too-many-protocol-errors");
+});
 
 Deno.test("something that is no bus is told apart from nothing at all: 'unreachable'", async () => {
   await using peer = startPeer({
