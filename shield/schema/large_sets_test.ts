@@ -194,7 +194,7 @@ Deno.test("a message that needs too many parts of its schema is not mapped, and 
   const path = "tenants/acme/mappings";
   const { status, body } = await ask(t, "PUT", path, "application/json", mapping("M0"));
   assert.deepEqual([status, body.reason], [400, "invalid-settings"]);
-  assert.match(String(body.detail), /M0 needs \d+ parts .*\[platform\.registry\] message_parts/);
+  assert.match(String(body.detail), /M0 needs \d+ parts .*platform\.registry\.message_parts/);
   // What hangs on the end of the chain is small.
   assert.equal((await ask(t, "PUT", path, "application/json", mapping("M8990"))).status, 200);
 });

@@ -197,7 +197,7 @@ Deno.test("a state that would be too large, or have too many keys, is 413", () =
   const one = afterwards([set("a", 1)]);
   assert.match(
     String(answer(one, set("b", 1), bounds(128, 1))),
-    /^413 message-too-large: .* would have 2 keys; \[brain\] keys_per_room is 1$/,
+    /^413 message-too-large: .* would have 2 keys; brain\.keys_per_room is 1$/,
   );
   assert.deepEqual(answer({ ...one, epoch: "7" }, set("a", 2), bounds(128, 1)), {
     version: 2,

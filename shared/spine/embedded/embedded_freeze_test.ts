@@ -139,7 +139,7 @@ Deno.test("freeze: a backup is given up when more than its bound is written mean
       const read = backup.files[1]?.read()[Symbol.asyncIterator]();
       await read?.next().catch((error) => ended = error);
     }
-    assert.match(String(ended), /more than \[limits\] backup_waiting_bytes/);
+    assert.match(String(ended), /more than limits\.backup_waiting_bytes/);
     backupOf(spine).release();
   }, { limits: { backup_waiting_bytes: 2_000_000 } });
 });

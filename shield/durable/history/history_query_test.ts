@@ -43,7 +43,7 @@ const REFUSED: [ask: () => unknown, reason: string, text: RegExp][] = [
   [
     () => json('{"limit":5000}'),
     "invalid-field",
-    /limit: 5000; at most 1000 \(\[limits\] history_messages\)/,
+    /limit: 5000; at most 1000 \(limits\.history_messages\)/,
   ],
   [() => json('{"limit":0}'), "invalid-field", /limit: 0; expected a whole number from 1/],
   [() => json('{"limit":-1}'), "invalid-field", /limit: -1;/],
