@@ -431,6 +431,10 @@ async function drills(stage: Stage): Promise<void> {
   for (const room of ["orders", "chat"]) {
     assert.equal(has(await historyOf(stage, room), "ann"), 0);
   }
+  await until("its policies are no longer in force", async () => {
+    const { here } = await call("GET", "policies?tenant=acme");
+    return here.state === "active" && here.policies === 0;
+  });
   const peer = new HttpPeer(stage.http_url, await stage.tokenFor("carl", "acme"));
   const state = await peer.call("GET", "rooms/orders/state/ann-0");
   assert.equal(state.body.result.exists, false);

@@ -15,7 +15,7 @@ import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
-import { POLICIES_BUCKET } from "../../shared/records/buckets.ts";
+import { EMPTY_POLICIES, POLICIES_BUCKET } from "../../shared/records/buckets.ts";
 import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./named.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
@@ -39,6 +39,8 @@ interface Kept {
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
+  /** What erased entries become: of one that is gone Shields would keep what they have, as of a store that is lost. */
+  readonly becomes?: string;
   /** Whether an entry that names a user goes with the user; else why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
@@ -79,7 +81,7 @@ const BUCKETS: readonly Kept[] = [
     ofUser: () => true,
   },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
-  { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
+  { name: "policies", bucket: POLICIES_BUCKET, becomes: EMPTY_POLICIES, ofUser: set_by_admins },
   { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
 ];
 
@@ -128,11 +130,12 @@ async function* entriesOf(
   kept: Kept,
   whose: Whose,
 ): AsyncGenerator<KvEntry> {
-  const { holderOf } = kept;
+  const { holderOf, becomes } = kept;
   for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
+    if (becomes !== undefined && new TextDecoder().decode(entry.value) === becomes) continue;
     if (holderOf !== undefined && holderOf(entry).tenant_id !== whose.tenant) continue;
     const { user } = whose;
     const is_meant = user === undefined ||
@@ -232,7 +235,12 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
       for await (const { key } of entriesOf(opened, kept, whose)) {
         if (reasonOf(key, whose) === true) keys.push(key);
       }
-      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
+      if (kept.becomes !== undefined) {
+        const value = new TextEncoder().encode(kept.becomes);
+        for (const key of keys) await opened.put(key, value);
+      } else if (keys.length > 0) {
+        await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
+      }
       return keys.length;
     },
   };

@@ -8,6 +8,7 @@ import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import { HOOKS } from "../../message/verdict.ts";
 import type { Hook, PolicyBinding } from "../../message/verdict.ts";
+import { EMPTY_POLICIES } from "../../../shared/records/buckets.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The most earlier versions that a document keeps for rollbacks. */
@@ -76,8 +77,7 @@ export interface Author {
 
 /** A document without policies, as a tenant has it before the first deployment. */
 export function emptyDocument(): PolicyDocument {
-  const current = { version: 0, restores: 0, at_ms: 0, by: "", change: "", policies: [] };
-  return { format: 1, current, history: [] };
+  return JSON.parse(EMPTY_POLICIES);
 }
 
 /**
