@@ -10,7 +10,7 @@ import type { Connection, PresenceSubscription, Status } from "../sdk/typescript
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
-import { until } from "../shared/testing/until.ts";
+import { seen as seenWhen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startLocalShield } from "./harness/local_bus.ts";
@@ -296,8 +296,11 @@ async function moves(
     // The Brain has not let go of the Shield that is gone.
   }
   assert.deepEqual(seen, { absent: 0, joins: 0, leaves: 0 }, "nobody has noticed");
-  const { messages } = await history(watcher.room(`${name}~members`));
-  const types = messages.map(({ type }) => type);
+  const written = async () => {
+    const { messages } = await history(watcher.room(`${name}~members`));
+    return messages.map(({ type }) => type);
+  };
+  const types = await seenWhen("the journal to be written", written, (all) => all.length >= 2);
   assert.deepEqual(types, ["joined", "occupied"], "nor has the journal");
   const [member] = own.presence.members.values();
   assert.deepEqual([own.presence.count, member?.meta], [1, { n: 1 }], "its own list is right");
