@@ -2,7 +2,7 @@
  * A crowd of clients in this process that behave like the SDK: they connect, lose everything at once, come
  * back after a random moment, and wait as long as a refusal says. Its report is plain numbers.
  */
-import process from "node:process";
+import { cpuSeconds } from "../../shared/metrics/metrics.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/clock.ts";
 import type { WireConnection } from "../load/targets/target.ts";
 import { attempt, type Door, isAlive } from "./storm_handshake.ts";
@@ -146,11 +146,6 @@ export class Crowd {
     ));
     return lost;
   }
-}
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }
 
 function measured(): Measured {

@@ -2,10 +2,9 @@
  * How a Shield or Brain describes itself to operators of the whole cluster, and the figures of a
  * process that both have. Readings only; nothing is decided by them.
  */
-import process from "node:process";
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { Registry } from "../metrics/metrics.ts";
+import { cpuSeconds, type Registry } from "../metrics/metrics.ts";
 import { isReady } from "../listeners/ops.ts";
 import type { HealthReport } from "../listeners/ops.ts";
 import type { SpineStatus } from "../spine/contract/spine.ts";
@@ -65,7 +64,6 @@ export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "ver
   readonly gauges: ClusterNode["gauges"];
 }
 
-const MICROSECONDS = 1_000_000;
 /**
  * The id of this start of this process. Not its pid: processes in two containers may have the same.
  */
@@ -161,7 +159,6 @@ export async function nodeOf(
   reading: NodeReading,
   lag: Pick<QuantileReader, "read_ms">,
 ): Promise<ClusterNode> {
-  const { user, system } = process.cpuUsage();
   const { rss, heapUsed } = Deno.memoryUsage();
   const { started_ms, now_ms, checks, spine, gauges, ...rest } = reading;
   const versions = {
@@ -182,7 +179,7 @@ export async function nodeOf(
     checks: Object.fromEntries(shown),
     spine: { ...spine },
     gauges: { ...gauges, ...versions },
-    cpu_seconds: (user + system) / MICROSECONDS,
+    cpu_seconds: cpuSeconds(),
     rss_bytes: rss,
     heap_used_bytes: heapUsed,
     event_loop_lag_ms: await lag.read_ms() ?? 0,

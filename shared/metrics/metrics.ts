@@ -69,12 +69,17 @@ function addProcessMetrics(registry: Registry): void {
     help: "User and system CPU time spent, in seconds.",
     registers,
     collect() {
-      const { user, system } = process.cpuUsage();
-      const total_seconds = (user + system) / MICROSECONDS;
+      const total_seconds = cpuSeconds();
       this.inc(Math.max(total_seconds - counted_seconds, 0));
       counted_seconds = Math.max(total_seconds, counted_seconds);
     },
   });
+}
+
+/** CPU time that this process has used, user and system, in seconds. */
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / MICROSECONDS;
 }
 
 /** A new registry with `arqon_build_info` and the metrics of the process. */

@@ -2,7 +2,6 @@
  * Puts the Overseer of one process together: pool, registry, admin API and logs behind the one
  * interface that the message path knows. With `[platform.overseer] enabled = false` there is none.
  */
-import process from "node:process";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -28,6 +27,7 @@ import { registerLogMemory, registerReady } from "./chain/registry_metrics.ts";
 import { openQuarantine, type Quarantine, QUARANTINED } from "./modules/quarantine.ts";
 import { createPolicyRegistry } from "./chain/registry.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
+import { cpuSeconds } from "../../shared/metrics/metrics.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import { parseStateKeys } from "./state/declaration.ts";
 import { openVerdicts } from "./modules/verdict_store.ts";
@@ -176,10 +176,7 @@ function startPool(
   quarantine: Quarantine,
 ): Promise<PolicyPool> {
   const { policy, platform: { overseer } } = config;
-  const cpu_ms = () => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1_000;
-  };
+  const cpu_ms = () => 1_000 * cpuSeconds();
   return createPolicyPool({
     policy,
     overseer,
