@@ -193,11 +193,10 @@ function absentLines(answer: Members, { user, connection }: AskedWhose): string[
   return [`no ${what} on ${where} since ${when(Math.max(...reaches))}`];
 }
 
-/** The lines of an answer, how far back the ledgers go at their end. */
-export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
+/** The messages, and the outcome of each for those that were asked about. */
+export function outcomeLines(answer: Members, whose: AskedWhose = {}): string[] {
   const messages = listOf(answer["messages"]).map(membersOf);
   const due = messages.filter(({ duplicate }) => duplicate !== true);
-  const silent = listOf(membersOf(answer["nodes"])["silent"]);
   const apart = apartOf(answer);
   return [
     ...messages.flatMap((one) => messageLines(one, apart)),
@@ -205,6 +204,13 @@ export function whyLines(answer: Members, whose: AskedWhose = {}): string[] {
     ...absentLines(answer, whose),
     ...listOf(answer["reads"]).map(membersOf).map((one) => readLine(one, due)),
     ...listOf(answer["refusals"]).map(membersOf).map(refusalLine),
+  ];
+}
+
+/** How far back the ledgers go, whose clocks differ, and which Shields did not answer. */
+export function ledgerLines(answer: Members): string[] {
+  const silent = listOf(membersOf(answer["nodes"])["silent"]);
+  return [
     ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
       since_ms === null
         ? `${node_id} keeps no ledger`

@@ -1,6 +1,6 @@
 /** What `arq why` says of the Shields' clocks, and of Shields that are gone. */
 import assert from "node:assert/strict";
-import { whyLines } from "./why_text.ts";
+import { ledgerLines, outcomeLines } from "./why_text.ts";
 
 const answerOf = (clocks: readonly { ahead_ms: number; within_ms: number }[]) => ({
   here: "s0",
@@ -10,7 +10,7 @@ const answerOf = (clocks: readonly { ahead_ms: number; within_ms: number }[]) =>
 
 Deno.test("arq why: clocks that surely differ are named, with how certain that is; others are not", () => {
   const of = (...clocks: [number, number][]) =>
-    whyLines(answerOf([[0, 0], ...clocks].map(([ahead_ms = 0, within_ms = 0]) => ({
+    ledgerLines(answerOf([[0, 0], ...clocks].map(([ahead_ms = 0, within_ms = 0]) => ({
       ahead_ms,
       within_ms,
     })))).filter((line) => line.startsWith("the clock"));
@@ -23,7 +23,7 @@ Deno.test("arq why: clocks that surely differ are named, with how certain that i
 
 Deno.test("arq why: times of a clock that differs are told by the other one, too", () => {
   const heard = [["s0", 5_000, 5_000], ["s1", 17_000, 5_000]] as const;
-  const lines = whyLines({
+  const lines = outcomeLines({
     ...answerOf([{ ahead_ms: 0, within_ms: 0 }, { ahead_ms: 12_000, within_ms: 40 }]),
     messages: [{
       room_id: "hall",
@@ -45,7 +45,7 @@ Deno.test("arq why: times of a clock that differs are told by the other one, too
 Deno.test("arq why: of a killed Shield it says what it was last known to have, and that the rest is gone", () => {
   const lost = { why: "killed", until_ms: 5_000, by_ms: 9_000 };
   const former = { node_id: "s1", life_ms: 0, since_ms: 1_000, until_ms: 5_000, by_ms: 9_000 };
-  const lines = whyLines({
+  const answer = {
     ...answerOf([]),
     connections: [{
       ...{ connection_id: "c1", node_id: "s1", user_id: "ann", began_ms: 1_000, lost },
@@ -55,9 +55,9 @@ Deno.test("arq why: of a killed Shield it says what it was last known to have, a
       ],
     }],
     former: [{ ...former, state: "killed" }, { ...former, state: "ended" }],
-  });
+  };
   const at = (second: number) => `1970-01-01T00:00:0${second}.000Z`;
-  assert.deepEqual(lines, [
+  assert.deepEqual([...outcomeLines(answer), ...ledgerLines(answer)], [
     `connection c1 of ann at s1, since ${at(1)}, open ${at(5)} when its Shield was killed`,
     `  unknown: this Shield was killed and its ledger of those seconds is gone (${at(5)} to ${
       at(9)

@@ -123,35 +123,38 @@ async function withJournal(
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
-Deno.test("arq why begins with the way in that the journal has, of what was refused, too", async () => {
+Deno.test("arq why shows the outcome, then the way in that the journal has, of what was refused, too", async () => {
   await withJournal(async (why) => {
     const passed = await why("--message-id", "m-hello-0", "--user", "ann");
     assert.equal(passed.code, 0, passed.stderr);
-    assert.match(passed.stdout, /^decided at \S+ 20\S+: allowed, offset 1\n/);
+    assert.match(passed.stdout, /\ndecided at \S+ 20\S+: allowed, offset 1\n/);
     assert.match(passed.stdout, /\n {2}on_message chat in log-1 by ann, connection \S+, from /);
     assert.match(
       passed.stdout,
       /\n {2}policy: words allows, \d+ units of \d+, module [0-9a-f]{12}, policies of version \d+\n/,
     );
     for (const line of WAY_IN) assert.match(passed.stdout, line);
-    assert.match(passed.stdout, /\nmessage in log-1: offset 1, .*\n[^]* {2}sent 20/);
+    assert.match(
+      passed.stdout,
+      /^message in log-1: offset 1, .*\n[^]* {2}sent 20[^]*\ndecided at /,
+    );
     for (
       const args of [["--room", "log-1", "--offset", "1"], ["--trace", traceIn(passed.stdout)]]
     ) {
-      assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/);
+      assert.match((await why(...args)).stdout, /^decided at \S+ \S+ allowed, offset 1\n/m);
     }
     // What was refused, no ledger has heard of.
     for (const args of [["--message-id", "m-malware-0"], ["--trace", TRACE]]) {
       const refused = await why(...args);
       assert.equal(refused.code, 0, refused.stderr);
-      assert.match(refused.stdout, /^decided at \S+ \S+ refused 403 policy-rejected \(/);
+      assert.match(refused.stdout, /\ndecided at \S+ \S+ refused 403 policy-rejected \(/);
       assert.match(refused.stdout, /\n {2}schema: [^]*\n {2}policy: REFUSED, words refuses 403 /);
       assert.doesNotMatch(refused.stdout, /\n {2}(stamp|offset|mirror): /);
-      assert.match(refused.stdout, /\nno Shield's ledger knows of it: it was refused\n/);
+      assert.match(refused.stdout, /^no Shield's ledger knows of it: it was refused\n/);
       assert.equal(refused.stdout.match(/^decided/gm)?.length, 1);
     }
     const alone = await why("--message-id", "m-alone");
-    assert.match(alone.stdout, /\nno Shield's ledger knows of it: its room had no subscriber then/);
+    assert.match(alone.stdout, /^no Shield's ledger knows of it: its room had no subscriber then/);
     const { stdout } = await why("--message-id", "m-malware-1", "--json");
     const { way_in: { decisions: [decision], is_whole, problem } } = JSON.parse(stdout);
     assert.deepEqual([decision.reason, decision.trace, is_whole, problem], [

@@ -2,7 +2,13 @@
  * `arq why` and `arq trace`: how a message came in and its outcome, by the bus; and the spans of one trace, by the
  * Jaeger that its collector feeds.
  */
-import { tellsAnything, wayInGaps, wayInLines, whyLines } from "../../answers/why_text.ts";
+import {
+  ledgerLines,
+  outcomeLines,
+  tellsAnything,
+  wayInGaps,
+  wayInLines,
+} from "../../answers/why_text.ts";
 import { listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import {
   type Admin,
@@ -78,9 +84,10 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
   const is_message = given(trace, twist, messageId, offset) > 0;
   const is_known = tellsAnything(answer, is_message);
   const lines = [
-    ...wayInLines(way_in),
     ...(is_known ? [] : [unknownText(decisions)]),
-    ...whyLines(answer, flags),
+    ...outcomeLines(answer, flags),
+    ...wayInLines(way_in),
+    ...ledgerLines(answer),
     ...(is_known || has_way_in || !is_message || room !== undefined ? [] : [UNKNOWN_ROOM]),
     ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
   ];

@@ -126,7 +126,7 @@ export const WHY: readonly Definition[] = [
     --tenant <id>  tenant; that of the token if absent ${tenant}
     --json  print the answer as JSON
 
-    What the journal says of a message comes first: schema, policies, and why it was refused.
+    The outcome comes first, then what the journal says: schema, policies, and why it was refused.
     Needs a token of role admin; an admin of one tenant asks about its own. Exit code 1 when
     neither knows of it; the last lines say how far back the Shields' ledgers go.
     $ arq why --message-id order-4711 --user bob
