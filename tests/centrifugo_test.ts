@@ -246,13 +246,24 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
 
 async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
   let asked = 0;
-  const getToken = () => bus.tokenFor({ ttl_seconds: asked++ === 0 ? 3 : 3_600 });
+  let ended_ms = 0;
+  const getToken = () => {
+    if (asked++ > 0) return bus.tokenFor({ ttl_seconds: 3_600 });
+    ended_ms = Date.now() + 3_000;
+    return bus.tokenFor({ ttl_seconds: 3 });
+  };
   const client = await open({ more: { token: "", getToken } });
-  // The first token may end before the second is there: then a call is refused, and the connection goes on.
-  await until("a new token", async () => {
-    await client.rpc("lobby/room.get", form.data({ key: "topic" }));
-    return asked >= 2;
-  });
+  // The first token may end before the second is there: then a call is refused, and the connection goes on. What is
+  // taken after that end is taken by the second.
+  await until(
+    "a call by the new token",
+    async () => {
+      await client.rpc("lobby/room.get", form.data({ key: "topic" }));
+      return asked >= 2 && Date.now() > ended_ms;
+    },
+    undefined,
+    () => true,
+  );
   const set = await client.rpc(
     "lobby/room.set",
     form.data({ key: "topic", value: form.name }),
