@@ -42,7 +42,7 @@ export interface AskOptions extends Wanted {
   readonly params?: Readonly<Record<string, unknown>>;
   /** How long to wait, in ms; absent: as all questions do. */
   readonly timeout_ms?: number;
-  /** Is told the answers that are there after so many ms, when some are missing then. */
+  /** Receives the answers that are there after so many ms, when some of other processes are missing then. */
   readonly early?: { readonly after_ms: number; readonly tell: (soFar: Gathered<unknown>) => void };
   /**
    * Set for a question that changes something: a process that learns of it more than half a minute
@@ -90,6 +90,8 @@ export interface AskerCounts {
 
 /** How long the known processes may take, in ms. */
 const ASK_TIMEOUT_MS = 1_000;
+/** How much longer this process itself may take, in ms: `arq` waits for ten seconds. */
+const OWN_MS = 8_000;
 /** Questions under way at once. */
 export const QUESTIONS_MAX = 16;
 /** How long a question that has all other answers waits for the registry, in ms. */
@@ -186,8 +188,8 @@ export class ClusterAsker {
   }
 
   /**
-   * Resolves when all known processes have answered, at the latest after the time limit. An answer
-   * that does not fit the schema counts as none. Rejects with `too-many-pending`.
+   * Resolves when all known processes have answered, at the latest after the time limit; this process may take
+   * `OWN_MS` longer. An answer that does not fit the schema counts as none. Rejects with `too-many-pending`.
    */
   async ask<S extends z.ZodType>(
     question: string,
@@ -219,18 +221,23 @@ export class ClusterAsker {
     };
     this.#asked.set(id, asked);
     const { early, timeout_ms = this.#options.timeout_ms ?? ASK_TIMEOUT_MS } = options;
-    const timer = setTimeout(resolve, timeout_ms);
-    const soon = early === undefined
-      ? undefined
-      : setTimeout(() => early.tell(gatheredOf(asked)), early.after_ms);
+    let own: Promise<void> | undefined;
+    // This process is not silent: while it is busy, its own answer is late.
+    const timers = [
+      setTimeout(() => own?.then(resolve), timeout_ms),
+      setTimeout(resolve, timeout_ms + OWN_MS),
+    ];
+    if (early !== undefined) {
+      const tell = () => early.tell(gatheredOf(asked));
+      timers.push(setTimeout(() => own?.then(tell), early.after_ms));
+    }
     try {
       if (options.to === undefined && options.of !== "brain") this.#readRegistry(asked);
       this.#askOthers({ id, question, options, clocks }, asked);
-      this.#askOwn(question, options, asked);
+      own = this.#askOwn(question, options, asked);
       await promise;
     } finally {
-      clearTimeout(timer);
-      clearTimeout(soon);
+      timers.forEach(clearTimeout);
       this.#asked.delete(id);
     }
     return this.#result(asked) as Gathered<z.output<S>>;

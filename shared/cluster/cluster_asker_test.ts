@@ -13,6 +13,7 @@ import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
+import { pace } from "../testing/pace.ts";
 import { until } from "../testing/until.ts";
 
 const log = createLogger({
@@ -153,6 +154,24 @@ Deno.test("who is late is left out of what is told early, and is in the whole an
   await meet(one, "three");
   const short = await one.asker.ask("n", Value, { timeout_ms: SHORT_MS });
   assert.ok(short.nodes.silent.includes("three"));
+  await spine.drain();
+});
+
+Deno.test("a busy process is not silent to itself: its own answer is waited for, and is in what is told early", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const busy = Promise.withResolvers<{ n: number }>();
+  using one = start(spine, "one", { n: () => busy.promise });
+  using _two = start(spine, "two", { n: () => new Promise(() => {}) });
+  await meet(one, "two");
+  const told: AskedNodes[] = [];
+  const early = { after_ms: 1, tell: ({ nodes }: { nodes: AskedNodes }) => told.push(nodes) };
+  const asked = one.asker.ask("n", Value, { early, timeout_ms: SHORT_MS });
+  await pace(2 * SHORT_MS);
+  assert.deepEqual([told, one.asker.pending], [[], 1]);
+  busy.resolve({ n: 1 });
+  const { nodes } = await asked;
+  const without_two = { answered: ["one"], silent: ["two"] };
+  assert.deepEqual([nodes, told], [without_two, [without_two]]);
   await spine.drain();
 });
 
