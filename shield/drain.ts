@@ -77,7 +77,8 @@ export async function drain(
   // What was accepted is with the Spine before this process says that it is gone.
   await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
   // A listener that shuts down before the peers have answered would tell them 1001 instead.
-  await wait(() => parts.sockets.size === 0, monotonic_ms() + CLOSE_MS);
+  const isGone = () => parts.sockets.size === 0 && parts.hub.gone.size === 0;
+  await wait(isGone, monotonic_ms() + CLOSE_MS);
   await wait(() => parts.presence.stats.held_members === 0, answered_ms);
   parts.socket_server.close();
   await parts.running.clientsGone();

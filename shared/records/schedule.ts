@@ -2,7 +2,7 @@
  * What is said of a schedule by whoever sets it, in requests and in files, and when it is due: once, every so often,
  * or by a cron expression in a time zone. Pure. Who publishes then is `shield/schedules/`.
  */
-import { Cron, CronDate } from "croner";
+import { Cron, CronDate, CronPattern } from "croner";
 import { z } from "zod";
 import { id } from "../config/values/schema_values.ts";
 
@@ -67,7 +67,65 @@ export function refuseWhen(given: When, context: z.core.$RefinementCtx): void {
 
 const DAY_MS = 86_400_000;
 
-const cronOf = (cron: string, zone: string): Cron => new Cron(cron, { timezone: zone });
+/** Whatever is ever due is due within forty years: the rarest is a 29 February that is a certain weekday. */
+const MONTHS_MAX = 40 * 12 + 1;
+
+/** The days of a month that an expression names; `last` is its last day, `first_weekday` the first one's, 0 a Sunday. */
+function daysOf(pattern: CronPattern, last: number, first_weekday: number): number[] {
+  const weekdayOf = (day: number) => (first_weekday + day - 1) % 7;
+  /** The weekday of the month that is next to a day of it. */
+  const nearest = (day: number) => {
+    if (weekdayOf(day) === 0) return day === last ? day - 2 : day + 1;
+    if (weekdayOf(day) === 6) return day === 1 ? day + 2 : day - 1;
+    return day;
+  };
+  const days = Array.from({ length: last }, (_, at) => at + 1);
+  const dates = new Set(days.filter((day) => pattern.day[day - 1] === 1));
+  for (const day of days) if (pattern.nearestWeekdays[day - 1] === 1) dates.add(nearest(day));
+  if (pattern.lastDayOfMonth) dates.add(last);
+  if (pattern.lastWeekday) dates.add(nearest(last));
+  return days.filter((day) => {
+    const is_date = dates.has(day);
+    if (pattern.starDOW) return is_date;
+    // The bits say which one of the month it is, and the sixth that it is the last.
+    const which = (1 << Math.ceil(day / 7) - 1) | (day + 7 > last ? 32 : 0);
+    const is_weekday = ((pattern.dayOfWeek[weekdayOf(day)] ?? 0) & which) !== 0;
+    return pattern.useAndLogic || pattern.starDOM ? is_date && is_weekday : is_date || is_weekday;
+  });
+}
+
+/** The six fields of an expression, and the year's where it has one. */
+function fieldsOf(cron: string): string[] {
+  const fields = cron.trim().split(/\s+/);
+  return fields.length === 5 ? ["0", ...fields] : fields;
+}
+
+/**
+ * When the clock of `zone` next says what an expression names. The package counts for ten seconds what is never due:
+ * where a month may have none of its days, it is asked for the times of one day only.
+ */
+function nextOf(cron: string, zone: string, after_ms: number): number | undefined {
+  const nextRun = (expression: string) =>
+    new Cron(expression, { timezone: zone }).nextRun(new Date(after_ms))?.getTime();
+  const { length, 3: date, 5: weekday = "" } = fieldsOf(cron);
+  if (length === 6 && date === "*" && !weekday.includes("#")) return nextRun(cron);
+  const pattern = new CronPattern(cron);
+  const times = fieldsOf(pattern.pattern).slice(0, 3).join(" ");
+  const from = new Date(wallAt(after_ms, zone));
+  const first = from.getUTCFullYear() * 12 + from.getUTCMonth();
+  for (let at = first; at <= first + MONTHS_MAX; at++) {
+    const [year, month] = [Math.floor(at / 12), at % 12];
+    if (pattern.year[year] !== 1 || pattern.month[month] !== 1) continue;
+    const last = new Date(Date.UTC(year, month + 1, 0));
+    const first_weekday = (last.getUTCDay() + 36 - last.getUTCDate()) % 7;
+    for (const day of daysOf(pattern, last.getUTCDate(), first_weekday)) {
+      if (at === first && day < from.getUTCDate()) continue;
+      const due_ms = nextRun(`${times} ${day} ${month + 1} * ${year}`);
+      if (due_ms !== undefined) return due_ms;
+    }
+  }
+  return undefined;
+}
 
 /** The first whole second of `from_ms` to `to_ms` at which this holds; from there on it must hold. */
 function firstSecond(from_ms: number, to_ms: number, holds: (ms: number) => boolean): number {
@@ -101,18 +159,15 @@ function firstAt(wall_ms: number, zone: string): number {
  * clock says so.
  */
 function cronAfter(cron: string, zone: string, after_ms: number): number | undefined {
-  const fields = cron.trim().split(/\s+/);
-  const [minute = "", hour = ""] = fields.length > 5 ? fields.slice(1) : fields;
-  if (/[*?@]/.test(minute + hour)) {
-    return cronOf(cron, zone).nextRun(new Date(after_ms))?.getTime();
-  }
+  const [, minute = "", hour = ""] = fieldsOf(cron);
+  if (cron.includes("@") || /[*?]/.test(minute + hour)) return nextOf(cron, zone, after_ms);
   const wall_ms = wallAt(after_ms, zone);
   const is_repeated = firstAt(wall_ms, zone) + 1_000 <= after_ms;
   const from_ms = is_repeated
     ? firstSecond(wall_ms, wall_ms + DAY_MS, (ms) => firstAt(ms, zone) > after_ms) - 1_000
     : wall_ms;
-  const due = cronOf(cron, "UTC").nextRun(new Date(from_ms));
-  return due === null ? undefined : firstAt(due.getTime(), zone);
+  const due_ms = nextOf(cron, "UTC", from_ms);
+  return due_ms === undefined ? undefined : firstAt(due_ms, zone);
 }
 
 /** What is wrong with it; undefined: nothing. `path` is the member. */
@@ -135,7 +190,7 @@ export function whenProblem(
     return { path: "zone", message: `there is no time zone ${JSON.stringify(when.zone)}` };
   }
   try {
-    cronOf(when.cron, "UTC").nextRun(new Date(0));
+    new CronPattern(when.cron);
     return undefined;
   } catch (error) {
     return { path: "cron", message: error instanceof Error ? error.message : String(error) };

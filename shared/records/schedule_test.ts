@@ -1,6 +1,7 @@
 /** When schedules are due: held against the package's own reading of cron, and against a plain count. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { Cron } from "croner";
 import { dueAfter, whenProblem } from "./schedule.ts";
 
 const at = (text: string) => Date.parse(text);
@@ -35,6 +36,10 @@ Deno.test("cron goes by the clock of its zone, also in the nights in which that 
   assert.equal(
     dueAfter({ cron: "*/5 * * * * *" }, at("2027-01-01T00:00:01Z")),
     at("2027-01-01T00:00:05Z"),
+  );
+  assert.equal(
+    dueAfter({ cron: "@hourly", zone: "Europe/Berlin" }, at("2026-10-25T00:30:00Z")),
+    at("2026-10-25T01:00:00Z"),
   );
 });
 
@@ -87,4 +92,74 @@ Deno.test("what is no time is refused with the member that is wrong", () => {
   assert.equal(problem({ cron: "* * * * *", zone: "Mars/Olympus" }), "zone");
   assert.equal(problem({ cron: "61 * * * *" }), "cron");
   assert.equal(problem({ cron: "every day" }), "cron");
+});
+
+const list = (one: fc.Arbitrary<string | number>) =>
+  fc.oneof(
+    fc.constant("*"),
+    fc.array(one, { minLength: 1, maxLength: 3 }).map((all) => all.join(",")),
+  );
+const day = fc.oneof(
+  fc.integer({ min: 1, max: 31 }),
+  fc.constantFrom("1-7", "*/9", "15W", "1W", "31W", "28-31", "L"),
+);
+const weekday = fc.constantFrom("0", "1-5", "6", "sun", "1#1", "1#5", "3#2", "5L", "6-7");
+
+Deno.test("the days of an expression are those that the package reads", () => {
+  const expressions = fc.record({
+    minute: fc.constantFrom("0", "*/20", "7,40"),
+    hour: fc.constantFrom("0", "*", "*/6", "2,3", "23"),
+    day: fc.oneof(list(day), fc.constant("LW")),
+    month: list(fc.constantFrom(1, 2, 3, 10, "dec")),
+    weekday: fc.tuple(fc.constantFrom("", "", "+"), list(weekday)).map((both) => both.join("")),
+    after_ms: fc.integer({ min: at("2025-01-01T00:00:00Z"), max: at("2028-12-31T00:00:00Z") }),
+  });
+  fc.assert(
+    fc.property(expressions, ({ minute, hour, day, month, weekday, after_ms }) => {
+      const cron = `${minute} ${hour} ${day} ${month} ${weekday}`;
+      const year = new Date(after_ms).getUTCFullYear();
+      let expected: number | undefined;
+      try {
+        // The package reads on for four hundred years.
+        const bounded = new Cron(`0 ${cron} ${year}-${year + 9}`, { timezone: "UTC" });
+        expected = bounded.nextRun(new Date(after_ms))?.getTime();
+      } catch {
+        return assert.equal(whenProblem({ cron })?.path, "cron");
+      }
+      const bound = { cron, until_ms: Date.UTC(year + 10, 0, 1) - 1 };
+      assert.equal(dueAfter(bound, after_ms), expected, cron);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("what is never due is found so after one look at each month of forty years", () => {
+  const { UTC } = Date;
+  let looks = 0;
+  Date.UTC = (...fields) => {
+    looks++;
+    return UTC(...fields);
+  };
+  try {
+    for (
+      const cron of [
+        "0 0 30 2 *",
+        "*/5 * 31 2,4,6,9,11 *",
+        "0 0 1-28 * +0#5,1#5,2#5,3#5,4#5,5#5,6#5",
+        "0 0 0 30 2 * 1-9999",
+      ]
+    ) {
+      for (const zone of ["UTC", "Europe/Berlin"]) {
+        looks = 0;
+        assert.equal(whenProblem({ cron, zone }), undefined);
+        assert.equal(dueAfter({ cron, zone }, at("2026-11-29T00:00:00Z")), undefined);
+        assert.ok(looks <= 40 * 12 + 100, `${cron}: ${looks} looks`);
+      }
+    }
+    // The rarest that is due.
+    const leap = dueAfter({ cron: "0 0 29 2 +1" }, at("2072-03-01T00:00:00Z"));
+    assert.equal(leap, at("2112-02-29T00:00:00Z"));
+  } finally {
+    Date.UTC = UTC;
+  }
 });

@@ -335,7 +335,7 @@ export function leaveAll(
   stopping = false,
 ): void {
   const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
-  connection.patterns?.leaveAll("closed");
+  connection.patterns?.end();
   for (const room_id of [...connection.subscriptions.keys()]) {
     leave(context, connection, room_id, "closed", deliberate, code);
   }

@@ -178,9 +178,26 @@ export class SubscribedPatterns {
     this.#context.hub.patterns.delete(tenant_id, heard);
   }
 
-  /** Receives no pattern any longer. */
-  leaveAll(why: LeaveWhy): void {
-    for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, why);
+  /** The connection has ended, and receives nothing more: its rooms are left in pieces, which its tenant pays. */
+  end(): void {
+    void inPieces(this.#connection.identity.tenant_id, this.#ending());
+  }
+
+  *#ending(): Generator<void> {
+    const { hub, filters } = this.#context;
+    const { id, identity: { tenant_id } } = this.#connection;
+    hub.gone.add(id);
+    for (const room_id of this.#rooms.keys()) {
+      this.#part(room_id, "closed");
+      yield;
+    }
+    for (const [pattern, heard] of this.#patterns) {
+      this.#patterns.delete(pattern);
+      filters.release(tenant_id, pattern, heard.filter);
+      hub.patterns.delete(tenant_id, heard);
+      yield;
+    }
+    hub.gone.delete(id);
   }
 
   /**
@@ -295,7 +312,7 @@ export class SubscribedPatterns {
     this.#put_out.add(room_id);
     this.#part(room_id, why);
     if (this.#put_out.size <= PUT_OUT_MAX) return;
-    this.leaveAll("refused");
+    for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, "refused");
     this.#put_out.clear();
     this.#connection.fail(new ArqonError("too-many-rooms", "that the connection was put out of"));
   }
@@ -332,7 +349,7 @@ export class SubscribedPatterns {
 
   #admit(room_id: string, held: HeldSubscriber): void {
     const room = this.#rooms.get(room_id);
-    if (room?.subscriber !== held) return;
+    if (room?.subscriber !== held || this.#connection.ended) return;
     if (!this.#isAllowed(room_id)) return this.#part(room_id, "room-ban");
     const { classes } = this.#context.path;
     const { tenant_id } = this.#connection.identity;

@@ -41,6 +41,8 @@ export class Hub {
   readonly #stopEvents: () => void;
   /** The rooms that are heard by a pattern. */
   readonly patterns: PatternRooms;
+  /** The ids of connections that have ended and have yet to leave rooms: they get and count nothing more. */
+  readonly gone = new Set<string>();
   readonly #stopClasses: (() => void) | undefined;
 
   constructor(options: HubOptions) {
@@ -283,7 +285,9 @@ export class Hub {
     let sent = 0;
     let use: UserUse | undefined;
     let counts: Counts | undefined;
+    const gone = this.gone.size > 0 ? this.gone : undefined;
     for (const subscriber of channel.subscribers.members) {
+      if (gone?.has(subscriber.connection_id)) continue;
       if (isReady !== undefined && !isReady(subscriber)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
         if (subscriber.no_echo || !echo) {

@@ -223,7 +223,17 @@ export async function gather(
     const history = head.connection === 0 ? undefined : by_number.get(head.connection);
     if (history !== undefined) addOwn(gathered, history, row, room_id);
   }, breathe);
+  for (const history of gathered.connections) endWith(history);
   return gathered;
+}
+
+/** A connection's subscriptions are over when it is, though it leaves the rooms of its patterns later. */
+function endWith({ intervals, ended }: ConnectionHistory): void {
+  if (ended === undefined) return;
+  const { position: until, at_ms: until_ms } = ended;
+  intervals.forEach((one, at) => {
+    if (one.until > until) intervals[at] = { ...one, until, until_ms, why: "closed" };
+  });
 }
 
 function openHistory(

@@ -22,7 +22,15 @@ const client = fc.nat({ max: 5 });
 const room = fc.nat({ max: 2 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Step>({ kind: "connect" }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("end"), client, queued: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("end"),
+      client,
+      queued: fc.boolean(),
+      later: fc.boolean(),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({ kind: fc.constantFrom("sub", "unsub"), client, room }),

@@ -95,7 +95,15 @@ const client = fc.nat({ max: 5 });
 const room = fc.nat({ max: 2 });
 const step = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ kind: "connect" }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("end"), client, queued: fc.boolean() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("end"),
+      client,
+      queued: fc.boolean(),
+      later: fc.boolean(),
+    }),
+  },
   { weight: 2, arbitrary: fc.constant({ kind: "flush" }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("sub", "unsub"), client, room }) },
   {
@@ -123,6 +131,7 @@ Deno.test("what is stored of a ledger says of every message and connection what 
             else model.do(one);
           }
           clock.now_ms = model.now_ms;
+          model.leave();
           await flush();
           const [stored] = await former();
           const told = await model.told(stored!);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -30,8 +31,12 @@ const INFO = {
 } as Deno.ServeHandlerInfo<Deno.NetAddr>;
 
 /** Starts it on the embedded Spine; a line of its log fails the test. */
-export async function startWith(capabilities: readonly Capability[]) {
+export async function startWith(
+  capabilities: readonly Capability[],
+  server: Partial<Config["server"]> = {},
+) {
   const config = configFrom({
+    server,
     admin: { operator_tenants: ["*"] },
     // The memory of this process is not this Shield's alone.
     limits: { memory_bytes: 1_099_511_627_776 },

@@ -53,7 +53,13 @@ interface Client extends OpenConnection {
 /** One thing that happens; numbers choose among what there is. */
 export type Step =
   | { readonly kind: "connect" }
-  | { readonly kind: "end"; readonly client: number; readonly queued: boolean }
+  | {
+    readonly kind: "end";
+    readonly client: number;
+    readonly queued: boolean;
+    /** Whether it leaves its rooms some steps later. */
+    readonly later: boolean;
+  }
   | { readonly kind: "sub" | "unsub"; readonly client: number; readonly room: number }
   | {
     readonly kind: "message";
@@ -68,6 +74,7 @@ export class Model {
   readonly ledger: Ledger;
   readonly clients: Client[] = [];
   readonly list: Listed[] = [];
+  readonly #leaving = new Set<Client>();
   now_ms = BEGIN_MS;
 
   constructor(bounds: Partial<LedgerBounds> = {}) {
@@ -79,9 +86,10 @@ export class Model {
     this.now_ms += 7;
     switch (step.kind) {
       case "connect":
+        this.leave();
         return this.#connect();
       case "end":
-        return this.#with(step.client, (client) => this.#end(client, step.queued));
+        return this.#with(step.client, (client) => this.#end(client, step));
       case "sub":
         return this.#with(step.client, (client) => this.#sub(client, `room-${step.room}`));
       case "unsub":
@@ -104,6 +112,7 @@ export class Model {
   async told(
     source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger,
   ): Promise<Map<number, string>[]> {
+    this.leave();
     const messages = this.list.map(({ room, time_ms }, number) => ({
       ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
       ...{ trace_id: "", message_id: "" },
@@ -144,8 +153,17 @@ export class Model {
     if (client !== undefined) use(client);
   }
 
-  #end(client: Client, queued: boolean): void {
-    for (const room of [...client.rooms.keys()]) this.#unsub(client, room);
+  /** Connections that have ended leave their rooms. */
+  leave(): void {
+    for (const client of this.#leaving) {
+      for (const room of [...client.rooms.keys()]) this.#unsub(client, room);
+    }
+    this.#leaving.clear();
+  }
+
+  #end(client: Client, { queued, later }: { queued: boolean; later: boolean }): void {
+    this.#leaving.add(client);
+    if (!later) this.leave();
     client.ended_ms = this.now_ms;
     const last = this.list.length - 1;
     const queued_from = queued && last >= 0 ? last + 1 : 0;
@@ -202,7 +220,7 @@ export class Model {
     const position = this.ledger.message(noted, envelopeOf(this.list.length), 0);
     let index = 0;
     for (const client of this.clients) {
-      if (!client.rooms.has(room)) {
+      if (client.ended_ms !== undefined || !client.rooms.has(room)) {
         states.set(client.number, this.#absence(client));
         continue;
       }
