@@ -234,10 +234,10 @@ async function reducedRooms(
   { tenant, user, room, offset }: Whose,
 ): Promise<string[]> {
   if (user !== undefined || offset !== undefined) return [];
+  if (room !== undefined) return [room];
   const records = await spine.keyValue(REDUCERS_BUCKET, { leaves_stream: true });
   const keys = await records.keys([tenant]);
-  return [...new Set(keys.map(([, room_id = ""]) => room_id))]
-    .filter((room_id) => room === undefined || room_id === room);
+  return [...new Set(keys.map(([, room_id = ""]) => room_id))];
 }
 
 /** The objects of those rooms. */
