@@ -8,7 +8,7 @@ import type { KeptBlocks } from "../capability.ts";
 import type { Logs } from "../message/logs.ts";
 import { hasCallsOf, namesUser } from "./named.ts";
 import { bucketStores } from "./buckets.ts";
-import { blockStore } from "./blocks.ts";
+import { blockStore, isTenant } from "./blocks.ts";
 import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
@@ -222,6 +222,7 @@ function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
       for await (const found of find(log, whose)) {
         if (!isFolded(found.room_id, whose)) erased += await eraseIn(log, found, whose);
       }
+      if (isTenant(whose)) await log.forgetNames();
       return erased;
     },
   };
@@ -233,10 +234,10 @@ async function reducedRooms(
   { tenant, user, room, offset }: Whose,
 ): Promise<string[]> {
   if (user !== undefined || offset !== undefined) return [];
+  if (room !== undefined) return [room];
   const records = await spine.keyValue(REDUCERS_BUCKET, { leaves_stream: true });
   const keys = await records.keys([tenant]);
-  return [...new Set(keys.map(([, room_id = ""]) => room_id))]
-    .filter((room_id) => room === undefined || room_id === room);
+  return [...new Set(keys.map(([, room_id = ""]) => room_id))];
 }
 
 /** The objects of those rooms. */

@@ -187,6 +187,24 @@ async function pointsWith(
   return { kept, gone: before.filter((one) => !kept.includes(one)), floor };
 }
 
+/** As `writeRecord`; of a room that was erased meanwhile nobody else would ever remove the objects. */
+async function nameObjects(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  record: RoomRecord,
+  parts: RoomParts,
+): Promise<void> {
+  try {
+    await writeRecord(loaded, at, record, parts);
+  } catch (error) {
+    // Of one that is another Brain's by now that one may name the same objects.
+    const is_erased = isConflict(error) &&
+      await parts.records.get([at.tenant_id, at.room_id]) === undefined;
+    if (is_erased) await removeObjects([record.snapshot, record.points], at, parts);
+    throw error;
+  }
+}
+
 /** Stores the room, whose events are all published, as it is, and deletes surplus snapshots. */
 export async function storeSnapshot(
   loaded: LoadedRoom,
@@ -208,7 +226,7 @@ export async function storeSnapshot(
   const previous = before === snapshot ? oldest : before;
   const { fork = null, lost = [], taken } = loaded.record ?? {};
   const programs = programsBehind(loaded.programs, floor);
-  await writeRecord(loaded, at, {
+  await nameObjects(loaded, at, {
     ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
     ...{ program: loaded.program, programs, refused: loaded.refused },

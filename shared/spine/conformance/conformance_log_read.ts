@@ -229,6 +229,9 @@ async function erases(bus: Bus): Promise<void> {
   assert.equal(await told(at(7)), "erased");
   assert.equal(await told(offset), "complete");
   assert.equal((await mine.status()).messages, 2 + (bus.neighbours ?? 0));
+  await mine.forgetNames();
+  assert.ok(await mine.erased("a") >= at(7));
+  assert.equal(await told(at(7)), "erased", "also once nobody knows the room's name");
   await assert.rejects(mine.erase("a b", [1]), refusedWith("invalid-room"));
   assert.equal(await mine.erase("never", [1]), 0);
   assert.equal(await mine.erase("a", []), 0);

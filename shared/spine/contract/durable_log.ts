@@ -255,6 +255,11 @@ export interface DurableLog {
   erase(room_id: string, offsets: readonly number[]): Promise<number>;
   /** The highest offset of the room that was erased, as far as it matters to what is kept; 0: none was. */
   erased(room_id: string): Promise<number>;
+  /**
+   * Forgets the names of rooms whose messages were erased: from then on all of them count as erased up to the highest
+   * offset that was. For a tenant that is erased whole.
+   */
+  forgetNames(): Promise<void>;
   /** Raises what the log keeps; with `shrink` sets it to exactly that. */
   retain(retention: Retention, shrink?: boolean): Promise<void>;
   status(): Promise<LogStatus>;

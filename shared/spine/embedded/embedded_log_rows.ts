@@ -69,6 +69,7 @@ function prepareErasing(database: DatabaseSync) {
     ),
     erased: database.prepare("SELECT offset FROM erased WHERE room = ?"),
     forget_erased: database.prepare("DELETE FROM erased WHERE room = ?"),
+    empty_rooms: database.prepare("SELECT * FROM room WHERE log = ? AND messages = 0 LIMIT ?"),
   };
 }
 
@@ -300,7 +301,10 @@ export class LogRows {
   }
 
   addRoom(log: number, room_id: string): RoomRow {
-    return roomRow(this.#sql.add_room.get(log, room_id) ?? {});
+    const room = roomRow(this.#sql.add_room.get(log, room_id) ?? {});
+    const erased = this.erasedNames(log);
+    if (erased > 0) this.noteErased(room.id, erased);
+    return room;
   }
 
   /** The rooms after this one, by id, each with what its log keeps. */
@@ -328,6 +332,16 @@ export class LogRows {
     this.#sql.raise_floor.run(floor, log);
     this.#sql.forget_erased.run(id);
     this.#sql.forget_room.run(id);
+  }
+
+  /** Forgets some rooms without messages, for which their log notes what was erased; false: there was none. */
+  forgetEmpty(log: number, limit: number): boolean {
+    const rooms = this.#sql.empty_rooms.all(log, limit).map(roomRow);
+    for (const room of rooms) {
+      this.noteErased(-log, this.erased(room.id));
+      this.forgetRoom(room);
+    }
+    return rooms.length > 0;
   }
 
   /** The offset above which nothing was removed from a room that the log does not know. */
@@ -395,6 +409,11 @@ export class LogRows {
   /** Up to which offset messages of a room were erased; 0: none was. */
   erased(room: number): number {
     return number(this.#sql.erased.get(room), "offset");
+  }
+
+  /** The same of rooms that the log does not know. */
+  erasedNames(log: number): number {
+    return this.erased(-log);
   }
 
   repeat(key: Uint8Array): { offset: number; time_ms: number } | undefined {

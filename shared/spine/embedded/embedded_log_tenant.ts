@@ -28,6 +28,8 @@ import type { Lives } from "../contract/lives.ts";
 
 /** Messages that `trim` and `erase` remove in one transaction. */
 const TRIM_MESSAGES = 5_000;
+/** Rooms that are forgotten in one. */
+const FORGET_ROOMS = 500;
 
 /** The log of one tenant. */
 export class EmbeddedLog implements DurableLog {
@@ -99,10 +101,10 @@ export class EmbeddedLog implements DurableLog {
   async head(room_id: string): Promise<RoomHead> {
     return this.#reading(room_id, (room) => {
       const { stream, last: log_offset } = this.row;
-      if (room === undefined) return { stream, last: undefined, log_offset };
-      const { rows } = this.#logs;
-      const [last] = rows.before(room.id, room.last + 1, 1);
-      return { stream, last, log_offset, erased: rows.erased(room.id) };
+      const erased = this.#erased(room);
+      if (room === undefined) return { stream, last: undefined, log_offset, erased };
+      const [last] = this.#logs.rows.before(room.id, room.last + 1, 1);
+      return { stream, last, log_offset, erased };
     });
   }
 
@@ -134,7 +136,7 @@ export class EmbeddedLog implements DurableLog {
       const { taken: messages, more } = page(found, limit, max_bytes);
       const complete = after >= (room?.floor ?? rows.floor(this.row.id));
       const read = { stream: this.stream, messages, complete, more };
-      const erased = room === undefined ? 0 : rows.erased(room.id);
+      const erased = this.#erased(room);
       return after < erased ? { ...read, erased } : read;
     });
   }
@@ -198,7 +200,17 @@ export class EmbeddedLog implements DurableLog {
   }
 
   async erased(room_id: string): Promise<number> {
-    return this.#reading(room_id, (room) => room ? this.#logs.rows.erased(room.id) : 0);
+    return this.#reading(room_id, (room) => this.#erased(room));
+  }
+
+  async forgetNames(): Promise<void> {
+    const { options, rows } = this.#logs;
+    options.assertOpen();
+    this.#logs.flush();
+    while (options.file.transaction(() => rows.forgetEmpty(this.row.id, FORGET_ROOMS))) {
+      await turn();
+      options.assertOpen();
+    }
   }
 
   async retain(retention: Retention, shrink = false): Promise<void> {
@@ -229,6 +241,11 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     options.file.transaction(() => rows.retain(row.id, kept));
     this.row = { ...row, ...kept };
+  }
+
+  #erased(room: RoomRow | undefined): number {
+    const { rows } = this.#logs;
+    return room === undefined ? rows.erasedNames(this.row.id) : rows.erased(room.id);
   }
 
   /** Runs a read of one room; undefined: the log has never had a message of it, or forgot that. */

@@ -109,7 +109,7 @@ class NatsSpine implements Spine {
       wire,
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
-      names: { bucket: () => this.keyValue(LOGS_BUCKET), now, random },
+      names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },
       storage: this.#stores.storage,
       beforeMade: () => this.#stores.claim(),
       monotonic,

@@ -133,6 +133,10 @@ export class ModelLog implements DurableLog {
     return 0;
   }
 
+  forgetNames(): Promise<void> {
+    return Promise.resolve();
+  }
+
   retain(): Promise<void> {
     return Promise.resolve();
   }

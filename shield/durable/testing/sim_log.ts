@@ -205,6 +205,10 @@ export class SimLog implements DurableLog {
     return this.#call("erased", () => this.#erased);
   }
 
+  forgetNames(): Promise<void> {
+    return Promise.resolve();
+  }
+
   #remove(keep: number): void {
     const removed = this.#messages.slice(0, Math.max(this.#messages.length - keep, 0));
     this.#removed = removed.at(-1)?.offset ?? this.#removed;

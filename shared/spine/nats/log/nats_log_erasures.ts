@@ -4,7 +4,7 @@
  * of somebody else (`nats stream rmm`) notes that hole for all rooms of the stream.
  */
 import { ArqonError } from "@arqon/proto";
-import { changeDocument } from "../../contract/compare_and_set.ts";
+import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry, KvKey } from "../../contract/spine.ts";
 import { Refusal } from "./nats_log_api.ts";
 import { fromDirect } from "./nats_log_message.ts";
@@ -27,6 +27,18 @@ const roomKey = (tenant_id: string, room_id: string): KvKey => ["erased", tenant
 /** What others have removed. */
 const streamKey = (stream: string): KvKey => ["erased-in", stream];
 
+/** A tenant's rooms in a stream. */
+export interface ErasedRooms {
+  readonly stream: string;
+  readonly tenant_id: string;
+  /** Others have rooms there, too. */
+  readonly is_shared: boolean;
+}
+
+/** What is noted without a room's name of all its rooms. */
+const allKey = ({ stream, tenant_id, is_shared }: ErasedRooms): KvKey =>
+  is_shared ? [...streamKey(stream), tenant_id] : streamKey(stream);
+
 /** Up to which offset, if the mark is about this stream; 0: nothing. */
 function markOf(entry: KvEntry | undefined, stream: string): number {
   if (entry === undefined) return 0;
@@ -46,14 +58,32 @@ async function raise(bucket: KeyValue, key: KvKey, stream: string, offset: numbe
 /** Up to which offset messages of the room were removed out of their order; 0: none was. */
 export async function erasedThrough(
   names: NameTools,
-  stream: string,
-  tenant_id: string,
+  rooms: ErasedRooms,
   room_id: string,
 ): Promise<number> {
+  const { stream, tenant_id, is_shared } = rooms;
   const bucket = await names.bucket();
   const keys = [roomKey(tenant_id, room_id), streamKey(stream)];
+  if (is_shared) keys.push(allKey(rooms));
   const entries = await Promise.all(keys.map((key) => bucket.get(key)));
   return Math.max(...entries.map((entry) => markOf(entry, stream)));
+}
+
+/** As `DurableLog.forgetNames`. */
+export async function forgetNames(names: NameTools, rooms: ErasedRooms): Promise<void> {
+  const { stream, tenant_id } = rooms;
+  const bucket = await names.bucket();
+  for (const key of await bucket.keys(["erased", tenant_id])) {
+    const entry = await bucket.get(key);
+    if (entry === undefined) continue;
+    await raise(bucket, allKey(rooms), stream, markOf(entry, stream));
+    try {
+      await bucket.delete(key, entry.revision);
+    } catch (error) {
+      // Raised meanwhile, of what this erasure has not seen.
+      if (!isConflict(error)) throw error;
+    }
+  }
 }
 
 /** Notes the hole that somebody's request makes. */

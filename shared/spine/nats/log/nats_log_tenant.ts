@@ -24,7 +24,8 @@ import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
 import type { Append, AppendInput, AppendLog, Missed } from "./nats_log_append.ts";
 import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
-import { erasedThrough, eraseSome, inParts } from "./nats_log_erasures.ts";
+import { erasedThrough, eraseSome, forgetNames, inParts } from "./nats_log_erasures.ts";
+import type { ErasedRooms } from "./nats_log_erasures.ts";
 import { HeldAppends } from "./nats_log_held.ts";
 import type { TenantPlace } from "./nats_log_place.ts";
 import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
@@ -171,9 +172,12 @@ export class TenantLog implements DurableLog, AppendLog {
   async erased(room_id: string): Promise<number> {
     this.#place.subjectOf(room_id);
     const { names } = this.#tools;
-    return await this.log.ask(({ stream }) =>
-      erasedThrough(names, stream, this.tenant_id, room_id)
-    );
+    return await this.log.ask(({ stream }) => erasedThrough(names, this.#rooms(stream), room_id));
+  }
+
+  async forgetNames(): Promise<void> {
+    const { names } = this.#tools;
+    await this.log.ask(({ stream }) => forgetNames(names, this.#rooms(stream)));
   }
 
   async retain(retention: Retention, shrink = false): Promise<void> {
@@ -225,6 +229,10 @@ export class TenantLog implements DurableLog, AppendLog {
 
   stored(appended: Appended): void {
     this.log.stored(appended);
+  }
+
+  #rooms(stream: string): ErasedRooms {
+    return { stream, tenant_id: this.tenant_id, is_shared: this.#share !== undefined };
   }
 
   async #askForMore(share: TenantShare, size_bytes: number): Promise<void> {
