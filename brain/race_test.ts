@@ -16,73 +16,11 @@ import { createBrainMetrics } from "./telemetry/metrics.ts";
 import { accepted, commandEnvelope, sendCommand } from "./rooms/testing/command_probe.ts";
 import { faulty, ProbeCluster } from "./rooms/testing/room_test_bed.ts";
 import { startRooms } from "./rooms/service.ts";
-import { openClient, startNode, total } from "./testing/node.ts";
+import { openClient, startNode } from "./testing/node.ts";
 import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
 
 /** Only what never happens takes this long. */
 const PATIENCE_MS = 60_000;
-
-Deno.test("three Brains serve many rooms, each at its owner, and lose no update", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using one = await startNode(nats);
-  await using two = await startNode(nats);
-  await using three = await startNode(nats);
-  const nodes = [one, two, three];
-  const client = await openClient(nats);
-
-  // So many that none of the three, whose names are random, has nothing by chance.
-  const rooms = Array.from({ length: 48 }, (_, index) => `room-${index}`);
-  const each = 10;
-  const versions = new Map<string, number[]>(rooms.map((room) => [room, []]));
-  const write = async (room: string, writer: number): Promise<void> => {
-    for (let index = 0; index < each; index++) {
-      const data = { key: `${writer}-${index}`, value: index };
-      const { version } = await accepted(client, { name: "room.set", room, data });
-      versions.get(room)?.push(version);
-    }
-  };
-  await Promise.all(rooms.flatMap((room) => [write(room, 1), write(room, 2)]));
-
-  const sets = 2 * each;
-  for (const room of rooms) {
-    const { version, state } = await accepted(client, { name: "room.get", room });
-    assert.equal(Object.keys(state).length, sets);
-    const sorted = versions.get(room)?.toSorted((a, b) => a - b);
-    assert.deepEqual(sorted, Array.from({ length: sets }, (_, at) => version - sets + 1 + at));
-  }
-  for (const node of nodes) {
-    assert.ok(await total([node], "brain_commands_total") > 0, "each Brain took its share");
-  }
-  const forwarded = await total(nodes, "brain_commands_forwarded_total", { outcome: "answered" });
-  assert.ok(forwarded > 0);
-  assert.equal(await total(nodes, "brain_pending_commands"), 0);
-  assert.equal(await total(nodes, "brain_rooms_created_total"), rooms.length);
-  await client.drain();
-});
-
-Deno.test("of many that expect one version on three Brains, one wins each round", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using one = await startNode(nats);
-  await using two = await startNode(nats);
-  await using three = await startNode(nats);
-  const spines = [one.spine, two.spine, three.spine];
-  let version = 0;
-  for (let round = 0; round < 10; round++) {
-    const all = Array.from({ length: 12 }, (_, index) =>
-      sendCommand(spines[index % 3]!, {
-        name: "set",
-        data: { key: "k", value: index },
-        // Round 0 has nothing to expect: everybody creates the room, and everybody succeeds.
-        expect_version: version,
-      }));
-    const codes = (await Promise.all(all)).map(({ code }) => code).sort((a, b) => a - b);
-    const winners = round === 0 ? 12 : 1;
-    assert.deepEqual(codes, [...Array(winners).fill(0), ...Array(12 - winners).fill(409)]);
-    const before = version;
-    ({ version } = await accepted(one.spine, { name: "get" }));
-    assert.ok(round === 0 || version === before + 1, `${version} after ${before}`);
-  }
-});
 
 interface Desk extends AsyncDisposable {
   /** Sets a key through these rooms and no others; resolves with the Ack's code. */
@@ -152,19 +90,6 @@ Deno.test("a command_id that comes to two owners at once is applied once", async
     assert.ok(round === 1 || version === before + 1, `${version} after ${before}`);
     before = version;
   }
-});
-
-Deno.test("the epoch is the same on every Brain, whoever created the room", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using one = await startNode(nats);
-  await using two = await startNode(nats);
-  const all = Array.from({ length: 40 }, (_, index) => {
-    const { spine } = index % 2 === 0 ? one : two;
-    return accepted(spine, { name: "set", data: { key: "k", value: index } });
-  });
-  const epochs = new Set((await Promise.all(all)).map(({ epoch }) => epoch));
-  assert.equal(epochs.size, 1);
-  assert.match([...epochs][0], /^[0-9a-z]{8,13}$/);
 });
 
 Deno.test("a Brain that loses NATS is not ready, and serves again when it is back", async () => {

@@ -79,39 +79,6 @@ Deno.test("tap = false listens to nothing", async () => {
   });
 });
 
-Deno.test("two Brains on one Spine share the commands of a room and lose none", async () => {
-  await withBrain({}, async ({ spine }) => {
-    const log = createLogger({
-      level: "error",
-      format: "logfmt",
-      component: "brain",
-      now: Date.now,
-      write: () => {},
-    });
-    const second = await startBrain({
-      capabilities: BRAIN_CAPABILITIES,
-      config: configFrom({}),
-      spine,
-      log,
-      registry: createMetrics({ node_id: "b2", version: "0" }),
-      now: Date.now,
-      ...FILES,
-      random: Math.random,
-    });
-    const all = Array.from(
-      { length: 300 },
-      (_, index) => sendCommand(spine, { name: "set", data: { key: `k${index}`, value: index } }),
-    );
-    const answers = await Promise.all(all);
-    assert.deepEqual(answers.map(({ code }) => code), Array(300).fill(0));
-    const { version, state } = await accepted(spine, { name: "get" });
-    const versions = answers.map(({ result }) => JSON.parse(result).version);
-    assert.deepEqual([Math.min(...versions), Math.max(...versions)], [version - 299, version]);
-    assert.equal(Object.keys(state).length, 300);
-    await second.drain();
-  });
-});
-
 Deno.test("a draining Brain answers what it has, takes nothing new, and says it is not ready", async () => {
   await withBrain({}, async ({ spine, brain }) => {
     const taken = sendCommand(spine, { name: "set", data: { key: "k", value: 1 } });

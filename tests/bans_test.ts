@@ -1,6 +1,6 @@
 /**
  * Revoked tokens on two Shields and one real NATS, which also dies on the way; a Shield that is started later knows all of
- * it. Bans are `rooms_test.ts` and, at each of several Shields, `signals_test.ts`.
+ * it. Bans are `http_commands.ts` and, at each of several Shields, `signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

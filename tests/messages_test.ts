@@ -1,6 +1,6 @@
 /**
- * Messages end to end over real sockets: both wire forms and HTTP. One bus for all tests; each step has rooms of
- * its own. Order, echo, other tenants and repeated ids: tests/model; commands: `rooms_test.ts`.
+ * Messages end to end over real sockets. One bus for all tests; each step has rooms of its own. Both wire forms and HTTP,
+ * order, echo, other tenants and repeated ids: tests/model.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
@@ -13,11 +13,6 @@ import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
 function event(room_id: string, data: Uint8Array, more: Partial<PlainEnvelope> = {}): Uint8Array {
   const payload = { type: "chat", data, content_type: "application/octet-stream", schema_id: "" };
   return encodePub(writeEnvelope({ room_id, event: payload, ...more }));
-}
-
-async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {
-  client.send({ op: "sub", room, id: 1, ...more });
-  assert.deepEqual(await client.json(), { op: "ack", id: 1, code: 0 });
 }
 
 async function welcome(bus: TestBus): Promise<void> {
@@ -82,37 +77,6 @@ async function stamped(bus: TestBus): Promise<void> {
   client[Symbol.dispose]();
 }
 
-async function forms(bus: TestBus): Promise<void> {
-  const json = await openText(bus.url, bus.token);
-  const binary = await openBinary(bus.url, bus.token);
-  await subscribe(json, "forms");
-  // The one text frame that a binary connection may send.
-  binary.send({ op: "sub", room: "forms", id: 3 });
-  assert.equal((await binary.frame()).kind, "ack");
-  const data = '{ "big": 12345678901234567890, "s": "\\u00e9" }';
-  json.send(`{"op":"pub","room":"forms","type":"t","data":${data}}`);
-  const message = await binary.frame();
-  assert(message.kind === "msg");
-  assert.equal(new TextDecoder().decode(message.envelope.event?.data), data);
-  assert.equal(message.envelope.event?.content_type, "application/json");
-  const raw = await json.raw();
-  assert(typeof raw === "string" && raw.includes(`"data":${data}`), String(raw));
-  binary.send(event("forms", new Uint8Array([1, 2])));
-  assert.deepEqual((await json.json()).data, { base64: "AQI=" });
-  await binary.frame();
-  const response = await fetch(`${bus.http_url}/v1/rooms/forms/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-    body: `{"type":"h","data":[1,  2]}`,
-  });
-  assert.equal(response.status, 200);
-  assert.equal((await response.json()).code, 0);
-  const posted = await json.raw();
-  assert(typeof posted === "string" && posted.includes('"data":[1,  2]'), String(posted));
-  json[Symbol.dispose]();
-  binary[Symbol.dispose]();
-}
-
 async function pings(bus: TestBus): Promise<void> {
   const binary = await openBinary(bus.url, bus.token);
   binary.send(new Uint8Array([Opcode.PING, 1, 2, 3]));
@@ -133,6 +97,5 @@ Deno.test("messages end to end", async (t) => {
   const bus = await running();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
-  await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
   await t.step("PING is answered with the same bytes", () => pings(bus));
 });

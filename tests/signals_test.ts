@@ -190,7 +190,7 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
 });
 
 // What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with the accounts of
-// docs/run_nats.md, and a backend with a NATS client of its own. What the Brain's commands do is `rooms_test.ts`,
+// docs/run_nats.md, and a backend with a NATS client of its own. What the Brain's commands do is `http_commands.ts`,
 // how bans are enforced without NATS `shield/auth/bans_test.ts`.
 
 const ACME = "sys.t.acme.signals";

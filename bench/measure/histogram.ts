@@ -1,6 +1,6 @@
 /**
  * HDR histograms of latencies (hdr-histogram-js), with three significant digits from a microsecond to two
- * minutes. Processes encode them and their driver adds them up. The load generator, `deno task load` and
+ * minutes. Processes encode them and their driver adds them up. The load generator and
  * `deno task soak` use them.
  */
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from "hdr-histogram-js";

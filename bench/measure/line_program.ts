@@ -1,6 +1,6 @@
 /**
- * Programs that print one line of JSON when they are ready and end with their standard input: bare servers,
- * load processes, clients of `deno task load`. It does not know what they do.
+ * Programs that print one line of JSON when they are ready and end with their standard input: bare servers and
+ * load processes. It does not know what they do.
  */
 import { ROOT } from "./scenario.ts";
 import { TextLineStream } from "./text_lines.ts";

@@ -1,6 +1,6 @@
 /**
  * Kicks and bans at open connections, on a real engine with connections that keep what they are
- * sent. Sockets and Brains are `tests/rooms_test.ts`.
+ * sent. Sockets and Brains are `tests/signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

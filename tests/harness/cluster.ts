@@ -95,18 +95,20 @@ const flagsOf = (part: "shield" | "brain", config: string, root: string): readon
 ];
 
 /** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
-function listeners(port: number, admin_lines: string, ops_lines: string): string {
+function listeners(port: number, admin_lines: string, ops_lines: string, lines: string): string {
   const admins = admin_lines.includes("operator_tenants") ? "" : 'operator_tenants = ["*"]\n';
   const at = (name: string, own: number) => `[${name}]\nhost = "127.0.0.1"\nport = ${own}\n`;
   const ops = ops_lines.startsWith("port = ")
     ? `[ops]\nhost = "127.0.0.1"\n${ops_lines}\n`
     : `${at("ops", 0)}${ops_lines}\n`;
-  return `${ops}${at("admin", 0)}${admins}${admin_lines}\n${at("server", port)}`;
+  return `${ops}${at("admin", 0)}${admins}${admin_lines}\n${
+    lines.startsWith("host = ") ? `[server]\nport = ${port}\n` : at("server", port)
+  }${lines}`;
 }
 
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
- * lines for its `[server]` table, for example `node_id = "shield-0"`, `admin_lines` and `ops_lines` for
+ * lines for its `[server]` table, for example `node_id = "shield-0"`, which may begin with its host, `admin_lines` and `ops_lines` for
  * `[admin]` and `[ops]`, which may begin with its port;
  * `port` is that of its clients, 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
  * its supervisor says so; `env` is more of its environment, which it cannot read itself; `root` is the tree whose program
@@ -127,7 +129,7 @@ export async function startServer(
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   await Deno.writeTextFile(
     file,
-    `${listeners(port, admin_lines, ops_lines)}${server_lines}\n${config}`,
+    `${listeners(port, admin_lines, ops_lines, server_lines)}\n${config}`,
   );
   const program = [...flagsOf(part, config, root), `${root}/${part}/main.ts`];
   const child = new Deno.Command(Deno.execPath(), {

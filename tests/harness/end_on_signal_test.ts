@@ -19,12 +19,12 @@ interface Case {
   readonly said?: RegExp;
 }
 
-/** Of a Shield with two processes: NATS, the supervisor, two Shields, two client processes. */
+/** Of a Shield with two processes: NATS, the supervisor, two Shields, three client processes. */
 const LOAD: Case = {
   task: "load",
-  args: ["--connections", "40", "--processes", "2", "--idle-minutes", "10", "--addresses", "2"],
-  processes: 6,
-  said: /40 connections after/,
+  args: ["--connections", "40", "--processes", "2", "--idle-minutes", "10"],
+  processes: 7,
+  said: /41 connections after/,
 };
 
 const CASES: readonly Case[] = [

@@ -170,18 +170,33 @@ function clock(steps_s: readonly number[]): Calm["open"] {
 /** The whole process stands still, clients and bus, for up to so long. */
 const STALL_MS = 400;
 
-const stall: Fault = {
-  strike(random) {
-    const until_ms = performance.now() + STALL_MS * random();
-    while (performance.now() < until_ms);
-  },
-};
+/** One reload in so many goes with it. */
+const STALL_EACH = 6;
+
+/** Both at a time: each changes nothing. */
+async function reloadAndStall(...given: Parameters<typeof reload>): Promise<Fault> {
+  const reloading = await reload(...given);
+  let turn = 0;
+  return {
+    async strike(random) {
+      if (turn++ % STALL_EACH === 0) {
+        const until_ms = performance.now() + STALL_MS * random();
+        while (performance.now() < until_ms);
+      }
+      await reloading.strike(random);
+    },
+  };
+}
 
 /** docs/scale.md, "A cluster": due times of schedules: "times that a step forward passes are missed". */
 const hasNoSchedule = ({ source }: Partial<Row>) => source !== "schedule";
 
 const CALM: readonly Calm[] = [
-  { name: "its configuration is read again", pause_ms: 50, open: reload },
+  {
+    name: "its configuration is read again and its event loop stands still",
+    pause_ms: 50,
+    open: reloadAndStall,
+  },
   {
     name: "rollouts are under way and versions of its schemas come in force",
     pause_ms: 30,
@@ -204,7 +219,6 @@ const CALM: readonly Calm[] = [
       // The month of a budget may be another one.
       row.gate !== "budget" && hasNoSchedule(row),
   },
-  { name: "its event loop stands still", pause_ms: 300, open: () => stall },
 ];
 
 for (const [at, { name, pause_ms, isApt, open }] of CALM.entries()) {

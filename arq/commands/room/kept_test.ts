@@ -1,6 +1,6 @@
 /**
  * What rooms keep and how they change, by `arq` against a real bus: where `sub` begins, `room history`, `room replay`,
- * `room watch`.
+ * `room watch`. What is recovered, read on and gone: `../../rooms/room_reader_test.ts`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -20,12 +20,6 @@ host = "127.0.0.1"
 room = "durable-*"
 durable = true
 history_size = 100000
-[[rooms]]
-room = "short"
-durable = true
-history_size = 3
-[limits]
-#constant limits.recovery_messages = 50
 [[reducers]]
 name = "counter"
 file = "${COUNTER}"
@@ -103,41 +97,6 @@ async function places(bus: TestBus): Promise<void> {
   const ahead = await runArq(["sub", room, "--from", "999999", ...at(bus)]);
   assert.equal(ahead.code, 1);
   assert.match(ahead.stderr, /room durable-places is not at offset 999999 yet/);
-}
-
-/** More than a SUB recovers, and it goes on while it is read. */
-async function fromHistoryToLive(bus: TestBus): Promise<void> {
-  const room = "durable-live";
-  await publish(bus, room, range(1, 1_300));
-  const args = ["pub", room, "--ndjson", "-", "--rate", "400", ...at(bus)];
-  const publisher = await startArq(args, { stdin: lines(range(1_301, 2_000)) });
-  const all = await done(bus, "sub", room, "--from", "0", "--count", "2000");
-  assert.equal(all, lines(range(1, 2_000)));
-  assert.equal((await publisher.result()).code, 0);
-}
-
-async function trimmed(bus: TestBus): Promise<void> {
-  await publish(bus, "short", range(1, 2));
-  const [first] = (await done(bus, "room", "history", "short", "--json")).split("\n");
-  const { offset } = JSON.parse(first ?? "");
-  await publish(bus, "short", range(3, 9));
-  const args = ["sub", "short", "--from", String(offset), "--count", "3", ...at(bus)];
-  const result = await runArq(args);
-  assert.equal(result.code, 0);
-  assert.equal(result.stdout, lines(range(7, 9)));
-  assert.match(
-    result.stderr,
-    new RegExp(`arq: short: messages after ${offset} are gone; beginning at \\d+\n`),
-  );
-  const json = await runArq([...args, "--json"]);
-  const [loss, message] = json.stdout.split("\n").map((line) =>
-    line === "" ? {} : JSON.parse(line)
-  );
-  assert.deepEqual([loss.signal.reason, loss.offset, message.data], [
-    "history-trimmed",
-    offset,
-    7,
-  ]);
 }
 
 /** What an operator cuts is gone for all readers, of the past and of positions. */
@@ -264,8 +223,6 @@ Deno.test("arq in durable rooms", async (t) => {
   const bus = await running();
   await t.step("sub begins where it is told to", () => places(bus));
   await t.step("pub --json prints the place", () => placeOfPub(bus));
-  await t.step("from history to live without a hole", () => fromHistoryToLive(bus));
-  await t.step("what is gone is told", () => trimmed(bus));
   await t.step("what an operator cuts is gone", () => cut(bus));
   await t.step("room history prints and pages", () => history(bus));
   await t.step("room replay keeps what the publisher said, once", () => replay(bus));

@@ -106,13 +106,14 @@ function sum<T>(all: readonly T[], value: (one: T) => number): number {
   return all.reduce((total, one) => total + value(one), 0);
 }
 
+const urlOf = ({ wire }: RunningTarget, process: number) => wire.urls?.[process] ?? wire.url;
+
 function startAll(running: RunningTarget, crowd: Crowd, { load }: Placement): Program[] {
-  const { host } = new URL(running.wire.url);
   return Array.from(
     { length: processesOf(crowd) },
-    () =>
+    (_, process) =>
       startProgram("bench/load/crowd/load_process.ts", {
-        flags: ["--ignore-env", `--allow-net=${host}`],
+        flags: ["--ignore-env", `--allow-net=${new URL(urlOf(running, process)).host}`],
         before: load,
       }),
   );
@@ -120,7 +121,8 @@ function startAll(running: RunningTarget, crowd: Crowd, { load }: Placement): Pr
 
 async function openAll(all: readonly Program[], running: RunningTarget, crowd: Crowd) {
   const opened = await Promise.all(all.map(async (program, process) => {
-    await program.say({ wire: running.wire, crowd, process } satisfies Order);
+    const wire = { ...running.wire, url: urlOf(running, process) };
+    await program.say({ wire, crowd, process } satisfies Order);
     return await program.hear<Opened>();
   }));
   const problem = opened.find((one) => one.problem !== undefined)?.problem;

@@ -59,6 +59,8 @@ export interface WireSpec {
   readonly protocol: "arqon" | "raw" | "nats" | "centrifugo" | "socketio";
   /** An address with `ws:` or `wss:`. */
   readonly url: string;
+  /** Addresses of the load processes, where one has too few ports for all; the default is `url`. */
+  readonly urls?: readonly string[];
   /** One token for each tenant, where the target has tenants. */
   readonly tokens: readonly string[];
   /** PEM of the authority that signed the certificate; absent without TLS. */

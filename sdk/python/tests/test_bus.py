@@ -71,18 +71,6 @@ async def test_refusals_by_reason(bus: Bus, room_id: str) -> None:
                 raise AssertionError("not reached")
 
 
-async def test_refused_upgrades(bus: Bus) -> None:
-    with pytest.raises(arqon.TokenExpired) as expired:
-        await arqon.connect(bus.url, token=bus.token(ttl_seconds=-3_600))
-    assert expired.value.code == 401
-    with pytest.raises(arqon.TokenMalformed):
-        arqon.connect(bus.url, token="nonsense")
-    with pytest.raises(arqon.Unreachable):
-        await arqon.connect("ws://127.0.0.1:9", token=bus.token())
-    with pytest.raises(ValueError, match="token"):
-        arqon.connect(bus.url)
-
-
 async def test_state_with_version_conflict(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         state = client.room(room_id).state
@@ -167,39 +155,6 @@ async def test_history_of_a_durable_room(bus: Bus) -> None:
             assert [(await anext(heard)).data for _ in range(3)] == [2, 3, 4]
             assert heard.recovered
             assert heard.position == arqon.Position(offsets[4], page.epoch)
-
-
-async def test_kick_ends_the_loop(bus: Bus, room_id: str) -> None:
-    async with (
-        arqon.connect(bus.url, token=bus.token("ann")) as ann,
-        arqon.connect(bus.url, token=bus.token("root", role="admin")) as root,
-        ann.room(room_id) as heard,
-    ):
-        await root.room(room_id).kick(user_id="ann", reason="enough")
-        messages = [m async for m in heard]
-        signals = [m.signal for m in messages if m.signal is not None]
-        assert [(s.kind, s.reason) for s in signals] == [("DISCONNECT", "enough")]
-
-
-async def test_ban_closes_for_good(bus: Bus, room_id: str) -> None:
-    async with (
-        arqon.connect(bus.url, token=bus.token("mallory")) as mallory,
-        arqon.connect(bus.url, token=bus.token("root", role="admin")) as root,
-        mallory.room(room_id) as heard,
-    ):
-        await root.room(room_id).ban("mallory")
-        try:
-            with pytest.raises(arqon.Banned):
-                async for _ in heard:
-                    pass
-            with pytest.raises(arqon.Banned):
-                await mallory.wait_closed()
-            with pytest.raises(arqon.ConnectionClosed):
-                await mallory.room(room_id).publish("x")
-            with pytest.raises(arqon.Banned):
-                await arqon.connect(bus.url, token=bus.token("mallory"))
-        finally:
-            await root.room(room_id).unban("mallory")
 
 
 async def test_signed_messages_are_verified(bus: Bus, room_id: str) -> None:

@@ -66,57 +66,6 @@ Deno.test("values are judged in the direction in which they are read", async (t)
 Deno.test("maps are lists of entries", async (t) => {
   await expectFindings(t, [
     {
-      name: "the list of its entries reads a map, and a map loses what a list has twice",
-      before: "message M { map<string, int32> f = 1; } message E { string k = 1; int32 v = 2; }",
-      after: "message M { repeated E f = 1; } message E { string k = 1; int32 v = 2; }",
-      expected: {
-        BACKWARD: [],
-        FORWARD: ["error field-cardinality-changed M.f"],
-        FULL: ["error field-cardinality-changed M.f"],
-      },
-    },
-    {
-      name: "the list of its entries becomes a map",
-      before: "message M { repeated E f = 1; } message E { string k = 1; int32 v = 2; }",
-      after: "message M { map<string, int32> f = 1; } message E { string k = 1; int32 v = 2; }",
-      expected: {
-        BACKWARD: ["error field-cardinality-changed M.f"],
-        FORWARD: [],
-      },
-    },
-    {
-      name: "entries of a map are no groups",
-      before: proto2("message M { map<string, int32> f = 1; }"),
-      after: proto2(
-        "message M { repeated group F = 1 { optional string k = 1; optional int32 v = 2; } }",
-      ),
-      expected: {
-        BACKWARD: [
-          "error field-cardinality-changed M.f",
-        ],
-        FORWARD: ["error field-cardinality-changed M.f"],
-        FULL: ["error field-cardinality-changed M.f"],
-      },
-    },
-    {
-      name: "nor are they delimited",
-      before: 'edition = "2023"; package PACKAGE; message M { map<string, int32> f = 1; }',
-      after: 'edition = "2023"; package PACKAGE; message E { string k = 1; int32 v = 2; } ' +
-        "message M { repeated E f = 1 [features.message_encoding = DELIMITED]; }",
-      expected: {
-        BACKWARD: ["error field-cardinality-changed M.f"],
-        FORWARD: ["error field-cardinality-changed M.f"],
-      },
-    },
-    {
-      name: "of a pair in one oneof only half is read",
-      before: "message M { map<string, int32> f = 1; }",
-      after: "message M { repeated E f = 1; } message E { oneof o { string k = 1; int32 v = 2; } }",
-      expected: {
-        BACKWARD: ["error field-cardinality-changed M.f"],
-      },
-    },
-    {
       name: "another key, another value",
       before: "message M { map<string, int32> f = 1; map<int32, string> g = 2; }",
       after: "message M { map<int32, int32> f = 1; map<int32, int32> g = 2; }",
