@@ -39,15 +39,7 @@ export interface CodeTarget {
 }
 
 /** A body with its charges. */
-export interface MeteredCode {
-  readonly locals: readonly LocalGroup[];
-  readonly code: readonly Instruction[];
-  /**
-   * For each block, loop and if of the old code in order: how many there are before it in the new
-   * code. Label names are kept by this number.
-   */
-  readonly labels: readonly number[];
-}
+type MeteredCode = Pick<FunctionBody, "locals" | "code">;
 
 /** `if` the topmost i32 is not 0, trap. */
 const TRAP_IF: readonly Instruction[] = [
@@ -216,13 +208,11 @@ function extraLocals(body: FunctionBody, first: number): ExtraLocals {
 class Writer {
   readonly #target: CodeTarget;
   readonly #code: Instruction[] = [];
-  readonly #labels: number[] = [];
   readonly #size_local: number;
   readonly #fuel_local: number;
   readonly #canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
   /** Whether the old body is in a block of its own, so that `return` has to leave that. */
   readonly #wrapped: boolean;
-  #openers = 0;
   /** Blocks of the old code that are open. */
   #depth = 0;
 
@@ -238,25 +228,14 @@ class Writer {
     return this.#code;
   }
 
-  get labels(): readonly number[] {
-    return this.#labels;
-  }
-
   append(code: readonly Instruction[]): void {
-    for (const one of code) {
-      if (isOpener(one.op)) this.#openers += 1;
-      this.#code.push(one);
-    }
+    this.#code.push(...code);
   }
 
   /** One instruction of the old body, as it has to be now; `next` is the opcode after it. */
   translate(old: Instruction, next: number): void {
-    if (isOpener(old.op)) {
-      this.#labels.push(this.#openers);
-      this.#depth += 1;
-    } else if (old.op === Op.END) {
-      this.#depth -= 1;
-    }
+    if (isOpener(old.op)) this.#depth += 1;
+    else if (old.op === Op.END) this.#depth -= 1;
     const { charges, prices, sizeLimit } = this.#target;
     const rate = sizeRate(old.op, prices);
     if (rate !== undefined) {
@@ -286,7 +265,7 @@ class Writer {
 }
 
 /**
- * A body with its charges. The old locals and labels keep their numbers; where the frame is counted,
+ * A body with its charges. The old locals keep their numbers, and branches lead where they led; where the frame is counted,
  * the old body is in one more block, and what left the function leaves that.
  */
 export function meterBody(
@@ -317,7 +296,7 @@ export function meterBody(
     writer.translate(old, opAfter(body, index));
   });
   if (wrapped) writer.append([...leaveFrame(target, slots), plain(Op.END)]);
-  return { locals: [...body.locals, ...extra.groups], code: writer.code, labels: writer.labels };
+  return { locals: [...body.locals, ...extra.groups], code: writer.code };
 }
 
 /** The body of the thunk of an import: pays for the call and its bytes, then calls. */

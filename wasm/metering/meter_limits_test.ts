@@ -35,7 +35,6 @@ const EMPTY: WasmModule = {
   elements: [],
   has_data_count: false,
   data: [],
-  customs: [],
   size_bytes: 0,
 };
 
@@ -53,9 +52,6 @@ function bomb(locals: number, loops: number): FunctionBody {
     type: 0,
     locals: [{ count: locals, type: ValueType.I32 }],
     code: [...Array.from({ length: loops }, () => round).flat(), instruction(Op.END)],
-    offsets: new Uint32Array(),
-    offset: 0,
-    size_bytes: 0,
     facts,
   };
 }

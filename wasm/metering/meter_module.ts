@@ -9,7 +9,6 @@ import { Charges, type CodeTarget, meterBody, thunkCode } from "./meter_code.ts"
 import { FUEL_EXPORT, HEIGHT_EXPORT, lengthParameters } from "./meter_costs.ts";
 import { RESTORE_EXPORT, SAVE_EXPORT } from "./meter_costs.ts";
 import { checkCompileCost, compileCost, limitMemory, limitTables } from "./meter_limits.ts";
-import { moveCustoms } from "./meter_names.ts";
 import { memoryMaximum, sizeLimits } from "./meter_sizes.ts";
 import { type Prices, pricesOf } from "./prices.ts";
 import { type SavedGlobals, savedGlobals } from "./renewal.ts";
@@ -142,20 +141,19 @@ function exportsOf(
   );
   const first = importCounts(module).function * 2 + module.functions.length;
   const functions = reserved.slice(2).map((name, at): Export => ({
-    ...{ name, kind: "function", index: first + at, offset: 0 },
+    ...{ name, kind: "function", index: first + at },
   }));
   return [
     ...old,
-    { name: FUEL_EXPORT, kind: "global", index: target.fuel, offset: 0 },
-    { name: HEIGHT_EXPORT, kind: "global", index: target.height, offset: 0 },
+    { name: FUEL_EXPORT, kind: "global", index: target.fuel },
+    { name: HEIGHT_EXPORT, kind: "global", index: target.height },
     ...functions,
   ];
 }
 
 /** A function that the transform has written. */
 function written(type: number, code: readonly Instruction[]): FunctionBody {
-  const offsets = new Uint32Array();
-  return { type, locals: [], code, offsets, offset: 0, size_bytes: 0, facts: NO_FACTS };
+  return { type, locals: [], code, facts: NO_FACTS };
 }
 
 /** The functions that save and put back the globals, and what they need; nothing when none is asked for. */
@@ -224,21 +222,6 @@ function codeTarget(
   };
 }
 
-function customsOf(
-  module: WasmModule,
-  target: CodeTarget,
-  imported: readonly ImportedFunction[],
-  labels: ReadonlyMap<number, readonly number[]>,
-): WasmModule["customs"] {
-  return moveCustoms(module.customs, {
-    function_count: imported.length + module.functions.length,
-    global_count: target.fuel,
-    added_functions: imported.map(({ entry }, at) => [target.redirect(at), `${entry.name} (paid)`]),
-    added_globals: [[target.fuel, FUEL_EXPORT], [target.height, HEIGHT_EXPORT]],
-    labels,
-  });
-}
-
 /** The metered module. Throws `PolicyModuleError` when it is over a limit. */
 export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
   const tables = limitTables(module, options.table_entries);
@@ -250,12 +233,10 @@ export function rewriteModule(module: WasmModule, options: RewriteOptions): Rewr
   const types = new Types(module.types);
   const target = codeTarget(module, types, { memories, tables }, prices, options);
   const imported = importedFunctions(module);
-  const labels = new Map<number, readonly number[]>();
-  const functions = module.functions.map((body, at): FunctionBody => {
-    const metered = meterBody(target, body, charges[at] ?? []);
-    labels.set(imported.length + at, metered.labels);
-    return { ...body, locals: metered.locals, code: metered.code };
-  });
+  const functions = module.functions.map((body, at): FunctionBody => ({
+    ...body,
+    ...meterBody(target, body, charges[at] ?? []),
+  }));
   const saved = saving(module, types, target, options);
   const { I32, I64 } = ValueType;
   const fuel = [instruction(Op.I64_CONST, 0, 0, options.initial_fuel_units)];
@@ -284,7 +265,6 @@ export function rewriteModule(module: WasmModule, options: RewriteOptions): Rewr
     exports: exportsOf(module, target, options),
     start: module.start === undefined ? undefined : target.redirect(module.start),
     elements: module.elements.map((segment) => redirectElement(segment, target.redirect)),
-    customs: customsOf(module, target, imported, labels),
   };
   return { module: rewritten, compile_cost };
 }

@@ -1,18 +1,11 @@
 /**
- * Turns a binary into a `WasmModule`: header, sections in their order, custom sections wherever they
- * stand, then full validation. Pure; throws `WasmError` and nothing else, in time linear in the bytes.
+ * Turns a binary into a `WasmModule`: header, sections in their order without the custom ones, then full
+ * validation. Pure; throws `WasmError` and nothing else, in time linear in the bytes.
  */
 import { type RawModule, SECTIONS, type Sections } from "./decode_sections.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
 import { unknownSection } from "./features.ts";
-import {
-  type CustomSection,
-  type FunctionBody,
-  type ModuleLimits,
-  POLICY_LIMITS,
-  type WasmModule,
-} from "./module.ts";
-import { decodeNames } from "./names.ts";
+import { type FunctionBody, type ModuleLimits, POLICY_LIMITS, type WasmModule } from "./module.ts";
 import { Reader, type Work } from "./reader.ts";
 import { findFacts } from "./facts.ts";
 import { validateModule } from "./validate.ts";
@@ -33,13 +26,6 @@ function readHeader(reader: Reader): void {
   throw malformed(`WebAssembly version ${version} instead of 1`, 4);
 }
 
-function readCustom(reader: Reader, after: number): CustomSection {
-  const name = reader.text();
-  const bytes = reader.take(reader.end - reader.position);
-  const names = name === "name" ? decodeNames(bytes, reader.work) : undefined;
-  return { name, bytes, after, names };
-}
-
 function emptyModule(size_bytes: number): Sections {
   return {
     types: [],
@@ -54,7 +40,6 @@ function emptyModule(size_bytes: number): Sections {
     data_count: undefined,
     bodies: [],
     data: [],
-    customs: [],
     size_bytes,
   };
 }
@@ -69,22 +54,20 @@ function placeOf(id: number, seen: number, offset: number): number {
 
 function readSections(reader: Reader, limits: ModuleLimits): RawModule {
   const module = emptyModule(reader.end);
-  const customs: CustomSection[] = [];
   let seen = 0;
-  let after = 0;
   while (!reader.done()) {
     const offset = reader.position;
     const id = reader.u8();
     const content = reader.span(reader.u32());
     if (id === CUSTOM_SECTION) {
-      customs.push(readCustom(content, after));
+      // Only its name has a form. Names for debuggers and the like are nothing that a guest runs by.
+      content.text();
       continue;
     }
     const place = placeOf(id, seen, offset);
     SECTIONS[place]?.read(content, module, limits);
     content.finish(`section ${id}`);
     seen = place + 1;
-    after = id;
   }
   if (module.bodies.length !== module.function_types.length) {
     throw malformed("functions and bodies are not equally many", reader.end);
@@ -92,14 +75,13 @@ function readSections(reader: Reader, limits: ModuleLimits): RawModule {
   if (module.data_count !== undefined && module.data_count !== module.data.length) {
     throw malformed("the data count is not the number of data segments", reader.end);
   }
-  module.customs = customs;
   return module;
 }
 
 function withFacts(raw: RawModule, work: Work): WasmModule {
   const facts = findFacts(raw, work);
-  const functions = raw.bodies.map((body, at): FunctionBody => ({
-    ...body,
+  const functions = raw.bodies.map(({ locals, code }, at): FunctionBody => ({
+    ...{ locals, code },
     type: raw.function_types[at]!,
     facts: facts[at]!,
   }));

@@ -23,7 +23,10 @@ const MAX_ALIGNMENT = 32;
 const MEMORY_INDEX_FLAG = 0x40;
 
 /** What the decoder makes of a body; `facts.ts` adds the facts. */
-export type RawBody = Omit<FunctionBody, "facts" | "type">;
+export interface RawBody extends Omit<FunctionBody, "facts" | "type"> {
+  /** Byte offset of each instruction. */
+  readonly offsets: Uint32Array;
+}
 
 interface Opcode {
   readonly op: number;
@@ -209,10 +212,9 @@ export function readBody(reader: Reader, limits: ModuleLimits): RawBody {
     const allowed = limits.body_bytes;
     throw overLimit(`a function body has ${size_bytes} bytes; ${allowed} are allowed`, size_offset);
   }
-  const offset = reader.position;
   const body = reader.span(size_bytes);
   const locals = readLocals(body, limits);
   const { code, offsets } = readSequence(body, limits.nested_loops);
   body.finish("a function body");
-  return { locals, code, offsets: Uint32Array.from(offsets), offset, size_bytes };
+  return { locals, code, offsets: Uint32Array.from(offsets) };
 }

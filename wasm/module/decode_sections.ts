@@ -69,17 +69,15 @@ function readDescription(reader: Reader): ImportDescription {
 }
 
 function readImport(reader: Reader): Import {
-  const offset = reader.position;
   const module = reader.text();
   const name = reader.text();
-  return { module, name, description: readDescription(reader), offset };
+  return { module, name, description: readDescription(reader) };
 }
 
 function readExport(reader: Reader): Export {
-  const offset = reader.position;
   const name = reader.text();
   const kind = readKind(reader, "export");
-  return { name, kind, index: reader.u32(), offset };
+  return { name, kind, index: reader.u32() };
 }
 
 /** The bits of the flags that an element segment starts with. */
@@ -179,7 +177,7 @@ export const SECTIONS: readonly { readonly id: number; readonly read: SectionRea
   { id: 1, read: (r, into, limits) => into.types = r.list(() => readFunctionType(r, limits)) },
   { id: 2, read: (r, into) => into.imports = r.list(() => readImport(r)) },
   { id: 3, read: (r, into, limits) => into.function_types = readFunctionSection(r, limits) },
-  { id: 4, read: (r, into) => into.tables = withOffset(r, readTableType) },
+  { id: 4, read: (r, into) => into.tables = r.list(() => readTableType(r)) },
   {
     id: 5,
     read: (r, into) =>

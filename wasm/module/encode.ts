@@ -4,20 +4,16 @@
  */
 import { writeBody, writeConstExpression } from "./encode_instructions.ts";
 import type {
-  CustomSection,
   DataSegment,
   ElementSegment,
   ExternalKind,
   GlobalType,
   Import,
   Limits,
-  NameMap,
-  NameSection,
   TableType,
   WasmModule,
 } from "./module.ts";
 import { ValueType } from "./module.ts";
-import { NameSubsection } from "./names.ts";
 import { Writer } from "./writer.ts";
 
 const HEADER = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
@@ -98,54 +94,6 @@ function writeData(writer: Writer, { mode, at, bytes, explicit }: DataSegment): 
   writer.sized(bytes);
 }
 
-function writeNameMap(names: NameMap): Uint8Array {
-  const writer = new Writer();
-  writer.list(names, ([index, name]) => {
-    writer.u32(index);
-    writer.text(name);
-  });
-  return writer.view();
-}
-
-/** The content of a name section, subsections in the order of their ids. */
-function encodeNames(names: NameSection): Uint8Array {
-  const parts = [...names.others];
-  if (names.module !== undefined) {
-    const writer = new Writer();
-    writer.text(names.module);
-    parts.push({ id: NameSubsection.MODULE, bytes: writer.view() });
-  }
-  if (names.functions !== undefined) {
-    parts.push({ id: NameSubsection.FUNCTIONS, bytes: writeNameMap(names.functions) });
-  }
-  if (names.globals !== undefined) {
-    parts.push({ id: NameSubsection.GLOBALS, bytes: writeNameMap(names.globals) });
-  }
-  const writer = new Writer();
-  for (const { id, bytes } of parts.sort((left, right) => left.id - right.id)) {
-    writer.u8(id);
-    writer.sized(bytes);
-  }
-  return writer.view();
-}
-
-/** Writes the custom sections that follow section `after`; `content` is scratch. */
-function writeCustoms(
-  out: Writer,
-  content: Writer,
-  customs: readonly CustomSection[],
-  after: number,
-): void {
-  for (const custom of customs) {
-    if (custom.after !== after) continue;
-    content.clear();
-    content.text(custom.name);
-    content.raw(custom.names === undefined ? custom.bytes : encodeNames(custom.names));
-    out.u8(0);
-    out.sized(content.view());
-  }
-}
-
 function writeCode(writer: Writer, module: WasmModule): void {
   const body_bytes = new Writer(1 << 16);
   writer.list(module.functions, (body) => {
@@ -220,15 +168,12 @@ export function encodeModule(module: WasmModule): Uint8Array<ArrayBuffer> {
   const out = new Writer(Math.max(1_024, 2 * module.size_bytes));
   out.raw(HEADER);
   const content = new Writer(Math.max(1_024, module.size_bytes));
-  writeCustoms(out, content, module.customs, 0);
   for (const { id, present, write } of sectionsOf(module)) {
-    if (present) {
-      content.clear();
-      write(content);
-      out.u8(id);
-      out.sized(content.view());
-    }
-    writeCustoms(out, content, module.customs, id);
+    if (!present) continue;
+    content.clear();
+    write(content);
+    out.u8(id);
+    out.sized(content.view());
   }
   return out.view().slice();
 }

@@ -73,12 +73,3 @@ Deno.test("a loop's branch carries its parameters, a return the results", () => 
   const arities = [...found.facts.arities].filter((arity) => arity > 0);
   assert.deepEqual(arities, [1, 2]);
 });
-
-Deno.test("offsets point at each instruction in the binary", () => {
-  const bytes = fromText("(module (func i32.const 300 drop (f32.const 1) drop))");
-  const found = decodeModule(bytes).functions[0];
-  assert.ok(found !== undefined);
-  const opcodes = [...found.offsets].map((offset) => bytes[offset]);
-  assert.deepEqual(opcodes, found.code.map(({ op }) => op));
-  assert.equal(found.offset + found.size_bytes, (found.offsets.at(-1) ?? 0) + 1);
-});

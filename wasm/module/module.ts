@@ -61,8 +61,6 @@ export interface Import {
   readonly module: string;
   readonly name: string;
   readonly description: ImportDescription;
-  /** Byte offset of the entry. */
-  readonly offset: number;
 }
 
 /** The four index spaces that exports name. */
@@ -73,7 +71,6 @@ export interface Export {
   readonly name: string;
   readonly kind: ExternalKind;
   readonly index: number;
-  readonly offset: number;
 }
 
 /**
@@ -191,18 +188,8 @@ export interface FunctionBody {
   readonly locals: readonly LocalGroup[];
   /** With the closing `end`. */
   readonly code: readonly Instruction[];
-  /** Byte offset of each instruction in the decoded binary. Not looked at by the encoder. */
-  readonly offsets: Uint32Array;
-  /** Byte offset of the body (its local declarations), and its length. Not looked at by the encoder. */
-  readonly offset: number;
-  readonly size_bytes: number;
   /** Not looked at by the encoder; a rewritten body may hand on the old one. */
   readonly facts: BodyFacts;
-}
-
-/** A table that the module defines. */
-export interface Table extends TableType {
-  readonly offset: number;
 }
 
 /** A memory that the module defines. */
@@ -246,35 +233,12 @@ export interface DataSegment {
   readonly offset: number;
 }
 
-/** Names by index, in the order of the binary. */
-export type NameMap = readonly (readonly [index: number, name: string])[];
-
-/** A decoded "name" section: for debuggers and traces only. */
-export interface NameSection {
-  readonly module: string | undefined;
-  readonly functions: NameMap | undefined;
-  readonly globals: NameMap | undefined;
-  /** Every other subsection (locals, labels, types, …) as it stood, in the order of the binary. */
-  readonly others: readonly { readonly id: number; readonly bytes: Uint8Array }[];
-}
-
-/** A custom section. */
-export interface CustomSection {
-  readonly name: string;
-  /** The content behind the name; a view into the decoded binary. */
-  readonly bytes: Uint8Array;
-  /** Id of the known section that it follows, 0 when it stands before all of them. */
-  readonly after: number;
-  /** The decoded content of a well-formed name section; the encoder writes this instead of `bytes`. */
-  readonly names: NameSection | undefined;
-}
-
 /** A whole module. Lists of tables, memories, globals and functions hold the defined ones only. */
 export interface WasmModule {
   readonly types: readonly FunctionType[];
   readonly imports: readonly Import[];
   readonly functions: readonly FunctionBody[];
-  readonly tables: readonly Table[];
+  readonly tables: readonly TableType[];
   readonly memories: readonly Memory[];
   readonly globals: readonly Global[];
   readonly exports: readonly Export[];
@@ -284,7 +248,6 @@ export interface WasmModule {
   /** Whether the binary has a data count section; the encoder then writes `data.length`. */
   readonly has_data_count: boolean;
   readonly data: readonly DataSegment[];
-  readonly customs: readonly CustomSection[];
   /** Length of the decoded binary in bytes. */
   readonly size_bytes: number;
 }

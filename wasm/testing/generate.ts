@@ -24,15 +24,13 @@ const IMPORTS: readonly Import[] = [
     module: "arqon_host_v1",
     name: "host_log",
     description: { kind: "function", type: 6 },
-    offset: 0,
   },
   {
     module: "arqon_host_v1",
     name: "host_get_header",
     description: { kind: "function", type: 7 },
-    offset: 0,
   },
-  { module: "env", name: "number", description: { kind: "function", type: 1 }, offset: 0 },
+  { module: "env", name: "number", description: { kind: "function", type: 1 } },
 ];
 
 function elementsOf(functions: number, entries: readonly number[]): readonly ElementSegment[] {
@@ -67,8 +65,8 @@ export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidde
   };
   const bodies = own.map((type): FunctionBody => {
     const { locals, code } = generateCode(tape, sketch, type);
-    const base = { type, offsets: new Uint32Array(), offset: 0, size_bytes: 0, facts: NO_FACTS };
-    return { ...base, locals: locals.map((local) => ({ count: 1, type: local })), code };
+    const groups = locals.map((local) => ({ count: 1, type: local }));
+    return { type, locals: groups, code, facts: NO_FACTS };
   });
   const limits = { minimum: 1 + tape.below(2), maximum: tape.oneIn(2) ? 4 : undefined };
   const global = (type: ValueType, op: number, a = 0) => ({
@@ -82,7 +80,7 @@ export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidde
     types: TYPES,
     imports,
     functions: bodies,
-    tables: [{ type: FUNCREF, limits: { minimum: 8, maximum: undefined }, offset: 0 }],
+    tables: [{ type: FUNCREF, limits: { minimum: 8, maximum: undefined } }],
     memories: [{ limits, offset: 0 }],
     globals: [
       global(I32, Op.I32_CONST, 5),
@@ -91,12 +89,11 @@ export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidde
       global(FUNCREF, Op.REF_FUNC, tape.below(functions.length)),
     ],
     exports: [
-      { name: "memory", kind: "memory", index: 0, offset: 0 },
+      { name: "memory", kind: "memory", index: 0 },
       ...own.map((_type, at) => ({
         name: `f${at}`,
         kind: "function" as const,
         index: imported.length + at,
-        offset: 0,
       })),
     ],
     start: undefined,
@@ -106,7 +103,6 @@ export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidde
       { ...data, mode: "passive" },
       { ...data, mode: "active", at: [instruction(Op.I32_CONST, 16)] },
     ],
-    customs: [],
     size_bytes: 0,
   };
 }

@@ -63,23 +63,21 @@ export function generateFloats(tape: Tape): WasmModule {
     code.push(instruction(type === F32 ? F32_STORE : F64_STORE));
   }
   code.push(plain(Op.END));
-  const place = { offsets: new Uint32Array(), offset: 0, size_bytes: 0, facts: NO_FACTS };
   return {
     types: [{ parameters: [], results: [] }],
     imports: [],
-    functions: [{ type: 0, locals: [], code, ...place }],
+    functions: [{ type: 0, locals: [], code, facts: NO_FACTS }],
     tables: [],
     memories: [{ limits: { minimum: 1, maximum: 1 }, offset: 0 }],
     globals: [],
     exports: [
-      { name: "memory", kind: "memory", index: 0, offset: 0 },
-      { name: "f0", kind: "function", index: 0, offset: 0 },
+      { name: "memory", kind: "memory", index: 0 },
+      { name: "f0", kind: "function", index: 0 },
     ],
     start: undefined,
     elements: [],
     has_data_count: false,
     data: [],
-    customs: [],
     size_bytes: 0,
   };
 }

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32)))
-  (func $skip (type 0) (param $n i32)
+  (func (;0;) (type 0) (param i32)
     global.get 0
     i64.const 12
     i64.sub
@@ -12,7 +12,7 @@
       unreachable
     end
     block  ;; label = @1
-      local.get $n
+      local.get 0
       br_if 0 (;@1;)
       global.get 0
       i64.const 2

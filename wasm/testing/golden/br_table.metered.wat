@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32)))
-  (func $pick (type 0) (param $n i32)
+  (func (;0;) (type 0) (param i32)
     global.get 0
     i64.const 11
     i64.sub
@@ -14,7 +14,7 @@
     block  ;; label = @1
       block  ;; label = @2
         block  ;; label = @3
-          local.get $n
+          local.get 0
           br_table 0 (;@3;) 1 (;@2;) 2 (;@1;)
         end
         global.get 0

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32)))
-  (func $all (type 0) (param $size i32)
+  (func (;0;) (type 0) (param i32)
     (local i32)
     global.get 0
     i64.const 269
@@ -14,7 +14,7 @@
     end
     i32.const 0
     i32.const 1
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -43,7 +43,7 @@
     memory.fill
     i32.const 0
     i32.const 8
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -72,7 +72,7 @@
     memory.copy
     i32.const 0
     i32.const 0
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -95,11 +95,11 @@
     if  ;; label = @1
       unreachable
     end
-    memory.init $text
-    data.drop $text)
+    memory.init 0
+    data.drop 0)
   (memory (;0;) 1 4)
   (global (;0;) (mut i64) (i64.const 500))
   (global (;1;) (mut i32) (i32.const 0))
   (export "arqon_fuel" (global 0))
   (export "arqon_height" (global 1))
-  (data $text "hello"))
+  (data (;0;) "hello"))

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32)))
-  (func $all (type 0) (param $size i32)
+  (func (;0;) (type 0) (param i32)
     (local i32)
     global.get 0
     i64.const 182
@@ -14,7 +14,7 @@
     end
     i32.const 0
     i32.const 0
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -35,10 +35,10 @@
     if  ;; label = @1
       unreachable
     end
-    table.init $first $some
+    table.init 0
     i32.const 0
     i32.const 1
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -48,7 +48,7 @@
     i64.const 0
     local.get 1
     i64.extend_i32_u
-    table.size $first
+    table.size 0
     i64.extend_i32_u
     i64.le_u
     select
@@ -60,10 +60,10 @@
     if  ;; label = @1
       unreachable
     end
-    table.copy $first $second
+    table.copy 0 1
     i32.const 0
     ref.null func
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -73,7 +73,7 @@
     i64.const 0
     local.get 1
     i64.extend_i32_u
-    table.size $first
+    table.size 0
     i64.extend_i32_u
     i64.le_u
     select
@@ -85,9 +85,9 @@
     if  ;; label = @1
       unreachable
     end
-    table.fill $first
+    table.fill 0
     ref.null func
-    local.get $size
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1
@@ -98,7 +98,7 @@
     local.get 1
     i64.extend_i32_u
     i64.const 16
-    table.size $second
+    table.size 1
     i64.extend_i32_u
     i64.sub
     i64.le_u
@@ -111,13 +111,13 @@
     if  ;; label = @1
       unreachable
     end
-    table.grow $second
+    table.grow 1
     drop
-    elem.drop $some)
-  (table $first 2 4997 funcref)
-  (table $second 8 16 funcref)
+    elem.drop 0)
+  (table (;0;) 2 4997 funcref)
+  (table (;1;) 8 16 funcref)
   (global (;0;) (mut i64) (i64.const 500))
   (global (;1;) (mut i32) (i32.const 0))
   (export "arqon_fuel" (global 0))
   (export "arqon_height" (global 1))
-  (elem $some func $all))
+  (elem (;0;) func 0))

@@ -4,7 +4,7 @@
   (type (;2;) (func (param f64) (result i64)))
   (type (;3;) (func (param f32) (result i32)))
   (type (;4;) (func (result f32)))
-  (func $stored (type 0) (param $x f32)
+  (func (;0;) (type 0) (param f32)
     (local f32)
     global.get 0
     i64.const 31
@@ -17,8 +17,8 @@
       unreachable
     end
     i32.const 0
-    local.get $x
-    local.get $x
+    local.get 0
+    local.get 0
     f32.add
     local.tee 1
     f32.const nan (;=nan;)
@@ -27,7 +27,7 @@
     f32.eq
     select
     f32.store)
-  (func $moved (type 1) (param $x f64) (result f64)
+  (func (;1;) (type 1) (param f64) (result f64)
     (local f32 f64)
     global.get 0
     i64.const 137
@@ -39,7 +39,7 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $x
+    local.get 0
     f32.demote_f64
     local.tee 1
     f32.const nan (;=nan;)
@@ -47,7 +47,7 @@
     local.get 1
     f32.eq
     select
-    local.get $x
+    local.get 0
     drop
     f64.promote_f32
     local.tee 2
@@ -56,7 +56,7 @@
     local.get 2
     f64.eq
     select)
-  (func $hidden (type 2) (param $x f64) (result i64)
+  (func (;2;) (type 2) (param f64) (result i64)
     (local f64)
     global.get 0
     i64.const 77
@@ -68,9 +68,9 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $x
-    local.get $x
-    local.get $x
+    local.get 0
+    local.get 0
+    local.get 0
     f64.mul
     f64.add
     local.tee 1
@@ -80,7 +80,7 @@
     f64.eq
     select
     i64.reinterpret_f64)
-  (func $compared (type 3) (param $x f32) (result i32)
+  (func (;3;) (type 3) (param f32) (result i32)
     global.get 0
     i64.const 14
     i64.sub
@@ -91,11 +91,11 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $x
-    local.get $x
+    local.get 0
+    local.get 0
     f32.nearest
     f32.lt)
-  (func $kept (type 4) (result f32)
+  (func (;4;) (type 4) (result f32)
     global.get 0
     i64.const 7
     i64.sub

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (result i32)))
-  (func $never (type 0) (result i32)
+  (func (;0;) (type 0) (result i32)
     (local i64)
     global.get 0
     i64.const 7

@@ -1,7 +1,7 @@
 (module
   (type (;0;) (func (param i32 i32) (result i32)))
-  (func $sum (type 0) (param $a i32) (param $b i32) (result i32)
-    (local $c i64) (local $d f32)
+  (func (;0;) (type 0) (param i32 i32) (result i32)
+    (local i64 f32)
     global.get 0
     i64.const 12
     i64.sub
@@ -12,8 +12,8 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $a
-    local.get $b
+    local.get 0
+    local.get 1
     i32.add)
   (global (;0;) (mut i64) (i64.const 500))
   (global (;1;) (mut i32) (i32.const 0))

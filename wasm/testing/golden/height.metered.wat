@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (func $leaf (type 0) (param $n i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     global.get 0
     i64.const 7
     i64.sub
@@ -11,8 +11,8 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $n)
-  (func $deep (type 0) (param $n i32) (result i32)
+    local.get 0)
+  (func (;1;) (type 0) (param i32) (result i32)
     global.get 0
     i64.const 10
     i64.sub
@@ -34,7 +34,7 @@
       unreachable
     end
     block (result i32)  ;; label = @1
-      local.get $n
+      local.get 0
       i32.eqz
       if  ;; label = @2
         global.get 0
@@ -60,11 +60,11 @@
       if  ;; label = @2
         unreachable
       end
-      local.get $n
-      call $leaf
+      local.get 0
+      call 0
       i32.const 1
       i32.sub
-      call $deep
+      call 1
     end
     global.get 1
     i32.const 11

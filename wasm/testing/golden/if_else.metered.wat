@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (func $choose (type 0) (param $n i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     global.get 0
     i64.const 12
     i64.sub
@@ -11,7 +11,7 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $n
+    local.get 0
     if (result i32)  ;; label = @1
       global.get 0
       i64.const 1
@@ -35,7 +35,7 @@
       if  ;; label = @2
         unreachable
       end
-      local.get $n
+      local.get 0
       i32.const 2
       i32.mul
     end

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (func $choose (type 0) (param $n i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     global.get 0
     i64.const 9
     i64.sub
@@ -11,7 +11,7 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $n
+    local.get 0
     if  ;; label = @1
       global.get 0
       i64.const 4
@@ -37,7 +37,7 @@
       unreachable
     end
     i32.const 3
-    local.get $n
+    local.get 0
     i32.add)
   (global (;0;) (mut i64) (i64.const 500))
   (global (;1;) (mut i32) (i32.const 0))

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (func $count (type 0) (param $n i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     (local i64)
     global.get 0
     i64.const 7
@@ -25,13 +25,13 @@
       if  ;; label = @2
         unreachable
       end
-      local.get $n
+      local.get 0
       i32.const 1
       i32.sub
-      local.tee $n
+      local.tee 0
       br_if 0 (;@1;)
     end
-    local.get $n)
+    local.get 0)
   (global (;0;) (mut i64) (i64.const 500))
   (global (;1;) (mut i32) (i32.const 0))
   (export "arqon_fuel" (global 0))

@@ -1,6 +1,6 @@
 (module
   (type (;0;) (func (param i32) (result i32)))
-  (func $grow (type 0) (param $pages i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     (local i32)
     global.get 0
     i64.const 107
@@ -12,7 +12,7 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $pages
+    local.get 0
     local.tee 1
     global.get 0
     local.get 1

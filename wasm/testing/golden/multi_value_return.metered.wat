@@ -2,7 +2,7 @@
   (type (;0;) (func (param i32) (result i32)))
   (type (;1;) (func (param i32) (result i32 i64)))
   (type (;2;) (func (result i32 i64)))
-  (func $leaf (type 0) (param $n i32) (result i32)
+  (func (;0;) (type 0) (param i32) (result i32)
     global.get 0
     i64.const 7
     i64.sub
@@ -13,8 +13,8 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $n)
-  (func $again (type 1) (param $n i32) (result i32 i64)
+    local.get 0)
+  (func (;1;) (type 1) (param i32) (result i32 i64)
     global.get 0
     i64.const 16
     i64.sub
@@ -37,7 +37,7 @@
     end
     block (result i32 i64)  ;; label = @1
       i32.const 1
-      call $leaf
+      call 0
       i64.const 2
       br 0 (;@1;)
     end

@@ -1,7 +1,7 @@
 (module
   (type (;0;) (func (result i32)))
   (type (;1;) (func (param f64)))
-  (func $divide (type 0) (result i32)
+  (func (;0;) (type 0) (result i32)
     global.get 0
     i64.const 37
     i64.sub
@@ -16,7 +16,7 @@
     i32.const 2
     i32.div_u
     i32.load)
-  (func $root (type 1) (param $x f64)
+  (func (;1;) (type 1) (param f64)
     global.get 0
     i64.const 71
     i64.sub
@@ -27,7 +27,7 @@
     if  ;; label = @1
       unreachable
     end
-    local.get $x
+    local.get 0
     f64.sqrt
     drop)
   (memory (;0;) 1 1)
