@@ -1,7 +1,7 @@
 /**
- * A transport for the AI SDK of Vercel (package `ai`): `@arqon/sdk/ai`. A chat is a durable room, an answer a
- * message that grows in it, so that it goes on after a reload, on every device, and can be stopped from each.
- * Its types are those of `ChatTransport` as far as it needs them: nothing of that package is loaded.
+ * A transport for the AI SDK of Vercel (package `ai`): `@arqon/sdk/ai`. A chat is a durable room, and an answer is a
+ * growing message in it, so that it continues after a reload and on every device, and each device can stop it. It
+ * declares the part of `ChatTransport` that it needs, and does not import that package.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
@@ -16,19 +16,19 @@ import { type Growing, growingList, readStream, stopStream } from "./growing/gro
 import type { JsonInput } from "./wire/json.ts";
 import type { Room } from "./room/room.ts";
 
-/** What the transport takes; nothing of it is needed. */
+/** Options of the transport, all optional. */
 export interface ChatTransportOptions {
-  /** The type of the event that asks; default "question". */
+  /** Event type of a question; default "question". */
   readonly question?: string;
-  /** The type of the message that answers; default "answer". */
+  /** Type of the message with the answer; default "answer". */
   readonly answer?: string;
 }
 
-/** What the data of a question says. Who answers writes a growing message with the id `answer_id`. */
+/** The data of a question. The answering program writes a growing message with the id `answer_id`. */
 export interface ChatQuestion {
   readonly answer_id: string;
   readonly trigger: string;
-  /** The last message of the chat, as the AI SDK has it; the ones before are in the room. */
+  /** The last message of the chat in the AI SDK's form; earlier ones are in the room. */
   readonly message: unknown;
 }
 
@@ -41,7 +41,7 @@ export type ChatChunk =
   | { readonly type: "error"; readonly errorText: string }
   | { readonly type: "finish" };
 
-/** What of a request to a `ChatTransport` is needed. */
+/** The part of a `ChatTransport` request that is used. */
 export interface ChatRequest {
   readonly chatId: string;
   readonly trigger: string;
@@ -51,20 +51,20 @@ export interface ChatRequest {
 
 /** A `ChatTransport`. */
 export interface ArqonChatTransport {
-  /** An answer comes from its beginning again. */
+  /** A resumed stream begins at the start of the answer. */
   readonly resumeStreamIsReplay: true;
   /**
-   * Publishes the last message as a question, and gives the answer as it grows. Aborting stops the answer, which
-   * needs the grant `command`.
+   * Publishes the last message as a question, and resolves with the stream of the answer. Aborting stops the answer,
+   * which needs the grant `command`.
    */
   sendMessages(request: ChatRequest): Promise<ReadableStream<ChatChunk>>;
-  /** The answer that grows in the chat now; null: there is none. */
+  /** The stream of the answer that is growing in the chat; null: none. */
   reconnectToStream(
     request: Pick<ChatRequest, "chatId"> & Partial<Pick<ChatRequest, "abortSignal">>,
   ): Promise<ReadableStream<ChatChunk> | null>;
 }
 
-/** Makes a transport whose chats are the rooms that `roomOf` gives for their ids. */
+/** Creates a transport; `roomOf` returns the room of a chat id. */
 export function chatTransport(
   roomOf: (chat_id: string) => Room,
   { question = "question", answer = "answer" }: ChatTransportOptions = {},
@@ -86,7 +86,7 @@ export function chatTransport(
   };
 }
 
-/** An answer as chunks. Who stops reading does not stop it: another device may go on. */
+/** An answer as chunks. Cancelling the stream does not stop the answer: another device may read on. */
 function chunksOf(
   room: Room,
   id: string,
@@ -94,7 +94,7 @@ function chunksOf(
 ): ReadableStream<ChatChunk> {
   const reading = new AbortController();
   abort?.addEventListener("abort", () => {
-    // It ends by the bus's word, which every reader receives.
+    // The bus reports the end to every reader.
     stopStream(room, id, "stopped by its reader").catch(() => reading.abort());
   });
   return new ReadableStream<ChatChunk>({

@@ -3,16 +3,16 @@ import type { WebSocketConstructor } from "./options/options.ts";
 import { relaySocket } from "./options/relay_socket.ts";
 import { Unfolder } from "./delta/unfolder.ts";
 
-/** What is kept of all rooms, if nobody says otherwise, and the most that may be asked for. */
+/** Default of `bytes`. */
 const BYTES = 16_777_216;
 const BYTES_MAX = 2 ** 32 - 1;
 
 /**
- * A WebSocket class for `connect` that asks for deltas with each subscription, and makes whole messages of
- * them. Where a room's class has no deltas nothing changes. A message that cannot be made is a gap, with the
- * reason `delta`, and the room's messages come whole again after it. `webSocket` makes the sockets; default:
- * the platform's. Of all rooms together, data of `bytes` is kept to make messages of, that which came last;
- * default: 16 MiB. Needs a Shield that knows deltas: an older one refuses subscriptions with `unknown-field`.
+ * A WebSocket class for `connect` that requests deltas with each subscription, and restores whole messages from them.
+ * Rooms without deltas in their class are unaffected. A message that cannot be restored becomes a GAP with the reason
+ * `delta`, and the room's messages come whole after it. `webSocket` creates the sockets; default: the platform's.
+ * `bytes` bounds the recent data that is kept for all rooms together to restore messages from; default: 16 MiB. Needs a
+ * Shield that supports deltas: an older one refuses subscriptions with `unknown-field`.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

@@ -1,4 +1,4 @@
-/** The SDK for where WebSocket may not go: `transport` is "auto" where nothing is said. */
+/** The SDK for networks that block WebSocket: the default of `transport` is "auto". */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import type { ConnectOptions } from "./options/options.ts";
 

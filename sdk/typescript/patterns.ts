@@ -1,4 +1,4 @@
-/** Patterns that go on where they were (docs/protocol.md): `@arqon/sdk/patterns`. */
+/** Patterns that resume after a reconnect (docs/protocol.md): `@arqon/sdk/patterns`. */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
 import { loadWay } from "./http/load_way.ts";
 import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";
@@ -6,12 +6,11 @@ import { relaySocket } from "./options/relay_socket.ts";
 import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
 
 /**
- * As `connect` of `@arqon/sdk`; but each pattern that the program receives keeps the position of its durable
- * rooms, 1,000 at most, and after a reconnect each of them goes on there: nothing is missing, and nothing
- * comes twice. Where that cannot be, the loop finds a GAP of that room, with the reason. A GAP of the
- * pattern itself, `message.room === "orders-*"`, is about the rest: rooms that are not durable, and those
- * that came to exist meanwhile. Needs a Shield that knows positions of patterns: an older one refuses
- * them with `unknown-field`.
+ * As `connect` of `@arqon/sdk`, but each subscribed pattern keeps the positions of its durable rooms, 1,000 at most,
+ * and after a reconnect each room continues from there: no message is lost or delivered twice. If that is not possible,
+ * the loop receives a GAP of that room with the reason. A GAP of the pattern itself, `message.room === "orders-*"`, is
+ * about the other rooms: those that are not durable, and new ones. Needs a Shield that supports positions of patterns:
+ * an older one refuses them with `unknown-field`.
  *
  * ```ts
  * import { connect } from "@arqon/sdk/patterns";

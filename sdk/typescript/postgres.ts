@@ -1,16 +1,16 @@
-/** A page goes on from PostgreSQL with a room (docs/bridge.md): `@arqon/sdk/postgres`. */
+/** Continues from PostgreSQL queries with a room's messages (docs/bridge.md): `@arqon/sdk/postgres`. */
 import { history } from "./request/history.ts";
 import type { Message } from "./message/message.ts";
 import type { Room } from "./room/room.ts";
 import { replay } from "./subscription/replay.ts";
 import type { SubscribeOptions } from "./subscription/subscription.ts";
 
-/** What `subscribeSince` takes: where the loop begins is `taken`. */
+/** Options of `subscribeSince`; `taken` sets where the loop begins. */
 export type SinceOptions = Omit<SubscribeOptions, "position" | "begin">;
 
-/** `arqon.position()`: the place in the log, the snapshot, and the database's clock. */
+/** `arqon.position()`: the position in the log, the snapshot, and the database's clock. */
 interface Taken {
-  /** Ids of transactions below are over, but for those of `open`; those from `next` on had not begun. */
+  /** Transactions with lower ids have ended, except those in `open`; those from `next` on had not begun. */
   readonly next: bigint;
   readonly open: ReadonlySet<string>;
   readonly lowest: bigint;
@@ -18,7 +18,7 @@ interface Taken {
   readonly at_ms: number;
 }
 
-/** What a transaction sees may be so much out of the order of commits, and a clock may be set, in ms. */
+/** Tolerance in ms: visibility may differ from the order of commits by this much, and a clock may be set. */
 const MARGIN_MS = 60_000;
 const POSITION = /^[0-9A-F]{1,8}\/[0-9A-F]{1,8};(\d{1,20}):(\d{1,20}):([\d,]*);(\d{1,15})$/;
 
@@ -36,30 +36,30 @@ function readTaken(position: string): Taken {
   };
 }
 
-/** Whether the queries have seen the transaction with this id, which has 32 bits where a snapshot's has 64. */
+/** Whether the queries saw the transaction with this id of 32 bits; a snapshot's ids have 64. */
 function isSeen(xid: string, { lowest, next, open }: Taken): boolean {
   let id = (next & ~0xffff_ffffn) | BigInt(xid);
-  // Whichever is nearer: one of the wrap before, or one that began later.
+  // The nearer of two ids: of the previous wraparound, or of a later transaction.
   if (id >= next + 0x8000_0000n) id -= 0x1_0000_0000n;
   else if (id + 0x8000_0000n < next) id += 0x1_0000_0000n;
   if (id >= next) return false;
   return id < lowest || !open.has(String(id));
 }
 
-/** When it was committed, or, past the database, stored. */
+/** The time of its commit; for messages not from the database, the time of storage. */
 const timeOf = ({ headers, timestamp_ms }: Message): number =>
   Number(headers["pg-commit-ms"] ?? timestamp_ms);
 
 function isNew(message: Message, taken: Taken): boolean {
   const time_ms = timeOf(message);
   const { "pg-xid": xid = "" } = message.headers;
-  // Long after, nothing can have been seen, and ids begin anew one day.
+  // A much later message cannot have been seen, and ids wrap around some day.
   if (message.signal !== undefined || time_ms > taken.at_ms + MARGIN_MS) return true;
-  // What came past the database is no part of what the page has loaded.
+  // Messages not from the database are not part of the queries' result.
   return /^\d{1,10}$/.test(xid) ? !isSeen(xid, taken) : time_ms >= taken.at_ms;
 }
 
-/** Where to begin, so that nothing that is new is left out. */
+/** The position to begin at, so that no new message is omitted. */
 async function beginOf(
   room: Pick<Room, "id" | "command">,
   { at_ms }: Taken,
@@ -67,14 +67,14 @@ async function beginOf(
   for (let before = 0;;) {
     const page = await history(room, { reverse: true, before });
     for (const message of page.messages) {
-      // The room must still have this one when the loop begins, or the loop finds a GAP.
+      // The room must still have this message when the loop begins, or the loop begins with a GAP.
       if (timeOf(message) < at_ms - MARGIN_MS) {
         return { begin: replay({ from: message.offset }) };
       }
       before = Number(message.offset);
     }
     if (page.more) continue;
-    // There is none so old: the room is young, or has let go what was there. The bus knows which.
+    // No message is that old: the room is new, or older messages were removed. The bus knows which.
     return Number(page.offset) === 0
       ? { begin: replay({ from: "start" }) }
       : { position: { offset: 0, epoch: page.epoch } };
@@ -82,10 +82,10 @@ async function beginOf(
 }
 
 /**
- * The messages of a durable room that the queries of a transaction have not seen, then what comes: no hole, no
- * repeat. `taken` is what `select arqon.position()` gave in that transaction, `repeatable read`, before or after the
- * queries. When not everything since is available, the loop begins with a GAP: load the page anew. TypeError for a
- * text that is no position, the errors of `history` and `Room.subscribe` otherwise.
+ * The messages of a durable room that the queries of a transaction have not seen, then new ones: without a gap and
+ * without duplicates. `taken` is the result of `select arqon.position()` in that `repeatable read` transaction, before
+ * or after the queries. If not all messages since then are available, the loop begins with a GAP: run the queries
+ * again. TypeError for an invalid position, otherwise the errors of `history` and `Room.subscribe`.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

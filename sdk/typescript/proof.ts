@@ -1,6 +1,6 @@
 /**
- * Messages that are verified against a room's transparency log: `@arqon/sdk/proof`. A program that does not import it
- * does not load it. What the log promises is in docs/proof.md.
+ * Verifies messages against a room's transparency log: `@arqon/sdk/proof`. Only programs that import it load it.
+ * docs/proof.md describes the log's guarantees.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

@@ -1,13 +1,13 @@
 /**
- * Messages of Protobuf-ES as values of `Room.typed`: `@arqon/sdk/protobuf`. The only part of the SDK
- * that needs a package, `@bufbuild/protobuf`; who does not import it does not load that.
+ * Protobuf-ES messages as values of `typedRoom`: `@arqon/sdk/protobuf`. The only part of the SDK that needs a package,
+ * `@bufbuild/protobuf`; only programs that import it load that.
  */
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import type { Codec } from "./room/codec.ts";
 
 /**
- * The binary form of a generated message. `schema_id` is what the bus's registry maps and validates
- * by; default: the full name of the type. Fields that this schema does not know are kept.
+ * The binary form of a generated message. `schema_id` selects the schema in the bus's registry; default: the full name
+ * of the type. Unknown fields are kept.
  *
  * ```ts
  * import { connect, typedRoom } from "@arqon/sdk";

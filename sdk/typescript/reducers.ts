@@ -1,7 +1,6 @@
 /**
- * Rooms that are programs: `@arqon/sdk/reducers`. Calls, values as they change, and calls that are seen at once. A
- * program that does not import it does not load it. What a reducer is, and what a call comes to, is in
- * docs/rooms-as-programs.md, values are in docs/room-values.md.
+ * Rooms that are programs: `@arqon/sdk/reducers`. Calls, live values, and optimistic calls. Only programs that import
+ * it load it. docs/rooms-as-programs.md describes reducers and the outcomes of calls, docs/room-values.md values.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
@@ -51,8 +50,8 @@ function textOf(data: Uint8Array): string | undefined {
 }
 
 /**
- * The same room, whose reducer knows these commands; or is what `arq reducer types` has made of its schema, so that
- * names, data, answers, events and values are checked by the compiler.
+ * The same room with the types of its reducer: its commands, or the types that `arq reducer types` generates from its
+ * schema, so that the compiler checks names, data, answers, events and values.
  */
 export function reduced<
   Known extends Calls | RoomTypes = Record<string, [JsonInput | Uint8Array | undefined, unknown]>,

@@ -1,6 +1,6 @@
 /**
- * Stores for pages: what happens on the bus as values that React (`@arqon/react`), Vue, Svelte or
- * anything else can show. Without a framework, and without a connection until somebody subscribes to one.
+ * Stores for web pages: the bus as observable values for React (`@arqon/react`), Vue, Svelte or any other framework.
+ * They need no framework, and connect when the first store has a subscriber.
  *
  * ```ts
  * import { createClient } from "@arqon/sdk/stores";

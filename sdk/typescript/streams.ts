@@ -1,6 +1,6 @@
 /**
- * Messages that grow, such as the answer of a model: `@arqon/sdk/streams`. A program that does not import it does
- * not load it. What the bus does for it is in docs/growing.md.
+ * Growing messages, such as the answer of a model: `@arqon/sdk/streams`. Only programs that import it load it.
+ * docs/growing.md describes them.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

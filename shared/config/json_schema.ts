@@ -24,11 +24,11 @@ export interface JsonSchema {
   readonly minItems?: number;
   readonly pattern?: string;
   readonly format?: string;
-  /** Whether a running process takes another value over; on every key, not on tables of keys. */
+  /** Whether a running process applies a changed value; set on every key, not on tables of keys. */
   readonly "x-live"?: boolean;
 }
 
-/** The node, with whether each key below it is live; what is in a live list or table is so, too. */
+/** The node with `x-live` on each key below it; members of a live list or table are live, too. */
 function withLive(node: JsonSchema, path: string): JsonSchema {
   const is_live = isLiveKey(path);
   const { properties, items } = node;
@@ -50,7 +50,7 @@ export function configJsonSchema(): JsonSchema {
   return withLive(whole, "");
 }
 
-/** The node at a path; undefined where the schema knows none. */
+/** The node at a path; undefined if the schema has none. */
 export function schemaAt(root: JsonSchema, path: TomlPath): JsonSchema | undefined {
   let node: JsonSchema | undefined = root;
   for (const step of path) {
@@ -63,7 +63,7 @@ export function schemaAt(root: JsonSchema, path: TomlPath): JsonSchema | undefin
   return node;
 }
 
-/** 65535 as 65_535, which TOML takes; four digits stay together. */
+/** Formats 65535 as 65_535, which TOML accepts; numbers of four digits stay as they are. */
 export function grouped(value: number): string {
   if (Math.abs(value) < 10_000) return String(value);
   return value.toLocaleString("en-US", { maximumFractionDigits: 6 }).replaceAll(",", "_");

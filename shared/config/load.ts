@@ -18,11 +18,11 @@ export interface ConfigDefaults {
   readonly host?: string;
   readonly ops_port?: number;
   readonly admin_port?: number;
-  /** `[admin] operator_tenants` where the file says nothing; only a development bus has it. */
+  /** Default of `[admin] operator_tenants`; only a development bus has one. */
   readonly operator_tenants?: readonly string[];
 }
 
-/** What reading needs besides the text. */
+/** What parsing needs besides the text. */
 export interface ParseOptions {
   /** Name of the file, for messages. */
   readonly file: string;
@@ -58,7 +58,7 @@ function isTable(value: unknown): value is Table {
     !(value instanceof Date);
 }
 
-/** Puts `preset` into a listener's table where the file says nothing. */
+/** Puts `preset` into a listener's table where the file sets no value. */
 function withPreset(
   value: Table,
   name: "server" | "ops" | "admin",
@@ -106,9 +106,8 @@ export function parseConfig(text: string, options: ParseOptions): Config {
 }
 
 /**
- * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the place
- * of the first such byte: a reader that mended them would see another text than the one that was
- * written.
+ * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the place of the first such
+ * byte: replacing them would change the text.
  */
 export function configText(bytes: Uint8Array, file: string): string {
   try {
@@ -123,7 +122,7 @@ export function configText(bytes: Uint8Array, file: string): string {
 
 /** The part of the bytes before the first that is not UTF-8, as text. */
 function goodBeginning(bytes: Uint8Array): string {
-  // A character that is cut is no mistake yet, and not in the text: `stream` waits for the rest.
+  // With `stream`, a character cut at the end is neither an error nor part of the text.
   const read = (end: number, fatal: boolean) =>
     new TextDecoder("utf-8", { fatal }).decode(bytes.subarray(0, end), { stream: true });
   let [good, bad] = [0, bytes.length + 1];

@@ -1,7 +1,4 @@
-/**
- * Which tenants' admins operate the whole bus, by a configuration. Pure; what an operator may do is
- * the Shield's `admin_scope.ts`.
- */
+/** Which tenants' admins operate the whole bus. Pure; the Shield's `admin_scope.ts` defines what an operator may do. */
 import type { z } from "zod";
 import type { Config } from "./schema.ts";
 
@@ -18,7 +15,7 @@ interface Admins {
 
 const NAMED = 3;
 
-/** The tenants for whose admins some issuer may vouch; "*" is any. */
+/** The tenants whose admins some issuer may sign tokens for; "*" is any. */
 function adminTenants({ auth }: Admins): string[] {
   const tenants = auth.issuers.flatMap((entry) =>
     entry.roles.includes("admin") ? entry.tenants : []
@@ -27,9 +24,8 @@ function adminTenants({ auth }: Admins): string[] {
 }
 
 /**
- * The tenants whose admins operate the whole bus; "*" is any. Where the configuration does not say
- * it, the only tenant that can have admins; with several such tenants, the configuration is
- * refused.
+ * The tenants whose admins operate the whole bus; "*" is any. Default: the only tenant that can have admins; a
+ * configuration with several such tenants is refused.
  */
 export function operatorTenants(config: Admins): readonly string[] {
   return config.admin.operator_tenants ?? adminTenants(config);

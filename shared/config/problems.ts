@@ -67,7 +67,7 @@ function kind(value: unknown, is_toml: boolean): string {
   return "a table";
 }
 
-/** Full keys elsewhere in the file with this name: a key often is above its table. */
+/** Full keys with this name elsewhere in the schema: people often write a key in the wrong table. */
 function elsewhere(node: JsonSchema, name: string, path: TomlPath = []): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => [
     ...(key === name ? [keyText([...path, key])] : []),
@@ -108,7 +108,7 @@ class Explainer {
     const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});
     const near = nearest(name, known);
     const others = near === undefined ? elsewhere(this.#schema, name).slice(0, LISTED) : [];
-    // A top-level table is written in brackets: its path alone would be the very key that is refused.
+    // Shows a top-level table in brackets: its path alone would look like the refused key.
     const meant = near !== undefined
       ? [near]
       : others.map((text) => text === name ? `[${text}]` : text);

@@ -85,7 +85,7 @@ const Log = z.strictObject({
 /** `[watchdog]`, whose value is a constant. */
 const Watchdog = z.strictObject({});
 
-/** What is wrong between tables. */
+/** Refuses conflicts between tables. */
 function refuseWhole(
   config:
     & Parameters<typeof refuseUnnamedOperators>[0]

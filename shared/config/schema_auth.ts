@@ -9,7 +9,7 @@ import {
   roomPattern,
 } from "./values/schema_values.ts";
 
-/** What the owner of a token may be: a person's client, a backend, or an operator. */
+/** Roles of a token: a person's client, a backend, or an operator. */
 const Role = z.enum(["user", "service", "admin"]);
 /** JWS algorithms that an issuer may list. */
 const Algorithm = z.enum(["RS256", "ES256", "EdDSA"]);
@@ -33,7 +33,7 @@ const Issuer = z.strictObject({
   { error: "expected exactly one of jwks_file, jwks_url and pem_file", ...always },
 );
 
-/** A role and a room pattern whose messages must be signed. */
+/** A role and a room pattern: their messages must be signed. */
 export const SignatureRule = z.strictObject({
   role: Role.describe("role of the sender"),
   room: roomPattern.describe("room id or prefix pattern"),

@@ -1,4 +1,4 @@
-/** Room classes, filters and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
+/** Room classes, filters and durable rooms, for `config.toml` and the tenants' run-time settings. */
 import { z } from "zod";
 import { classFilterProblem } from "../filter/program.ts";
 import { ClassReducer, refuseFilteredValues } from "./automation/reducers.ts";
@@ -10,9 +10,9 @@ const REPLICAS = [1, 3, 5];
 const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
 /** One of `SLOW_READERS`. */
 export type SlowReader = typeof SLOW_READERS[number];
-/** Who may keep what the stream of a durable room has said over HTTP. */
+/** Which caches may store HTTP responses from the stream of a durable room. */
 const HTTP_CACHES = ["none", "private", "public"] as const;
-/** In what form a message goes to those who asked for deltas. */
+/** The form of a message for subscribers that asked for deltas. */
 const DELTAS = ["none", "fossil"] as const;
 /** One of `DELTAS`. */
 export type DeltaForm = typeof DELTAS[number];
@@ -68,7 +68,7 @@ const options = {
   ...RoomJournal,
 };
 
-/** Refuses what is made of a room's log where it has none: the cached last message, and a tree. */
+/** Refuses options that need a log on a room without one: the cached last message, and a proof tree. */
 function refuseUnstored(
   { durable, ...one }: {
     readonly durable: boolean;
@@ -96,10 +96,7 @@ function refusePassing(
 
 /** One class of a tenant's run-time settings. */
 export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
-/**
- * A class of rooms: `{room, durable, history_size, …}`; every option that was not given has its
- * default.
- */
+/** A class of rooms: `{room, durable, history_size, …}`; omitted options have their defaults. */
 export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 
 /** One entry of `[[rooms]]`. */
@@ -129,7 +126,7 @@ export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(
 /** `[filters]`: bounds of the filters that clients subscribe with, all of them constants. */
 export const Filters = z.strictObject({});
 
-/** `[durable]`: where and how durable rooms are kept. */
+/** `[durable]`: where and how durable rooms are stored. */
 export const Durable = z.strictObject({
   synchronous: z.enum(["off", "normal", "full"]).default("normal").describe(
     "embedded log: full survives a power cut, with a disk flush each turn; normal and off survive the process's death; a power cut may lose the last seconds (off: the file)",

@@ -1,11 +1,11 @@
 /**
- * What is recorded of decisions, deliveries and operators: `[journal]`, with the same keys of a class of rooms, `[ledger]`
- * and `[audit]`. A part of `schema.ts`.
+ * Records of decisions, deliveries and operators: `[journal]` and its keys in a room class, `[ledger]` and `[audit]`. A
+ * part of `schema.ts`.
  */
 import { z } from "zod";
 import { count, fraction } from "./values/schema_values.ts";
 
-/** The keys; what is written into the journal is said by others of `[journal]`. */
+/** How the journal is stored; other keys of `[journal]` choose what is written. */
 const JournalStorage = {
   log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
     "size of the journal of all tenants; above, the oldest of any tenant goes; one has at most a quarter",
@@ -19,9 +19,9 @@ const JournalStorage = {
 
 /** Which decisions are written. */
 const MODES = ["off", "refused", "all"] as const;
-/** Whether tenants decide on a journal of their own. */
+/** Whether tenants may configure their own journal. */
 const TENANTS = ["may", "never"] as const;
-/** What is written of a payload. */
+/** How a payload is recorded. */
 const PAYLOADS = ["reference", "keep", "hash"] as const;
 
 const mode = z.enum(MODES).describe(
@@ -35,7 +35,7 @@ const payload = z.enum(PAYLOADS).describe(
   "how a payload is recorded: its offset in a durable room's log, else itself (reference); itself (keep); its SHA-256 (hash)",
 );
 
-/** The keys of a class of rooms; what is absent is as `[journal]` says. */
+/** The keys of a room class; absent ones default to `[journal]`. */
 export const RoomJournal = {
   journal: mode.optional(),
   journal_share: share.optional(),
@@ -43,7 +43,7 @@ export const RoomJournal = {
   journal_payload: payload.optional(),
 };
 
-/** `[journal]`: what holds for connections, and for rooms whose class says nothing else. */
+/** `[journal]`: applies to connections, and to rooms whose class sets nothing else. */
 export const Journal = z.strictObject({
   journal: mode.default("off"),
   journal_share: share.default(1),
@@ -55,7 +55,7 @@ export const Journal = z.strictObject({
   ...JournalStorage,
 });
 
-/** `[ledger]`: what a Shield remembers of deliveries. */
+/** `[ledger]`: the deliveries that a Shield records. */
 export const LedgerTable = z.strictObject({
   enabled: z.boolean().default(true).describe(
     "record deliveries for `arq why`: ids and times only",

@@ -5,8 +5,8 @@ import { count } from "./values/schema_values.ts";
 const MESSAGES_MAX = 10_000_000;
 const BYTES_MAX = 10_737_418_240;
 /**
- * The default rate: several times what a core can do. A bus that shares a process among tenants
- * sets less.
+ * The default rate limit: several times what one core can process. A bus with several tenants in one process needs a
+ * lower one.
  */
 const MESSAGES = 1_000_000;
 const BYTES = 4_294_967_296;

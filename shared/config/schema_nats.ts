@@ -1,4 +1,4 @@
-/** `[nats]`: the servers, and with which login a process comes to them. A part of `schema.ts`. */
+/** `[nats]`: the servers, and the login of a process. A part of `schema.ts`. */
 import { z } from "zod";
 import { NatsStorage } from "./schema_durable.ts";
 import { always, count, namedFile } from "./values/schema_values.ts";
@@ -28,10 +28,7 @@ function loginInUrls(urls: unknown): { user: string; has_password: boolean } | u
 
 type Given = Partial<Record<(typeof LOGIN_FILES)[number] | "user", unknown>> & { urls?: unknown };
 
-/**
- * Refuses a login that is only half there, and two logins: which of them a server was shown would
- * be a matter of luck.
- */
+/** Refuses an incomplete login, and two logins: it would be undefined which one is used. */
 function refuseHalfOrTwo(given: Given, context: z.core.$RefinementCtx): void {
   const refuse = (key: string, message: string) =>
     context.addIssue({ code: "custom", path: [key], message });

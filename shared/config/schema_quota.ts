@@ -98,7 +98,7 @@ export const OwnQuota = z.strictObject({
 /** One of them. */
 export type OwnQuota = z.output<typeof OwnQuota>;
 
-/** Messages and bytes a second of a tenant, whose own quotas come before the usual ones. */
+/** Messages and bytes a second of a tenant: its own quotas override the default ones. */
 export function withOwn<Usual extends { readonly messages: number; readonly bytes: number }>(
   usual: Usual,
   own: readonly OwnQuota[] = [],

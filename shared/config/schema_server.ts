@@ -1,4 +1,4 @@
-/** The listener of clients: addresses, TLS, what speaks WebSocket there, drains, server-sent events. */
+/** The client listener: addresses, TLS, WebSocket, drains, server-sent events. */
 import { BlockList, isIP } from "node:net";
 import { z } from "zod";
 import { always, id, port } from "./values/schema_values.ts";
@@ -12,10 +12,7 @@ function isNetwork(text: string): boolean {
     /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
-/**
- * A list of addresses and networks that can be asked whether an address is in it. Each text passes
- * `isNetwork`.
- */
+/** A function that returns whether an address is in a list of addresses and networks. Each text passes `isNetwork`. */
 export function networksOf(texts: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const text of texts) {

@@ -1,4 +1,4 @@
-/** `[telemetry]`: what leaves the process by OTLP, and how much of it. A part of `schema.ts`. */
+/** `[telemetry]`: what the process exports by OTLP, and the sampling rate. A part of `schema.ts`. */
 import { z } from "zod";
 import { fraction, namedFile } from "./values/schema_values.ts";
 

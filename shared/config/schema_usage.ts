@@ -18,11 +18,11 @@ const PRICES = {
   reads: price("page of stored messages that was read, for history or a stream"),
   read_bytes: price("byte of answers made of them"),
 };
-/** What budgets are in: a unit, or what all cost. */
+/** The units of budgets: a single unit, or the total cost. */
 const BUDGET_UNITS = [...Object.keys(PRICES), "cost"] as (keyof typeof PRICES | "cost")[];
 const MONTH_DAYS = 31;
 
-/** Two budgets are one and the same when these agree: the second would take the place of the first. */
+/** Budgets with equal members are duplicates: the second would replace the first. */
 const SAME_BUDGET = {
   list: "budgets",
   members: ["per", "unit", "action"],
@@ -53,7 +53,7 @@ const refuseSame = refuseRepeated({
   list: "usage.budgets",
   members: ["tenant", ...SAME_BUDGET.members],
 });
-/** Budgets, each with a text as its tenant: "" where it is for each one. */
+/** Budgets with the tenant as a text: "" if the budget applies to each tenant. */
 const forEach = (given: unknown): unknown =>
   Array.isArray(given) ? given.map((one: object) => ({ tenant: "", ...one })) : given;
 

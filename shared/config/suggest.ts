@@ -33,8 +33,7 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   let best: string | undefined;
   let least = Infinity;
   for (const candidate of known) {
-    // A name without its end ("heartbeat" for "heartbeat_ms"), or with one that it has lost in an upgrade, is as near
-    // as one typing error.
+    // A missing suffix ("heartbeat" for "heartbeat_ms"), or one that an upgrade removed, counts as one typing error.
     const is_start = name.length >= 3 && plain(candidate).startsWith(plain(name));
     const has_more = candidate.length >= 3 && plain(name).startsWith(`${plain(candidate)}_`);
     const distance = is_start || has_more ? 1 : editDistance(plain(name), plain(candidate));

@@ -1,6 +1,6 @@
 /**
- * TOML text to a plain value and the place of everything in it. The only file that knows the TOML
- * parser; it judges syntax (TOML 1.0) and nothing else.
+ * Parses TOML text to a plain value with the position of each entry. The only file that uses the TOML parser; it checks
+ * syntax (TOML 1.0) and nothing else.
  */
 import { ParseError, parseTOML } from "toml-eslint-parser";
 import type { AST } from "toml-eslint-parser";
@@ -22,7 +22,7 @@ export interface TomlEntry {
   readonly source: string;
 }
 
-/** A whole file of TOML, whatever it means. */
+/** A parsed TOML file, not yet validated. */
 export interface TomlDocument {
   /**
    * The value. Tables have no prototype, so that `__proto__` is a key like any other. Dates and
@@ -40,7 +40,7 @@ export type TomlResult =
   | {
     readonly ok: false;
     readonly position: TomlPosition;
-    /** The key that the error is about, as a person writes it; "" when that cannot be said. */
+    /** The key that the error is about, as a person writes it; "" if unknown. */
     readonly key: string;
     readonly message: string;
   };
@@ -71,7 +71,7 @@ class Builder {
     this.entries.set(id, { key: start(key), value: start(value ?? key), source });
   }
 
-  /** The table at `path`, made where it is missing; `keys` are the names written for its end. */
+  /** The table at `path`, created if missing; `keys` are the names written for its last part. */
   #descend(from: Table, base: TomlPath, path: TomlPath, keys: readonly AST.HasLocs[]): Table {
     let at: unknown = from;
     let named = 0;
@@ -115,7 +115,7 @@ class Builder {
 }
 
 const TWICE = "Defining a key multiple times is invalid";
-/** What the parser says, in our form "what is wrong; what would be right". */
+/** The parser's messages in our form: "what is wrong; what would be right". */
 const SAID: Readonly<Record<string, string>> = {
   "Unterminated string constant": "the string is not closed; expected a closing quote",
   "Unterminated table-key": 'the table header is not closed; expected "]"',

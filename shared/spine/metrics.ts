@@ -1,4 +1,4 @@
-/** The Spine's state as gauges of its process; read when somebody scrapes, never on a message's way. */
+/** The Spine's state as gauges of its process; read on a scrape, never on the message path. */
 import type { Logger } from "../logs/log.ts";
 import { Counter, Gauge, Histogram, scrapedGauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
@@ -80,9 +80,8 @@ const ROUND_TRIP_BUCKETS_SECONDS = [
 ];
 
 /**
- * Measures from now on how long a flush takes, as `arqon_spine_round_trip_seconds`: once in
- * `interval_ms`, never two at a time, until it is disposed. `monotonic_ms` is `performance.now`. What
- * the Spine does not confirm is counted. The timer does not keep the process alive.
+ * Measures the duration of a flush as `arqon_spine_round_trip_seconds`: once every `interval_ms`, one at a time, until
+ * disposed. `monotonic_ms` is `performance.now`. Failed flushes are counted. The timer does not keep the process alive.
  */
 export function watchRoundTrip(
   spine: Pick<Spine, "flush">,
@@ -122,7 +121,7 @@ export function watchRoundTrip(
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Counts reads of records that a newer ArqonBus has stored, and warns of the first of each kind. */
+/** Counts reads of records from a newer ArqonBus, and warns about the first of each kind. */
 function watchRecords(registry: Registry, log: Logger): Disposable {
   const counter = new Counter({
     name: "arqon_newer_records_total",
@@ -141,8 +140,8 @@ function watchRecords(registry: Registry, log: Logger): Disposable {
 }
 
 /**
- * Registers from now on the state of a Spine, how long a flush takes, whether writes are kept and which records are
- * of a newer ArqonBus, until what it returns is disposed. `monotonic_ms` is `performance.now`.
+ * Registers metrics of a Spine until the result is disposed: its state, the flush duration, whether writes are stored,
+ * and records from a newer ArqonBus. `monotonic_ms` is `performance.now`.
  */
 export function watchSpine(
   options: WriteWatchOptions & { readonly spine: Spine; readonly monotonic_ms: () => number },

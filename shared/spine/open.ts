@@ -1,4 +1,4 @@
-/** Chooses the engine from the configuration. Callers know only `Spine`. */
+/** Opens the engine that the configuration selects. Callers use only `Spine`. */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
 import { LOG_LIMITS } from "./contract/durable_log.ts";
@@ -23,7 +23,7 @@ function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
   };
 }
 
-/** What an engine is opened by: `limits` and `durable` have defaults, for who has no configuration. */
+/** The configuration of an engine: `limits` and `durable` have defaults for callers without a configuration. */
 export type SpineConfig =
   & Pick<Config, "nats" | "server">
   & Partial<Pick<Config, "limits" | "durable">>;
@@ -42,8 +42,8 @@ function logLimits({ limits, durable }: SpineConfig): LogLimits {
 }
 
 /**
- * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the
- * server cannot be reached or is too old, or when `data_dir` is in use or holds what cannot be read.
+ * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the server cannot be
+ * reached or is too old, or when `data_dir` is in use or has unreadable data.
  */
 export async function openSpine(
   config: SpineConfig,

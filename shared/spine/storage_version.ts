@@ -1,7 +1,7 @@
 /**
- * Which versions of ArqonBus may run on what is stored. One record beside the storage says its version and the oldest
- * version that may run; a process checks it before it reads anything else. A version grows when an older ArqonBus would
- * read something wrongly; single records of a newer form are refused one by one (`shared/records/stored.ts`).
+ * Which versions of ArqonBus may run on the stored data. One record has the storage version and the oldest version that
+ * may run; a process checks it before it reads anything else. The version is raised when an older ArqonBus would
+ * misread data; single records of a newer format are refused one by one (`shared/records/stored.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -13,36 +13,36 @@ import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 
 const KEY = ["version"];
 const ATTEMPTS = 8;
-/** Between two questions to a storage that cannot be read, in ms. */
+/** Interval between reads of a storage that does not answer, in ms. */
 const RETRY_MS = 100;
-/** How long a process that starts waits for a storage that others serve, in ms. */
+/** How long a starting process waits for a remote storage, in ms. */
 export const STORAGE_WAIT_MS = 30_000;
 
 const Stored = z.object({
-  /** The version of what is stored: the newest that has run on it. */
+  /** The storage version: the newest that has run on the data. */
   storage: z.int().min(1),
-  /** The oldest that may run on it. */
+  /** The oldest version that may run on it. */
   oldest: z.int().min(1),
-  /** The release that wrote this, for people. */
+  /** The release that wrote this record, for people. */
   by: z.string().max(100),
 });
 
-/** What one release writes and reads. */
+/** The storage versions of one release. */
 export interface StorageVersions {
-  /** The version of what it writes. */
+  /** The version that it writes. */
   readonly storage: number;
-  /** The oldest that may run beside it, or after it on what it wrote. */
+  /** The oldest version that may run beside it, or later on its data. */
   readonly oldest: number;
-  /** The oldest that it reads. */
+  /** The oldest version that it can read. */
   readonly reads: number;
   /** The release. */
   readonly by: string;
 }
 
-/** Those of this release. */
+/** The versions of this release. */
 export const STORAGE: StorageVersions = { storage: 1, oldest: 1, reads: 1, by: VERSION };
 
-/** Why this release may not run on that storage, in one line; undefined: it may. */
+/** One line why this release may not run on that storage; undefined: it may. */
 function refusalOf(found: z.output<typeof Stored>, own: StorageVersions): string | undefined {
   const here = `this is ArqonBus ${own.by}`;
   if (found.oldest > own.storage) {
@@ -73,15 +73,15 @@ async function check(bucket: KeyValue, own: StorageVersions): Promise<void> {
       await bucket.update(KEY, value, entry?.revision ?? 0);
       return;
     } catch (error) {
-      // Another process starts at this moment.
+      // Another process is starting concurrently.
       if (!isConflict(error)) throw error;
     }
   }
 }
 
 /**
- * Raises what is stored to this release's version, before anything of it is read. Rejects with `incompatible-version`
- * when this release may not run on it, and with what the storage says when it answers nothing for `within_ms`.
+ * Raises the storage to this release's version before any other read. Rejects with `incompatible-version` if this
+ * release may not run on it, and with the storage's error if it does not answer for `within_ms`.
  */
 export async function requireStorageVersion(
   spine: Pick<Spine, "keyValue">,
@@ -94,7 +94,7 @@ export async function requireStorageVersion(
   try {
     for (;;) {
       try {
-        // To open a bucket waits for itself.
+        // Opening a bucket has its own retries.
         bucket ??= await spine.keyValue(STORAGE_BUCKET);
         return await check(bucket, own);
       } catch (error) {

@@ -1,7 +1,6 @@
 /**
- * Watches how much storage there is: at the start, where too little is a warning or the end of it, and
- * from then on as gauges. The figures are the engine's (`Spine.storage`), what is wrong with them is said
- * by `storage_plan.ts`.
+ * Watches the storage: at the start, where too little is a warning or ends the start, and later as gauges. The figures
+ * are the engine's (`Spine.storage`); `storage_plan.ts` evaluates them.
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
@@ -24,7 +23,7 @@ const NOTHING: StorageReport = {
 /** The part of the configuration that promises storage. */
 export type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
 
-/** Tenants that the configuration names and whose rooms may be durable; 0 where any may come. */
+/** The number of configured tenants that may have durable rooms; 0 if any tenant is allowed. */
 export function namedTenants({ rooms, auth }: Pick<StorageConfig, "rooms" | "auth">): number {
   const durable = rooms.filter((one) => one.durable).map(({ tenant }) => tenant);
   const vouched = auth.issuers.flatMap(({ tenants }) => tenants);
@@ -34,7 +33,7 @@ export function namedTenants({ rooms, auth }: Pick<StorageConfig, "rooms" | "aut
   return new Set(named.filter((tenant) => tenant !== "*")).size;
 }
 
-/** What a bus with this configuration asks of its storage. */
+/** What a bus with this configuration needs of its storage. */
 export function storageWish(config: StorageConfig): StorageWish {
   const { durable } = config;
   const { log_bytes, tenants = namedTenants(config), shared_streams: streams } = durable;
@@ -43,11 +42,11 @@ export function storageWish(config: StorageConfig): StorageWish {
   return { log_bytes, tenants, shared: { streams, bytes, tenant_bytes } };
 }
 
-/** What the watch needs of its process. */
+/** The process's parts that the watch needs. */
 export interface StorageWatchOptions extends Pick<Env, "registry" | "log"> {
   readonly spine: Pick<Spine, "storage" | "status">;
   readonly config: StorageConfig;
-  /** Ms between two questions; absent: 30 seconds. */
+  /** Interval in ms; absent: 30 seconds. */
   readonly interval_ms?: number;
 }
 
@@ -90,10 +89,7 @@ function registerGauges(registry: Registry, wish: StorageWish, last: () => Stora
   );
 }
 
-/**
- * Registers the gauges, and asks from now on until it is disposed; the timer does not keep the process
- * alive.
- */
+/** Registers the gauges, and polls the storage until disposed; the timer does not keep the process alive. */
 export function watchStorage(options: StorageWatchOptions): Disposable {
   const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
   const nats = config.nats;
@@ -111,7 +107,7 @@ export function watchStorage(options: StorageWatchOptions): Disposable {
     asking = true;
     try {
       const problem = await look();
-      // Its figures change; that there is one is reported once.
+      // The figures in the problem change; it is logged once.
       if (problem !== undefined && !told) log.warn("there is too little storage", { problem });
       told = problem !== undefined;
     } catch (error) {

@@ -1,10 +1,9 @@
 /**
- * A bucket of refusals that a process holds in memory and that fails closed: what is held is known to
- * be all only from the end of a listing until the connection to the Spine is lost, and of a tenant
- * only while all that it has fits. This owns the watch, the listings, the bound and the health. What an
- * entry says and where it is looked up is its owner's: `shield/auth/bans.ts` and
- * `shield/auth/revocations.ts`. It is not for documents of which the last known one stays in force
- * (settings, policies): their watch is the engine's own.
+ * A bucket of bans or revocations that a process caches in memory and that fails closed: the cache is complete only
+ * from the end of a listing until the connection to the Spine is lost, and for a tenant only while all its entries fit.
+ * This class has the watch, the listings, the bound and the health check. `shield/auth/bans.ts` and
+ * `shield/auth/revocations.ts` define the entries and look them up. It is not for documents whose last known version
+ * stays in force (settings, policies): these use the engine's own watch.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../logs/log.ts";
@@ -12,49 +11,49 @@ import type { HealthCheck } from "../listeners/ops.ts";
 import { plural } from "../plural.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, Spine } from "./contract/spine.ts";
 
-/** Tenants with more than fits are remembered one by one up to this, then all count as such. */
+/** Incomplete tenants are remembered one by one up to this number; above, all count as incomplete. */
 const INCOMPLETE_TENANTS_MAX = 10_000;
 /** No tenant has this id. */
 const EVERY_TENANT = "*";
-/** What did not fit is looked for again once this fraction of the space is in use. */
+/** Entries that did not fit are listed again once usage has fallen to this fraction of the space. */
 const REFILL_AT = 0.9;
 
-/** What a key names. */
+/** What a key refers to: at least a tenant. */
 interface InTenant {
   readonly tenant_id: string;
 }
 
-/** How the entries of a bucket are read. */
+/** Parses the entries of a bucket. */
 export interface EntryReader<Named extends InTenant, Held extends object> {
-  /** What a key names; undefined when it is none of this bucket. */
+  /** Parses a key; undefined if it does not belong to this bucket. */
   parseKey(key: KvKey): Named | undefined;
   /**
-   * What an entry says; undefined when it is over and nothing of it is to be held. Throws, with what is
-   * wrong, when its value cannot be read or is another key's.
+   * Parses an entry; undefined if it has expired. Throws with the problem if its value is unreadable or belongs to
+   * another key.
    */
   read(entry: KvEntry, named: Named): Held | undefined;
-  /** What holds in the place of an entry that cannot be read: as much as its key can be about. */
+  /** The entry that replaces an unreadable one: it covers everything that its key can refer to. */
   unreadable(entry: KvEntry, named: Named): Held;
-  /** When it is over, Unix ms; 0: never. */
+  /** Expiry in Unix ms; 0: never. */
   endOf(held: Held): number;
 }
 
-/** Where the entries are looked up. No two entries are the same object. */
+/** The table that entries are looked up in. No two entries are the same object. */
 export interface EntryTable<Named extends InTenant, Held extends object> {
   readonly size: number;
   get(named: Named): Held | undefined;
   set(named: Named, held: Held): void;
   delete(named: Named): void;
-  /** Drops all but those. */
+  /** Removes all other entries. */
   keep(wanted: (held: Held) => boolean): void;
 }
 
-/** What could not be applied: an entry that cannot be read, or one that does not fit. */
+/** Why an entry was not applied: it is unreadable, or does not fit. */
 export type EntryProblem = "malformed" | "unheld";
 
-/** What a watched bucket needs. */
+/** The dependencies of a watched bucket. */
 export interface WatchedBucketOptions<Named extends InTenant, Held extends object> {
-  /** One entry in words, "ban"; with an s it is also what `[limits]` calls the bound. */
+  /** The noun of an entry, "ban"; with an s it is also the key of the bound in `[limits]`. */
   readonly entry: string;
   /** The bucket's name, for the log. */
   readonly name: string;
@@ -63,39 +62,39 @@ export interface WatchedBucketOptions<Named extends InTenant, Held extends objec
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Entries of all tenants that are held. */
+  /** The most entries of all tenants in memory. */
   readonly max: number;
   readonly reader: EntryReader<Named, Held>;
   readonly table: EntryTable<Named, Held>;
-  /** Called for each entry in force, also for one that did not fit or was reported before. */
+  /** Called for each entry in force, including entries that did not fit or were already reported. */
   readonly onPut: (named: Named, held: Held) => void;
-  /** Counts. */
+  /** Counts problems. */
   readonly onProblem: (problem: EntryProblem) => void;
 }
 
-/** What a listing under way has found. */
+/** The entries found by a listing under way. */
 interface Listing<Held> {
   readonly held: Set<Held>;
   readonly incomplete: Set<string>;
 }
 
-/** The watch of one bucket; what it finds is in the table. */
+/** The watch of one bucket; its entries are in the table. */
 export class WatchedBucket<Named extends InTenant, Held extends object> {
   readonly #options: WatchedBucketOptions<Named, Held>;
   readonly #entries: string;
   readonly #stopEvents: () => void;
   readonly #ready = Promise.withResolvers<void>();
-  /** Tenants of which an entry did not fit. */
+  /** Tenants with an entry that did not fit. */
   #incomplete = new Set<string>();
   #state: "new" | "started" | "closed" = "new";
-  /** Nothing that is held is over before, Unix ms: to look for it costs a look at all. */
+  /** No entry expires before this time, Unix ms: a search for expired entries scans all. */
   #first_end_ms = Infinity;
   #known = false;
   #since_ms: number;
   #watch: KvWatch | undefined;
-  /** The newest revision that this watch has told: an older copy of the bucket gives revisions again. */
+  /** The newest revision that this watch has delivered: a restored older bucket reuses revisions. */
   #told = 0;
-  /** The revisions, by key, that were applied and not reported yet; as many as there are writes under way. */
+  /** Revisions, by key, that were applied before the watch delivered them; one for each write under way. */
   readonly #taken = new Map<string, number>();
   #listing: Listing<Held> | undefined;
 
@@ -103,14 +102,14 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     this.#options = options;
     this.#entries = `${options.entry}s`;
     this.#since_ms = options.now();
-    // Whoever does not wait for it must not crash the process.
+    // A caller that ignores `ready` must not crash the process.
     this.#ready.promise.catch(() => {});
     this.#stopEvents = options.spine.onEvent((event) => {
       if (event.type === "state") this.#onState(event.status.state === "connected");
     });
   }
 
-  /** Resolves when all is known for the first time; rejects when this is closed before. */
+  /** Resolves at the end of the first listing; rejects if closed earlier. */
   get ready(): Promise<void> {
     return this.#ready.promise;
   }
@@ -126,21 +125,21 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     this.#list();
   }
 
-  /** Throws `spine-unavailable` while not all is known. */
+  /** Throws `spine-unavailable` while the listing is incomplete. */
   requireKnown(): void {
     if (this.#known) return;
     const detail = `the ${this.#entries} cannot be read`;
     throw new ArqonError("spine-unavailable", detail, { retry_after_ms: 1_000 });
   }
 
-  /** Throws `spine-unavailable` for a tenant that has, or may have, more than is held. */
+  /** Throws `spine-unavailable` for a tenant that has, or may have, entries that are not in memory. */
   requireComplete(tenant_id: string): void {
     if (this.#incomplete.size === 0 || !this.isIncomplete(tenant_id)) return;
     const detail = `the tenant has more ${this.#entries} than [limits] ${this.#entries}`;
     throw new ArqonError("spine-unavailable", detail);
   }
 
-  /** Whether the tenant, or any, may have more than is held. */
+  /** Whether the tenant, or any tenant, may have entries that are not in memory. */
   isIncomplete(tenant_id?: string): boolean {
     if (tenant_id === undefined || this.#incomplete.has(EVERY_TENANT)) {
       return this.#incomplete.size > 0;
@@ -148,7 +147,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     return this.#incomplete.has(tenant_id);
   }
 
-  /** Whether one more can be held, now or once expired entries are removed, which this then does. */
+  /** Whether one more entry fits; removes expired entries if necessary. */
   hasSpace(): boolean {
     const { table, max } = this.#options;
     if (table.size < max) return true;
@@ -172,10 +171,9 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   /**
-   * Takes up an entry that this process has stored before the watch tells it, so that it holds here when
-   * this returns. Nothing is done about one that the watch has told already: it may have told since that
-   * somebody else has deleted it. (When the watch began after the write, it has told no earlier
-   * deletion; what was deleted by then is held until the next listing.)
+   * Applies an entry that this process has stored before the watch delivers it, so that it is in force when this
+   * returns. Does nothing if the watch has already delivered it, because another process may have deleted it since. (If
+   * the watch began after the write, an entry deleted before then stays until the next listing.)
    */
   take(entry: KvEntry): void {
     const { key, revision } = entry;
@@ -196,7 +194,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     return { ok: this.#known, since_ms: this.#since_ms, detail };
   }
 
-  /** Stops watching; what is held stays, and is not known to be all. */
+  /** Stops watching; the entries stay, and count as incomplete. */
   close(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
@@ -218,8 +216,8 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   }
 
   /**
-   * Watches anew, from a listing on; what was held stays in force meanwhile. The engine would relist
-   * automatically, but not say when it is done.
+   * Watches again, beginning with a listing; the entries stay in force meanwhile. The engine would relist
+   * automatically, but without reporting the end.
    */
   #list(): void {
     const { bucket, log } = this.#options;
@@ -247,7 +245,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     const { spine, table, log } = this.#options;
     this.#listing = undefined;
     this.#incomplete = incomplete;
-    // What was lifted while nobody listened.
+    // Removes entries that were deleted while the watch was disconnected.
     table.keep((one) => held.has(one));
     this.#turnTo(spine.status.state === "connected");
     this.#ready.resolve();
@@ -261,7 +259,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     if (!this.#isOvertaken(key, revision)) this.#takeUp(change);
   }
 
-  /** Whether a later revision of the key was applied before it was reported. */
+  /** Whether a later revision of the key was already applied. */
   #isOvertaken(key: KvKey, revision: number): boolean {
     if (this.#taken.size === 0) return false;
     const place = JSON.stringify(key);
@@ -315,7 +313,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     }
   }
 
-  /** Looks for what did not fit once there is space; until it is found, its tenants stay shut out. */
+  /** Lists the bucket again once there is space; until then the tenants of missing entries stay refused. */
   #refill(): void {
     if (this.#incomplete.size === 0 || this.#listing !== undefined || !this.#known) return;
     if (this.#options.table.size <= this.#options.max * REFILL_AT) this.#list();

@@ -1,7 +1,6 @@
 /**
- * Whether the Spine stores what it is given: asked again and again by a small write, for readiness, a
- * gauge and the log. It does nothing about it: writes that fail are refused where they are made, and
- * succeed again once there is room.
+ * Tests periodically with a small write whether the Spine stores writes, for readiness, a gauge and the log. It has no
+ * other effect: each caller's failed write is refused, and writes succeed again once there is room.
  */
 import type { Env } from "../env.ts";
 import { scrapedGauge } from "../metrics/metrics.ts";
@@ -10,24 +9,19 @@ import type { Spine } from "./contract/spine.ts";
 
 const ASK_MS = 5_000;
 const ASK_BYTES = 4_096;
-/**
- * Time between two questions while writes fail: somebody who made room waits no longer than this.
- */
+/** Interval between tests while writes fail: recovery is detected within this time. */
 const ASK_AGAIN_MS = 1_000;
-/**
- * Bytes that must fit again after a failure: else writes would be well one moment and fail the
- * next.
- */
+/** Bytes that must fit again after a failure: otherwise writes would alternate between success and failure. */
 const ASK_AGAIN_BYTES = 1_048_576;
 
-/** What a watch needs. */
+/** The dependencies of a watch. */
 export interface WriteWatchOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "proveStorage" | "status" | "onEvent">;
 }
 
-/** A running watch; ends when it is disposed. */
+/** A running watch; dispose it to stop. */
 export interface WriteWatch extends Disposable {
-  /** Resolves once the first question has an answer, whatever it is. */
+  /** Resolves after the first test, whatever its result. */
   readonly asked: Promise<void>;
   /** For readiness: not ok while writes fail, and before the first has succeeded. */
   readonly check: () => HealthCheck;
@@ -72,7 +66,7 @@ class Watch implements WriteWatch {
 
   async #ask(): Promise<void> {
     const { spine, log } = this.#options;
-    // Without a connection nothing is known of the storage; that is reported elsewhere.
+    // Without a connection the storage is unknown; the disconnect is reported elsewhere.
     if (spine.status.state !== "connected") return;
     try {
       await spine.proveStorage(this.#has_failed ? ASK_AGAIN_BYTES : ASK_BYTES);
@@ -87,7 +81,7 @@ class Watch implements WriteWatch {
   #failed(error: unknown): void {
     const detail = error instanceof Error ? error.message : String(error);
     if (!this.#has_failed) this.#options.log.error("the storage takes no writes", { detail });
-    // Not for the round under way, which sets its own.
+    // Not during a test, which sets its own timer.
     if (!this.#has_failed && this.#timer !== undefined) this.#askIn(ASK_AGAIN_MS);
     this.#has_failed = true;
     this.#turn(false, detail);
@@ -100,8 +94,8 @@ class Watch implements WriteWatch {
 }
 
 /**
- * Begins to watch at once; never asks two questions at a time. A failed write of others counts at
- * once, too. Its timer does not keep the process alive.
+ * Starts watching at once; runs one test at a time. A failed write of other callers counts at once, too. Its timer does
+ * not keep the process alive.
  */
 export function watchWrites(options: WriteWatchOptions): WriteWatch {
   const watch = new Watch(options);

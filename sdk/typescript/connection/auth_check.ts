@@ -1,13 +1,13 @@
-/** Finds out why a WebSocket never opened, which browsers hide: `GET /v1/auth/check` says it. */
+/** Finds out why a WebSocket did not open, which browsers hide, with `GET /v1/auth/check`. */
 import { ArqonError } from "@arqon/proto";
 import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";
 import { errorFromWire, textOf } from "../wire/wire_error.ts";
 
-/** One question to `/v1/auth/check`. The token goes into the header only, never into an error. */
+/** One request to `/v1/auth/check`. The token is in the header only, never in an error. */
 export interface AuthCheck {
   readonly check_url: string;
   readonly token: string;
-  /** What the WebSocket itself said of the failure, if anything. */
+  /** The WebSocket's own text about the failure, if any. */
   readonly detail: string;
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
@@ -15,7 +15,7 @@ export interface AuthCheck {
 
 async function boundedText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
-  // Not every browser can iterate over a stream.
+  // Not every browser supports iterating a stream.
   const reader = response.body?.getReader();
   let text = "";
   for (let bytes = 0; reader && bytes <= BODY_BYTES_MAX;) {
@@ -28,7 +28,7 @@ async function boundedText(response: Response): Promise<string> {
   return text;
 }
 
-/** The refusal that a problem body reports; undefined when the text is none. */
+/** The error of a problem body; undefined for any other text. */
 function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
   try {
     const { reason, detail, retry_after_ms } = JSON.parse(text);
@@ -37,8 +37,8 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
       reason,
       message: typeof detail === "string" ? detail : "",
       code: status,
-      // The body says it to the millisecond: whole seconds would bring a crowd back together. A
-      // date there is by the server's clock, and so is this one, where a browser shows it.
+      // The body has milliseconds: whole seconds would synchronise reconnects. A date in the header is by the server's
+      // clock, so it is compared with the response's `Date`, if the browser exposes it.
       retry_after_ms: boundedWait(retry_after_ms) ||
         retryAfterOf(
           headers.get("retry-after"),
@@ -50,13 +50,13 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
   }
 }
 
-/** The text of the innermost cause: fetch wraps what really happened. */
+/** The text of the innermost cause: fetch wraps the real error. */
 function rootMessage(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   return cause === undefined ? textOf(error) : rootMessage(cause);
 }
 
-/** A wait that somebody asks for, in ms; 0 when it is none. */
+/** A requested wait in ms; 0 if it is invalid. */
 export function boundedWait(wait_ms: unknown): number {
   if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
@@ -68,7 +68,7 @@ export function retryAfterOf(value: string | null, now_ms: number): number {
   return boundedWait(wait_ms >= 0 ? wait_ms : Date.parse(`${value}`) - now_ms);
 }
 
-/** Resolves with why there is no connection; `unreachable` when nobody can be asked. */
+/** Resolves with the reason why there is no connection; `unreachable` without an answer. */
 export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
   const { check_url, token, detail, timeout_ms, signal } = check;
   const unreachable = (why: string, cause?: unknown) =>

@@ -1,12 +1,12 @@
-/** What a client does after its connection ended or was refused: a pure decision. */
+/** Decides what a client does after its connection ended or was refused. Pure. */
 import { ArqonError, isReason, type Reason, ruleOf, ruleOfClose } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "../wire/bounds.ts";
 
-/** What `Connection` does next. `onStatus` and, at the end, waiting requests get the `error`. */
+/** What `Connection` does next. `onStatus` and, on "stop", pending requests get the `error`. */
 export type Reaction =
-  /** Do not try again: the connection ends with this error (none: it was closed on purpose). */
+  /** No retry: the connection ends with this error (undefined: the program closed it). */
   | { readonly action: "stop"; readonly error: ArqonError | undefined }
-  /** Try again after the wait. */
+  /** Reconnect after a wait. */
   | {
     readonly action: "reconnect";
     readonly error: ArqonError;
@@ -14,14 +14,14 @@ export type Reaction =
     readonly floor_ms: number;
     /** Instead of the backoff, wait a random time up to this, in ms; 0: use the backoff. */
     readonly spread_ms: number;
-    /** The present token is of no use: a new one is asked for first. */
+    /** The present token is invalid: a new one is requested first. */
     readonly new_token: boolean;
   };
 
-/** Close codes of disagreements about the protocol, which another attempt would only repeat. */
+/** Close codes of protocol errors, which a retry would only repeat. */
 const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
 
-/** The N of the close reason `restart;spread_ms=N`; 0 when the reason says nothing of the kind. */
+/** The N of the close reason `restart;spread_ms=N`; 0 for other reasons. */
 function spreadOf(reason: string): number {
   const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
   return Math.min(Number(digits), SPREAD_MS_MAX);
@@ -33,12 +33,12 @@ export function closeText(code: number, reason: string): string {
   return `closed with ${code}${name ? ` ${name}` : ""}${reason && `: ${reason}`}`;
 }
 
-/** The error that a close names: a Shield gives an error's reason as the reason of the close. */
+/** The error that a close names: a Shield uses an error's reason as the close reason. */
 function namedError(code: number, reason: string): ArqonError | undefined {
   return isReason(reason) && ruleOf(reason).close === code ? new ArqonError(reason) : undefined;
 }
 
-/** The reason that stands for a close code when nothing else says more. */
+/** The default reason of a close code. */
 const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
   1008: "too-many-protocol-errors",
   1009: "frame-too-large",
@@ -49,8 +49,8 @@ const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
 };
 
 /**
- * The reaction to the end of an open connection. `last_error`, the ERR right before the close, says
- * more than the code: `refresh-mismatch` must not reconnect, 4401 may.
+ * The reaction to the end of an open connection. `last_error`, the ERR directly before the close, is more precise than
+ * the code: `refresh-mismatch` must not reconnect, 4401 may.
  */
 export function closeReaction(
   code: number,
@@ -74,7 +74,7 @@ export function closeReaction(
   return again(error, rule?.client, code === 1012 ? spreadOf(reason) : 0);
 }
 
-/** The reaction to an upgrade that was refused, or that nobody answered. */
+/** The reaction to an upgrade that was refused or not answered. */
 export function refusalReaction(error: ArqonError): Reaction {
   const { client } = ruleOf(error.reason);
   switch (client) {

@@ -1,4 +1,4 @@
-/** What `connect` gives: sessions one after another, and what each end asks for. */
+/** The connection that `connect` returns: it runs sessions one after another, and reacts to the end of each. */
 import { type Ack, ArqonError, type PlainEnvelope, type Welcome } from "@arqon/proto";
 import { loadWay } from "../http/load_way.ts";
 import { offlineWait, settingsFrom } from "../options/options.ts";
@@ -16,8 +16,8 @@ import { handOver } from "./hand_over.ts";
 import { openSession, Session } from "./session.ts";
 
 /**
- * Connects and resolves at WELCOME. Rejects with the refusal, `unreachable`, or the reason of an
- * aborted `signal`; throws TypeError for a wrong URL.
+ * Connects and resolves at WELCOME. Rejects with the refusal, `unreachable`, or the reason of an aborted `signal`;
+ * throws TypeError for an invalid URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const { signal } = options;
@@ -32,12 +32,12 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
 }
 
 /**
- * What `connect` gives. It outlives its WebSockets: rooms and loops stay good over reconnects, until
- * `close()` or an error that no other attempt would change (`closed` tells which).
+ * A connection to the bus. It survives its WebSockets: rooms and loops stay valid over reconnects, until `close()` or a
+ * permanent error (see `closed`).
  */
 export class Connection {
   readonly #settings: Settings;
-  /** The program wants the connection until this is aborted; the reason is what rooms receive. */
+  /** Aborted when the program closes the connection, or it ends; the reason is the error that rooms receive. */
   readonly #life = new AbortController();
   readonly #abort = new AbortController();
   readonly #opened = Promise.withResolvers<void>();
@@ -55,13 +55,13 @@ export class Connection {
   readonly #port: RoomPort;
   #running: Promise<void> | undefined;
   #status: Status = { state: "connecting", attempt: 0 };
-  /** The session that is open now. */
+  /** The open session. */
   #session: Session | undefined;
   /** The WELCOME of the present or last session. */
   #welcome: Welcome | undefined;
-  /** The move away from the present session; gives the session moved to, if there is one. */
+  /** The move from the present session to another one; resolves with the new session, if any. */
   #moving: Promise<Session | undefined> | undefined;
-  /** Ends the present wait, if it may be cut short. */
+  /** Ends the present wait, if it may be shortened. */
   #hurry: AbortController | undefined;
   #request_id = 0;
 
@@ -109,15 +109,18 @@ export class Connection {
     return this.#welcome;
   }
 
-  /** The room with that id, or all whose ids begin so: `orders-*`. Throws `invalid-room` for an id that no room can have. */
+  /**
+   * The room with that id, or all rooms that match a pattern such as `orders-*`. Throws `invalid-room` for an invalid
+   * id.
+   */
   room(id: string): Room {
     return new Room(id, this.#port);
   }
 
   /**
-   * Closes the connection: loops finish, waiting requests reject with `connection-closed`. Resolves
-   * when the peer has closed too, after 2 s at the latest, or when `ConnectOptions.signal` is
-   * aborted; no socket, timer or listener is left then. Calling it twice is harmless.
+   * Closes the connection: loops finish, pending requests reject with `connection-closed`. Resolves when the peer has
+   * closed, too, after 2 s at the latest, or when `ConnectOptions.signal` is aborted; no socket, timer or listener is
+   * left then. Idempotent.
    */
   async close(): Promise<void> {
     const session = this.#session;
@@ -137,7 +140,7 @@ export class Connection {
   async #request(request: PortRequest): Promise<Ack | undefined> {
     try {
       if (this.#over) throw this.#closedError();
-      // Without a deadline only the SDK's own reading of the history asks: a loop outlives an outage.
+      // Only the SDK's own history reads have no deadline: a loop survives an outage.
       const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;
       if (!may_wait && this.#status.state !== "open") {
         throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);
@@ -158,7 +161,7 @@ export class Connection {
     this.#fail(error);
   }
 
-  /** Reports an error that no promise reports. What a handler threw does not go unheard. */
+  /** Reports an error that no promise reports, including exceptions of handlers. */
   #fail(error: ArqonError): void {
     const { onError } = this.#settings;
     this.#callBack(() => {
@@ -173,7 +176,7 @@ export class Connection {
     this.#abort.abort();
   }
 
-  /** Tells the end to everything that waits, once. */
+  /** Notifies all pending requests and loops of the end, once. */
   #settle(error: ArqonError | undefined): void {
     if (this.#over) return;
     this.#report(error === undefined ? { state: "closed" } : { state: "closed", error });
@@ -201,7 +204,7 @@ export class Connection {
     if (status.state === "open") this.#opened.resolve();
   }
 
-  /** Runs a callback of the program: what it throws surfaces as uncaught, and breaks nothing. */
+  /** Runs a callback of the program: its exceptions surface as uncaught errors and do not affect the connection. */
   #callBack(call: () => void): void {
     try {
       call();
@@ -212,7 +215,7 @@ export class Connection {
     }
   }
 
-  /** Runs sessions. Resolves with the error that ended the connection for good, if any. */
+  /** Runs sessions. Resolves with the error that ended the connection, if any. */
   async #run(): Promise<ArqonError | undefined> {
     const stop = this.#settings.events?.listen((event) => {
       this.#hurry?.abort();
@@ -258,13 +261,13 @@ export class Connection {
         return reaction.error;
       }
       refused = reaction.new_token ? reaction.error : undefined;
-      // A refused token is replaced at once, but only once: after that it is waited like for the rest.
+      // A refused token is replaced at once, but only once: later refusals wait like other failures.
       await this.#pause(reaction, refusals === 1 ? 0 : failures);
     }
     return undefined;
   }
 
-  /** Tries once to open a session; else gives the reason why there is none. */
+  /** Tries once to open a session; on failure resolves with the error. */
   async #open(refused: ArqonError | undefined): Promise<Session | ArqonError> {
     const requests = this.#requests;
     try {
@@ -273,7 +276,7 @@ export class Connection {
       const session = await openSession({
         ...this.#settings,
         token,
-        // On another Shield, when the former one stops, it stays the same connection for others.
+        // When a Shield stops, the connection keeps its identity on the next Shield.
         resume: this.#welcome?.connection_id,
         signal: this.#abort.signal,
         onEnvelope: (envelope, from) => this.#hear(envelope, from),
@@ -290,7 +293,7 @@ export class Connection {
     }
   }
 
-  /** Serves a session from its WELCOME, or the move to it, to its end or the move to the next. */
+  /** Runs a session from its WELCOME, or the move to it, until it ends or moves to the next. */
   async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
     const { outbox } = this.#requests;
     const { welcome } = session;
@@ -317,7 +320,7 @@ export class Connection {
     return { ...reaction, error: placedError(reaction.error, { connection_id }) };
   }
 
-  /** Leaves a session that an error of this side has ended. */
+  /** Closes a session after an error on this side. */
   #broken(session: Session, error: ArqonError): Reaction {
     session.close(1000, "", true);
     this.#tokens.stop();
@@ -346,7 +349,7 @@ export class Connection {
     });
   }
 
-  /** Waits as the reaction says, else by the number of failures in a row; with 0 not at all. */
+  /** Waits as the reaction requires, otherwise by the number of consecutive failures; with 0 not at all. */
   async #pause(reaction: Reaction & { action: "reconnect" }, failures: number): Promise<void> {
     const { random, backoff, events } = this.#settings;
     const { floor_ms, spread_ms } = reaction;
@@ -356,7 +359,7 @@ export class Connection {
     if (this.#over) return;
     this.#report({ state: "waiting", error: reaction.error, retry_in_ms });
     this.#requests.schedule();
-    // What the Shield asks for is waited, whatever the network does.
+    // A wait that the Shield requested is not shortened by network events.
     await this.#wait(retry_in_ms, floor_ms === 0 && spread_ms === 0);
     const offline_ms = offlineWait(events, retry_in_ms);
     if (offline_ms > 0) await this.#wait(offline_ms, true);

@@ -1,43 +1,43 @@
-/** How a message or an error is asked about. Pure: knows nothing but the ids. */
+/** Builds queries about the outcome of a message or an error. Pure: it uses only ids. */
 import { ArqonError, type Uint64, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { Handed, Published } from "../request/room_request.ts";
 
-/** What `explain` takes: a message that came, a publish, or an error. */
+/** The subject of `explain`: a received message, a publish, or an error. */
 export type Explainable =
   | Pick<Message, "id" | "room" | "message_id" | "trace_id" | "offset">
   | Pick<Published | Handed, "room" | "message_id" | "trace_id" | "offset">
   | ArqonError;
 
-/** The user or connection asked about; without one the answer says only which Shields heard the message. */
+/** The user or connection of the query; without one the answer has only the Shields that received the message. */
 export interface ExplainOptions {
   /** The outcome of the message for each connection of this user. */
   readonly user?: string;
   /** The same for one connection. */
   readonly connection?: string;
-  /** Where the web console is, for `url`: `https://admin.example.com/console/`. */
+  /** Base URL of the web console, for `url`: `https://admin.example.com/console/`. */
   readonly console_url?: string | URL;
 }
 
-/** The part of a `Connection` that knows who asks. */
+/** The part of a `Connection` that identifies the caller. */
 export interface Asker {
   readonly welcome: Welcome;
 }
 
-/** How to ask; the same question in each. */
+/** The same query in three forms. */
 export interface Explanation {
   /** For a terminal: `arq why …`, quoted for a POSIX shell. */
   readonly command: string;
   /** Path and query for the admin API: `/v1/why?…`. */
   readonly path: string;
-  /** The console's page of it; undefined without `console_url`. */
+  /** The page in the console; undefined without `console_url`. */
   readonly url: string | undefined;
 }
 
-/** One question: the options of `arq why`, by their names in the admin API. */
+/** One query: the options of `arq why`, by their names in the admin API. */
 type Question = Readonly<Record<string, string | Uint64 | undefined>>;
 
-/** The shortest ids that name one message: an id of the bus before one that others may share. */
+/** The shortest unambiguous ids of a message: the bus's own id before an id that messages may share. */
 function idsOf(what: Exclude<Explainable, ArqonError>): Question {
   const { room, message_id, trace_id: trace, offset } = what;
   const twist = "id" in what && what.id;
@@ -57,22 +57,22 @@ function questionOf(what: Explainable, options: ExplainOptions, welcome: Welcome
   if (!(what instanceof ArqonError)) return { tenant, ...idsOf(what), user, connection };
   const { trace_id: trace, connection_id: own } = what;
   if (user ?? connection) return { tenant, trace, user, connection };
-  // A refusal before there was a connection is kept with the user.
+  // A refusal before the connection existed is recorded for the user.
   return { tenant, trace, connection: own, user: own ? "" : welcome.user_id };
 }
 
-/** A value as a shell takes it, behind the name of its option. */
+/** A quoted value for a shell, after the name of its option. */
 function argument(value: string): string {
   const shown = /^[\w.:=@/-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`;
-  // One that begins with a dash must not be taken for an option.
+  // A value with a leading dash must not be parsed as an option.
   return (value.startsWith("-") ? "=" : " ") + shown;
 }
 
 /**
- * How to ask the bus for the outcome of a message that came, of one that was published (what `publish`
- * resolved with), or why there was this error: a command for a terminal, a path of the admin API,
- * and, with `console_url`, a page. Asks nobody: whoever follows it needs the role admin. Throws
- * TypeError for what has no id to ask for, for two sides at once, and before the first WELCOME.
+ * The query for the outcome of a received message, of a publish (the result of `publish`), or for the cause of an
+ * error: a command for a terminal, a path of the admin API, and, with `console_url`, a page. It sends nothing; running
+ * the query needs the role admin. Throws TypeError if there is no id to query, if both a user and a connection are
+ * given, and before the first WELCOME.
  *
  * ```ts
  * import { connect, explain } from "@arqon/sdk";

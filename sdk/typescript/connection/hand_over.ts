@@ -1,4 +1,4 @@
-/** From a Shield that stops to another one (docs/protocol.md, When a node stops). */
+/** Moves from a stopping Shield to another one (docs/protocol.md, When a node stops). */
 import { type Backoff, backoffDelay, sleep } from "../time/clock.ts";
 import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS } from "../wire/bounds.ts";
 import { WINDOW_MS_MAX } from "../wire/bounds.ts";
@@ -10,7 +10,7 @@ import type { Subscriptions } from "../subscription/subscriptions.ts";
 export interface HandOverOptions {
   readonly outbox: Pick<Outbox, "pause" | "connected" | "underWay">;
   readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
-  /** Tries once to open a session; else gives the least wait before another try, in ms. */
+  /** Tries once to open a session; on failure resolves with the minimum wait before a retry, in ms. */
   readonly open: () => Promise<Session | { readonly retry_ms: number }>;
   /** See `LockKeeping`. */
   readonly renewals: ReadonlySet<() => Promise<void>>;
@@ -21,8 +21,8 @@ export interface HandOverOptions {
 }
 
 /**
- * Moves within `window_ms`. Resolves with the next session, on which everything is then, or with
- * undefined when there is none. The old session may end at any time; never rejects.
+ * Moves within `window_ms`. Resolves with the next session, which has all subscriptions then, or with undefined if
+ * there is none. The old session may end at any time; never rejects.
  */
 export async function handOver(
   old: Session,
@@ -31,7 +31,7 @@ export async function handOver(
 ): Promise<Session | undefined> {
   const { backoff, random } = options;
   const { signal, stop } = until(options.signal, old);
-  // Everybody was notified at once: not everybody comes at once. The other half is for further attempts.
+  // All clients were notified at once, so each waits a random time. The second half of the window is for retries.
   let wait_ms = random() * Math.max(0, Math.min(window_ms, WINDOW_MS_MAX)) / 2;
   try {
     for (let attempt = 0;; attempt++) {
@@ -62,7 +62,7 @@ function until(
   return { signal: AbortSignal.any([connection, own.signal]), stop };
 }
 
-/** Moves to the next session. False when that was lost, or of no use, before all was there. */
+/** Moves to the next session. False if it was lost or unusable before the move was complete. */
 async function move(old: Session, next: Session, options: HandOverOptions): Promise<boolean> {
   const { outbox, subscriptions } = options;
   const { signal, stop } = until(options.signal, old, next);
@@ -92,7 +92,7 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
   await renew();
   if (outbox.underWay(old) > 0) {
     while (!signal.aborted && outbox.underWay(old) > 0) await sleep(POLL_MS, signal);
-    // What was granted on the old session meanwhile.
+    // Locks that were granted on the old session meanwhile.
     await renew();
   }
   stop();
@@ -101,7 +101,7 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
   return true;
 }
 
-/** Drops the overlap once all that the old session delivered has come on the next one. */
+/** Ends the overlap once the next session has delivered everything that the old one did. */
 async function settle(next: Session, { subscriptions, signal }: HandOverOptions): Promise<void> {
   await sleep(LINGER_MS, signal);
   if (await next.echo()) subscriptions.settle();

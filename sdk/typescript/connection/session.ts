@@ -8,31 +8,31 @@ import { closeText } from "./close_reaction.ts";
 import { onAbort } from "../time/clock.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
-/** What one session needs, and who learns of what comes in. The callbacks must not throw. */
+/** The dependencies and callbacks of a session. The callbacks must not throw. */
 export interface SessionOptions {
   readonly address: Address;
   readonly token: string;
-  /** `connection_id` of the session before; absent: there was none. */
+  /** `connection_id` of the previous session; absent: none. */
   readonly resume?: string | undefined;
   readonly webSocket: WebSocketConstructor;
   /** Time limit of upgrade and WELCOME together, in ms. */
   readonly handshake_timeout_ms: number;
   readonly request_timeout_ms: number;
-  /** Unix ms by the device's own clock, whose jumps show that the device has slept. */
+  /** Unix ms by the device's own clock; its jumps show that the device has slept. */
   readonly now: () => number;
-  /** True: ask the peer when the device has slept or its clock was set. */
+  /** True: ping the peer when the device has slept or its clock was set. */
   readonly watch_clock: boolean;
   readonly signal: AbortSignal;
   onEnvelope(envelope: PlainEnvelope, session: Session): void;
-  /** Called for an ACK that answers none of this session's own requests. */
+  /** Called for an ACK to none of this session's own requests. */
   onAck(ack: Ack): void;
   /** Called for a refusal that answers no request. */
   onErr(error: ArqonError): void;
 }
 
-/** How a session ended; `closeReaction` decides from it what comes next. */
+/** How a session ended; `closeReaction` decides what follows. */
 export interface SessionEnd {
-  /** A WebSocket close code; 1006 without a close frame, 4408 when the server fell silent. */
+  /** A WebSocket close code; 1006 without a close frame, 4408 when the server stopped answering. */
   readonly code: number;
   readonly reason: string;
   /** The last ERR frame, if any. */
@@ -49,7 +49,7 @@ interface Waiting extends Answered {
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
-/** Opens a session; resolves with WELCOME, rejects with the reason why there is none. */
+/** Opens a session; resolves at WELCOME, rejects with the reason of a failure. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   let socket: SocketLike;
   const { address: { socket_url }, resume } = options;
@@ -88,7 +88,7 @@ export class Session {
   #echo_number = 0;
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
-  /** Resolves once WELCOME is here: with undefined, else with what the failed socket said. */
+  /** Resolves with undefined at WELCOME, or with the error text of a failed socket. */
   readonly opened = this.#opened.promise;
   readonly ended = this.#ended.promise;
   #handshake: ReturnType<typeof setTimeout> | undefined;
@@ -99,7 +99,7 @@ export class Session {
   /** True when `ended` has resolved. */
   over = false;
   #detail = "";
-  /** The WELCOME; there in every session from `openSession`. */
+  /** The WELCOME; set in every session from `openSession`. */
   welcome!: Welcome;
   last_error: ArqonError | undefined;
 
@@ -110,7 +110,7 @@ export class Session {
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onerror = (event) => {
       this.#detail = (event as { message?: string }).message ?? "";
-      // Not every platform closes what never opened: Node 22 says this and no more.
+      // Not every platform emits `close` for a socket that never opened: Node 22 emits only `error`.
       if (!this.welcome) this.#finish(1006, "");
     };
     socket.onclose = (event) => this.#finish(event.code, event.reason);
@@ -124,13 +124,13 @@ export class Session {
     if (options.signal.aborted) abort();
   }
 
-  /** The id that WELCOME gave; "" before it. */
+  /** The connection id from WELCOME; "" before it. */
   get connection_id(): string {
     return (this.welcome as Welcome | undefined)?.connection_id ?? "";
   }
 
   send(frame: Uint8Array): void {
-    // A view on an ArrayBuffer is what every platform takes; frames are never on shared memory.
+    // Every platform accepts a view of an ArrayBuffer; frames are never in shared memory.
     if (!this.over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
   }
 
@@ -157,8 +157,8 @@ export class Session {
   }
 
   /**
-   * Sends a PING. True: everything sent before is with the bus, and everything that it had for this
-   * client then has come. False: the session ended before.
+   * Sends a PING. True: the bus has received everything sent before, and the client everything that the bus had sent by
+   * then. False: the session ended first.
    */
   echo(): Promise<boolean> {
     if (this.over) return Promise.resolve(false);
@@ -169,7 +169,7 @@ export class Session {
     return promise;
   }
 
-  /** Asks the peer out of turn: without an answer within `timeout_ms` the session ends with 4408. */
+  /** Pings the peer at once: without an answer within `timeout_ms` the session ends with 4408. */
   probe(timeout_ms = PROBE_MS): void {
     if (this.over || this.#probe !== undefined) return;
     this.#probe = setTimeout(() => this.close(4408, "heartbeat lost", true), timeout_ms);
@@ -181,7 +181,7 @@ export class Session {
     try {
       this.#socket.close(code, reason);
     } catch {
-      // Not open yet or already closed: there is nothing left to say to the peer.
+      // Not open yet, or already closed: there is no peer to notify.
     }
     if (now) this.#finish(code, reason);
   }
@@ -243,12 +243,12 @@ export class Session {
     this.#opened.resolve(undefined);
   }
 
-  /** The Shield pings once a heartbeat: one silent beat asks it, the third gives it up. */
+  /** The Shield pings once a heartbeat: after one missed ping the client pings, after three it closes. */
   #beat(heartbeat_ms: number): void {
     const now_ms = this.#options.now();
     const late_ms = Math.abs(now_ms - this.#beat_ms - heartbeat_ms);
     this.#beat_ms = now_ms;
-    // The device has slept, or its clock was set: three beats more are too long to find that out.
+    // The device has slept, or its clock was set: three more heartbeats would detect a dead connection too late.
     if (late_ms > 2 * heartbeat_ms && this.#options.watch_clock) this.probe();
     this.#silent_beats += 1;
     if (this.#silent_beats > 2) return this.close(4408, "heartbeat lost", true);
@@ -265,7 +265,7 @@ export class Session {
     else waiting.reject(errorFromWire(ack, this.connection_id));
   }
 
-  /** Closes: the server speaks something else. Clients may close with 1000 or 3000 and up only. */
+  /** Closes after a protocol error of the server. Clients may close only with 1000 or 3000 and above. */
   #disagree(what: string): void {
     this.last_error = malformed(what);
     this.close(1000, "protocol");

@@ -1,6 +1,6 @@
 /**
- * Applies diffs, strictly: of VCDIFF (RFC 3284) one window with the default code table and nothing compressed on
- * top, and of the Fossil format; what does not fit altogether is refused. Makes no diffs: the Shield does.
+ * Applies diffs strictly: VCDIFF (RFC 3284) with one window, the default code table and no secondary compression, and
+ * the Fossil format; invalid diffs are refused. Creates no diffs: the Shield does.
  */
 
 const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
@@ -15,7 +15,7 @@ const VALUES: ReadonlyMap<number, number> = new Map(
 );
 const [LINE, COPY, COMMA, INSERT, END] = [0x0a, 0x40, 0x2c, 0x3a, 0x3b];
 
-/** Thrown where bytes are no diff; never leaves this file. */
+/** Thrown for an invalid diff; never leaves this file. */
 class NoDiff extends Error {}
 
 /** A part of a diff, read from its beginning. */
@@ -56,7 +56,7 @@ class Section {
   }
 }
 
-/** What one window makes, from its first byte to its last. */
+/** The output of one window. */
 class Target {
   readonly #source: Uint8Array;
   readonly #data: Section;
@@ -74,7 +74,7 @@ class Target {
     this.bytes = new Uint8Array(length);
   }
 
-  /** Whether nothing is left, and nothing is missing. */
+  /** Whether the output is complete. */
   get is_done(): boolean {
     return this.#at === this.bytes.length && this.#data.is_over && this.#places.is_over;
   }
@@ -97,14 +97,14 @@ class Target {
       this.bytes.set(source.subarray(from, from + length), this.#at);
       this.#at = end;
     }
-    // What is copied may be what this copy makes.
+    // The source may overlap the output of this copy.
     for (let at = from; this.#at < end; at++) {
       const byte = at < source.length ? source[at] : this.bytes[at - source.length];
       this.bytes[this.#at++] = byte ?? 0;
     }
   }
 
-  /** The length, if so much is still to be made. */
+  /** The length, if it fits into the rest of the output. */
   #fitting(length: number): number {
     if (length > this.bytes.length - this.#at) throw new NoDiff();
     return length;
@@ -150,12 +150,12 @@ function run(target: Target, instructions: Section): void {
   }
 }
 
-/** Whether a diff says of itself that it is VCDIFF; none of Fossil's begins so. */
+/** Whether a diff has the magic bytes of VCDIFF; no Fossil diff begins with them. */
 export function isVcdiff(diff: Uint8Array): boolean {
   return HEADER.slice(0, 3).every((byte, at) => diff[at] === byte);
 }
 
-/** Applies a diff to data; undefined: it is no diff, none from this data, or makes more than `bytes_max`. */
+/** Applies a diff to data; undefined if the diff is invalid, has another base, or makes more than `bytes_max`. */
 type Apply = (
   base: Uint8Array,
   diff: Uint8Array,
@@ -174,7 +174,7 @@ const strict = (
   }
 };
 
-/** Applies VCDIFF. It has no checksum: whoever has one compares it. */
+/** Applies VCDIFF. It has no checksum: a caller that has one must compare it. */
 export const applyVcdiff: Apply = strict(applyWindow);
 
 /** Applies a diff of the Fossil format. */
@@ -198,7 +198,7 @@ export const applyFossil: Apply = strict((base, all, bytes_max) => {
   }
 });
 
-/** A number of Fossil and the byte behind it, which is one of those expected. */
+/** A Fossil number and the byte after it, which must be one of `ends`. */
 function digits(all: Section, ...ends: readonly number[]) {
   let value = 0;
   for (let count = 0;; count++) {

@@ -1,20 +1,20 @@
-/** One connection's frames with deltas as frames without: asks for them with each SUB. */
+/** Converts one connection's delta frames to whole ones, and requests deltas with each SUB. */
 import { adler32, askDeltas, DecodeError, encodeBatch, encodeMsg, encodeSub } from "@arqon/proto";
 import { findData, gapSignal, Opcode, readDelta, readRouted, readSubscribe } from "@arqon/proto";
 import { readUnsubscribe, WireReader, withData, writeEnvelope } from "@arqon/proto";
 import type { DataSpan, Delta } from "@arqon/proto";
 import { applyFossil, applyVcdiff, isVcdiff } from "./diffs.ts";
 
-/** What data takes beside its bytes. */
+/** Overhead of stored data beside its bytes. */
 const DATA_BYTES = 256;
 
-/** Data that is kept, and what it is called. */
+/** Stored base data, and its id. */
 interface Base {
   readonly number: number;
   readonly data: Uint8Array;
 }
 
-/** The data of each slot of each room, those that came first in front. */
+/** The data of each slot of each room, the oldest first. */
 class Bases {
   readonly #bytes_max: number;
   readonly #bases = new Map<string, Base>();
@@ -28,7 +28,7 @@ class Bases {
     return this.#bases.get(keyOf(room, slot));
   }
 
-  /** Keeps data in place of what was kept at its slot. */
+  /** Replaces the data of a slot. */
   set(room: string, slot: number, base: Base): void {
     this.delete(room, slot);
     this.#bases.set(keyOf(room, slot), base);
@@ -45,7 +45,7 @@ class Bases {
     if (before !== undefined) this.#drop(key, before.data);
   }
 
-  /** Keeps only what is of these rooms. */
+  /** Keeps only the data of these rooms. */
   keep(isHeard: (room: string) => boolean): void {
     for (const [key, { data }] of this.#bases) {
       if (!isHeard(key.slice(key.indexOf(" ") + 1))) this.#drop(key, data);
@@ -62,18 +62,18 @@ function keyOf(room: string, slot: number): string {
   return `${slot} ${room}`;
 }
 
-/** The most bytes that a diff may make: no Shield sends a larger message. */
+/** The largest output of a diff: no Shield sends a larger message. */
 const DATA_BYTES_MAX = 16_777_216;
 /** No room has more slots. */
 const SLOTS_MAX = 4_096;
-/** Messages that are lost in spite of a SUB before it is sent again; then twice as many. */
+/** Lost messages after a SUB before it is sent again; doubles each time. */
 const LOST_AGAIN = 64;
 
 /** A room or a pattern that the client has subscribed to. */
 interface Heard {
-  /** The SUB that asks for whole messages again. */
+  /** The SUB that requests whole messages again. */
   readonly sub: Uint8Array<ArrayBuffer>;
-  /** How many messages of a room were lost since something whole has come of it. */
+  /** Lost messages of a room since its last whole one. */
   readonly lost: Map<string, number>;
 }
 
@@ -85,13 +85,13 @@ export class Unfolder {
   readonly #patterns = new Map<string, Heard>();
   readonly #subs = new Set<Uint8Array<ArrayBuffer>>();
 
-  /** `bytes_max`: what is kept of all rooms. */
+  /** `bytes_max`: bound of the data of all rooms. */
   constructor(bytes_max: number) {
     this.#bytes_max = bytes_max;
     this.#bases = new Bases(bytes_max);
   }
 
-  /** What to send in place of a client's frame. */
+  /** The frame to send instead of a client's frame. */
   sent(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (frame[0] === Opcode.UNSUB) this.#end(readUnsubscribe(frame.subarray(1)).room_id);
     if (frame[0] !== Opcode.SUB) return frame;
@@ -100,7 +100,7 @@ export class Unfolder {
     );
     const deltas = { delta_bytes: this.#bytes_max, vcdiff: true };
     const sub = askDeltas(encodeSub(asked), deltas);
-    // What is kept stays: diffs from it may be on their way, as the Shield has yet to read this.
+    // Keeps the data: diffs from it may be under way until the Shield has read this frame.
     this.#table(asked.room_id).set(asked.room_id, { sub, lost: new Map() });
     return askDeltas(frame, deltas);
   }
@@ -114,7 +114,7 @@ export class Unfolder {
     return room.endsWith("*") ? this.#patterns : this.#rooms;
   }
 
-  /** By what a room is heard: on its own, else by the longest pattern. */
+  /** The subscription of a room: its own, otherwise the longest pattern. */
   #heard(room: string): Heard | undefined {
     const own = this.#rooms.get(room);
     if (own !== undefined) return own;
@@ -126,7 +126,7 @@ export class Unfolder {
     return found;
   }
 
-  /** What a Shield's frame is without deltas; the same object when it has none. */
+  /** A Shield's frame without deltas; the same object if it has none. */
   received(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (frame[0] === Opcode.MSG) return this.#message(frame);
     if (frame[0] !== Opcode.BATCH) return frame;
@@ -141,14 +141,14 @@ export class Unfolder {
         envelopes.push(after.subarray(1));
       }
     } catch (error) {
-      // The SDK says what is wrong with it.
+      // The SDK reports the error.
       if (error instanceof DecodeError) return frame;
       throw error;
     }
     return has_changed ? encodeBatch(envelopes) : frame;
   }
 
-  /** The SUBs that are to be sent since the last call. */
+  /** The SUBs to send since the last call. */
   takeSubs(): Uint8Array<ArrayBuffer>[] {
     const subs = [...this.#subs];
     if (subs.length > 0) this.#subs.clear();
@@ -165,13 +165,13 @@ export class Unfolder {
       const whole = this.#whole(room_id, delta, envelope.subarray(start, end));
       return whole === undefined ? gapFor(envelope) : withData(frame, span, whole, undefined);
     } catch (error) {
-      // A message that its sender wrote so is for the SDK, which makes a gap of it.
+      // The sender wrote an unreadable message: the SDK turns it into a GAP.
       if (error instanceof DecodeError) return frame;
       throw error;
     }
   }
 
-  /** A message that is written in another way than Protobuf writes it, and may be a diff all the same. */
+  /** A message with an unusual Protobuf encoding that may still be a diff. */
   #oddMessage(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     const envelope = frame.subarray(1);
     const delta = readDelta(envelope);
@@ -184,12 +184,12 @@ export class Unfolder {
     return encodeMsg(writeEnvelope({ ...plain, event: { ...event, data } }));
   }
 
-  /** The whole data of a message, which is kept; undefined, and a SUB for it, if it cannot be made. */
+  /** The whole data of a message, which is stored; if it cannot be restored, undefined and a SUB is queued. */
   #whole(room: string, delta: Delta, data: Uint8Array): Uint8Array | undefined {
     const { slot, number, base } = delta;
     const heard = this.#heard(room);
     if (base === 0) {
-      // What came after an UNSUB is whole, too, but nothing is kept of it.
+      // Whole messages after an UNSUB are passed on but not stored.
       if (heard === undefined || slot >= SLOTS_MAX) return data;
       heard.lost.delete(room);
       this.#bases.set(room, slot, { number, data: data.slice() });
@@ -203,7 +203,7 @@ export class Unfolder {
     return whole;
   }
 
-  /** Asks for whole messages, unless that is on its way. */
+  /** Requests whole messages, unless a request is under way. */
   #ask(room: string, { sub, lost }: Heard): void {
     const count = (lost.get(room) ?? 0) + 1;
     lost.set(room, count);
@@ -212,14 +212,14 @@ export class Unfolder {
   }
 }
 
-/** What a diff makes; undefined: it does not fit. */
+/** The result of a diff; undefined if it is invalid. */
 function applied(base: Uint8Array, diff: Uint8Array, { checksum = 0 }: Delta) {
   if (!isVcdiff(diff)) return applyFossil(base, diff, DATA_BYTES_MAX);
   const whole = applyVcdiff(base, diff, DATA_BYTES_MAX);
   return whole === undefined || adler32(whole) !== checksum ? undefined : whole;
 }
 
-/** As `findData`; what it refuses is read by `readDelta`. */
+/** As `findData`; undefined for envelopes that it refuses. */
 function spanOf(envelope: Uint8Array): DataSpan | undefined {
   try {
     return findData(envelope);
@@ -229,7 +229,7 @@ function spanOf(envelope: Uint8Array): DataSpan | undefined {
   }
 }
 
-/** What is in place of a message that cannot be made. */
+/** The GAP that replaces a message that cannot be restored. */
 function gapFor(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   const { event: _, ...plain } = readRouted(envelope);
   return encodeMsg(writeEnvelope({ ...plain, signal: gapSignal(plain.room_id, "delta") }));

@@ -1,23 +1,23 @@
 /**
- * Where a client is in one durable room: what its next SUB asks for, what the answer to that means, which messages
- * count, and which of those are repeats. The rules are those of every language (`sdk/conformance/README.md`,
- * Positions). Pure; it sends nothing, and knows a session by its identity only.
+ * A client's position in one durable room: the position in its next SUB, the meaning of the answer, which messages
+ * count, and which are duplicates. The rules are the same in every language (`sdk/conformance/README.md`, Positions).
+ * Pure; it sends nothing, and knows a session by its identity only.
  */
 import { type Ack, strictText, type Uint64 } from "@arqon/proto";
 import { OWN_MAX } from "../wire/bounds.ts";
 import { malformed } from "../wire/wire_error.ts";
 
-/** A place in a durable room: right after the message with this offset. */
+/** A position in a durable room: directly after the message with this offset. */
 export interface Position {
   readonly offset: Uint64;
   /**
-   * The log that the offset belongs to; it changes when the room's messages were lost or its log
-   * was made anew. Without it nobody notices that. Offset 0, the beginning of an epoch, needs it.
+   * The epoch of the log that the offset belongs to; it changes when the room's messages were lost or its log was
+   * created again. Without it such a loss is not detected. Offset 0, the beginning of an epoch, needs it.
    */
   readonly epoch?: string;
 }
 
-/** Throws TypeError for a position that no SUB can ask for. Offset 0 needs an epoch. */
+/** Throws TypeError for an invalid position. Offset 0 needs an epoch. */
 export function checkPosition({ offset, epoch = "" }: Position): void {
   const whole = typeof offset === "bigint" || Number.isSafeInteger(offset);
   const least = epoch === "" ? 1 : 0;
@@ -26,7 +26,7 @@ export function checkPosition({ offset, epoch = "" }: Position): void {
   }
 }
 
-/** The JSON in the answer to a SUB; undefined when there is none. Throws `malformed-frame`. */
+/** The JSON in the answer to a SUB; undefined without one. Throws `malformed-frame`. */
 export function readAnswer({ result }: Ack): unknown {
   if (result.length === 0) return undefined;
   try {
@@ -36,25 +36,25 @@ export function readAnswer({ result }: Ack): unknown {
   }
 }
 
-/** How far one client has come in one room. A room that is not durable has no position. */
+/** The position of one client in one room. A room that is not durable has none. */
 export class Place {
-  /** The position to start from, until there is one. */
+  /** The position to start from, until there is a current one. */
   #start: Position | undefined;
   #position: Position | undefined;
   #delivered: Uint64 | undefined;
   #following = new WeakSet<object>();
   readonly #own: Set<Uint64> | undefined;
-  /** True while stored messages come from the history. */
+  /** True while stored messages are read from the history. */
   reading = false;
   /**
-   * The epoch of the messages that are delivered now; empty when it is not known: from a loss that
-   * the bus tells until an ACK says where the room stands. The position stays where it was.
+   * The epoch of the messages that are delivered now; empty if unknown: from a reported loss until an ACK has the
+   * room's position. The position stays unchanged meanwhile.
    */
   epoch = "";
-  /** What the last SUB that asked for a position was answered. */
+  /** `recovered` in the answer to the last SUB with a position. */
   recovered: boolean | undefined;
 
-  /** `start`, checked, is what the first SUB asks for; ACKs of `no_echo` tell own messages. */
+  /** `start`, checked, is the position in the first SUB; with `no_echo`, ACKs have the offsets of own messages. */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;
     this.#delivered = start?.offset;
@@ -71,13 +71,13 @@ export class Place {
     return this.#following.has(session);
   }
 
-  /** The position that a SUB on this session has to ask for; undefined: it changes nothing of that. */
+  /** The position that a SUB on this session must have; undefined: none. */
   asked(session: object): Position | undefined {
     const is_due = !this.reading && (this.#isLost() || !this.follows(session));
     return is_due ? this.#position ?? this.#start : undefined;
   }
 
-  /** Takes the ACK of a SUB that asked for `asked`. Returns why messages are missing, if so. */
+  /** Applies the ACK of a SUB with the position `asked`. Returns the reason if messages are missing. */
   accepted(
     session: object,
     asked: Position | undefined,
@@ -95,8 +95,8 @@ export class Place {
       return asked && "reconnect";
     }
     if (here && !asked && followed) {
-      // It only changes options, and messages that come already may be behind the ACK's offset. After a
-      // loss another SUB is on its way, whose ACK tells more.
+      // The SUB only changed options, and delivered messages may be before the ACK's offset. After a loss another SUB
+      // is under way, whose ACK decides.
       if (!is_lost) this.epoch = epoch;
       return undefined;
     }
@@ -105,15 +105,16 @@ export class Place {
       this.#following.delete(session);
       return undefined;
     }
-    // An ACK that confirms a loss says nothing new, if nothing has come since that was reported.
+    // An ACK that confirms a reported loss is no news, if no message has arrived since.
     const is_told = is_recovered || (is_lost && !this.#delivered);
     if (!is_recovered) {
-      // From the ACK's offset on everything is new but what was heard: of the same log, or since the loss.
+      // From the ACK's offset on everything is new except messages already received: of the same log, or since the
+      // loss.
       const is_heard = is_lost
         ? followed && this.#delivered! >= offset
         : epoch === this.epoch && this.#delivered === offset;
       if (!is_heard) this.#delivered = Number(offset) - 1;
-      // What another session still brings is from before the loss.
+      // Messages that another session still delivers precede the loss.
       this.#following = new WeakSet([session]);
     }
     this.epoch = epoch;
@@ -122,14 +123,14 @@ export class Place {
     return asked && !is_told ? `${reason || "reconnect"}` : undefined;
   }
 
-  /** Takes a GAP that the bus tells on this session. False: it says nothing to the program. */
+  /** Applies a GAP of the bus on this session. False: the program need not know. */
   gap(session: object, reason: string): boolean {
-    // Elsewhere the history shows what is missing, or the answer to a SUB tells.
+    // Otherwise the history, or the answer to a SUB, shows what is missing.
     const counts = !this.reading && (this.follows(session) || !this.asked(session));
     const is_loss = ["epoch-changed", "history-trimmed", "erased"].includes(reason);
     if (counts && is_loss && this.#position) {
       this.#following = new WeakSet([session]);
-      // The same place, but for what was asked before.
+      // The same position, but a new object, so that the answer to an earlier SUB does not match.
       this.#position = { ...this.#position };
       this.#lose();
     }
@@ -137,7 +138,7 @@ export class Place {
     return counts || reason === "changes-lost";
   }
 
-  /** Takes note of a message with this offset. False: it is a repeat, and not for the program. */
+  /** Records a message with this offset. False: it is a duplicate, and not for the program. */
   deliver(offset: Uint64): boolean {
     if (offset <= this.#delivered!) return false;
     this.#delivered = offset;
@@ -146,7 +147,7 @@ export class Place {
     return !this.#own?.delete(offset);
   }
 
-  /** Takes note that the history has been read up to here; with `more` it is read on. */
+  /** Records that the history has been read up to here; with `more` the read continues. */
   read(offset: Uint64, epoch: string, more: boolean): void {
     this.epoch = epoch;
     this.#delivered = offset;
@@ -154,7 +155,7 @@ export class Place {
     this.reading = more;
   }
 
-  /** Takes note of the offset in the ACK of a publish of this client; without a log, or an ACK, it has none. */
+  /** Records the offset in the ACK of this client's publish; undefined without a log or an ACK. */
   published(offset: Uint64 | undefined): void {
     if (!this.#own || !offset) return;
     this.#own.add(offset);
@@ -162,7 +163,7 @@ export class Place {
     if (this.#own.size > OWN_MAX) this.#own.delete(oldest);
   }
 
-  /** Takes note that the room is not durable, or not any longer. */
+  /** Records that the room is not, or no longer, durable. */
   forget(): void {
     this.#start = this.#position = undefined;
     this.#lose();

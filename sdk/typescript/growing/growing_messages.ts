@@ -1,16 +1,16 @@
-/** The messages of a room as they grow, for readers: each piece once, over reconnects. */
+/** Reads the growing messages of a room: each piece once, over reconnects. */
 import type { Room } from "../room/room.ts";
 import { ask, endOf, eventOf, growingRoom } from "./growing_room.ts";
 import type { Ended, GrowingEvent, GrowingState, GrowingView, StreamEnd } from "./growing_room.ts";
 import { history } from "../request/history.ts";
 import { ArqonError } from "@arqon/proto";
 
-/** How far back a message that has ended is looked for, in messages. */
+/** How many of the newest messages are searched for an ended one. */
 const ENDED_MESSAGES = 100;
 
 /**
- * Receives one message until it has ended; the first time has all that there is of it. One that has ended lately is
- * read from the room's log; one that has not begun is waited for, until `signal` is aborted.
+ * Receives one growing message until it ends; the first item has all its text so far. A recently ended message is read
+ * from the room's log; a message that has not begun is awaited, until `signal` is aborted.
  */
 export async function* readStream(
   room: Room,
@@ -26,7 +26,7 @@ export async function* readStream(
   }
 }
 
-/** A message that has ended, if it is among the last ones of the room's log. */
+/** An ended message, if it is among the last ones of the room's log. */
 async function endedOf(room: Room, id: string): Promise<Growing | undefined> {
   const { messages } = await history(room, { limit: ENDED_MESSAGES, reverse: true });
   const stored = messages.find(({ message_id }) => message_id.startsWith(`growing:${id}:`));
@@ -41,44 +41,44 @@ async function endedOf(room: Room, id: string): Promise<Growing | undefined> {
   };
 }
 
-/** A message, each time that it has grown or ended. */
+/** A growing message, each time that it has grown or ended. */
 export interface Growing extends GrowingView {
-  /** All of it so far. When it has ended: as it is in the room's log. */
+  /** The whole text so far. At the end: the text in the room's log. */
   readonly text: string;
-  /** What is new of it since the last time. */
+  /** The new text since the last item. */
   readonly piece: string;
   readonly state: GrowingState;
-  /** Why it has ended, where somebody said so. */
+  /** Why it ended, if a reason was given. */
   readonly reason: string;
-  /** Where it is in the room's log, once it has ended and is kept. */
+  /** Its offset in the room's log, once it has ended and is stored. */
   readonly offset?: number | undefined;
 }
 
-/** What is known of a message. */
+/** The known state of a message. */
 interface Known extends GrowingView {
   readonly text: string;
   readonly seq: number;
 }
 
-/** So many that have ended are remembered: what is reported of them late, or again, is old. */
+/** How many ended messages are remembered, to ignore late or repeated reports. */
 const ENDED_MAX = 256;
 
-/** What `growing` takes; nothing of it is needed. */
+/** Options of `growing`, all optional. */
 export interface GrowingOptions {
   /** Aborting ends the loop, which throws the signal's reason. */
   readonly signal?: AbortSignal;
-  /** What to say beside that, once everything that grows is heard: for the SDK's own parts. */
+  /** For the SDK's own use: further items, after all growing messages are known. */
   readonly compared?: () => Promise<Growing[]>;
 }
 
-/** The messages that grow in a durable room now. */
+/** The messages that are growing in a durable room. */
 export async function growingList(room: Room): Promise<readonly GrowingView[]> {
   return (await ask<{ messages: GrowingView[] }>(room, "list", {})).messages;
 }
 
 /**
- * Receives the messages of a durable room as they grow; several may grow at once. The loop ends when the connection
- * closes for good, or `signal` is aborted. Finished messages are the room's own: receive them with `subscribe`.
+ * Receives the growing messages of a durable room; several may grow at once. The loop ends when the connection ends, or
+ * `signal` is aborted. Finished messages are normal messages of the room: receive them with `subscribe`.
  */
 export async function* growing(
   room: Room,
@@ -101,8 +101,8 @@ export async function* growing(
 }
 
 /**
- * Stops a message: nothing is added any longer, what there is of it is kept, its producer receives it. Resolves with how
- * it ended, which is not by this where it had ended already.
+ * Stops a growing message: no text is added, the text so far is stored, and its producer is notified. Resolves with how
+ * it ended, which may be another way if it had already ended.
  */
 export async function stopStream(room: Room, id: string, reason = ""): Promise<StreamEnd> {
   return endOf(id, await ask<Ended>(room, "stop", { id, reason }));
@@ -110,16 +110,16 @@ export async function stopStream(room: Room, id: string, reason = ""): Promise<S
 
 class Readings {
   readonly #room: Room;
-  /** At most as many as grow in the room at once. */
+  /** The growing messages of the room. */
   readonly #known = new Map<string, Known>();
-  /** Those that have ended, the oldest first: by id and time, since an id may be another message later. */
+  /** Ended messages, the oldest first: by id and time, because an id may be reused. */
   readonly #over = new Set<string>();
 
   constructor(room: Room) {
     this.#room = room;
   }
 
-  /** Asks for everything that grows, and for what has ended unheard. */
+  /** Requests all growing messages, and the ends that were missed. */
   async compare(): Promise<Growing[]> {
     const messages = await growingList(this.#room);
     const said: (Growing | undefined)[] = [];
@@ -143,7 +143,7 @@ class Readings {
         if (event.seq <= known.seq) return undefined;
         return this.#grow({ ...known, seq: event.seq, text: known.text + event.text }, event.text);
       case "end":
-        // An end may be reported again, when its id is another message already.
+        // An end may be reported again after its id was reused.
         if (known === undefined || (event.started_ms ?? known.started_ms) !== known.started_ms) {
           return undefined;
         }
@@ -158,7 +158,7 @@ class Readings {
     return { ...viewOf(known), text: known.text, piece, state: "growing", reason: "" };
   }
 
-  /** The message as it is now; undefined: it has ended, which is reported or found. */
+  /** The present state of the message; undefined: it has ended, which is reported or detected. */
   async #ask(id: string): Promise<Growing | undefined> {
     try {
       const now = await ask<Known>(this.#room, "get", { id });
@@ -179,7 +179,7 @@ class Readings {
     known: Known,
     { seq, outcome, reason, offset, changed = false }: Extract<GrowingEvent, { op: "end" }>,
   ): Promise<Growing> {
-    // With pieces missing, or a policy that has changed the whole, the log has what it is.
+    // If pieces are missing, or a policy has changed the text, the log has the final text.
     const is_whole = !changed && seq === known.seq;
     const text = is_whole ? known.text : await this.#stored(offset) ?? known.text;
     return this.#ended(known, text, outcome, reason, offset);
@@ -209,7 +209,7 @@ class Readings {
     return message?.offset === offset ? message.text() : undefined;
   }
 
-  /** The end of a message that was not heard, as the room's log has it. */
+  /** The missed end of a message, from the room's log. */
   async #missed(id: string): Promise<Growing> {
     const known = this.#known.get(id)!;
     const lost = { text: known.text, state: "aborted", reason: "", offset: undefined } as const;

@@ -1,4 +1,4 @@
-/** The room in which a room's growing messages are reported, and the commands for them. */
+/** The companion room that reports a room's growing messages, and the commands for them. */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";
@@ -8,14 +8,14 @@ import type { Data } from "../request/room_request.ts";
 const BACKOFF = { base_ms: 100, max_ms: 2_000 };
 const LOST = ["connection-lost", "answer-timeout"];
 
-/** Whether the same may be asked again: nobody has said no for good. */
+/** Whether the request can be retried: the refusal is temporary. */
 function isPassing(error: unknown): error is ArqonError {
   if (!(error instanceof ArqonError)) return false;
   if (error.code === 503 && ruleOf(error.reason).client === "never-retry") return false;
   return LOST.includes(error.reason) || [408, 429, 503].includes(error.code);
 }
 
-/** Asks again after a refusal for now, within `patience_ms`, until `signal` is aborted. */
+/** Retries after temporary refusals, for `patience_ms` at most, until `signal` is aborted. */
 export async function patiently<Answer>(
   ask: () => Promise<Answer>,
   patience_ms: number,
@@ -40,26 +40,26 @@ export type GrowingState = "growing" | "finished" | "stopped" | "aborted";
 export interface StreamEnd {
   readonly id: string;
   readonly outcome: Exclude<GrowingState, "growing">;
-  /** Where the message is in the room's log; undefined: nothing of it is kept. */
+  /** The message's offset in the room's log; undefined: it is not stored. */
   readonly offset?: number;
 }
 
 /** An end, as it is reported and answered. */
 export interface Ended extends Pick<StreamEnd, "outcome" | "offset"> {
-  /** Tells messages of that id apart; an older Shield does not send it. */
+  /** Distinguishes messages with the same id; an older Shield does not send it. */
   readonly started_ms?: number;
 }
 
-/** What a program learns about an end. */
+/** The public form of an end. */
 export const endOf = (id: string, { outcome, offset }: Ended): StreamEnd => ({
   ...{ id, outcome },
   ...offset !== undefined && { offset },
 });
 
-/** What is known of a growing message beside its text. */
+/** The metadata of a growing message. */
 export interface GrowingView {
   readonly id: string;
-  /** The type of the event that it becomes. */
+  /** Type of the event that it becomes at the end. */
   readonly type: string;
   /** User id of its producer. */
   readonly sender: string;
@@ -67,7 +67,7 @@ export interface GrowingView {
   readonly started_ms: number;
 }
 
-/** What is reported of growing messages. */
+/** The reports about growing messages. */
 export type GrowingEvent =
   | { readonly op: "start" } & GrowingView & { readonly seq: number }
   | { readonly op: "append"; readonly id: string; readonly seq: number; readonly text: string }
@@ -77,17 +77,17 @@ export type GrowingEvent =
     readonly seq: number;
     readonly reason: string;
     readonly by: string;
-    /** Whether what is stored may differ from the pieces. */
+    /** Whether the stored text may differ from the pieces. */
     readonly changed?: boolean;
   } & Ended;
 
-/** How long a refusal for now is borne, in ms. */
+/** How long temporary refusals are retried, in ms. */
 const PATIENCE_MS = 60_000;
 
-/** The room in which the messages of `room` are heard as they grow. */
+/** The companion room with the reports about growing messages of `room`. */
 export const growingRoom = (room: Room): Room => new Room(`${room.id}~growing`, portOf(room));
 
-/** What a message of that room says; undefined for what is none of it. */
+/** The report in a message of that room; undefined for other messages. */
 export function eventOf(message: Message): GrowingEvent | undefined {
   return message.type === "growing" && message.sender === ""
     ? message.json<GrowingEvent>()

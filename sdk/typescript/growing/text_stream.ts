@@ -1,25 +1,27 @@
 /**
- * A message that this program writes piece by piece. What is written while a piece is under way makes the next
- * one, so a fast producer sends fewer and larger pieces; a piece is sent again until it is kept.
+ * A message that this program writes piece by piece. Text written while a piece is under way becomes the next piece, so
+ * a fast producer sends fewer and larger pieces; a piece is retried until it is stored.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
 import type { Subscription } from "../subscription/subscription.ts";
 import { ask, type Ended, endOf, eventOf, growingRoom, type StreamEnd } from "./growing_room.ts";
 
-/** What a stream takes; nothing of it is needed. */
+/** Options of a stream, all optional. */
 export interface TextStreamOptions {
-  /** Its name, 1 to 64 of `[A-Za-z0-9_-]`; by default a random one. A name that grows goes on where it is. */
+  /**
+   * Its id, 1 to 64 of `[A-Za-z0-9_-]`; by default a random one. The id of a growing message continues that message.
+   */
   readonly id?: string;
-  /** The type of the event that it becomes; default "". */
+  /** Type of the event that it becomes at the end; default "". */
   readonly type?: string;
-  /** A type of text; default text/plain. */
+  /** A text content type; default text/plain. */
   readonly content_type?: string;
   /** Aborting ends the stream as `abort` does, with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** Characters that may wait before `write` waits. */
+/** Buffered characters above which `write` waits. */
 const WAITING_UNITS = 65_536;
 /** Characters of one piece. */
 const PIECE_UNITS = 16_384;
@@ -31,7 +33,7 @@ interface Started {
   readonly idle_ms: number;
 }
 
-/** Begins a message that grows in a durable room. Rejects with the refusal. */
+/** Begins a growing message in a durable room. Rejects with the refusal. */
 export async function openStream(room: Room, options: TextStreamOptions = {}): Promise<TextStream> {
   options.signal?.throwIfAborted();
   const id = options.id ?? crypto.randomUUID();
@@ -40,7 +42,7 @@ export async function openStream(room: Room, options: TextStreamOptions = {}): P
   return new TextStream(room, id, started, signal);
 }
 
-/** A message that grows. Made by `openStream`. */
+/** A growing message; `openStream` creates it. */
 export class TextStream {
   readonly id: string;
   readonly #room: Room;
@@ -52,7 +54,7 @@ export class TextStream {
   #waiting = "";
   #sending: Promise<void> | undefined;
   #is_closed = false;
-  /** The end that somebody else gave it, if that was heard. */
+  /** The end by another client or the bus, if it was reported. */
   #end: Ended | undefined;
 
   constructor(
@@ -73,7 +75,7 @@ export class TextStream {
     signal?.addEventListener("abort", abort, { signal: this.#ended.signal });
   }
 
-  /** Aborted when somebody has stopped the message, or it has ended in another way; `reason` is an ArqonError. */
+  /** Aborted when another client has stopped the message, or it has ended otherwise; `reason` is an ArqonError. */
   get ended(): AbortSignal {
     return this.#ended.signal;
   }
@@ -87,13 +89,13 @@ export class TextStream {
     this.#requireOpen();
   }
 
-  /** Sends what is queued, and makes the message one of the room's log. */
+  /** Sends the buffered text, and stores the message in the room's log. */
   async finish(): Promise<StreamEnd> {
     this.#requireOpen();
     this.#is_closed = true;
     try {
       await this.#sending;
-      // A half character at the end stands for itself.
+      // An incomplete surrogate pair at the end is sent as it is.
       await this.#send(true);
       this.#ended.signal.throwIfAborted();
       return await ask(this.#room, "finish", { id: this.id, seq: this.#seq });
@@ -102,7 +104,7 @@ export class TextStream {
     }
   }
 
-  /** Ends the message as it is, and says why; with `keep: false` nothing of it is kept. */
+  /** Ends the message with its present text and a reason; with `keep: false` it is not stored. */
   async abort(reason = "", { keep = true }: { readonly keep?: boolean } = {}): Promise<StreamEnd> {
     this.#requireOpen();
     this.#is_closed = true;
@@ -117,8 +119,8 @@ export class TextStream {
   }
 
   /**
-   * How it ended where that was somebody else's doing, as heard or asked of the bus. Rejects with `growing-conflict`
-   * while it grows, with `growing-unknown` where the bus knows nothing of it any longer, or as any command.
+   * How another client or the bus ended it, from a report or a query. Rejects with `growing-conflict` while it grows,
+   * with `growing-unknown` if the bus no longer knows it, or as any command.
    */
   async outcome(): Promise<StreamEnd> {
     const end = this.#end ?? await ask<Ended>(this.#room, "outcome", { id: this.id });
@@ -126,7 +128,7 @@ export class TextStream {
     return endOf(this.id, end);
   }
 
-  /** The same id may have been another message before, and may be one by now. */
+  /** Whether a report is about this message: ids may be reused. */
   #isOwn({ started_ms = this.#started_ms }: Ended): boolean {
     return this.#started_ms === undefined || started_ms === this.#started_ms;
   }
@@ -150,7 +152,7 @@ export class TextStream {
     }
   }
 
-  /** The next piece; "" while there is none. Half of a surrogate pair waits for its other half. */
+  /** The next piece; "" without one. The first half of a surrogate pair waits for the second. */
   #take(to_the_end: boolean): string {
     const text = this.#waiting.slice(0, PIECE_UNITS);
     const is_all = text.length === this.#waiting.length;
@@ -160,7 +162,7 @@ export class TextStream {
     return piece.toWellFormed();
   }
 
-  /** Says that the producer is still there. */
+  /** Sends a keep-alive of the producer. */
   #keep(): void {
     if (this.#sending !== undefined || this.#is_closed) return;
     ask(this.#room, "append", { id: this.id }, this.#ended.signal).catch((error) => {
@@ -168,7 +170,7 @@ export class TextStream {
     });
   }
 
-  /** Learns when somebody else ends the message. Without the grant to receive it, the next piece says so. */
+  /** Subscribes to the end by others. Without the grant for that, the refusal of the next piece shows it. */
   async #hear(): Promise<void> {
     try {
       for await (const message of this.#heard) {
@@ -180,7 +182,7 @@ export class TextStream {
         this.#close(new ArqonError("growing-ended", why));
       }
     } catch {
-      // The connection says why.
+      // The connection reports the reason.
     }
   }
 
@@ -193,13 +195,13 @@ export class TextStream {
   }
 }
 
-/** A reason as the bus takes it. */
+/** A reason in the form that the bus accepts. */
 const plain = (reason: string) => reason.replaceAll(/\p{Cc}/gu, " ").toWellFormed().slice(0, 256);
 
 /**
- * Writes everything that a source gives into one message, and finishes it. When somebody stops the message, the
- * source is told to end (`return` of its iterator), and it resolves with the outcome `stopped`; an error of the
- * source aborts the message and rejects.
+ * Writes the text of a source into one message, and finishes it. If another client stops the message, it calls `return`
+ * of the source's iterator and resolves with the outcome `stopped`; an error of the source aborts the message and
+ * rejects.
  */
 export async function stream(
   room: Room,
@@ -220,7 +222,7 @@ export async function stream(
       await out.write(value);
     }
   } catch (error) {
-    // Nobody waits for a source that does not listen.
+    // Does not wait for a source that ignores the call.
     void Promise.resolve(iterator.return?.()).catch(() => {});
     if (out.ended.aborted) {
       options.signal?.throwIfAborted();
@@ -233,7 +235,7 @@ export async function stream(
   }
 }
 
-/** How the bus ended it, where that is why; undefined: it has not, or does not say. */
+/** How the bus ended it, if that caused the error; otherwise undefined. */
 async function endBy(out: TextStream, error: unknown): Promise<StreamEnd | undefined> {
   if (!(error instanceof ArqonError) || error.reason !== "growing-ended") return undefined;
   return await out.outcome().catch(() => undefined);

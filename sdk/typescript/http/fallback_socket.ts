@@ -1,38 +1,38 @@
 /**
- * The sockets of `transport` "http" and "auto", which is a WebSocket where that works and HTTP
- * where something in between breaks it: remembered for the origin, and tried again later.
+ * The sockets of `transport` "http" and "auto". "auto" uses a WebSocket, and HTTP where a proxy breaks it; that is
+ * remembered for the origin, and WebSocket is retried later.
  */
 import type { ConnectOptions, SocketLike, WebSocketConstructor } from "../options/options.ts";
 import { HttpSocket } from "./http_socket.ts";
 
-/** The options with the class for "auto" or "http". Throws TypeError for another word. */
+/** The options with the class for "auto" or "http". Throws TypeError for another value. */
 export function over(options: ConnectOptions): ConnectOptions {
   const { transport, webSocket = globalThis.WebSocket } = options;
   if (transport === "http") return { ...options, webSocket: HttpSocket };
   if (transport === "auto") return { ...options, webSocket: fallbackSocket(webSocket) };
-  // As `wrongOption` says it, which this file would carry out of the first bundle.
+  // The text of `wrongOption`; importing that would enlarge the main bundle.
   const given = JSON.stringify(transport);
   throw new TypeError(`transport is ${given}; expected "auto" or "websocket" or "http"`);
 }
 
-/** How long WebSocket is not tried again where it was broken, in ms. */
+/** How long WebSocket is not retried after it was broken, in ms. */
 const REMEMBERED_MS = 600_000;
 /** How long a WebSocket has for its first message before HTTP is tried, in ms. */
 const FIRST_MESSAGE_MS = 4_000;
-/** One that breaks sooner than this may not be let through for long, in ms; so many in a row are not. */
+/** A WebSocket that breaks sooner than this, in ms, may be cut by a proxy; this many in a row are. */
 const SHORT_MS = 10_000;
 const SHORT_LIVES = 2;
 const BROKEN = 1006;
 
-/** What is known of an origin. */
+/** The known state of an origin. */
 interface Known {
-  /** Until then HTTP is used, in ms of `elapsed`. */
+  /** HTTP is used until this time, in ms of `elapsed`. */
   http_until_ms: number;
-  /** WebSockets in a row that broke soon after they had opened. */
+  /** Consecutive WebSockets that broke soon after opening. */
   short_lives: number;
 }
 
-/** What is known of all origins, and what time it is. */
+/** The known states of all origins, and a clock. */
 export interface Memory {
   readonly origins: Map<string, Known>;
   /** Milliseconds since some moment. */
@@ -41,7 +41,7 @@ export interface Memory {
 
 const MEMORY: Memory = { origins: new Map(), elapsed: () => performance.now() };
 
-/** The class of such sockets, which share what they know; no `webSocket`: there is none. */
+/** The class of such sockets, which share the memory; `webSocket` is undefined if the platform has none. */
 export function fallbackSocket(
   webSocket: WebSocketConstructor | undefined,
   memory: Memory = MEMORY,
@@ -116,7 +116,7 @@ class FallbackSocket implements SocketLike {
     this.#socket.close(code, reason);
   }
 
-  /** Notes how long an open WebSocket has lived. */
+  /** Records how long a WebSocket was open. */
   #lived(lived_ms: number, code: number): void {
     if (code !== BROKEN || this.#is_closing || lived_ms >= SHORT_MS) this.#known.short_lives = 0;
     else if (++this.#known.short_lives >= SHORT_LIVES) this.#remember();
@@ -127,7 +127,7 @@ class FallbackSocket implements SocketLike {
     this.#known.http_until_ms = this.#memory.elapsed() + REMEMBERED_MS;
   }
 
-  /** The WebSocket has not opened: HTTP in its place, unless nobody wants it any longer. */
+  /** The WebSocket did not open: uses HTTP instead, unless the socket was closed. */
   #fall(): void {
     clearTimeout(this.#timer);
     const socket = this.#socket;
@@ -136,12 +136,12 @@ class FallbackSocket implements SocketLike {
     try {
       socket.close();
     } catch {
-      // Not every platform closes what never opened.
+      // Not every platform can close a socket that never opened.
     }
     this.#socket = this.#overHttp();
   }
 
-  /** What HTTP says decides: where it opens and WebSocket does not, that is remembered. */
+  /** Opens HTTP: if it opens and WebSocket did not, that is remembered. */
   #overHttp(): SocketLike {
     const socket = this.#openHttp();
     let is_open = false;
@@ -152,7 +152,7 @@ class FallbackSocket implements SocketLike {
     };
     socket.onerror = (event) => this.onerror?.(event);
     socket.onclose = (event) => {
-      // Where HTTP does not open either, the bus is unreachable, and nothing was found out.
+      // If HTTP does not open either, the bus is unreachable, which proves nothing about WebSocket.
       if (!is_open) this.#known.http_until_ms = 0;
       this.onclose?.(event);
     };

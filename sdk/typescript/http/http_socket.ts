@@ -1,9 +1,9 @@
-/** A connection without WebSocket, as a socket (docs/sse.md, Connections). */
+/** A connection over HTTP with the interface of a WebSocket (docs/sse.md, Connections). */
 import type { SocketLike } from "../options/options.ts";
 
 /** One event. */
 export interface ServerEvent {
-  /** "message" where it has no name. */
+  /** "message" if it has no name. */
   readonly name: string;
   readonly data: string;
 }
@@ -15,7 +15,7 @@ export class EventParser {
   #name = "";
   #data: string[] = [];
 
-  /** The events that are whole with these bytes. */
+  /** The events that these bytes complete. */
   read(bytes: Uint8Array): ServerEvent[] {
     const events: ServerEvent[] = [];
     const lines = (this.#line + this.#decoder.decode(bytes, { stream: true })).split("\n");
@@ -38,7 +38,7 @@ export class EventParser {
   }
 }
 
-/** A batch has no more than these, but always one frame. */
+/** Bounds of a batch; it has at least one frame. */
 const FRAMES_MAX = 1_024;
 const BATCH_BYTES = 131_072;
 
@@ -47,10 +47,10 @@ export class FrameQueue {
   #frames: Uint8Array[] = [];
   #number = 0;
   #closes = false;
-  /** The bytes of the frames that wait. */
+  /** Bytes of the queued frames. */
   bytes = 0;
 
-  /** Frames are copied: whoever sends may use the bytes again. */
+  /** Frames are copied: the sender may reuse its buffer. */
   push(frame: Uint8Array): void {
     this.#frames.push(frame.slice());
     this.bytes += frame.length;
@@ -61,7 +61,7 @@ export class FrameQueue {
     this.#closes = true;
   }
 
-  /** The next batch, which is then the caller's; undefined: nothing is to be sent. */
+  /** Takes the next batch; undefined: nothing to send. */
   take(): { readonly body: Uint8Array<ArrayBuffer>; readonly last: boolean } | undefined {
     let count = 0;
     let size = 4;
@@ -88,10 +88,10 @@ export class FrameQueue {
 }
 
 const REFRESH = 0x06;
-/** A field of bytes, by the lowest bits of its tag (Protobuf). */
+/** Protobuf wire type of a bytes field: the lowest bits of its tag. */
 const BYTES = 2;
 
-/** The token; undefined: this is another frame. */
+/** The token of a REFRESH frame; undefined for other frames. */
 export function refreshToken(frame: Uint8Array): string | undefined {
   if (frame[0] !== REFRESH) return undefined;
   for (let at = 1; at < frame.length;) {
@@ -101,27 +101,27 @@ export function refreshToken(frame: Uint8Array): string | undefined {
       byte = frame[at++] ?? 0;
       value += (byte & 127) * 2 ** shift;
     }
-    // Its id comes before it; there is no third field.
+    // The id precedes it; there is no third field.
     if (tag % 8 === BYTES) return new TextDecoder().decode(frame.subarray(at, at + value));
   }
   return undefined;
 }
 
 const BROKEN = 1006, NORMAL = 1000;
-/** How long a close waits for its answer, in ms: who is silent gets no more. */
+/** How long a close waits for its answer, in ms. */
 const CLOSE_MS = 2_000;
 const TOKEN = "arqon.token.";
 
-/** An answer of which nothing has come for so long is held back, in ms. */
+/** Without a byte of the stream after this time, in ms, a proxy is buffering it. */
 const HELD_MS = 4_000;
-/** For how long a bus behind such a proxy is polled at once, in ms. */
+/** How long a bus behind such a proxy is polled without trying a stream, in ms. */
 const REMEMBERED_MS = 600_000;
-/** Between two polls, in ms: what comes meanwhile comes in one answer. */
+/** Pause between two polls, in ms: messages of that time come in one answer. */
 const PAUSE_MS = 20;
-/** Until when a bus is polled at once, by `performance.now`. */
+/** Until when a bus is polled without trying a stream, by `performance.now`. */
 const POLLED = new Map<string, number>();
 
-/** The frame that an event says; the text as it is where it says none. */
+/** The frame in an event's data; the text itself if it has none. */
 function frameOf(data: string): ArrayBuffer | string {
   try {
     const said: unknown = JSON.parse(data);
@@ -143,20 +143,23 @@ export class HttpSocket implements SocketLike {
   readonly #parser = new EventParser();
   #life = new AbortController();
   readonly #queue = new FrameQueue();
-  /** Of the answer that does not end. Deno forgets a signal whose request is old: an abort alone leaves it open. */
+  /**
+   * The reader of the streaming response. Deno drops the signal of an old request, so an abort alone would leave it
+   * open.
+   */
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   #token: string;
-  /** Where frames go; "" before the Shield has said it. */
+  /** The path that frames are posted to; "" until the Shield has sent it. */
   #path = "";
   #sending_bytes = 0;
   #is_sending = false;
   #is_closing = false;
   #is_over = false;
   #closing: ReturnType<typeof setTimeout> | undefined;
-  /** Until the first event is late. */
+  /** Timer for an overdue first event. */
   #late: ReturnType<typeof setTimeout> | undefined;
 
-  /** Opens at once; what comes of it is reported by events. Throws as `URL` does. */
+  /** Opens at once; events report the result. Throws as `URL` does. */
   constructor(url: string, protocols: string[]) {
     const { protocol, host, pathname, search } = new URL(url);
     const base = `${protocol.replace("ws", "http")}//${host}`;
@@ -175,7 +178,7 @@ export class HttpSocket implements SocketLike {
     this.#sendSoon();
   }
 
-  /** Tells the Shield, after what was sent; `onclose` follows. */
+  /** Sends the close after queued frames; `onclose` follows. */
   close(_code?: number, _reason?: string): void {
     if (this.#is_closing) return;
     this.#is_closing = true;
@@ -194,7 +197,7 @@ export class HttpSocket implements SocketLike {
     }
   }
 
-  /** Reads the answer that does not end. False: nothing of it has come. */
+  /** Reads the streaming response. False: no byte of it has arrived. */
   async #stream(url: string): Promise<boolean> {
     let is_held = false;
     this.#late = setTimeout(() => {
@@ -217,7 +220,7 @@ export class HttpSocket implements SocketLike {
     return !is_held || this.#is_over;
   }
 
-  /** Polls: each answer ends once it has something. */
+  /** Polls: each response ends once it has an event. */
   async #poll(url: string): Promise<void> {
     this.progress = "over HTTP, polled as its stream was held back: no answer to its request";
     const open = `${url}${url.includes("?") ? "&" : "?"}poll=0`;
@@ -271,7 +274,7 @@ export class HttpSocket implements SocketLike {
     queueMicrotask(() => void this.#sendAll());
   }
 
-  /** One request after another, so that frames come in their order. */
+  /** One request after another, so that frames arrive in order. */
   async #sendAll(): Promise<void> {
     try {
       for (let batch; !this.#is_over && (batch = this.#queue.take()) !== undefined;) {
@@ -294,7 +297,7 @@ export class HttpSocket implements SocketLike {
     }
   }
 
-  /** Requests go with the token that the connection was given last. */
+  /** Requests use the connection's latest token. */
   #renew(body: Uint8Array<ArrayBuffer>): void {
     const view = new DataView(body.buffer);
     for (let at = 4; at < body.length;) {

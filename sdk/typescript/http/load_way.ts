@@ -1,12 +1,12 @@
-/** Loads what speaks HTTP for a connection that asks for it. Every page has this file. */
+/** Loads the HTTP transport for a connection that needs it. This file is in every bundle. */
 import { ArqonError } from "@arqon/proto";
 import type { ConnectOptions } from "../options/options.ts";
 import { onAbort } from "../time/clock.ts";
 import { textOf } from "../wire/wire_error.ts";
 
 /**
- * The options with the sockets that their `transport` means. Rejects with `unreachable` when the
- * code cannot be loaded, and with the reason of an aborted signal. Throws TypeError.
+ * The options with the socket class of their `transport`. Rejects with `unreachable` if the code cannot be loaded, and
+ * with the reason of an aborted signal. Throws TypeError.
  */
 export async function loadWay(options: ConnectOptions): Promise<ConnectOptions> {
   const { transport = "websocket", signal } = options;

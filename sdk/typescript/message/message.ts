@@ -1,4 +1,4 @@
-/** A message as a subscriber sees it. The bytes of `data` are exactly the publisher's. */
+/** A received message. The bytes of `data` are exactly the publisher's. */
 import { gapSignal, readEnvelope, strictText, UNREADABLE } from "@arqon/proto";
 import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "../wire/bounds.ts";
@@ -24,13 +24,13 @@ export class Message {
   declare readonly headers: Readonly<Record<string, string>>;
   declare readonly message_id: string;
   declare readonly trace_id: string;
-  /** Of the publisher over the payload, where it signs; the transparency log has it, too. */
+  /** The publisher's signature of the payload, if it signs; the transparency log has it, too. */
   declare readonly signature: Uint8Array | undefined;
-  /** The position in a durable room, else 0. */
+  /** The offset in a durable room, otherwise 0. */
   declare readonly offset: Uint64;
-  /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
+  /** The epoch of that offset; empty if unknown, and in rooms that are not durable. */
   declare readonly epoch: string;
-  /** Set for a message of the system; of kind `GAP` where messages were lost: see `reason`. */
+  /** Set for a message of the system. The kind `GAP` means lost messages: see `reason`. */
   declare readonly signal: PlainSignal | undefined;
   constructor(envelope: PlainEnvelope, epoch = "") {
     const { event, command } = envelope;
@@ -51,14 +51,14 @@ export class Message {
     this.signal = envelope.signal;
   }
 
-  /** The bus's own id (`X-Twist-ID`), by which `arq why --twist` finds it; empty for a signal. */
+  /** The bus's own id (`X-Twist-ID`), the argument of `arq why --twist`; empty for a signal. */
   get id(): string {
     return this.headers["X-Twist-ID"] ?? "";
   }
 
   /**
-   * Set when this is a publisher's message that cannot be read. `signal` is then a GAP with reason
-   * `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
+   * Set for a publisher's unreadable message. `signal` is then a GAP with reason `unreadable`; `offset`, `sender` and
+   * the Shield's other fields are set.
    */
   get error(): ArqonError | undefined {
     return this.signal?.reason === UNREADABLE ? malformed(UNREADABLE) : undefined;
@@ -69,21 +69,21 @@ export class Message {
     return this.data.length + OVERHEAD_BYTES;
   }
 
-  /** The data as text. Throws TypeError when it is not UTF-8. */
+  /** The data as text. Throws TypeError if it is not UTF-8. */
   text(): string {
     return strictText(this.data);
   }
 
   /**
-   * The data as JSON. Throws SyntaxError or TypeError when it is not. Nothing checks that it is a
-   * `Value`: use it for data that the program trusts, and `typedRoom` for everything else.
+   * The data as JSON. Throws SyntaxError or TypeError if it is not JSON. `Value` is not checked: use it for trusted
+   * data, and `typedRoom` for everything else.
    */
   json<Value = unknown>(): Value {
     return JSON.parse(this.text());
   }
 }
 
-/** The GAP that the SDK itself puts where messages were lost. */
+/** A GAP that the SDK itself inserts where messages were lost. */
 export function gapMessage(room_id: string, reason: string, timestamp_ms: number): Message {
   return new Message({
     ...readEnvelope(new Uint8Array()),

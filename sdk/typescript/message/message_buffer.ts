@@ -1,16 +1,16 @@
-/** A bounded queue between a socket and a loop: for dropped items there is one marker. */
+/** A bounded queue between a socket and a loop: one marker replaces dropped items. */
 import { ArqonError } from "@arqon/proto";
 
-/** An iteration. Any number of `next` calls may wait; they are served in order. */
+/** An async iterator. Any number of `next` calls may be pending; they are served in order. */
 export class Pull<T> implements AsyncIterableIterator<T, undefined> {
   #take: () => T | undefined;
   readonly #onEnd: () => void;
   readonly #waiting: PromiseWithResolvers<IteratorResult<T, undefined>>[] = [];
-  /** True when nothing new comes. */
+  /** True once no new items come. */
   ended = false;
   #error: unknown;
 
-  /** `take` gives the next item; undefined: there is none now. `onEnd` is called once. */
+  /** `take` returns the next item; undefined: none now. `onEnd` is called once. */
   constructor(take: () => T | undefined, onEnd: () => void) {
     this.#take = take;
     this.#onEnd = onEnd;
@@ -23,19 +23,19 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
     return waiter.promise;
   }
 
-  /** The consumer leaves: nothing more is given. */
+  /** The consumer stops: no further items. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.drop();
     return Promise.resolve({ value: undefined, done: true });
   }
 
-  /** As `end`, but items that are there are not given any longer. */
+  /** As `end`, but drops the queued items. */
   drop(error?: unknown): void {
     this.#take = () => undefined;
     this.end(error);
   }
 
-  /** To be called when there may be something to take. */
+  /** Call it when there may be items to take. */
   serve(): void {
     while (this.#waiting.length > 0) {
       const value = this.#take();
@@ -47,14 +47,14 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
       } else if (error === undefined) {
         waiter?.resolve({ value: undefined, done: true });
       } else {
-        // Thrown once; after that the iteration is simply over.
+        // Thrown once; after that the iteration is done.
         this.#error = undefined;
         waiter?.reject(error);
       }
     }
   }
 
-  /** Ends the iteration: items that are there are still given, then it ends, or throws `error`. */
+  /** Ends the iteration: queued items are still delivered, then it ends, or throws `error`. */
   end(error?: unknown): void {
     if (this.ended) return;
     this.ended = true;
@@ -69,21 +69,21 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
 }
 
 /**
- * What happens to an item without room. "drop-newest": it is dropped; "drop-oldest": others are;
- * one marker is in their place. "error": after the queue the iteration throws `slow-consumer`.
+ * What a full buffer does with a new item. "drop-newest": drops it; "drop-oldest": drops older ones; one marker
+ * replaces the dropped items. "error": after the queued items the iteration throws `slow-consumer`.
  */
 export type Overflow = "drop-newest" | "drop-oldest" | "error";
 
-/** The bounds of one buffer, and what it needs to know of its items. */
+/** The bounds of one buffer, and functions for its items. */
 interface MessageBufferOptions<T> {
-  /** How many items may wait. */
+  /** The most queued items. */
   readonly buffer: number;
-  /** How many bytes may wait. */
+  /** The most queued bytes. */
   readonly buffer_bytes: number;
   readonly on_overflow: Overflow;
   /** Size of an item in bytes. */
   readonly sizeOf: (item: T) => number;
-  /** Makes the marker for `count` dropped items. */
+  /** Creates the marker for `count` dropped items. */
   readonly gap: (count: number) => T;
   /** Called once when the consumer stops iterating or the buffer ends. */
   readonly onEnd?: () => void;
@@ -133,14 +133,14 @@ export class MessageBuffer<T> extends Pull<T> {
     super.drop(error);
   }
 
-  /** Takes the next item, or the marker for the lost ones at its place in the order. */
+  /** Takes the next item, or the marker at the position of the dropped ones. */
   #next(): T | undefined {
     const gap_first = this.#options.on_overflow === "drop-oldest" || this.size === 0;
     if (this.#lost > 0 && gap_first) return this.#takeGap();
     return this.size > 0 ? this.#take() : undefined;
   }
 
-  /** Whether an item of this size does not fit into this share of what may wait. */
+  /** Whether an item of this size exceeds this share of the bounds. */
   isFull(size_bytes: number, share = 1): boolean {
     const { buffer, buffer_bytes } = this.#options;
     const bytes = this.#bytes + size_bytes;

@@ -1,13 +1,13 @@
 /**
- * One room heard on two connections, while the client moves: until the old connection has delivered
- * all that the new one may not have, what the new one delivers is held. What came on the old one
- * first is dropped on the new one. Only of messages without an offset.
+ * One room received on two connections during a move: messages of the new connection are held until the old one has
+ * delivered all that the new one may lack. Duplicates of the old connection's messages are dropped on the new one. Only
+ * for messages without an offset.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "../wire/bounds.ts";
 import { Message } from "./message.ts";
 
-/** A key that two copies of one message share: `X-Twist-ID`, or what a backend's message has. */
+/** A key that two copies of one message share: `X-Twist-ID`, or the ids of a backend's message. */
 export function copyKey(envelope: PlainEnvelope): string {
   const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
   const what = event?.type ?? command?.name ?? signal?.kind;
@@ -15,16 +15,16 @@ export function copyKey(envelope: PlainEnvelope): string {
   return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
 }
 
-/** A room during a move, until everything that both connections deliver has come on both. */
+/** A room during a move, until both connections have delivered the same messages. */
 export class Overlap {
-  /** By key, how often a message has come on the old connection and not yet on the new one. */
+  /** By key, how many copies the old connection has delivered and the new one has not yet. */
   readonly #ahead = new Map<string, number>();
   #held: PlainEnvelope[] = [];
   #held_bytes = 0;
   #overflown = false;
   #crossed = false;
 
-  /** Takes a message of the old connection. False when it comes too late to count. */
+  /** Records a message of the old connection. False if it is too late to be delivered. */
   hearOld(envelope: PlainEnvelope): boolean {
     if (this.#crossed) return false;
     const key = copyKey(envelope);
@@ -36,7 +36,7 @@ export class Overlap {
     return true;
   }
 
-  /** Takes a message of the new connection. True when the program is to get it now. */
+  /** Records a message of the new connection. True if it is to be delivered now. */
   hearNew(envelope: PlainEnvelope): boolean {
     if (this.#crossed) return !this.#isRepeat(envelope);
     if (this.#overflown) return false;
@@ -50,8 +50,8 @@ export class Overlap {
   }
 
   /**
-   * Crosses over: from here on the new connection alone counts. Gives what the program gets now, in
-   * order; undefined when too many messages were held.
+   * Crosses over: from now on only the new connection counts. Returns the held messages to deliver, in order; undefined
+   * if too many were held.
    */
   cross(): PlainEnvelope[] | undefined {
     this.#crossed = true;

@@ -1,4 +1,4 @@
-/** What `connect` takes, with every default and bound, and what a platform tells. */
+/** The options of `connect` with their defaults and bounds, and the events of the platform. */
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
@@ -13,7 +13,7 @@ export interface Address {
   readonly check_url: string;
 }
 
-/** Throws TypeError that says what is wrong with `url` and what would be right. */
+/** The addresses of `url`. Throws a TypeError with the problem and what is expected. */
 export function parseAddress(url: string | URL): Address {
   const text = String(url).trim();
   const wrong = (what: string) => new TypeError(`${what}; expected "ws://host:port"`);
@@ -32,7 +32,7 @@ export function parseAddress(url: string | URL): Address {
   return { socket_url: `ws${rest}/v1/socket`, check_url: `http${rest}/v1/auth/check` };
 }
 
-/** Options that hold or give a token; their values are not shown. */
+/** Options with a token; errors do not show their values. */
 const SECRET = /token$/i;
 
 function shown(name: string, value: unknown): string {
@@ -41,18 +41,18 @@ function shown(name: string, value: unknown): string {
   return (is_text ? JSON.stringify(value) : String(value)).slice(0, 100);
 }
 
-/** The error for an option with a value that cannot work. */
+/** The error for an option with an invalid value. */
 function wrongOption(name: string, value: unknown, expected: string): TypeError {
   return new TypeError(`${name} is ${shown(name, value)}; expected ${expected}`);
 }
 
-/** Throws unless the value is undefined or one of the words. */
+/** Throws unless the value is undefined or one of `words`. */
 export function assertWord(name: string, value: unknown, words: readonly string[]): void {
   if (value === undefined || words.includes(value as string)) return;
   throw wrongOption(name, value, words.map((word) => `"${word}"`).join(" or "));
 }
 
-/** What the Python SDK calls otherwise, or what is an option of something else. */
+/** Options with another name in the Python SDK, or of another function. */
 const ELSEWHERE = {
   headers: "none: WebSockets of browsers send none",
   on_overflow: "it at subscribe and listen",
@@ -70,13 +70,13 @@ function assertBackoff(backoff: unknown): void {
   for (const [name, value] of Object.entries(backoff)) {
     const path = `backoff.${name}`;
     if (!bounds.includes(name)) throw wrongOption(path, value, bounds.join(" or "));
-    // A timer takes no longer wait: it would fire at once, again and again.
+    // A timer with a longer wait would fire at once, repeatedly.
     const is_wait = typeof value === "number" && value >= 0 && value <= TIMER_MS_MAX;
     if (value !== undefined && !is_wait) throw wrongOption(path, value, `0 to ${TIMER_MS_MAX}`);
   }
 }
 
-/** Throws TypeError for the first option of `connect` that cannot work. Numbers: `atLeastOne`. */
+/** Throws TypeError for the first invalid option of `connect`. Numbers: `atLeastOne`. */
 function assertOptions(options: object): void {
   const given = options as Readonly<Record<string, unknown>>;
   for (const [name, right] of Object.entries(ELSEWHERE)) {
@@ -96,7 +96,7 @@ function assertOptions(options: object): void {
   }
 }
 
-/** What the SDK learns of the platform, or of the program's own `platform_events`. */
+/** Events of the platform, or of the program's own `platform_events`. */
 export interface PlatformEvents {
   /** False when there certainly is no network. */
   readonly online: boolean;
@@ -104,7 +104,7 @@ export interface PlatformEvents {
   listen(hear: (event: "online" | "visible") => void): () => void;
 }
 
-/** The part of a browser's globals that tells these events. */
+/** The part of a browser's globals that has these events. */
 interface PlatformScope {
   readonly navigator?: { readonly onLine?: boolean };
   readonly document?: EventTarget & { readonly visibilityState: string };
@@ -144,7 +144,7 @@ type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 export interface SocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
-  /** What came before it opened, for an error that says so; absent where the platform does not tell. */
+  /** What happened before it opened, for error texts; absent if the platform does not report it. */
   readonly progress?: string;
   onmessage: Handler<{ readonly data: unknown }>;
   /** Called with an error; its `message` is shown, if there is one. */
@@ -154,12 +154,12 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Makes sockets; its `protocols` carry the token, so it must not log them. */
+/** Creates sockets; `protocols` contain the token, so it must not log them. */
 export type WebSocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
-/** Why a token is asked for. */
+/** Why a token is requested. */
 export interface TokenRequest {
-  /** The refusal of the token before, if there was one: do not give the same token again. */
+  /** The refusal of the previous token, if any: do not return the same token again. */
   readonly refused?: ArqonError;
   /** Aborted when the answer is no longer wanted. */
   readonly signal: AbortSignal;
@@ -173,64 +173,64 @@ export type Status =
   | { readonly state: "connecting"; readonly attempt: number }
   | { readonly state: "open"; readonly welcome: Welcome }
   | { readonly state: "waiting"; readonly error: ArqonError; readonly retry_in_ms: number }
-  /** The connection has ended. `error` is there unless the program closed it. */
+  /** The connection has ended. `error` is set unless the program closed it. */
   | { readonly state: "closed"; readonly error?: ArqonError };
 
 /**
- * What `connect` takes. Only `url` and one of `token` and `getToken` are needed. An option that cannot
- * work is a TypeError with its name, its value and what is expected: numbers are at least 1.
+ * The options of `connect`. Only `url` and one of `token` and `getToken` are required. An invalid option is a TypeError
+ * with its name, its value and what is expected: numbers are at least 1.
  */
 export interface ConnectOptions {
   /** `ws://host:4000`, `wss://…`, `http(s)://…` or `host:port`. */
   readonly url: string | URL;
-  /** A token, used for as long as it lasts. */
+  /** A token, used until it expires. */
   readonly token?: string;
-  /** Gives a token: at the start (unless `token` is given), before one expires, after a refusal. */
+  /** Returns a token: at the start (unless `token` is given), before the present one expires, and after a refusal. */
   readonly getToken?: (request: TokenRequest) => string | Promise<string>;
-  /** Aborting closes the connection at once; a `connect` that still waits rejects with its reason. */
+  /** Aborting closes the connection at once; a pending `connect` rejects with its reason. */
   readonly signal?: AbortSignal;
   /** The WebSocket class; default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
   /**
-   * "websocket", the default; "http": requests and server-sent events; "auto": HTTP where WebSocket
-   * does not open or breaks soon each time, remembered for the host for 10 minutes. The code for
-   * both is loaded when asked for; `unreachable` where that fails.
+   * "websocket", the default; "http": requests and server-sent events; "auto": WebSocket, or HTTP if that does not open
+   * or repeatedly breaks soon, which is remembered for the host for 10 minutes. The code of "http" and "auto" is loaded
+   * on demand; `unreachable` if that fails.
    */
   readonly transport?: "auto" | "websocket" | "http";
   readonly backoff?: Partial<Backoff>;
-  /** How often `connect` tries before it rejects; default 1. Once open it reconnects without end. */
+  /** How often `connect` tries before it rejects; default 1. An opened connection reconnects without a limit. */
   readonly initial_attempts?: number;
   /** Time limit of the upgrade, of WELCOME and of `getToken` each, in ms; default 10,000. */
   readonly handshake_timeout_ms?: number;
   /** Default of `timeout_ms` of publish and command; default 10,000 ms. */
   readonly request_timeout_ms?: number;
-  /** Publishes and commands that may be unanswered at a time; default 256. */
+  /** The most unanswered publishes and commands; default 256. */
   readonly window?: number;
-  /** Requests that wait for the window or for a connection; default 8,192. */
+  /** The most requests that wait for the window or for a connection; default 8,192. */
   readonly queue?: number;
   /** The bytes of those requests; default 64 MiB. */
   readonly queue_bytes?: number;
   /**
-   * Publishes and commands while the connection is not open. "queue", the default: they wait,
-   * `timeout_ms` at most. "refuse": they reject at once with `connection-lost`.
+   * Publishes and commands while disconnected. "queue", the default: they wait, at most `timeout_ms`. "refuse": they
+   * reject at once with `connection-lost`.
    */
   readonly offline?: "queue" | "refuse";
-  /** Signs every publish and command. Default: they are not signed. */
+  /** Signs every publish and command. Default: none. */
   readonly signer?: Signer;
   /**
-   * Follow what a browser tells: a network again ends a wait, without one nothing is tried for up
-   * to 30 s, and after sleep the Shield is asked at once. Default true; false turns it off.
+   * Use the browser's network and visibility events: a new network ends a wait, without a network there are no attempts
+   * for up to 30 s, and after sleep the Shield is pinged at once. Default true; false turns it off.
    */
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * Receives errors that no promise and no loop reports: refusals without a request, a token that
-   * cannot be refreshed, `handler-failed` and `schema-violation` of messages.
+   * Receives errors that no promise and no loop reports: refusals without a request, failed token refreshes, and
+   * `handler-failed` and `schema-violation` of messages.
    */
   readonly onError?: (error: ArqonError) => void;
   /**
-   * The `traceparent` of the span that is active when the program publishes or sends a command, for
-   * example from an OpenTelemetry propagator; undefined: none is.
+   * Returns the `traceparent` of the active span when the program publishes or sends a command, for example from an
+   * OpenTelemetry propagator; undefined without one.
    */
   readonly traceparent?: () => string | undefined;
   /** The device's clock in Unix ms, which may jump; default `Date.now`. */
@@ -249,7 +249,7 @@ const NUMBERS = {
   queue_bytes: 67_108_864,
 };
 
-/** Options that `Connection` uses as they are given. */
+/** Options that `Connection` uses unchanged. */
 type Given = Pick<
   ConnectOptions,
   | "token"
@@ -269,12 +269,12 @@ export interface Settings extends Given, Readonly<typeof NUMBERS> {
   readonly events: PlatformEvents | undefined;
   readonly watch_clock: boolean;
   readonly now: () => number;
-  /** Milliseconds since some moment, by a clock that nobody sets. */
+  /** Monotonic milliseconds. */
   readonly elapsed: () => number;
   readonly random: () => number;
 }
 
-/** Numeric options with the defaults of those left out. Throws TypeError for one below 1. */
+/** Numeric options with defaults for the omitted ones. Throws TypeError for one below 1. */
 export function atLeastOne<Name extends string>(
   options: { readonly [Key in NoInfer<Name>]?: number },
   defaults: Readonly<Record<Name, number>>,
@@ -298,7 +298,7 @@ export function settingsFrom(options: ConnectOptions): Settings {
   }
   if (token !== undefined) assertToken(token);
   const { webSocket = globalThis.WebSocket } = options;
-  // Browsers of 2024 have both, too.
+  // Browsers since 2024 have both.
   if (!webSocket || !Promise.withResolvers) {
     throw new TypeError("@arqon/sdk needs Node 22 or newer");
   }

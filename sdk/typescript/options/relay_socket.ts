@@ -1,19 +1,19 @@
-/** A socket in front of another that changes frames on their way, one connection long. */
+/** A socket that wraps another one and changes its frames, for one connection. */
 import type { SocketLike, WebSocketConstructor } from "./options.ts";
 
 type Frame = Uint8Array<ArrayBuffer>;
 
-/** What changes the frames of one connection. */
+/** Changes the frames of one connection. */
 export interface FrameRelay {
-  /** What to send in place of a client's frame. */
+  /** The frame to send instead of a client's frame. */
   sent(frame: Frame): Frame;
-  /** What the client receives in place of a Shield's frame, and what is sent back before it does. */
+  /** The frames that the client receives instead of a Shield's frame, and frames to send back first. */
   received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: readonly Frame[] };
-  /** Called, perhaps more than once, when the client receives no more. */
+  /** Called, possibly repeatedly, when the client receives no more frames. */
   end?(): void;
 }
 
-/** A WebSocket class whose sockets are those of `webSocket`, each behind a relay of its own. */
+/** A WebSocket class: each socket is one of `webSocket` with its own relay. */
 export function relaySocket(
   webSocket: WebSocketConstructor,
   makeRelay: () => FrameRelay,
@@ -65,7 +65,7 @@ class RelaySocket implements SocketLike {
 
   set onmessage(hear: SocketLike["onmessage"]) {
     this.#onmessage = hear;
-    // Whoever receives no more has got nothing from here on.
+    // A client without a handler receives no more frames.
     if (hear === null) this.#relay.end?.();
   }
 
@@ -90,7 +90,7 @@ class RelaySocket implements SocketLike {
   }
 }
 
-/** The frame's bytes in a buffer that has nothing else. */
+/** The frame's bytes in a buffer of their own. */
 function alone(frame: Frame): ArrayBuffer {
   const { buffer, length } = frame;
   return buffer.byteLength === length ? buffer : frame.slice().buffer;

@@ -1,27 +1,27 @@
-/** Adds positions to the SUBs of patterns, so that their rooms go on where they were. */
+/** Adds positions to the SUBs of patterns, so that their rooms continue from there. */
 import { DecodeError, encodeAck, encodeMsg, gapSignal, Opcode, readAck } from "@arqon/proto";
 import { readRouted, readSubscribe, readUnsubscribe, readWelcome, WireReader } from "@arqon/proto";
 import { withPositions, writeEnvelope } from "@arqon/proto";
 import type { Ack, Uint64 } from "@arqon/proto";
 
-/** As many positions as a SUB may have where an operator has said nothing else. */
+/** The default limit of positions in a SUB. */
 const ROOMS_MAX = 1_000;
-/** What one position takes beside its room's id, and one SUB beside its positions, in bytes. */
+/** Overhead of one position beside its room's id, and of one SUB beside its positions, in bytes. */
 const PLACE_BYTES = 24, SUB_BYTES = 1_024;
 
 interface Place {
   readonly offset: number;
-  /** The epoch that was known when the message came. */
+  /** The known epoch when the message arrived. */
   readonly epoch: string;
 }
 
-/** A room that goes on from now, although its position was asked for, and why. */
+/** A room that continues from now instead of the requested position, and the reason. */
 interface Lost {
   readonly room: string;
   readonly reason: string;
 }
 
-/** What a SUB brings. */
+/** The positions of a SUB. */
 interface Asked {
   /** UTF-8 of JSON. */
   readonly json: Uint8Array;
@@ -31,12 +31,12 @@ interface Asked {
 
 /** The positions of one pattern. */
 class PatternPositions {
-  /** The room that was heard last stands last. */
+  /** The most recently received room is last. */
   readonly #places = new Map<string, Place>();
   #epoch = "";
   #most = ROOMS_MAX;
 
-  /** The same positions, which from here on go their own way. */
+  /** An independent copy of the positions. */
   copy(): PatternPositions {
     const copy = new PatternPositions();
     for (const [room, place] of this.#places) copy.#places.set(room, place);
@@ -45,7 +45,7 @@ class PatternPositions {
     return copy;
   }
 
-  /** Takes note of a message. Without an epoch nobody could ask for what is behind it. */
+  /** Records a message. Without an epoch its offset is no position. */
   heard(room: string, offset: Uint64): void {
     if (this.#epoch === "" || !Number.isSafeInteger(offset)) return;
     this.#places.delete(room);
@@ -57,17 +57,17 @@ class PatternPositions {
     }
   }
 
-  /** Takes note that the room has another log, or that the client was put out of it. */
+  /** Forgets a room: it has another log, or the client was removed from it. */
   forget(room: string): void {
     this.#places.delete(room);
   }
 
-  /** Takes note that so many were refused. */
+  /** Records that a SUB with this many positions was refused. */
   refused(count: number): void {
     this.#most = count >> 1;
   }
 
-  /** What the next SUB asks for, in a frame of at most `frame_bytes`; without the rooms `left_out`. */
+  /** The positions of the next SUB, in a frame of at most `frame_bytes`; without the rooms `left_out`. */
   asked(left_out: ReadonlySet<string>, frame_bytes: number): Asked {
     const epochs = new Map<string, [string, number][]>();
     let [count, left_bytes] = [0, frame_bytes - SUB_BYTES];
@@ -86,7 +86,7 @@ class PatternPositions {
     return { json, count };
   }
 
-  /** Takes the answer to a SUB with positions; anything else says nothing. Returns what is lost. */
+  /** Applies the answer to a SUB with positions; ignores other answers. Returns the lost rooms. */
   answered(answer: unknown): Lost[] {
     const { epoch, positions } = (answer ?? {}) as Record<string, unknown>;
     this.#epoch = typeof epoch === "string" ? epoch : "";
@@ -106,9 +106,9 @@ class PatternPositions {
 }
 
 const TAG_ROOM = 0x1a, TAG_SENDER = 0x42, TAG_OFFSET = 0x48;
-/** What a Shield says of a room. */
+/** The tag of the field `signal`. */
 const TAG_SIGNAL = 0xb2;
-/** Where WELCOME says nothing. */
+/** Default if WELCOME has no limit. */
 const FRAME_BYTES = 262_144;
 
 type Frame = Uint8Array<ArrayBuffer>;
@@ -116,29 +116,29 @@ type Frame = Uint8Array<ArrayBuffer>;
 /** A pattern that the client receives on one session. */
 interface Heard {
   readonly positions: PatternPositions;
-  /** True when a SUB was accepted on this session: what comes before is for one that has ended. */
+  /** True when a SUB was accepted on this session: earlier messages belong to an ended one. */
   stands: boolean;
 }
 
 /** A SUB without an answer. */
 interface Sub {
   readonly room: string;
-  /** The frame as the client wrote it, of a pattern. */
+  /** The client's frame, of a pattern. */
   readonly frame: Frame;
   readonly heard: Heard | undefined;
   readonly count: number;
 }
 
-/** What the sessions of one client share. */
+/** Shared by the sessions of one client. */
 export class PositionMemory {
-  /** Rooms with a SUB of their own, which has their position. */
+  /** Rooms with their own SUB, which has their position. */
   readonly own: Set<string> = new Set();
-  /** The sessions that are there, the oldest first. */
+  /** The open sessions, the oldest first. */
   readonly living: Set<PositionKeeper> = new Set();
-  /** The positions of sessions that are over. */
+  /** The positions of ended sessions. */
   readonly left: Map<string, PatternPositions> = new Map();
 
-  /** What a new session begins with: what the program has got by the oldest one that is there. */
+  /** The initial positions of a new session: those of the oldest open session. */
   positionsOf(pattern: string): PatternPositions {
     for (const keeper of this.living) {
       const found = keeper.positionsOf(pattern);
@@ -160,12 +160,12 @@ export class PositionKeeper {
     memory.living.add(this);
   }
 
-  /** What this session knows of a pattern. */
+  /** The positions of a pattern in this session. */
   positionsOf(pattern: string): PatternPositions | undefined {
     return this.#heard.get(pattern)?.positions;
   }
 
-  /** Takes note that the client receives this session no more: the next one begins where it was. */
+  /** Ends the session for the client: the next one begins at its positions. */
   end(): void {
     const { living, left } = this.#memory;
     if (!living.delete(this)) return;
@@ -197,7 +197,7 @@ export class PositionKeeper {
     const heard = this.#heard.get(pattern) ??
       { positions: this.#memory.positionsOf(pattern), stands: false };
     this.#heard.set(pattern, heard);
-    // Where messages come already, they go on.
+    // A SUB that is already active continues.
     const { json, count } = heard.stands
       ? new PatternPositions().asked(new Set(), 0)
       : heard.positions.asked(this.#memory.own, this.#frame_bytes);
@@ -205,7 +205,7 @@ export class PositionKeeper {
     return withPositions(frame, json);
   }
 
-  /** What the client gets in place of a Shield's frame, and what goes back to the Shield. */
+  /** The frames that the client receives instead of a Shield's frame, and frames for the Shield. */
   received(frame: Frame): { readonly frames: readonly Frame[]; readonly back?: readonly Frame[] } {
     const body = frame.subarray(1);
     try {
@@ -213,7 +213,7 @@ export class PositionKeeper {
       else if (frame[0] === Opcode.ACK && this.#subs.size > 0) return this.#answer(frame);
       else if (this.#memory.living.has(this)) this.#listen(frame[0], body);
     } catch (error) {
-      // The SDK says what is wrong with it.
+      // The SDK reports the error.
       if (!(error instanceof DecodeError)) throw error;
     }
     return { frames: [frame] };
@@ -245,11 +245,11 @@ export class PositionKeeper {
     const lost = heard.positions.answered(jsonOf(ack)).map(({ room, reason }) =>
       encodeMsg(writeEnvelope({ room_id: room, signal: gapSignal(room, reason) }))
     );
-    // To the SDK a position is that of a room.
+    // In the SDK a position belongs to a room, so the pattern's ACK has none.
     return { frames: [encodeAck({ request_id }), ...lost] };
   }
 
-  /** Moves the positions by one envelope. */
+  /** Updates the positions by one envelope. */
   #note(envelope: Uint8Array): void {
     let [room, sender, offset, is_signal] = ["", "", 0 as Uint64, false];
     const reader = new WireReader(envelope);
@@ -272,7 +272,7 @@ export class PositionKeeper {
   }
 }
 
-/** Whether a signal of the bus says that the room's position is good for nothing any longer. */
+/** Whether a signal of the bus invalidates the room's position. */
 function endsPosition(envelope: Uint8Array): boolean {
   const { kind, reason } = readRouted(envelope).signal ?? { kind: "", reason: "" };
   return kind === "DISCONNECT" || kind === "BAN" || (kind === "GAP" && reason === "epoch-changed");

@@ -1,4 +1,4 @@
-/** Who is in a room: a live list, and its changes one after another. */
+/** The members of a room: a live list, and a stream of its changes. */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";
 import { HOLD_MS } from "../wire/bounds.ts";
@@ -10,7 +10,7 @@ import { Pull } from "../message/message_buffer.ts";
 export interface Member {
   readonly connection_id: string;
   readonly user_id: string;
-  /** What the member gave as `member_meta`; null when it gave nothing. */
+  /** The member's `member_meta`; null if it has none. */
   readonly meta: Json;
   /** Unix ms of the join, by its Shield's clock; an update of `meta` keeps it. */
   readonly joined_ms: number;
@@ -19,20 +19,20 @@ export interface Member {
 /** The number of members in a room. */
 export interface MemberCount {
   readonly connections: number;
-  /** The number of distinct users: somebody with two connections counts once. */
+  /** The number of distinct users: a user with two connections counts once. */
   readonly users: number;
 }
 
-/** A list of which not all pages have come: the answer to SUB is here. */
+/** A list with missing pages; the answer to SUB has arrived. */
 interface Filling {
   readonly members: Map<string, Member>;
-  /** Connections that changed meanwhile: a later page is out of date about them. */
+  /** Connections that changed meanwhile: later pages are stale about them. */
   readonly changed: Set<string>;
   pages_left: number;
   readonly source: object;
 }
 
-/** Learns which connections may be different now. */
+/** Receives the connections that may have changed. */
 type TableListener = (connection_ids: Iterable<string>) => void;
 
 function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): Member {
@@ -45,7 +45,7 @@ function isSame(one: Member, other: Member): boolean {
     JSON.stringify(one.meta) === JSON.stringify(other.meta);
 }
 
-/** Reads what the result of a SUB's ACK and a page of `presence.list` have in common. */
+/** Reads the common part of a SUB's ACK and a page of `presence.list`. */
 export function readMembers(value: unknown): { members: Member[] } & MemberCount {
   const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
   if (!Array.isArray(members) || typeof connections !== "number" || typeof users !== "number") {
@@ -65,23 +65,21 @@ export function readMembers(value: unknown): { members: Member[] } & MemberCount
   };
 }
 
-/** The members of one room, as one client knows them. */
+/** One client's list of the members of a room. */
 export class MemberTable {
   readonly #listeners = new Set<TableListener>();
   /** The members by connection id. */
   readonly members: Map<string, Member> = new Map<string, Member>();
-  /** The number of distinct users, as the Shield last said. */
+  /** The number of distinct users, as last reported by the Shield. */
   users = 0;
   #filling: Filling | undefined;
   #following = false;
-  /**
-   * The session that the list came on; the former one until what the next list lacks had its time.
-   */
+  /** The session of the list; after a move the previous one, until members missing in the next list have timed out. */
   #source: object | undefined;
   #hold: ReturnType<typeof setTimeout> | undefined;
-  /** How long those members may stay, in ms. */
+  /** How long such members stay, in ms. */
   hold_ms = HOLD_MS;
-  /** True once a whole list has come, on whichever connection. */
+  /** True once a whole list has arrived, on any connection. */
   complete = false;
 
   /** Calls back after every change until the returned function is called. */
@@ -106,7 +104,7 @@ export class MemberTable {
     if (filling.pages_left <= 0) this.#replace(filling);
   }
 
-  /** Takes the data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
+  /** Applies the data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for invalid data. */
   update(data: Uint8Array): void {
     const change = readPresenceUpdate(data);
     if (!this.#following) return;
@@ -123,7 +121,7 @@ export class MemberTable {
     if (change.snapshot === true && --this.#filling.pages_left <= 0) this.#replace(this.#filling);
   }
 
-  /** Takes the data of a PRESENCE_LEAVE. Throws `DecodeError` for what is none. */
+  /** Applies the data of a PRESENCE_LEAVE. Throws `DecodeError` for invalid data. */
   leave(data: Uint8Array): void {
     const change: PresenceChange = readPresenceLeave(data);
     if (!this.#following) return;
@@ -136,13 +134,13 @@ export class MemberTable {
     this.#apply([], ids);
   }
 
-  /** Takes note that the client has moved: the list does not change until its SUB is answered. */
+  /** Records that the client has moved: the list does not change until its SUB is answered. */
   moved(): void {
     this.#following = false;
     this.#filling = undefined;
   }
 
-  /** Takes note that the connection is gone: the list does not change until the next SUB. */
+  /** Records that the connection is lost: the list does not change until the next SUB. */
   lost(): void {
     this.moved();
     this.#source = undefined;
@@ -156,12 +154,12 @@ export class MemberTable {
     for (const listener of [...this.#listeners]) listener(different);
   }
 
-  /** Puts a whole list in place of the old one; the map is the same object, as programs hold it. */
+  /** Replaces the whole list in the same map object, which programs keep. */
   #replace({ members, source }: Filling): void {
     const missing = [...this.members].filter(([id]) => !members.has(id));
     const finish = (joined: readonly Member[]) => {
       this.#source = source;
-      // Who was named again meanwhile is another object.
+      // A member that was reported again meanwhile is another object.
       const gone = missing.filter(([id, member]) => this.members.get(id) === member);
       this.#apply(joined, gone.map(([id]) => id));
     };
@@ -175,18 +173,18 @@ export class MemberTable {
   }
 }
 
-/** What has changed since the item before; who came and went in between is left out. */
+/** The changes since the previous item; members that joined and left in between are omitted. */
 export interface PresenceChanges {
   readonly joined: readonly Member[];
-  /** Members whose metadata changed, as they are now. */
+  /** Members with changed metadata, in their present state. */
   readonly updated: readonly Member[];
-  /** Members that left, as they last were. */
+  /** Members that left, in their last state. */
   readonly left: readonly Member[];
 }
 
 /**
- * The members of a room while a subscription lasts: `subscription.presence`. Empty until the
- * subscription is `ready`; it does not change while the connection is lost, and after the end.
+ * The members of a room during a subscription: `subscription.presence`. Empty until the subscription is `ready`; it
+ * does not change while disconnected, and after the end.
  */
 export class Presence {
   readonly #table: MemberTable;
@@ -208,15 +206,14 @@ export class Presence {
     return this.#table.members.size;
   }
 
-  /** The number of distinct users in the room: somebody with two connections counts once. */
+  /** The number of distinct users in the room: a user with two connections counts once. */
   get users(): number {
     return this.#table.users;
   }
 
   /**
-   * The changes from here on; the first item has everybody who is there as `joined`. A slow loop
-   * finds several changes in one item and loses none, over reconnects, too. Ends as the
-   * subscription.
+   * The changes from now on; the first item has all present members as `joined`. A slow loop gets several changes in
+   * one item and misses none, also over reconnects. Ends with the subscription.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
     const told = new Map<string, Member>();
@@ -242,8 +239,8 @@ export class Presence {
   }
 
   /**
-   * The changes since the members in `told`; undefined when there are none. A loop keeps no queue,
-   * only these two maps, so that the number of members bounds it, however slow it is.
+   * The changes since the members in `told`; undefined without changes. A loop keeps no queue, only these two
+   * collections, so that the number of members bounds a slow loop.
    */
   #take(told: Map<string, Member>, different: Set<string>): PresenceChanges | undefined {
     const joined: Member[] = [], updated: Member[] = [], left: Member[] = [];

@@ -1,31 +1,31 @@
-/** Files of a log that cannot be given yet: whoever serves them says when to ask again, and is asked again then. */
+/** Retries requests for a log's files that are not available yet, when the server says so. */
 import { boundedWait, retryAfterOf } from "../connection/auth_check.ts";
 
-/** A question waits so long for its whole answer, in ms. */
+/** Timeout of a whole response, in ms. */
 const REQUEST_MS = 30_000;
-/** Bytes of one file at most: a bundle of the largest entries. */
+/** The largest file: a bundle of the largest entries. */
 const FILE_BYTES_MAX = 256 * (2 + 65_535);
 
 /** The last answer. */
 export interface Answered {
   readonly answer: Response;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** How long that took, to be the end of an error's text; "": the answer does not say that it may come. */
+  /** The waited time, as the end of an error's text; "": the response has no retry time. */
   readonly waited: string;
 }
 
-/** The wait that an answer asks for, in ms, by its problem body or its headers; 0: none. */
+/** The wait that a response requests, in ms, by its problem body or its headers; 0: none. */
 function waitOf(bytes: Uint8Array, headers: Headers): number {
   let said: unknown;
   try {
     said = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
   } catch { /* It is no problem body: the header counts. */ }
-  // A date there is by the server's clock, and so is this one.
+  // A date in the header is by the server's clock, so it is compared with the response's `Date`.
   const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
   return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
-/** The whole body of an answer. Rejects when it is larger than any file of a log, and with the signal. */
+/** The whole body of a response. Rejects if it is larger than any file of a log, and with the signal. */
 async function bodyOf({ body }: Response, signal: AbortSignal) {
   let left = FILE_BYTES_MAX;
   const bounded = body?.pipeThrough(
@@ -42,8 +42,8 @@ async function bodyOf({ body }: Response, signal: AbortSignal) {
 }
 
 /**
- * Asks until the answer is none that says when to come again, for at most `wait_ms`. Rejects as `ask` does, with `stop`,
- * and when an answer is too large or too late.
+ * Retries while the response has a retry time, for at most `wait_ms`. Rejects as `ask` does, with `stop`, and if a
+ * response is too large or too late.
  */
 export async function askPatiently(
   ask: (signal: AbortSignal) => Promise<Response>,

@@ -1,6 +1,6 @@
 /**
- * The tree of a transparency log as its reader keeps it: the roots of its complete subtrees, from which every later
- * tree must follow (RFC 6962). Also the signed notes of its checkpoints (c2sp.org/signed-note). By WebCrypto alone.
+ * A reader's state of a transparency log's tree: the roots of its complete subtrees, which every later tree must extend
+ * (RFC 6962). Also the signed notes of its checkpoints (c2sp.org/signed-note). Uses only WebCrypto.
  */
 import { hex } from "../wire/hex.ts";
 
@@ -14,7 +14,7 @@ const LOG = 1;
 /** The kind of a key that cosigns the checkpoints of others (c2sp.org/tlog-cosignature). */
 export const WITNESS = 4;
 
-/** SHA-256 of all parts, one behind the other. */
+/** SHA-256 of the concatenated parts. */
 export async function sha256(...parts: readonly Uint8Array[]): Promise<Hash> {
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -25,13 +25,13 @@ export async function sha256(...parts: readonly Uint8Array[]): Promise<Hash> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", all));
 }
 
-/** The bytes of a base64 text. Throws for any other one. */
+/** The bytes of a base64 text. Throws for other texts. */
 const fromBase64 = (text: string): Bytes =>
   Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
 const nodeHash = (left: Hash, right: Hash) => sha256(Uint8Array.of(1), left, right);
 
-/** A checkpoint that a key has signed. */
+/** A signed checkpoint. */
 export interface Checkpoint {
   readonly origin: string;
   readonly size: number;
@@ -41,7 +41,7 @@ export interface Checkpoint {
   readonly note: string;
 }
 
-/** Those of the keys that have signed a note, each `NAME+ID+KEY`. Throws an Error for a signature that is not of it. */
+/** The keys, each `NAME+ID+KEY`, that have signed a note. Throws an Error for an invalid signature. */
 export async function signedBy(
   note: string,
   vkeys: readonly string[],
@@ -56,7 +56,7 @@ export async function signedBy(
     if (vkey === undefined) continue;
     const [algorithm, ...raw] = fromBase64(vkey.split("+").slice(2).join("+"));
     if (algorithm !== kind) continue;
-    // The signature of a witness has its time in front.
+    // The signature of a witness begins with a timestamp.
     const begin = kind === WITNESS ? 12 : 4;
     const time = kind === WITNESS && signed.length >= begin
       ? new DataView(signed.buffer).getBigUint64(4)
@@ -87,7 +87,7 @@ export async function openCheckpoint(note: string, vkeys: readonly string[]): Pr
   throw new Error("no known key has signed this checkpoint");
 }
 
-/** The path of a tile or bundle, as c2sp.org/tlog-tiles has it. */
+/** The path of a tile or bundle (c2sp.org/tlog-tiles). */
 function tilePath(level: number | "entries", index: number, width: number): string {
   const digits = String(index);
   const parts = digits.padStart(Math.ceil(digits.length / 3) * 3, "0").match(/\d{3}/g) ?? [];
@@ -95,16 +95,16 @@ function tilePath(level: number | "entries", index: number, width: number): stri
   return `tile/${level}/${name}${width === TILE_WIDTH ? "" : `.p/${width}`}`;
 }
 
-/** Gives a file of a log by its path. */
+/** Reads a file of a log by its path. */
 export type LogFiles = (path: string) => Promise<Bytes>;
 
-/** A tree that grows. */
+/** A growing tree. */
 export class GrowingTree {
   size = 0;
-  /** By its level, the root of the complete subtree of `2 ** level` entries that the size has; else undefined. */
+  /** By level, the root of the complete subtree of `2 ** level` entries; undefined if the size has none. */
   #subtrees: (Hash | undefined)[] = [];
 
-  /** The right edge of the tree of that size, as the tiles of a later one have it: a root says whether they are right. */
+  /** Loads the right edge of the tree of that size from the tiles of a later one; compare its root to verify them. */
   static async load(files: LogFiles, size: number, later: number): Promise<GrowingTree> {
     const tree = new GrowingTree();
     tree.size = size;
@@ -148,7 +148,7 @@ export class GrowingTree {
     return hex(root ?? await sha256());
   }
 
-  /** Appends the entries up to that size, as the bundles of a later tree have them, and gives them. */
+  /** Appends the entries up to that size from the bundles of a later tree, and returns them. */
   async grow(files: LogFiles, size: number, later: number): Promise<Bytes[]> {
     const grown: Bytes[] = [];
     while (this.size < size) {

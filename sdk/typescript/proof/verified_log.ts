@@ -1,6 +1,7 @@
 /**
- * A room's transparency log, held against what a subscription brings: each message must be an entry under the newest
- * signed checkpoint, and each checkpoint must continue the one before. What is not so is a `ProofError` with evidence.
+ * Compares the messages of a subscription with the room's transparency log: each message must be an entry under the
+ * newest signed checkpoint, and each checkpoint must extend the previous one. A violation is a `ProofError` with
+ * evidence.
  */
 import { encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
@@ -14,47 +15,49 @@ const POLL_MS = 1_000;
 const utf8 = new TextEncoder();
 const pause = (delay_ms = POLL_MS) => new Promise<void>((resolve) => setTimeout(resolve, delay_ms));
 
-/** What is needed to read a log. */
+/** Options of a verified log. */
 export interface VerifiedLogOptions {
-  /** Its address: `https://bus.example.com/v1/proof/acme.bets`. */
+  /** Its URL: `https://bus.example.com/v1/proof/acme.bets`. */
   readonly url: string;
   /** The keys that may have signed it, as `arq proof key` prints them. */
   readonly vkeys: readonly string[];
-  /** Of a log that is not public. */
+  /** Token for a log that is not public. */
   readonly token?: string | (() => string | Promise<string>);
-  /** A checkpoint that was kept: the log must continue it. */
+  /** A saved checkpoint: the log must extend it. */
   readonly checkpoint?: string;
   /** The keys of witnesses, as `arq proof witness` prints them: each newest checkpoint must have their cosignatures. */
   readonly witnesses?: readonly string[];
-  /** How many of the witnesses; default all. Of half of them or fewer, two readers may follow two pasts. */
+  /**
+   * The required number of witnesses; default all. With half of them or fewer, two readers may see different histories.
+   */
   readonly quorum?: number;
   /**
-   * How long a message may wait for its entry, a checkpoint for its cosignatures, and a file that the log says will come,
-   * in ms; default one minute, as in a receipt.
+   * How long to wait for a message's entry, a checkpoint's cosignatures, and a file that the log has announced, in ms;
+   * default one minute, as in a receipt.
    */
   readonly wait_ms?: number;
   /**
-   * Whether every entry must have come as a message; default true. With a filter, without echo, or where a replay
-   * crosses what was erased, say false.
+   * Whether every entry must arrive as a message; default true. Use false with a filter, with `no_echo`, or if a replay
+   * crosses erased messages.
    */
   readonly complete?: boolean;
 }
 
-/** What shows that something is wrong to whoever has the keys. */
+/** Evidence of a violation, for anybody with the keys. */
 export interface ProofEvidence {
   /** Signed notes, the older one first. */
   readonly checkpoints: readonly string[];
   /** The entry of the log, as text. */
   readonly entry?: string | undefined;
   readonly message?: Message | undefined;
-  /** The hash of the message's text, as it came. */
+  /** The hash of the received message's text. */
   readonly sha256?: string | undefined;
 }
 
 /**
- * `fork`: two signed trees, of which one does not continue the other. `gap`: the log has an entry that came as no
- * message. `changed`: it has another message at that offset. `missing`: it has none in time. `damaged`: its files make
- * no signed tree, so nothing can be said.
+ * `fork`: two signed trees, and neither extends the other. `gap`: an entry of the log did not arrive as a message.
+ * `changed`: the log has another message at that offset. `missing`: it has none in time. `damaged`: its files match no
+ * signed tree, so nothing can be verified.
  */
 export class ProofError extends Error {
   override readonly name = "ProofError";
@@ -81,14 +84,14 @@ export class VerifiedLog {
   readonly #options: VerifiedLogOptions;
   readonly #witnesses: readonly string[];
   readonly #quorum: number;
-  /** The entries behind the last message that was verified. */
+  /** The entries after the last verified message. */
   #entries: Entry[] = [];
   #tree: GrowingTree | undefined;
   #checkpoint: Checkpoint | undefined;
-  /** Whether the entry before the next one has come as a message. */
+  /** Whether the previous entry arrived as a message. */
   #is_joined = false;
 
-  /** Throws a RangeError for a quorum that so many different witnesses cannot be. */
+  /** Throws a RangeError for a quorum above the number of distinct witnesses. */
   constructor(options: VerifiedLogOptions) {
     this.#options = options;
     this.#witnesses = [...new Set(options.witnesses)];
@@ -100,7 +103,7 @@ export class VerifiedLog {
     this.#quorum = quorum;
   }
 
-  /** The newest checkpoint that was verified, to keep; undefined: none yet. */
+  /** The newest verified checkpoint, for saving; undefined: none yet. */
   get checkpoint(): string | undefined {
     return this.#checkpoint?.note;
   }
@@ -108,14 +111,14 @@ export class VerifiedLog {
   /** The messages of a subscription, each once it is verified. Rejects with a ProofError. */
   async *verify(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
     for await (const message of messages) {
-      // What the bus says it has lost is no gap that it hides.
+      // A GAP that the bus reports is not a hidden gap.
       if (message.signal !== undefined && Number(message.offset) === 0) this.#is_joined = false;
       else await this.#hold(message);
       yield message;
     }
   }
 
-  /** The newest checkpoint, once enough witnesses have cosigned it: they sign what is published already. */
+  /** The newest checkpoint, once enough witnesses have cosigned it; they sign after it is published. */
   async #newest(): Promise<Checkpoint> {
     const { vkeys, wait_ms = WAIT_MS } = this.#options;
     const until_ms = performance.now() + wait_ms;
@@ -131,12 +134,12 @@ export class VerifiedLog {
     }
   }
 
-  /** Reads the newest checkpoint, and as much of the tree before it as has the offset. */
+  /** Reads the newest checkpoint, and the tree before it up to the offset. */
   async #begin(offset: number, until_ms: number): Promise<void> {
     const { vkeys, checkpoint } = this.#options;
     let next = await this.#newest();
     const kept = checkpoint === undefined ? next : await openCheckpoint(checkpoint, vkeys);
-    // What lies between may still have an older one: it is a fork only when it stays.
+    // A cache may still serve an older checkpoint: it is a fork only if it stays.
     while (kept.size > next.size && performance.now() < until_ms) {
       await pause();
       next = await this.#newest();
@@ -157,15 +160,15 @@ export class VerifiedLog {
     return /([^/.]+)\.[^/]*$/.exec(this.#checkpoint!.origin)?.[1] ?? "";
   }
 
-  /** Reads the newest checkpoint, and what it has more; gives it. */
+  /** Reads the newest checkpoint and its new entries; returns the checkpoint. */
   async #advance(): Promise<Checkpoint> {
     const [before, next] = [this.#checkpoint!, await this.#newest()];
-    // An older one proves nothing: the message waits on.
+    // An older one proves nothing: the message keeps waiting.
     if (next.size >= before.size) await this.#grow(this.#tree!.copy(), before, next, next);
     return next;
   }
 
-  /** Reads the entries up to a checkpoint, of files that are there for the newest one. */
+  /** Reads the entries up to a checkpoint from the files of the newest one. */
   async #grow(
     tree: GrowingTree,
     before: Checkpoint,
@@ -173,7 +176,7 @@ export class VerifiedLog {
     newest: Checkpoint,
   ): Promise<void> {
     const grown = await tree.grow(this.#files, next.size, newest.size);
-    // The tree of the newest one need not be that of the one before it.
+    // The newest tree need not extend the previous one.
     if (await tree.root() !== next.root) await this.#accuseFiles(before, newest);
     [this.#tree, this.#checkpoint] = [tree, next];
     for (const bytes of grown) {
@@ -187,7 +190,7 @@ export class VerifiedLog {
     throw new ProofError("fork", what, { checkpoints: [before.note, next.note] });
   }
 
-  /** Whoever serves the files may have damaged them: a fork is another past, of which they make the newer root. */
+  /** Distinguishes a fork from damaged files: in a fork the files match the newer root with another history. */
   async #accuseFiles(before: Checkpoint, next: Checkpoint): Promise<never> {
     const tree = await GrowingTree.load(this.#files, before.size, next.size);
     const past = await tree.root();
@@ -209,7 +212,7 @@ export class VerifiedLog {
     throw new Error(`${path}: HTTP ${answer.status} ${text(bytes).slice(0, 1_000)}${waited}`);
   };
 
-  /** The hash of a message, as its entry has it: of its text form. */
+  /** The hash of a message's text form, as in its entry. */
   async #hashOf(message: Message): Promise<string> {
     const { type, data, content_type, schema_id, signal } = message;
     const text = encodeTextMessage({
@@ -228,14 +231,14 @@ export class VerifiedLog {
     return hex(await sha256(utf8.encode(text)));
   }
 
-  /** Waits until the log has a message's entry, and holds it against that. */
+  /** Waits until the log has a message's entry, and compares them. */
   async #hold(message: Message): Promise<void> {
     const { wait_ms = WAIT_MS, complete = true } = this.#options;
     const offset = Number(message.offset);
     const until_ms = performance.now() + wait_ms;
     if (this.#tree === undefined) await this.#begin(offset, until_ms);
     const hash = await this.#hashOf(message);
-    // The bus names its present epoch, also of what was stored in an earlier one.
+    // The bus reports the present epoch, also for messages stored in an earlier one.
     const find = () =>
       this.#entries.findIndex((one) =>
         one.sha256 !== undefined && one.offset === offset &&

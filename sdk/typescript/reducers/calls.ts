@@ -1,6 +1,6 @@
 /**
- * A room that is a program: what its calls take and come to, what it shows and tells, as types; and the module that
- * it is, from the bus, page by page and held to its digest.
+ * A room that is a program: the types of its calls, outcomes, values and events; and its module, read from the bus page
+ * by page and checked against its digest.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Room } from "../room/room.ts";
@@ -10,12 +10,12 @@ import { hex } from "../wire/hex.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { WatchedValues, WatchOptions } from "./watched_values.ts";
 
-/** A module as the bus gives it: metered, so that it ends. */
+/** A module from the bus: metered, so that it terminates. */
 export interface ServedModule {
   /** Hex SHA-256 of the module that was deployed. */
   readonly module: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** How much a call may do. */
+  /** The fuel of a call. */
   readonly fuel_units: number;
 }
 
@@ -27,7 +27,7 @@ interface Page {
   readonly bytes: string;
 }
 
-/** Deploys in the middle of it that are borne. */
+/** Retries when a deploy interrupts the read. */
 const ATTEMPTS = 8;
 
 async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
@@ -40,7 +40,7 @@ async function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<P
   return answer.json() as Page;
 }
 
-/** Reads it; undefined: another one was deployed. */
+/** Reads the module; undefined: another one was deployed meanwhile. */
 async function readOne(room: Room, signal?: AbortSignal): Promise<ServedModule | undefined> {
   const first = await pageOf(room, 0, signal);
   const { module, sha256, size_bytes, fuel_units } = first;
@@ -59,7 +59,7 @@ async function readOne(room: Room, signal?: AbortSignal): Promise<ServedModule |
   return await sha256Of(bytes) === sha256 ? { module, bytes, fuel_units } : undefined;
 }
 
-/** Reads the module of a room. Rejects with `invalid-command` where its class gives none, and as any command. */
+/** Reads the module of a room. Rejects with `invalid-command` if its class does not publish it, and as any command. */
 export async function servedModule(room: Room, signal?: AbortSignal): Promise<ServedModule> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const found = await readOne(room, signal);
@@ -68,15 +68,15 @@ export async function servedModule(room: Room, signal?: AbortSignal): Promise<Se
   throw new ArqonError("answer-timeout", `room.module of ${room.id}`);
 }
 
-/** What commands take and answer, by their names. */
+/** The data and answers of commands, by name. */
 export type Calls = Readonly<Record<string, readonly [data: unknown, answer: unknown]>>;
 
-/** What a room is, as `arq reducer types` writes it down. */
+/** The types of a room, as `arq reducer types` generates them. */
 export interface RoomTypes {
   readonly commands: Calls;
-  /** The data of its messages, by their types. */
+  /** The data of its messages, by type. */
   readonly events: Readonly<Record<string, unknown>>;
-  /** What it shows, by keys; a text is itself, anything else is JSON. */
+  /** Its visible values, by key; a text is itself, anything else is JSON. */
   readonly values: Readonly<Record<string, unknown>>;
 }
 
@@ -85,7 +85,7 @@ export type CallsOf<Known extends Calls | RoomTypes> = Known extends RoomTypes ?
   : Known extends Calls ? Known
   : never;
 
-/** The values of either: of commands alone nothing is known. */
+/** The values of either; unknown for commands alone. */
 export type ValuesOf<Known extends Calls | RoomTypes> = Known extends RoomTypes ? Known["values"]
   : Readonly<Record<string, unknown>>;
 
@@ -98,29 +98,29 @@ export type EventsOf<Known extends Calls | RoomTypes> = Known extends RoomTypes 
   }[keyof Known["events"] & string]
   : { readonly type: string; readonly data: unknown };
 
-/** What a call may be given besides. */
+/** Further options of a call. */
 export interface CallOptions
   extends Pick<CommandOptions, "headers" | "trace_id" | "traceparent" | "timeout_ms" | "signal"> {
   /**
-   * The sender's own id of the call: a repetition gets the same answer and is not applied again, as long as the room
+   * Idempotency key of the call: a repeated call gets the same answer and is not applied again, as long as the room
    * remembers it. Absent: a new one.
    */
   readonly call_id?: string;
 }
 
-/** What a call came to. */
+/** The outcome of a call. */
 export interface Called<Answer> {
-  /** The number of its entry in the room's log. */
+  /** The offset of its entry in the room's log. */
   readonly entry: number;
-  /** The entry that it repeats; undefined: it was applied now. */
+  /** The entry that it repeats; undefined: it is not a repetition. */
   readonly repeats?: number;
-  /** Whether it has changed a value that the room shows; undefined: it has not, or repeats one that may have. */
+  /** Whether it changed a visible value; undefined: it did not, or it repeats a call that may have. */
   readonly visible?: true;
-  /** What the reducer answered: null when nothing, `{ base64 }` when it is no text. */
+  /** The reducer's answer: null for none, `{ base64 }` if it is not text. */
   readonly answer: Answer;
 }
 
-/** What is behind the name of a command: its data, which may be left out where there need be none. */
+/** The arguments after a command's name: its data, optional if the command needs none. */
 export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallOptions]
   : [data: Data, options?: CallOptions];
 
@@ -128,9 +128,10 @@ export type Given<Data> = undefined extends Data ? [data?: Data, options?: CallO
 export interface ReducedRoom<Known extends Calls | RoomTypes> {
   readonly id: string;
   /**
-   * Has the room do something; resolves once it is in the room's log and is applied. Data that is a text comes
-   * as it is, any other as JSON, bytes as bytes. Repeated over reconnects, applied once. Rejects with
-   * `call-rejected` and the reducer's code and reason, or `reducer-…` when it failed, `invalid-command` where the room has no reducer, or as any command.
+   * Calls a command of the room; resolves once the call is in the room's log and applied. A text is sent as it is,
+   * bytes as bytes, any other data as JSON. The SDK repeats the call over reconnects; it is applied once. Rejects with
+   * `call-rejected` and the reducer's code and reason, with `reducer-…` if it failed, with `invalid-command` if the
+   * room has no reducer, or as any command.
    */
   call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
@@ -138,16 +139,16 @@ export interface ReducedRoom<Known extends Calls | RoomTypes> {
   ): Promise<Called<CallsOf<Known>[Name][1]>>;
   readonly state: {
     /**
-     * Watches the values that the room's class shows below a prefix, all of them without one: they are read, then
-     * their changes are heard, also over reconnects. It is over with `invalid-command` where the room shows none.
+     * Watches the visible values below a prefix, by default all: reads them, then receives their changes, also over
+     * reconnects. Ends with `invalid-command` if the room has none.
      */
     watch(prefix?: string, options?: WatchOptions): WatchedValues<ValuesOf<Known>>;
   };
-  /** The room's module, metered. Rejects with `invalid-command` unless its class shows it. */
+  /** The room's module, metered. Rejects with `invalid-command` unless its class publishes it. */
   module(signal?: AbortSignal): Promise<ServedModule>;
   /**
-   * What a message of the room says: its type and data, from JSON where it is such, else a text, else bytes. Undefined
-   * for a message of the system. Nothing checks that the room tells what its types say.
+   * The event in a message of the room: its type and data, parsed from JSON if it is JSON, otherwise a text or bytes.
+   * Undefined for a message of the system. The types are not checked at run time.
    */
   event(message: Message): EventsOf<Known> | undefined;
 }

@@ -1,10 +1,10 @@
 /**
- * Runs a reducer in the client to guess what a call will do: `arqon_room_v1` over known values.
- * Only modules of the bus are metered; nothing is held to the bounds of a room.
+ * Runs a reducer in the client to predict a call: `arqon_room_v1` over known values. Only modules from the bus are
+ * metered; the bounds of a room do not apply.
  */
 import { compareKeys, type ReducedValue } from "./watched_values.ts";
 
-/** What a guess is about. */
+/** The call to predict. */
 export interface GuessedCall {
   readonly command: string;
   readonly data: Uint8Array;
@@ -17,7 +17,7 @@ export interface GuessedCall {
   readonly now_ms: number;
   /** The entry that it may become. */
   readonly offset: number;
-  /** Random numbers, the same ones each time that it is guessed anew. */
+  /** Random numbers, the same ones in each prediction of this call. */
   readonly random: (drawn: number) => bigint;
 }
 
@@ -28,7 +28,7 @@ export interface GuessedValues {
   keys(): Iterable<string>;
 }
 
-/** What a call has written; undefined: it would be refused, or that is unknown. */
+/** The writes of a call; undefined: it would be refused, or the outcome is unknown. */
 export type Guess = ReadonlyMap<string, ReducedValue | undefined> | undefined;
 
 const encoder = new TextEncoder();
@@ -53,13 +53,13 @@ interface GuestExports {
   readonly arqon_alloc: (size_bytes: number) => number;
 }
 
-/** A module, and how much each guess may do where the bus has metered it. */
+/** A module, and the fuel of each prediction if the bus has metered it. */
 export interface GuestModule {
   readonly module: WebAssembly.Module;
   readonly fuel_units: number;
 }
 
-/** One guess at work. */
+/** One running prediction. */
 class Guessing {
   readonly changes = new Map<string, ReducedValue | undefined>();
   readonly #call: GuessedCall;
@@ -74,7 +74,7 @@ class Guessing {
 
   run({ module, fuel_units }: GuestModule): number {
     const { exports } = new WebAssembly.Instance(module, { arqon_room_v1: this.#functions() });
-    // What the bus gives is metered, and has none until it is notified.
+    // A module from the bus is metered, and has no fuel until it is set.
     if (exports.arqon_fuel instanceof WebAssembly.Global) {
       exports.arqon_fuel.value = BigInt(fuel_units);
     }
@@ -149,7 +149,7 @@ class Guessing {
       room_scan: (
         ...[at, size, after, after_size, most]: [number, number, number, number, number]
       ) => this.#give(this.#scan(text(at, size), text(after, after_size), most)),
-      // What others receive, and what comes later, is the room's.
+      // Events and timers are the room's own; a prediction ignores them.
       room_emit: () => {},
       room_answer: () => {},
       room_schedule: () => {},
@@ -162,7 +162,7 @@ class Guessing {
   }
 }
 
-/** What the reducer does with a call. A module that is none, or fails, guesses nothing. */
+/** Predicts the writes of a call. An invalid or failing module predicts nothing. */
 export function guess(module: GuestModule, call: GuessedCall, values: GuessedValues): Guess {
   const guessing = new Guessing(call, values);
   try {

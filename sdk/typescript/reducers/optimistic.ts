@@ -1,6 +1,6 @@
 /**
- * Optimistic calls: the reducer runs in the client, too. What the room decides otherwise is put
- * right. How guesses and values go together is `Rebase`, how a module runs `guest.ts`.
+ * Optimistic calls: the reducer also runs in the client, and the room's decision corrects wrong predictions. `Rebase`
+ * combines predictions and values, `guest.ts` runs a module.
  */
 import { compareKeys, isSameValue, put } from "./watched_values.ts";
 import type { ReadValue, ReducedValue, ValueChanges, WatchedValues } from "./watched_values.ts";
@@ -10,27 +10,27 @@ import type { Guess, GuessedCall, GuessedValues, GuestModule } from "./guest.ts"
 import type { Called, Calls, CallsOf, Given, ReducedRoom, RoomTypes } from "./calls.ts";
 import type { ServedModule, ValuesOf } from "./calls.ts";
 
-/** Changes that are kept back at most; with more the oldest counts, whoever's it is. */
+/** The most changes that are held back; above, the oldest is applied, whoever made it. */
 const HELD_MAX = 1_000;
 
-/** What came of a call: the entry whose changes are to come, or that nothing visible is. */
+/** The outcome of a call: the entry whose changes will follow, or no visible change. */
 type CallOutcome = { readonly entry: number } | "nothing";
 
 interface Pending {
   readonly number: number;
   readonly guess: (values: GuessedValues) => Guess;
-  /** Undefined: there is no answer yet. */
+  /** Undefined: no answer yet. */
   entry: number | undefined;
 }
 
 interface Held {
-  /** The last call that had been made when it came. */
+  /** The number of the last call made before it arrived. */
   readonly number: number;
   readonly version: number;
   readonly changes: ValueChanges;
 }
 
-/** The values of a room and those that own calls make of them. */
+/** The values of a room, and the predictions of own calls on top of them. */
 export class Rebase {
   readonly #confirmed = new Map<string, ReducedValue>();
   #version = 0;
@@ -39,12 +39,12 @@ export class Rebase {
   #guessed = new Map<string, ReducedValue | undefined>();
   #last = 0;
 
-  /** Calls that are not confirmed. */
+  /** The number of unconfirmed calls. */
   get pending(): number {
     return this.#pending.length;
   }
 
-  /** The entry whose values are below the guesses. */
+  /** The entry of the values below the predictions. */
   get version(): number {
     return this.#version;
   }
@@ -59,14 +59,14 @@ export class Rebase {
     for (const [key, value] of this.#guessed) if (value !== undefined) yield key;
   }
 
-  /** Takes a call; gives its number and what it changes here. */
+  /** Adds a call; returns its number and its predicted changes. */
   call(guess: (values: GuessedValues) => Guess): { number: number; changes: ValueChanges } {
     const number = ++this.#last;
     this.#pending.push({ number, guess, entry: undefined });
     return { number, changes: this.#guessAnew(new Map()) };
   }
 
-  /** Takes what came of a call. */
+  /** Applies the outcome of a call. */
   answered(number: number, outcome: CallOutcome): ValueChanges {
     const pending = this.#pending.find((one) => one.number === number);
     if (pending === undefined) return new Map();
@@ -75,13 +75,13 @@ export class Rebase {
     return this.#guessAnew(this.#release());
   }
 
-  /** Takes changes that the room tells. */
+  /** Applies changes from the room. */
   confirmed(version: number, changes: ValueChanges): ValueChanges {
     this.#held.push({ number: this.#last, version, changes });
     return this.#guessAnew(this.#release());
   }
 
-  /** Lets changes count that wait for no answer any longer; gives what was there before them. */
+  /** Applies held changes that no longer wait for an answer; returns the previous values. */
   #release(): Map<string, ReducedValue | undefined> {
     const before = new Map<string, ReducedValue | undefined>();
     const open = this.#pending.find(({ entry }) => entry === undefined)?.number ?? Infinity;
@@ -90,7 +90,7 @@ export class Rebase {
       const { version, changes } = this.#held.shift()!;
       for (const key of changes.keys()) if (!before.has(key)) before.set(key, this.read(key));
       put(this.#confirmed, changes);
-      // Entries have begun anew: what was answered before is in none of them.
+      // Entries have restarted: earlier answers refer to none of them.
       if (version < this.#version) {
         this.#pending = this.#pending.filter(({ entry }) => entry === undefined);
       }
@@ -100,7 +100,7 @@ export class Rebase {
     return before;
   }
 
-  /** Guesses all calls anew; gives what is another value than before. */
+  /** Predicts all calls again; returns the values that differ from before. */
   #guessAnew(before: Map<string, ReducedValue | undefined>): ValueChanges {
     const old = this.#guessed;
     this.#guessed = new Map();
@@ -120,45 +120,45 @@ export class Rebase {
   }
 }
 
-/** What guesses are made with. */
+/** Options of optimistic calls. */
 export interface OptimisticOptions extends WatchOptions {
   /**
-   * The module that is the room, compiled or as it is in the file of `arq reducer build`. Absent: the bus is asked for
-   * it, where the class of the room says `reducer_public`; that one is metered, and a guess of it always ends.
+   * The room's module, compiled or as bytes of the file of `arq reducer build`. Absent: it is read from the bus, if the
+   * room's class has `reducer_public`; that module is metered, so a prediction always terminates.
    */
   readonly module?: WebAssembly.Module | BufferSource;
-  /** How the keys begin that are watched; "": all that are shown. */
+  /** Prefix of the watched keys; "": all visible ones. */
   readonly prefix?: string;
-  /** Who calls, as the reducer will see it: the `sub`, the role and claims of the token. */
+  /** The caller as the reducer will see it: `sub`, role and claims of the token. */
   readonly user?: string;
   readonly role?: string;
   readonly claims?: Readonly<Record<string, string>>;
 }
 
-/** A room whose calls are seen at once. */
+/** A room with optimistic calls. */
 export interface OptimisticRoom<Known extends Calls | RoomTypes> extends Disposable {
-  /** The value of a key with what own calls will have done; undefined: there is none. */
+  /** The value of a key, including the predictions of own calls; undefined: none. */
   read<Key extends keyof ValuesOf<Known> & string>(
     key: Key,
   ): ReadValue<ValuesOf<Known>, Key> | undefined;
   /** All values below the prefix in the order of their keys. */
   entries(): [key: string, value: ReducedValue][];
-  /** Calls back with what is another value now, whoever did it, until the returned function is called. */
+  /** Calls back with changed values, whoever changed them, until the returned function is called. */
   changed(listener: (changes: ValueChanges) => void): () => void;
-  /** As `reduced(room).call`; what it will do is there when this returns its promise. */
+  /** As `reduced(room).call`; the predicted changes are visible when this returns its promise. */
   call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
     ...given: Given<CallsOf<Known>[Name][0]>
   ): Promise<Called<CallsOf<Known>[Name][1]>>;
-  /** Own calls that the room has not confirmed. */
+  /** The number of own calls that the room has not confirmed. */
   readonly pending: number;
-  /** What the room has confirmed. */
+  /** The confirmed values. */
   readonly watched: WatchedValues<ValuesOf<Known>>;
-  /** Ends it; calls that are under way go on. */
+  /** Ends it; calls under way continue. */
   close(): void;
 }
 
-/** What a module that was metered otherwise may do: as much as a call has by default. */
+/** The fuel for a module that was metered elsewhere: the default of a call. */
 const OWN_FUEL_UNITS = 5_000_000;
 
 const encoder = new TextEncoder();
@@ -184,7 +184,7 @@ async function compiled(module: WebAssembly.Module | BufferSource): Promise<WebA
   return made;
 }
 
-/** Random numbers that stay what they were. */
+/** Repeatable random numbers. */
 function randomNumbers(): (drawn: number) => bigint {
   const known: bigint[] = [];
   return (drawn) => known[drawn] ??= crypto.getRandomValues(new BigUint64Array(1))[0]!;
@@ -286,12 +286,12 @@ async function guestOf(
 }
 
 /**
- * Makes calls of a room seen at once; resolves when its values are there. Rejects with the refusal of the watch, with
- * a TypeError for a module that is no reducer, and as `WebAssembly.compile`.
+ * Makes the calls of a room optimistic: their effect is visible at once. Resolves when its values are read. Rejects
+ * with the refusal of the watch, with a TypeError for a module that is not a reducer, and as `WebAssembly.compile`.
  *
- * A guess knows only what the room shows, and its clock and randomness are not the room's: a reducer that asks for
- * more is guessed wrongly, and put right. A module of the bus has the fuel of a call there; nothing bounds how long one
- * runs that the program brings.
+ * A prediction knows only visible values, and its clock and randomness are not the room's: for a reducer that needs
+ * more it is wrong until the room corrects it. A module from the bus has the fuel of a call; the run time of the
+ * program's own module is not bounded.
  */
 export async function optimistic<Known extends Calls | RoomTypes>(
   room: ReducedRoom<Known>,

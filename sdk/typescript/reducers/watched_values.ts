@@ -1,6 +1,6 @@
 /**
- * Watches visible values of a room: reads them, and receives their changes in the room beside it. What
- * was missed is recovered, or else all are read again. What goes together is `ValuesView`.
+ * Watches visible values of a room: reads them, and receives their changes from the companion room. Missed changes are
+ * recovered, or all values are read again. `ValuesView` combines pages and changes.
  */
 import { ArqonError } from "@arqon/proto";
 import { patiently } from "../growing/growing_room.ts";
@@ -8,10 +8,10 @@ import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
 import { backoffDelay, sleep } from "../time/clock.ts";
 
-/** A value: its text, or its bytes where they are none. */
+/** A value: a text, or bytes that are not UTF-8. */
 export type ReducedValue = string | Uint8Array;
 
-/** What was written by key; undefined: deleted. */
+/** Written values by key; undefined: deleted. */
 export type ValueChanges = ReadonlyMap<string, ReducedValue | undefined>;
 
 /** A value on the wire. */
@@ -35,12 +35,12 @@ export interface ValuesTold {
   readonly changes: readonly (readonly [entry: number, key: string, value: WireValue | null])[];
 }
 
-/** Changes that wait for pages, at most; with more the pages are read again. */
+/** The most changes that wait for pages; above, the pages are read again. */
 const WAITING_MAX = 65_536;
 
 const encoder = new TextEncoder();
 
-/** Compares keys as the bus does: by the bytes of their UTF-8. */
+/** Compares keys as the bus does: by their UTF-8 bytes. */
 export function compareKeys(one: string, other: string): number {
   const [a, b] = [encoder.encode(one), encoder.encode(other)];
   const length = Math.min(a.length, b.length);
@@ -54,7 +54,7 @@ function valueOf(value: WireValue): ReducedValue {
   return Uint8Array.from(atob(value.base64), (byte) => byte.charCodeAt(0));
 }
 
-/** Whether both are the same. */
+/** Whether both values are equal. */
 export function isSameValue(
   one: ReducedValue | undefined,
   other: ReducedValue | undefined,
@@ -72,17 +72,17 @@ export function put(values: Map<string, ReducedValue>, changes: ValueChanges): v
   }
 }
 
-/** What came of a page: more are to be read, one has to begin again, changes are still to come, or all is there. */
+/** The outcome of a page: read the next one, begin again, wait for changes, or complete. */
 type PageOutcome = "more" | "again" | "wait" | "whole";
 
 /** The values below a prefix. */
 export class ValuesView {
   readonly prefix: string;
-  /** The entry whose values these are; undefined: none yet. */
+  /** The entry of these values; undefined: none yet. */
   version: number | undefined;
   values: Map<string, ReducedValue> = new Map();
   #scope = "";
-  /** The highest entry that a message was about, and of which scope that was the last. */
+  /** The highest entry of a message, and the scope of the last one. */
   #heard = { scope: "", entry: 0 };
   #parts: ValuesTold | undefined;
   /** Undefined: no pages are being read. */
@@ -94,24 +94,24 @@ export class ValuesView {
     this.prefix = prefix;
   }
 
-  /** Pages are read from the first one on; what is there stays until they are whole. */
+  /** Begins to read pages from the first; the present values stay until they are complete. */
   begin(): void {
     this.#pages = [];
     this.#waiting = [];
     this.#waiting_changes = 0;
   }
 
-  /** Takes the page behind the last one. */
+  /** Adds the next page. */
   page(page: ValuesPage): PageOutcome {
     const pages = this.#pages ??= [];
     pages.push(page);
     if (page.scope !== pages[0]?.scope) return "again";
-    // A previous owner may answer with stale values. In another scope entries may have begun anew.
+    // A previous owner may answer with stale values. In another scope entries may have restarted.
     if (page.scope === this.#scope && page.version < (this.version ?? 0)) return "again";
     return page.next === undefined ? this.settle() : "more";
   }
 
-  /** Whether pages and changes are whole by now. */
+  /** Whether pages and changes are complete. */
   settle(): PageOutcome {
     const pages = this.#pages ?? [];
     const versions = pages.map(({ version }) => version);
@@ -123,12 +123,12 @@ export class ValuesView {
     for (const told of this.#waiting) {
       if (told.to <= version) continue;
       if (told.after > version || told.scope !== pages[0]?.scope) return "again";
-      // A page that is newer has them already, and what comes up to its version says the same in the end.
+      // A newer page already contains them, and changes up to its version lead to the same values.
       put(read, this.#changes(told, 0));
       version = told.to;
     }
     if (version < target) return "wait";
-    // Earlier messages were about later entries than a previous owner knows.
+    // Earlier messages may be about later entries than a previous owner knows.
     const { scope } = pages[0]!;
     const is_known = scope === this.#scope || scope === this.#heard.scope;
     if (is_known && version < this.#heard.entry) return "again";
@@ -140,7 +140,7 @@ export class ValuesView {
     return "whole";
   }
 
-  /** Takes a message. Gives what changed now, or "again" when it cannot be applied. */
+  /** Applies a message. Returns the changes, or "again" if it cannot be applied. */
   hear(part: ValuesTold): ValueChanges | "again" {
     const told = this.#whole(part);
     if (told === undefined) return new Map();
@@ -161,7 +161,7 @@ export class ValuesView {
     return changes;
   }
 
-  /** What a message has changed below the prefix behind a version. */
+  /** The changes of a message below the prefix after a version. */
   #changes({ changes }: ValuesTold, version: number): ValueChanges {
     const wanted = changes.filter(([entry, key]) => entry > version && key.startsWith(this.prefix));
     return new Map(
@@ -169,7 +169,10 @@ export class ValuesView {
     );
   }
 
-  /** The message whose last part this is; undefined: more are to come. One without its first parts goes on nowhere. */
+  /**
+   * The whole message if this is its last part; undefined: parts are missing. A message without its first parts is
+   * dropped.
+   */
   #whole(part: ValuesTold): ValuesTold | undefined {
     const before = this.#parts;
     this.#parts = undefined;
@@ -192,35 +195,35 @@ export interface WatchOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What has changed. */
+/** A change of the values. */
 export interface ValuesChanged {
-  /** The entry whose values these are. */
+  /** The entry of these values. */
   readonly version: number;
   /** Undefined: deleted. */
   readonly changes: ValueChanges;
 }
 
 const BACKOFF = { base_ms: 100, max_ms: 5_000 };
-/** How often it is looked whether changes have come that pages wait for, and how often at most. */
+/** Interval, in ms, and the most checks whether the changes have arrived that pages wait for. */
 const SETTLE_MS = 50;
 const SETTLE_LOOKS = 40;
 
-/** The keys of values that are JSON: others are texts. */
+/** The keys of JSON values: others are texts. */
 type JsonKeys<Values> =
   & { readonly [Key in keyof Values]: Values[Key] extends string ? never : Key }[keyof Values]
   & string;
 
-/** What reading a key gives: the text of a value whose type is a text, else text or bytes. */
+/** The result of reading a key: a text if its type is a text, otherwise text or bytes. */
 export type ReadValue<Values, Key extends keyof Values> = Values[Key] extends string ? Values[Key]
   : ReducedValue;
 
-/** Visible values of a room, as they change. */
+/** Live visible values of a room. */
 export class WatchedValues<
   Values extends Readonly<Record<string, unknown>> = Readonly<Record<string, unknown>>,
 > {
-  /** Resolves when the values are there; rejects with the refusal. */
+  /** Resolves when the values are read; rejects with the refusal. */
   readonly ready: Promise<void>;
-  /** Resolves when it is over; rejects with the error that ended it. */
+  /** Resolves at the end; rejects with the error that ended it. */
   readonly ended: Promise<void>;
   readonly #room: Room;
   readonly #view: ValuesView;
@@ -241,27 +244,27 @@ export class WatchedValues<
     if (signal?.aborted) this.#over.abort();
     this.ready = this.#first.promise;
     this.ended = this.#run();
-    // Who does not look at them is notified by `onError`.
+    // A program that ignores these promises is notified by `onError`.
     this.ready.catch(() => {});
     this.ended.catch(() => {});
   }
 
-  /** The entry of the room's log whose values these are; 0 before the first ones. */
+  /** The entry of the room's log that these values belong to; 0 before the first ones. */
   get version(): number {
     return this.#view.version ?? 0;
   }
 
-  /** False while something was missed and is being read: the values are those of an earlier moment. */
+  /** False while missed changes are being read: the values are stale. */
   get is_current(): boolean {
     return this.#view.version !== undefined && !this.#is_reading;
   }
 
-  /** The value of a key; undefined: there is none, or nobody sees it. */
+  /** The value of a key; undefined: none, or it is not visible. */
   read<Key extends keyof Values & string>(key: Key): ReadValue<Values, Key> | undefined {
     return this.#view.values.get(key) as ReadValue<Values, Key> | undefined;
   }
 
-  /** The value of a key that is JSON; undefined: there is none. Throws SyntaxError for one that is no JSON. */
+  /** The JSON value of a key; undefined: none. Throws SyntaxError if it is not JSON. */
   json<Key extends JsonKeys<Values>>(key: Key): Values[Key] | undefined {
     const value = this.#view.values.get(key);
     if (value instanceof Uint8Array) throw new SyntaxError(`${key} is no text`);
@@ -273,13 +276,16 @@ export class WatchedValues<
     return [...this.#view.values].sort(([one], [other]) => compareKeys(one, other));
   }
 
-  /** Calls back after each change, also with the first values and where nothing here has changed, until the returned function is called. */
+  /**
+   * Calls back after each change, including the first values and changes outside the prefix, until the returned
+   * function is called.
+   */
   changed(listener: (changed: ValuesChanged) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Ends it; the values stay what they are. */
+  /** Stops watching; the values stay unchanged. */
   close(): void {
     this.#over.abort();
   }
@@ -301,7 +307,7 @@ export class WatchedValues<
       if (this.#failure !== undefined) throw this.#failure;
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
-      // Before there were values, whoever waits for them is notified.
+      // Before the first values, `ready` reports the error.
       if (error instanceof ArqonError && this.#view.version !== undefined) port.report(error);
       this.#first.reject(error);
       throw error;
@@ -334,7 +340,7 @@ export class WatchedValues<
     }
   }
 
-  /** Reads all of them; again when that is asked for meanwhile. */
+  /** Reads all values; repeats if requested meanwhile. */
   #read(): void {
     this.#is_again = true;
     if (this.#is_reading) return;

@@ -1,11 +1,11 @@
-/** Stored messages of a durable room: `history` of `@arqon/sdk/history`, and how its answer is read. */
+/** Reads stored messages of a durable room: `history` of `@arqon/sdk/history`. */
 import { readHistory, readRouted, writeHistoryQuery } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { Message } from "../message/message.ts";
 import { malformed, textOf } from "../wire/wire_error.ts";
 import type { CommandOptions, CommandRoom } from "./room_request.ts";
 
-/** Which messages are wanted; everything may be left out. Default: the oldest 100 that are kept. */
+/** Which messages to read, all optional. Default: the oldest 100 stored ones. */
 export type HistoryOptions = Readonly<Partial<HistoryQuery>>;
 
 /** Messages of a durable room, and the room's position. */
@@ -15,13 +15,13 @@ export interface RoomHistory {
   /** The room's present position: the offset of its last message. */
   readonly offset: Uint64;
   readonly epoch: string;
-  /** True when there are more in this direction: ask again with the offset of the last one. */
+  /** True if there are more in this direction: call again with the offset of the last one. */
   readonly more: boolean;
 }
 
 /**
- * Reads messages that a durable room keeps, without a subscription. Needs the grant `subscribe`; rejects with
- * `not-durable`, with `log-unavailable`, and with a TypeError for a number that is none.
+ * Reads stored messages of a durable room without a subscription. Needs the grant `subscribe`; rejects with
+ * `not-durable`, `log-unavailable`, and a TypeError for an invalid number.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

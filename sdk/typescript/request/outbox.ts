@@ -1,6 +1,6 @@
 /**
- * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests. Knows
- * no socket and no timer: the connection calls `pump`, and `wake` at `nextWake`.
+ * Outgoing publishes and commands: one bounded FIFO with a window of unanswered requests. Has no socket and no timer:
+ * the connection calls `pump`, and `wake` at `nextWake`.
  */
 import { type Ack, ArqonError, ruleOf } from "@arqon/proto";
 import { POLL_MS, RETRY_MAX_MS, RETRY_MS } from "../wire/bounds.ts";
@@ -8,46 +8,46 @@ import type { Settings } from "../options/options.ts";
 import { errorFromWire } from "../wire/wire_error.ts";
 
 /**
- * One publish or command, already encoded. `resolve` or `reject` is called exactly once: with the ACK
- * (undefined when none was asked for), or with why there is none.
+ * One encoded publish or command. `resolve` or `reject` is called exactly once: with the ACK (undefined if none was
+ * requested), or with the error.
  */
 export interface OutboxRequest {
-  /** The request id on the wire; grows from request to request. Also the order of sending. */
+  /** The request id on the wire; ascending, and the order of sending. */
   readonly id: number;
-  /** A request that waits to be repeated for this room's log holds back the others to it. */
+  /** A request that waits for a retry because of this room's log holds back other requests to the room. */
   readonly room: string;
-  /** True when an ACK answers it. If not, it is done as soon as it is handed to the socket. */
+  /** True if an ACK answers it. If not, it is settled when it is passed to the socket. */
   readonly answered: boolean;
   frame: Uint8Array;
-  /** True until its signature has come (`seal`): neither it nor what follows it there is sent. */
+  /** True until it is signed (`seal`): neither it nor later requests to the room are sent. */
   unsigned?: boolean;
-  /** True when it has an idempotency key: sent again, it takes effect once. */
+  /** True if it has an idempotency key: resending it has no second effect. */
   readonly repeatable: boolean;
-  /** When it is given up, by the clock of `OutboxOptions`. */
+  /** Its deadline, by the clock of `OutboxOptions`. */
   deadline_ms: number;
   /** How often it was refused with 503. */
   failures?: number;
-  /** The time limit that the text of `answer-timeout` names, in ms. */
+  /** The timeout in the text of `answer-timeout`, in ms. */
   timeout_ms: number;
   resolve(ack: Ack | undefined): void;
   reject(error: ArqonError): void;
 }
 
 /**
- * The settings that the outbox follows. With `getToken`, what an expired token refused is kept for
- * the next connection. `elapsed` is set by nobody: a deadline must not move with the time of day.
+ * The settings of the outbox. With `getToken`, requests refused for an expired token are kept for the next connection.
+ * `elapsed` is monotonic: deadlines must not move with the wall clock.
  */
 export type OutboxOptions = Pick<
   Settings,
   "window" | "queue" | "queue_bytes" | "getToken" | "elapsed" | "random"
 >;
 
-/** What one session lends to the outbox while it is open. */
+/** One open session, as the outbox uses it. */
 export interface OutboxSink {
   /** The connection that a refusal over it is reported to. */
   readonly connection_id: string;
   send(frame: Uint8Array): void;
-  /** False while the socket holds too many unsent bytes. */
+  /** False while the socket has too many unsent bytes. */
   writable(): boolean;
 }
 
@@ -58,12 +58,12 @@ interface InFlight {
 }
 
 /**
- * Holds a request from `add` until it is settled. Requests go out in the order of their ids, also those that are sent
- * again; a sender whose order must survive refusals waits for each answer, or has a window of 1. 429 holds everything
- * back, for it is about the connection; so does 503, but for `log-unavailable`, which holds back its own room alone.
+ * Keeps requests from `add` until they are settled. They are sent in the order of their ids, retries included; a sender
+ * whose order must survive refusals waits for each answer, or sets the window to 1. A 429 pauses all requests, because
+ * it is about the connection; so does a 503, except `log-unavailable`, which pauses only its room.
  *
- * From one session to the next: `pause`, until `underWay` says that what was sent is answered, then `connected`. A
- * room with a request that the old session has yet to answer is held back: so its order survives the move.
+ * To move to the next session: `pause`, wait until `underWay` reports no unanswered requests, then `connected`. A room
+ * with a request that the old session has not answered is held back, so that its order survives the move.
  */
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -71,24 +71,24 @@ export class Outbox {
   #queue_bytes = 0;
   readonly #in_flight = new Map<number, InFlight>();
   #sink: OutboxSink | undefined;
-  /** True while requests may be under way on another session than `#sink`. */
+  /** True while requests may be unanswered on another session than `#sink`. */
   #moving = false;
   #paused_until_ms = 0;
-  /** By room, until when nothing goes to it; removed when it is next looked at after that. */
+  /** By room, until when it is paused; removed at the next check after that. */
   readonly #holds = new Map<string, number>();
-  /** No request has an earlier deadline; may be too early, never too late. */
+  /** Lower bound of all deadlines. */
   #deadline_ms = Infinity;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
   }
 
-  /** Requests that are not yet answered or handed over. */
+  /** Number of requests that are not settled. */
   get size(): number {
     return this.#queue.length + this.#in_flight.size;
   }
 
-  /** Takes a request; throws `too-many-pending` when the queue is full. */
+  /** Adds a request; throws `too-many-pending` when the queue is full. */
   add(request: OutboxRequest): void {
     const { queue, queue_bytes } = this.#options;
     const { length } = this.#queue;
@@ -102,7 +102,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** Takes the signed frame of a request, which has its deadline from now on. */
+  /** Sets the signed frame of a request, and its deadline. */
   seal(request: OutboxRequest, frame: Uint8Array, deadline_ms: number, timeout_ms: number): void {
     if (!this.#queue.includes(request)) return;
     this.#queue_bytes += frame.length - request.frame.length;
@@ -122,7 +122,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** The connection is open: unanswered repeatable requests are sent first, in their old order. */
+  /** The connection is open: resends unanswered repeatable requests first, in their order. */
   connected(sink: OutboxSink): void {
     this.#sink = sink;
     this.#moving = this.#in_flight.size > 0;
@@ -134,14 +134,14 @@ export class Outbox {
     this.#sink = undefined;
   }
 
-  /** The number of requests that were sent to this session and are not answered. */
+  /** The number of unanswered requests of this session. */
   underWay(sink: OutboxSink): number {
     let count = 0;
     for (const sent of this.#in_flight.values()) if (sent.sink === sink) count += 1;
     return count;
   }
 
-  /** The session is gone. Requests that cannot be repeated safely are rejected with `error`. */
+  /** The session is lost: rejects requests that cannot be repeated safely with `error`. */
   disconnected(sink: OutboxSink, error: ArqonError): void {
     if (this.#sink === sink) this.#sink = undefined;
     for (const { request, sink: sent_to } of [...this.#in_flight.values()]) {
@@ -163,7 +163,7 @@ export class Outbox {
     for (const request of all) request.reject(error);
   }
 
-  /** Hands an ACK to its request. False when no request waits for it. */
+  /** Settles a request with its ACK. False if no request waits for it. */
   answer(ack: Ack): boolean {
     const sent = this.#in_flight.get(Number(ack.request_id));
     if (!sent) return false;
@@ -201,7 +201,7 @@ export class Outbox {
     if (taken > held.length) this.#queue.splice(0, taken, ...held);
   }
 
-  /** Gives up requests whose deadline is over, then pumps. */
+  /** Rejects requests past their deadline, then pumps. */
   wake(): void {
     const now_ms = this.#options.elapsed();
     if (now_ms >= this.#deadline_ms) {
@@ -221,7 +221,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** When `wake` has something to do next; undefined when nothing waits. */
+  /** When to call `wake` next; undefined if nothing waits. */
   nextWake(): number | undefined {
     if (this.size === 0) return undefined;
     const now_ms = this.#options.elapsed();
@@ -238,7 +238,7 @@ export class Outbox {
     return [...[...this.#in_flight.values()].map(({ request }) => request), ...this.#queue];
   }
 
-  /** The rooms with requests that another session has yet to answer; undefined: none. */
+  /** The rooms with unanswered requests of another session; undefined: none. */
   #roomsElsewhere(sink: OutboxSink): Set<string> | undefined {
     let rooms: Set<string> | undefined;
     for (const sent of this.#in_flight.values()) {
@@ -248,14 +248,14 @@ export class Outbox {
   }
 
   /**
-   * A request was refused for now: after a 429 it is repeated, after a 503 only with an idempotency
-   * key, and never where the reason says so: a failed call is remembered under its key.
+   * Handles a temporary refusal: a request is retried after a 429, after a 503 only with an idempotency key, and never
+   * if the reason forbids it: a failed call is remembered under its key.
    */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
     const { client } = ruleOf(error.reason);
     const new_token = client === "refresh-token" && this.#options.getToken !== undefined;
     if (new_token || error.reason === "draining") {
-      // Refused before it did anything, and the Shield closes next: nothing more goes this way.
+      // It was refused without effect, and the Shield will close: nothing more is sent on this session.
       if (this.#sink === sink) this.#sink = undefined;
       return this.#requeue(request);
     }
@@ -276,7 +276,7 @@ export class Outbox {
     this.#requeue(request);
   }
 
-  /** Puts a request back at its place in the order. */
+  /** Queues a request again at its position. */
   #requeue(request: OutboxRequest): void {
     let at = 0;
     while (at < this.#queue.length && (this.#queue[at] as OutboxRequest).id < request.id) at += 1;

@@ -1,6 +1,6 @@
 /**
- * The way of a publish or command from the room to the outbox: id, frame, signature, abort, and the
- * timer that wakes the outbox. Refuses what no bus can decode, whatever its limits.
+ * Passes publishes and commands from the room to the outbox: id, frame, signature, abort, and the timer that wakes the
+ * outbox. Refuses requests that no bus can decode, whatever its limits.
  */
 import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Welcome } from "@arqon/proto";
@@ -55,7 +55,7 @@ function checkOutgoing(envelope: EnvelopeInput): void {
 /** What requests need of the connection's settings. */
 type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
 
-/** All requests of one connection that are not settled. */
+/** The pending requests of one connection. */
 export class Requests {
   readonly outbox: Outbox;
   readonly #settings: RequestSettings;
@@ -63,7 +63,7 @@ export class Requests {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #wake_at_ms = Infinity;
 
-  /** `nextId` gives request ids, which grow. */
+  /** `nextId` returns ascending request ids. */
   constructor(settings: RequestSettings, nextId: () => number) {
     this.#settings = settings;
     this.#nextId = nextId;
@@ -104,7 +104,7 @@ export class Requests {
     }
   }
 
-  /** Arms the timer for the next moment at which the outbox has something to do. */
+  /** Sets the timer for the outbox's next `wake`. */
   schedule(): void {
     const wake_ms = this.outbox.nextWake();
     if (wake_ms === undefined || wake_ms >= this.#wake_at_ms) return;
@@ -118,13 +118,13 @@ export class Requests {
     }, wait_ms);
   }
 
-  /** Rejects every request, and takes no more. */
+  /** Rejects every request, and accepts no more. */
   close(error: ArqonError): void {
     clearTimeout(this.#timer);
     this.outbox.close(error);
   }
 
-  /** Puts a request into its place in the order at once; it is sent when it is signed. */
+  /** Queues a request at its position at once; it is sent when it is signed. */
   #addUnsigned(waiting: OutboxRequest, signer: Signer, request: PortRequest, tenant: string): void {
     const { deadline_ms, timeout_ms } = waiting;
     const share_ms = Math.ceil(timeout_ms * SIGNER_SHARE);
@@ -133,7 +133,7 @@ export class Requests {
     waiting.timeout_ms = share_ms;
     this.outbox.add(waiting);
     const { event, command, message_id = "" } = request.envelope;
-    // Alone in an envelope, the payload is its field as it is on the wire.
+    // An envelope with only the payload encodes exactly its field on the wire.
     const payload = writeRequest({ event, command });
     const input = signingInput(tenant, request.room, message_id, payload);
     void this.#sign(waiting, signer, input, deadline_ms, timeout_ms);

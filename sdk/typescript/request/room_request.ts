@@ -1,42 +1,38 @@
 /**
- * Publishes and commands of a room as requests: what the program may say with each, how data becomes
- * bytes, and the envelope. Signing, sending, waiting and repeating is the connection's.
+ * Publishes and commands of a room as requests: their options, the encoding of data, and the envelope. The connection
+ * signs, sends, waits and repeats.
  */
 import { type Ack, encodeUtf8, type EnvelopeInput, type Uint64 } from "@arqon/proto";
 import type { JsonInput } from "../wire/json.ts";
 import { tracedBy, type TraceOptions } from "./trace_parent.ts";
 
 /**
- * The data of a message. Bytes travel as they are, a string as text, anything else as JSON. With a
- * JSON `content_type` a string is taken for JSON text and travels as it is.
+ * The data of a message. Bytes are sent unchanged, a string as text, anything else as JSON. With a JSON `content_type`
+ * a string is JSON text and is sent unchanged.
  */
 export type Data = Uint8Array | JsonInput;
 
-/** What `Room.publish` takes besides type and data; nothing of it is needed. */
+/** Options of `Room.publish`. */
 export interface PublishOptions extends TraceOptions {
-  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` learns of a refusal. */
+  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` receives a refusal. */
   readonly ack?: boolean;
-  /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
+  /** Idempotency key: with it the SDK repeats the publish after a reconnect, and it is delivered once. */
   readonly message_id?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Default by the kind of data: application/octet-stream, text/plain or application/json. */
   readonly content_type?: string;
   readonly schema_id?: string;
-  /** Give up after this, in ms. Waiting for a reconnect counts. */
+  /** Timeout in ms, including the wait for a reconnect. */
   readonly timeout_ms?: number;
   /**
-   * Aborting rejects at once with the signal's reason. What was not sent yet is not sent; what was may
-   * have taken effect.
+   * Aborting rejects at once with the signal's reason. An unsent request is not sent; a sent one may have taken effect.
    */
   readonly signal?: AbortSignal;
 }
 
-/**
- * What `Room.command` takes besides name and data: the conditions under which the Brain carries it
- * out. They are the command's fields of the same names in `envelope.proto`.
- */
+/** Options of `Room.command`, including its conditions: the command's fields of the same names in `envelope.proto`. */
 export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id" | "message_id"> {
-  /** Refused with 409 `version-conflict` unless the room is at this version; 0 is any. */
+  /** Refused with 409 `version-conflict` unless the room has this version; 0: any. */
   readonly expect_version?: Uint64;
   readonly after_version?: Uint64;
   readonly fence?: Uint64;
@@ -45,31 +41,31 @@ export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id"
   readonly command_id?: string;
 }
 
-/** The outcome of a publish: the ACK, and what `explain` and `arq why` find it by. */
+/** The outcome of a publish: the ACK, and the ids for `explain` and `arq why`. */
 export interface Published extends Ack {
   readonly room: string;
   /** `PublishOptions.message_id`, or empty. */
   readonly message_id: string;
-  /** The trace that it is part of: `PublishOptions.trace_id`, the one of `traceparent`, or a new one. */
+  /** Its trace: `PublishOptions.trace_id`, the one of `traceparent`, or a new one. */
   readonly trace_id: string;
 }
 
-/** What is known of a publish that nobody acknowledges: what `explain` and `arq why` find it by. */
+/** The ids of a publish without an acknowledgement, for `explain` and `arq why`. */
 export interface Handed extends Pick<Published, "room" | "message_id" | "trace_id"> {
   readonly offset?: undefined;
 }
 
 /** The Brain's answer to a command. */
 export interface CommandResult {
-  /** The bytes as the Brain sent them. */
+  /** The bytes from the Brain. */
   readonly bytes: Uint8Array;
-  /** The result as JSON; undefined when it is empty. Throws SyntaxError when it is not JSON. */
+  /** The result as JSON; undefined if it is empty. Throws SyntaxError if it is not JSON. */
   json<Value = unknown>(): Value;
 }
 
 /**
- * A publish or command on its way to the connection. An undefined `timeout_ms` means the
- * connection's `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
+ * A publish or command for the connection. An undefined `timeout_ms` means the connection's `request_timeout_ms`;
+ * `answered` and `repeatable` are as in `OutboxRequest`.
  */
 export interface PortRequest {
   readonly room: string;
@@ -81,13 +77,13 @@ export interface PortRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The part of a room that sends commands, as the functions beside it need it. */
+/** The part of a room that sends commands. */
 export interface CommandRoom {
   readonly id: string;
   command(name: string, data?: Data, options?: CommandOptions): Promise<CommandResult>;
 }
 
-/** Makes and sends requests. */
+/** Sends requests. */
 export interface RequestPort {
   /** Sends a request and resolves with its ACK. */
   request(request: PortRequest): Promise<Ack | undefined>;
@@ -117,7 +113,7 @@ async function send(
   const repeatable = key !== undefined;
   const ack = await port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
   const { message_id = "" } = payload;
-  // Without an ACK these three are all.
+  // Without an ACK there are only these three.
   return { ...ack as Ack, room, message_id, trace_id: traced.trace_id };
 }
 
@@ -142,7 +138,7 @@ export async function sendCommand(
   data: Data | undefined,
   options: CommandOptions,
 ): Promise<CommandResult> {
-  // Of the options, the envelope takes the conditions: what has the name of one of its fields.
+  // The envelope takes the options that are named like its fields: the conditions.
   const command = { ...options, name, ...encodeData(data, options.content_type) };
   const ack = await send(port, room, { command }, options, options.command_id);
   const bytes = ack.result ?? new Uint8Array();
@@ -152,7 +148,7 @@ export async function sendCommand(
   };
 }
 
-/** Sends a command and reads its answer, whose shape the Brain promises. */
+/** Sends a command and returns its answer, unchecked. */
 export async function ask<Answer>(
   room: CommandRoom,
   name: string,

@@ -1,11 +1,11 @@
 /**
- * Ed25519 signatures of what a client publishes: who signs, and a signer from a key of Web Crypto.
- * What is signed is `signingInput` of `@arqon/proto`; when it is signed is `requests.ts`.
+ * Ed25519 signatures of publishes and commands: the interface of a signer, and a signer from a Web Crypto key. It signs
+ * `signingInput` of `@arqon/proto`; `requests.ts` calls it.
  */
 
 /**
- * Signs bytes with the key whose public half the token has in `cnf.jwk`. The key itself may be
- * anywhere: in Web Crypto, in a worker, in a device.
+ * Signs bytes with the private key of the token's `cnf.jwk`. The key may be anywhere: in Web Crypto, in a worker, in a
+ * device.
  */
 export interface Signer {
   /** Ed25519 over `data`: 64 bytes. */
@@ -14,7 +14,7 @@ export interface Signer {
 
 /** Length of a signature, in bytes. */
 export const SIGNATURE_BYTES = 64;
-/** By how many bytes a signature lengthens a frame: with tag and length of `Envelope.signature`. */
+/** Bytes that a signature adds to a frame: with tag and length of `Envelope.signature`. */
 export const SIGNATURE_FIELD_BYTES = 66;
 
 /** A PUB frame with its signature; fields of an envelope may come in any order. */
@@ -40,8 +40,8 @@ async function imported({ kty, crv, x, d }: JsonWebKey): Promise<CryptoKey> {
 }
 
 /**
- * A signer from a private Ed25519 key. TypeError for a key that cannot sign: a JWK without `d`, one
- * of another curve, a public `CryptoKey`. Needs a platform whose Web Crypto has Ed25519.
+ * A signer from a private Ed25519 key. TypeError for a key that cannot sign: a JWK without `d` or of another curve, a
+ * public `CryptoKey`. Needs Ed25519 in the platform's Web Crypto.
  *
  * ```ts
  * import { connect, ed25519Signer } from "@arqon/sdk";

@@ -1,6 +1,6 @@
-/** The trace of a message: the program's, by W3C `traceparent`, or a new one. Makes no spans. */
+/** The trace of a message: the program's, by W3C `traceparent`, or a new one. Creates no spans. */
 const ID_BYTES = 16;
-/** Asking the system for random bytes costs more than the bytes: they are taken for many ids at once. */
+/** Random bytes are requested for many ids at once: the call costs more than the bytes. */
 const POOL_IDS = 64;
 const pool = new Uint8Array(ID_BYTES * POOL_IDS);
 let used = pool.length;
@@ -10,7 +10,7 @@ const HEX: readonly string[] = Array.from(
   (_, byte) => byte.toString(16).padStart(2, "0"),
 );
 
-/** 32 lowercase hex digits; all zero, which is no trace, as seldom as two that are the same. */
+/** 32 lowercase hex digits; the invalid id of zeros is as improbable as a collision. */
 function newTraceId(): string {
   if (used === pool.length) {
     crypto.getRandomValues(pool);
@@ -24,13 +24,13 @@ function newTraceId(): string {
 /** A `traceparent`: any version, with the fields of version 00, and ids that are not all zero. */
 const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
-/** The trace that a message is part of, in `PublishOptions` and `CommandOptions`. */
+/** The trace of a message, in `PublishOptions` and `CommandOptions`. */
 export interface TraceOptions {
-  /** W3C trace id, 32 lowercase hex digits; the SDK makes one if absent. */
+  /** W3C trace id, 32 lowercase hex digits; absent: a new one. */
   readonly trace_id?: string;
   /**
-   * The span that the message is a part of, `00-0af7…319c-b7ad…3331-01`: the bus goes on with that
-   * trace, and records it if the flags say so. Default: what `ConnectOptions.traceparent` gives.
+   * The span that the message belongs to, `00-0af7…319c-b7ad…3331-01`: the bus continues that trace, and records it if
+   * the sampled flag is set. Default: the result of `ConnectOptions.traceparent`.
    */
   readonly traceparent?: string;
 }
@@ -42,8 +42,8 @@ interface Traced {
 }
 
 /**
- * A message's trace and headers. A `trace_id` of its own keeps out the connection's `current`.
- * Throws TypeError for a `traceparent` that is none, or of another trace.
+ * A message's trace and headers. A `trace_id` in the options overrides the connection's `current`. Throws TypeError for
+ * an invalid `traceparent`, or one of another trace.
  */
 export function tracedBy(
   options: TraceOptions & { readonly headers?: Readonly<Record<string, string>> },

@@ -1,18 +1,18 @@
-/** How values become data and back, and a codec for JSON from any validator. */
+/** The interface of codecs, and a JSON codec from any validator. */
 import { ArqonError } from "@arqon/proto";
 
-/** Turns values into the data of a message and back; `typedRoom` takes one. */
+/** Converts values to the data of a message and back, for `typedRoom`. */
 export interface Codec<T> {
   readonly content_type: string;
-  /** The Protobuf type or schema that messages name; absent: none. */
+  /** The `schema_id` of the messages; absent: none. */
   readonly schema_id?: string;
-  /** The data of a value. Throws for a value that it does not know. */
+  /** Encodes a value. Throws for an invalid value. */
   encode(value: T): Uint8Array;
-  /** The value of data. Throws, or rejects, for data that is no value. */
+  /** Decodes a value. Throws, or rejects, for invalid data. */
   decode(data: Uint8Array): T | Promise<T>;
 }
 
-/** What validators have in common (https://standardschema.dev, version 1). */
+/** The common interface of validators (https://standardschema.dev, version 1). */
 export interface StandardSchema<Input = unknown, Output = Input> {
   readonly "~standard": {
     readonly version: 1;
@@ -24,18 +24,18 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** What such a validator answers: a value, or what is wrong. */
+/** The result of such a validator: a value, or issues. */
 export type StandardResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardIssue[] };
 
-/** One thing that is wrong, and where in the value. */
+/** One issue and its path in the value. */
 export interface StandardIssue {
   readonly message: string;
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** An error names no more than this many issues. */
+/** The most issues in one error. */
 const ISSUES_MAX = 5;
 
 function violation(issues: readonly StandardIssue[]): ArqonError {
@@ -52,10 +52,10 @@ function valueOf<T>(result: StandardResult<T>): T {
 }
 
 /**
- * JSON, validated by `schema` when it is written and when it is read: `schema-violation` says where it
- * is wrong. What travels is the value as it is given; what a reader gets is what the validator makes
- * of it, so a schema whose input and output differ reads, but may refuse what it has read when that is
- * written. A validator that is asynchronous can only read: `encode` throws TypeError.
+ * JSON, validated by `schema` when it is written and when it is read: `schema-violation` names the invalid path. The
+ * value is sent as it is given, and a reader gets the validator's output; so with a schema whose input and output
+ * differ, a value that was read may be refused when written. An asynchronous validator can only read: `encode` throws
+ * TypeError.
  *
  * ```ts
  * import { connect, standardCodec, typedRoom } from "@arqon/sdk";

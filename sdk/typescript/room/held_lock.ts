@@ -1,37 +1,37 @@
-/** The lock of a room that renews itself while it is held (docs/presence.md#locks). */
+/** A lock of a room that is renewed while it is held (docs/presence.md#locks). */
 import { ArqonError, ruleOf, type Uint64 } from "@arqon/proto";
 import { portOf, type Room } from "./room.ts";
 import type { LockOptions, RoomLock } from "../state/room_state.ts";
 import type { CommandOptions } from "../request/room_request.ts";
 import { onAbort, sleep } from "../time/clock.ts";
 
-/** What `holdLock` takes. */
+/** Options of `holdLock`. */
 export interface HoldLockOptions {
   /** How long the lease is, in ms; default 30,000, at most 600,000. Renewed at about a third. */
   readonly ttl_ms?: number;
   /**
-   * How long to wait while somebody else holds the lock, in ms; default 0, then `locked` names the
-   * holder. It asks again, in waits of up to a second: of several anyone may be next.
+   * How long to wait for another holder's lock, in ms; default 0, then `locked` names the holder. It polls, with pauses
+   * of up to a second: the order of several waiting clients is random.
    */
   readonly wait_ms?: number;
-  /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
+  /** Aborting ends the wait; a held lock is released by `release`. */
   readonly signal?: AbortSignal;
   /** Time limit of each request, in ms; default `ConnectOptions.request_timeout_ms`. */
   readonly timeout_ms?: number;
 }
 
-/** A lock of a room that is held, and renewed until `release`. */
+/** A held lock of a room, renewed until `release`. */
 export interface HeldLock {
-  /** The lock's fence: give it to everything that the lock guards. */
+  /** The fencing token: pass it to everything that the lock guards. */
   readonly fence: number;
   /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
   readonly until_ms: number;
   /**
-   * Aborted, by an ArqonError, when the lock is lost: what refused the renewal, `fence-mismatch`
-   * when the lease has run out, or the connection's end. Not aborted by `release`.
+   * Aborted, with an ArqonError, when the lock is lost: the refusal of the renewal, `fence-mismatch` if the lease has
+   * expired, or the connection's end. `release` does not abort it.
    */
   readonly signal: AbortSignal;
-  /** Gives the lock back. Never rejects: a lock that cannot be unlocked ends with its lease. */
+  /** Releases the lock. Never rejects: a lock that cannot be unlocked expires with its lease. */
   release(): Promise<void>;
   /** As `release`. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -43,31 +43,31 @@ export interface LockRoom {
   unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
 }
 
-/** What holding a lock needs of the connection. */
+/** The connection's parts that a held lock needs. */
 export interface LockKeeping {
-  /** Milliseconds since some moment, never backwards. */
+  /** Monotonic milliseconds. */
   readonly elapsed: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Aborted, with why, when the connection ends for good. */
+  /** Aborted with the reason when the connection ends. */
   readonly signal: AbortSignal;
   /** Each renews one lock when the client has moved to another Shield; they never reject. */
   readonly renewals: Set<() => Promise<void>>;
 }
 
 const TTL_MS = 30_000;
-/** The first and the longest wait, in ms, for a lock of somebody else; each doubles. */
+/** The first and the longest pause between polls for another holder's lock, in ms; pauses double. */
 const ASK_MS = 50;
 const ASK_MAX_MS = 1_000;
-/** A renewal that failed for now is tried again after this part of the lease. */
+/** A renewal that failed temporarily is retried after this part of the lease. */
 const RETRY_SHARE = 0.1;
 
-/** A new command id: a command that is repeated over a reconnect is applied once. */
+/** A new command id: a command repeated over a reconnect is applied once. */
 export function newCommandId(): string {
   return crypto.getRandomValues(new BigUint64Array(2)).join("-");
 }
 
-/** Whether the error is worth another try: it says nothing about the lock. */
+/** Whether a retry may succeed: the error is not about the lock. */
 function isPassing(error: unknown): boolean {
   return error instanceof ArqonError && error.reason !== "locked" &&
     ruleOf(error.reason).client !== "never-retry";
@@ -79,8 +79,8 @@ export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<Hel
 }
 
 /**
- * Holds the lock while `work` runs, and releases it however that ends. What `work` gives is given
- * also when the lock was lost meanwhile: that is what `lock.signal` and the fence are for.
+ * Holds the lock while `work` runs, and releases it at the end. The result of `work` is returned even if the lock was
+ * lost meanwhile: use `lock.signal` and the fence against that.
  *
  * ```ts
  * import { connect, withLock } from "@arqon/sdk";
@@ -108,7 +108,7 @@ export async function withLock<Result>(
   }
 }
 
-/** As `holdLock`, with what the connection of the room lends. */
+/** As `holdLock`, with the connection's parts. */
 export async function keepLock(
   room: LockRoom,
   { ttl_ms = TTL_MS, wait_ms = 0, ...options }: HoldLockOptions,
@@ -122,20 +122,20 @@ export async function keepLock(
   for (let pause_ms = ASK_MS;; pause_ms = Math.min(2 * pause_ms, ASK_MAX_MS)) {
     const begun_ms = elapsed();
     try {
-      // Another id each time: with the same one the Brain would give the same answer.
+      // A new id each time: with the same one the Brain would repeat its answer.
       const grant = await room.lock({ ...options, ttl_ms, command_id: newCommandId() });
       return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
     } catch (error) {
       const left_ms = over_ms - elapsed();
       if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
-      // At the end of the lease that is known it may be free, and at the end of the time it is asked again.
+      // Polls when the known lease ends, and when the wait ends.
       const lease_ms = error.retry_after_ms || Infinity;
       await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
     }
   }
 }
 
-/** Waits. Rejects with the signal's reason, or with why the connection has ended. */
+/** Waits. Rejects with the reason of the signal, or of the connection's end. */
 async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
   await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
   signal?.throwIfAborted();
@@ -149,7 +149,7 @@ class Lease implements HeldLock {
   readonly #ttl_ms: number;
   readonly #stop = new AbortController();
   readonly #lost = new AbortController();
-  /** When the lease ends, in ms of `elapsed`, counted from before the grant was asked for. */
+  /** When the lease ends, in ms of `elapsed`, counted from before the request. */
   #end_ms: number;
   readonly #forget: () => void;
   #until_ms: number;
@@ -195,7 +195,7 @@ class Lease implements HeldLock {
     try {
       await this.#room.unlock(this.fence, { command_id: newCommandId() });
     } catch (error) {
-      // Ended already, or out of reach: then its lease ends it.
+      // Already expired, or unreachable: the lease will expire.
       this.#lost.abort(error);
     }
   }
@@ -212,7 +212,7 @@ class Lease implements HeldLock {
     }
   }
 
-  /** Renews the lock. False when that failed: then the lock may be lost. */
+  /** Renews the lock. False if that failed: the lock may be lost. */
   async #renew(): Promise<boolean> {
     const { signal } = this.#stop;
     if (signal.aborted) return false;
@@ -234,7 +234,7 @@ class Lease implements HeldLock {
     }
   }
 
-  /** Renews the lock on the next connection, which the Brain then takes for the holder's. */
+  /** Renews the lock on the next connection, so that the Brain records it as the holder's. */
   readonly #moved = async (): Promise<void> => void await this.#renew();
 
   readonly #over = (): void => this.#lose(this.#keeping.signal.reason);

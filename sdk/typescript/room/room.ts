@@ -1,4 +1,4 @@
-/** One room as the program uses it. State and history are entries of their own. */
+/** The API of one room. State and history are separate entry points. */
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
@@ -14,21 +14,21 @@ import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/
 import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
 
 /**
- * Receives one message, also one of the system (`message.signal`). What it returns is awaited before
- * the next message; those that come meanwhile wait in the buffer.
+ * Receives one message, including messages of the system (`message.signal`). Its promise is awaited before the next
+ * message; later messages are buffered meanwhile.
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;
 
-/** A subscription whose messages a function receives; `close` drops those that it has not been given. */
+/** A subscription that passes its messages to a function; `close` drops the undelivered ones. */
 export interface Listener
   extends
     Disposable,
     Pick<Subscription, "room" | "ready" | "presence" | "position" | "recovered" | "close"> {
-  /** Resolves when the handler is done after the end; rejects with the error that ended it. */
+  /** Resolves after the end, when the handler is done; rejects with the error that ended it. */
   readonly ended: Promise<void>;
 }
 
-/** Gives each message to `handler`; `report` receives what fails. */
+/** Passes each message to `handler`; `report` receives its errors. */
 function listenTo(
   subscription: Subscription,
   handler: MessageHandler,
@@ -49,32 +49,32 @@ function listenTo(
     }
   };
   const ended = run();
-  // Who does not look at `ended` has `onError`.
+  // A program that ignores `ended` has `onError`.
   ended.catch(() => {});
-  // What it knows of the room is the subscription's, and stays so.
+  // Inherits the live properties of the subscription.
   return Object.assign(Object.create(subscription), { ended });
 }
 
-/** What a room needs of its connection. */
+/** The connection's parts that a room needs. */
 export interface RoomPort extends RequestPort {
   subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
-  /** From here on the loops of all rooms get each change of state once and in order. Gives what repairs a room. */
+  /** From now on the loops of all rooms get each change of state once and in order. Returns the repair of a room. */
   mend(mend: Mend): (room: string) => ReturnType<Mend> | undefined;
-  /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
+  /** Records that a publish was stored at this offset; 0 if the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void;
   /** Reports an error that no promise reports: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
   readonly keeping: LockKeeping;
 }
 
-/** For functions beside the class, so that only programs that use them load them. */
+/** The port of a room, for functions outside the class, so that bundles contain only the used ones. */
 export let portOf: (room: Room) => RoomPort;
 
 /**
- * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many
- * of one room as you like; there is nothing to close. A beginning of ids followed by `*`, `orders-*`,
- * stands for all rooms that begin so, to be subscribed to only: `Message.room` says where each message
- * is from, and a reconnect leaves a GAP, as each room has its own position.
+ * One room of one connection, created by `Connection.room`. It has no state but its id: create any number of them;
+ * there is nothing to close. A pattern, such as `orders-*`, matches all rooms with that prefix, for subscriptions only:
+ * `Message.room` is the room of each message, and after a reconnect there is a GAP, because each room has its own
+ * position.
  */
 export class Room {
   readonly id: string;
@@ -84,9 +84,9 @@ export class Room {
     portOf = (room) => room.#port;
   }
 
-  /** Throws `invalid-room` for an id that no room can have. */
+  /** Throws `invalid-room` for an invalid id. */
   constructor(id: string, port: RoomPort) {
-    // What a pattern may be the Shield says.
+    // The Shield validates patterns.
     if (!isId(id) && !id.endsWith("*")) {
       const shown = JSON.stringify(id).slice(0, 100);
       throw new ArqonError("invalid-room", `${shown}; expected 1 to 64 of [A-Za-z0-9_~:=-]`);
@@ -96,12 +96,11 @@ export class Room {
   }
 
   /**
-   * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it
-   * is handed to the socket: then only the ids are known. Rejects with the refusal, `answer-timeout`, `connection-lost` or
-   * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
-   * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
-   * `offset` where: with a `message_id` that was stored already, where that one is. What it resolves
-   * with, and every error, can be given to `explain`.
+   * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it is passed to the
+   * socket: then only the ids are known. Rejects with the refusal, `answer-timeout`, `connection-lost` or
+   * `connection-closed`. After a 429, and with a `message_id` after a 503, the SDK waits and retries within
+   * `timeout_ms`. In a durable room the ACK means that the message is stored at `offset`; for a duplicate `message_id`
+   * that is the offset of the first one. Pass the result, or an error, to `explain`.
    */
   publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<Handed>;
   publish(
@@ -121,8 +120,8 @@ export class Room {
   }
 
   /**
-   * Subscribes to the room, with `presence` also to its members. The loop ends with the connection,
-   * with its error if any, and when the client is kicked out.
+   * Subscribes to the room, with `presence` also to its members. The loop ends with the connection, with its error if
+   * any, and when the client is kicked.
    */
   subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
   subscribe(options?: SubscribeOptions): Subscription;
@@ -132,9 +131,9 @@ export class Room {
   }
 
   /**
-   * As `subscribe`, with a function that receives one message after another instead of a loop. When it
-   * throws or rejects, `onError` receives `handler-failed` with that as its cause (without an `onError` it
-   * surfaces as uncaught), and the next message comes.
+   * As `subscribe`, but passes the messages to a function, one after another. If it throws or rejects, `onError`
+   * receives `handler-failed` with that as its cause (without an `onError` it is an uncaught error), and delivery
+   * continues with the next message.
    *
    * ```ts
    * import { connect } from "@arqon/sdk";
@@ -152,35 +151,35 @@ export class Room {
   }
 
   /**
-   * Sends a command to the room's Brain and resolves with its result. The commands that every bus
-   * knows have methods of their own below, which resolve with the answer.
+   * Sends a command to the room's Brain and resolves with its result. The built-in commands have their own methods
+   * below.
    */
   command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
     return sendCommand(this.#port, this.id, name, data, options);
   }
 
   /**
-   * Locks the room for a time, or, with the `fence` of a lock that is held, renews it. Rejects with
-   * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
+   * Locks the room for a time, or, with the `fence` of a held lock, renews it. Rejects with `locked` while another
+   * client holds it; `retry_after_ms` is the rest of that lease.
    */
   lock(options: LockOptions = {}): Promise<RoomLock> {
     return ask(this, "room.lock", { ttl_ms: options.ttl_ms }, options);
   }
 
-  /** Ends the lock with this fence; rejects with `fence-mismatch` when it has ended already. */
+  /** Releases the lock with this fence; rejects with `fence-mismatch` if it has already ended. */
   unlock(fence: Uint64, options: CommandOptions = {}): Promise<RoomPosition> {
     return ask(this, "room.unlock", {}, { ...options, fence });
   }
 
   /**
-   * Ends the subscriptions of a user, or of one connection, to this room; both may come back. Needs
-   * role service or admin, as `ban` and `unban` do.
+   * Ends the subscriptions of a user, or of one connection, to this room; they may subscribe again. Needs role service
+   * or admin, as `ban` and `unban` do.
    */
   kick(target: KickTarget, options: KickOptions = {}): Promise<RoomPosition> {
     return ask(this, "room.kick", { ...target, reason: options.reason }, options);
   }
 
-  /** Keeps a user out of the tenant, or of this room, and ends what he has open there. */
+  /** Bans a user from the tenant, or from this room, and ends the user's connections or subscriptions there. */
   ban(user_id: string, options: BanOptions = {}): Promise<RoomPosition> {
     const { reason, ttl_ms, scope } = options;
     return ask(this, "room.ban", { user_id, reason, ttl_ms, scope }, options);
@@ -192,8 +191,8 @@ export class Room {
   }
 
   /**
-   * Lists everybody in the room, page by page: who comes or goes meanwhile may be missing or there.
-   * To stay informed subscribe with `presence`. Needs the grant `presence`, as `count` does.
+   * Lists the members of the room, page by page: members that join or leave meanwhile may be included or not. For live
+   * updates subscribe with `presence`. Needs the grant `presence`, as `count` does.
    */
   async *members(options: CommandOptions = {}): AsyncIterableIterator<Member, undefined> {
     let after: Json | undefined;

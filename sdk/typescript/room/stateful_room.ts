@@ -1,4 +1,4 @@
-/** The state of a room, `roomState`, and with it the repair of missed changes. */
+/** The state of a room, `roomState`, and the repair of missed changes. */
 import { ask, type CommandOptions } from "../request/room_request.ts";
 import type { GetOptions, RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import type { RoomValue } from "../state/room_state.ts";
@@ -11,35 +11,34 @@ import {
 import type { JsonInput } from "../wire/json.ts";
 import { portOf, Room } from "./room.ts";
 
-/** The changes of a room's state, beginning with all of it. */
+/** The changes of a room's state, beginning with the whole state. */
 export interface StateChanges
   extends
     AsyncIterableIterator<RoomEvent, undefined>,
     Pick<Subscription, "ready" | "close">,
     Disposable {}
 
-/** The state of one room, made by `roomState`. It holds nothing: make as many of one room as you like. */
+/** The state of one room, created by `roomState`. It caches nothing: create any number of them. */
 export interface StatefulRoom {
-  /** Reads one key, or all of the state. Any Brain answers that has seen `after_version`. */
+  /** Reads one key, or the whole state. Any Brain that has applied `after_version` may answer. */
   get(key: string, options?: GetOptions): Promise<RoomValue>;
   get(key?: undefined, options?: GetOptions): Promise<RoomState>;
-  /** Writes one key; with `expect_version` only if nobody else has changed the room since. */
+  /** Writes one key; with `expect_version` only if the room has not changed since. */
   set(key: string, value: JsonInput, options?: CommandOptions): Promise<RoomPosition>;
   /** Removes one key. */
   delete(key: string, options?: CommandOptions): Promise<RoomPosition>;
   /**
-   * Follows the state. The first event is the whole of it, `op: "state"`; then comes each change, once and in order.
-   * Where one is no longer known, or this loop was too slow for it, the next event is the whole state again. It is a
-   * loop over the room, so it takes what `Room.subscribe` takes, and ends as that does; reading the state needs the
-   * grant `command`.
+   * Follows the state. The first event is the whole state, `op: "state"`; then each change follows once and in order.
+   * If a change is no longer available, or this loop was too slow, the next event is the whole state again. It takes
+   * the options of `Room.subscribe`, and ends like that; reading the state needs the grant `command`.
    */
   changes(options?: SubscribeOptions): StateChanges;
 }
 
 /**
- * The state of a room. From the first call on a connection, all its loops get each change of a room's state, a
- * message `ROOM_UPDATE`, once and in order: what did not come, over a GAP or a reconnect, is fetched. Before it, and
- * without it, they get the changes that come, and a GAP says that some may be missing.
+ * The state of a room. From the first call on a connection, all its loops get each change of a room's state, a message
+ * `ROOM_UPDATE`, once and in order: changes missed by a GAP or a reconnect are fetched. Without that call, they get the
+ * delivered changes, and a GAP means that some may be missing.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";

@@ -16,19 +16,19 @@ export type TypedMessage<T> =
   | { readonly message: Message; readonly value: T }
   | { readonly message: Message & { readonly signal: PlainSignal }; readonly value?: undefined };
 
-/** What `TypedRoom.publish` takes; content type and schema are the codec's. */
+/** Options of `TypedRoom.publish`; the codec sets content type and schema. */
 export type TypedPublishOptions = Omit<PublishOptions, "content_type" | "schema_id" | "ack">;
 
-/** What `TypedRoom.subscribe` takes. */
+/** Options of `TypedRoom.subscribe`. */
 export interface TypedSubscribeOptions extends SubscribeOptions {
   /**
-   * What happens to a message of this type whose data is no value. "report", the default: `onError`
-   * receives `schema-violation`, and the loop goes on without it. "throw": the loop throws that.
+   * What happens to a message of this type with invalid data. "report", the default: `onError` receives
+   * `schema-violation`, and the loop skips it. "throw": the loop throws the error.
    */
   readonly on_invalid?: "report" | "throw";
 }
 
-/** The values of one room and type, as a `Subscription`; `source` is the one below it. */
+/** The values of one room and type, as a `Subscription`; `source` is the underlying one. */
 export interface TypedSubscription<T>
   extends
     AsyncIterableIterator<TypedMessage<T>, undefined>,
@@ -39,18 +39,18 @@ export interface TypedSubscription<T>
 
 const essence = (content_type: string) => content_type.split(";")[0]?.trim().toLowerCase();
 
-/** What a codec threw, as an error that says which message. */
+/** An error of a codec, with the message's room and type. */
 function invalid(room: string, type: string, cause: unknown): ArqonError {
   const detail = `${type} in room ${room}: ${textOf(cause)}`;
   return new ArqonError("schema-violation", detail, { cause });
 }
 
-/** Messages of one type as values: publishes to the room and subscribes to it through `codec`. */
+/** Publishes and receives messages of one type as values, through `codec`. */
 export function typedRoom<T>(room: Room, type: string, codec: Codec<T>): TypedRoom<T> {
   return new TypedRoom(room, type, codec);
 }
 
-/** One type of messages in one room, made by `typedRoom`. It holds no state. */
+/** One type of messages in one room, created by `typedRoom`. It has no state. */
 export class TypedRoom<T> {
   readonly room: Room;
   readonly type: string;
@@ -79,7 +79,7 @@ export class TypedRoom<T> {
     });
   }
 
-  /** As `Room.subscribe`, but only messages of this type, and those of the system. */
+  /** As `Room.subscribe`, but only messages of this type and messages of the system. */
   subscribe({ on_invalid, ...options }: TypedSubscribeOptions = {}): TypedSubscription<T> {
     const source = this.room.subscribe(options);
     return { source, ...loopOver(source, this.#values(source, on_invalid === "throw")) };
@@ -107,7 +107,7 @@ export class TypedRoom<T> {
     }
   }
 
-  /** Decodes a message, unless it names another form: Protobuf reads nearly all bytes. */
+  /** Decodes a message, unless it has another content type or schema: Protobuf parses nearly any bytes. */
   #decode({ content_type, schema_id, data }: Message): T | Promise<T> {
     const codec = this.#codec;
     if (content_type !== "" && essence(content_type) !== essence(codec.content_type)) {

@@ -1,4 +1,4 @@
-/** Which changes of a room's state a client has heard of, and the fetching of missed ones. */
+/** Tracks which changes of a room's state a client has received, and fetches missed ones. */
 import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
@@ -9,10 +9,10 @@ import type { RoomEntry } from "../subscription/room_entry.ts";
 import type { SubscriptionsOptions } from "../subscription/subscription.ts";
 import { ask, type CommandRoom } from "../request/room_request.ts";
 
-/** The type of the event that tells a change. */
+/** The event type of a change. */
 const ROOM_UPDATE = "ROOM_UPDATE";
 
-/** The change that an envelope tells; undefined for what is not from the bus. */
+/** The change in an envelope; undefined if it is not from the bus. */
 export function changeOf(
   { event, sender_id, message_id }: PlainEnvelope,
 ): RoomPosition | undefined {
@@ -21,7 +21,7 @@ export function changeOf(
   return epoch === undefined ? undefined : { epoch, version: Number(digits) };
 }
 
-/** Whether the room has been created with that change: none of its epoch came before it. */
+/** Whether the change created the room, so that it is the first of its epoch. */
 function isFirst({ event }: PlainEnvelope): boolean {
   try {
     const told: Json = JSON.parse(strictText(event?.data ?? new Uint8Array()));
@@ -31,7 +31,7 @@ function isFirst({ event }: PlainEnvelope): boolean {
   }
 }
 
-/** An envelope that tells a change as the bus would have. */
+/** An envelope with a change, in the form that the bus uses. */
 function changeEnvelope(
   room_id: string,
   change: RoomPosition & { readonly at_ms: number },
@@ -51,20 +51,20 @@ function changeEnvelope(
   };
 }
 
-/** What a client knows of a room's changes, and those that wait for earlier ones. */
+/** The known changes of a room, and those that wait for earlier ones. */
 export class RoomChanges {
   readonly #room: string;
   #last: RoomPosition | undefined;
-  /** True when something may be missing before the first change that comes. */
+  /** True if changes may be missing before the next one. */
   #is_uncertain = false;
-  /** Changes that came after a hole, and wait. */
+  /** Changes after a gap, waiting. */
   #held: { readonly envelope: PlainEnvelope; readonly change: RoomPosition }[] = [];
 
   constructor(room: string) {
     this.#room = room;
   }
 
-  /** The last change that the program has got; undefined: none yet, or it is not known. */
+  /** The last delivered change; undefined: none yet, or unknown. */
   get last(): RoomPosition | undefined {
     return this.#last;
   }
@@ -74,26 +74,26 @@ export class RoomChanges {
     return this.#held.length > 0;
   }
 
-  /** Takes a change. Gives it, or nothing when it is a repeat or has to wait. */
+  /** Adds a change. Returns it, or nothing if it is a duplicate or has to wait. */
   hear(envelope: PlainEnvelope, change: RoomPosition): PlainEnvelope[] {
     if (this.#isRepeat(change)) return [];
     if (this.#held.length === 0 && this.#isNext(envelope, change)) {
       this.#last = change;
       return [envelope];
     }
-    // What is left out here the answer has that the others wait for.
+    // Changes beyond the bound are in the answer that the held ones wait for.
     if (this.#held.length < HELD_MAX) this.#held.push({ envelope, change });
     return [];
   }
 
-  /** Takes note that changes may be missing. False when nobody has heard of any yet. */
+  /** Records that changes may be missing. False if none has been received yet. */
   doubt(): boolean {
     if (this.#last !== undefined) return true;
     this.#is_uncertain = true;
     return false;
   }
 
-  /** The missed changes, from an answer asked for after `last`; undefined when it lacks some. */
+  /** The missed changes, from an answer to a request after `last`; undefined if it lacks some. */
   missed(read: RoomRead): PlainEnvelope[] | undefined {
     const last = this.#last;
     const { epoch, events, version } = read;
@@ -103,7 +103,7 @@ export class RoomChanges {
     return [...missed.map((event) => changeEnvelope(this.#room, event)), ...this.#release()];
   }
 
-  /** The whole state, in place of changes that nobody knows any longer. */
+  /** The whole state, replacing changes that are no longer available. */
   replace(whole: RoomState, now_ms: number): PlainEnvelope[] {
     const { epoch, version, state, lock } = whole;
     const last = this.#last;
@@ -115,7 +115,7 @@ export class RoomChanges {
     return [...(is_news && version > 0 ? [change] : []), ...this.#release()];
   }
 
-  /** Gives up what is missing before the first waiting change, and gives those as far as they go. */
+  /** Gives up the missing changes before the first waiting one, and returns the waiting ones up to the next gap. */
   giveUp(): PlainEnvelope[] {
     const [first] = this.#held;
     if (first === undefined) return [];
@@ -123,7 +123,7 @@ export class RoomChanges {
     return this.#release();
   }
 
-  /** The waiting changes that follow now; those behind a hole wait on, other lives' are dropped. */
+  /** The waiting changes that follow now; those after a gap keep waiting, those of other epochs are dropped. */
   #release(): PlainEnvelope[] {
     const held = this.#held;
     this.#held = [];
@@ -146,25 +146,25 @@ export class RoomChanges {
 type RepairedEntry = Pick<RoomEntry, "over" | "readers">;
 type RepairOptions = Pick<SubscriptionsOptions, "now" | "random">;
 
-/** A key that no room has: only the events are wanted, not a state of perhaps 262,144 bytes. */
+/** A key that no room has: the request needs only the events, not a state of up to 262,144 bytes. */
 const NO_KEY = "no-such-key";
-/** The waits between two tries. */
+/** The back-off between attempts. */
 const WAITS = { base_ms: 1_000, max_ms: 15_000 };
 
-/** Repairs the state of one room, for as long as somebody receives it. */
+/** Repairs the state of one room while the program receives it. */
 export class StateRepair {
   readonly #room: CommandRoom;
   readonly #entry: RepairedEntry;
   readonly #options: RepairOptions;
   readonly #changes: RoomChanges;
-  /** True when something may be missing for which no question has been sent. */
+  /** True if changes may be missing that were not requested yet. */
   #is_due = false;
   #is_running = false;
-  /** True when the bus, or this client, has told a loss, and no change has come since. */
+  /** True if the bus or this client has reported a loss, and no change has arrived since. */
   #is_told = false;
-  /** True when a loop follows the state: it knows of it before a change comes. */
+  /** True if a loop follows the state: it has the state before the first change. */
   #is_followed = false;
-  /** True when the client may not ask; until the next session. */
+  /** True if the client may not request changes; until the next session. */
   #is_refused = false;
 
   constructor(room: CommandRoom, entry: RepairedEntry, options: RepairOptions) {
@@ -174,30 +174,30 @@ export class StateRepair {
     this.#changes = new RoomChanges(room.id);
   }
 
-  /** Takes a message of the bus. True when it is a change; a GAP makes it ask. */
+  /** Handles a message of the bus. True if it is a change; a GAP triggers a request. */
   hear(envelope: PlainEnvelope): boolean {
     if (envelope.signal?.kind === "GAP") this.doubt();
     const change = changeOf(envelope);
     if (change === undefined) return false;
     this.#give(this.#changes.hear(envelope, change));
-    // A question that is under way may bring what is missing; when it does not, the next one follows it.
+    // A request under way may return the missing changes; otherwise the next one follows.
     if (!this.#changes.has_hole) this.#is_told = false;
     else if (!this.#is_running) this.#ask();
     return true;
   }
 
-  /** Takes note that a GAP was put: changes may be missing. */
+  /** Records a GAP: changes may be missing. */
   doubt(): void {
     this.#is_told = true;
     if (this.#changes.doubt() || this.#is_followed) this.#ask();
   }
 
-  /** Takes note that a loop reads the state, and follows it from there. */
+  /** Records that a loop reads the state, and follows it from there. */
   follow(): void {
     this.#is_followed = true;
   }
 
-  /** Takes note that the room is heard on another session. */
+  /** Records that the room is received on another session. */
   renew(): void {
     this.#is_refused = false;
     this.doubt();
@@ -219,13 +219,13 @@ export class StateRepair {
     void this.#run();
   }
 
-  /** Asks until nothing is due; never rejects. */
+  /** Sends requests until nothing is due; never rejects. */
   async #run(): Promise<void> {
     const { random } = this.#options;
     const over = this.#entry.over.signal;
     let waited_ms = 0;
     try {
-      // Many clients learn of one loss.
+      // Many clients detect the same loss, so each waits a random time.
       await sleep(random() * REPAIR_SPREAD_MS, over);
       for (let attempt = 0; this.#is_due && !over.aborted; attempt++) {
         await this.#attempt();
@@ -240,7 +240,7 @@ export class StateRepair {
     }
   }
 
-  /** Asks once. Changes that it could not get are still due, unless nobody will ever have them. */
+  /** Sends one request. Missing changes stay due, unless they can never be obtained. */
   async #attempt(): Promise<void> {
     this.#is_due = false;
     try {
@@ -269,7 +269,7 @@ export class StateRepair {
     if (!over.aborted) this.#give(changes.replace(whole, this.#options.now()));
   }
 
-  /** Gives the loops the changes that wait, with a GAP for each hole. */
+  /** Delivers the waiting changes to the loops, with a GAP for each hole. */
   #giveUp(): void {
     while (this.#changes.has_hole) {
       if (!this.#is_told) {
@@ -281,7 +281,7 @@ export class StateRepair {
   }
 }
 
-/** Whether the same question may be answered later. */
+/** Whether a retry of the request may succeed. */
 function isPassing(error: unknown): boolean {
   if (!(error instanceof ArqonError)) return false;
   return error.code === 408 || error.code === 429 || error.code >= 500;

@@ -1,4 +1,4 @@
-/** The bus as a page's stores share it: one connection, and one set of stores a room. */
+/** The bus client of a page's stores: one connection, and one set of stores a room. */
 import { connect, type Connection } from "../connection/connection.ts";
 import type { Data, Published, PublishOptions } from "../request/room_request.ts";
 import type { Room } from "../room/room.ts";
@@ -11,14 +11,14 @@ import { asArqonError } from "../wire/wire_error.ts";
 import { Cell, type Store } from "./store.ts";
 
 /**
- * One room of a client, whose stores share one subscription. When presence is wanted later it is
- * subscribed to anew: the messages find a GAP there if the room is not durable.
+ * One room of a client, whose stores share one subscription. If presence is added later, the room is subscribed to
+ * again: then there is a GAP in the messages if the room is not durable.
  */
 export class RoomStores {
   readonly id: string;
-  /** Who else is there; this client is a member while somebody subscribes to it. */
+  /** The other members; this client is a member while the store has a subscriber. */
   readonly presence: PresenceStore;
-  /** Who is there, without being a member. */
+  /** The members, without being one. */
   readonly members: PresenceStore;
   readonly state: StateStore;
   readonly lock: LockStore;
@@ -38,7 +38,7 @@ export class RoomStores {
     this.lock = new LockStore(this.#hub, this.state);
   }
 
-  /** Whether no store of the room is heard. */
+  /** Whether no store of the room has a subscriber. */
   get is_idle(): boolean {
     return this.#hub.is_idle;
   }
@@ -57,8 +57,8 @@ export class RoomStores {
   }
 
   /**
-   * The values that a room with a reducer shows, by what begins to watch them, such as
-   * `(room) => reduced(room).state.watch()`: the same store for the same function.
+   * The visible values of a room with a reducer. `watch` starts watching them, such as `(room) =>
+   * reduced(room).state.watch()`: the same store for the same function.
    */
   values<Values extends Watched>(watch: Watch<Values>): ValuesStore<Values> {
     const known = this.#values.get(watch) as ValuesStore<Values> | undefined;
@@ -74,15 +74,15 @@ export class RoomStores {
     options?: PublishOptions & { ack?: true },
   ): Promise<Published> => this.use((room) => room.publish(type, data, options));
 
-  /** Runs `work` with the SDK's room, which has all the rest; waits for the connection. */
+  /** Runs `work` with the SDK's room, for everything else; waits for the connection. */
   readonly use = <Result>(work: (room: Room) => Result | Promise<Result>): Promise<Result> =>
     this.#client.use((bus) => work(bus.room(this.id)));
 }
 
-/** Rooms of which a client keeps the stores at least, so that a page may come back to them. */
+/** The number of rooms whose stores a client keeps, so that a page may return to them. */
 const ROOMS_KEPT = 256;
 
-/** What the connection is doing; while nobody wants it, it is "connecting". */
+/** The status of the connection; without subscribers it is "connecting". */
 class ConnectionStore extends Cell<Status> {
   readonly #options: ConnectOptions;
   bus: Promise<Connection> | undefined;
@@ -112,7 +112,7 @@ class ConnectionStore extends Cell<Status> {
     this.bus = bus;
     return () => {
       is_over = true;
-      // One that is open says goodbye; the signal ends one that is not.
+      // An open connection closes in order; the signal aborts one that is not open.
       const { state } = this.get();
       if (state === "open") void bus.then((open) => open.close());
       else over.abort();
@@ -121,8 +121,8 @@ class ConnectionStore extends Cell<Status> {
 }
 
 /**
- * A bus for the stores of a page. It connects when the first store is heard, tries until it is
- * open, and closes after the last. A server may make one for what it renders.
+ * A bus client for the stores of a page. It connects when the first store has a subscriber, retries until it is open,
+ * and closes after the last one has left. A server may create one for rendering.
  */
 export class BusClient {
   readonly #connection: ConnectionStore;
@@ -133,12 +133,12 @@ export class BusClient {
     this.#connection = new ConnectionStore(options);
   }
 
-  /** What the connection is doing. */
+  /** The status of the connection. */
   get connection(): Store<Status> {
     return this.#connection;
   }
 
-  /** The stores of that room: the same ones for all who ask. */
+  /** The stores of that room: the same objects for each call. */
   room(id: string): RoomStores {
     const known = this.#rooms.get(id);
     if (known) return known;
@@ -150,7 +150,7 @@ export class BusClient {
     return room;
   }
 
-  /** Runs `work` with the open connection. Rejects with what ended that for good. */
+  /** Runs `work` with the open connection. Rejects with the error that ended the connection. */
   async use<Result>(work: (bus: Connection) => Result | Promise<Result>): Promise<Result> {
     const leave = this.#connection.subscribe(() => {});
     try {
@@ -161,7 +161,7 @@ export class BusClient {
   }
 }
 
-/** A client of the bus for stores; takes what `connect` takes, and connects when a store is heard. */
+/** Creates a bus client for stores; it takes the options of `connect`, and connects when a store has a subscriber. */
 export function createClient(options: ConnectOptions): BusClient {
   return new BusClient(options);
 }

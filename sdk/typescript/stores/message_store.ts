@@ -1,33 +1,33 @@
-/** A bounded list of a room's messages: what was published, what comes, older ones on demand. */
+/** A bounded list of a room's messages: stored ones, new ones, and older ones on demand. */
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Message } from "../message/message.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 import { history } from "../request/history.ts";
 
-/** What `RoomStores.messages` takes. */
+/** Options of `RoomStores.messages`. */
 export interface MessagesOptions {
-  /** So many stored messages come first; the room must be durable. Default 0: none. */
+  /** Begin with this many stored messages; the room must be durable. Default 0: none. */
   readonly history?: number;
-  /** Only messages of this type; words of the bus, such as GAP, are always there. */
+  /** Only messages of this type; messages of the system, such as GAP, are always included. */
   readonly type?: string;
-  /** How many are held; the oldest leave first, and `more` brings them back. Default 1,000. */
+  /** The most messages in the list; the oldest are removed first, and `more` loads them again. Default 1,000. */
   readonly limit?: number;
 }
 
-/** The messages of a room, as of now. */
+/** The present messages of a room. */
 export interface MessagesView extends RoomView {
-  /** The oldest first. With `signal.kind` `GAP`, messages are missing right here. */
+  /** The oldest first. An item with `signal.kind` `GAP` marks missing messages. */
   readonly messages: readonly Message[];
-  /** Whether the room keeps older ones: `more` brings them. */
+  /** Whether the room has older stored messages: `more` loads them. */
   readonly has_more: boolean;
-  /** Whether older ones are on their way. */
+  /** Whether older ones are being loaded. */
   readonly is_loading: boolean;
 }
 
 const LIMIT = 1_000;
 
-/** The messages of a room while somebody subscribes to the store. */
+/** The messages of a room while the store has a subscriber. */
 export class MessageStore extends Cell<MessagesView> {
   readonly #hub: RoomHub;
   readonly #options: MessagesOptions;
@@ -42,7 +42,7 @@ export class MessageStore extends Cell<MessagesView> {
     this.#options = options;
   }
 
-  /** Puts up to `count` older stored messages before the others; a refusal is the view's `error`. */
+  /** Loads up to `count` older stored messages; a refusal is the view's `error`. */
   readonly more = async (count: number = this.#options.history ?? 50): Promise<void> => {
     const life = this.#life;
     if (this.get().is_loading) return;
@@ -54,7 +54,7 @@ export class MessageStore extends Cell<MessagesView> {
         history(bus.room(this.#hub.id), query)
       );
       if (life !== this.#life) return;
-      // What came meanwhile is here already, and later than all that is not.
+      // Messages that arrived meanwhile are in the list, and newer than all that are not.
       const first = this.#list.find(({ offset }) => offset !== 0);
       const older = messages.filter((one) =>
         this.#isWanted(one) && (!first || one.epoch !== first.epoch || one.offset < first.offset)
@@ -97,14 +97,14 @@ export class MessageStore extends Cell<MessagesView> {
   #hear(message: Message): void {
     if (!this.#isWanted(message)) return;
     const { offset, epoch } = message;
-    // What the history had already.
+    // The history already contained it.
     const last = offset === 0 ? undefined : this.#list.findLast((one) => one.offset !== 0);
     if (last && last.epoch === epoch && offset <= last.offset) return;
     this.#list.push(message);
     this.#timer ??= setTimeout(() => this.#flush(), 0);
   }
 
-  /** Shows what has come: once for all messages of one turn. */
+  /** Updates the view: once for all messages of one turn. */
   #flush(changed: Partial<MessagesView> = {}): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

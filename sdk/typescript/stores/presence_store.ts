@@ -1,4 +1,4 @@
-/** The others in a room as a list, and what they see of this client, sent every so often. */
+/** The other members of a room as a list, and throttled updates of this client's metadata. */
 import type { ArqonError } from "@arqon/proto";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { Json, JsonInput } from "../wire/json.ts";
@@ -9,32 +9,32 @@ import { sleep } from "../time/clock.ts";
 import type { RoomHub } from "./room_hub.ts";
 import { Cell, type RoomView } from "./store.ts";
 
-/** A member whose metadata the program trusts to be `Meta`: nothing checks it. */
+/** A member whose metadata has the type `Meta`, unchecked. */
 export type MemberWith<Meta> = Omit<Member, "meta"> & { readonly meta: Meta };
 
-/** Who is in a room, as of now. */
+/** The present members of a room. */
 export interface PresenceView<Meta = Json> extends RoomView {
-  /** What others see of this client, or soon will; undefined when it said nothing. */
+  /** This client's metadata, possibly not sent yet; undefined if it has none. */
   readonly me: Meta | undefined;
-  /** The other connections in the order of their coming; a member is the same object until it is another. */
+  /** The other connections in the order of their joins; a member stays the same object until it changes. */
   readonly others: readonly MemberWith<Meta>[];
-  /** The number of distinct users, this one included if it is a member. */
+  /** The number of distinct users, including this one if it is a member. */
   readonly users: number;
 }
 
-/** What `PresenceStore.begin` takes. */
+/** Options of `PresenceStore.begin`. */
 export interface PresenceOptions {
-  /** What others see at first, unless something was said already. */
+  /** Initial metadata, unless some was already set. */
   readonly initial?: JsonInput | undefined;
-  /** The shortest time between two updates that are sent, in ms; default 100. */
+  /** Shortest interval between sent updates, in ms; default 100. */
   readonly throttle_ms?: number | undefined;
 }
 
-/** Changes of others are shown at most once in this time, in ms: a frame of most screens. */
+/** Shortest interval between view updates, in ms: a frame of most screens. */
 const FRAME_MS = 16;
 const THROTTLE_MS = 100;
 
-/** The members of a room while somebody subscribes to the store. */
+/** The members of a room while the store has a subscriber. */
 export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
   readonly #hub: RoomHub;
   readonly #role: "member" | "observer";
@@ -49,15 +49,15 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
     this.#role = role;
   }
 
-  /** Says what others see at first, and how often it may change. Call it before or with `subscribe`. */
+  /** Sets the initial metadata and the throttle. Call it before or with `subscribe`. */
   begin({ initial, throttle_ms = THROTTLE_MS }: PresenceOptions): void {
     this.#throttle_ms = throttle_ms;
     if (initial !== undefined && this.#hub.meta === undefined) this.update(initial as Meta);
   }
 
   /**
-   * Changes what others see of this client. Shown here at once, sent at most every `throttle_ms`: the
-   * newest wins. A refusal is the view's `error`.
+   * Changes this client's metadata. The view changes at once, and the newest metadata is sent at most every
+   * `throttle_ms`. A refusal is the view's `error`.
    */
   readonly update = (meta: Meta | ((before: Meta | undefined) => Meta)): void => {
     const before = this.#hub.meta as Meta | undefined;
@@ -68,7 +68,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
     void this.#send();
   };
 
-  /** Sends what is due, one update after another. */
+  /** Sends due updates, one after another. */
   async #send(): Promise<void> {
     if (this.#is_busy) return;
     this.#is_busy = true;
@@ -107,7 +107,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
 
   async #follow(loop: Subscription, bus: Connection): Promise<void> {
     const members = new Map<string, MemberWith<Meta>>();
-    // After a reconnect the list may still have the previous connection.
+    // After a reconnect the list may still contain the previous connection.
     const own = new Set([bus.welcome.connection_id]);
     const show = (presence: Presence) => {
       const others = [...members.values()].filter((one) => !own.has(one.connection_id));
@@ -133,7 +133,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
         await sleep(FRAME_MS);
       }
     } catch {
-      // The room's own loop tells why it has ended.
+      // The room's own loop reports why it ended.
     }
     stop();
   }

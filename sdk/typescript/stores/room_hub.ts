@@ -1,4 +1,4 @@
-/** The one subscription that all stores of a room share, from the first to the last. */
+/** The subscription that all stores of a room share, from the first subscriber to the last. */
 import type { ArqonError } from "@arqon/proto";
 import type { Connection } from "../connection/connection.ts";
 import type { Position } from "../durable/position.ts";
@@ -10,12 +10,12 @@ import type { BusClient } from "./client.ts";
 
 /** A store that listens to its room. */
 export interface RoomListener {
-  /** Whether to know who is there, and to be there. */
+  /** Whether it needs the members, and whether this client is one. */
   readonly presence?: "member" | "observer";
-  /** The room is heard from here on; called again whenever it is subscribed to anew. */
+  /** Called when the room is subscribed to, and at each new subscription. */
   opened(subscription: Subscription, bus: Connection): void;
   heard?(message: Message): void;
-  /** Nothing more comes: with the refusal, or without one after a kick. */
+  /** Called at the end: with the refusal, or undefined after a kick. */
   ended(error: ArqonError | undefined): void;
 }
 
@@ -29,9 +29,9 @@ interface OpenRoom {
 export class RoomHub {
   readonly id: string;
   readonly client: BusClient;
-  /** What others see of this member. */
+  /** This member's metadata. */
   meta: JsonInput | undefined;
-  /** What the present subscription began with. */
+  /** The metadata that the present subscription began with. */
   said: JsonInput | undefined;
   readonly #listeners = new Set<RoomListener>();
   readonly #told = new Set<RoomListener>();
@@ -46,7 +46,7 @@ export class RoomHub {
     this.client = client;
   }
 
-  /** Whether nobody listens. */
+  /** Whether there is no listener. */
   get is_idle(): boolean {
     return this.#listeners.size === 0;
   }
@@ -62,7 +62,7 @@ export class RoomHub {
     };
   }
 
-  /** Stores that come in one turn, as those of one page, are asked together what they need. */
+  /** Combines the needs of stores that join in one turn, such as those of one page. */
   #plan(): void {
     if (this.#is_planned) return;
     this.#is_planned = true;
@@ -92,7 +92,7 @@ export class RoomHub {
     void this.#follow(turn, terms, before?.loop.position).catch((error) => {
       if (turn === this.#turn) this.#each((one) => one.ended(asArqonError(error)));
     });
-    // What was published between the two was not heard, and a durable room has it.
+    // Messages published between the two subscriptions were missed; a durable room has stored them.
     if (is_gap) this.#hear(gapMessage(this.id, "reconnect", Date.now()));
   }
 

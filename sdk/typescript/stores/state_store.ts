@@ -1,4 +1,4 @@
-/** Stores of what a room keeps: its state, its lock, and the values that its reducer shows. */
+/** Stores of a room's state, its lock, and the visible values of its reducer. */
 import type { Room } from "../room/room.ts";
 import { asArqonError } from "../wire/wire_error.ts";
 import type { RoomHub } from "./room_hub.ts";
@@ -11,7 +11,7 @@ import type { Json, JsonInput } from "../wire/json.ts";
 import type { RoomEvent, RoomPosition, RoomState } from "../state/room_state.ts";
 import { roomState } from "../room/stateful_room.ts";
 
-/** What is watched. */
+/** The watched values. */
 export interface Watched {
   readonly version: number;
   readonly is_current: boolean;
@@ -20,18 +20,18 @@ export interface Watched {
   close(): void;
 }
 
-/** Begins to watch a room; the same function each time, since its stores are found by it. */
+/** Starts watching a room; pass the same function each time, because it identifies the store. */
 export type Watch<Values extends Watched> = (room: Room) => Values;
 
-/** The values of a room, as of now. */
+/** The present values of a room. */
 export interface ValuesView<Values extends Watched> extends RoomView {
-  /** To read from; undefined before the first values. The same object all the time: `version` says that it has changed. */
+  /** The values; undefined before the first ones. Always the same object: `version` changes. */
   readonly values: Values | undefined;
-  /** The entry of the room's log whose values these are. */
+  /** The entry of the room's log that these values belong to. */
   readonly version: number;
 }
 
-/** Watched values while somebody subscribes to the store. */
+/** Watched values while the store has a subscriber. */
 export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>> {
   readonly #hub: RoomHub;
   readonly #watch: Watch<Values>;
@@ -60,17 +60,17 @@ export class ValuesStore<Values extends Watched> extends Cell<ValuesView<Values>
   }
 }
 
-/** The lock of a room, as of now. */
+/** The present lock of a room. */
 export interface LockView extends RoomView {
-  /** The fence of the lock while this client holds it; give it to all that the lock guards. */
+  /** The fencing token while this client holds the lock; pass it to everything that the lock guards. */
   readonly fence: number | undefined;
   /** Whether `acquire` is under way. */
   readonly is_waiting: boolean;
-  /** User id of who holds the lock, as far as this client has heard; undefined: nobody. */
+  /** User id of the lock's last known holder; undefined: none. */
   readonly holder: string | undefined;
 }
 
-/** The lock of a room while somebody subscribes to the store; it is released when nobody does. */
+/** The lock of a room while the store has a subscriber; it is released without one. */
 export class LockStore extends Cell<LockView> {
   readonly #hub: RoomHub;
   readonly #state: StateStore;
@@ -85,8 +85,8 @@ export class LockStore extends Cell<LockView> {
   }
 
   /**
-   * Takes the lock and renews it until `release`. Resolves with whether this client holds it; why it
-   * does not is the view's `error`: `locked` while somebody else does, after `wait_ms`.
+   * Takes the lock and renews it until `release`. Resolves with whether this client holds it; if not, the view's
+   * `error` is the reason: `locked` after `wait_ms` while another client holds it.
    */
   readonly acquire = async (options: HoldLockOptions = {}): Promise<boolean> => {
     if (this.#lock) return true;
@@ -110,7 +110,7 @@ export class LockStore extends Cell<LockView> {
     return this.#lock !== undefined;
   };
 
-  /** Gives the lock back, or ends the waiting for it. */
+  /** Releases the lock, or stops waiting for it. */
   readonly release = async (): Promise<void> => {
     this.#over.abort();
     this.#over = new AbortController();
@@ -141,33 +141,33 @@ export class LockStore extends Cell<LockView> {
   }
 }
 
-/** The state of a room, as of now. */
+/** The present state of a room. */
 export interface StateView extends RoomView {
-  /** All keys; a value is the same object until it is another. */
+  /** All keys; a value stays the same object until it changes. */
   readonly state: Readonly<Record<string, Json>>;
-  /** Whether writes of this client are not confirmed yet. */
+  /** Whether this client has unconfirmed writes. */
   readonly is_pending: boolean;
-  /** The lock that holds now; undefined when there is none. */
+  /** The present lock; undefined without one. */
   readonly lock: RoomState["lock"];
 }
 
-/** What the bus has confirmed. */
+/** The confirmed state. */
 type Confirmed = RoomPosition & Pick<StateView, "state"> & { readonly lock?: StateView["lock"] };
 
-/** A write that is under way, or whose change has not come yet. */
+/** A write under way, or one whose change has not arrived yet. */
 interface Write {
   readonly key: string;
-  /** Undefined: the key is removed. */
+  /** Undefined: removes the key. */
   readonly value: Json | undefined;
   done?: RoomPosition;
 }
 
-/** The state of a room while somebody subscribes to the store. */
+/** The state of a room while the store has a subscriber. */
 export class StateStore extends Cell<StateView> {
   readonly #hub: RoomHub;
   #confirmed: Confirmed | undefined;
   #writes: Write[] = [];
-  /** Changes that came while the whole state is asked for; undefined when it is not. */
+  /** Changes that arrived while the whole state is being read; undefined at other times. */
   #early: RoomEvent[] | undefined;
   #asked = 0;
 
@@ -178,8 +178,8 @@ export class StateStore extends Cell<StateView> {
   }
 
   /**
-   * Writes a key. Shown at once; when the bus refuses, it is as before, and this rejects with the
-   * refusal, which is also the view's `error`.
+   * Writes a key. The view changes at once; if the bus refuses, the write is undone, and this rejects with the refusal,
+   * which is also the view's `error`.
    */
   readonly set = (key: string, value: JsonInput): Promise<void> =>
     this.#write({ key, value: JSON.parse(JSON.stringify(value)) });
@@ -219,7 +219,7 @@ export class StateStore extends Cell<StateView> {
       heard: (message) => this.#hear(message),
       ended: (error) => this.show({ error }),
     });
-    // After a reconnect changes may be missing of which nothing tells.
+    // After a reconnect changes may be missing without any notice.
     const stop = this.#hub.client.connection.subscribe((status) => {
       if (status.state !== "open" || connection_id === "") return;
       if (status.welcome.connection_id === connection_id) return;
@@ -267,7 +267,7 @@ export class StateStore extends Cell<StateView> {
     this.#show();
   }
 
-  /** Takes the whole state; values that are equal stay the same objects. */
+  /** Replaces the whole state; equal values stay the same objects. */
   #replace({ state, version, epoch, lock }: Confirmed): void {
     const shown = this.get().state;
     const kept = Object.entries(state).map(([key, value]) => [key, sameAs(shown[key], value)]);
@@ -283,7 +283,7 @@ export class StateStore extends Cell<StateView> {
     const follows = is_same_life && version === before.version + 1;
     if ((!follows && !first) || event.truncated) return this.#renew();
     let state = first ? {} : before.state;
-    // A computed name is never the prototype, whatever somebody calls his keys.
+    // A computed name never sets the prototype, even for the key `__proto__`.
     if (op === "set") state = { ...state, [key]: sameAs(this.get().state[key], value) };
     if (op === "delete") state = without(state, key);
     const lock = op === "lock"
@@ -314,7 +314,7 @@ function without(state: State, key: string): State {
   return rest;
 }
 
-/** The value before, if the other one is equal to it. */
+/** The previous value if the new one is equal to it. */
 function sameAs(before: Json | undefined, after: Json): Json {
   return JSON.stringify(before) === JSON.stringify(after) ? before! : after;
 }

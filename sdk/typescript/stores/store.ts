@@ -1,26 +1,26 @@
-/** A value over time for any framework, which works only while somebody receives it. */
+/** An observable value for any framework; it works only while it has a subscriber. */
 import type { ArqonError } from "@arqon/proto";
 
-/** What frameworks bind to: Svelte's contract, and with `get` that of `useSyncExternalStore`. */
+/** The interface for frameworks: Svelte's store contract, and with `get` that of `useSyncExternalStore`. */
 export interface Store<View> {
-  /** What is there before anything was heard of the bus: what a server renders. */
+  /** The view before the first answer of the bus: for server rendering. */
   readonly initial: View;
-  /** The view as of now: the same object until it is another. */
+  /** The present view: the same object until it changes. */
   readonly get: () => View;
-  /** Calls `hear` at once and with every other view, until the returned function is called. */
+  /** Calls `hear` at once and with every new view, until the returned function is called. */
   readonly subscribe: (hear: (view: View) => void) => () => void;
 }
 
-/** How long a store goes on when nobody subscribes, in ms: pages are changed, and React mounts twice. */
+/** How long a store continues without a subscriber, in ms: pages change, and React mounts twice. */
 const LINGER_MS = 1_000;
 
-/** A store that is started and stopped by its subscribers. */
+/** A store that runs while it has subscribers. */
 export abstract class Cell<View> implements Store<View> {
   readonly initial: View;
   #view: View;
   readonly #hearers = new Set<{ readonly hear: (view: View) => void }>();
   #stop: (() => void) | undefined;
-  /** Answers that come after the end change nothing. */
+  /** False: late answers change nothing. */
   #is_on = false;
   #linger: ReturnType<typeof setTimeout> | undefined;
 
@@ -48,7 +48,7 @@ export abstract class Cell<View> implements Store<View> {
     };
   };
 
-  /** Shows the view with these members changed, if any of them is another. */
+  /** Updates these members of the view, if any of them differs. */
   protected show(changed: Partial<View>): void {
     const view = { ...this.#view, ...changed };
     const names = Object.keys(changed) as (keyof View)[];
@@ -56,28 +56,28 @@ export abstract class Cell<View> implements Store<View> {
     this.replace(view);
   }
 
-  /** Shows another view, while the store works. */
+  /** Replaces the view, while the store runs. */
   protected replace(view: View): void {
     if (!this.#is_on) return;
     this.#view = view;
     for (const { hear } of [...this.#hearers]) hear(view);
   }
 
-  /** Begins to work; gives what ends it. */
+  /** Starts the store; returns the function that stops it. */
   protected abstract start(): () => void;
 }
 
-/** What stores of rooms have in common. */
+/** The common part of the views of rooms. */
 export interface RoomView {
-  /** Whether what is shown is of the bus: false before its first answer. */
+  /** Whether the view is from the bus: false before its first answer. */
   readonly ready: boolean;
-  /** The last refusal; undefined when the latest attempt was good. */
+  /** The last refusal; undefined if the latest attempt succeeded. */
   readonly error: ArqonError | undefined;
 }
 
 const readiness = new WeakMap<Store<RoomView>, Promise<void>>();
 
-/** Resolves once the store, held until then, is ready or has an error; undefined: it is now. */
+/** Subscribes to the store until it is ready or has an error, then resolves; undefined: it already is or has. */
 export function whenReady(store: Store<RoomView>): Promise<void> | undefined {
   const isDone = ({ ready, error }: RoomView) => ready || error !== undefined;
   if (isDone(store.get())) return undefined;

@@ -1,4 +1,4 @@
-/** A loop that begins with what a durable room has stored, read as the loop takes it. */
+/** Begins a loop with the stored messages of a durable room, read as the loop consumes them. */
 import { POLL_MS } from "../wire/bounds.ts";
 import type { Uint64 } from "@arqon/proto";
 import { atLeastOne } from "../options/options.ts";
@@ -12,32 +12,32 @@ import type { Beginning } from "./subscription.ts";
 
 /** Where a loop begins: exactly one of the three. */
 export interface ReplayOptions {
-  /** "start" or 0: with the oldest message that is kept. An offset: right after that message. */
+  /** "start" or 0: with the oldest stored message. An offset: directly after that message. */
   readonly from?: "start" | Uint64;
-  /** With so many of the newest stored messages; at least 1. */
+  /** With this many of the newest stored messages; at least 1. */
   readonly last?: number;
   /**
-   * With the messages behind the newest one that is older than this, by the bus's clock. In ms, or a whole number
-   * with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
+   * With the messages after the newest one that is older than this, by the bus's clock. In ms, or a whole number with a
+   * unit, s, m, h or d: "30s", "10m", "2h", "7d".
    */
   readonly since?: number | string;
 }
 
-/** At some message of the history. */
+/** A starting point in the history. */
 interface Start {
-  /** Only messages behind this offset are wanted. */
+  /** Only messages after this offset. */
   readonly from: Uint64;
   readonly last: number;
-  /** Only messages younger than this are wanted, in ms. */
+  /** Only messages younger than this, in ms. */
   readonly age_ms: number;
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 
 /**
- * A beginning with what a durable room has stored, for `subscribe`, `listen` and what is made of them: then comes
- * what is published, without a hole and without a repeat. What is stored is read as the loop takes it, however
- * much it is. Throws TypeError for options that say nothing, or contradict each other.
+ * Begins with the stored messages of a durable room, for `subscribe`, `listen` and their variants: new messages follow
+ * without a gap and without duplicates. Stored messages are read as the loop consumes them, in any number. Throws
+ * TypeError for missing or conflicting options.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
@@ -61,7 +61,7 @@ function startOf(options: ReplayOptions): Start {
     throw new TypeError("replay takes one of from, last and since");
   }
   const offset = from === undefined || from === "start" ? 0 : from;
-  // An offset without its epoch is one of the present epoch, and 0 its beginning.
+  // An offset without an epoch belongs to the present epoch, and 0 is its beginning.
   checkPosition({ offset, epoch: "present" });
   const [, count, unit = ""] = /^(\d+)([smhd])$/.exec(`${since}`) ?? [];
   const age_ms = count ? Number(count) * UNITS_MS[unit]! : since ?? Infinity;
@@ -70,7 +70,7 @@ function startOf(options: ReplayOptions): Start {
   return { from: offset, last, age_ms };
 }
 
-/** The offset behind which the first wanted message comes; searches from the newest one. */
+/** The offset before the first requested message; searches from the newest one. */
 async function find(
   read: (query: HistoryOptions) => Promise<RoomHistory>,
   { from, last }: Start,
@@ -90,32 +90,32 @@ async function find(
   return after;
 }
 
-/** What counts of a page. */
+/** The used part of a page. */
 interface Page extends Pick<RoomHistory, "epoch" | "more"> {
   readonly messages: readonly Pick<Message, "offset" | "id">[];
 }
 
 /**
- * How far the history of one room has been read. Pure: which page comes next, and whether it goes on behind the
- * one before. As long as the last message of that is kept, nothing behind it is gone, so each page begins with
- * it; in another epoch of the log, after a restart, it has the same id.
+ * The progress of reading the history of one room. Pure: decides which page comes next, and whether it continues the
+ * previous one. While the previous page's last message is stored, nothing after it was removed, so each page begins
+ * with that message; in another epoch of the log, after a restart, it has the same id.
  */
 export class Reading {
   readonly #place: Place;
   #last: number;
   #id: string | undefined;
   #epoch: string | undefined;
-  /** The offset behind which the next page begins. */
+  /** The next page begins after this offset. */
   after: number;
 
-  /** Begins behind the message with this offset; `is_kept`: it has to be there. */
+  /** Begins after the message with this offset; `is_kept`: it must still be stored. */
   constructor(place: Place, last: number, is_kept: boolean) {
     this.#place = place;
     this.#last = last;
     this.after = is_kept ? last - 1 : last;
   }
 
-  /** Takes a page. False when it does not go on behind the last one: the SUB's answer tells. */
+  /** Adds a page. False if it does not continue the last one: the SUB's answer decides. */
   take({ messages, epoch, more }: Page): boolean {
     const [first] = messages;
     const known = this.#epoch ?? epoch;
@@ -127,7 +127,7 @@ export class Reading {
     this.#epoch = epoch;
     const last = messages.at(-1);
     if (last) {
-      // What a backend wrote past the Shields has none.
+      // Messages that a backend wrote directly to the log have no id.
       this.#id = last.id || undefined;
       this.#last = Number(last.offset);
       this.after = this.#last - 1;
@@ -137,8 +137,8 @@ export class Reading {
 }
 
 /**
- * Gives the loops what is stored, up to where the next SUB asks; reads on while the loops do not
- * keep up, since a SUB brings what is left at once. Rejects with the refusal of the history.
+ * Delivers stored messages to the loops, up to the position of the next SUB; keeps reading while the loops are behind,
+ * because a SUB delivers the rest at once. Rejects with the refusal of the history.
  */
 async function giveStored(
   entry: RoomEntry,

@@ -1,4 +1,4 @@
-/** What `Subscriptions` knows of one room, and how its loops learn of it. */
+/** The state of one room in `Subscriptions`, and the delivery to its loops. */
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
 import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
@@ -11,7 +11,7 @@ import type { Overlap } from "../message/overlap.ts";
 import type { StateRepair } from "../state/state_repair.ts";
 import { UPDATES_MAX } from "../wire/bounds.ts";
 
-/** The options of a SUB, on which all loops on a room must agree. */
+/** The options of a SUB, which must be the same for all loops on a room. */
 interface SubTerms {
   readonly no_echo: boolean;
   readonly presence: boolean;
@@ -19,7 +19,7 @@ interface SubTerms {
   readonly filter: string;
 }
 
-/** The options that a loop asks for. Throws TypeError for options that cannot work together or at all. */
+/** The SUB options of a loop. Throws TypeError for invalid or conflicting options. */
 export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
   const { no_echo = false, presence = false, observer = false, filter = "", member_meta } = options;
   const terms = { no_echo, presence, observer, filter };
@@ -32,15 +32,15 @@ export function subTermsOf(room: string, options: SubscribeOptions): SubTerms {
   return terms;
 }
 
-/** Throws TypeError unless the room is heard as a member; `what` is for members only. */
+/** Throws TypeError unless the client is a member of the room; `what` is for members only. */
 export function assertMember(room: string, { presence, observer }: SubTerms, what: string): void {
   if (presence && !observer) return;
   throw new TypeError(`room ${room}: ${what} needs presence: true and no observer`);
 }
 
 /**
- * Throws TypeError when another loop on a room wants something that the first loop's SUB does not
- * say. `member_meta` is JSON, empty for none; `start`: it does not begin now.
+ * Throws TypeError if another loop on a room has other options than the first loop's SUB. `member_meta` is JSON, empty
+ * for none; `start`: it begins at a position.
  */
 export function assertAgreed(
   { room, terms, meta }: RoomEntry,
@@ -60,19 +60,19 @@ export function assertAgreed(
   if (start) refuse("; it has begun");
 }
 
-/** A change of metadata that no Shield has acknowledged yet. */
+/** An unacknowledged change of metadata. */
 interface MetaUpdate extends PromiseWithResolvers<void> {
-  /** Its number, which grows: the last change wins. */
+  /** Its ascending number: the last change wins. */
   readonly number: number;
   readonly meta: Uint8Array;
 }
 
-/** A room on its way from one session to the next. */
+/** A room during a move from one session to the next. */
 interface Move {
   readonly overlap: Overlap;
   /** The metadata in the SUB on the next session. */
   meta: Uint8Array;
-  /** True when an ACK has come on the next session. */
+  /** True after an ACK on the next session. */
   accepted: boolean;
 }
 
@@ -84,27 +84,27 @@ export interface RoomEntry {
   /** The members; with `presence` only. */
   readonly table: MemberTable | undefined;
   readonly place: Place;
-  /** The metadata that a Shield took last, or the first one, as JSON; empty: none. */
+  /** The last metadata that a Shield accepted, or the initial one, as JSON; empty: none. */
   meta: Uint8Array;
   /**
-   * The metadata that the Shield of the present session has, if it has answered at all. Undefined until an
-   * ACK has come on some session: from then on a new SUB means that something may be lost.
+   * The metadata that the Shield of the present session has, if it has answered. Undefined until the first ACK on any
+   * session: after it a new SUB means that messages may be lost.
    */
   standing?: Uint8Array;
   updates: MetaUpdate[];
-  /** True when an ACK has come on the present session. */
+  /** True after an ACK on the present session. */
   active: boolean;
-  /** By session, when its SUB is sent again: during a move both sessions may have refused it. */
+  /** Retry timers of the SUB by session: during a move both sessions may have refused it. */
   readonly retries: Map<object, ReturnType<typeof setTimeout>>;
-  /** Aborted when no loop of the program subscribes to the room. */
+  /** Aborted when the room has no more loops. */
   readonly over: AbortController;
-  /** Set until everything that two sessions deliver has come on both. */
+  /** Set until both sessions have delivered the same messages. */
   move?: Move | undefined;
   /** Fetches missed changes of the room's state, if the program has asked for a state. */
   repair?: StateRepair | undefined;
 }
 
-/** Makes what repairs the state of a room that is heard; `@arqon/sdk/state` brings it. */
+/** Creates the repair of a room's state; `@arqon/sdk/state` provides it. */
 export type Mend = (
   entry: RoomEntry,
   options: Pick<SubscriptionsOptions, "now" | "random">,
@@ -131,12 +131,12 @@ export function newEntry(
   };
 }
 
-/** Whether the present session's Shield lacks metadata, new or taken by another Shield. */
+/** Whether the present session's Shield lacks metadata, new or accepted by another Shield. */
 export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
   return updates.length > 0 || standing !== meta;
 }
 
-/** Takes note of new metadata; resolves when a Shield has it. Throws `too-many-pending`. */
+/** Queues new metadata; resolves when a Shield has accepted it. Throws `too-many-pending`. */
 export function addUpdate({ updates }: RoomEntry, number: number, meta: Uint8Array): Promise<void> {
   if (updates.length >= UPDATES_MAX) throw new ArqonError("too-many-pending", `${UPDATES_MAX}`);
   const update = { ...Promise.withResolvers<void>(), number, meta };
@@ -144,20 +144,20 @@ export function addUpdate({ updates }: RoomEntry, number: number, meta: Uint8Arr
   return update.promise;
 }
 
-/** Whether messages are missing when the room is heard on another session, which no position tells. */
+/** Whether a new session means missing messages that no position can recover. */
 export function isUnplaced({ standing, place: { position, reading } }: RoomEntry): boolean {
   return !!standing && !position && !reading;
 }
 
-/** The error of a subscription that cannot go on. */
+/** The error of an ended subscription. */
 export function ended(): ArqonError {
   return new ArqonError("connection-closed", "the subscription has ended");
 }
 
-/** What the buffer of a loop holds by default, in messages and bytes. */
+/** Default bounds of a loop's buffer, in messages and bytes. */
 const BUFFER = { buffer: 8_192, buffer_bytes: 33_554_432 };
 
-/** A loop over a room; `now` gives Unix ms, `onEnd` is called when the program has left it. */
+/** A loop over a room; `now` returns Unix ms, `onEnd` is called when the program leaves it. */
 export function newReader(
   entry: RoomEntry,
   options: SubscribeOptions,
@@ -165,7 +165,7 @@ export function newReader(
   onEnd: (reader: Reader) => void,
 ): Reader {
   const ready = Promise.withResolvers<void>();
-  // Who does not look at `ready` still gets the error from the loop.
+  // A program that ignores `ready` still gets the error from the loop.
   ready.promise.catch(() => {});
   const { signal } = options;
   const buffer = new MessageBuffer<Message>({
@@ -189,26 +189,26 @@ export function newReader(
   return reader;
 }
 
-/** Puts a GAP into every loop. */
+/** Delivers a GAP to every loop. */
 export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void {
   const gap = gapMessage(entry.room, reason, now_ms);
   for (const reader of entry.readers) reader.buffer.push(gap);
 }
 
-/** Tells the loops that all stands: the SUB, the members, the first page of the history. */
+/** Resolves `ready` of the loops: SUB, members and the first page of the history are complete. */
 export function tellReady(entry: RoomEntry): void {
   const { active, place: { reading, position }, table } = entry;
   if (!active || (reading && !position) || table?.complete === false) return;
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
-/** From here on no SUB is sent again on its own. */
+/** Cancels all retries of the SUB. */
 export function cancelRetries({ retries }: RoomEntry): void {
   for (const timer of retries.values()) clearTimeout(timer);
   retries.clear();
 }
 
-/** Ends the loops: orderly without `error`, else by throwing it. */
+/** Ends the loops: normally without `error`, otherwise by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
   cancelRetries(entry);
   entry.over.abort();
@@ -222,12 +222,12 @@ export function endReaders(entry: RoomEntry, error: ArqonError | undefined): voi
   }
 }
 
-/** Whether an event is one with which the bus tells who is in a room. */
+/** Whether an event is one of the bus's presence events. */
 export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
   return event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
 }
 
-/** Whether a message is for the program now; `moving` until the next session is present. */
+/** Whether a message is to be delivered now; `moving` until the next session is the present one. */
 export function isDue(
   { room, move, place }: RoomEntry,
   envelope: PlainEnvelope,
@@ -238,15 +238,15 @@ export function isDue(
   const { overlap, accepted } = move;
   if (is_next && !accepted) return false;
   const { event, offset, room_id, sender_id, signal } = envelope;
-  // The list of members is that of the last ACK that counts.
+  // The list of members belongs to the session with the last ACK.
   if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
-  // Its position tells what is new; the rooms of a pattern have none here.
+  // The position detects new messages; the rooms of a pattern have none here.
   const placed = offset || (place.position && signal?.kind === "GAP");
   if (placed && room === room_id) return true;
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
 }
 
-/** Crosses a room over to the next session. Returns what the program gets, and why not all. */
+/** Crosses a room over to the next session. Returns the messages to deliver, and the reason if some are missing. */
 export function crossOver(
   entry: RoomEntry,
   lossless: boolean,

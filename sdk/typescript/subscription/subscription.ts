@@ -1,4 +1,4 @@
-/** One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. */
+/** The public interface of a loop over a room's messages, and the options of `Room.subscribe`. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/clock.ts";
 import type { JsonInput } from "../wire/json.ts";
@@ -9,73 +9,71 @@ import type { Presence } from "../presence/presence.ts";
 import type { CommandRoom } from "../request/room_request.ts";
 import type { RoomEntry } from "./room_entry.ts";
 
-/** Gives the loops what a room has stored, up to where the next SUB asks: see `replay`. */
+/** Delivers a room's stored messages to the loops, up to the position of the next SUB: see `replay`. */
 export type Beginning = (entry: RoomEntry, room: CommandRoom, now_ms: number) => Promise<void>;
 
-/** What `Room.subscribe` takes. But for the buffer all loops on one room must agree. */
+/** Options of `Room.subscribe`. Except for the buffer, all loops on one room must have the same. */
 export interface SubscribeOptions {
-  /** True: leave out what this connection publishes itself; default false. */
+  /** True: omit this connection's own messages; default false. */
   readonly no_echo?: boolean;
   /**
-   * True: be a member of the room, and know who else is (`subscription.presence`); default false.
-   * Needs the grant `presence` beside `subscribe`.
+   * True: join the room as a member, and receive the list of members (`subscription.presence`); default false. Needs
+   * the grant `presence` beside `subscribe`.
    */
   readonly presence?: boolean;
-  /** With `presence`: what others see of this member; `Subscription.update` changes it. */
+  /** With `presence`: this member's metadata, visible to others; `Subscription.update` changes it. */
   readonly member_meta?: JsonInput;
-  /** True, with `presence`: know who is there without being a member; default false. */
+  /** True, with `presence`: receive the list of members without being one; default false. */
   readonly observer?: boolean;
   /**
-   * Only messages for which this is true, in CEL over `type`, `sender`, `headers` and `data`; stored
-   * ones, too. What is no filter is refused with `invalid-filter`.
+   * Only messages that match this CEL expression over `type`, `sender`, `headers` and `data`, including stored ones. An
+   * invalid filter is refused with `invalid-filter`.
    */
   readonly filter?: string;
   /**
-   * Begin right after this place of a durable room; for the first loop on the room only. When not
-   * everything since is available, the loop begins with a GAP. Else `not-durable`.
+   * Begin directly after this position in a durable room; only for the first loop on the room. If not all messages
+   * since then are available, the loop begins with a GAP. Other rooms are refused with `not-durable`.
    */
   readonly position?: Position;
   /**
-   * Begin with what a durable room has stored, without a hole and without a repeat: `replay({ last:
-   * 10 })` of `@arqon/sdk/history`. For the first loop on the room only, without `position`.
+   * Begin with stored messages of a durable room, without a gap and without duplicates: `replay({ last: 10 })` of
+   * `@arqon/sdk/history`. Only for the first loop on the room, without `position`.
    */
   readonly begin?: Beginning;
-  /** Messages that may wait for the loop; default 8,192. See `on_overflow` for more. */
+  /** The most messages buffered for the loop; default 8,192. See `on_overflow`. */
   readonly buffer?: number;
-  /** Bytes of the messages that may wait; default 32 MiB. */
+  /** The most buffered bytes; default 32 MiB. */
   readonly buffer_bytes?: number;
-  /** What happens to messages that a slow loop has no room for; default "drop-newest". */
+  /** What happens when the buffer of a slow loop is full; default "drop-newest". */
   readonly on_overflow?: Overflow;
-  /** Aborting ends the loop, which throws the signal's reason; messages that wait are dropped. */
+  /** Aborting ends the loop, which throws the signal's reason; buffered messages are dropped. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus
- * when it puts this client out: the last message's `signal.kind` is `DISCONNECT` (a kick) or `BAN`.
+ * The messages of one room. Leaving the loop, or `close()`, ends the subscription. The bus ends it when this client is
+ * kicked or banned: the last message's `signal.kind` is `DISCONNECT` or `BAN`.
  */
 export interface Subscription extends AsyncIterableIterator<Message, undefined> {
   readonly room: string;
-  /** Resolves when the SUB stands and the list of members is whole; rejects with the refusal. */
+  /** Resolves when the SUB is acknowledged and the list of members is complete; rejects with the refusal. */
   readonly ready: Promise<void>;
-  /** Who is in the room; undefined without `presence: true`. */
+  /** The members of the room; undefined without `presence: true`. */
   readonly presence: Presence | undefined;
-  /**
-   * How far messages of a durable room have come to this client; undefined before the first ACK.
-   */
+  /** This client's position in a durable room; undefined before the first ACK. */
   readonly position: Position | undefined;
   /** The `offset` of `position`. */
   readonly offset: Uint64 | undefined;
-  /** The `epoch` of `position`; also undefined while a room that became durable has not told it. */
+  /** The `epoch` of `position`; also undefined if a room became durable and its epoch is not known yet. */
   readonly epoch: string | undefined;
   /**
-   * Whether the last SUB that asked for a position, after a reconnect or by `SubscribeOptions`, got
-   * everything since; undefined when none has asked. Where it is false, the loop has found a GAP.
+   * Whether the last SUB with a position, after a reconnect or by `SubscribeOptions`, recovered all messages since;
+   * undefined without such a SUB. If false, the loop received a GAP.
    */
   readonly recovered: boolean | undefined;
   /**
-   * Changes this member's metadata. Resolves when a Shield has taken it; later SUBs carry it, too.
-   * Rejects with the refusal: the old metadata stands. TypeError when this is no member.
+   * Changes this member's metadata. Resolves when a Shield has accepted it; later SUBs contain it. Rejects with the
+   * refusal, and the metadata stays unchanged. TypeError if this client is not a member.
    */
   update(member_meta: JsonInput): Promise<void>;
   close(): void;
@@ -87,14 +85,14 @@ export interface PresenceSubscription extends Subscription {
   readonly presence: Presence;
 }
 
-/** A subscription as the connection sees it. */
+/** The connection's side of a subscription. */
 export interface Reader {
   readonly buffer: MessageBuffer<Message>;
   readonly ready: PromiseWithResolvers<void>;
   readonly presence: Presence | undefined;
 }
 
-/** What the connection lends: request ids, the clock in Unix ms, waits between refused SUBs. */
+/** The connection's parts that it needs: request ids, the clock in Unix ms, the back-off of refused SUBs. */
 export interface SubscriptionsOptions {
   nextId(): number;
   readonly now: () => number;
@@ -102,14 +100,14 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
-/** Metadata as JSON bytes. Throws TypeError for what JSON cannot say. */
+/** Metadata as JSON bytes. Throws TypeError for values that JSON cannot represent. */
 export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
   return encodeUtf8(text);
 }
 
-/** A reader as the program sees it; `place` and `update` are the room's. */
+/** The public interface of a reader; `place` and `update` belong to the room. */
 export function asSubscription(
   room: string,
   { buffer, ready, presence }: Reader,
@@ -144,7 +142,7 @@ export function asSubscription(
   };
 }
 
-/** A loop over what is made of a subscription's messages: who leaves it, leaves the subscription. */
+/** A loop over items derived from a subscription's messages: leaving it ends the subscription. */
 export function loopOver<Item>(
   { close, ready }: Subscription,
   items: AsyncGenerator<Item, undefined>,

@@ -18,16 +18,16 @@ import type { SubscriptionsOptions } from "./subscription.ts";
 import { asArqonError, malformed, textOf } from "../wire/wire_error.ts";
 
 /**
- * All rooms that one connection receives. `attach` and `detach` bracket a session; else loops wait.
- * Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
+ * All rooms that one connection receives. `attach` and `detach` bracket a session; loops wait in between. For a move,
+ * `begin`, `cross` and `settle` replace them.
  */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #rooms = new Map<string, RoomEntry>();
-  /** Those whose ids end in `*`. */
+  /** The patterns: ids that end in `*`. */
   readonly #patterns = new Set<RoomEntry>();
   #session: Session | undefined;
-  /** The session to which the client moves. */
+  /** The session that the client is moving to. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
   #update_number = 0;
@@ -60,7 +60,7 @@ export class Subscriptions {
     return asSubscription(room, reader, entry.place, update);
   }
 
-  /** The loops get each change of a room's state once and in order from here on. Gives what repairs a room. */
+  /** From now on the loops get each change of a room's state once and in order. Returns the repair of a room. */
   mend(mend: Mend): (room: string) => RoomEntry["repair"] {
     if (!this.#mend) {
       this.#mend = mend;
@@ -89,7 +89,7 @@ export class Subscriptions {
     }
   }
 
-  /** Subscribes on the next session, too. Resolves when all stand; `cross` or `abandon` must follow. */
+  /** Subscribes on the next session, too. Resolves when all SUBs are answered; `cross` or `abandon` must follow. */
   begin(next: Session): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#next = next;
@@ -99,17 +99,17 @@ export class Subscriptions {
     return promise;
   }
 
-  /** Takes note that the next session is of no use: everything is as before `begin`. */
+  /** Abandons the next session: everything is as before `begin`. */
   abandon(): void {
     this.#next = undefined;
     for (const entry of this.#rooms.values()) {
       entry.move = undefined;
-      // Its list may be that of the next session, and what has changed since was not heard.
+      // Its list may be from the next session, and later changes were missed.
       if (entry.table && this.#session) this.#send(entry, this.#session, 0);
     }
   }
 
-  /** From here on only the next session counts. `lossless`: the old one has delivered all before. */
+  /** From now on only the next session counts. `lossless`: the old one has delivered everything first. */
   cross(lossless: boolean): void {
     const next = this.#next;
     if (!next) return;
@@ -122,18 +122,18 @@ export class Subscriptions {
     }
   }
 
-  /** What the old session had delivered has come on the present one, too. */
+  /** The present session has delivered everything that the old one did: ends the overlap. */
   settle(): void {
     if (this.#next) return;
     for (const entry of this.#rooms.values()) entry.move = undefined;
   }
 
-  /** Takes a message from one of the sessions. */
+  /** Delivers a message from one of the sessions. */
   deliver(envelope: PlainEnvelope, session: Session): void {
     const { room_id } = envelope;
     const own = this.#rooms.get(room_id);
     if (own) this.#offer(own, envelope, session);
-    // Who is in a room, and what grows there, is heard by its name only.
+    // A pattern does not match the companion rooms of members and growing messages.
     if (/~(growing|members)$/.test(room_id)) return;
     // A GAP may name a pattern itself.
     for (const entry of this.#patterns) {
@@ -152,13 +152,13 @@ export class Subscriptions {
   #hear(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
     const { place } = entry;
     const { event, offset, room_id, signal } = envelope;
-    // Services may publish events and signals of these kinds too; only the bus itself has no name.
+    // Services may publish events and signals of these kinds, too; only the bus itself has an empty sender.
     const from_bus = envelope.sender_id === "";
     if (from_bus && isPresence(event) && entry.table) {
       const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
       return this.#orFail(entry, () => entry.table?.[hear](event.data));
     }
-    // A pattern has neither a state nor a position: those are each room's own.
+    // A pattern has neither a state nor a position: each room has its own.
     const is_own = entry.room === room_id;
     if (is_own && from_bus && entry.repair?.hear(envelope)) return;
     const is_gap = from_bus && offset === 0 && signal?.kind === "GAP";
@@ -171,7 +171,7 @@ export class Subscriptions {
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
   }
 
-  /** Gives the loops what is stored; then a SUB from there on brings the rest. */
+  /** Delivers stored messages to the loops; then a SUB from that position continues. */
   async #replay(entry: RoomEntry, begin: Beginning, stored: CommandRoom): Promise<void> {
     try {
       await begin(entry, stored, this.#options.now());
@@ -181,19 +181,19 @@ export class Subscriptions {
     }
   }
 
-  /** A publish of this client was stored at this offset; 0 when the room is not durable. */
+  /** Records that a publish of this client was stored at this offset; 0 if the room is not durable. */
   published(room: string, offset: Uint64 | undefined): void {
     this.#rooms.get(room)?.place.published(offset);
   }
 
-  /** The Shield ended a subscription, or its presence: a new token does not grant it. */
+  /** Handles the end of a subscription, or of its presence, by the Shield: a new token does not grant it. */
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
     if (!entry || (only_presence && !entry.table)) return;
     this.#fail(entry, error, only_presence);
   }
 
-  /** Ends all loops: orderly without `error`, else by throwing it. */
+  /** Ends all loops: normally without `error`, otherwise by throwing it. */
   close(error: ArqonError | undefined): void {
     this.detach();
     for (const entry of [...this.#rooms.values()]) this.#fail(entry, error);
@@ -204,7 +204,7 @@ export class Subscriptions {
     reader.presence?.end();
     if (!entry.readers.delete(reader) || entry.readers.size > 0) return;
     if (this.#rooms.get(entry.room) !== entry) return;
-    // A SUB that is still unanswered came first in the connection's FIFO, so this ends it too.
+    // An unanswered SUB is earlier in the connection's FIFO, so this ends it, too.
     this.#unsubscribe(entry);
     this.#fail(entry, undefined);
   }
@@ -235,7 +235,7 @@ export class Subscriptions {
     await promise;
   }
 
-  /** Sends a SUB with the newest metadata that waits, and the position if there is one. */
+  /** Sends a SUB with the newest queued metadata, and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
     const is_next = () => session === this.#next;
@@ -268,18 +268,18 @@ export class Subscriptions {
         const stands = place.reading ? entry.active && !is_next() : place.follows(session);
         const lost = error.reason === "connection-lost";
         const never = ruleOf(error.reason).client === "never-retry";
-        // The room was durable and is not any longer: from here on as any other.
+        // The room is no longer durable: it continues as any other.
         const demoted = error.reason === "not-durable" && place.position !== undefined;
-        // The subscription stands as it was: only the new metadata was refused, or the position.
+        // The subscription is unchanged: only the new metadata, or the position, was refused.
         const as_before = stands && !lost && !demoted;
-        // The place, or metadata that another Shield has taken before, is still to be told to this one.
+        // This Shield still needs the position, or metadata that another Shield accepted.
         const unplaced = place.asked(session) !== undefined;
         if (demoted) place.forget();
         if (demoted && !stands) this.#gap(entry, "reconnect");
         if (as_before) updates.forEach((update) => update.reject(error));
         else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
         if (as_before ? never || !(unplaced || isMetaDue(entry)) : !demoted && (lost || never)) {
-          // A SUB that was lost with its session is sent on the next one.
+          // A SUB lost with its session is sent on the next one.
           if (!as_before && !lost) this.#fail(entry, error, entry.active || is_next());
           return;
         }
@@ -292,7 +292,7 @@ export class Subscriptions {
     });
   }
 
-  /** Tells a session's Shield what it lacks: where the client stands, or newer metadata. */
+  /** Sends a session's Shield the missing position or newer metadata. */
   #complete(entry: RoomEntry, session: Session | undefined): void {
     const is_present = session === this.#session;
     const stands = is_present ? entry.active : entry.move?.accepted;
@@ -306,7 +306,7 @@ export class Subscriptions {
       const answer = readAnswer(ack);
       const missing = entry.place.accepted(session, asked, ack, answer);
       if (missing !== undefined) this.#gap(entry, missing);
-      // During a move an answer on the old session may come after that on the next one, and know less.
+      // During a move an answer on the old session may arrive after the next session's, and be stale.
       const is_late = session !== this.#next && this.#next && entry.move?.accepted;
       if (!is_late) entry.table?.begin(answer, session);
     });
@@ -318,7 +318,7 @@ export class Subscriptions {
     tellGap(entry, reason, this.#options.now());
   }
 
-  /** Runs `change`; the subscription ends when it throws: list or position would be wrong. */
+  /** Runs `change`; if it throws, the subscription ends, because list or position would be wrong. */
   #orFail(entry: RoomEntry, change: () => void): void {
     try {
       change();

@@ -1,4 +1,4 @@
-/** Waits, and the Shield's clock: WELCOME's time, and what has passed since. */
+/** Waits, and the Shield's clock: WELCOME's time plus the elapsed time. */
 /** The longest wait of a platform's timer, in ms. */
 export const TIMER_MS_MAX = 2_147_483_647;
 
@@ -30,7 +30,7 @@ export interface Backoff {
   readonly max_ms: number;
 }
 
-/** 250 ms, doubled up to 15 s: a restart is hardly felt, a long outage not made worse. */
+/** 250 ms, doubled up to 15 s: fast after a restart, and gentle in a long outage. */
 export const DEFAULT_BACKOFF: Backoff = { base_ms: 250, max_ms: 15_000 };
 
 /** The wait before attempt `attempt` (0: after the first failure), in ms. */
@@ -40,25 +40,25 @@ export function backoffDelay(attempt: number, backoff: Backoff, random: () => nu
   return Math.floor(random() * ceiling_ms);
 }
 
-/** One Shield's clock. Before the first WELCOME the device's own clock is in. */
+/** One Shield's clock. Before the first WELCOME it is the device's clock. */
 export class ServerClock {
   readonly #own: () => number;
   readonly #elapsed: () => number;
   /** The Shield's Unix ms when `elapsed` was 0. */
   #start_ms: number | undefined;
 
-  /** `own` gives Unix ms; `elapsed` gives ms since some moment and never goes backwards. */
+  /** `own` returns Unix ms; `elapsed` returns monotonic ms. */
   constructor(own: () => number, elapsed: () => number) {
     this.#own = own;
     this.#elapsed = elapsed;
   }
 
-  /** Takes the Shield's time of now, Unix ms. */
+  /** Sets the Shield's present time, Unix ms. */
   set(server_time_ms: number): void {
     this.#start_ms = server_time_ms - this.#elapsed();
   }
 
-  /** The Shield's time of now, Unix ms. */
+  /** The Shield's present time, Unix ms. */
   readonly now = (): number =>
     this.#start_ms === undefined ? this.#own() : this.#start_ms + this.#elapsed();
 }

@@ -1,4 +1,4 @@
-/** Keeps the client's token, and asks for a new one in time. Verifies nothing. */
+/** Keeps the client's token, and requests a new one in time. Verifies nothing. */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { sleep, TIMER_MS_MAX } from "../time/clock.ts";
 import { MARGIN_MS } from "../wire/bounds.ts";
@@ -15,7 +15,7 @@ export function assertToken(token: unknown): asserts token is string {
   }
 }
 
-/** When a JWT ends (`exp`), Unix ms; undefined when it cannot be read. */
+/** When a JWT expires (`exp`), Unix ms; undefined if it is unreadable. */
 export function tokenExpiry(token: string): number | undefined {
   try {
     const part = token.split(".")[1] ?? "";
@@ -27,20 +27,20 @@ export function tokenExpiry(token: string): number | undefined {
   }
 }
 
-/** After 75 to 90 % of what is left, so that a crowd spreads, and at least 1 s. */
+/** 75 to 90 % of the remaining time, random to spread many clients, and at least 1 s. */
 export function refreshDelay(remaining_ms: number, random: () => number): number {
   const share = 0.75 + 0.15 * random();
   return Math.min(TIMER_MS_MAX, Math.max(1_000, Math.floor(remaining_ms * share)));
 }
 
-/** Where tokens come from, and how long each call of `getToken` may take. */
+/** The source of tokens, and the timeout of `getToken`. */
 interface TokenKeeperOptions
   extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;
-  /** Unix ms by the Shield's clock, as far as it is known. */
+  /** Unix ms by the Shield's clock, once it is known. */
   readonly now: () => number;
   nextId(): number;
-  /** Called when a refresh failed; it is tried again in the time that is left. */
+  /** Called when a refresh failed; it is retried in the remaining time. */
   readonly onError: (error: ArqonError) => void;
 }
 
@@ -56,14 +56,14 @@ export class TokenKeeper {
     this.#token = options.token;
   }
 
-  /** Whether another token can be had at all. */
+  /** Whether there is a source of new tokens. */
   get renewable(): boolean {
     return this.#options.getToken !== undefined;
   }
 
   /**
-   * The token to use now. With `refused`, or when the present one has ended, a new one is asked for.
-   * Rejects with what `getToken` throws, wrapped, `token-malformed`, or `answer-timeout`.
+   * The token to use now. With `refused`, or if the present one has expired, it requests a new one. Rejects with the
+   * wrapped error of `getToken`, `token-malformed`, or `answer-timeout`.
    */
   async current(refused: ArqonError | undefined): Promise<string> {
     const token = this.#token;
@@ -71,7 +71,7 @@ export class TokenKeeper {
     return good && !(this.renewable && this.#isEnding(token)) ? token : await this.renew(refused);
   }
 
-  /** Asks for a new token, whatever the present one is. */
+  /** Requests a new token, whatever the present one is. */
   async renew(refused: ArqonError | undefined): Promise<string> {
     const { getToken, handshake_timeout_ms: timeout_ms, signal } = this.#options;
     if (!getToken) throw refused ?? new ArqonError("token-missing");
@@ -101,7 +101,7 @@ export class TokenKeeper {
     this.#arm(session, session.welcome.token_expires_ms);
   }
 
-  /** Refreshes no more. */
+  /** Stops refreshing. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#session = undefined;
@@ -117,7 +117,7 @@ export class TokenKeeper {
     }, refreshDelay(expires_ms - now(), random));
   }
 
-  /** Refreshes the token. Gives when the new one ends, if it says so and there is one. */
+  /** Refreshes the token. Resolves with the expiry of the new one, if known. */
   async #refresh(session: Session): Promise<number | undefined> {
     const { nextId, onError } = this.#options;
     try {
@@ -126,7 +126,7 @@ export class TokenKeeper {
       await session.request(request_id, encodeRefresh({ token, request_id }));
       return tokenExpiry(token);
     } catch (error) {
-      // Tried again in what is left; at the end 4401 and the reconnect ask for a token anyway.
+      // It is retried in the remaining time; at expiry, close code 4401 and the reconnect request a token anyway.
       onError(asArqonError(error));
       return undefined;
     }
@@ -137,7 +137,7 @@ export class TokenKeeper {
   }
 }
 
-/** Wraps an error of `getToken`: like a bus out of reach, it is worth another try. */
+/** Wraps an error of `getToken`: like an unreachable bus, it is retried. */
 function wrap(error: unknown): never {
   if (error instanceof ArqonError) throw error;
   throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });

@@ -1,50 +1,50 @@
 /** Bounds and waits that no option changes. Without imports, so that bundlers inline them. */
 
-/** Longest problem body that is read, in bytes: a real one has a few hundred. */
+/** Longest problem body that is read, in bytes: typical ones have a few hundred. */
 export const BODY_BYTES_MAX = 65_536;
-/** Longest wait that a Shield may ask for, in ms; a longer one is taken for a mistake. */
+/** Longest wait that a Shield may request, in ms; longer ones are ignored. */
 export const WAIT_MS_MAX = 600_000;
 /** Longest time over which a Shield may spread its clients, in ms. */
 export const SPREAD_MS_MAX = 600_000;
 /** How long an orderly close waits for the peer, in ms. */
 export const CLOSE_TIMEOUT_MS = 2_000;
-/** How long a move awaits answers, in ms; after that only their rooms wait on. */
+/** How long a move awaits answers, in ms; after that only the unanswered rooms wait. */
 export const SETTLE_MS = 2_000;
-/** Within this every room must be subscribed on the next session, in ms, or the move ends. */
+/** How long the subscriptions on the next session may take, in ms, before the move is abandoned. */
 export const BEGIN_MS = 5_000;
-/** How long the servers of a NATS cluster get to learn of new subscriptions, in ms. */
+/** How long new subscriptions need to propagate in a NATS cluster, in ms. */
 export const LINGER_MS = 200;
 /** How long a move awaits the answers to the renewals of locks, in ms. */
 export const RENEW_MS = 2_000;
 /** Longest window for a move that a Shield may announce, in ms. */
 export const WINDOW_MS_MAX = 600_000;
-/** How often a program that waits for answers is looked at, in ms. */
+/** Poll interval while the program consumes stored messages, in ms. */
 export const POLL_MS = 5;
-/** How long a member stays that the next list lacks, in ms: Shields gather changes for 1,000. */
+/** How long a member missing in the next list is kept, in ms: Shields batch changes for 1,000. */
 export const HOLD_MS = 2_000;
-/** What a message costs in memory besides its data: measured, in bytes. */
+/** Memory overhead of a message besides its data: measured, in bytes. */
 export const OVERHEAD_BYTES = 2_048;
-/** The first wait after a 503 for which the Shield names none, in ms; later ones double. */
+/** The first wait after a 503 without a retry time, in ms; later ones double. */
 export const RETRY_MS = 250;
 /** The longest such wait, in ms. */
 export const RETRY_MAX_MS = 2_000;
-/** Messages of one room that are held during a move; with more the loop gets a GAP instead. */
+/** The most held messages of one room during a move; above, the loop gets a GAP instead. */
 export const HELD_MAX = 8_192;
 /** The bytes of those messages. */
 export const HELD_BYTES_MAX = 33_554_432;
-/** Messages of the old connection that are remembered during a move; older ones may repeat. */
+/** Remembered messages of the old connection during a move; older ones may be delivered twice. */
 export const AHEAD_MAX = 65_536;
-/** Missed changes of state are asked for within this, in ms: many clients miss the same. */
+/** Missed changes of state are requested after a random time up to this, in ms: many clients miss the same. */
 export const REPAIR_SPREAD_MS = 1_000;
-/** How long missed changes are awaited, in ms; then the later ones are delivered, behind a GAP. */
+/** How long missed changes are awaited, in ms; then the later ones are delivered after a GAP. */
 export const REPAIR_GIVE_UP_MS = 30_000;
-/** How long a browser's word that there is no network puts off an attempt, in ms. */
+/** How long an attempt is delayed while the browser reports no network, in ms. */
 export const OFFLINE_MS_MAX = 30_000;
-/** Own messages of a room with `no_echo` that are known, as a recovery may bring them back. */
+/** Remembered own messages of a room with `no_echo`, because a recovery may return them. */
 export const OWN_MAX = 4_096;
 /** The part of a request's time that its signer may take. */
 export const SIGNER_SHARE = 0.5;
-/** Above so many unsent bytes a socket is full: nothing can be taken back from it. */
+/** Above this many unsent bytes a socket counts as full: sent data cannot be withdrawn. */
 export const UNSENT_BYTES_MAX = 1_048_576;
 /** The version of the protocol `arqon.v1`. */
 export const PROTOCOL_VERSION = 1;
@@ -52,13 +52,13 @@ export const PROTOCOL_VERSION = 1;
 export const PROBE_MS = 3_000;
 /** The least time for the check after a refused upgrade, in ms. */
 export const CHECK_TIMEOUT_MS = 5_000;
-/** A session that lived this long was a good one, in ms: the backoff starts anew after it. */
+/** A session that lasted this long resets the back-off, in ms. */
 export const GOOD_SESSION_MS = 5_000;
-/** New tokens that may be refused in a row before the connection gives up. */
+/** The most consecutive refused new tokens before the connection ends. */
 export const REFUSALS_MAX = 5;
-/** Changes of one room's metadata that may wait. */
+/** The most queued changes of one room's metadata. */
 export const UPDATES_MAX = 256;
-/** A token that ends within this time is not worth a handshake, in ms. */
+/** A token that expires within this time is not used for a handshake, in ms. */
 export const MARGIN_MS = 2_000;
 /** Longest text of a refusal that is kept for people and logs, in characters. */
 export const MESSAGE_CHARS_MAX = 1_024;

@@ -1,13 +1,13 @@
-/** The type of what JSON can say. Parsing and writing it is the platform's. */
+/** Types of JSON values. The platform parses and writes them. */
 
-/** Anything that JSON can say. */
+/** Any JSON value. */
 export type Json = string | number | boolean | null | readonly Json[] | {
   readonly [key: string]: Json;
 };
 
 /**
- * What can be written as JSON: interfaces, classes and anything that `JSON.stringify` takes. At the
- * top level it excludes what that makes nothing of: functions, promises, maps, sets and buffers.
+ * Values that can be written as JSON: interfaces, classes and anything that `JSON.stringify` accepts. At the top level
+ * it excludes values that this would lose: functions, promises, maps, sets and buffers.
  */
 export type JsonInput =
   | string

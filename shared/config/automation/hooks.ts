@@ -1,4 +1,4 @@
-/** `[[hooks]]` and `[webhooks]`: whom the bus calls after something has happened. A part of `schema.ts`. */
+/** `[[hooks]]` and `[webhooks]`: the URLs that the bus calls after an event. A part of `schema.ts`. */
 import { z } from "zod";
 import type { WebhookConstants } from "../keys/constants.ts";
 import { secretKeys } from "../values/hook_secret.ts";
@@ -11,7 +11,7 @@ import {
   roomPattern,
 } from "../values/schema_values.ts";
 
-/** What a hook can receive of a tenant, from its room of events. */
+/** Tenant events that a hook can subscribe to; they come from the tenant's room of events. */
 export const TENANT_EVENT_TYPES = [
   "policy.refused",
   "budget.exhausted",
@@ -22,7 +22,7 @@ export const TENANT_EVENT_TYPES = [
 /** One of them. */
 export type TenantEventType = typeof TENANT_EVENT_TYPES[number];
 
-/** What a hook can be called for, as `type` of the call's body says it. */
+/** The events that a hook can subscribe to: `type` in the body of the call. */
 const HOOK_EVENTS = [
   "room.message",
   "member.joined",
@@ -38,7 +38,7 @@ const isHookUrl = (text: string) =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) &&
   new URL(text).username === "" && new URL(text).password === "";
 
-/** A host as `new URL` has it, with or without a port. */
+/** A host as `new URL` formats it, with or without a port. */
 const hostEntry = z.string().regex(/^(?:\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::\d{1,5})?$/, {
   error: 'expected a host in lower case, with or without a port, for example "hooks.internal:8080"',
 });
@@ -48,12 +48,12 @@ const secret = z.string().refine((text) => secretKeys(text) !== undefined, {
     'expected "whsec_" and base64 of 24 to 64 bytes, or up to four of them with spaces between',
 });
 
-/** What a hook of the configuration can be asked before. */
+/** The operations that a `before` hook of the configuration can allow or refuse. */
 const BEFORE = ["connect", "subscribe", "publish"] as const;
 /** One of `BEFORE`. */
 export type BeforeKind = typeof BEFORE[number];
 
-/** What a hook is, without whose it is. */
+/** The fields of a hook, without its tenant. */
 const options = {
   url: z.string().max(2_048).refine(isHookUrl, {
     error: "expected an http or https URL without user and password",
@@ -75,7 +75,7 @@ const options = {
   ),
 };
 
-/** A hook that a tenant has set at run time; who sets it without a secret gets one. */
+/** A hook that a tenant sets at run time; a missing secret is generated. */
 export const TenantHook = z.strictObject({ ...options, secret: secret.optional() });
 /** Such a hook, checked. */
 export type TenantHook = z.output<typeof TenantHook>;
@@ -112,7 +112,7 @@ const Hooks = z.array(Hook).max(1_000).superRefine(
 ).default([]);
 /** A hook of the configuration. */
 export type HookEntry = z.output<typeof Hook>;
-/** A hook as it is called after something has happened, of the configuration or of a tenant. */
+/** A hook that is called after an event, from the configuration or from a tenant. */
 export type AfterHook = Omit<HookEntry, "before" | "on_failure" | "before_timeout_ms">;
 
 const Webhooks = z.strictObject({

@@ -1,4 +1,4 @@
-/** `[[reducers]]`: programs of rooms, and what they may use; and the keys of a class of rooms that has one. */
+/** `[[reducers]]`: room programs and their limits; and the keys of a room class that has a reducer. */
 import { z } from "zod";
 import type { ReducerConstants } from "../keys/constants.ts";
 import { always, count, id, refuseRepeated } from "../values/schema_values.ts";
@@ -52,7 +52,7 @@ export const ClassReducer = {
   ),
 };
 
-/** Refuses visible values beside a filter, which says who receives which message and nothing of values. */
+/** Refuses visible values beside a filter: a filter restricts messages, not values. */
 export function refuseFilteredValues(
   { reducer_visible, filter }: {
     readonly reducer_visible?: readonly string[] | undefined;
@@ -65,7 +65,7 @@ export function refuseFilteredValues(
   context.addIssue({ code: "custom", path: ["reducer_visible"], message });
 }
 
-/** Refuses classes whose reducer nobody has named. */
+/** Refuses room classes that name an undefined reducer. */
 export function refuseUnknownReducers(
   { rooms, reducers }: {
     readonly rooms: readonly { readonly reducer?: string | undefined }[];

@@ -1,4 +1,4 @@
-/** `[schedules]`: messages that are published at a time; all is constant. A part of `../schema.ts`. */
+/** `[schedules]`: messages that are published at a set time; all values are constants. A part of `../schema.ts`. */
 import { z } from "zod";
 
 /** `[schedules]`. */

@@ -1,24 +1,24 @@
 /**
- * Keys that `config.toml` had and that nobody would set: each is a constant, with its reason. The one table of them: a
- * checked configuration holds their values beside the keys that stay, a file that sets one is refused with its value,
- * and tests hand in others through `configFrom`.
+ * Former keys of `config.toml` that nobody needs to set: each is a constant, with its reason. A checked configuration
+ * has their values beside its keys, a file that sets one is refused with an error that shows the value, and tests set
+ * other values through `configFrom`.
  */
 
-/** A value that no file can change. */
+/** A value that a configuration file cannot change. */
 export interface Constant<V> {
   readonly value: V;
-  /** What it bounds, and why nobody needs another one. */
+  /** What it bounds, and why nobody needs another value. */
   readonly why: string;
 }
 
 const fixed = <V>(value: V, why: string): Constant<V> => ({ value, why });
 
-/** A share of a key: who sets that sets it, too. */
+/** A share of a key: setting that key changes this constant, too. */
 interface Share {
-  /** As it is shown; a number once a test has set it. */
+  /** The value as documentation shows it; a number once a test has set it. */
   readonly value: number | string;
   readonly share: number;
-  /** The key: of the same table, or by its full name. */
+  /** The key: a name in the same table, or a full name. */
   readonly of: string;
   readonly why: string;
 }
@@ -27,7 +27,7 @@ const part = (share: number, of: string, why: string): Share => {
   return { value: `${share} × ${of}`, share, of, why };
 };
 
-/** Of the memory of a process it is 256 MiB by default, of the log of a room with a reducer 16 MiB. */
+/** By default 256 MiB of a process's memory, and 16 MiB of the log of a room with a reducer. */
 const EIGHTH = 0.125;
 
 const ADMISSION = {
@@ -201,7 +201,7 @@ const REDUCERS = {
   ),
 };
 
-/** Those of every hook, a tenant's own too, are in `[webhooks]`: see `constantAt`. */
+/** The constants of every hook, tenants' hooks included, are in `[webhooks]`: see `constantAt`. */
 const WEBHOOKS = {
   survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
   refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
@@ -212,7 +212,7 @@ const WEBHOOKS = {
   before_in_flight: fixed(64, "questions of one Shield to a hook; as many more wait"),
 };
 
-/** By table of `config.toml`; those of a list of tables are in each of them. */
+/** Constants by table of `config.toml`; the constants of a list of tables are in each entry. */
 const CONSTANTS = {
   server: {
     require_pong: fixed(
@@ -342,19 +342,22 @@ type ValuesOf<T> = {
   [K in keyof T]: T[K] extends Share ? number : T[K] extends Constant<infer V> ? V : ValuesOf<T[K]>;
 };
 
-/** A checked configuration, whose tables have their constants beside their keys. */
+/** A checked configuration: each table has its constants beside its keys. */
 export type WithConstants<T> = {
   [K in keyof T]: K extends keyof typeof CONSTANTS ? Beside<T[K], ValuesOf<(typeof CONSTANTS)[K]>>
     : T[K];
 };
 
-/** The constants of a program of rooms. */
+/** The constants of a room program. */
 export type ReducerConstants = ValuesOf<typeof REDUCERS>;
 
 /** The constants of hooks. */
 export type WebhookConstants = ValuesOf<typeof WEBHOOKS>;
 
-/** A table with more members; a table that may be absent may be so still. To zod one without keys has none, ever. */
+/**
+ * A table with more members; an optional table stays optional. zod types a table without keys as one that never has
+ * members.
+ */
 type Beside<T, V> = T extends readonly (infer E)[] ? Beside<E, V>[]
   : T extends object ? string extends keyof T ? V : T & V
   : T;
@@ -366,13 +369,13 @@ const isTable = (value: unknown): value is Table =>
 
 const isConstant = (node: Node | Tree): node is Node => "why" in node;
 
-/** Tables whose entries tenants have, too, without one in the file: the table that holds their constants. */
+/** Tables whose entries tenants can also create at run time, and the table that has the constants of such entries. */
 const ELSEWHERE: ReadonlyMap<string | number, string> = new Map([
   ["hooks", "webhooks"],
   ["rooms", "journal"],
 ]);
 
-/** The constant that a key of the file is now; undefined: it is none. */
+/** The constant that replaced a key of the file; undefined if none did. */
 export function constantAt(path: readonly (string | number)[]): Node | undefined {
   const [first = "", ...rest] = path;
   let node: Node | Tree | undefined = CONSTANTS;
@@ -391,7 +394,7 @@ export function constants(tree: Tree = CONSTANTS, path = ""): [string, Node][] {
   );
 }
 
-/** A value from code in two: without the constants that it sets, and those alone. */
+/** Splits a value from code: the value without the constants that it sets, and those constants. */
 export function splitConstants(value: unknown, tree: Tree = CONSTANTS): [unknown, Table] {
   if (Array.isArray(value)) {
     const parts = value.map((one) => splitConstants(one, tree));
@@ -419,7 +422,7 @@ function valueOf(node: Node, table: Readonly<Table>, file: Readonly<Table>): unk
   return typeof key === "number" ? Math.max(1, Math.round(key * node.share)) : undefined;
 }
 
-/** The full name of the key that a constant is a share of; undefined: it is none, or no constant. */
+/** The full name of the key that a constant is a share of; undefined for other names. */
 export function shareOf(key: string): string | undefined {
   const path = key.split(".");
   const node = constantAt(path);
@@ -427,7 +430,7 @@ export function shareOf(key: string): string | undefined {
   return node.of.includes(".") ? node.of : [...path.slice(0, -1), node.of].join(".");
 }
 
-/** The tables with their constants; `set`: others, of a test. A table that is absent stays so. */
+/** The tables with their constants; `set`: values that a test overrides. An absent table stays absent. */
 export function withConstants(
   config: Readonly<Table>,
   set: Readonly<Table>,

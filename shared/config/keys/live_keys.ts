@@ -1,6 +1,6 @@
 /**
- * The keys of `config.toml` that a running process takes over when the file is read again. Every other key
- * needs a restart. Who reads a key, and when, is its part's business: this list is what is promised.
+ * The keys of `config.toml` that a running process applies when it reloads the file. Every other key needs a restart.
+ * This list is the promise; each component decides when it reads its keys.
  */
 
 /** The promised keys; a list or a table of values is one key. */
@@ -56,10 +56,10 @@ export const LIVE_KEYS = [
   "telemetry.traces_ratio",
 ] as const;
 
-/** A key that a running process takes over. */
+/** A key that a running process applies on reload. */
 export type LiveKey = typeof LIVE_KEYS[number];
 
-/** Live keys that are so only while they are set: a listener begins and ends to speak TLS at a start. */
+/** Keys that are live only while they are set: a listener can turn TLS on or off only at a start. */
 export const LIVE_WHILE_SET: ReadonlySet<string> = new Set([
   "server.tls_cert",
   "server.tls_key",

@@ -1,7 +1,6 @@
 /**
- * The configuration in force of one process, as its parts see it: an object like any other configuration,
- * whose live keys have another value after `change`. Nobody else can change it. Reads no file; `reload.ts`
- * says when one is read.
+ * The configuration in force of one process: an object like any other configuration, whose live keys have new values
+ * after `change`. Only `change` modifies it. Reads no file; `reload.ts` does.
  */
 import { constantAt, shareOf } from "../keys/constants.ts";
 import { isLiveKey, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
@@ -11,19 +10,19 @@ import type { Config } from "../schema.ts";
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** What another configuration has changed. */
+/** What a reload changed. */
 export interface ConfigChange {
-  /** The live keys that have another value from now on. */
+  /** The live keys that have a new value now. */
   readonly changed: readonly LiveKey[];
-  /** The keys that differ from what is in force, and stay as they are until a restart. */
+  /** The keys that differ from the configuration in force and need a restart. */
   readonly needs_restart: readonly string[];
 }
 
-/** Tells a part of the keys that it reads. */
+/** Notifies a component when its keys change. */
 export interface ConfigChanges {
   /**
-   * Calls `apply` after each change of one of the keys, when the configuration has their new values. It
-   * must not throw. A part that reads a key each time that it needs it needs no notice.
+   * Calls `apply` after each change of one of the keys, when the configuration has the new values. `apply` must not
+   * throw. A component that reads a key on every use needs no notification.
    */
   follow(keys: readonly LiveKey[], apply: () => void): void;
 }
@@ -46,7 +45,7 @@ const within = (path: string, key: string) => path === "" ? key : `${path}.${key
 
 const nameOf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
 
-/** The keys of a table, and those live ones that it may get. */
+/** The keys of a table, and the live keys that it may get later. */
 function keysOf(table: Table, path: string): Set<string> {
   const live = LIVE_KEYS.filter((key) => key === within(path, nameOf(key)));
   return new Set([...Object.keys(table), ...live.map(nameOf)]);
@@ -58,9 +57,8 @@ interface Cell {
 }
 
 /**
- * An object that has the members of the table; each live key of it has a cell in `cells`. The path of a message
- * reads a dozen of them: a look into the table in force, by a name that differs from call to call, costs the
- * engine ten times as much as a cell.
+ * An object with the members of the table; each live key has a cell in `cells`. The message path reads a dozen of them,
+ * and a property lookup by a varying name costs ten times as much as reading a cell.
  */
 function viewOf(began: Table, path: string, cells: Map<string, Cell>): Table {
   const view: Record<string, unknown> = {};
@@ -76,7 +74,7 @@ function viewOf(began: Table, path: string, cells: Map<string, Cell>): Table {
   return Object.freeze(view);
 }
 
-/** The keys that two tables disagree about. */
+/** The keys that differ between two tables. */
 function differences(a: Table, b: Table, path: string): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((name) => {
     const [key, one, other] = [within(path, name), a[name], b[name]];
@@ -88,7 +86,7 @@ function differences(a: Table, b: Table, path: string): string[] {
 const valueAt = (table: Table, names: readonly string[]): unknown =>
   names.reduce<unknown>((value, name) => isTable(value) ? value[name] : undefined, table);
 
-/** The table with another value at one place. */
+/** A copy of the table with another value at one path. */
 function withValue(table: Table, [name = "", ...deeper]: readonly string[], value: unknown): Table {
   if (deeper.length > 0) {
     return { ...table, [name]: withValue(table[name] as Table, deeper, value) };
@@ -99,7 +97,7 @@ function withValue(table: Table, [name = "", ...deeper]: readonly string[], valu
 
 /** The configuration of a running process. */
 export class LiveConfig implements ConfigChanges {
-  /** As all parts have it. To spread one of its tables is to take its values of this moment. */
+  /** The object that all components share. Spreading one of its tables copies the present values. */
   readonly config: Config;
   #in_force: Config;
   readonly #followers: Follower[] = [];
@@ -115,8 +113,8 @@ export class LiveConfig implements ConfigChanges {
   }
 
   /**
-   * Takes over the live keys of another configuration. Throws a ConfigError when they are not allowed
-   * beside the values that need a restart; then nothing has changed.
+   * Applies the live keys of another configuration. Throws a ConfigError, and changes nothing, when they conflict with
+   * the values in force that need a restart.
    */
   change(next: Config): ConfigChange {
     const different = differences(this.#in_force, next, "");
@@ -140,7 +138,7 @@ export class LiveConfig implements ConfigChanges {
     return { changed, needs_restart };
   }
 
-  /** The live keys with one value each that is in force, and no lists. */
+  /** The live keys with a single value, and their values in force; lists are left out. */
   inForce(): Record<string, string | number | boolean> {
     const values: Record<string, string | number | boolean> = {};
     for (const key of LIVE_KEYS) {
@@ -154,7 +152,7 @@ export class LiveConfig implements ConfigChanges {
 
   #isLiveNow(key: string, next: Config): boolean {
     const names = key.split(".");
-    // A table that is not there yet has no part that would read it.
+    // No component reads a table that is absent yet.
     if (valueAt(this.#in_force, names.slice(0, -1)) === undefined) return false;
     if (!LIVE_WHILE_SET.has(key)) return true;
     return valueAt(this.#in_force, names) !== undefined && valueAt(next, names) !== undefined;

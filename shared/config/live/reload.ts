@@ -1,6 +1,6 @@
 /**
- * Reads the configuration of a process again when somebody asks for it, and remembers what came of it. A file
- * that cannot be used changes nothing. How a file is read, and who asks, is the process's business.
+ * Reloads the configuration of a process on request, and remembers the outcome. An invalid file changes nothing. The
+ * process decides how the file is read and who may ask.
  */
 import type { Logger } from "../../logs/log.ts";
 import { scrapedGauge } from "../../metrics/metrics.ts";
@@ -14,19 +14,19 @@ import type { Config } from "../schema.ts";
 export interface ConfigReport {
   /** The file; null: the process was started without one. */
   readonly file: string | null;
-  /** When the file was taken over last, in Unix ms. */
+  /** When the file was last applied, in Unix ms. */
   readonly loaded_ms: number;
   /** The keys that changed then. */
   readonly changed: readonly string[];
-  /** The keys that the file has otherwise, and that need a restart. */
+  /** The keys that differ in the file and need a restart. */
   readonly needs_restart: readonly string[];
-  /** Why the file could not be taken over when it was read last; null: it was. */
+  /** Why the last reload failed; null: it succeeded. */
   readonly problem: string | null;
-  /** The live keys in force that have one value. */
+  /** The live keys with a single value, and their values in force. */
   readonly values: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** What reading again needs. */
+/** What a reload needs. */
 export interface ReloadOptions {
   /** What the process was started with. */
   readonly started: Config;
@@ -38,13 +38,13 @@ export interface ReloadOptions {
   readonly now: () => number;
 }
 
-/** As the parts of a process have it. */
+/** The reload as the components of a process see it. */
 export interface ConfigReloading extends ConfigChanges {
-  /** Reads the file again, and what `onRead` was given; `by` is who asks. Never rejects. */
+  /** Reloads the file and runs the readers of `onRead`; `by` names who asked. Never rejects. */
   reload(by: string): Promise<ConfigReport>;
   /**
-   * Calls `read` after each reading, for files that the configuration names: it gives the keys of those that
-   * have changed and are in force now. It rejects with what is wrong.
+   * Calls `read` after each reload, for files that the configuration names: it resolves with the keys of the changed
+   * files, which are in force then, and rejects with the problem.
    */
   onRead(read: () => Promise<readonly string[]>): void;
   report(): ConfigReport;
@@ -103,7 +103,7 @@ export class ConfigReload implements ConfigReloading {
     return this.report();
   }
 
-  /** Registers how often the file was read again, and how many keys wait for a restart. */
+  /** Registers metrics: reloads, and keys that need a restart. */
   register(registry: Registry): void {
     scrapedFamily(
       registry,

@@ -1,16 +1,19 @@
-/** Secrets of hooks, as Standard Webhooks (https://www.standardwebhooks.com) has them. Pure; who signs is `hooks/signature.ts`. */
+/**
+ * Secrets of hooks in the format of Standard Webhooks (https://www.standardwebhooks.com). Pure; `hooks/signature.ts`
+ * signs.
+ */
 import { Buffer } from "node:buffer";
 
-/** With what each begins. */
+/** The prefix of each secret. */
 export const SECRET_PREFIX = "whsec_";
-/** What the scheme asks for. */
+/** The minimum of Standard Webhooks. */
 const SECRET_BYTES_MIN = 24;
 const SECRET_BYTES_MAX = 64;
-/** Secrets of one hook: while they are exchanged, both sides may have several. */
+/** Secrets of one hook: during a rotation a hook has several. */
 const SECRETS_MAX = 4;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-/** The key in a secret `whsec_…`; undefined: it is none. */
+/** The key in a secret `whsec_…`; undefined for any other text. */
 export function secretBytes(secret: string): Uint8Array | undefined {
   const text = secret.slice(SECRET_PREFIX.length);
   if (!secret.startsWith(SECRET_PREFIX) || !BASE64.test(text)) return undefined;
@@ -19,7 +22,7 @@ export function secretBytes(secret: string): Uint8Array | undefined {
   return is_long ? bytes : undefined;
 }
 
-/** The keys of up to four secrets with spaces or line ends between them; undefined: it is something else. */
+/** The keys of up to four secrets, separated by spaces or line ends; undefined for any other text. */
 export function secretKeys(text: string): readonly Uint8Array[] | undefined {
   const keys = text.trim().split(/\s+/).flatMap((secret) => secretBytes(secret) ?? [undefined]);
   const good = keys.filter((key) => key !== undefined);

@@ -1,6 +1,6 @@
-/** What keys and options say of a PostgreSQL. Loads nothing, so that a command line that names them is quick. */
+/** Values of PostgreSQL keys and options. Imports nothing, so that the command line starts fast. */
 
-/** Whether a text says where a database is. */
+/** Whether a text is the URL of a database. */
 export const isDatabaseUrl = (text: string): boolean =>
   URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol);
 

@@ -35,13 +35,13 @@ export const always = {
   when: ({ value }: z.core.ParsePayload) => typeof value === "object" && value !== null,
 };
 
-/** A file that a key names; what may be in it is checked where it is read. */
+/** A file that a key names; its content is checked by its reader. */
 export const namedFile = (text: string) => z.string().min(1).optional().describe(text);
 
 /** A number from 0 to 1. */
 export const fraction = z.number().min(0).max(1);
 
-/** How two entries of a list count as the same. */
+/** When two entries of a list count as the same. */
 export interface Repeated {
   /** Name of the list, as the text has it. */
   readonly list: string;
@@ -55,8 +55,8 @@ export interface Repeated {
 }
 
 /**
- * Refuses entries that agree: their order would decide which of them counts. Also for lists with
- * other problems, whose entries may have any shape.
+ * Refuses duplicate entries: their order would decide which one counts. Runs also on lists with other problems, whose
+ * entries may have any shape.
  */
 export function refuseRepeated(
   { list, members, shown, same, expected }: Repeated,
@@ -78,7 +78,7 @@ export function refuseRepeated(
   };
 }
 
-/** Whether something may be fetched from there: by TLS, or from this machine. */
+/** Whether a URL may be fetched: it uses TLS, or is on this machine. */
 export function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
   const { protocol, hostname } = new URL(url);

@@ -1,7 +1,7 @@
-/** Several messages of a room one after the other, where a log cannot take them together. */
+/** Appends several messages of a room one after the other, for logs that cannot append them together. */
 import type { Appended, DurableLog, NewMessage } from "./durable_log.ts";
 
-/** As `DurableLog.appendAll`, with one question for each message. */
+/** As `DurableLog.appendAll`, with one request for each message. */
 export async function appendInTurn(
   log: Pick<DurableLog, "append">,
   room_id: string,

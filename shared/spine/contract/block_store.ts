@@ -1,10 +1,10 @@
 /**
- * Where blocks of bytes are kept: append-only, by tenant and node, each with an age at which it goes. The
- * journal of decisions is in one such store, and so are the ledgers of use and of deliveries. Both engines pass `conformance_blocks.ts`. What a block
- * says is up to its writer.
+ * An append-only store of blocks of bytes by tenant and node, each with an age at which it expires. The journal of
+ * decisions and the ledgers of usage and of deliveries are such stores. Both engines pass `conformance_blocks.ts`. The
+ * content of a block is up to its writer.
  */
 
-/** The stores that there are. What one holds concerns no other one; of backups, "usage" is in them. */
+/** The stores; they are independent of each other. Backups contain "usage" only. */
 export type BlockStoreName = "journal" | "usage" | "ledger";
 /** The stream of each store on NATS. */
 export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
@@ -13,20 +13,20 @@ export const BLOCK_STREAMS: Readonly<Record<BlockStoreName, string>> = {
   ledger: "ARQON_LEDGER",
 };
 /**
- * Who stores blocks that were made of others' blocks, beside nodes. No node has such a name. Of the ledger of use:
- * hours made of minutes, and days made of hours.
+ * Writers of folded blocks, beside the nodes; no node has such a name. The usage ledger folds minutes into hours, and
+ * hours into days.
  */
 export const FOLD_WRITERS = { hour: "+hour", day: "+day" } as const;
-/** The most bytes of one block. A writer makes them much smaller. */
+/** The most bytes of one block. Writers make much smaller ones. */
 export const BLOCK_BYTES_MAX = 524_288;
-/** What a block takes beside its own bytes, as it counts for bounds. */
+/** Overhead of a block, as it counts towards the bounds. */
 export const BLOCK_OVERHEAD_BYTES = 128;
 
 /** What bounds the blocks of all tenants in a store. */
 export interface BlockRetention {
-  /** Bytes of all blocks; with more the oldest go, whose they are. NATS may promise less. */
+  /** Bytes of all blocks; above, the oldest of any tenant are removed. NATS may grant less. */
   readonly max_bytes: number;
-  /** No block stays longer, whatever its own age is. */
+  /** No block is kept longer, whatever its own `ttl_seconds`. */
   readonly max_age_seconds: number;
 }
 
@@ -35,29 +35,28 @@ export interface BlockAppend {
   readonly tenant_id: string;
   /** The block's owner; one token as `isId` has it, or one of `FOLD_WRITERS`. */
   readonly node_id: string;
-  /** How long it stays, at least 1. */
+  /** How long it is kept, at least 1. */
   readonly ttl_seconds: number;
   /**
-   * Bytes that the tenant's blocks of all nodes may take; with more its oldest go. On NATS the bound holds
-   * within a quarter, for it is kept in steps.
+   * Bytes that the tenant's blocks of all nodes may take; above, its oldest are removed. NATS enforces the bound in
+   * steps, so it is accurate to a quarter.
    */
   readonly max_bytes: number;
   readonly payload: Uint8Array;
   /**
-   * Names the block: an append that is tried again after a rejection stores nothing when the one before did, if
-   * that was in the last two minutes. Absent: it is not tried again.
+   * Idempotency key: a retry within two minutes stores nothing if an earlier attempt did. Absent: it is not retried.
    */
   readonly id?: string;
   /**
-   * The cursor of the newest block of that tenant and node, 0 for none: with another one nothing is stored, and the
-   * append rejects with `version-conflict`. What was stored without an answer may be refused when it is tried again.
+   * The cursor of the newest block of that tenant and node, 0 for none: if it differs, nothing is stored and the append
+   * rejects with `version-conflict`. A retry after a lost answer may get that conflict, too.
    */
   readonly expected?: number;
 }
 
 /** A stored block. */
 export interface StoredBlock {
-  /** Grows from block to block of a tenant; numbers may be left out. */
+  /** Grows from block to block of a tenant; there may be gaps. */
   readonly cursor: number;
   readonly node_id: string;
   /** When it was stored, Unix ms by the engine's clock. */
@@ -72,32 +71,32 @@ export interface BlockRead {
   /** Blocks above this cursor; absent: from the oldest on. */
   readonly after?: number;
   /**
-   * Without `after`: from the first block on that was stored then or later, Unix ms by the engine's clock. Of a
-   * clock that was set back the page may have older ones behind it.
+   * Without `after`: starts at the first block that was stored at or after this time, Unix ms by the engine's clock. If
+   * the clock was set back, older blocks may follow.
    */
   readonly from_ms?: number;
-  /** At most so many blocks, at least 1. */
+  /** At most this many blocks, at least 1. */
   readonly limit: number;
 }
 
 /** Blocks in the order in which they were stored. */
 export interface BlockPage {
   readonly blocks: readonly StoredBlock[];
-  /** There were no more at that time; else the page is short because it is large, or of `limit`. */
+  /** True: there were no more blocks at that time. False: the page ended at its byte bound or at `limit`. */
   readonly is_end: boolean;
 }
 
 /** The blocks of one tenant. */
 export interface BlockStatus {
   readonly blocks: number;
-  /** About: see `BlockAppend.max_bytes`. */
+  /** Approximate: see `BlockAppend.max_bytes`. */
   readonly bytes: number;
   /** When the oldest and the newest were stored, Unix ms; undefined when there are none. */
   readonly first_ms: number | undefined;
   readonly last_ms: number | undefined;
   /**
-   * None has gone that was stored then or later, but by its age, Unix ms; undefined: none has gone. NATS does not
-   * tell want of room from age, nor from `remove`: there blocks may be whole for longer than it says.
+   * Unix ms: no block stored at or after this time was removed, except by age; undefined: none was. NATS cannot tell
+   * removal for space from age or `remove`, so there the real time may be earlier.
    */
   readonly whole_ms: number | undefined;
 }
@@ -105,25 +104,25 @@ export interface BlockStatus {
 /** How full a store is. */
 export interface BlockRoom {
   readonly bytes: number;
-  /** Above, the oldest go. */
+  /** Above, the oldest blocks are removed. */
   readonly max_bytes: number;
 }
 
 /**
- * The store. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer is
- * not known, or the storage takes no more.
+ * The store. Its methods reject with `spine-unavailable` or `log-unavailable` (503) while the answer is unknown, or the
+ * storage is full.
  */
 export interface BlockStore {
   /**
-   * Stores a copy, and resolves once it is safe. Few are under way at a time; the others wait in line.
-   * Rejects with `message-too-large` over `BLOCK_BYTES_MAX`.
+   * Stores a copy, and resolves once it is safe. Only a few appends run at a time; the others are queued. Rejects with
+   * `message-too-large` over `BLOCK_BYTES_MAX`.
    */
   append(block: BlockAppend): Promise<void>;
-  /** May be behind what was appended a moment ago. */
+  /** May lag behind the newest appends. */
   read(options: BlockRead): Promise<BlockPage>;
   /** The newest block of a node, as the last append left it. */
   newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined>;
-  /** Removes the blocks of a node below this cursor. They do not count as gone in `BlockStatus.whole_ms`. */
+  /** Removes the blocks of a node below this cursor. They do not affect `BlockStatus.whole_ms`. */
   remove(tenant_id: string, node_id: string, below: number): Promise<void>;
   /** The tenants that have blocks, in no order. */
   tenants(): Promise<readonly string[]>;

@@ -1,7 +1,7 @@
 /**
- * What both engines check before anything leaves the caller: subjects, headers and sizes, so that
- * one engine never takes what the other refuses. Pure. Bad subjects and headers are programmer
- * errors (`TypeError`): the ids of clients were checked long before.
+ * The checks of both engines before a call: subjects, headers and sizes, so that one engine never accepts what the
+ * other refuses. Pure. Bad subjects and headers are programmer errors (`TypeError`): the ids of clients were checked
+ * long before.
  */
 import { ArqonError } from "@arqon/proto";
 import { RecentMap } from "../../containers/recent_map.ts";
@@ -21,7 +21,7 @@ export const OBJECT_BYTES_MAX = 4_194_304;
 const OBJECT_NAME = /^[A-Za-z0-9_.=-]{1,128}$/;
 const encoder = new TextEncoder();
 
-/** Exact subjects that were found so lately: a room is written to again and again. */
+/** Exact subjects that passed lately: a room gets many messages. */
 const good_subjects = new RecentMap<string, true>(8_192);
 
 /** Throws TypeError unless `subject` is one exact subject. The type says so already; this checks again at run time. */
@@ -60,7 +60,7 @@ function isPlainValue(value: string): boolean {
   return true;
 }
 
-/** Header names that were found good: there are few, and each comes with every message. */
+/** Header names that passed: there are few, and each message has them. */
 const good_names = new RecentMap<string, true>(64);
 
 function isHeaderName(name: string): boolean {
@@ -70,7 +70,7 @@ function isHeaderName(name: string): boolean {
   return good;
 }
 
-/** Bytes that the headers take on NATS' wire; 0 without any. Throws TypeError for one it cannot carry. */
+/** Bytes that the headers take on NATS' wire; 0 without any. Throws TypeError for an invalid header. */
 export function headerBytes(headers: SpineHeaders | undefined): number {
   if (headers === undefined) return 0;
   let bytes = 0;
@@ -100,9 +100,9 @@ export function assertObjectName(name: string): void {
   }
 }
 
-/** How long who has asked nobody is to wait, in ms: Brains that begin or take over need about that. */
+/** When to retry a request without a responder, in ms: about how long a Brain needs to start or to take over. */
 const UNHEARD_RETRY_MS = 250;
 
-/** The refusal of a request that nobody receives. */
+/** The error of a request without a responder. */
 export const unheard = (cause?: unknown): ArqonError =>
   new ArqonError("brain-unavailable", "", { retry_after_ms: UNHEARD_RETRY_MS, cause });

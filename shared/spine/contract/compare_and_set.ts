@@ -1,22 +1,21 @@
 /**
- * Changes what is stored by compare-and-set: reads it, makes of it what is to be, writes that against
- * the revision that was read, and begins anew when somebody else was faster. What is stored, and what
- * may not be done to it, is the caller's business; nothing here waits between two attempts.
+ * Changes a stored value by compare-and-set: reads it, computes the new value, writes it against the revision that was
+ * read, and retries after a conflict. The caller defines and validates the value; there is no delay between attempts.
  */
 import { ArqonError } from "@arqon/proto";
 
-/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
+/** With n concurrent writers the last one succeeds at its n-th attempt, so this is the most there may be. */
 const ATTEMPTS = 64;
 
-/** True for the refusal of a compare-and-set that came too late. */
+/** True for the error of a compare-and-set that lost. */
 export function isConflict(error: unknown): boolean {
   return error instanceof ArqonError && error.reason === "version-conflict";
 }
 
-/** Awaits the write of an attempt: the one whose `version-conflict` is the reason for another. */
+/** Awaits the write of an attempt: only a `version-conflict` of this write causes a retry. */
 export type MayLose = <Written>(write: Promise<Written>) => Promise<Written>;
 
-/** How often, and what then. */
+/** How many attempts, and the error after the last. */
 export interface ChangeOptions {
   /** Attempts at most. */
   readonly attempts?: number;
@@ -25,8 +24,8 @@ export interface ChangeOptions {
 }
 
 /**
- * Resolves with what `attempt` does: it reads, decides and writes, the write by `mayLose`, and is
- * called again whenever that lost. Rejects with whatever else it rejects with, at once.
+ * Resolves with the result of `attempt`, which reads, decides, and writes through `mayLose`; it is called again after a
+ * conflict of that write. Rejects at once with any other error of `attempt`.
  */
 export async function changeDocument<Result>(
   attempt: (mayLose: MayLose) => Promise<Result>,

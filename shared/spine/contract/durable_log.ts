@@ -1,47 +1,44 @@
 /**
- * The logs of durable rooms as a Spine engine offers them: one a tenant, with one running number for
- * all its rooms. Both engines pass `conformance_log.ts`. What a log has taken comes to subscribers on
- * `in.t.{tenant}.r.{room}` with the headers below, as a JetStream stream republishes it. Errors are
- * `ArqonError`s with reason `log-unavailable` (503), or `spine-unavailable` while the Spine is down.
+ * The logs of durable rooms: one a tenant, with one sequence of offsets for all its rooms. Both engines pass
+ * `conformance_log.ts`. Stored messages are delivered to subscribers on `in.t.{tenant}.r.{room}` with the headers
+ * below, as a JetStream stream republishes it. Errors are `ArqonError`s with reason `log-unavailable` (503), or
+ * `spine-unavailable` while the Spine is down.
  */
 import type { Lives } from "./lives.ts";
 import type { SpineHeaders, SpineMessage } from "./spine.ts";
 
 /**
- * The header that names the log that took the message; it is another one after the log was lost.
- * `DurableLog.lifeOf` tells to which of the log's lives the message belongs.
+ * The header with the name of the log that stored the message; it changes when the log is lost. `DurableLog.lifeOf`
+ * returns the message's life.
  */
 export const LOG_STREAM_HEADER = "Nats-Stream";
 /** The header with the message's offset. */
 export const LOG_OFFSET_HEADER = "Nats-Sequence";
-/**
- * The header with the offset of the message before it that the log had of this room then; "0" when
- * it had none.
- */
+/** The header with the offset of the room's previous message at that time; "0" if there was none. */
 export const LOG_PREVIOUS_HEADER = "Nats-Last-Sequence";
-/** The header with the time at which the log took it: RFC 3339. */
+/** The header with the time at which the log stored it: RFC 3339. */
 export const LOG_TIME_HEADER = "Nats-Time-Stamp";
 
-/** The offset of a message that a log has taken; 0 for any other. */
+/** The offset of a stored message; 0 for any other. */
 export function offsetOf({ headers }: Pick<SpineMessage, "headers">): number {
   const text = headers[LOG_OFFSET_HEADER];
   return text === undefined ? 0 : Number(text);
 }
 
-/** How long the keys of appends are known, so that a repetition is found, in ms. */
+/** How long the idempotency keys of appends are remembered, in ms. */
 export const LOG_DEDUPLICATION_MS = 120_000;
 
-/** Bounds of the logs, as `[durable]` and `[limits]` of the configuration have them. */
+/** Bounds of the logs, from `[durable]` and `[limits]` of the configuration. */
 export interface LogLimits {
   /** Largest log in bytes: of a tenant on NATS, of all tenants in the embedded engine. */
   readonly log_bytes: number;
   /** What one tenant's messages may take in the embedded engine. */
   readonly tenant_bytes: number;
-  /** Streams on NATS that small tenants share; 0: each tenant has one of its own. */
+  /** Streams on NATS that small tenants share; 0: each tenant has its own. */
   readonly shared_streams: number;
   /** Largest size of each of them in bytes. */
   readonly shared_bytes: number;
-  /** What each tenant may store in one of them, however much others do. */
+  /** Bytes that each tenant is guaranteed in a shared stream. */
   readonly shared_tenant_bytes: number;
   /** Appends under way in this process; further ones are refused. */
   readonly pending_messages: number;
@@ -68,13 +65,11 @@ export interface Retention {
   /** How many of the newest messages of each room are kept. */
   readonly history_size: number;
   readonly history_ttl_seconds: number;
-  /**
-   * Copies on a NATS cluster; undefined: 3 there, else 1. Has no meaning in the embedded engine.
-   */
+  /** Replicas on a NATS cluster; undefined: 3 on a cluster, else 1. The embedded engine ignores it. */
   readonly replicas: number | undefined;
   /**
-   * What is kept for every tenant: one that asks for no more may share a stream with others, which keeps
-   * this. Absent: it shares none. Without a meaning in the embedded engine.
+   * The retention of shared streams: a tenant that needs no more may share one. Absent: it shares none. The embedded
+   * engine ignores it.
    */
   readonly common?: Retention;
 }
@@ -89,8 +84,8 @@ export interface AppendOptions {
   /** Headers that are stored with the message. */
   readonly headers?: SpineHeaders;
   /**
-   * The offset of the room's newest message, 0 for none. When it is another one by now, nothing is
-   * stored: `version-conflict` (409). That is looked at before `key`, so a repetition may be a conflict.
+   * The expected offset of the room's newest message, 0 for none. If it differs, nothing is stored: `version-conflict`
+   * (409). It is checked before `key`, so a retry may be a conflict.
    */
   readonly expected_last?: number;
 }
@@ -105,7 +100,7 @@ export interface NewMessage {
 /** The outcome of an append. */
 export interface Appended {
   readonly offset: number;
-  /** True when the message was stored before, at that offset. */
+  /** True if the message had already been stored, at that offset. */
   readonly duplicate: boolean;
   readonly stream: string;
 }
@@ -113,7 +108,7 @@ export interface Appended {
 /** A stored message. */
 export interface LogMessage {
   readonly offset: number;
-  /** When the log took it, Unix ms by the log's clock. */
+  /** When the log stored it, Unix ms by the log's clock. */
   readonly time_ms: number;
   /** The reader's own copy. */
   readonly payload: Uint8Array;
@@ -124,9 +119,9 @@ export interface LogMessage {
 export interface LogRead {
   /** Messages above this offset. */
   readonly after: number;
-  /** At most so many messages, at least 1. */
+  /** At most this many messages, at least 1. */
   readonly limit: number;
-  /** About so many bytes; at least one message is read. */
+  /** About this many bytes; at least one message is read. */
   readonly max_bytes: number;
 }
 
@@ -141,27 +136,27 @@ export interface LogPage {
   readonly stream: string;
   readonly messages: readonly LogMessage[];
   /**
-   * True when nothing after `after` has been removed before the first message here (before the end,
-   * when there is none). False also when the log cannot tell. Always false for `readBack`.
+   * True if no message between `after` and the first message of the page was removed (up to the end, if the page is
+   * empty). False also if the log cannot tell. Always false for `readBack`.
    */
   readonly complete: boolean;
-  /** As `DurableLog.erased`, when that is above `after`: then it is not complete. */
+  /** `DurableLog.erased`, if above `after`: then the page is not complete. */
   readonly erased?: number;
   /** True when there are more messages in this direction. */
   readonly more: boolean;
 }
 
-/** Which of a log's rooms are listed. */
+/** Which rooms of a log to list. */
 export interface RoomsRead {
-  /** How their names begin; "": all. */
+  /** Prefix of their names; "": all. */
   readonly prefix: string;
-  /** Rooms behind this one, in the order of their names; "": from the first on. */
+  /** Rooms after this name, in order; "": from the first on. */
   readonly after: string;
-  /** At most so many, at least 1. */
+  /** At most this many, at least 1. */
   readonly limit: number;
 }
 
-/** Rooms in the order of their names, which is that of their bytes. */
+/** Rooms in the byte order of their names. */
 export interface RoomsPage {
   readonly rooms: readonly string[];
   /** True when there are more. */
@@ -173,13 +168,13 @@ export interface RoomHead {
   readonly stream: string;
   /** The room's newest message; undefined when the log has none. */
   readonly last: LogMessage | undefined;
-  /** The highest offset that the log has given to any room; no position can be above it. */
+  /** The highest offset that the log has assigned in any room; no position can be above it. */
   readonly log_offset: number;
   /** As `DurableLog.erased`; absent: 0. */
   readonly erased?: number;
 }
 
-/** The state of a log, with all that share its stream; for metrics and operators. */
+/** The state of a log, including all logs that share its stream; for metrics and operators. */
 export interface LogStatus extends Retention {
   readonly stream: string;
   readonly messages: number;
@@ -187,80 +182,75 @@ export interface LogStatus extends Retention {
   readonly log_offset: number;
 }
 
-/** What of a room a cut leaves: its newest messages, as many as that, or those with a higher offset. */
+/** What a trim keeps: this many of the newest messages, or those with a higher offset than `through`. */
 export type Kept = number | { readonly through: number };
 
 /**
- * The log of one tenant. Opening a log that was lost or deleted makes a new one, with a new
- * `stream`. So does an older copy that was put in its place: it gets a new life, and `stream` is
- * the life's name.
+ * The log of one tenant. Opening a lost or deleted log creates a new one, with a new `stream`. A log that was restored
+ * from an older copy gets a new life, and `stream` is the name of that life.
  */
 export interface DurableLog {
   readonly tenant_id: string;
-  /**
-   * The name of the newest life that this process knows. Every `stream` in an answer is one of
-   * these.
-   */
+  /** The name of the newest life that this process knows. Each `stream` in an answer is the name of a life. */
   readonly stream: string;
   /** All lives of the log that are remembered. */
   readonly lives: Lives;
   /**
-   * False while it is not known whether the log still is the one that this process knew: from the
-   * loss of the connection until the log has been compared. Every call except `now` waits for that.
+   * False while the log may have been replaced: from the loss of the connection until the log has been compared with
+   * the known one. Every call except `now` waits until it is true.
    */
   readonly is_proven: boolean;
-  /** The life of a message that came live, by its `LOG_STREAM_HEADER` and offset. */
+  /** The life of a delivered message, by its `LOG_STREAM_HEADER` and offset. */
   lifeOf(stream: string, offset: number): string;
   /**
-   * Stores a copy and resolves when it is safe: with NATS on its replicas, embedded in the file. It
-   * never tries again once the message may have been stored: give a `key` for repeating it. Appends
-   * of one caller to one room are stored in the order of the calls.
+   * Stores a copy and resolves when it is safe: with NATS on its replicas, embedded in the file. It does not retry once
+   * the message may have been stored: callers that retry pass a `key`. Appends of one caller to one room are stored in
+   * the order of the calls.
    */
   append(room_id: string, payload: Uint8Array, options?: AppendOptions): Promise<Appended>;
   /**
-   * Stores copies of one or more messages of a room, each right behind the one before and the first behind
-   * `expected_last`, as `append` does; resolves with the last. When it rejects, the first ones of them may be
-   * stored, and no other: with `version-conflict` when another message came before or between them.
+   * Stores copies of one or more messages of a room, adjacent to each other, the first directly after `expected_last`;
+   * resolves with the last. When it rejects, a prefix of them may be stored: with `version-conflict` if another message
+   * was stored before or between them.
    */
   appendAll(
     room_id: string,
     messages: readonly NewMessage[],
     expected_last: number,
   ): Promise<Appended>;
-  /**
-   * The newest position of a room. It counts every append that was acknowledged before the call.
-   */
+  /** The newest position of a room, including every append that was acknowledged before the call. */
   head(room_id: string): Promise<RoomHead>;
-  /** The offset of each room's newest message, by room; may be behind. Rooms without one are left out. */
+  /** The offset of each room's newest message, by room; may lag. Rooms without messages are left out. */
   heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>>;
-  /**
-   * The rooms of which the log has a message now; may be behind. Costs as much as the log has rooms: for
-   * operators.
-   */
+  /** The rooms that have messages; may lag. The cost grows with the rooms of the log: for operators. */
   rooms(options: RoomsRead): Promise<RoomsPage>;
-  /** Reads messages forward. May be behind `head`: then it ends early, with `more` false. */
+  /** Reads messages forward. May lag behind `head`: then it ends early, with `more` false. */
   read(room_id: string, options: LogRead): Promise<LogPage>;
   readBack(room_id: string, options: LogReadBack): Promise<LogPage>;
-  /** The offset of a room's oldest message, 0 when it has none; may be behind `head`. */
+  /** The offset of a room's oldest message, 0 if it has none; may lag behind `head`. */
   oldest(room_id: string): Promise<number>;
-  /** How many messages of a room there are from this offset on; may be behind `head`. */
+  /** How many messages a room has from this offset on; may lag behind `head`. */
   count(room_id: string, from: number): Promise<number>;
-  /** Removes all but the newest so many messages of a room, or the messages up to an offset. */
+  /** Removes all but the newest `keep` messages of a room, or the messages up to an offset. */
   trim(room_id: string, keep: Kept): Promise<void>;
   /**
-   * Erases the messages of a room that have these offsets, wherever they are in it, and tells how many there
-   * were. What waits for `Spine.scrub`, if there is one, is all that is left of them. Who asks again erases the
-   * rest of what a failure has left. Rejects with `not-erasable` where the log cannot remove single messages.
+   * Erases the messages of a room with these offsets, and resolves with their number. Their bytes stay in the files
+   * until `Spine.scrub`, if the engine has it. A retry after a failure erases the rest. Rejects with `not-erasable` if
+   * the log cannot remove single messages.
    */
   erase(room_id: string, offsets: readonly number[]): Promise<number>;
-  /** The highest offset of the room that was erased, as far as it matters to what is kept; 0: none was. */
+  /** The highest erased offset of the room; 0: none. May be forgotten once no older message is kept. */
   erased(room_id: string): Promise<number>;
+<<<<<<< HEAD
   /**
    * Forgets the names of rooms whose messages were erased: from then on all of them count as erased up to the highest
    * offset that was. For a tenant that is erased whole.
    */
   forgetNames(): Promise<void>;
   /** Raises what the log keeps; with `shrink` sets it to exactly that. */
+=======
+  /** Raises the log's retention; with `shrink` sets it exactly. */
+>>>>>>> a9/words
   retain(retention: Retention, shrink?: boolean): Promise<void>;
   status(): Promise<LogStatus>;
   /** The time by the log's clock, Unix ms. It does not jump with this process's wall clock. */

@@ -1,7 +1,7 @@
 /**
- * A first-in first-out line of jobs, run in bounded batches, one batch a turn of the event loop: a
- * handler that publishes never runs another handler inside itself, and sockets get their share even
- * when two handlers answer each other for ever. Not a scheduler: no priorities, no time.
+ * A FIFO queue of jobs, run in bounded batches, one batch a turn of the event loop: a handler that publishes never runs
+ * another handler inside itself, and sockets get their share even when two handlers answer each other endlessly. It has
+ * no priorities and no timers.
  */
 import { setImmediate } from "node:timers";
 import { nextTurn } from "../../turns/next_turn.ts";
@@ -10,33 +10,30 @@ import { nextTurn } from "../../turns/next_turn.ts";
 const BATCH = 1_024;
 /** A turn ends with the job that passes this: one job may be a fan-out to thousands of sockets. */
 const TURN_MS = 4;
-/**
- * At the latest after so many turns comes one after sockets were looked at, which takes longer than
- * an immediate.
- */
+/** After at most this many turns the queue yields until sockets were polled, which takes longer than an immediate. */
 const IMMEDIATES_MAX = 16;
 /**
- * Where no job waited for so many ms, the event loop has slept, and was woken by what sockets brought: who
- * keeps it awake has a job at once, or many of them in a turn.
+ * If no job was queued for this many ms, the event loop has slept and a socket woke it: handlers that keep it awake
+ * queue a job at once.
  */
 const SLEPT_MS = 0.25;
 
-/** A job that waits: an object, so that the message path makes no function for each message. */
+/** A queued job: an object, so that the message path creates no closure for each message. */
 export interface Job {
   /** Must not throw. */
   run(): void;
 }
 
-/** One line of jobs. */
+/** One queue of jobs. */
 export class JobQueue {
   readonly #now: () => number;
   #jobs: Job[] = [];
   #head = 0;
   #scheduled = false;
   #pushed = 0;
-  /** Turns since the last in which sockets were surely looked at. */
+  /** Turns since the last one that surely polled sockets. */
   #immediates = 0;
-  /** When no job was left, last. */
+  /** When the queue was last empty. */
   #emptied_ms = 0;
   #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
 
@@ -45,7 +42,7 @@ export class JobQueue {
     this.#now = now;
   }
 
-  /** Jobs that wait. */
+  /** Number of queued jobs. */
   get length(): number {
     return this.#jobs.length - this.#head;
   }
@@ -57,7 +54,7 @@ export class JobQueue {
     if (this.#scheduled) return;
     this.#scheduled = true;
     if (this.#now() - this.#emptied_ms > SLEPT_MS) this.#immediates = 0;
-    // Handlers that answer each other for ever would leave sockets unread between immediates.
+    // Handlers that answer each other endlessly would starve the sockets between immediates.
     if (++this.#immediates < IMMEDIATES_MAX) return void setImmediate(this.#run);
     this.#immediates = 0;
     nextTurn(this.#run);
@@ -89,7 +86,7 @@ export class JobQueue {
       this.#scheduled = false;
       return;
     }
-    // Cut off what has run only once it is most of the array: amortised, a job is moved once.
+    // Removes finished jobs only once they are most of the array: amortised, a job is moved once.
     if (this.#head > this.#jobs.length / 2) {
       this.#jobs = this.#jobs.slice(this.#head);
       this.#head = 0;

@@ -6,9 +6,9 @@
 import type { KvKey } from "./spine.ts";
 
 const TOKENS_MAX = 16;
-/** Longest encoded key in bytes; with `$KV.BUCKET.` it stays far below NATS' control line. */
+/** Longest encoded key in bytes; with `$KV.BUCKET.` it is far below NATS' control line. */
 const KEY_BYTES = 1_024;
-/** The most tokens of a plain key: a text of 128 characters can have so many. */
+/** The most tokens of a plain key: a text of 128 characters can have this many. */
 const PLAIN_TOKENS_MAX = 64;
 /** The characters of a NATS subject token, except `*` and `>`. */
 const PLAIN_TOKEN = /^[!-)+-\-/-=?-~]+$/;

@@ -1,11 +1,11 @@
 /**
- * Stored messages that no Protobuf reader takes: earlier releases let some in. Each stays one message
- * at its offset, with the fields that the Shield wrote and a GAP with reason `unreadable` in place of
- * the payload, so that neither a history nor a recovery fails on it.
+ * Stored messages that no Protobuf reader can parse: earlier releases admitted some. Each keeps its offset and the
+ * fields that the Shield wrote, with a GAP of reason `unreadable` in place of the payload, so that neither history nor
+ * recovery fails on it.
  */
 import { DecodeError, readEnvelope, readRouted, writeEnvelope } from "@arqon/proto";
 
-/** The stored envelope in a form that can be read. One without a legible room stays as it is. */
+/** The stored envelope in a readable form. One without a readable room is returned unchanged. */
 export function legible(stored: Uint8Array): Uint8Array {
   try {
     readEnvelope(stored);

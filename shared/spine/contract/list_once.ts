@@ -1,4 +1,4 @@
-/** A bucket as it is now, listed once. */
+/** Lists the present entries of a bucket once. */
 import type { KeyValue, KvEntry, WatchOptions } from "./spine.ts";
 
 /** Its entries, in no order. Rejects with `spine-unavailable`. */

@@ -1,6 +1,4 @@
-/**
- * The listeners to a Spine's events. Not a general emitter: one kind of event, one list, no names.
- */
+/** The listeners of a Spine's events: one kind of event, one list, no names. */
 import type { Logger } from "../../logs/log.ts";
 import type { SpineEvent } from "./spine.ts";
 
@@ -22,7 +20,7 @@ export class Listeners {
     return () => void this.#listeners.delete(entry);
   }
 
-  /** Calls every listener; one that throws is logged and does not keep the others from hearing. */
+  /** Calls every listener; one that throws is logged and does not prevent the others. */
   emit(event: SpineEvent): void {
     for (const { listener } of [...this.#listeners]) {
       try {

@@ -1,26 +1,26 @@
 /**
- * The lives of a log: what makes an offset mean one message only, whatever copy of the log is put
- * back. A life begins when the log is made, and whenever nobody who was running can say that the log
- * still is what it was. Pure; who can say so is each engine's matter.
+ * The lives of a log: with its life, an offset means one message only, whatever copy of the log is restored. A life
+ * begins when the log is created, and whenever no running process can confirm that the log is unchanged. Pure; each
+ * engine decides how to confirm it.
  */
 
-/** One life: it has the offsets from `first` on, up to the first of the next life. */
+/** One life: it has the offsets from `first` up to the first of the next life. */
 export interface Life {
-  /** No other life of any log has it. */
+  /** Unique among the lives of all logs. */
   readonly name: string;
   readonly first: number;
 }
 
-/** All that a log remembers, the oldest first; never empty, and `first` never falls. */
+/** The remembered lives of a log, the oldest first; never empty, and `first` never falls. */
 export type Lives = readonly Life[];
 
-/** So many are remembered: a position in an older one is refused. */
+/** How many lives are remembered: a position in an older one is refused. */
 export const LIVES_MAX = 64;
 
-/** Digits of base 36 that a name gets: 72 bits. */
+/** Base 36 digits in each half of a name: 72 bits together. */
 const HALF_DIGITS = 7;
 
-/** What no life was called before. `random` is in [0, 1). */
+/** A unique name for a life. `random` is in [0, 1). */
 export function newLifeId(random: () => number): string {
   const half = () =>
     Math.floor(random() * 36 ** HALF_DIGITS).toString(36).padStart(HALF_DIGITS, "0");
@@ -33,8 +33,8 @@ export function newestLife(lives: Lives): Life {
 }
 
 /**
- * With another life that begins at `first`. Lives that were to begin later have never been, as far
- * as this copy of the log knows; one that has no offset stays, for it has positions in those before.
+ * Adds a life that begins at `first`. Lives that begin later are dropped: this copy of the log never had them. A life
+ * without offsets stays, because its positions may be in earlier lives.
  */
 export function withLife(lives: Lives, name: string, first: number): Lives {
   const before = lives.filter((life) => life.first <= first);
@@ -42,8 +42,8 @@ export function withLife(lives: Lives, name: string, first: number): Lives {
 }
 
 /**
- * The last offset up to which a position of that life means what it meant; Infinity for the newest
- * life, undefined for one that is not remembered.
+ * The last offset at which a position of that life is still valid; Infinity for the newest life, undefined for one that
+ * is not remembered.
  */
 export function lastOf(lives: Lives, name: string): number | undefined {
   const at = lives.findIndex((life) => life.name === name);
@@ -52,17 +52,17 @@ export function lastOf(lives: Lives, name: string): number | undefined {
   return next === undefined ? Infinity : next.first - 1;
 }
 
-/** The life in which the offset was given. */
+/** The life in which the offset was assigned. */
 export function lifeAt(lives: Lives, offset: number): Life {
   return lives.findLast(({ first }) => first <= offset) ?? lives[0] as Life;
 }
 
-/** Short text for a log's own record; `decodeLives` reads it. `ids`: what stands for each name. */
+/** Short text for a log's own record; `decodeLives` reads it. `idOf` returns the id that is written for a name. */
 export function encodeLives(lives: Lives, idOf: (name: string) => string): string {
   return lives.map(({ name, first }) => `${idOf(name)}:${first}`).join(",");
 }
 
-/** Undefined for what `encodeLives` has not written. */
+/** Undefined for a text that `encodeLives` cannot have written. */
 export function decodeLives(text: string, nameOf: (id: string) => string): Lives | undefined {
   const lives = text.split(",").map((part) => {
     const [, id = "", first = ""] = /^([0-9a-z]*):(\d{1,16})$/.exec(part) ?? [];

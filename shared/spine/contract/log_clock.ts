@@ -1,13 +1,13 @@
 /**
- * The clock of the embedded log. It starts at the wall clock, but not before the newest message,
- * and runs on with the monotonic clock. When the wall clock differs, it is approached by at most a
- * tenth of the time that passes. So a wall clock that jumps a day ahead lets nothing expire at
- * once, and one that jumps back stops nothing. Pure apart from the two clocks that it is given.
+ * The clock of the embedded log. It starts at the wall clock, but not before the newest message, and advances with the
+ * monotonic clock. It corrects a difference to the wall clock by at most a tenth of the elapsed time. So a wall clock
+ * that jumps a day ahead expires nothing at once, and one that jumps back stops nothing. Pure apart from the two
+ * clocks.
  */
 
 const SLEW = 0.1;
 
-/** Two clocks in ms: Unix time, which may jump, and one that only goes forward. */
+/** Two clocks in ms: Unix time, which may jump, and a monotonic one. */
 export interface Clocks {
   readonly now: () => number;
   readonly monotonic_ms: () => number;
@@ -45,8 +45,8 @@ export function steadyTime(clocks: Clocks): () => number {
 }
 
 /**
- * As `steadyTime`, for what asks with every message: looks at both clocks once for each ms that the wall clock
- * shows, which is a third of the price.
+ * As `steadyTime`, for callers that need it for every message: it computes the time once per ms of the wall clock, at a
+ * third of the cost.
  */
 export function steadyMs(clocks: Clocks): () => number {
   const steady = steadyTime(clocks);

@@ -11,7 +11,7 @@ import type { Ledger, LedgerRetention } from "./ledger.ts";
 /** Header names are case-sensitive here and lower case by convention. */
 export type SpineHeaders = Readonly<Record<string, string>>;
 
-/** A message as its receiver gets it. */
+/** A delivered message. */
 export interface SpineMessage {
   readonly subject: string;
   /** The receiver's own copy; stays valid. */
@@ -19,7 +19,7 @@ export interface SpineMessage {
   readonly headers: SpineHeaders;
   /** Present when the sender waits for a reply; `respond` then sends one. */
   readonly reply?: string;
-  /** Throws what `publish` throws, but works while draining. Does nothing when nobody waits. */
+  /** Sends a reply. Throws as `publish` does, but works while draining. Does nothing without `reply`. */
   respond(payload: Uint8Array, headers?: SpineHeaders): void;
 }
 
@@ -27,18 +27,15 @@ export interface SpineMessage {
 export interface SubscribeOptions {
   /** Members of one queue group share the messages: each goes to one of them. */
   queue?: string;
-  /**
-   * The handler only reads a payload, and not after it has returned: the engine may show it bytes that
-   * are somebody else's.
-   */
+  /** The handler only reads the payload, and not after it has returned: the engine may pass shared bytes. */
   reads_only?: boolean;
   /** How a payload is copied; absent: into a buffer of its own. */
   copy?: PayloadCopy;
 }
 
 /**
- * Copies the bytes `from` up to `to` for a receiver, who has a reason to lay them where it wants. An engine
- * that makes no copy, or one for others too, does not call it. Must not throw.
+ * Copies the bytes from `from` to `to` for a receiver that chooses where its copy lies. An engine that makes no copy,
+ * or a shared one, does not call it. Must not throw.
  */
 export type PayloadCopy = (bytes: Uint8Array, from: number, to: number) => Uint8Array;
 
@@ -48,8 +45,8 @@ export interface Subscription {
   /** Stops delivery at once. Calling it twice is harmless. */
   unsubscribe(): void;
   /**
-   * Takes nothing new, delivers what is already on its way here, then resolves. Rejects with 503
-   * when the server cannot say that this was all; delivery has then stopped as well.
+   * Accepts nothing new, delivers messages already under way, then resolves. Rejects with 503 when the server cannot
+   * confirm that all were delivered; delivery has then stopped as well.
    */
   drain(): Promise<void>;
 }
@@ -63,20 +60,20 @@ export interface RequestOptions {
 /** The state of an engine's connection. The embedded engine is `connected` until it is closed. */
 export type SpineState = "connecting" | "connected" | "disconnected" | "draining" | "closed";
 
-/** What health checks and metrics show of an engine. */
+/** The state of an engine for health checks and metrics. */
 export interface SpineStatus {
   readonly engine: "embedded" | "nats";
   readonly state: SpineState;
   /** Unix ms of the last change of `state`. */
   readonly since_ms: number;
   readonly reconnects: number;
-  /** Bytes handed over and not yet delivered (embedded) or confirmed by a flush (NATS). For metrics. */
+  /** Bytes published and not yet delivered (embedded) or confirmed by a flush (NATS). For metrics. */
   readonly pending_bytes: number;
   /** How often messages were lost because a subscription was too slow. For metrics. */
   readonly slow_consumers: number;
   /** For NATS: the server's address and version. */
   readonly server?: string;
-  /** For the embedded engine: names the time from its start to its end; nobody else has its data. */
+  /** For the embedded engine: the id of this run, from start to end; no other process has its data. */
   readonly life?: string;
   /** With `life`: Unix ms of the start. */
   readonly started_ms?: number;
@@ -85,24 +82,24 @@ export interface SpineStatus {
 /** How much storage there is. On a cluster each message counts once, whatever copies there are. */
 export interface StorageReport {
   readonly used_bytes: number;
-  /** The bytes that everything with a bound may grow to. */
+  /** The sum of all bounds in bytes. */
   readonly promised_bytes: number;
-  /** The bytes that there are; undefined: not known. */
+  /** The available bytes in total; undefined: unknown. */
   readonly limit_bytes: number | undefined;
-  /** Tenants that have a log of their own. */
+  /** Tenants with a log of their own. */
   readonly logs: number;
   /** Streams that other tenants share. */
   readonly shared_streams: number;
-  /** Streams that this process uses and that nothing bounds. */
+  /** Streams without a bound that this process uses. */
   readonly unbounded: readonly string[];
 }
 
 /**
- * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern`
- * undefined, any subscription may be affected. `denied`: the server did not take one message, because
- * this process may not publish on that subject; it comes after the publish, before its flush resolves.
- * `log`: what a tenant's log has taken may not have reached its subscribers, for it has moved to
- * another server. `unstored`: a write failed for want of room, or of a disk that works.
+ * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern` undefined, any
+ * subscription may be affected. `denied`: the server rejected one message, because this process may not publish on that
+ * subject; it comes after the publish, before its flush resolves. `log`: stored messages of a tenant may not have
+ * reached its subscribers, because its log moved to another server. `unstored`: a write failed because the disk is full
+ * or broken.
  */
 export type SpineEvent =
   | { type: "state"; status: SpineStatus }
@@ -120,21 +117,21 @@ export interface Spine {
   onEvent(listener: (event: SpineEvent) => void): () => void;
 
   /**
-   * Hands a copy of the payload to the engine; delivery is asynchronous. Throws 503 while the engine
-   * is not connected (nothing is dropped in silence) and `message-too-large` over `payload_bytes_max`.
+   * Publishes a copy of the payload; delivery is asynchronous. Throws 503 while the engine is not connected (nothing is
+   * dropped silently) and `message-too-large` over `payload_bytes_max`.
    */
   publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
   /**
-   * As `publish`, but the payload is given away: its bytes must not change any longer, and the engine
-   * need not copy them. Whoever has them reads them only. It is for messages whose sender can be notified
-   * no: throws 503 also while the server has confirmed nothing for longer than an answer may take.
+   * As `publish`, but without a copy: the caller must not change the bytes later, and receivers only read them. For
+   * messages whose sender can be refused: throws 503 also while the server has confirmed nothing for longer than the
+   * request timeout.
    */
   give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
   /**
-   * Resolves when everything published and subscribed before in this turn is with the server. One
-   * round trip a turn for all callers. Rejects with 503 when the connection drops or nothing answers
-   * in time, and at once while an earlier one still has no answer. Call it in the turn of the publish that it confirms: it says nothing about what was
-   * published before a reconnect.
+   * Resolves when the server has received every publish and subscribe of this turn so far. One round trip a turn for
+   * all callers. Rejects with 503 when the connection drops or no answer arrives in time, and at once while an earlier
+   * flush is overdue. Call it in the turn of the publish that it confirms: it does not cover publishes before a
+   * reconnect.
    */
   flush(): Promise<void>;
   /** A handler that throws is logged and does not end the subscription. */
@@ -143,61 +140,60 @@ export interface Spine {
     handler: (message: SpineMessage) => void,
     options?: SubscribeOptions,
   ): Subscription;
-  /** Rejects with `brain-unavailable` when nobody listens and `command-timeout` when nobody answers in time. */
+  /** Rejects with `brain-unavailable` without a responder and `command-timeout` without an answer in time. */
   request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage>;
 
-  /** Opens, and if need be creates, a key-value bucket. Name: `[A-Z0-9_]+`. */
+  /** Opens a key-value bucket; creates it if missing. Name: `[A-Z0-9_]+`. */
   keyValue(bucket: string, options?: KeyValueOptions): Promise<KeyValue>;
 
-  /** Opens, and if need be creates, a store of larger objects. Name: `[A-Z0-9_]+`. */
+  /** Opens a store of larger objects; creates it if missing. Name: `[A-Z0-9_]+`. */
   objects(bucket: string): Promise<ObjectStore>;
 
   /**
-   * Opens, and if need be creates, the log of the tenant's durable rooms; what it keeps grows to
-   * `retention`. One object a tenant. Rejects with `log-unavailable`.
+   * Opens the log of the tenant's durable rooms; creates it if missing, and raises its retention to `retention`. One
+   * object a tenant. Rejects with `log-unavailable`.
    */
   log(tenant_id: string, retention: Retention): Promise<DurableLog>;
 
   /**
-   * Opens, and if need be creates, a ledger, and makes what it keeps exactly that. Name: `[A-Z0-9_]+`;
-   * on NATS it is the stream's.
+   * Opens a ledger with exactly this retention; creates it if missing. Name: `[A-Z0-9_]+`; on NATS also the name of the
+   * stream.
    */
   ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
 
   /**
-   * Opens a store of blocks; it is made, and gets those bounds, with the first block at the latest. Rejects
-   * with `log-unavailable` or `spine-unavailable`; everything else goes on without it.
+   * Opens a store of blocks; it is created with these bounds at the first block at the latest. Rejects with
+   * `log-unavailable` or `spine-unavailable`; the rest of the engine works without it.
    */
   blocks(name: BlockStoreName, retention: BlockRetention): Promise<BlockStore>;
 
   /**
-   * All that the engine keeps but stores of blocks, at one moment. Throws `too-many-pending` while there is another backup,
-   * `invalid-settings` when nothing outlives the process. Absent: a server has the state, and is asked
-   * itself.
+   * A consistent backup of the engine's data, without stores of blocks other than usage. Throws `too-many-pending`
+   * during another backup, and `invalid-settings` if the data are in memory. Absent: the data are on a server, which
+   * has its own backups.
    */
   readonly backup?: () => SpineBackup;
 
   /**
-   * Writes the engine's files anew without what was removed from them. The process does nothing else meanwhile. Rejects
-   * with `too-many-pending` while there is a backup. Absent: a server has the files, and removes bytes by its own settings.
+   * Rewrites the engine's files without the bytes of removed data. Blocks the process meanwhile. Rejects with
+   * `too-many-pending` during a backup. Absent: the files are on a server, which removes bytes by its own settings.
    */
   readonly scrub?: () => Promise<void>;
 
-  /** Asks how much storage there is. Rejects when nobody answers, or this process may not ask. */
+  /** The storage and its use. Rejects without an answer, or if this process may not ask. */
   storage(): Promise<StorageReport>;
 
   /**
-   * Stores so many bytes and takes them away again: resolves when what is written is kept now, and
-   * what has lately left a question unanswered answers again. Else rejects with `spine-unavailable` or
-   * `log-unavailable`, whose message says what is full or gone.
+   * Writes and deletes this many bytes: resolves if writes are stored now and streams that lately did not answer do
+   * again. Otherwise rejects with `spine-unavailable` or `log-unavailable`; the message names what is full or missing.
    */
   proveStorage(size_bytes: number): Promise<void>;
 
-  /** Stops taking new work, delivers what is under way, then closes. Idempotent. */
+  /** Refuses new work, delivers messages under way, then closes. Idempotent. */
   drain(): Promise<void>;
 }
 
-/** What an engine of one process keeps, at one moment. To be released, also when it was not read. */
+/** A consistent backup of an embedded engine. Must be released, even if it was not read. */
 export interface SpineBackup {
   /** Unix ms. */
   readonly taken_ms: number;
@@ -206,10 +202,10 @@ export interface SpineBackup {
     readonly size_bytes: number;
     /** Last revision of each `bucket:NAME`, last number of each `ledger:NAME`, `log:TENANT` and `use:TENANT`. */
     readonly sequences: Readonly<Record<string, number>>;
-    /** Rejects when the backup has ended meanwhile. */
+    /** Rejects if the backup has ended. */
     read(): AsyncIterable<Uint8Array>;
   }[];
-  /** What was written since and waits for its end. */
+  /** Bytes written since the backup began; they stay in the write-ahead log until it ends. */
   waiting_bytes(): number;
   /** Ends the backup; calling it twice is harmless. */
   release(): void;
@@ -226,15 +222,9 @@ export interface KeyValueOptions {
    * view is plain: a bucket opened both ways is one bucket, and each view shows the keys that it can read.
    */
   readonly plain?: boolean;
-  /**
-   * Its storage is made if need be, and left as it is if not: this process may not change it, another
-   * one keeps it.
-   */
+  /** Creates missing storage and never changes existing storage: another process owns its configuration. */
   readonly leaves_stream?: boolean;
-  /**
-   * Nobody watches it: that a key was deleted is remembered for a minute, and takes no storage after
-   * that; absent: for a day.
-   */
+  /** The bucket has no watchers: tombstones of deleted keys expire after a minute; absent: after a day. */
   readonly unwatched?: boolean;
 }
 
@@ -242,11 +232,11 @@ export interface KeyValueOptions {
 export interface KvEntry {
   readonly key: KvKey;
   readonly value: Uint8Array;
-  /** Grows with every write of the bucket; unique within it. */
+  /** Grows with every write to the bucket; unique within it. */
   readonly revision: number;
   /**
-   * How long ago it was written, in ms by the clock of the store, which is the same for all processes. Absent
-   * where the store has none of its own, and in what a watch tells.
+   * Age of the entry in ms by the clock of the store, the same for all processes. Absent if the store has no clock, and
+   * in a watch.
    */
   readonly age_ms?: number;
 }
@@ -258,7 +248,7 @@ export interface KvSize {
   readonly size_bytes: number;
 }
 
-/** What a watch tells: the entry that was put, or the key that is gone. */
+/** A change from a watch: the entry that was put, or the key that was deleted. */
 export type KvChange =
   | ({ readonly type: "put" } & KvEntry)
   | {
@@ -270,13 +260,13 @@ export type KvChange =
 
 /** How to watch. */
 export interface WatchOptions {
-  /** Only keys with at most so many tokens more than the prefix; absent: all at and below it. */
+  /** Only keys with at most this many more tokens than the prefix; absent: all at and below it. */
   readonly depth?: number;
 }
 
 /** A watch that runs until it is stopped. */
 export interface KvWatch {
-  /** Resolves when the state at the time of the call has been delivered; rejects when it ends before. */
+  /** Resolves when the state at the time of the call has been delivered; rejects if the watch ends earlier. */
   readonly ready: Promise<void>;
   stop(): void;
 }
@@ -293,43 +283,39 @@ export interface KeyValue {
    * itself), so the answer is never a guess.
    */
   update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number>;
-  /** Deletes, if `expected_revision` is given only at that revision (else 409). Deleting nothing is fine. */
+  /** Deletes a key; with `expected_revision` only at that revision (else 409). A missing key is no error. */
   delete(key: KvKey, expected_revision?: number): Promise<void>;
   /** Keys at and below `prefix`, token by token, in no order. */
   keys(prefix?: KvKey): Promise<KvKey[]>;
   /** The keys with the sizes of their values; the values themselves are not read. */
   sizes(prefix?: KvKey): Promise<KvSize[]>;
-  /** Bytes that the bucket takes at most, its keys included; undefined: only the disk bounds it. */
+  /** The bucket's bound in bytes, keys included; undefined: only the disk bounds it. */
   readonly limit_bytes: number | undefined;
   /**
-   * Delivers the present state at and below `prefix`, then changes in order; of several writes to one
-   * key in quick succession only the last may come. After a reconnect the engine relists: a change
-   * may come twice, no key's last state is missed, and what was deleted meanwhile is delivered as a
-   * delete.
+   * Delivers the present state at and below `prefix`, then changes in order; of several quick writes to one key
+   * possibly only the last. After a reconnect the engine relists: a change may be delivered twice, no key's last state
+   * is missed, and keys deleted meanwhile are delivered as deletes.
    */
   watch(prefix: KvKey, onChange: (change: KvChange) => void, options?: WatchOptions): KvWatch;
 }
 
 /**
- * A bucket of named byte strings that do not fit into a key-value value. A name is 1 to 128 of
- * `[A-Za-z0-9_.=-]` (TypeError otherwise). No revisions: who needs them names objects by content.
+ * A bucket of named byte strings that do not fit into a key-value value. A name is 1 to 128 of `[A-Za-z0-9_.=-]`
+ * (TypeError otherwise). There are no revisions: callers that need them name objects by content.
  */
 export interface ObjectStore {
   /** Largest object in bytes. */
   readonly object_bytes_max: number;
   /**
-   * Stores a copy under the name; last write wins, and until it is complete readers get what was there
-   * before. Throws `message-too-large` over `object_bytes_max`.
+   * Stores a copy under the name; last write wins, and readers get the previous object until it is complete. Throws
+   * `message-too-large` over `object_bytes_max`.
    */
   put(name: string, bytes: Uint8Array): Promise<void>;
-  /**
-   * The whole object, or undefined when there is none. Its digest has been checked: bytes that are
-   * not those that were put reject with `internal`.
-   */
+  /** The whole object, or undefined when there is none. Its digest is checked: corrupt bytes reject with `internal`. */
   get(name: string): Promise<Uint8Array | undefined>;
-  /** Deleting nothing is fine. */
+  /** A missing object is no error. */
   delete(name: string): Promise<void>;
-  /** All objects, in no order. One that is stored or deleted meanwhile may be there or not. */
+  /** All objects, in no order. Objects stored or deleted meanwhile may be listed or not. */
   list(): Promise<StoredObject[]>;
 }
 

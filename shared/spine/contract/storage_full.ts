@@ -1,7 +1,7 @@
-/** The refusal of a write that its storage has no room for: another try changes nothing until there is. */
+/** The error of a write to full storage: a retry fails until there is room. */
 import { ArqonError } from "@arqon/proto";
 
-/** Has the reason `spine-unavailable`; `detail` says what is full and what helps. */
+/** Has the reason `spine-unavailable`; `detail` names what is full and the remedy. */
 export class StorageFull extends ArqonError {
   constructor(detail: string, options: { readonly cause?: unknown } = {}) {
     super("spine-unavailable", detail, options);

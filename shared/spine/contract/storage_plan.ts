@@ -1,10 +1,10 @@
 /**
- * Who may take how much of the storage that the NATS servers have: shares of the control buckets, the
- * bound that a bucket gets, and what is wrong with what was promised. Pure; `nats_storage.ts` asks.
+ * Divides the storage of the NATS servers: shares of the control buckets, the bound of a bucket, and warnings about
+ * overcommitment. Pure; `nats_storage.ts` queries the servers.
  */
 import type { StorageReport } from "./spine.ts";
 
-/** The bucket of what processes write about the storage itself. */
+/** The bucket of records about the storage itself. */
 export const STORAGE_BUCKET = "ARQON_STORAGE";
 
 /** What to do when there is too little storage. */
@@ -28,26 +28,26 @@ const PARTS: Readonly<Record<string, number>> = {
   ARQON_POLICY_QUARANTINE: 1,
 };
 const ALL_PARTS = 128;
-/** Of a bucket that is not among them, for example another `[platform.registry] kv_bucket`. */
+/** The parts of any other bucket, for example another `[platform.registry] kv_bucket`. */
 const OTHER_PARTS = 2;
-/** No bucket gets less: a few hundred entries. */
+/** The smallest bound of a bucket: a few hundred entries. */
 export const BUCKET_BYTES_MIN = 65_536;
-/** No ledger, and no store that is asked for by its size, gets less. */
+/** The smallest bound of a ledger, and of a store with a requested size. */
 export const LEDGER_BYTES_MIN = 1_048_576;
-/** Of a small storage, what is not messages takes at most this part. */
+/** The largest part of a small storage for anything but messages. */
 const CONTROL_PART = 1 / 4;
-/** And a ledger, or a store that is asked for by its size, this part. */
+/** The largest part for a ledger, or a store with a requested size. */
 const LEDGER_PART = 1 / 8;
-/** What is too much for the storage is asked for again so many times smaller. */
+/** If the storage refuses a bound, the next request is this many times smaller. */
 const STEP = 8;
 
-/** What all control buckets may take: `control_bytes`, of a small storage less. */
+/** The budget of all control buckets: `control_bytes`, or less on a small storage. */
 export function controlBudget(control_bytes: number, total_bytes: number | undefined): number {
   if (total_bytes === undefined) return control_bytes;
   return Math.min(control_bytes, Math.floor(total_bytes * CONTROL_PART));
 }
 
-/** So much storage at least leaves the control buckets all of `control_bytes`. */
+/** The smallest storage that leaves the control buckets all of `control_bytes`. */
 export const roomyBytes = (control_bytes: number): number => control_bytes / CONTROL_PART;
 
 /** The share of one bucket or object store of the budget. */
@@ -61,7 +61,7 @@ export function smaller(bound_bytes: number): number {
   return Math.max(BUCKET_BYTES_MIN, Math.floor(bound_bytes / STEP));
 }
 
-/** What a ledger, or a store that is asked for by its size, is bounded by when it asks for `wanted_bytes`. */
+/** The bound of a ledger, or a store, that requests `wanted_bytes`. */
 export function ledgerShare(wanted_bytes: number, total_bytes: number | undefined): number {
   if (total_bytes === undefined) return wanted_bytes;
   const part = Math.floor(total_bytes * LEDGER_PART);
@@ -69,8 +69,8 @@ export function ledgerShare(wanted_bytes: number, total_bytes: number | undefine
 }
 
 /**
- * The bound that a ledger should have which has `bound_bytes` (0 or less: none), holds `used_bytes` and
- * is asked to have `asked_bytes`. Its oldest entries only go because it is asked to be smaller.
+ * The new bound of a ledger with the bound `bound_bytes` (0 or less: none), `used_bytes` in use and `asked_bytes`
+ * requested. Its oldest entries are removed only if the request is smaller.
  */
 export function ledgerBound(
   bound_bytes: number,
@@ -83,8 +83,8 @@ export function ledgerBound(
 }
 
 /**
- * The bound that a bucket should have which has `bound_bytes` (0 or less: none) and holds `used_bytes`.
- * One that already holds much keeps room to grow; none is made so small that it is nearly full.
+ * The new bound of a bucket with the bound `bound_bytes` (0 or less: none) and `used_bytes` in use. A well-filled
+ * bucket keeps room to grow; no bucket shrinks until it is nearly full.
  */
 export function bucketBound(bound_bytes: number, used_bytes: number, share_bytes: number): number {
   const roomy_bytes = Math.max(share_bytes, 2 * used_bytes);
@@ -93,11 +93,11 @@ export function bucketBound(bound_bytes: number, used_bytes: number, share_bytes
   return roomy_bytes === share_bytes ? share_bytes : bound_bytes;
 }
 
-/** What a start asks of the storage. */
+/** What a starting process needs of the storage. */
 export interface StorageWish {
   /** `[durable] log_bytes`. */
   readonly log_bytes: number;
-  /** `[durable] tenants`, or those that the configuration names and that may have durable rooms; 0: any. */
+  /** `[durable] tenants`, or the number of configured tenants that may have durable rooms; 0: any. */
   readonly tenants: number;
   /** `[durable] shared_streams`, `shared_bytes` and `shared_tenant_bytes`; absent: tenants share none. */
   readonly shared?: {
@@ -107,7 +107,7 @@ export interface StorageWish {
   };
 }
 
-/** What was promised: to the streams that are there, and to those that the configuration still asks for. */
+/** Promised bytes: the bounds of the existing streams, and of those that the configuration will still need. */
 export function promisedBytes(report: StorageReport, wish: StorageWish): number {
   const { log_bytes, tenants, shared } = wish;
   if (shared !== undefined) {
@@ -117,10 +117,10 @@ export function promisedBytes(report: StorageReport, wish: StorageWish): number 
   return report.promised_bytes + Math.max(0, tenants - report.logs) * log_bytes;
 }
 
-/** A hash does not spread tenants evenly: the fullest of the shared streams has so many times the mean. */
+/** A hash does not spread tenants evenly: the fullest shared stream has this many times the mean. */
 const UNEVEN = 1.2;
 
-/** Says whether what tenants are sure of fits into the half of the shared streams that is kept for it. */
+/** The problem if the tenants' guaranteed bytes exceed the reserved half of the shared streams. */
 function sharedProblem({ tenants, shared }: StorageWish): string | undefined {
   if (shared === undefined) return undefined;
   const { streams, bytes, tenant_bytes } = shared;
@@ -133,7 +133,7 @@ function sharedProblem({ tenants, shared }: StorageWish): string | undefined {
 
 const NAMED = 5;
 
-/** Says in one sentence what is wrong with the storage, and what to do; undefined: nothing is known to be. */
+/** One sentence with the storage's problem and the remedy; undefined: no known problem. */
 export function storageProblem(report: StorageReport, wish: StorageWish): string | undefined {
   const { unbounded, limit_bytes, logs } = report;
   if (unbounded.length > 0) {

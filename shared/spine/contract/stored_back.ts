@@ -1,6 +1,6 @@
 /**
- * The messages that a room's log has, read back from the newest: for who has to know whether a message that it
- * may have published is there. It reads page by page and keeps nothing.
+ * Reads a room's log backward from the newest message: for writers that must know whether a message that they may have
+ * published was stored. It reads page by page and keeps nothing.
  */
 import { DecodeError, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -11,7 +11,7 @@ import { legible } from "./legible_message.ts";
 const PAGE_MESSAGES = 256;
 const PAGE_BYTES = 4_194_304;
 
-/** What of a log is needed. */
+/** The part of a log that is needed. */
 type ReadLog = Pick<DurableLog, "head" | "readBack">;
 
 /** A stored message. */
@@ -20,9 +20,9 @@ export interface StoredMessage {
   readonly envelope: PlainEnvelope;
 }
 
-/** One page; the next one is older. */
+/** One page; the next page is older. */
 export interface StoredPage {
-  /** Newest first, without what cannot be read. */
+  /** Newest first, without unreadable messages. */
   readonly messages: readonly StoredMessage[];
   /** When its oldest message was stored, Unix ms by the log's clock. */
   readonly oldest_ms: number;
@@ -47,9 +47,8 @@ export async function* storedBack(
 }
 
 /**
- * The newest message of the room whose message id `isWanted`; undefined: there is none that was stored at
- * `since_ms` (Unix ms, by the log's clock) or later, among the newest `most` or a page more. Rejects as the log
- * does.
+ * The newest message of the room whose id `isWanted` accepts; undefined if there is none stored at or after `since_ms`
+ * (Unix ms, by the log's clock) among about the newest `most`. Rejects as the log does.
  */
 export async function findStored(
   log: ReadLog,

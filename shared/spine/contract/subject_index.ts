@@ -1,7 +1,7 @@
 /**
- * Finds the subscribers of a subject for the embedded engine. Exact subjects sit in a map, so the
- * cost of a publish does not grow with the number of rooms; patterns are few and are tried in turn,
- * and what was found is remembered. It knows nothing of delivery.
+ * Finds the subscribers of a subject for the embedded engine. Exact subjects are in a map, so the cost of a publish
+ * does not grow with the number of rooms; patterns are few and are tried one by one, and routes are cached. It does not
+ * deliver.
  */
 import { FewSet } from "../../containers/few_set.ts";
 import { RecentMap } from "../../containers/recent_map.ts";
@@ -25,7 +25,7 @@ export interface Subscriber {
 
 interface PatternRow<S extends Subscriber> {
   readonly tokens: readonly string[];
-  /** What a matching subject begins with: cheaper to try than the tokens. */
+  /** Literal prefix of matching subjects: cheaper to compare than the tokens. */
   readonly literal: string;
   readonly members: FewSet<S>;
 }
@@ -36,32 +36,32 @@ interface Route<S> {
   readonly members: readonly S[];
   /** The queue groups: one member of each gets a message. */
   readonly groups: readonly (readonly S[])[];
-  /** How often the patterns had changed when it was found. */
+  /** The number of pattern changes when the route was cached. */
   readonly patterns_changed: number;
 }
 
 /** The subscribers that name a subject exactly. */
 interface ExactRow<S extends Subscriber> {
   readonly heard: FewSet<S>;
-  /** Undefined: it is to be found. */
+  /** Undefined: not cached. */
   route: Route<S> | undefined;
 }
 
-/** Of nearly every subject. */
+/** Shared by nearly every route. */
 const NO_GROUPS: readonly never[] = [];
 
-/** Subjects that nobody names exactly and whose route is remembered; as many more from before that. */
+/** Cached routes of subjects without an exact subscriber, in each of two generations. */
 const ROUTES_MAX = 8_192;
 
 /** Subscribers by the subjects that they receive. */
 export class SubjectIndex<S extends Subscriber> {
-  /** With its route: a subject is written to again and again, while who receives it seldom changes. */
+  /** With cached routes: a subject gets many messages while its receivers seldom change. */
   readonly #exact = new Map<string, ExactRow<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
   /** How often the patterns have changed. */
   #patterns_changed = 0;
   readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
-  /** Turns of the queue groups, so that each member gets its share. */
+  /** Round robin position of the queue groups. */
   #turn = 0;
 
   add(subscriber: S): void {
@@ -99,7 +99,7 @@ export class SubjectIndex<S extends Subscriber> {
   }
 
   /**
-   * Every receiver of `subject`: of each queue group one member, in its turn, then all who are in none.
+   * Every receiver of `subject`: one member of each queue group, round robin, then all subscribers without a group.
    * Throws TypeError unless it is one exact subject.
    */
   receivers(subject: string): readonly S[] {
@@ -132,7 +132,7 @@ export class SubjectIndex<S extends Subscriber> {
     return route;
   }
 
-  /** Adds those whose pattern matches to those who name the subject. */
+  /** Adds the subscribers with a matching pattern to the exact ones. */
   #find(subject: string, exact: Iterable<S>): Route<S> {
     const members: S[] = [];
     const groups = new Map<string, S[]>();
@@ -161,7 +161,7 @@ export class SubjectIndex<S extends Subscriber> {
 
   #changePatterns(): void {
     this.#patterns_changed++;
-    // None of them counts any longer, and one that was kept would keep a subscriber who is gone.
+    // The routes are stale, and a kept one would retain a removed subscriber.
     this.#routes.clear();
   }
 }

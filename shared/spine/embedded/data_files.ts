@@ -1,6 +1,6 @@
 /**
- * The files of `data_dir` in words: what each holds, and what to do when one cannot be opened or
- * written, without losing its content. Looks at sizes and free room; opens and changes nothing.
+ * Describes the files of `data_dir` for error messages: their content, and how to recover one that cannot be opened or
+ * written without data loss. Reads sizes and free space; opens and changes nothing.
  */
 import { statfsSync, statSync } from "node:fs";
 
@@ -20,10 +20,10 @@ const HOLDS: Readonly<Record<DataFile, string>> = {
   "ledger.sqlite": "the ledger of deliveries, without which everything else works",
 };
 
-/** What is wrong with a file, as far as there is something to do about it. */
+/** The kinds of trouble with a file, by remedy. */
 export type Trouble = "full" | "damaged" | "locked" | "refused" | "other";
 
-/** The trouble in a message of SQLite, or of the system. */
+/** The kind of trouble that a message of SQLite or of the system reports. */
 function troubleOf(message: string): Trouble {
   if (/database or disk is full|no space left|disk quota exceeded/i.test(message)) return "full";
   if (/malformed|not a database|corrupt/i.test(message)) return "damaged";
@@ -32,7 +32,7 @@ function troubleOf(message: string): Trouble {
   return is_refused ? "refused" : "other";
 }
 
-/** What helps against a damaged file; the sentence follows the one about its content. */
+/** The remedy for a damaged file; the sentence follows the one about its content. */
 const SAVE = "put a backup of the folder back, or save what can be read with";
 const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB"];
 
@@ -44,7 +44,7 @@ function sizeText(bytes: number): string {
   return `${unit === 0 ? size : size.toFixed(1)} ${UNITS[unit]}`;
 }
 
-/** The result of `read`; undefined where the system or a permission does not let it. */
+/** The result of `read`; undefined if the system or a permission denies it. */
 function known<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -53,14 +53,14 @@ function known<T>(read: () => T): T | undefined {
   }
 }
 
-/** The free room in words, "12.0 KiB of 64.0 MiB are free"; "" when it is not known. */
+/** The free space in words, "12.0 KiB of 64.0 MiB are free"; "" if unknown. */
 function freeText(folder: string): string {
   const disk = known(() => statfsSync(folder));
   if (disk === undefined) return "";
   return `${sizeText(disk.bavail * disk.bsize)} of ${sizeText(disk.blocks * disk.bsize)} are free`;
 }
 
-/** Whether it is there. */
+/** Whether the file exists. */
 export const hasFile = (data_dir: string, file: DataFile): boolean =>
   known(() => statSync(`${data_dir}/${file}`)) !== undefined;
 

@@ -1,8 +1,8 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * The embedded Spine: everything in this process, for `deno task dev` and small deployments. It
- * behaves like NATS where a caller can tell: payloads are copied, delivery is asynchronous and in
- * order, queues are bounded. Not for several processes: the one that has `data_dir` locks it.
+ * The embedded Spine: everything in this process, for `deno task dev` and small deployments. To callers it behaves like
+ * NATS: payloads are copied, delivery is asynchronous and in order, queues are bounded. Only for one process, which
+ * locks `data_dir`.
  */
 import { ClockSteps } from "../../clock_steps.ts";
 import { turn } from "../../turns/next_turn.ts";
@@ -72,7 +72,7 @@ class EmbeddedSpine implements Spine {
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #backups: EmbeddedBackups;
-  /** The databases of buckets and logs; none where all is in memory. */
+  /** The databases of buckets and logs; none if all data are in memory. */
   readonly #files: readonly BackupFile[];
   readonly #waiters = new Map<string, Waiter>();
   readonly #buckets: EmbeddedBuckets;
@@ -118,7 +118,7 @@ class EmbeddedSpine implements Spine {
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
       deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
-      // In line behind what is queued: by then there is room again.
+      // Queued behind the pending deliveries: by then there is room again.
       onUndelivered: (id) =>
         this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });
@@ -264,7 +264,7 @@ class EmbeddedSpine implements Spine {
     return open;
   }
 
-  /** The ledger of use, for a backup; undefined where there is none. */
+  /** The usage ledger, for a backup; undefined if there is none. */
   #usage(): EmbeddedBlocks | undefined {
     const { data_dir } = this.#options;
     return data_dir !== undefined && hasFile(data_dir, "usage.sqlite")
@@ -308,7 +308,7 @@ class EmbeddedSpine implements Spine {
   async #close(): Promise<void> {
     this.#turnTo("draining");
     this.#logs.flush();
-    // A handler may respond to what was under way, and that is delivered too.
+    // A handler may respond to a message that was under way; the response is delivered, too.
     while (this.#turns.length > 0) await this.#turns.settled();
     this.#deliveries.close();
     this.#turnTo("closed");
@@ -335,7 +335,7 @@ class EmbeddedSpine implements Spine {
     if (this.#state !== "connected") throw this.#unavailable();
   }
 
-  /** Sends a message; gives the number of receivers. Throws TypeError for no exact subject. */
+  /** Sends a message; returns the number of receivers. Throws TypeError unless the subject is exact. */
   #send(
     subject: string,
     payload: Uint8Array,
@@ -348,7 +348,7 @@ class EmbeddedSpine implements Spine {
   }
 
   #respond(inbox: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
-    // While draining, handlers still answer what was under way.
+    // While draining, handlers still answer requests under way.
     if (this.#state === "closed") throw this.#unavailable();
     assertSize(payload.length + headerBytes(headers), PAYLOAD_BYTES);
     const waiter = this.#waiters.get(inbox);

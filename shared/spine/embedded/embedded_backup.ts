@@ -1,7 +1,6 @@
 /**
- * Backups of the embedded engine: its files as they are at one moment, frozen in one turn,
- * so that none is older than another. A backup ends on its own when too much is written
- * meanwhile.
+ * Backups of the embedded engine: its files, all frozen in one turn, so that they are consistent. A backup is aborted
+ * when too much is written meanwhile.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -10,10 +9,10 @@ import { FreezableFile } from "./embedded_freeze.ts";
 import type { FrozenFile } from "./embedded_freeze.ts";
 import type { SpineBackup } from "../contract/spine.ts";
 
-/** Time between two looks at how much waits, in ms. */
+/** Interval between checks of the waiting bytes, in ms. */
 const WATCH_MS = 500;
 
-/** A file, and what it records of the numbers that it has given out. */
+/** A file, and the sequence numbers that it has assigned. */
 export interface BackupFile {
   readonly name: SpineBackup["files"][number]["name"];
   readonly file: FreezableFile;
@@ -44,10 +43,10 @@ export function backupFile(
   };
 }
 
-/** A file that is in `data_dir` while `arq restore` puts the databases in their places. */
+/** A file that exists in `data_dir` while `arq restore` moves the databases into place. */
 export const RESTORE_MARK = "restore.unfinished";
 
-/** Throws when the databases may be of two moments. To be called with `data_dir` locked. */
+/** Throws if a restore is unfinished, so the databases may be inconsistent. Call it with `data_dir` locked. */
 export function requireRestored(data_dir: string): void {
   const names = Array.from(Deno.readDirSync(data_dir), ({ name }) => name);
   if (!names.includes(RESTORE_MARK)) return;
@@ -56,7 +55,7 @@ export function requireRestored(data_dir: string): void {
 
 /** What making backups needs. */
 export interface BackupOptions extends Pick<Env, "log" | "now"> {
-  /** The files to back up; none where all is in memory. */
+  /** The files to back up; none if all data are in memory. */
   readonly files: () => readonly BackupFile[];
   /** Bytes that may wait in all files together while a backup is read. */
   readonly waiting_bytes_max: number;
@@ -72,7 +71,7 @@ export class EmbeddedBackups {
     this.#options = options;
   }
 
-  /** Begins a backup. Throws `too-many-pending`, `invalid-settings`, and what the disk refuses. */
+  /** Begins a backup. Throws `too-many-pending`, `invalid-settings`, and errors of the disk. */
   open(): SpineBackup {
     const files = this.#options.files();
     const { now } = this.#options;

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * A store of blocks of the embedded engine on `node:sqlite`: a file of its own under `data_dir`, which can be
- * moved away, or in memory. The ledger of use is in backups, the others are not. What it refuses concerns this store alone.
+ * A store of blocks of the embedded engine on `node:sqlite`: a separate file under `data_dir`, which can be moved away,
+ * or in memory. Backups contain the usage ledger, not the others. Its failures affect this store only.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -28,7 +28,7 @@ import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 
 /** `PRAGMA user_version` of the schema below. */
 const VERSION = 1;
-// The index has all that sums and times need, so that no payload is read for them.
+// The index covers sums and times, so that they read no payload.
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS block (
     id INTEGER PRIMARY KEY AUTOINCREMENT, tenant TEXT NOT NULL, node TEXT NOT NULL,
@@ -43,9 +43,9 @@ const SCHEMA = `
 const REMOVED_AT_ONCE = 256;
 /** Bytes of one page of a read. */
 const READ_BYTES = 4_194_304;
-/** Ids of blocks that are remembered. */
+/** Idempotency keys that are remembered. */
 const IDS_MAX = 256;
-/** A store in memory takes no more, whatever it may. */
+/** The bound of a store in memory, whatever its retention. */
 const MEMORY_BYTES_MAX = 67_108_864;
 
 const fileOf = (name: BlockStoreName): DataFile => `${name}.sqlite`;
@@ -60,7 +60,7 @@ function prepared(database: DatabaseSync): DatabaseSync {
   return database;
 }
 
-/** What a store of blocks needs of its engine. */
+/** The engine's parts that a store of blocks needs. */
 export interface EmbeddedBlocksOptions extends Pick<Env, "now"> {
   readonly name: BlockStoreName;
   readonly data_dir: string | undefined;
@@ -76,15 +76,15 @@ interface Removed {
 
 /** An open store. */
 export class EmbeddedBlocks implements BlockStore {
-  /** Undefined for what is in no backup. */
+  /** Undefined if backups leave it out. */
   readonly backup: BackupFile | undefined;
   readonly #options: EmbeddedBlocksOptions;
   readonly #database: DatabaseSync;
   readonly #rows: ReturnType<typeof statements>;
-  /** Bytes of the blocks that are there, by tenant. */
+  /** Bytes of the stored blocks, by tenant. */
   readonly #bytes = new Map<string, number>();
   #all_bytes = 0;
-  /** The newest ids; what is stored here is known to be, so that few are asked for again. */
+  /** The newest idempotency keys; few, because a local write has a known outcome and is seldom retried. */
   readonly #stored_ids = new Set<string>();
   #retention: BlockRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
 
@@ -110,7 +110,7 @@ export class EmbeddedBlocks implements BlockStore {
     }
   }
 
-  /** Sets the bounds of all; there are none before. */
+  /** Sets the bounds of all tenants; before this call there are none. */
   retain(retention: BlockRetention): void {
     const is_memory = this.#options.data_dir === undefined;
     const max_bytes = Math.min(retention.max_bytes, is_memory ? MEMORY_BYTES_MAX : Infinity);
@@ -229,17 +229,17 @@ export class EmbeddedBlocks implements BlockStore {
     throw new ArqonError("version-conflict", `${newest} (the newest block of ${node_id})`);
   }
 
-  /** The cursor before the first block of that time; undefined: there is none. */
+  /** The cursor before the first block at or after that time; undefined if there is no such block. */
   #before(tenant_id: string, from_ms: number | undefined): number | undefined {
     if (from_ms === undefined) return 0;
     const row = this.#rows.at.get(tenant_id, from_ms);
     return typeof row?.["id"] === "number" ? row["id"] - 1 : undefined;
   }
 
-  /** Removes what is too old or too much; `added` bytes of the tenant are not counted yet. */
+  /** Removes expired and surplus blocks; `added` bytes of the tenant are not counted yet. */
   #shrink(tenant_id?: string, tenant_bytes = Infinity, added = 0): Removed[] {
     const { now, steps } = this.#options;
-    // Until the clock is believed, readers pass over what is too old by it.
+    // After a clock step nothing is deleted until the clock is trusted; readers skip expired blocks.
     const is_believed = steps.isBelieved(1_000 * this.#retention.max_age_seconds);
     const old = is_believed ? this.#rows.expire.all(now(), REMOVED_AT_ONCE) : [];
     const gone: Removed[] = old.map(removed);
@@ -263,13 +263,13 @@ export class EmbeddedBlocks implements BlockStore {
     return gone;
   }
 
-  /** Remembers up to when blocks have gone for want of room. */
+  /** Records up to which time blocks were removed for space. */
   #dropped(row: Record<string, unknown>): Removed {
     this.#rows.drop.run(String(row["tenant"]), Number(row["time_ms"]));
     return removed(row);
   }
 
-  /** One transaction; what it removed, or with negative bytes added, counts once it is done. */
+  /** Runs one transaction, then updates the byte counts with what it removed (negative bytes: added). */
   #change(run: () => readonly Removed[]): void {
     const changed = this.#guard(() => inTransaction(this.#database, run));
     for (const { tenant, bytes } of changed) this.#count(tenant, -bytes);
@@ -330,7 +330,7 @@ function statements(database: DatabaseSync) {
     remove: database.prepare(
       "DELETE FROM block WHERE tenant = ? AND node = ? AND id < ? RETURNING tenant, bytes",
     ),
-    // The first in their order, not the first in time: a clock that was set back makes these two.
+    // The first by id, not by time: they differ if the clock was set back.
     at: database.prepare("SELECT min(id) AS id FROM block WHERE tenant = ? AND time_ms >= ?"),
     sums: database.prepare("SELECT tenant, sum(bytes) AS bytes FROM block GROUP BY tenant"),
     status: database.prepare(

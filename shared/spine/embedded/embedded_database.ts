@@ -1,6 +1,6 @@
 /**
- * What the databases of the embedded engine have in common: how they are opened, changed in transactions, proved to be
- * writable and closed. What is in them is in the files beside this one.
+ * Common code of the embedded engine's databases: opening, transactions, the proof that they are writable, closing.
+ * Their content is defined in the other files of this folder.
  */
 import { DatabaseSync } from "node:sqlite";
 import type { BackupFile } from "./embedded_backup.ts";
@@ -9,7 +9,7 @@ import type { BackupFile } from "./embedded_backup.ts";
 export const PROOF_SCHEMA = `
   CREATE TABLE IF NOT EXISTS proof (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;`;
 
-/** What `open` makes of a database; one for which it throws is closed again. */
+/** Opens a database and returns the result of `open`; closes the database if `open` throws. */
 export function openDatabase<T>(path: string, open: (database: DatabaseSync) => T): T {
   const database = new DatabaseSync(path);
   try {
@@ -20,7 +20,7 @@ export function openDatabase<T>(path: string, open: (database: DatabaseSync) => 
   }
 }
 
-/** Throws when the file has another `PRAGMA user_version` than this one, and is not new. */
+/** Throws if the file has another `PRAGMA user_version` and is not new. */
 export function requireVersion(database: DatabaseSync, known: number): void {
   const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
   if (version === 0 || version === known) return;
@@ -42,17 +42,17 @@ export function inTransaction<T>(database: DatabaseSync, run: () => T): T {
 }
 
 /**
- * Finds out whether a database can be written now, by a write that is really made and taken back: a read, or an empty
- * transaction, succeeds on a full disk. Throws what SQLite says when so many bytes cannot be written. Not to be called
- * within a transaction.
+ * Tests whether a database is writable now, by a real write that is deleted again: a read or an empty transaction
+ * succeeds even on a full disk. Throws SQLite's error if `size_bytes` cannot be written. Do not call it within a
+ * transaction.
  */
 export function proveWritable(database: DatabaseSync, size_bytes: number): void {
-  // Each is a transaction of its own: what is taken back before its end never comes to the disk.
+  // Two transactions: a write that is rolled back in the same transaction never reaches the disk.
   database.exec(`INSERT OR REPLACE INTO proof VALUES (1, zeroblob(${Math.trunc(size_bytes)}))`);
   database.exec("DELETE FROM proof");
 }
 
-/** Closes a database; a backup of it that is being read ends. */
+/** Closes a database and ends a backup of it. */
 export function closeBacked(database: DatabaseSync, file: BackupFile | undefined): void {
   file?.file.release(new Error("the engine has closed"));
   database.close();

@@ -1,6 +1,6 @@
 /**
- * Delivery of the embedded engine. Each subscription to a subject gets a message of its own, in a
- * later turn and in order, out of a bounded queue. Knows nothing of requests, key-value or logs.
+ * Delivery of the embedded engine. Each subscription gets its own message, in a later turn, in order, from a bounded
+ * queue. Independent of requests, key-value buckets and logs.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
@@ -17,14 +17,14 @@ export interface Row {
   readonly reads_only: boolean;
   readonly handler: (message: SpineMessage) => void;
   closed: boolean;
-  /** Messages that wait for it. */
+  /** Messages queued for it. */
   messages: number;
   bytes: number;
-  /** True while messages are being lost, so that one overflow is one event. */
+  /** True while messages are being dropped, so that one overflow is one event. */
   overflowing: boolean;
 }
 
-/** Answers somebody who waits for a reply. */
+/** Sends the reply to a request. */
 export interface Reply {
   readonly subject: string;
   readonly respond: SpineMessage["respond"];
@@ -43,19 +43,19 @@ export function messageOf(
   return { subject, payload, headers, reply: reply.subject, respond: reply.respond };
 }
 
-/** What deliveries need of their engine. */
+/** The engine's parts that deliveries need. */
 export interface DeliveriesOptions extends Pick<Env, "log"> {
   readonly limits: EmbeddedLimits;
   readonly turns: JobQueue;
-  /** Called when messages of that pattern are lost. */
+  /** Called when messages of that pattern were dropped. */
   readonly onGap: (pattern: string) => void;
 }
 
-/** All subscriptions of an engine, and the messages that wait for them. */
+/** All subscriptions of an engine, and their queued messages. */
 export class Deliveries {
   readonly #options: DeliveriesOptions;
   readonly #index = new SubjectIndex<Row>();
-  /** Payload bytes that wait for all subscriptions. */
+  /** Payload bytes queued for all subscriptions. */
   pending_bytes = 0;
   /** The number of overflows so far. */
   slow_consumers = 0;
@@ -68,10 +68,7 @@ export class Deliveries {
     this.#index.add(row);
   }
 
-  /**
-   * Removes a subscription: it gets nothing new; what is queued for it is delivered unless it is
-   * `closed`.
-   */
+  /** Removes a subscription: it gets nothing new; queued messages are delivered unless it is `closed`. */
   remove(row: Row): void {
     this.#index.remove(row);
   }
@@ -82,9 +79,9 @@ export class Deliveries {
   }
 
   /**
-   * Queues a message for every subscription to its subject; gives their number. If the payload
-   * `is_given`, one receiver may get these very bytes; headers are the engine's own. Throws
-   * `spine-unavailable` when too much waits, and TypeError for what is no exact subject.
+   * Queues a message for every subscription to its subject; returns their number. If the payload `is_given`, one
+   * receiver may get these bytes without a copy; headers are the engine's own. Throws `spine-unavailable` when the
+   * queues are full, and TypeError unless the subject is exact.
    */
   send(
     subject: string,
@@ -97,7 +94,8 @@ export class Deliveries {
       throw new ArqonError("spine-unavailable", "too many bytes wait for delivery");
     }
     const receivers = this.#index.receivers(subject);
-    // One for all who only read and come before, then for the first who gets a payload of its own.
+    // One message for the read-only receivers up to the first receiver that needs its own payload; that receiver gets
+    // it, too.
     let shared: SpineMessage | undefined;
     let is_taken = false;
     for (const row of receivers) {
@@ -113,7 +111,7 @@ export class Deliveries {
     return receivers.length;
   }
 
-  /** Whether a subscription takes the message; when it is too far behind, it loses it. */
+  /** Whether a subscription accepts the message; a full queue drops it. */
   #admits(row: Row, bytes: number): boolean {
     const { subscription_messages, subscription_bytes } = this.#options.limits;
     if (row.messages >= subscription_messages || row.bytes + bytes > subscription_bytes) {
@@ -154,7 +152,7 @@ export class Deliveries {
       pattern: row.pattern,
       waiting: row.messages,
     });
-    // In line behind what it still gets, which is where the gap is.
+    // Queued behind the messages before the gap.
     turns.push({ run: () => onGap(row.pattern) });
   }
 }

@@ -1,12 +1,11 @@
 /**
- * A database file of the embedded engine as it was at one moment, read while the engine goes on
- * writing. New writes wait in the write-ahead log, so that the file itself does not change. No copy
- * is made, and nobody is held up.
+ * A frozen view of a database file of the embedded engine, readable while the engine continues to write. New writes
+ * stay in the write-ahead log, so that the file does not change. It makes no copy and blocks no writer.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { scrub } from "./embedded_scrub.ts";
 
-/** Bytes read from the file at a time, while everything else in the process waits. */
+/** Bytes read from the file at a time; each read blocks the process. */
 const PIECE_BYTES = 131_072;
 /** SQLite's own default, in pages. */
 const CHECKPOINT_PAGES = 1_000;
@@ -14,11 +13,11 @@ const CHECKPOINT_PAGES = 1_000;
 /** A file as it was at one moment. */
 export interface FrozenFile {
   readonly size_bytes: number;
-  /** Bytes that were written since and wait. */
+  /** Bytes written to the write-ahead log since. */
   waiting_bytes(): number;
   /** Reads the file. Rejects with the reason of `release` once that was called. */
   read(): AsyncGenerator<Uint8Array<ArrayBuffer>>;
-  /** Ends the freeze: what is queued is written into the file from now on. */
+  /** Ends the freeze: later checkpoints write into the file again. */
   release(why: Error): void;
 }
 
@@ -27,10 +26,9 @@ export class FreezableFile {
   readonly #database: DatabaseSync;
   readonly #path: string;
   /**
-   * The descriptor for reading. It stays open until the database has closed: whichever descriptor
-   * of a file a process closes, the system drops the process's locks on that file, and so the lock
-   * of the data. That is why it is read without promises, too: Deno's asynchronous calls close a
-   * copy of the descriptor.
+   * The descriptor for reading. It stays open until the database has closed: whichever descriptor of a file a process
+   * closes, the system drops the process's locks on that file, and so the lock of the data. Reads are synchronous for
+   * the same reason: Deno's asynchronous calls close a copy of the descriptor.
    */
   #reading: Deno.FsFile | undefined;
   #frozen: FrozenFile | undefined;
@@ -44,10 +42,7 @@ export class FreezableFile {
     return this.#frozen !== undefined;
   }
 
-  /**
-   * Freezes the file; not within a transaction. Throws what the disk refuses, and RangeError when
-   * it is frozen.
-   */
+  /** Freezes the file; not within a transaction. Throws errors of the disk, and RangeError if it is already frozen. */
   freeze(): FrozenFile {
     if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
     this.#reading ??= Deno.openSync(this.#path, { read: true });
@@ -72,20 +67,18 @@ export class FreezableFile {
     return frozen;
   }
 
-  /** Writes the file anew, so that nothing of what was removed is left in it or in its log. Not while it is frozen. */
+  /** Rewrites the file, so that neither it nor its log contains removed data. Not while it is frozen. */
   scrub(): void {
     if (this.#frozen !== undefined) throw new RangeError(`${this.#path} is frozen`);
     scrub(this.#database);
   }
 
-  /**
-   * Ends a reading. To be called before the database closes, which moves what is queued into the file.
-   */
+  /** Ends a read. Call it before closing the database, which checkpoints the log into the file. */
   release(why: Error): void {
     this.#frozen?.release(why);
   }
 
-  /** To be called when the database has closed. */
+  /** Call it after the database has closed. */
   close(): void {
     this.#reading?.close();
     this.#reading = undefined;
@@ -111,7 +104,7 @@ export class FreezableFile {
     const file = this.#reading;
     if (file === undefined) throw new RangeError(`${this.#path} is closed`);
     for (let at = 0; at < size_bytes;) {
-      // Once it is released, what is read may be of another moment.
+      // After the release, the bytes may be newer than the frozen state.
       const why = ended();
       if (why !== undefined) throw why;
       const buffer = new Uint8Array(Math.min(PIECE_BYTES, size_bytes - at));

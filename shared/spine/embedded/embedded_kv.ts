@@ -25,7 +25,7 @@ interface Watcher {
   readonly keys: KeyForm;
   /** The stored prefix. */
   readonly prefix: string;
-  /** The most tokens of a key that it learns of. */
+  /** The most tokens of a delivered key. */
   readonly tokens_max: number;
   readonly onChange: (change: KvChange) => void;
   readonly abort: (error: ArqonError) => void;
@@ -35,7 +35,7 @@ interface Watcher {
 /** The watchers of one bucket, whichever view they use. */
 type Watchers = Set<Watcher>;
 
-/** What the buckets need of their engine. */
+/** The engine's parts that the buckets need. */
 export interface EmbeddedBucketsOptions extends Pick<Env, "log"> {
   readonly store: KvStore;
   readonly turns: JobQueue;
@@ -50,7 +50,7 @@ interface EmbeddedKvOptions extends EmbeddedBucketsOptions {
   readonly watchers: Watchers;
 }
 
-/** The buckets of an engine, each opened once, with its two views. */
+/** The open buckets of an engine, each with its two views. */
 export class EmbeddedBuckets {
   readonly #options: EmbeddedBucketsOptions;
   readonly #views = new Map<string, { plain: EmbeddedKv; encoded: EmbeddedKv }>();
@@ -147,7 +147,7 @@ class EmbeddedKv implements KeyValue {
   watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
     this.#options.assertOpen();
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-    // Whoever does not wait for it must not crash the process when the watch ends early.
+    // A caller that ignores `ready` must not crash the process when the watch ends early.
     ready.catch(() => {});
     const watcher: Watcher = {
       keys: this.#keys,
@@ -189,16 +189,13 @@ class EmbeddedKv implements KeyValue {
     const copy = value.slice();
     const revision = this.#options.store.put(this.#options.bucket, stored, copy);
     for (const [watcher, key] of this.#watchersOf(stored)) {
-      // Each watcher owns what it gets, as if it had come over a wire.
+      // Each watcher gets its own copy, as if it had come over the network.
       this.#deliver(watcher, { type: "put", key: [...key], value: copy.slice(), revision });
     }
     return revision;
   }
 
-  /**
-   * The entries that a watcher receives first. Values below its depth are not read: they may be
-   * many.
-   */
+  /** The initial entries for a watcher. Values below its depth are not read: there may be many. */
   *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
     const { store, bucket } = this.#options;
     for (const stored of store.keys(bucket, prefix)) {
@@ -210,7 +207,7 @@ class EmbeddedKv implements KeyValue {
     }
   }
 
-  /** The watchers that learn of a stored key, with the key in their view. */
+  /** The watchers of a stored key, with the key in their view. */
   #watchersOf(stored: string): [Watcher, KvKey][] {
     return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
       if (!isBelow(stored, watcher.prefix)) return [];

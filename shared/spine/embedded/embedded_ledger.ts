@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * Ledgers of the embedded engine: a table in the database of `embedded_store.ts`, and one row a
- * ledger in another. The one process that has the file is the only writer.
+ * Ledgers of the embedded engine: a table of entries in the database of `embedded_store.ts`, and a table with one row a
+ * ledger. The process that locks the file is the only writer.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -26,10 +26,7 @@ export const LEDGER_SCHEMA = `
     PRIMARY KEY (ledger, offset)
   ) STRICT, WITHOUT ROWID;`;
 
-/**
- * The most entries that one append removes to make room; a bound that was lowered is reached in
- * steps.
- */
+/** The most entries that one append removes to make room; a lowered bound is reached in steps. */
 const REMOVED_AT_ONCE = 256;
 
 function entryOf(row: Record<string, unknown>): LedgerEntry {
@@ -72,11 +69,11 @@ export function ledgerStatements(database: DatabaseSync) {
   };
 }
 
-/** What a ledger needs of its engine. */
+/** The engine's parts that a ledger needs. */
 export interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   readonly name: string;
   readonly store: Pick<KvStore, "database" | "guard" | "ledgers">;
-  /** Nothing is too old by a clock that was set lately. */
+  /** Nothing expires by a clock that was set lately. */
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;
   /** Throws when the engine is not open. */
@@ -87,7 +84,7 @@ export interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
 export class EmbeddedLedger implements Ledger {
   readonly #options: EmbeddedLedgerOptions;
   readonly #retention: LedgerRetention;
-  /** Bytes of the entries that are there. */
+  /** Bytes of the stored entries. */
   #bytes: number;
 
   constructor(options: EmbeddedLedgerOptions, retention: LedgerRetention) {
@@ -143,7 +140,7 @@ export class EmbeddedLedger implements Ledger {
 
   #store(payload: Uint8Array, offset: number): void {
     const { name, now, store: { database, ledgers } } = this.#options;
-    // On the disk when it is acknowledged, also if the power goes.
+    // Acknowledged entries are on the disk and survive a power cut.
     database.exec("PRAGMA synchronous = FULL");
     try {
       inTransaction(database, () => {

@@ -1,8 +1,6 @@
 /**
- * The durable logs of the embedded engine. Appends of one turn of the event loop are one
- * transaction, as fast as the file allows and no slower for a single one. Then the messages go to
- * their subscribers, and their senders get their answers. Time comes from `log_clock.ts`. Not for
- * several processes.
+ * The durable logs of the embedded engine. Appends of one turn of the event loop are one transaction; then the messages
+ * are delivered to subscribers, and the senders are acknowledged. Time comes from `log_clock.ts`. Only for one process.
  */
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
@@ -29,22 +27,22 @@ import { isoOf, LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
 import type { SpineHeaders, StorageReport } from "../contract/spine.ts";
 
-/** The most messages of one transaction, 2 to 6 ms; the rest waits, in its order, for the next turn. */
+/** The most messages of one transaction, 2 to 6 ms; the rest is queued, in order, for the next turn. */
 const BATCH_MESSAGES = 256;
 const BATCH_BYTES = 4_194_304;
 /** Bytes of the headers that the log adds to a delivery. */
 const HEADER_BYTES = 512;
 const SWEEP_MS = 1_000;
-/** With `synchronous` `normal` a power cut loses at most what came in this time, in ms. */
+/** With `synchronous = "normal"` a power cut loses at most the messages of this time, in ms. */
 const CHECKPOINT_MS = 5_000;
 
-/** A tenant counts as full until nothing was refused for so long, in ms. */
+/** A tenant counts as full until none of its messages was refused for this long, in ms. */
 const FULL_MS = 10_000;
 const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes or " +
   "tenant_bytes, or keep less with history_size and history_ttl_seconds";
 const MOVED = "of another message: the room's newest is not the expected one";
 
-/** What the logs need of their engine. */
+/** The engine's parts that the logs need. */
 export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly file: LogFile;
   readonly limits: LogLimits;
@@ -52,9 +50,9 @@ export interface EmbeddedLogsOptions extends Pick<Env, "log"> {
   readonly payload_bytes_max: number;
   /** Throws when the engine is not open. */
   readonly assertOpen: () => void;
-  /** Delivers a message to its subscribers; throws when too many bytes wait for them. */
+  /** Delivers a message to its subscribers; throws when too many bytes are queued. */
   readonly deliver: (subject: Subject, payload: Uint8Array, headers: SpineHeaders) => void;
-  /** Called when messages of this tenant were stored and not delivered. */
+  /** Called when messages of this tenant were stored but not delivered. */
   readonly onUndelivered: (tenant_id: string) => void;
 }
 
@@ -82,10 +80,7 @@ export class EmbeddedLogs {
   #failing = false;
   /** Tenants whose last message could not be delivered, so that one overflow is one event. */
   readonly #undelivered = new Set<string>();
-  /**
-   * Tenants whose messages take their share of the file, and when one was refused last, by the
-   * log's clock.
-   */
+  /** Tenants that have used up their share of the file, and when a message was last refused, by the log's clock. */
   readonly #full = new Map<string, number>();
 
   constructor(options: EmbeddedLogsOptions) {
@@ -96,7 +91,7 @@ export class EmbeddedLogs {
     this.clock = new LogClock(options.clocks, newest_ms);
   }
 
-  /** Opens the tenant's log; makes it, and raises what it keeps, where needed. */
+  /** Opens the tenant's log; creates it if missing, and raises its retention if needed. */
   open(tenant_id: string, retention: Retention): DurableLog {
     tenantLogPattern(tenant_id);
     const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
@@ -135,12 +130,12 @@ export class EmbeddedLogs {
     return { ...report, shared_streams: 0, unbounded: [] };
   }
 
-  /** Stores every append that waits, now. */
+  /** Stores every queued append now. */
   flush(): void {
     while (this.#queue.length > 0) this.#commit(this.#take());
   }
 
-  /** Throws `log-unavailable` when the file does not take so much. */
+  /** Throws `log-unavailable` if this many bytes cannot be written. */
   prove(size_bytes: number): void {
     const { file, limits } = this.options;
     file.prove(Math.min(size_bytes, limits.log_bytes / 16));
@@ -208,7 +203,7 @@ export class EmbeddedLogs {
       taken = this.#store(batch);
       this.#healthy();
     } catch (error) {
-      // What is too much for one tenant's is no reason to refuse another's.
+      // One tenant's overflow must not refuse another's messages.
       const logs = Map.groupBy(batch, ({ log }) => log);
       if (logs.size > 1) return logs.forEach((part) => this.#commit(part));
       this.#failed(error);
@@ -234,10 +229,7 @@ export class EmbeddedLogs {
     });
   }
 
-  /**
-   * Stores a batch: all of its appends except those of tenants that have too much, or none, and
-   * then it throws.
-   */
+  /** Stores a batch: all of its appends except those of full tenants; if it throws, it stored none. */
   #store(batch: readonly Pending[]): readonly (Taken | NotTaken)[] {
     const { file, limits } = this.options;
     const now_ms = this.clock.now();
@@ -264,9 +256,8 @@ export class EmbeddedLogs {
   }
 
   /**
-   * Reserves offsets. After a power cut the file may lack messages whose offsets clients have. So
-   * that these are not given to other messages, the offsets that may be given are on the disk
-   * first, many at once.
+   * Reserves offsets. A power cut may lose messages whose offsets clients already know. To never reuse these offsets, a
+   * range of offsets is written to the disk before any of them is assigned.
    */
   #reserve(batch: readonly Pending[]): void {
     const { file, limits } = this.options;
@@ -285,7 +276,7 @@ export class EmbeddedLogs {
       this.#undelivered.delete(tenant_id);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      // It is stored. Who subscribes finds the hole, by the next message or because it is reported here.
+      // The message is stored. Subscribers detect the gap by the next message or by this report.
       if (this.#undelivered.has(tenant_id)) return;
       this.#undelivered.add(tenant_id);
       this.options.onUndelivered(tenant_id);
@@ -306,7 +297,7 @@ export class EmbeddedLogs {
     });
   }
 
-  /** Runs work that nobody waits for: a failure is logged. */
+  /** Runs background work: a failure is logged. */
   #guarded(run: () => void): void {
     try {
       run();
@@ -322,8 +313,8 @@ export class EmbeddedLogs {
   }
 
   /**
-   * Notes that a tenant is full, or no longer; near the bound some appends are taken and others are
-   * not, so it is logged when that begins and when it is over.
+   * Records whether a tenant is full. Near the bound some appends are stored and others refused, so it logs only the
+   * beginning and the end.
    */
   #noteFull(tenant_id: string, is_full: boolean): void {
     const since_ms = this.#full.get(tenant_id);
@@ -354,13 +345,13 @@ function continueLog(logs: EmbeddedLogs, tenant_id: string, stored: LogRow): Emb
   const before = known.length > 0 ? known : [{ name: stored.stream, first: 0 }];
   const lives = withLife(before, `${stored.stream}~${newLifeId(Math.random)}`, stored.last + 1);
   const { name: stream } = newestLife(lives);
-  // What a power cut took had offsets up to `reserved`: not even another life gives them again.
+  // Messages lost in a power cut had offsets up to `reserved`: not even a new life reuses them.
   const row = { ...stored, stream, last: Math.max(stored.last, stored.reserved) };
   const log = new EmbeddedLog(tenant_id, row, lives, logs);
   try {
     file.transaction(() => rows.saveLives(row.id, lives));
   } catch (error) {
-    // A full disk keeps nobody from reading. It must be written before the first message.
+    // A full disk must not prevent reads. The life is saved before the first message.
     log.is_saved = false;
     logger.warn("the life of a log is not written yet", { tenant_id, error });
   }

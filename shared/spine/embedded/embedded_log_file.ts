@@ -1,7 +1,7 @@
 /**
- * The file of the embedded engine's logs on `node:sqlite`: a file of its own under `data_dir`, so
- * that it has its own `synchronous`, or in memory. Opens, locks and bounds it, and turns what fails
- * into errors that say what to do. Its rows are in `embedded_log_rows.ts`.
+ * The file of the embedded engine's logs on `node:sqlite`: a separate file under `data_dir`, with its own
+ * `synchronous`, or in memory. Opens, locks and bounds it, and turns failures into errors with a remedy. Its rows are
+ * in `embedded_log_rows.ts`.
  */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -54,7 +54,7 @@ const SCHEMA = `
   PRAGMA user_version = ${VERSION};`;
 
 function prepareFile(database: DatabaseSync, limits: LogLimits): void {
-  // FULL at first: what opening changes is on the disk before the first message is.
+  // FULL at first: the changes made by opening reach the disk before the first message.
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
       "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192; BEGIN EXCLUSIVE; COMMIT;",
@@ -70,11 +70,11 @@ export class LogFile {
   readonly database: DatabaseSync;
   /** True when the data outlive the process. */
   readonly persistent: boolean;
-  /** The file for a backup; undefined: all is in memory. */
+  /** The file for a backup; undefined: all data are in memory. */
   readonly backup: BackupFile | undefined;
   /** Called when a transaction was rolled back. */
   onRollback: () => void = () => {};
-  /** Called for everything that the file or its disk refuses. */
+  /** Called for every failure of the file or its disk. */
   onFailed: (error: unknown) => void = () => {};
   readonly #limits: LogLimits;
   readonly #pages: StatementSync;
@@ -89,7 +89,7 @@ export class LogFile {
     this.#free_pages = database.prepare("PRAGMA freelist_count");
   }
 
-  /** Bytes that the messages take, with all that belongs to them. */
+  /** Bytes of the messages, overhead included. */
   usedBytes(): number {
     return this.reading(() => {
       const pages = Number(this.#pages.get()?.["page_count"]);
@@ -114,7 +114,7 @@ export class LogFile {
     });
   }
 
-  /** A transaction that a power cut does not undo once it is done, whatever `synchronous` says. */
+  /** A transaction that survives a power cut, whatever `synchronous` is set to. */
   lasting(run: () => void): void {
     this.database.exec("PRAGMA synchronous = FULL");
     try {
@@ -138,14 +138,14 @@ export class LogFile {
     }
   }
 
-  /** Throws `log-unavailable` when the file does not take so much. */
+  /** Throws `log-unavailable` if this many bytes cannot be written. */
   prove(size_bytes: number): void {
     this.reading(() => proveWritable(this.database, size_bytes));
   }
 
   /** Brings everything written so far to the disk, unless `synchronous` is `off`. */
   checkpoint(): void {
-    // The file rests while it is read for a backup; what is in the write-ahead log is safe there.
+    // A backup needs an unchanged file; the write-ahead log keeps the writes safe.
     if (this.backup?.file.is_frozen === true) return;
     this.reading(() => this.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
@@ -155,8 +155,8 @@ export class LogFile {
   }
 
   /**
-   * The error of a full file, by which of the two limits it failed: what failed gave its pages
-   * back, so being near one is the measure.
+   * The error text of a full file: the limit that it is near. The failed write has already returned its pages, so usage
+   * is only near the limit.
    */
   #full(): string {
     const row = this.database.prepare("PRAGMA page_count").get();
@@ -168,8 +168,8 @@ export class LogFile {
 }
 
 /**
- * Opens the file, locks it and makes it if need be. Throws `spine-unavailable`, with its name, when
- * it is in use, cannot be written, is no database or of another version.
+ * Opens and locks the file; creates it if missing. Throws `spine-unavailable` with the file's name if it is in use, not
+ * writable, not a database, or of another version.
  */
 export function openLogFile(data_dir: string | undefined, limits: LogLimits): LogFile {
   const path = data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`;

@@ -1,6 +1,6 @@
 /**
- * The rows of the embedded engine's logs: statements, and what they return. Every statement that a
- * message costs goes by primary key. What is kept is decided in `embedded_log_write.ts`.
+ * The rows of the embedded engine's logs: statements and their results. Every statement on the message path uses a
+ * primary key. `embedded_log_write.ts` decides about retention.
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { LogMessage, Retention, RoomsRead } from "../contract/durable_log.ts";
@@ -10,24 +10,24 @@ import type { SpineHeaders } from "../contract/spine.ts";
 /** What a log keeps; the embedded engine has no replicas. */
 export type Retained = Omit<Retention, "replicas">;
 
-/** A tenant's log as it is stored. */
+/** The stored row of a tenant's log. */
 export interface LogRow extends Retained {
   readonly id: number;
   /** Stored: the name of its first life. In an open log: that of its newest life. */
   readonly stream: string;
-  /** The highest offset that was given. */
+  /** The highest assigned offset. */
   readonly last: number;
-  /** Offsets up to here may have been given, even if a power cut took their messages. */
+  /** Offsets up to here may have been assigned, even if a power cut lost their messages. */
   readonly reserved: number;
   /** The time of its newest message. */
   readonly time_ms: number;
 }
 
-/** A room as it is stored; a working copy until it is saved. */
+/** The stored row of a room; a working copy until it is saved. */
 export interface RoomRow {
   readonly id: number;
   readonly log: number;
-  /** Offset of the newest message; 0: there is none. */
+  /** Offset of the newest message; 0: none. */
   last: number;
   /** Nothing above this offset was ever removed. */
   floor: number;
@@ -36,23 +36,20 @@ export interface RoomRow {
   bytes: number;
   /** Time of the oldest message, Unix ms. */
   oldest_ms: number;
-  /** Time of the newest message that it ever had, Unix ms. */
+  /** Time of the newest message ever stored, Unix ms. */
   newest_ms: number;
-  /** Its share of `LogRows.usage`: as it was read, or last saved. */
+  /** Its share of `LogRows.usage` when it was read or last saved. */
   weighed: number;
 }
 
-/**
- * About what a message takes in the file beside its payload, in bytes: its key, its headers, its
- * share of pages.
- */
+/** Approximate overhead of a message in the file, in bytes: its key, its headers, its share of pages. */
 export const MESSAGE_BYTES = 128;
 
-/** About what a room's messages take in the file, in bytes. */
+/** Approximate bytes of a room's messages in the file. */
 export const weightOf = ({ messages, bytes }: Pick<RoomRow, "messages" | "bytes">): number =>
   bytes + messages * MESSAGE_BYTES;
 
-/** What removes single messages, and what is known of that. */
+/** Statements that erase single messages and record it. */
 function prepareErasing(database: DatabaseSync) {
   const messages = "FROM message WHERE room = ?";
   return {
@@ -73,14 +70,14 @@ function prepareErasing(database: DatabaseSync) {
   };
 }
 
-/** Keys against repetition. */
+/** Statements for idempotency keys. */
 function prepareRepeats(database: DatabaseSync) {
   return {
     repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
     add_repeat: database.prepare(
       "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
     ),
-    // Ids are in the order of time: a replaced key has got a new one.
+    // Ids are in the order of time: a replaced key gets a new id.
     old_repeats: database.prepare(
       "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
         "WHERE time_ms < ?",
@@ -179,7 +176,7 @@ function roomRow(row: Record<string, unknown>): RoomRow {
   };
 }
 
-/** Rows of messages that are read at once at most: some may be large, and read in vain. */
+/** The most rows of messages read at once: large ones may be read in vain. */
 const ROWS_AT_ONCE = 16;
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
@@ -212,7 +209,7 @@ function* inPages(
 /** The rows of the tables of `embedded_log_file.ts`. */
 export class LogRows {
   readonly #sql;
-  /** Bytes that the messages of each log take, for the logs that were asked for. */
+  /** Bytes of the messages of each log, cached by log. */
   readonly #usage = new Map<number, number>();
 
   constructor(database: DatabaseSync) {
@@ -241,12 +238,12 @@ export class LogRows {
     this.#sql.reserve.run(offset, log);
   }
 
-  /** Takes note that the file is closed in order: nothing is reserved beyond what was given. */
+  /** Records an orderly close: no offset beyond the assigned ones is reserved. */
   settle(log: number): void {
     this.#sql.settle.run(log);
   }
 
-  /** The lives of a log as they were saved; none for a log from before there were lives. */
+  /** The saved lives of a log; none for a log in the old format. */
   lives(log: number): Lives {
     return this.#sql.lives.all(log).map((row) => ({
       name: String(row["name"]),
@@ -264,7 +261,7 @@ export class LogRows {
     return number(this.#sql.newest.get(), "time_ms");
   }
 
-  /** About what the messages of a log take in the file, in bytes. */
+  /** Approximate bytes of a log's messages in the file. */
   usage(log: number): number {
     const known = this.#usage.get(log);
     if (known !== undefined) return known;
@@ -273,7 +270,7 @@ export class LogRows {
     return usage;
   }
 
-  /** To be called after a rollback: usage is read anew. */
+  /** Call it after a rollback: usage is read again. */
   forgetUsage(): void {
     this.#usage.clear();
   }
@@ -295,7 +292,7 @@ export class LogRows {
 
   /** Names of rooms that have messages, in their order. */
   roomNames(log: number, { prefix, after, limit }: RoomsRead): string[] {
-    // No id has a character of such a number.
+    // No id has such a high character.
     const rows = this.#sql.names.all(log, after, prefix, `${prefix}\u{10ffff}`, limit);
     return rows.map((row) => String(row["name"]));
   }
@@ -307,7 +304,7 @@ export class LogRows {
     return room;
   }
 
-  /** The rooms after this one, by id, each with what its log keeps. */
+  /** The rooms after this id, each with the retention of its log. */
   rooms(after: number, limit: number): { room: RoomRow; retained: Retained }[] {
     return this.#sql.rooms.all(after, limit).map((row) => ({
       room: roomRow(row),
@@ -327,13 +324,14 @@ export class LogRows {
     room.weighed = weight;
   }
 
-  /** Forgets an empty room; from then on its log can tell less of rooms that it does not know. */
+  /** Forgets an empty room; its floor is merged into the log's floor for unknown rooms. */
   forgetRoom({ id, log, floor }: RoomRow): void {
     this.#sql.raise_floor.run(floor, log);
     this.#sql.forget_erased.run(id);
     this.#sql.forget_room.run(id);
   }
 
+<<<<<<< HEAD
   /** Forgets some rooms without messages, for which their log notes what was erased; false: there was none. */
   forgetEmpty(log: number, limit: number): boolean {
     const rooms = this.#sql.empty_rooms.all(log, limit).map(roomRow);
@@ -345,6 +343,9 @@ export class LogRows {
   }
 
   /** The offset above which nothing was removed from a room that the log does not know. */
+=======
+  /** The offset above which nothing was removed from any unknown room. */
+>>>>>>> a9/words
   floor(log: number): number {
     return number(this.#sql.floor.get(log), "floor");
   }
@@ -354,7 +355,7 @@ export class LogRows {
     this.#sql.insert.run(room, offset, time_ms, stored, payload);
   }
 
-  /** A room's messages in their order, one by one: whoever has enough stops. */
+  /** A room's messages in order, one by one, until the caller stops. */
   after(room: number, offset: number, limit: number): Iterable<LogMessage> {
     return inPages(limit, offset, (last, some) => this.#sql.after.all(room, last, some));
   }
@@ -373,7 +374,7 @@ export class LogRows {
     }));
   }
 
-  /** How many a room's oldest messages are, at most `limit`, with the last one's offset and their bytes. */
+  /** The number of a room's oldest messages, at most `limit`, with the last one's offset and their bytes. */
   first(room: number, limit: number): { messages: number; offset: number; bytes: number } {
     const row = this.#sql.first.get(room, limit);
     const count = { messages: number(row, "messages"), offset: number(row, "offset") };
@@ -390,13 +391,13 @@ export class LogRows {
     this.#sql.remove.run(room, offset);
   }
 
-  /** Removes one message; the bytes of its payload, undefined: there is none. */
+  /** Removes one message; returns the bytes of its payload, undefined if there is no message. */
   erase(room: number, offset: number): number | undefined {
     const row = this.#sql.erase.get(room, offset);
     return row && number(row, "bytes");
   }
 
-  /** The offset of a room's newest message, and the time of its oldest; 0: it has none. */
+  /** The offset of a room's newest message, and the time of its oldest; 0 without messages. */
   ends(room: number): { last: number; oldest_ms: number } {
     const row = this.#sql.ends.get(room, room);
     return { last: number(row, "last"), oldest_ms: number(row, "oldest_ms") };
@@ -406,7 +407,7 @@ export class LogRows {
     this.#sql.note_erased.run(room, offset);
   }
 
-  /** Up to which offset messages of a room were erased; 0: none was. */
+  /** The highest erased offset of a room; 0: none. */
   erased(room: number): number {
     return number(this.#sql.erased.get(room), "offset");
   }
@@ -425,7 +426,7 @@ export class LogRows {
     this.#sql.add_repeat.run(key, offset, time_ms);
   }
 
-  /** Removes the keys from before `cutoff_ms`, at most `limit`. */
+  /** Removes the keys that are older than `cutoff_ms`, at most `limit`. */
   removeRepeats(cutoff_ms: number, limit: number): void {
     const last = number(this.#sql.old_repeats.get(limit, cutoff_ms), "id");
     if (last > 0) this.#sql.remove_repeats.run(last);

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * One tenant's log in the embedded engine, as its callers see it. It checks what it is given, reads
- * rows, and hands appends to `embedded_log.ts`, which writes those of all tenants together.
+ * One tenant's log in the embedded engine. It validates arguments, reads rows, and passes appends to `embedded_log.ts`,
+ * which writes those of all tenants together.
  */
 import { turn } from "../../turns/next_turn.ts";
 import { roomSubject } from "../../subjects/subject.ts";
@@ -36,10 +36,10 @@ export class EmbeddedLog implements DurableLog {
   readonly tenant_id: string;
   /** The log's row as of the last transaction; `embedded_log.ts` sets it. */
   row: LogRow;
-  /** True when its lives are in the file. */
+  /** True if its lives are saved in the file. */
   is_saved = true;
   readonly lives: Lives;
-  /** Always true: nobody else writes to the file while this process has it. */
+  /** Always true: no other process writes to the file while this one locks it. */
   readonly is_proven = true;
   readonly #logs: EmbeddedLogs;
 
@@ -86,7 +86,7 @@ export class EmbeddedLog implements DurableLog {
         under_way.push(this.#logs.append(this, append));
       }
     } catch (error) {
-      // What comes behind it must not be stored.
+      // Later messages of the batch must not be stored.
       under_way.push(Promise.reject(error));
     }
     let last: Appended | undefined;
@@ -165,7 +165,7 @@ export class EmbeddedLog implements DurableLog {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
     options.assertOpen();
-    // What was appended before the call is older than the call.
+    // Earlier appends take effect before this call.
     this.#logs.flush();
     const some = () => {
       const room = rows.room(this.row.id, room_id);
@@ -227,7 +227,7 @@ export class EmbeddedLog implements DurableLog {
     return { stream, log_offset: last, ...totals, ...kept };
   }
 
-  /** Does what `retain` does, at once. */
+  /** As `retain`, but synchronous. */
   grow({ history_size, history_ttl_seconds }: Retention, shrink: boolean): void {
     const kept = shrink ? { history_size, history_ttl_seconds } : {
       history_size: Math.max(history_size, this.row.history_size),
@@ -243,12 +243,16 @@ export class EmbeddedLog implements DurableLog {
     this.row = { ...row, ...kept };
   }
 
+<<<<<<< HEAD
   #erased(room: RoomRow | undefined): number {
     const { rows } = this.#logs;
     return room === undefined ? rows.erasedNames(this.row.id) : rows.erased(room.id);
   }
 
   /** Runs a read of one room; undefined: the log has never had a message of it, or forgot that. */
+=======
+  /** Runs a read of one room; undefined: the log never had a message of it, or has forgotten it. */
+>>>>>>> a9/words
   #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): T {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);

@@ -1,7 +1,6 @@
 /**
- * What the embedded engine's logs take and what they remove: appends in one transaction, trimming
- * by number and age, and keys against repetition. Called inside a transaction of
- * `embedded_log_file.ts`. The queue of appends is in `embedded_log.ts`.
+ * Appends of the embedded engine's logs in one transaction, trimming by number and age, and idempotency keys. Called
+ * inside a transaction of `embedded_log_file.ts`. The queue of appends is in `embedded_log.ts`.
  */
 import { createHash } from "node:crypto";
 import { LOG_DEDUPLICATION_MS } from "../contract/durable_log.ts";
@@ -11,15 +10,15 @@ import type { LogRow, LogRows, Retained, RoomRow } from "./embedded_log_rows.ts"
 import type { SpineHeaders } from "../contract/spine.ts";
 
 /**
- * How many messages above `history_size` a room may have before it is trimmed, so that not each
- * message costs a statement.
+ * How many messages above `history_size` a room may have before it is trimmed, so that not every message costs a
+ * statement.
  */
 const SLACK_MESSAGES = 16;
 /** The same for the age, in ms. */
 const SLACK_MS = 1_000;
-/** Old messages, or keys, that one append removes at most; the sweep removes the rest. */
+/** The most old messages or keys that one append removes; the sweep removes the rest. */
 const TRIM_PER_APPEND = 64;
-/** Rooms that one sweep looks at, and messages and keys that it removes, at most. */
+/** The most rooms that one sweep visits, and messages and keys that it removes. */
 const SWEEP_ROOMS = 500;
 const SWEEP_MESSAGES = 2_000;
 /**
@@ -27,10 +26,10 @@ const SWEEP_MESSAGES = 2_000;
  * ms.
  */
 const FORGET_MS = 604_800_000;
-/** Bytes of a key's digest by which keys are compared: nobody finds two alike. */
+/** Bytes of a key's digest; keys are compared by it, and collisions are infeasible. */
 const KEY_BYTES = 16;
 
-/** Appends that follow each other in one room: the offset of the one before, NaN when that was not stored. */
+/** Chained appends in one room: the offset of the previous one, NaN if it was not stored. */
 export interface Chain {
   last: number;
 }
@@ -42,16 +41,16 @@ export interface Append {
   readonly payload: Uint8Array;
   readonly headers: SpineHeaders;
   readonly key: string | undefined;
-  /** Offset of the room's newest message, 0 for none; undefined: whichever it is. */
+  /** Expected offset of the room's newest message, 0 for none; undefined: any. */
   readonly expected_last?: number | undefined;
-  /** Those that it is one of; undefined: it stands alone. */
+  /** The chain that it belongs to; undefined: none. */
   readonly chain?: Chain;
 }
 
-/** Why an append was not stored: the log has no room for it, or another message came before it. */
+/** Why an append was not stored: the log is full, or another message was stored before it. */
 export type NotTaken = "full" | "moved";
 
-/** The outcome of one append, told once the transaction is done. */
+/** The outcome of one append, reported once the transaction is done. */
 export interface Taken {
   readonly appended: Appended;
   readonly time_ms: number;
@@ -59,16 +58,11 @@ export interface Taken {
   readonly previous: number;
 }
 
-/**
- * No tenant may have more than so many times the free space, so that something is left for the next
- * one.
- */
+/** No tenant may use more than this many times the free space, so that others have room left. */
 const FREE_SHARE = 3;
-/** The part of the file that is set aside for tenants that have little, whoever floods. */
+/** The part of the file that is reserved for tenants that use little, even if others flood it. */
 const ASIDE_PART = 1 / 4;
-/**
- * A tenant with less than this part of the file has little; so sixteen tenants get it for certain.
- */
+/** A tenant below this part of the file uses little; the reserve guarantees it to sixteen tenants. */
 const LITTLE_PART = 1 / 64;
 /** The part of a small file that is kept free: a transaction may not fill it for all others. */
 const KEPT_PART = 1 / 16;
@@ -77,20 +71,18 @@ const PAGE_BYTES = 4_096;
 /** Payloads up to this size share pages. */
 const INLINE_BYTES = 900;
 
-/** The space that a transaction may still use. */
+/** The space that a transaction may use. */
 export interface Space {
-  /** Bytes left for all tenants together; each message takes some. */
+  /** Bytes left for all tenants together; each message reduces it. */
   free_bytes: number;
   /** Bytes that one tenant's messages may take. */
   readonly tenant_bytes: number;
-  /**
-   * Bytes set aside for tenants that have little, and the bound below which a tenant has little.
-   */
+  /** Bytes reserved for tenants that use little, and the bound below which a tenant uses little. */
   readonly aside_bytes: number;
   readonly little_bytes: number;
 }
 
-/** A transaction's space in a file of which so much is free. */
+/** A transaction's space in a file with this much free space. */
 export function spaceOf(
   free_bytes: number,
   { log_bytes, tenant_bytes }: Pick<LogLimits, "log_bytes" | "tenant_bytes">,
@@ -104,7 +96,7 @@ export function spaceOf(
   };
 }
 
-/** The bytes that one tenant's messages may take now, if so much is there. */
+/** The bytes that one tenant's messages may use now, if they are free. */
 export function tenantBound(
   { free_bytes, tenant_bytes, aside_bytes, little_bytes }: Space,
 ): number {
@@ -112,7 +104,7 @@ export function tenantBound(
   return Math.min(tenant_bytes, Math.max(little_bytes, FREE_SHARE * shared_bytes));
 }
 
-/** The most that a message takes in the file, in bytes: a large one has pages of its own. */
+/** The largest size of a message in the file, in bytes: a large one has its own pages. */
 function footprint(payload_bytes: number): number {
   if (payload_bytes <= INLINE_BYTES) return payload_bytes + MESSAGE_BYTES;
   return Math.ceil(payload_bytes / PAGE_BYTES + 1) * PAGE_BYTES;
@@ -125,8 +117,8 @@ const digest = (room: number, key: string): Uint8Array =>
   createHash("sha256").update(`${room}/${key}`).digest().subarray(0, KEY_BYTES);
 
 /**
- * Removes a room's oldest messages while there are more than `keep` or they are from before
- * `cutoff_ms`; at most `limit`. Returns how many. The caller saves the room.
+ * Removes a room's oldest messages while there are more than `keep` or they are older than `cutoff_ms`; at most
+ * `limit`. Returns how many. The caller saves the room.
  */
 export function trimRoom(
   rows: LogRows,
@@ -135,7 +127,7 @@ export function trimRoom(
   cutoff_ms: number,
   limit: number,
 ): number {
-  // What is too much by number is counted in one row; by age one after the other.
+  // Surplus messages are counted in one query; expired ones are read one by one.
   const many = Math.min(limit, room.messages - keep);
   const first = many > 0 ? rows.first(room.id, many) : { messages: 0, offset: 0, bytes: 0 };
   let removed = first.messages;
@@ -159,7 +151,7 @@ export function trimRoom(
   return removed;
 }
 
-/** Erases the messages of a room that have these offsets, and tells how many there were; saves the room. */
+/** Erases the messages of a room with these offsets, returns their number, and saves the room. */
 export function eraseFrom(rows: LogRows, room: RoomRow, offsets: readonly number[]): number {
   let erased = 0;
   let highest = 0;
@@ -186,7 +178,7 @@ export class LogWriter {
   readonly #rows: LogRows;
   readonly #log: LogRow;
   readonly #rooms = new Map<string, RoomRow>();
-  /** As the transaction leaves them. */
+  /** The rooms' state at the end of the transaction. */
   readonly #chains = new Map<Chain, number>();
   readonly #space: Space;
   #used_bytes: number;
@@ -194,8 +186,8 @@ export class LogWriter {
   #time_ms: number;
 
   /**
-   * `now_ms` by the log's clock; no message is older than the one before it. `space` is shared by all
-   * logs of the transaction.
+   * `now_ms` by the log's clock; times never decrease from message to message. `space` is shared by all logs of the
+   * transaction.
    */
   constructor(rows: LogRows, log: LogRow, now_ms: number, space: Space) {
     this.#rows = rows;
@@ -206,7 +198,7 @@ export class LogWriter {
     this.#time_ms = Math.max(now_ms, log.time_ms);
   }
 
-  /** Stores one message, or finds it stored already, or says why not. */
+  /** Stores one message, or finds the duplicate, or returns why it was refused. */
   take(append: Append): Taken | NotTaken {
     const { chain } = append;
     if (chain === undefined) return this.#take(append);
@@ -230,7 +222,7 @@ export class LogWriter {
       return this.#taken(stored.offset, true, 0);
     }
     this.#trim(room, SLACK_MESSAGES);
-    // Before anything is refused, what only waits to be trimmed goes.
+    // Trims surplus messages before it refuses anything.
     if (!this.#fits(payload.length)) this.#trim(room, 0);
     if (!this.#fits(payload.length)) return "full";
     this.#used_bytes += payload.length + MESSAGE_BYTES;
@@ -247,9 +239,7 @@ export class LogWriter {
     return this.#taken(offset, false, previous);
   }
 
-  /**
-   * Writes what the transaction has changed beside the messages; gives the log's row as it is then.
-   */
+  /** Writes the transaction's changes to rooms and the log; returns the log's new row. */
   finish(): LogRow {
     const last = this.#last;
     const log = last === this.#log.last
@@ -283,9 +273,7 @@ export class LogWriter {
       footprint(payload_bytes) <= space.free_bytes;
   }
 
-  /**
-   * Trims before a message is added, so that a full file takes messages while others are removed.
-   */
+  /** Trims before a message is added, so that a full file accepts messages while older ones are removed. */
   #trim(room: RoomRow, slack_messages: number): void {
     const { history_size, history_ttl_seconds } = this.#log;
     const cutoff_ms = this.#time_ms - history_ttl_seconds * 1_000;
@@ -310,8 +298,8 @@ function sweepRoom(rows: LogRows, room: RoomRow, kept: Retained, now_ms: number,
 }
 
 /**
- * Trims some of the rooms, those after the id `after`; gives the id to go on with, 0: from the
- * start. So a room that nobody publishes to loses its old messages here.
+ * Trims some rooms after the id `after`; returns the id to continue with, 0: from the start. It expires old messages of
+ * rooms without new ones.
  */
 export function sweepRooms(rows: LogRows, after: number, now_ms: number): number {
   let left = SWEEP_MESSAGES;
@@ -319,7 +307,7 @@ export function sweepRooms(rows: LogRows, after: number, now_ms: number): number
   const rooms = rows.rooms(after, SWEEP_ROOMS);
   for (const { room, retained } of rooms) {
     left -= sweepRoom(rows, room, retained, now_ms, left);
-    // What is left of this room comes next time.
+    // The rest of this room is trimmed next time.
     if (left <= 0) return room.id - 1;
   }
   return rooms.length < SWEEP_ROOMS ? 0 : rooms.at(-1)?.room.id ?? 0;

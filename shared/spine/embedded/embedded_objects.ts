@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- every method answers with a promise, also when it throws
 /**
- * Object stores of the embedded engine: one table in the database of `embedded_store.ts`. An object
- * is a few MiB at most, so each is one row; its digest shows a file that was damaged or edited.
+ * Object stores of the embedded engine: one table in the database of `embedded_store.ts`. An object is a few MiB at
+ * most, so each is one row; its digest detects a damaged or edited file.
  */
 import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";

@@ -1,45 +1,34 @@
 /**
- * What the embedded engine is opened with, and its defaults; `embedded.ts` is the engine. Not the
- * configuration: `open.ts` brings that into this form.
+ * The options of the embedded engine and their defaults; `embedded.ts` is the engine. `open.ts` converts the
+ * configuration to these options.
  */
 import type { Env } from "../../env.ts";
 import type { LogLimits } from "../contract/durable_log.ts";
 
-/** Bounds of what is queued for delivery. */
+/** Bounds of the delivery queues. */
 export interface EmbeddedLimits {
-  /**
-   * Messages that may wait for one subscription; with more its messages are lost and it gets a
-   * `gap`.
-   */
+  /** Messages queued for one subscription; above, new ones are dropped and it gets a `gap`. */
   readonly subscription_messages: number;
-  /**
-   * Payload bytes that may wait for one subscription; with more its messages are lost and it gets a
-   * `gap`.
-   */
+  /** Payload bytes queued for one subscription; above, new messages are dropped and it gets a `gap`. */
   readonly subscription_bytes: number;
-  /** Payload bytes that may wait for all; with more publishing is refused with 503. */
+  /** Payload bytes queued for all subscriptions; above, a publish is refused with 503. */
   readonly pending_bytes: number;
-  /**
-   * Bytes that may be written to the disk while a backup is read; with more the backup is given up.
-   */
+  /** Bytes that may be written to the disk during a backup; above, the backup is aborted. */
   readonly backup_waiting_bytes: number;
 }
 
-/** What the engine is opened with. */
+/** The options of the engine. */
 export interface EmbeddedOptions extends Pick<Env, "log" | "now"> {
-  /** Folder of the key-value data; absent: they are in memory. */
+  /** Folder of the data; absent: they are in memory. */
   readonly data_dir?: string;
   readonly limits?: Partial<EmbeddedLimits>;
-  /** Limits of the logs of durable rooms; without a `data_dir` these are in memory as well. */
+  /** Limits of the logs of durable rooms. */
   readonly log_limits?: Partial<LogLimits>;
-  /**
-   * Milliseconds that only grow, for deadlines and the clock of the logs; absent:
-   * `performance.now`.
-   */
+  /** Monotonic milliseconds, for deadlines and the clock of the logs; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
 }
 
-// As a NATS server's defaults: what works here works there.
+// Same as a NATS server's default: a message that works here works there.
 /** Largest payload with its headers, in bytes. */
 export const PAYLOAD_BYTES = 1_048_576;
 /** The limits unless others are given. */

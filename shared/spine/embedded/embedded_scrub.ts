@@ -1,8 +1,7 @@
 /**
- * Writes a database anew in its own pages, so that nothing of what was removed is left in them: SQLite leaves the bytes
- * of removed rows in free pages, in the gaps of others and in the write-ahead log. `VACUUM` attaches a file, which Deno
- * lets only a program with all rights do; so the rows of each table go into a temporary one, and come back into pages
- * of zeros.
+ * Rewrites a database in its own pages, so that no bytes of removed rows are left: SQLite leaves them in free pages, in
+ * gaps of other pages and in the write-ahead log. `VACUUM` attaches a file, which Deno permits only with all
+ * permissions; so the rows of each table move to a temporary table and back into zeroed pages.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { inTransaction } from "./embedded_database.ts";
@@ -13,7 +12,7 @@ const PAGE_BYTES = 4_096;
 const numberOf = (database: DatabaseSync, pragma: string): number =>
   Number(Object.values(database.prepare(`PRAGMA ${pragma}`).get() ?? {})[0] ?? 0);
 
-/** Overwrites every free page: those that were free before have what was removed earlier. */
+/** Overwrites every free page: older free pages contain rows removed earlier. */
 function fillFree(database: DatabaseSync): void {
   database.exec("CREATE TABLE scrub_fill (zeros BLOB)");
   const fill = database.prepare("INSERT INTO scrub_fill VALUES (zeroblob(?))");
@@ -41,7 +40,7 @@ function rewrite(database: DatabaseSync): void {
   }
 }
 
-/** Not within a transaction. Throws what the disk refuses, and has then changed nothing. */
+/** Scrubs the database; not within a transaction. Throws errors of the disk, and has then changed nothing. */
 export function scrub(database: DatabaseSync): void {
   database.exec("PRAGMA secure_delete = ON");
   try {

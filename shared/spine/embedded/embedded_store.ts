@@ -1,7 +1,7 @@
 /**
- * The rows of the embedded engine's buckets, objects and ledgers on `node:sqlite`: a file under
- * `data_dir`, or in memory. The file is opened in exclusive mode, which is the lock of `data_dir`: the
- * system drops it with the process, so a crash leaves no stale lock behind. Not shared between processes.
+ * The rows of the embedded engine's buckets, objects and ledgers on `node:sqlite`: a file under `data_dir`, or in
+ * memory. The file is opened in exclusive mode, which locks `data_dir`: the system releases the lock with the process,
+ * so a crash leaves no stale lock. Not shared between processes.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
@@ -36,7 +36,7 @@ interface StoredEntry {
 }
 
 function prepareFile(database: DatabaseSync, data_dir: string): void {
-  // NORMAL: a crash of the process loses nothing, a power cut at worst the last commits.
+  // NORMAL: a crash of the process loses nothing; a power cut may lose the last commits.
   database.exec(
     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
       `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
@@ -45,7 +45,7 @@ function prepareFile(database: DatabaseSync, data_dir: string): void {
 }
 
 function statements(database: DatabaseSync) {
-  // "." is followed by "/" in ASCII: the range holds exactly what begins with the prefix and a dot.
+  // "." is followed by "/" in ASCII: the range contains exactly the keys that begin with the prefix and a dot.
   const below = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
   return {
     bump: database.prepare(
@@ -76,11 +76,11 @@ function storedEntry(row: Record<string, unknown>): StoredEntry {
 /** The rows of all buckets; keys are encoded. Every call is one transaction. */
 export class KvStore {
   readonly database: DatabaseSync;
-  /** The file for a backup; undefined: all is in memory. */
+  /** The file for a backup; undefined: all data are in memory. */
   readonly file: BackupFile | undefined;
-  /** Of the objects, in the same file. */
+  /** Statements of the objects, in the same file. */
   readonly objects: ReturnType<typeof objectStatements>;
-  /** Of the ledgers, in the same file. */
+  /** Statements of the ledgers, in the same file. */
   readonly ledgers: ReturnType<typeof ledgerStatements>;
   /** Called for every failure of the disk. */
   onFailed: (error: unknown) => void = () => {};
@@ -114,7 +114,7 @@ export class KvStore {
     }));
   }
 
-  /** Stores a value; gives the new revision. */
+  /** Stores a value; returns the new revision. */
   put(bucket: string, key: string, value: Uint8Array): number {
     return this.#write(bucket, (revision) => this.#rows.put.run(bucket, key, value, revision));
   }
@@ -123,7 +123,7 @@ export class KvStore {
     return this.#write(bucket, () => this.#rows.remove.run(bucket, key));
   }
 
-  /** Throws `spine-unavailable` when the file does not take so much. */
+  /** Throws `spine-unavailable` if this many bytes cannot be written. */
   prove(size_bytes: number): void {
     this.guard(() => proveWritable(this.database, size_bytes));
   }
@@ -132,7 +132,7 @@ export class KvStore {
     closeBacked(this.database, this.file);
   }
 
-  /** Runs a statement; what the disk refuses becomes `spine-unavailable`, and has changed nothing. */
+  /** Runs a statement; errors of the disk become `spine-unavailable`, and nothing has changed then. */
   readonly guard = <T>(run: () => T): T => {
     try {
       return run();
@@ -157,7 +157,7 @@ export class KvStore {
   }
 }
 
-/** Opens the database, locks it and makes it if need be. Throws `spine-unavailable`. */
+/** Opens and locks the database; creates it if missing. Throws `spine-unavailable`. */
 export function openStore(data_dir: string | undefined): KvStore {
   if (data_dir === undefined) {
     return openDatabase(":memory:", (database) => {

@@ -1,7 +1,7 @@
 /**
- * The Spine on NATS, on top of nats.js. It decides what nats.js leaves open: publishing while
- * disconnected is refused, unconfirmed bytes are bounded, errors are `ArqonError`s, and payloads
- * are copies. The life of the connection is in `nats_link.ts`, key-value in `nats_kv.ts`.
+ * The Spine on NATS, on top of nats.js. It adds to nats.js: publishing while disconnected is refused, unconfirmed bytes
+ * are bounded, errors are `ArqonError`s, and payloads are copies. The connection's states are in `nats_link.ts`,
+ * key-value buckets in `nats_kv.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
@@ -53,14 +53,14 @@ import type {
   Subscription,
 } from "../contract/spine.ts";
 
-/** What the engine is opened with. */
+/** The options of the engine. */
 export interface NatsOptions extends Pick<Env, "log" | "now"> {
   readonly config: NatsConfig;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
   /** Numbers in [0, 1), for the jitter of reconnects and the names of streams. */
   readonly random?: () => number;
-  /** Milliseconds that only grow; `performance.now` if absent. */
+  /** Monotonic milliseconds; `performance.now` if absent. */
   readonly monotonic?: () => number;
   readonly log_limits?: LogLimits;
 }
@@ -68,7 +68,7 @@ export interface NatsOptions extends Pick<Env, "log" | "now"> {
 const decoder = new TextDecoder();
 const viewOf: PayloadCopy = (bytes, from, to) => bytes.subarray(from, to);
 const copyOf: PayloadCopy = (bytes, from, to) => bytes.slice(from, to);
-/** The callback of a message whose sender waits for no reply. */
+/** `respond` of a message without a reply subject. */
 const nobodyWaits = () => {};
 
 function encodeHeaders(headers: SpineHeaders): MsgHdrs {
@@ -271,12 +271,12 @@ class NatsSpine implements Spine {
 
   /** An answer that came through nats.js. */
   #answer({ subject, data, headers }: Msg): SpineMessage {
-    // A copy: what nats.js gives is a view on a whole read buffer.
+    // A copy: the data of nats.js are a view of a whole read buffer.
     const payload = new Uint8Array(data);
     return { subject, payload, headers: decodeHeaders(headers), respond: nobodyWaits };
   }
 
-  /** The message of a frame. `shown` is the subject, unless it is still to be read. */
+  /** The message of a frame. `shown` is the subject; undefined: read it from the frame. */
   #received(frame: MessageFrame, shown: string | undefined, copy: PayloadCopy): SpineMessage {
     const { bytes, subject_from, subject_to, reply_from, reply_to } = frame;
     const { headers_from, payload_from, payload_to } = frame;

@@ -11,16 +11,16 @@ import { exactSubject, subjectPattern } from "./subjects.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
 import type { KeyValueOptions, Spine, SpineMessage, SubscribeOptions } from "../contract/spine.ts";
 
-/** How long a test waits for what must happen; reached only when it never does. */
+/** How long a test waits for an event; only a failing test reaches it. */
 const DEADLINE_MS = 20_000;
 
-/** Two peers on one bus: two connections, or twice the same engine when it has no others. */
+/** Two peers on one bus: two connections, or the same engine twice if it has only one. */
 export interface Bus {
   readonly spine: Spine;
   readonly other: Spine;
   /** A name that no other test on this bus uses. */
   readonly name: string;
-  /** Messages that another tenant has stored before, in the stream that the tenants of a case share. */
+  /** Messages that another tenant has already stored in the stream that the tenants of a case share. */
   readonly neighbours?: number;
   /** How its buckets are opened. */
   readonly view?: KeyValueOptions;
@@ -30,7 +30,7 @@ export interface Bus {
 export interface Case {
   /** What the engine does. */
   readonly behaviour: string;
-  /** It is none of logs that share a stream. */
+  /** The case does not apply to logs that share a stream. */
   readonly is_own?: boolean;
   run(bus: Bus): Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function within<T>(promise: Promise<T>, what: string): Promise<T> {
   }
 }
 
-/** Items as they come, and a way to wait until there are enough of them. */
+/** Collects items as they arrive; `until` waits for enough of them. */
 export class Collected<T> {
   readonly items: T[] = [];
   #wake: (() => void) | undefined;

@@ -89,7 +89,7 @@ async function boundsATenant(bus: Bus): Promise<void> {
   assert.equal(status.blocks, blocks.length);
   assert(Math.abs(status.bytes - blocks.length * 4_096) < 8_192, String(status.bytes));
   const { first_ms = 0, whole_ms } = status;
-  // One of the same millisecond may have gone: then it is whole from the next one on.
+  // A block of the same millisecond may have been removed: then the store is whole from the next millisecond on.
   assert(whole_ms !== undefined && whole_ms <= first_ms + 1, `${whole_ms} of ${first_ms}`);
   const room = await theirs.room();
   assert(room.bytes >= status.bytes && room.bytes <= room.max_bytes, JSON.stringify(room));
@@ -170,7 +170,7 @@ async function storesWhereItIsExpected(bus: Bus): Promise<void> {
     store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(said), expected });
   assert.equal(await mine.newest(tenant_id, node_id), undefined);
   await mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload: bytes("its own") });
-  // Of two at once one is stored, and the other one is notified.
+  // Of two concurrent appends one is stored and the other one rejects.
   const both = await Promise.allSettled([put(mine, "one", 0), put(theirs, "one", 0)]);
   assert.deepEqual(both.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
   const newest = await theirs.newest(tenant_id, node_id);

@@ -163,7 +163,7 @@ async function keepsPlainKeysApart(bus: Bus): Promise<void> {
   await refusesKeys(bucket, [...odd, [], ["a", ""], Array<string>(65).fill("a")]);
 }
 
-/** Nothing is added to a plain value, so a bucket's other view sees what the plain one has put. */
+/** A plain value is stored unchanged, so a bucket's other view can read it. */
 async function hasTwoViews(bus: Bus): Promise<void> {
   const plain = await open(bus);
   const encoded = await bus.other.keyValue(bucketName(bus.name));
@@ -268,7 +268,7 @@ async function limitsValues(bus: Bus): Promise<void> {
   await assert.rejects(bucket.update(["k2"], tooLarge, 0), refusedWith("message-too-large"));
 }
 
-/** What any sequence of writes leaves behind is what a plain map would hold, revisions included. */
+/** After any sequence of writes a bucket equals a plain map, revisions included. */
 async function agreesWithAMap(bus: Bus): Promise<void> {
   const bucket = await open(bus);
   const key = fc.constantFrom("a", "b", "c");

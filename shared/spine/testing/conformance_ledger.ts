@@ -69,7 +69,7 @@ async function forgetsWhatIsOld(bus: Bus): Promise<void> {
   const ledger = await bus.spine.ledger(name, { ...KEPT, max_age_seconds: 1 });
   await ledger.append(bytes("old"), 0);
   const deadline_ms = Date.now() + 20_000;
-  // Numbers go on, so that nobody takes a later entry for the first.
+  // Offsets continue, so that a later entry is never mistaken for the first.
   for (let after = 1;; after++) {
     await ledger.append(bytes(`new ${after}`), after);
     if ((await ledger.read({ after: 0, limit: 1 }))[0]?.offset !== 1) break;

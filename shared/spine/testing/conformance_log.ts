@@ -1,6 +1,6 @@
 /**
- * Conformance cases of the durable logs: what they take and how it comes to subscribers; see
- * `conformance.ts`. How they are read and trimmed is in `conformance_log_read.ts`.
+ * Conformance cases of the durable logs: appends and their delivery to subscribers; see `conformance.ts`. How they are
+ * read and trimmed is in `conformance_log_read.ts`.
  */
 import assert from "node:assert/strict";
 import { ORIGIN_HEADER } from "../../records/spine_headers.ts";
@@ -23,7 +23,7 @@ const ORIGIN = ORIGIN_HEADER;
 const heard = ({ other, name }: Bus, room: string) => collect(other, roomSubject("in", name, room));
 const offsetOf = ({ headers }: SpineMessage) => Number(headers[LOG_OFFSET_HEADER]);
 const previousOf = ({ headers }: SpineMessage) => headers[LOG_PREVIOUS_HEADER];
-/** Which message, and on which one it says it follows. */
+/** The message, and the one that it claims to follow. */
 const told = (message: SpineMessage) => `${text(message.payload)} after ${previousOf(message)}`;
 
 async function opens(bus: Bus): Promise<void> {
@@ -206,7 +206,7 @@ async function appendsAll(bus: Bus): Promise<void> {
   assert.equal((await theirs.head("a")).last?.offset, first.offset, "the last one's");
   await assert.rejects(theirs.appendAll("a", some(6, 3), 0), moved);
   await assert.rejects(theirs.appendAll("a", some(6, 3), first.offset - 1), moved);
-  // Of two who follow the same message, one has stored its messages, without another's in between.
+  // Of two writers that follow the same message, one stores its messages, and none of the other's are in between.
   const contest = await Promise.allSettled(
     [mine, theirs].map((log) => log.appendAll("a", some(6, 300), first.offset)),
   );
@@ -263,7 +263,7 @@ async function limitsSize(bus: Bus): Promise<void> {
   const headers = { [ORIGIN]: "x".repeat(2_000) };
   await assert.rejects(mine.append("a", new Uint8Array(max - 2_000), { headers }), tooLarge);
   assert.equal((await mine.head("a")).log_offset, bus.neighbours ?? 0, "nothing was stored");
-  // The envelope's own numbers and the engine's headers leave this to a message at least.
+  // A message has at least this much room beside the envelope's own numbers and the engine's headers.
   const large = new Uint8Array(max - 4_096).map((_, at) => at * 7);
   const { offset } = await mine.append("a", large, { key: "large" });
   assert.deepEqual((await received.count(1))[0]?.payload, large);

@@ -19,7 +19,7 @@ export function openLogs(
   { spine, other, name }: Bus,
   retention = { ...RETENTION, history_size: 100 },
 ): Promise<[DurableLog, DurableLog]> {
-  // One after the other: who comes second finds what the first has made.
+  // One after the other: the second peer finds the log that the first one created.
   return spine.log(name, retention).then(async (mine) => [mine, await other.log(name, retention)]);
 }
 
@@ -126,7 +126,7 @@ async function listsRooms(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
   const all = { prefix: "", after: "", limit: 100 };
   assert.deepEqual(await mine.rooms(all), { rooms: [], more: false });
-  // What begins with the prefix lies together; `~` is the last character of an id.
+  // Names with one prefix are adjacent; `~` is the last character of an id.
   const names = ["a", "b-1", "b-10", "b-2", "b-~", "b", "c", "B-1"];
   for (const name of names) await fill(mine, name, 2);
   assert.deepEqual(await theirs.rooms(all), { rooms: names.toSorted(), more: false });
@@ -137,7 +137,7 @@ async function listsRooms(bus: Bus): Promise<void> {
   assert.deepEqual(rest, { rooms: ["b-2", "b-~"], more: false });
   assert.deepEqual(await mine.rooms({ ...of, after: "c" }), { rooms: [], more: false });
   assert.deepEqual(await mine.rooms({ ...of, prefix: "x" }), { rooms: [], more: false });
-  // A room whose last message is gone is none.
+  // A room without messages is not listed.
   await mine.trim("b-2", 0);
   assert.deepEqual((await mine.rooms({ ...of, limit: 9 })).rooms, ["b-1", "b-10", "b-~"]);
   const stranger = await bus.spine.log(`${bus.name}-2`, RETENTION);
@@ -182,7 +182,7 @@ async function trims(bus: Bus): Promise<void> {
   assert.equal((await mine.status()).messages, 4 + (bus.neighbours ?? 0));
 }
 
-/** Whatever the offsets: no page is complete over a hole, and what is around it stays. */
+/** For any offsets: no page across a hole is complete, and the messages around it stay. */
 async function erases(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
   const received = await collect(bus.other, roomSubject("in", bus.name, "a"));
@@ -195,7 +195,7 @@ async function erases(bus: Bus): Promise<void> {
     return complete ? "complete" : erased ? "erased" : "incomplete";
   };
   assert.deepEqual([await mine.erased("a"), (await mine.head("a")).erased ?? 0], [0, 0]);
-  // Another room's, one that never was and one that is there twice.
+  // An offset of another room, an unused one, and one that is given twice.
   assert.equal(await mine.erase("a", [others[0]!, at(7) + 100, at(2), at(4), at(4)]), 2);
   assert.deepEqual(
     await stored(),
@@ -262,7 +262,7 @@ async function provesCompleteness(bus: Bus): Promise<void> {
   assert.equal(await complete("a", next), true);
 }
 
-/** What is kept is at least what was asked for, and not without end. */
+/** A log keeps at least what was asked for, and not without bound. */
 async function retains(bus: Bus): Promise<void> {
   const small = { ...RETENTION, history_size: 5 };
   const [mine, theirs] = await openLogs(bus, small);

@@ -88,7 +88,7 @@ async function copies({ spine, other, name }: Bus): Promise<void> {
 async function gives({ spine, other, name }: Bus): Promise<void> {
   const reads: string[] = [];
   const read = (message: SpineMessage) => void reads.push(text(message.payload));
-  // Before, between and after those who change what they get.
+  // Before, between and after subscribers that change the payload that they get.
   other.subscribe(pattern(name, "*"), read, { reads_only: true, queue: "readers" });
   other.subscribe(subject(name, "a"), (message) => message.payload.fill(0));
   other.subscribe(subject(name, "a"), read, { reads_only: true });

@@ -59,7 +59,7 @@ async function lists(bus: Bus): Promise<void> {
   const [before] = listed;
   assert.ok(before !== undefined && Math.abs(Date.now() - before.modified_ms) < 60_000);
   const deadline_ms = Date.now() + 20_000;
-  // A put is told from the one before it, as soon as the clock is another.
+  // `modified_ms` differs from the previous put's as soon as the clock has advanced.
   for (let later = 0; later <= before.modified_ms;) {
     assert.ok(Date.now() < deadline_ms, "the time of the last put");
     await mine.put("a", bytes("anew"));

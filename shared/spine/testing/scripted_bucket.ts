@@ -1,6 +1,6 @@
 /**
- * A bucket and its connection, both moved by hand: what a watch is told comes when the test says so, and
- * a cut loses what was under way. Only what a reader in memory needs of them. Tests only.
+ * A bucket and its connection, both controlled by the test: it decides when watches deliver, and a disconnect loses
+ * undelivered changes. Has only what an in-memory reader needs. Tests only.
  */
 import { ArqonError } from "@arqon/proto";
 import { turn } from "../../testing/pace.ts";
@@ -18,7 +18,7 @@ import type {
 interface Scripted {
   readonly onChange: (change: KvChange) => void;
   readonly ready: PromiseWithResolvers<void>;
-  /** What has not been told yet; undefined: the end of the listing. */
+  /** Undelivered changes; undefined: the end of the listing. */
   readonly waiting: (KvChange | undefined)[];
 }
 
@@ -29,7 +29,7 @@ export class ScriptedBucket {
   readonly #watches = new Set<Scripted>();
   #revision = 0;
   #state: SpineState = "connected";
-  /** Watches that were begun so far, also those that could not be. */
+  /** Watches begun so far, including failed ones. */
   begun = 0;
 
   /** As its reader gets it. */
@@ -52,17 +52,17 @@ export class ScriptedBucket {
     };
   }
 
-  /** What is stored. */
+  /** The stored entries. */
   get entries(): readonly KvEntry[] {
     return [...this.#stored.values()];
   }
 
-  /** Whether every watch was told all. */
+  /** Whether every watch has delivered all. */
   get is_told(): boolean {
     return [...this.#watches].every(({ waiting }) => waiting.length === 0);
   }
 
-  /** Listeners and watches that nobody has ended. */
+  /** Listeners and watches that are still open. */
   get open(): number {
     return this.#listeners.size + this.#watches.size;
   }
@@ -79,13 +79,13 @@ export class ScriptedBucket {
     this.#queue({ type: "delete", key, revision: ++this.#revision });
   }
 
-  /** Another bucket is in its place, which is empty and begins anew; nobody is told. */
+  /** Replaces the bucket by a new, empty one, without a notification. */
   replace(): void {
     this.#stored.clear();
     this.#revision = 0;
   }
 
-  /** Tells so many changes, or all; a listing's end is one. */
+  /** Delivers this many changes, or all; a listing's end counts as one. */
   async deliver(count: number = Infinity): Promise<void> {
     for (let told = 0; told < count; told++) {
       const watch = [...this.#watches].find(({ waiting }) => waiting.length > 0);
@@ -98,7 +98,7 @@ export class ScriptedBucket {
     }
   }
 
-  /** Tells the listeners; while it is not connected nothing is told, and what was under way is lost. */
+  /** Notifies the listeners; while disconnected nothing is delivered, and undelivered changes are lost. */
   turnTo(state: SpineState): void {
     this.#state = state;
     if (state !== "connected") { for (const { waiting } of this.#watches) waiting.length = 0; }
@@ -107,7 +107,7 @@ export class ScriptedBucket {
     }
   }
 
-  /** Ends the watches as an engine does that is closed. */
+  /** Ends the watches as a closed engine does. */
   async fail(): Promise<void> {
     for (const { ready } of this.#watches) {
       ready.reject(new ArqonError("spine-unavailable", "failed"));

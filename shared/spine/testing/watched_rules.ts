@@ -1,4 +1,4 @@
-/** Rules in a watched bucket, whose store and connection the test moves by hand. Tests only. */
+/** Rules in a watched bucket, whose store and connection the test controls. Tests only. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../logs/log.ts";
 import type { KvEntry, KvKey } from "../contract/spine.ts";
@@ -26,7 +26,7 @@ export const keyOf = ({ tenant_id, id }: Place): KvKey => [tenant_id, id];
 class Rules implements EntryTable<Place, Rule> {
   readonly held = new Map<string, Rule>();
   now_ms = 1_000;
-  /** How often all were looked at. */
+  /** How often all rules were scanned. */
   looks = 0;
 
   get size(): number {
@@ -65,7 +65,7 @@ const READER: EntryReader<Place, Rule> = {
   endOf: ({ until_ms }) => until_ms,
 };
 
-/** A bucket of so many rules at most, all that it said, and whether it lets a tenant in. */
+/** A bucket of at most `max` rules, its log lines, and whether it admits a tenant. */
 export function watching(max = 10) {
   const script = new ScriptedBucket();
   const table = new Rules();

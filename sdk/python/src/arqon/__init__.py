@@ -1,8 +1,8 @@
 """Client for ArqonBus, a realtime message bus.
 
-`connect` gives a connection, `Connection.room` a room; `connect_sync` is for scripts. Every refusal
-is an `ArqonError`; there is one subclass per reason in this module (`TokenExpired`, `NotGranted`,
-`VersionConflict`, `SlowConsumer`, …). The loggers below `arqon` are quiet unless you ask them.
+`connect` returns a connection, `Connection.room` a room; `connect_sync` is for scripts. Every
+refusal is an `ArqonError`; this module has one subclass per reason (`TokenExpired`, `NotGranted`,
+`VersionConflict`, `SlowConsumer`, …). The loggers below `arqon` are silent by default.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Codecs of typed rooms: how a Python value becomes the bytes of a message, and is read from them.
+"""Codecs of typed rooms: they convert Python values to the bytes of a message and back.
 
 `json_codec` takes any validator, `protobuf_codec` a generated message class.
 """
@@ -20,16 +20,16 @@ PROTOBUF_TYPE: Final = "application/protobuf"
 
 
 class Codec(Protocol[T]):
-    """What `Room.typed` takes. Whatever a method raises counts as a value that does not fit."""
+    """The codec of `Room.typed`. Any exception of a method means an invalid value."""
 
     @property
     def content_type(self) -> str:
-        """Of what `encode` makes."""
+        """The content type of encoded values."""
         ...
 
     @property
     def schema_id(self) -> str:
-        """The schema that the bus checks it against; empty: none is named."""
+        """The schema that the bus validates against; empty: none."""
         ...
 
     def encode(self, value: T, /) -> bytes:
@@ -37,12 +37,12 @@ class Codec(Protocol[T]):
         ...
 
     def decode(self, data: bytes, /) -> T:
-        """The way back."""
+        """Decodes the data of a message."""
         ...
 
 
 class JsonCodec(Generic[T]):
-    """What `json_codec` makes."""
+    """The codec of `json_codec`."""
 
     content_type = JSON_TYPE
 
@@ -55,7 +55,7 @@ class JsonCodec(Generic[T]):
         self.schema_id = schema_id
 
     def encode(self, value: T, /) -> bytes:
-        """Dumps, and validates what others will read."""
+        """Dumps the value to JSON, and validates the JSON as a reader will."""
         plain = self._dump(value)
         text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         data = text.encode()
@@ -73,12 +73,12 @@ def json_codec(
     *,
     schema_id: str = "",
 ) -> JsonCodec[T]:
-    """JSON that `validate` makes a value of, or raises; `dump` is the way back.
+    """A JSON codec: `validate` converts JSON to a value, or raises; `dump` converts it back.
 
     `validate` gets the parsed JSON: `Model.model_validate` of pydantic, any function, or a
     dataclass, which gets the members of the JSON object as keyword arguments (and checks no more
-    than its `__post_init__` does). Without `dump` a dataclass becomes a dict, what has pydantic's
-    `model_dump` uses it, and anything else is JSON already.
+    than its `__post_init__` does). Without `dump` a dataclass becomes a dict, a value with
+    pydantic's `model_dump` uses that, and anything else must be JSON already.
 
     >>> from dataclasses import dataclass
     >>> @dataclass
@@ -114,7 +114,7 @@ def _plain(value: object) -> Any:
 
 
 class ProtobufCodec(Generic[_Proto]):
-    """What `protobuf_codec` makes."""
+    """The codec of `protobuf_codec`."""
 
     content_type = PROTOBUF_TYPE
 
@@ -130,14 +130,14 @@ class ProtobufCodec(Generic[_Proto]):
         return value.SerializeToString()
 
     def decode(self, data: bytes, /) -> _Proto:
-        """Parses; unknown fields are kept."""
+        """Parses a message; unknown fields are kept."""
         message = self._class()
         message.ParseFromString(data)
         return message
 
 
 def protobuf_codec(message_class: type[_Proto], *, schema_id: str = "") -> ProtobufCodec[_Proto]:
-    """The messages of a generated Protobuf class.
+    """A codec for the messages of a generated Protobuf class.
 
     >>> from google.protobuf.wrappers_pb2 import StringValue
     >>> codec = protobuf_codec(StringValue)

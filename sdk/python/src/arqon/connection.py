@@ -1,4 +1,4 @@
-"""The connection as programs see it: `connect` and `Connection`. `driver.py` drives it."""
+"""The public API of a connection: `connect` and `Connection`. `driver.py` implements it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 def connect(url: str, **options: Unpack[OptionsDict]) -> Connection:
     """A connection to the bus at `url` (`ws://host:4000`, `wss://…`, `http(s)://…`, `host:port`).
 
-    The options are the fields of `Options`; `token` or `get_token` is needed. Use it as
-    `async with connect(…) as bus:` or `bus = await connect(…)`: either opens it and raises the
-    refusal (`TokenExpired`, `TooManyConnections`, …) or `Unreachable`. Raises ValueError and
-    TypeError for options that cannot work, and `TokenMalformed`.
+    The options are the fields of `Options`; `token` or `get_token` is required. Use it as `async
+    with connect(…) as bus:` or `bus = await connect(…)`: either opens it and raises the refusal
+    (`TokenExpired`, `TooManyConnections`, …) or `Unreachable`. Raises ValueError and TypeError for
+    invalid options, and `TokenMalformed`.
     """
-    # `Options` makes a Backoff of a dict, which types of fields cannot say.
+    # `Options` converts a dict to a Backoff, which its field types cannot express.
     return Connection(url, Options(**cast("dict[str, Any]", options)))
 
 
 class Connection:
-    """What `connect` gives: rooms and loops stay good over reconnects, until it ends for good."""
+    """A connection: rooms and loops stay valid over reconnects, until it is closed or fails."""
 
     def __init__(self, url: str, options: Options) -> None:
         """Use `connect`."""
@@ -41,12 +41,12 @@ class Connection:
 
     @property
     def status(self) -> Status:
-        """Where it stands."""
+        """The present status."""
         return self._driver.status
 
     @property
     def connection_id(self) -> str:
-        """Of the present or last session; changes with every reconnect."""
+        """The id of the present or last session; changes with every reconnect."""
         return self._driver.welcomed.connection_id
 
     @property
@@ -66,7 +66,7 @@ class Connection:
 
     @property
     def token_expires_ms(self) -> int:
-        """When the token of the present session's start ends, in Unix ms by the Shield's clock."""
+        """Expiry of the token at the present session's start, in Unix ms by the Shield's clock."""
         return self._driver.welcomed.token_expires_ms
 
     def room(
@@ -90,29 +90,29 @@ class Connection:
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
-        A durable room can begin with what it has stored, then goes on with what comes, without a
-        hole and without a repeat: with one of `from_="start"` (the oldest message that is kept) or
-        an offset (right after that message; 0 is the start), `last` (the newest so many) or `since`
-        (those behind the newest one that is older: seconds, a timedelta, or `"30s"`, `"10m"`,
-        `"2h"`, `"7d"`). For the first loop on a room only. Another room is refused (`NotDurable`).
+        A durable room can begin with stored messages and continues with new ones, without a gap and
+        without duplicates. Give one of `from_`: `"start"` (the oldest stored message) or an offset
+        (directly after that message; 0 is the start); `last`: this many of the newest messages; or
+        `since`: the messages after the newest one that is older than this (seconds, a timedelta, or
+        `"30s"`, `"10m"`, `"2h"`, `"7d"`). Only for the first loop on a room. Other rooms are
+        refused (`NotDurable`).
 
-        `filter` is CEL over `type`, `sender`, `headers` and `data`: only messages for which it is
-        true come, stored ones, too.
+        `filter` is a CEL expression over `type`, `sender`, `headers` and `data`: only matching
+        messages are delivered, including stored ones.
 
-        With `delta` messages come as diffs where the room's class has them, in fewer bytes; the
-        loop gets the same. One that cannot be made is a gap with the reason `delta`. A Shield that
-        knows no deltas refuses the subscription (`UnknownField`).
+        With `delta` the Shield sends diffs, in fewer bytes, if the room's class has them; the loop
+        gets whole messages. A message that cannot be restored is a gap with the reason `delta`. A
+        Shield without support for deltas refuses the subscription (`UnknownField`).
 
-        With `positions` a pattern, such as `orders-*`, keeps the position of its durable rooms,
-        1,000 at most, and after a reconnect each of them goes on there: nothing is missing, and
-        nothing comes twice. Where that cannot be, the loop finds a gap of that room, with the
-        reason. A gap of the pattern itself is about the rest: rooms that are not durable, and those
-        that came to exist meanwhile. A Shield that knows no positions refuses the subscription.
+        With `positions` a pattern, such as `orders-*`, keeps the positions of its durable rooms,
+        1,000 at most, and after a reconnect each room continues from there: no message is lost or
+        delivered twice. If that is not possible, the loop receives a gap of that room with the
+        reason. A gap of the pattern itself is about the other rooms: those that are not durable,
+        and new ones. A Shield without support for positions refuses the subscription.
 
-        `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
-        what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
-        Raises `InvalidRoom` for an id that no room can have, ValueError for options that
-        contradict each other.
+        The loop's buffer has room for `buffer` messages and `buffer_bytes` of data; when it is
+        full, `on_overflow` applies: `"error"`, `"drop-oldest"` or `"drop-newest"`. Raises
+        `InvalidRoom` for an invalid id, ValueError for conflicting options.
         """
         # Each option is a field of that name.
         options = {name: each for name, each in locals().items() if name not in ("self", "room_id")}
@@ -125,11 +125,11 @@ class Connection:
         user: str | None = None,
         connection: str | None = None,
     ) -> Explanation:
-        """How to ask for the outcome of a message, or why there was an error. Asks nobody itself.
+        """The query for the outcome of a message, or for the cause of an error. It sends nothing.
 
-        `what` is a message that came, what `publish` returned, or an error; `user` or `connection`
-        says whose side is asked about. Whoever follows it needs the role admin. Raises ValueError
-        for a signal, which has no id, and for `user` and `connection` at once.
+        `what` is a received message, the result of `publish`, or an error; `user` or `connection`
+        selects the receiver. Running the query needs the role admin. Raises ValueError for a
+        signal, which has no id, and for `user` and `connection` together.
         """
         driver = self._driver
         welcome = driver.welcomed
@@ -137,7 +137,7 @@ class Connection:
         return explanation_of(asked, driver.options.console_url)
 
     async def close(self) -> None:
-        """Ends it: loops finish, waiting requests raise `ConnectionClosed`. Twice is harmless.
+        """Closes it: loops finish, pending requests raise `ConnectionClosed`. Idempotent.
 
         When it returns no task and no socket of the connection is left.
         """

@@ -1,11 +1,11 @@
-"""`ArqonError`, what every refusal becomes, and how it is made from what the bus says."""
+"""`ArqonError`, the base of every refusal, and its creation from the bus's answers."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 _MESSAGE_CHARS_MAX: Final = 1_024
-# What a copy of an error keeps.
+# The attributes that a copy of an error keeps.
 _KEPT: Final = (
     "message",
     "code",
@@ -17,7 +17,7 @@ _KEPT: Final = (
 )
 _CLASSES: Final[dict[str, type[ArqonError]]] = {}
 Row: TypeAlias = tuple[int, int, str, str, int, str]
-# What stands in for a reason that this version does not know, by code.
+# The replacement for a reason that this version does not know, by code.
 _NEAREST: Final = {
     400: "invalid-field",
     401: "token-claim",
@@ -71,19 +71,20 @@ class ArqonError(Exception):
     """Stable, kebab-case: rely on this and not on the text."""
 
     code: int
-    """HTTP's; a policy may choose another one than its reason's usual."""
+    """HTTP status code; a policy may choose another one than its reason's default."""
     message: str
     """For people; may change from version to version."""
     retry_after_ms: int
-    """Wait at least this long before another attempt; 0: the bus names nothing."""
+    """Wait at least this long before a retry; 0: not specified."""
     room: str
     """The room that a refusal without a request is about; empty in all other errors."""
     action: str
-    """What was refused or has ended there: publish, command, subscribe, unsubscribe, presence."""
+    """The refused or ended action: publish, command, subscribe, unsubscribe, presence.
+    """
     trace_id: str
-    """The trace of the publish or command that it answers (`arq why --trace`); else empty."""
+    """The trace of the refused publish or command (`arq why --trace`); otherwise empty."""
     connection_id: str
-    """Where it happened (`arq why --connection`); empty before there was a connection."""
+    """The connection (`arq why --connection`); empty if it did not exist yet."""
 
     def __init_subclass__(cls, reason: str | None = None, entry: Row | None = None) -> None:
         """Registers the class for its reason, and the reason's row of the table."""
@@ -92,7 +93,7 @@ class ArqonError(Exception):
             cls.reason = reason
         if entry is not None:
             ERRORS.setdefault(cls.reason, ErrorEntry(*entry))
-            # As programs import it; a traceback names it so.
+            # The public module name, for tracebacks.
             cls.__module__ = "arqon"
         _CLASSES.setdefault(cls.reason, cls)
 
@@ -108,7 +109,7 @@ class ArqonError(Exception):
         trace_id: str = "",
         connection_id: str = "",
     ) -> None:
-        """`detail` fills the reason's usual text; `message` takes the place of all of it."""
+        """`detail` fills the reason's default text; `message` replaces the whole text."""
         usual = self.entry.message if detail else self.entry.message.replace(": {detail}", "")
         text = usual.replace("{detail}", detail) if message is None else message
         super().__init__(text)
@@ -125,7 +126,7 @@ class ArqonError(Exception):
         return _made, self._parts()
 
     def again(self) -> ArqonError:
-        """The same for somebody else who learns of it: each raises one of its own."""
+        """A copy for another receiver: each raises its own exception."""
         copied = _made(*self._parts())
         copied.__cause__ = self.__cause__
         return copied
@@ -145,7 +146,7 @@ class ArqonError(Exception):
 
 
 def is_passing(error: ArqonError) -> bool:
-    """Whether a question is worth asking again: it was lost, or the bus says no for now."""
+    """Whether to retry a request: it was lost, or refused temporarily."""
     if error.code == 503 and not error.retryable:
         return False
     lost = error.reason in ("connection-lost", "answer-timeout")
@@ -170,13 +171,14 @@ def error_from_wire(
     room_id: str = "",
     action: str = "",
 ) -> ArqonError:
-    """The exception for any refusal: an unknown reason becomes the nearest one of the code."""
+    """The exception for any refusal: an unknown reason becomes the nearest one of its code.
+    """
     name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
     text = message[:_MESSAGE_CHARS_MAX]
     if reason and name != reason:
         text = f"{text} ({reason[:64]})"
     made = _CLASSES[name]
-    # A policy may choose a code of its own; what is no refusal's code says nothing.
+    # A policy may choose its own code; a code that is not of a refusal is ignored.
     told = code if 400 <= code <= 599 else None
     return made(
         message=text or None,

@@ -1,4 +1,4 @@
-"""How to ask about a message or an error: `arq why`, the admin API's path, the console's page."""
+"""Queries about a message or an error: `arq why`, the admin API's path, the console's page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arqon.message import Message
 
 
 class Published(int):
-    """What `publish` returns: the offset, and what `Connection.explain` finds the message by.
+    """The result of `publish`: the offset, with the ids for `Connection.explain`.
 
     >>> sent = Published(7, room="hall")
     >>> sent == 7, sent.room
@@ -20,9 +20,9 @@ class Published(int):
 
     room: str
     message_id: str
-    """What was given to `publish`, or empty."""
+    """The `message_id` given to `publish`, or empty."""
     trace_id: str
-    """The trace that it is part of: the program's, or a new one."""
+    """Its trace: the program's, or a new one."""
 
     def __new__(
         cls, offset: int = 0, *, room: str = "", message_id: str = "", trace_id: str = ""
@@ -35,18 +35,18 @@ class Published(int):
 
 @dataclass(frozen=True)
 class Explanation:
-    """How to ask; the same question in each."""
+    """The same query in three forms."""
 
     command: str
     """For a terminal: `arq why …`, quoted for a POSIX shell."""
     path: str
     """Path and query for the admin API: `/v1/why?…`."""
     url: str | None
-    """The console's page of it; None without `Options.console_url`."""
+    """The page in the console; None without `Options.console_url`."""
 
 
 def _ids_of(what: Message | Published) -> dict[str, str]:
-    """The shortest ids that name one message: an id of the bus before one that others may share."""
+    """The shortest unambiguous ids: the bus's own id before one that messages may share."""
     room = {"room": what.room}
     if isinstance(what, Message) and what.id:
         return {"twist": what.id, **room}
@@ -80,14 +80,14 @@ def question_of(
     elif connection is not None:
         asked["connection"] = connection
     elif isinstance(what, ArqonError):
-        # A refusal before there was a connection is kept with the user.
+        # A refusal before the connection existed is recorded for the user.
         whose = ("connection", what.connection_id) if what.connection_id else ("user", user_id)
         asked[whose[0]] = whose[1]
     return asked
 
 
 def explanation_of(asked: dict[str, str], console_url: str | None) -> Explanation:
-    """The question as a command, as a path and as a page.
+    """The query as a command, as a path and as a page.
 
     >>> asked = {"tenant": "acme", "message_id": "it's", "room": "hall"}
     >>> explained = explanation_of(asked, "https://a.example/console/")
@@ -103,6 +103,6 @@ def explanation_of(asked: dict[str, str], console_url: str | None) -> Explanatio
 
 
 def _option(name: str, value: str) -> str:
-    # A value that begins with a dash must not be taken for an option.
+    # A value with a leading dash must not be parsed as an option.
     between = "=" if value.startswith("-") else " "
     return f"--{name.replace('_', '-')}{between}{shlex.quote(value)}"

@@ -1,4 +1,4 @@
-"""A function in place of a loop: `Room.listen`. One message at a time, in order."""
+"""A handler function instead of a loop: `Room.listen`. One message at a time, in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Listener(Generic[T]):
     ) -> None:
         """Use `Room.listen`."""
         self.room = room
-        """What it listens to."""
+        """Its room."""
         self._bus = bus
         self._handler = handler
         self._task: asyncio.Task[None] | None = None
@@ -39,10 +39,10 @@ class Listener(Generic[T]):
         self._error: ArqonError | None = None
 
     async def close(self) -> None:
-        """Ends the subscription; what still waits is not handled. Twice is harmless.
+        """Ends the subscription; buffered messages are dropped. Idempotent.
 
-        A handler that runs is cancelled, and gone when this returns. From inside the handler it
-        returns at once: no other message follows.
+        A running handler is cancelled, and has ended when this returns. Inside the handler it
+        returns at once, and no other message follows.
         """
         self._closing = True
         await self.room.__aexit__(None, None, None)
@@ -88,7 +88,7 @@ class Listener(Generic[T]):
             await self.room.__aexit__(None, None, None)
 
     async def _handle(self, item: T) -> None:
-        """Calls the handler. What it raises is reported, and the next message follows."""
+        """Calls the handler. Its exception is reported, and the next message follows."""
         try:
             answer = self._handler(item)
             if inspect.isawaitable(answer):

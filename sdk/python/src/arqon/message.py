@@ -1,4 +1,4 @@
-"""What a subscriber gets: `Message`, its data decoded by content type; and how data is encoded."""
+"""Received messages: `Message`, with its data decoded by content type; and the encoding of data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from arqon._gen import Envelope, SystemSignal
 from arqon.errors import ArqonError, error_of
 
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]
-# The reason of a GAP in place of one message that came, but cannot be read.
+# The reason of a GAP that replaces an unreadable message.
 UNREADABLE: Final = "unreadable"
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain"
@@ -19,12 +19,12 @@ TEXT_TYPE: Final = "text/plain"
 
 @dataclass(frozen=True)
 class Signal:
-    """A word from the system in place of a publisher's message.
+    """A message of the system instead of a publisher's payload.
 
-    `GAP` says that messages of this room were lost right here; `reason` says why: `reconnect`,
+    `GAP` means that messages of this room were lost at this point, for `reason`: `reconnect`,
     `lost`, `slow-consumer`, `changes-lost` (only changes of the room's state), `epoch-changed`,
-    `history-trimmed`, `erased`, `too-many`, `offset-ahead`, `unreadable` (`Message.error`), or
-    `N messages dropped here` by the subscription's own buffer.
+    `history-trimmed`, `erased`, `too-many`, `offset-ahead`, `unreadable` (`Message.error`), or `N
+    messages dropped here` by the subscription's own buffer.
     """
 
     kind: SignalKind
@@ -43,7 +43,7 @@ class Message:
     data: Any = None
     """JSON (`application/json`, `…+json`) as Python values, `text/…` as str, else bytes.
 
-    Data that is not what its content type says stays bytes; none at all is `b""`.
+    Data that does not match its content type stays bytes; no data is `b""`.
     """
     sender: str = ""
     """User id, stamped by the Shield; empty for the bus itself."""
@@ -52,30 +52,30 @@ class Message:
     """Unix ms, stamped by the Shield."""
     message_id: str = ""
     offset: int = 0
-    """Position in a durable room, else 0."""
+    """Offset in a durable room, otherwise 0."""
     epoch: str = ""
-    """What that position belongs to; empty where it is not known."""
+    """The epoch of that offset; empty if unknown."""
     trace_id: str = ""
     content_type: str = ""
     schema_id: str = ""
     raw: bytes = b""
-    """The data byte for byte as it was published."""
+    """The unchanged bytes of the data."""
     signal: Signal | None = None
 
     @property
     def id(self) -> str:
-        """The id that the bus gave it (its header `X-Twist-ID`), for `arq why --twist`.
+        """The bus's own id (its header `X-Twist-ID`), for `arq why --twist`.
 
-        Empty for a signal. `message_id` is the publisher's own, and there need be none.
+        Empty for a signal. `message_id` is the publisher's, and optional.
         """
         return self.headers.get("X-Twist-ID", "")
 
     @property
     def error(self) -> ArqonError | None:
-        """Set when this is a publisher's message that came and cannot be read.
+        """Set for a publisher's unreadable message.
 
-        `signal` is then a GAP with reason `unreadable`; `offset`, `sender` and what else the Shield
-        wrote are there.
+        `signal` is then a GAP with reason `unreadable`; `offset`, `sender` and the Shield's other
+        fields are set.
         """
         if self.signal is None or self.signal.reason != UNREADABLE:
             return None
@@ -84,7 +84,7 @@ class Message:
 
     @property
     def is_gap(self) -> bool:
-        """Whether messages were lost right here."""
+        """Whether messages were lost at this point."""
         return self.signal is not None and self.signal.kind == "GAP"
 
 
@@ -93,7 +93,7 @@ def _no_constant(name: str) -> Any:
 
 
 def json_of(raw: bytes) -> Any:
-    """JSON as RFC 8259 has it: UTF-8 without a byte order mark, no NaN. Raises ValueError."""
+    """Strict JSON (RFC 8259): UTF-8 without a byte order mark, no NaN. Raises ValueError."""
     return json.loads(raw.decode(), parse_constant=_no_constant)
 
 
@@ -106,7 +106,7 @@ def _form_of(content_type: str) -> Literal["json", "text", "bytes"]:
 
 
 def decode_data(raw: bytes, content_type: str) -> Any:
-    """Bytes as the content type says.
+    """Decodes bytes by their content type.
 
     >>> decode_data(b'{"a":1}', "application/json"), decode_data(b"hi", "text/plain")
     ({'a': 1}, 'hi')
@@ -125,9 +125,9 @@ def decode_data(raw: bytes, content_type: str) -> Any:
 def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
     """A publisher's data as bytes, and its content type.
 
-    bytes stay as they are; str is `text/plain`, unless a JSON content type is given, which takes
-    the str as JSON text; anything else is written as JSON. Raises TypeError or ValueError for what
-    JSON cannot say.
+    bytes stay unchanged; str is `text/plain`, or JSON text if a JSON content type is given;
+    anything else is written as JSON. Raises TypeError or ValueError for values that JSON cannot
+    represent.
 
     >>> encode_data({"a": 1}, None), encode_data("hi", None), encode_data(b"x", "image/png")
     ((b'{"a":1}', 'application/json'), (b'hi', 'text/plain'), (b'x', 'image/png'))
@@ -141,7 +141,7 @@ def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
 
 
 def message_of(envelope: Envelope, epoch: str = "") -> Message:
-    """The message that an envelope carries."""
+    """The message in an envelope."""
     event, signal = envelope.event, None
     type, raw, content_type = event.type, event.data, event.content_type
     if not envelope.HasField("event"):
@@ -152,8 +152,8 @@ def message_of(envelope: Envelope, epoch: str = "") -> Message:
     found = envelope.headers
     for name in found:
         headers[name] = found[name]
-    # One for each message that comes: the constructor of a frozen dataclass would take a third of
-    # all that the SDK does with it.
+    # Called for each message: the constructor of a frozen dataclass would cost a third of the SDK's
+    # whole work on it.
     message = Message.__new__(Message)
     message.__dict__.update(
         room=envelope.room_id,
@@ -182,5 +182,5 @@ def _signal_of(signal: SystemSignal) -> Signal:
 
 
 def gap_message(room: str, reason: str, timestamp_ms: int) -> Message:
-    """The GAP that the SDK itself puts where messages were lost."""
+    """A GAP that the SDK itself inserts where messages were lost."""
     return Message(room, timestamp_ms=timestamp_ms, signal=Signal("GAP", room, reason))

@@ -1,7 +1,7 @@
-"""Calls of rooms that are programs, seen at once: the room's module runs in the client, too.
+"""Optimistic calls of rooms that are programs: the room's module also runs in the client.
 
-What the room decides otherwise is put right when it says so. Needs `pip install
-arqon-sdk[optimistic]`; docs/room-values.md says what a guess does not know.
+The room's decision corrects wrong predictions. Needs `pip install arqon-sdk[optimistic]`;
+docs/room-values.md lists what a prediction does not know.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 __all__ = ["OptimisticRoom", "optimistic"]
 
 
-# Deploys in the middle of reading a module that are borne.
+# Retries when a deploy interrupts the read of a module.
 _ATTEMPTS: Final = 8
 
 
 @dataclass(frozen=True)
 class _ServedModule:
-    """A module as the bus gives it: metered, so that it ends."""
+    """A module from the bus: metered, so that it terminates."""
 
     module: str
     """Hex SHA-256 of the module that was deployed."""
     content: bytes
     fuel_units: int
-    """How much a call may do."""
+    """The fuel of a call."""
 
 
 async def _read_module(room: Room) -> _ServedModule | None:
-    """None: another one was deployed meanwhile."""
+    """Reads the module; None: another one was deployed meanwhile."""
     first: dict[str, Any] = await room.command("room.module", {})
     page, content = first, b""
     while True:
@@ -60,7 +60,7 @@ async def _read_module(room: Room) -> _ServedModule | None:
 
 
 async def _served_module(room: Room) -> _ServedModule:
-    """Reads it. Raises `InvalidCommand` where the class of the room gives none."""
+    """Reads the room's module. Raises `InvalidCommand` if the room's class does not publish it."""
     for _ in range(_ATTEMPTS):
         found = await _read_module(room)
         if found is not None:
@@ -69,7 +69,7 @@ async def _served_module(room: Room) -> _ServedModule:
 
 
 class OptimisticRoom:
-    """A room whose calls are seen at once: `async with optimistic(room, module) as auction:`."""
+    """A room with optimistic calls: `async with optimistic(room, module) as auction:`."""
 
     def __init__(
         self,
@@ -87,16 +87,16 @@ class OptimisticRoom:
         self._on_change = on_change
         self._rebase = Rebase()
         self.watched = watch(room, prefix)
-        """What the room has confirmed."""
+        """The confirmed values."""
         self._following: asyncio.Task[None] | None = None
 
     @property
     def pending(self) -> int:
-        """Own calls that the room has not confirmed."""
+        """The number of own calls that the room has not confirmed."""
         return self._rebase.pending
 
     def read(self, key: str) -> Value | None:
-        """The value of a key with what own calls will have done; None: there is none."""
+        """The value of a key, including the predictions of own calls; None: none."""
         return self._rebase.values.get(key) if key.startswith(self._prefix) else None
 
     def entries(self) -> list[tuple[str, Value]]:
@@ -112,7 +112,8 @@ class OptimisticRoom:
         call_id: str | None = None,
         timeout_ms: int | None = None,
     ) -> asyncio.Task[Called[Any]]:
-        """As `arqon.reducers.call`; what it will do is there when this returns what to await."""
+        """As `arqon.reducers.call`; predicted changes are visible when this returns the task.
+        """
         identity = call_id or str(uuid.uuid4())
         user, role, claims = self._who
         now_ms = int(time.time() * 1_000)
@@ -141,7 +142,7 @@ class OptimisticRoom:
             self._tell(self._rebase.answered(number, entry))
 
     async def __aenter__(self) -> OptimisticRoom:
-        """Begins. Raises the refusal."""
+        """Reads the module and the values. Raises the refusal."""
         if self._guest is None:
             served = await _served_module(self._room)
             self._guest = ReducerGuest(served.content, served.fuel_units)
@@ -152,7 +153,7 @@ class OptimisticRoom:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Ends it; calls that are under way go on."""
+        """Ends it; calls under way continue."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -169,7 +170,7 @@ class OptimisticRoom:
 
 
 def _bytes_of(data: Any) -> bytes:
-    """Data as the reducer gets it."""
+    """The reducer's form of the data."""
     if data is None or isinstance(data, bytes):
         return data or b""
     return (data if isinstance(data, str) else json.dumps(data, separators=(",", ":"))).encode()
@@ -185,11 +186,10 @@ def optimistic(
     claims: Mapping[str, str] | None = None,
     on_change: Callable[[Changes], object] | None = None,
 ) -> OptimisticRoom:
-    """Makes calls of a room seen at once; `module` is the file of `arq reducer build`.
+    """Makes the calls of a room optimistic; `module` is the file of `arq reducer build`.
 
-    None: the bus is asked for it, where the class of the room says `reducer_public`.
-    `user`, `role` and `claims` are what the reducer learns about the caller. `on_change`
-    receives what is another value now, whoever did it. Raises ValueError for a module that is no
-    reducer.
+    None: reads it from the bus, if the room's class has `reducer_public`. `user`, `role` and
+    `claims` are the caller's, for the reducer. `on_change` receives changed values, whoever changed
+    them. Raises ValueError for a module that is not a reducer.
     """
     return OptimisticRoom(room, module, prefix, (user, role, claims or {}), on_change)

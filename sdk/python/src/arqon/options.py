@@ -1,4 +1,4 @@
-"""What `connect` takes, with every default and bound, and how a connection says where it stands."""
+"""The options of `connect` with their defaults and bounds, and the status of a connection."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Status:
-    """Where the connection stands; `on_status` receives every change."""
+    """The status of the connection; `on_status` receives every change."""
 
     state: Literal["connecting", "open", "waiting", "closed"]
     error: ArqonError | None = None
-    """Why it waits, or why it is closed (None: the program closed it)."""
+    """The reason of the wait or of the end (None: the program closed it)."""
     retry_in_ms: int = 0
     """The wait that begins now."""
 
 
 def nothing(_: object) -> None:
-    """What learns of everything while the program has not said who does."""
+    """The default callback."""
 
 
 def _unix_ms() -> float:
@@ -51,37 +51,38 @@ def _unix_ms() -> float:
 
 @dataclass(frozen=True)
 class Options:
-    """All options of `connect` but the address.
+    """All options of `connect` except the URL.
 
-    One that cannot work is a ValueError with its name, its value and what is expected: numbers are
-    at least 1. `backoff` may also be a dict, as in TypeScript: `{"base_ms": 100}`.
+    An invalid option is a ValueError with its name, its value and what is expected: numbers are at
+    least 1. `backoff` may also be a dict, as in TypeScript: `{"base_ms": 100}`.
     """
 
     token: str | None = None
-    """A token for as long as it lasts."""
+    """A token, used until it expires."""
     get_token: TokenSource | None = None
-    """Asked at the start (unless `token` is given), before one expires and after a refusal.
+    """Called at the start (unless `token` is given), before a token expires and after a refusal.
 
-    A coroutine function, or a function that does not block. If it has a parameter it gets the
-    refusal of the present token there, or None: after a refusal a cached one is of no use.
+    A coroutine function, or a function that does not block. If it has a parameter, it gets the
+    refusal of the present token, or None: after a refusal, do not return the same token again.
     """
     initial_attempts: int = 1
-    """How often `connect` tries before it raises. Once open it reconnects without end."""
+    """Attempts of `connect` before it raises. An open connection reconnects without a limit.
+    """
     handshake_timeout_ms: int = 10_000
-    """Upgrade, WELCOME and `get_token`, each within this."""
+    """Timeout of the upgrade, of WELCOME and of `get_token` each."""
     request_timeout_ms: int = 10_000
     """Default `timeout_ms` of publish and command, and that of SUB, UNSUB and REFRESH."""
     window: int = 256
-    """Unanswered publishes and commands at a time."""
+    """The most unanswered publishes and commands."""
     queue: int = 8_192
-    """Requests that wait for the window or for a connection; above: `TooManyPending`."""
+    """The most requests that wait for the window or for a connection; above: `TooManyPending`."""
     queue_bytes: int = 67_108_864
     """Their bytes."""
     offline: Literal["queue", "refuse"] = "queue"
-    """Requests without a connection: wait for one, or raise `ConnectionLost` at once."""
+    """Requests while disconnected: wait for a connection, or raise `ConnectionLost` at once."""
     backoff: Backoff = field(default_factory=Backoff)
     tls: ssl.SSLContext | None = None
-    """For `wss`; default: the platform's trust."""
+    """TLS settings for `wss`; default: the platform's trust store."""
     headers: dict[str, str] = field(default_factory=dict[str, str])
     """Further headers of the upgrade."""
     transport: Transport = "websocket"
@@ -91,14 +92,14 @@ class Options:
     traceparent: Callable[[], str | None] | None = None
     """The `traceparent` of the active span, for example from an OpenTelemetry propagator."""
     console_url: str | None = None
-    """Where the web console is, for the `url` of `Connection.explain`."""
+    """Base URL of the web console, for the `url` of `Connection.explain`."""
     on_status: Callable[[Status], None] = nothing
     on_error: Callable[[ArqonError], None] = nothing
-    """Refusals that answer no request, for example of a publish without ACK."""
+    """Receives refusals without a request, for example of a publish without ACK."""
     random: Callable[[], float] = random.random
     """Numbers in [0, 1) for every jitter."""
     now: Callable[[], float] = _unix_ms
-    """Unix ms, for the time before the bus has told its own."""
+    """Unix ms, until the bus's own time is known."""
 
     def __post_init__(self) -> None:
         """Checks."""
@@ -126,7 +127,7 @@ class Options:
 
 
 def _check_headers(headers: object) -> None:
-    """Raises ValueError for what no upgrade can carry; values, perhaps secrets, are not shown."""
+    """Raises ValueError for invalid headers; it does not show values, which may be secrets."""
     if not isinstance(headers, dict):
         raise ValueError(f"headers is {headers!r}; expected a dict of names and texts")
     for name, value in cast("dict[object, object]", headers).items():
@@ -138,7 +139,7 @@ def _check_headers(headers: object) -> None:
 
 
 class OptionsDict(TypedDict, total=False):
-    """The options of `connect` as keyword arguments: the fields of `Options`, which see."""
+    """The options of `connect` as keyword arguments: see the fields of `Options`."""
 
     token: str | None
     get_token: TokenSource | None

@@ -1,6 +1,6 @@
-"""A page that has loaded its state from PostgreSQL goes on with a durable room.
+"""Continues from PostgreSQL queries with the messages of a durable room.
 
-What publishes what commits is in docs/bridge.md. Connects to no database itself.
+docs/bridge.md describes the bridge that publishes commits. It does not connect to a database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from arqon.message import Message
     from arqon.room import Room
 
-# What a transaction sees may be so much out of the order of commits, and a clock may be set.
+# Tolerance: visibility may differ from the order of commits by this much, and a clock may be set.
 _MARGIN_MS: Final = 60_000
 _POSITION: Final = re.compile(
     r"[0-9A-F]{1,8}/[0-9A-F]{1,8};([0-9]{1,20}):([0-9]{1,20}):([0-9,]*);([0-9]{1,15})"
@@ -49,7 +49,7 @@ def _read(position: str) -> _Taken:
 
 
 def _is_seen(xid: int, taken: _Taken) -> bool:
-    """Ids in the log have 32 bits; those of a snapshot go on counting."""
+    """Whether the queries saw the transaction: its id has 32 bits; a snapshot's ids have 64."""
     number = taken.next - taken.next % _WRAP + xid
     if number >= taken.next + _HALF:
         number -= _WRAP
@@ -61,7 +61,7 @@ def _is_seen(xid: int, taken: _Taken) -> bool:
 
 
 def _time_of(message: Message) -> float:
-    """When it was committed, or, past the database, stored."""
+    """The time of its commit; for messages not from the database, the time of storage."""
     try:
         return float(message.headers["pg-commit-ms"])
     except (KeyError, ValueError):
@@ -70,29 +70,30 @@ def _time_of(message: Message) -> float:
 
 def _is_new(message: Message, taken: _Taken) -> bool:
     time_ms = _time_of(message)
-    # Long after, nothing can have been seen, and ids begin anew one day.
+    # A much later message cannot have been seen, and ids wrap around some day.
     if message.signal is not None or time_ms > taken.at_ms + _MARGIN_MS:
         return True
     xid = message.headers.get("pg-xid", "")
     if _XID.fullmatch(xid):
         return not _is_seen(int(xid), taken)
-    # What came past the database is no part of what the page has loaded.
+    # Messages not from the database are not part of the queries' result.
     return time_ms >= taken.at_ms
 
 
 async def _begin(room: Room, taken: _Taken) -> dict[str, Any]:
-    """Where to begin, so that nothing that is new is left out."""
+    """The position to begin at, so that no new message is omitted."""
     before = 0
     while True:
         page = await room.history(reverse=True, before=before)
         for message in page.messages:
-            # The room must still have this one when the loop begins, or the loop finds a gap.
+            # The room must still have this message when the loop begins, or the loop begins with a
+            # gap.
             if _time_of(message) < taken.at_ms - _MARGIN_MS:
                 return {"from_": message.offset}
             before = message.offset
         if not page.more:
             break
-    # There is none so old: the room is young, or has let go what was there. The bus knows which.
+    # No message is that old: the room is new, or older messages were removed. The bus knows which.
     if page.offset == 0:
         return {"from_": "start"}
     return {"position": Position(0, page.epoch)}
@@ -101,12 +102,12 @@ async def _begin(room: Room, taken: _Taken) -> dict[str, Any]:
 async def subscribe_since(
     bus: Connection, room_id: str, taken: str, **options: Any
 ) -> AsyncIterator[Message]:
-    """What a transaction's queries have not seen of a durable room, then what comes.
+    """The messages of a durable room that a transaction's queries have not seen, then new ones.
 
-    No hole, no repeat. `taken` is what `select arqon.position()` gave in that transaction
-    (repeatable read). When not everything since is available, the loop begins with a gap: load the
-    page anew. `options` are those of `Connection.room`. Raises ValueError for a text that is no
-    position, and what `Room.history` and `async with` raise.
+    There is no gap and no duplicate. `taken` is the result of `select arqon.position()` in that
+    transaction (repeatable read). If not all messages since then are available, the loop begins
+    with a gap: run the queries again. `options` are those of `Connection.room`. Raises ValueError
+    for an invalid position, and as `Room.history` and `async with` do.
     """
     position = _read(taken)
     begin = await _begin(bus.room(room_id), position)

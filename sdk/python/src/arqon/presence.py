@@ -1,4 +1,4 @@
-"""Who is in a room: `Member`, the table that follows what the Shield says, and its changes."""
+"""The members of a room: `Member`, the table that the Shield's events update, and its changes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from arqon.message import json_of
 
 UPDATE: Final = "PRESENCE_UPDATE"
 LEAVE: Final = "PRESENCE_LEAVE"
-# How long somebody stays whom the list of the next Shield lacks. Longer than the longest time
-# between two batches of presence changes of a Shield (1,000 ms): by then it has reported everybody.
+# How long a member missing in the next Shield's list is kept. Longer than a Shield's interval
+# between batches of presence changes (1,000 ms): by then it has reported all members.
 HOLD_MS: Final = 2_000
-# Of no list: there was none yet, or what came after it was not heard.
+# No source: there was no list yet, or later changes were missed.
 _NOBODY: Final = object()
 
 
@@ -30,14 +30,15 @@ class Member:
     connection_id: str
     user_id: str
     meta: Any
-    """What the member gave as `member_meta`; None when it gave nothing."""
+    """The member's `member_meta`; None if it has none."""
     joined_ms: int
     """Unix ms of the join; an update of `meta` keeps it."""
 
 
 @dataclass(frozen=True)
 class PresenceChange:
-    """Somebody came (`join`), has other metadata (`update`) or went (`leave`, as last known)."""
+    """A member joined (`join`), changed metadata (`update`) or left (`leave`, in its last state).
+    """
 
     kind: Literal["join", "update", "leave"]
     member: Member
@@ -45,11 +46,11 @@ class PresenceChange:
 
 @dataclass(frozen=True)
 class MemberCount:
-    """How many are in a room."""
+    """The number of members in a room."""
 
     connections: int
     users: int
-    """Distinct users: who is there with two connections counts once."""
+    """The number of distinct users: a user with two connections counts once."""
 
 
 def read_members(answer: dict[str, Any]) -> list[Member]:
@@ -69,21 +70,21 @@ def _member_of(member: PresenceMember) -> Member:
     try:
         meta = json_of(member.meta) if member.meta else None
     except RecursionError:
-        # One member's metadata is no reason to lose all others.
+        # One member's invalid metadata must not lose all others.
         meta = None
     return Member(member.connection_id, member.user_id, meta, member.joined_ms)
 
 
 class MemberTable:
-    """The members of one room, right over reconnects: listeners receive only what is different.
+    """The members of one room, over reconnects: listeners receive only differences.
 
-    While the client moves, the list of the next Shield may lack who has joined just now: the old
-    Shield has told it, and the next one learns of it a moment later. So whoever is missing there is
-    held, and leaves when nobody has named it for `hold_ms`.
+    During a move the next Shield's list may lack a member that just joined: the old Shield has
+    reported it, and the next one will a moment later. So a missing member is kept, and leaves if it
+    is not reported for `hold_ms`.
     """
 
     def __init__(self, hold_ms: int = HOLD_MS) -> None:
-        """Empty, and not following anything yet."""
+        """Creates an empty table without a list."""
         self.members: dict[str, Member] = {}
         self.users = 0
         self.complete = False
@@ -94,10 +95,10 @@ class MemberTable:
         self._following = False
         self._hold_seconds = hold_ms / 1_000
         self._source = _NOBODY
-        """Whose the last whole list was."""
+        """The session of the last whole list."""
         self._next_source: object = None
         self._held: dict[str, float] = {}
-        """Until when, by the loop's clock; they are members."""
+        """Missing members and until when they are kept, by the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, listener: Callable[[PresenceChange], None]) -> Callable[[], None]:
@@ -106,7 +107,7 @@ class MemberTable:
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def begin(self, answer: dict[str, Any], source: object = None) -> None:
-        """The JSON of a SUB's ACK on `source`: a new list begins. Raises `MalformedFrame`."""
+        """Begins a new list from the JSON of a SUB's ACK on `source`. Raises `MalformedFrame`."""
         members = read_members(answer)
         self._filling = {member.connection_id: member for member in members}
         for connection_id in self._filling:
@@ -119,7 +120,7 @@ class MemberTable:
         self._maybe_replace()
 
     def hear(self, event_type: str, data: bytes) -> None:
-        """A PRESENCE_UPDATE or PRESENCE_LEAVE. Raises ValueError or `MalformedFrame`."""
+        """Applies a PRESENCE_UPDATE or PRESENCE_LEAVE. Raises ValueError or `MalformedFrame`."""
         update = decode_presence(event_type, data)
         if not self._following:
             return
@@ -127,7 +128,7 @@ class MemberTable:
             self.users = update.users
             self._leave(member.connection_id for member in update.members)
             return
-        # All of them first: an event that cannot be read changes nothing.
+        # Reads all of them first: an unreadable event changes nothing.
         members = [_member_of(member) for member in update.members]
         self.users = update.users
         for member in members:
@@ -143,12 +144,12 @@ class MemberTable:
             self._maybe_replace()
 
     def moved(self) -> None:
-        """The client has moved, and its SUB there is not answered yet: the list does not change."""
+        """Records that the client has moved: the list does not change until its SUB is answered."""
         self._following = False
         self._filling = None
 
     def lost(self) -> None:
-        """The connection is gone: the list does not change until the next SUB is answered."""
+        """Records a lost connection: the list does not change until the next SUB is answered."""
         self._following = False
         self._filling = None
         self._source, self._next_source = _NOBODY, None
@@ -174,7 +175,7 @@ class MemberTable:
         self._source = self._next_source
         missing: list[str] = []
         for connection_id in [known for known in self.members if known not in new]:
-            # Who is in `_touched` was told to have left.
+            # Members in `_touched` were reported as left.
             if elsewhere and connection_id not in self._touched:
                 missing.append(connection_id)
             elif connection_id not in self._held:
@@ -220,15 +221,15 @@ class MemberTable:
 
 
 class PresenceChanges(AsyncIterator[PresenceChange]):
-    """Follows a room's members from the first `anext` on; `room.presence()` makes it.
+    """Follows a room's members from the first `anext` on; `room.presence()` creates it.
 
-    It keeps no queue, but what it has told and which connections differ from that: so it is bounded
-    by the number of members, however slow the loop is. It needs no task of its own, and nothing is
-    left of one that is thrown away.
+    It keeps no queue, only the reported members and the connections that differ from them: so the
+    number of members bounds it, however slow the loop is. It needs no task, and a dropped iterator
+    leaves nothing behind.
     """
 
     def __init__(self, table: MemberTable, buffer: MessageBuffer) -> None:
-        """`buffer` is the subscription's: these end when it does."""
+        """`buffer` is the subscription's: the iterator ends with it."""
         self._table = table
         self._buffer = buffer
         self._told: dict[str, Member] = {}
@@ -238,7 +239,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
         self._stops: list[Callable[[], None]] | None = None
 
     async def __anext__(self) -> PresenceChange:
-        """The next change. What was not told yet still is at the end."""
+        """The next change. Unreported changes are still delivered at the end."""
         if self._stops is None:
             self._follow()
         while True:
@@ -252,12 +253,12 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """Ends it; what is queued is dropped."""
+        """Ends it; pending changes are dropped."""
         self._end()
         self._different.clear()
 
     def _take(self, connection_id: str) -> PresenceChange | None:
-        """What is different of this connection from what was reported, if anything still is."""
+        """The difference of this connection from its last report, if any."""
         del self._different[connection_id]
         before, now = self._told.get(connection_id), self._table.members.get(connection_id)
         if now is not None:
@@ -271,7 +272,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
         return PresenceChange("leave", before)
 
     def _follow(self) -> None:
-        # The table outlives a loop that was left by `break`: it must not keep what nobody reads.
+        # The table outlives a loop that was left by `break`: it must not keep unread changes.
         heard, over = weakref.WeakMethod(self._hear), weakref.WeakMethod(self._end)
 
         def hear(change: PresenceChange) -> None:
@@ -291,7 +292,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
     def _hear(self, change: PresenceChange) -> None:
         connection_id = change.member.connection_id
         if change.kind == "leave" and connection_id not in self._told:
-            # Came and went between two turns of the loop.
+            # It joined and left between two iterations.
             self._different.pop(connection_id, None)
         else:
             self._different[connection_id] = None

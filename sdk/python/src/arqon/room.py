@@ -29,31 +29,32 @@ if TYPE_CHECKING:
     from arqon._connection.driver import Driver
 
 T = TypeVar("T")
-# A room's id, or the beginning of ids before a `*`.
+# A room's id, or a prefix of ids followed by `*`.
 _ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}\*?|\*")
 
 
 @dataclass(frozen=True)
 class History:
-    """A page of a durable room's past."""
+    """A page of a durable room's history."""
 
     messages: list[Message]
     offset: int
     """The room's current position."""
     epoch: str
     more: bool
-    """There are more in this direction."""
+    """Whether there are more in this direction."""
 
 
 class Room:
-    """A room of one connection; make it with `bus.room(…)`.
+    """A room of one connection; `bus.room(…)` creates it.
 
-    `async with room:` subscribes and waits until the subscription stands; `async for message in
-    room:` reads it. Messages that were lost show as one with `is_gap`. Leaving the block ends it.
+    `async with room:` subscribes and waits for the acknowledgement; `async for message in room:`
+    reads the messages. A message with `is_gap` marks lost messages. Leaving the block ends the
+    subscription.
 
-    A beginning of ids followed by `*`, `orders-*`, stands for all rooms that begin so, to be
-    subscribed to only: `Message.room` says where each is from, and a reconnect leaves a gap. With
-    `positions` its durable rooms go on where they were.
+    A pattern, such as `orders-*`, matches all rooms with that prefix, for subscriptions only:
+    `Message.room` is the room of each message, and after a reconnect there is a gap. With
+    `positions` its durable rooms continue from their positions.
     """
 
     def __init__(self, room_id: str, bus: Driver, options: SubscribeOptions) -> None:
@@ -64,7 +65,7 @@ class Room:
             raise ValueError(f"room {room_id}: positions are a pattern's; a room has a position")
         self.id = room_id
         self.bus = bus
-        """For the SDK's own parts."""
+        """For the SDK's own use."""
         self._options = options
         self.filter = options.filter
         self._entry: RoomEntry | None = None
@@ -72,7 +73,7 @@ class Room:
         self.state = RoomState(self)
 
     def subscribe(self, **options: Any) -> Room:
-        """The same room with these options, of `Connection.room`, in place of its own."""
+        """The same room with these options of `Connection.room` instead of its own."""
         return Room(self.id, self.bus, SubscribeOptions(**options))
 
     async def __aenter__(self) -> Room:
@@ -104,8 +105,8 @@ class Room:
     def __anext__(self) -> Coroutine[Any, Any, Message]:
         """The next message.
 
-        Raises `SlowConsumer` when more than `buffer` messages waited (with
-        `on_overflow="error"`), or the error that ended the subscription or the connection.
+        Raises `SlowConsumer` if the buffer overflowed (with `on_overflow="error"`), or the error
+        that ended the subscription or the connection.
         """
         if self._reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
@@ -127,13 +128,13 @@ class Room:
     ) -> Published:
         """Publishes an event; returns its offset, 0 in a room that is not durable.
 
-        The offset also says what `Connection.explain` asks for: see `Published`.
+        The result also has the ids for `Connection.explain`: see `Published`.
 
-        `data`: bytes as they are, str as `text/plain`, anything else as JSON. With `message_id` it
-        is repeated over reconnects and 503 until `timeout_ms`, and delivered once. Without `ack` it
-        returns when it was handed over, and a refusal is only told to `on_error`.
-        Raises the refusal, `ConnectionLost` (it may have been taken), `AnswerTimeout`,
-        `TooManyPending` (the queue is full), `ConnectionClosed`.
+        `data`: bytes unchanged, str as `text/plain`, anything else as JSON. With `message_id` the
+        SDK retries over reconnects and after 503 until `timeout_ms`, and the message is delivered
+        once. Without `ack` it returns when the message is passed to the socket, and only `on_error`
+        receives a refusal. Raises the refusal, `ConnectionLost` (it may have been delivered),
+        `AnswerTimeout`, `TooManyPending` (the queue is full), `ConnectionClosed`.
         """
         raw, kind = encode_data(data, content_type)
         event = Event(type=type, data=raw, content_type=kind, schema_id=schema_id)
@@ -167,9 +168,9 @@ class Room:
     ) -> Any:
         """Sends a command to the room's Brain; returns its answer as JSON.
 
-        `expect_version` 0: any. With `command_id` it is repeated over reconnects and applied once.
-        Raises the refusal: `VersionConflict`, `Locked`, `FenceMismatch`, `CommandTimeout` (it may
-        have run), … and what `publish` raises.
+        `expect_version` 0: any. With `command_id` the SDK retries over reconnects, and the command
+        is applied once. Raises the refusal: `VersionConflict`, `Locked`, `FenceMismatch`,
+        `CommandTimeout` (it may have run), …, and as `publish` does.
         """
         ack = await self._command(
             Command(
@@ -197,10 +198,10 @@ class Room:
         filter: str = "",
         timeout_ms: int | None = None,
     ) -> History:
-        """A page of a durable room's past: offsets above `after` and below `before` (0: no bound).
+        """A page of a room's history: offsets above `after` and below `before` (0: no bound).
 
-        `limit` 0 is the bus's default, 100; `reverse` gives the newest first, `filter` (CEL) only
-        some. Raises `NotDurable` and what `command` raises.
+        `limit` 0 is the bus's default, 100; `reverse`: the newest first; `filter`: a CEL
+        expression. Raises `NotDurable`, and as `command` does.
         """
         query = HistoryQuery(
             after=after, before=before, limit=limit, reverse=reverse, filter=filter
@@ -216,20 +217,21 @@ class Room:
         return History(messages, page.offset, page.epoch, page.more)
 
     def members(self) -> list[Member]:
-        """Who is in the room now, as far as this client heard. Needs `presence=True`."""
+        """The members of the room, as last reported to this client. Needs `presence=True`."""
         table = self._table_entry().table
         return [] if table is None else list(table.members.values())
 
     def member_count(self) -> MemberCount:
-        """How many are in the room now, as far as this client heard. Needs `presence=True`."""
+        """The number of members, as last reported to this client. Needs `presence=True`."""
         table = self._table_entry().table
         return MemberCount(0, 0) if table is None else MemberCount(len(table.members), table.users)
 
     def presence(self) -> PresenceChanges:
-        """Who is there now, as joins, and then who joins, changes and leaves.
+        """The present members as joins, then joins, updates and leaves.
 
-        Over reconnects: what differs. A loop that is slow finds what is different by then; who came
-        and went in between is left out. Needs `presence=True`; ends with the subscription.
+        After a reconnect it reports the differences. A slow loop gets the net differences; members
+        that joined and left in between are omitted. Needs `presence=True`; ends with the
+        subscription.
         """
         entry, reader = self._table_entry(), self._reader
         if entry.table is None or reader is None:
@@ -237,11 +239,12 @@ class Room:
         return PresenceChanges(entry.table, reader.buffer)
 
     async def update_meta(self, member_meta: Any) -> None:
-        """Changes what others see of this member. Needs `presence=True`. Raises the refusal."""
+        """Changes this member's metadata. Needs `presence=True`. Raises the refusal."""
         await self.bus.subscriptions.update_meta(self._table_entry(), member_meta)
 
     async def list_members(self) -> AsyncIterator[Member]:
-        """Everybody in the room, page by page. Needs the grant `presence`, no subscription."""
+        """Lists the room's members, page by page. Needs the grant `presence`, no subscription.
+        """
         data: dict[str, Any] | None = None
         while True:
             page = await self.command("presence.list", data)
@@ -255,7 +258,7 @@ class Room:
             data = {"after": following}
 
     async def count(self) -> MemberCount:
-        """How many are in the room, without a subscription."""
+        """The number of members in the room, without a subscription."""
         answer = await self.command("presence.count")
         found = fields(answer, connections=int, users=int)
         return MemberCount(found["connections"], found["users"])
@@ -275,7 +278,7 @@ class Room:
         ttl_ms: int | None = None,
         reason: str = "",
     ) -> StateVersion:
-        """Keeps a user out, and ends what is open there; `ttl_ms` None: without end."""
+        """Bans a user, and ends its connections or subscriptions; `ttl_ms` None: until lifted."""
         data = {"user_id": user_id, "scope": scope, "ttl_ms": ttl_ms, "reason": reason or None}
         return await self._moderate("room.ban", data)
 
@@ -288,26 +291,26 @@ class Room:
     def typed(
         self, type: str, codec: Codec[T], *, on_invalid: OnInvalid = "report"
     ) -> TypedRoom[T]:
-        """This room's events of one type, as values that `codec` reads and writes."""
+        """This room's events of one type, as values of `codec`."""
         return TypedRoom(self, type, codec, on_invalid)
 
     def listen(self, handler: Callable[[Message], Awaitable[object] | object]) -> Listener[Message]:
-        """`async with room.listen(handler):` calls it for each message in place of a loop.
+        """`async with room.listen(handler):` calls the handler for each message, instead of a loop.
 
-        An async handler is awaited before the next message. What it raises is told to `on_error` as
-        `HandlerFailed` (its `__cause__` is the exception), or without `on_error` to asyncio's
-        exception handler; the next message follows. Buffer and overflow are the room's.
+        An async handler is awaited before the next message. Its exception goes to `on_error` as
+        `HandlerFailed` (with `__cause__`), or without `on_error` to asyncio's exception handler;
+        the next message follows. Buffer and overflow are the room's.
         """
         return Listener(self, self.bus, handler)
 
     @property
     def position(self) -> Position | None:
-        """How far messages of a durable room have come to this client; keep it to resume there."""
+        """This client's position in a durable room; save it to resume from there."""
         return None if self._entry is None else self._entry.place.position
 
     @property
     def recovered(self) -> bool | None:
-        """Whether the last SUB with a position brought everything that was missed."""
+        """Whether the last SUB with a position recovered all missed messages."""
         return None if self._entry is None else self._entry.place.recovered
 
     async def _moderate(self, name: str, data: dict[str, Any]) -> StateVersion:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StateVersion:
-    """Where a room's state stands. Versions of different epochs do not compare."""
+    """A position in a room's state. Versions of different epochs are not comparable."""
 
     version: int
     """One more with every change; 0 before the first."""
@@ -26,31 +26,31 @@ class StateVersion:
 
 @dataclass(frozen=True)
 class RoomEvent(StateVersion):
-    """One version of a room: what the JSON of a `ROOM_UPDATE` message has, too."""
+    """One change of a room: also the JSON of a `ROOM_UPDATE` message."""
 
     op: str
     """`set`, `delete`, `lock`, `unlock`, `kick`, `ban` or `unban`.
 
-    In a subscription also `state`, made by the SDK where changes were missed that the room no
-    longer knows: its members `state` and `lock` are the whole room as it is at this version.
+    In a subscription also `state`, which the SDK inserts if missed changes are no longer available:
+    its members `state` and `lock` are the whole room at this version.
     """
     by: str
-    """User id; empty when nobody asked for it: a lease that ended."""
+    """User id of the author; empty for changes without one, such as the end of a lease."""
     at_ms: int
     """Unix ms by the Brain's clock."""
     told: dict[str, Any]
-    """All that came: `key` and `value` of a set, unless they are long (`truncated`), and so on.
+    """All received members, such as `key` and `value` of a set unless too long (`truncated`).
 
-    `first` is True when the room was created with it: what was known of it before is gone.
+    `first` is True if the change created the room: earlier state was deleted.
     """
 
 
 @dataclass(frozen=True)
 class StateRead(StateVersion):
-    """What every read answers besides."""
+    """The common part of read results."""
 
     events: list[RoomEvent] | None
-    """With `events_after`: every version after that one; None: not asked, or no longer kept."""
+    """With `events_after`: all changes after that version; None: not requested, or not stored."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StateValue(StateRead):
 
     key: str
     value: Any
-    """None when there is none."""
+    """The value; None if the key is missing."""
     exists: bool
 
 
@@ -69,12 +69,12 @@ class StateSnapshot(StateRead):
 
     state: dict[str, Any]
     lock: dict[str, Any] | None
-    """`holder`, `connection_id`, `fence`, `until_ms` of the lock that holds now."""
+    """`holder`, `connection_id`, `fence`, `until_ms` of the present lock."""
 
 
 @dataclass(frozen=True)
 class Lease(StateVersion):
-    """A lock that nobody renews: give `fence` to everything that it guards."""
+    """A lock without automatic renewal: pass `fence` to everything that it guards."""
 
     fence: int
     until_ms: int
@@ -84,7 +84,8 @@ class Lease(StateVersion):
 class RoomState:
     """The state of one room, as `room.state`. Each method raises what `Room.command` raises.
 
-    A write is repeated over reconnects and applied once: it has a `command_id`, its own or yours.
+    Writes are retried over reconnects and applied once: each has a `command_id`, generated or
+    yours.
     """
 
     def __init__(self, room: Room) -> None:
@@ -100,7 +101,8 @@ class RoomState:
         events_after: int | None = None,
         timeout_ms: int | None = None,
     ) -> StateValue:
-        """One key, no older than `after_version`; `events_after`: the events since then, too."""
+        """One key, no older than `after_version`; with `events_after` also later changes.
+        """
         asked = {"key": key, "events_after": events_after}
         how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
         found = await self._read(asked, timeout_ms=timeout_ms, **how)
@@ -135,7 +137,7 @@ class RoomState:
         command_id: str | None = None,
         timeout_ms: int | None = None,
     ) -> StateVersion:
-        """Writes one key, with `expect_version` only if nobody else has changed the room since.
+        """Writes one key, with `expect_version` only if the room has not changed since.
 
         Raises `VersionConflict`, `Locked`, `FenceMismatch`.
         """
@@ -173,24 +175,23 @@ class RoomState:
     def lock(
         self, *, ttl_ms: int = 30_000, wait: Duration = 0
     ) -> AbstractAsyncContextManager[Lock]:
-        """`async with room.state.lock() as lock:` — locked while the block runs.
+        """`async with room.state.lock() as lock:` holds the lock while the block runs.
 
-        Renewed after each third of `ttl_ms` (at most 600,000), somewhat earlier by chance. Raises
-        `Locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
-        Cancelled while it waits, it unlocks what it gets all the same.
+        The lock is renewed after each third of `ttl_ms` (at most 600,000), with jitter. Raises
+        `Locked` while another client holds it; `retry_after_ms` is the rest of that lease. If it is
+        cancelled while waiting, a lock granted late is released.
 
-        With `wait` (seconds, a timedelta, or `"10s"`) it asks again for so long, in waits of up to
-        a second, before it raises `Locked`. Of several who wait anyone may be next, whoever came
-        first.
+        With `wait` (seconds, a timedelta, or `"10s"`) it polls for this long, with pauses of up to
+        a second, before it raises `Locked`. The order of several waiting clients is random.
         """
         return hold(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
 
     async def acquire_lock(
         self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None
     ) -> Lease:
-        """Locks the room for that time, or, with the fence of a lease that still holds, renews it.
+        """Locks the room for that time, or, with the fence of a valid lease, renews it.
 
-        Nothing renews it on its own. Raises `Locked` while somebody else holds it.
+        There is no automatic renewal. Raises `Locked` while another client holds the lock.
         """
         how: dict[str, Any] = {"fence": fence, "timeout_ms": timeout_ms}
         found = await self._change("room.lock", {"ttl_ms": ttl_ms}, **how)
@@ -198,7 +199,7 @@ class RoomState:
         return Lease(found["version"], found["epoch"], found["fence"], found["until_ms"])
 
     async def unlock(self, fence: int, *, timeout_ms: int | None = None) -> StateVersion:
-        """Ends the lock with this fence. Raises `FenceMismatch` when it has ended already."""
+        """Releases the lock with this fence. Raises `FenceMismatch` if it has already ended."""
         return await self._version("room.unlock", {}, fence=fence, timeout_ms=timeout_ms)
 
     async def _read(self, asked: dict[str, Any], **how: Any) -> dict[str, Any]:

@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 class Signer(Protocol):
-    """Signs bytes with the key whose public half the token has in `cnf.jwk`."""
+    """Signs bytes with the private key of the token's `cnf.jwk`."""
 
     def sign(self, data: bytes, /) -> bytes | Awaitable[bytes]:
         """Ed25519 over `data`: 64 bytes.
 
-        An awaitable is for keys that are elsewhere, in a key management service for example: what
-        is published to a room keeps its order all the same.
+        Return an awaitable for remote keys, for example in a key management service: publishes to a
+        room still keep their order.
         """
         ...
 
 
 def signing_input(tenant: str, room: str, message_id: str, payload: bytes) -> bytes:
-    """What is signed: five parts, each after its length as u32 big-endian (docs/protocol.md)."""
+    """The signed bytes: five parts, each after its length as u32 big-endian (docs/protocol.md)."""
     parts = (b"arqon.v1", tenant.encode(), room.encode(), message_id.encode(), payload)
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
@@ -30,8 +30,8 @@ def signing_input(tenant: str, room: str, message_id: str, payload: bytes) -> by
 def ed25519_key(seed: bytes) -> Ed25519PrivateKey:
     """A signer from the 32 bytes of a secret key (RFC 8032).
 
-    Raises ImportError without the extra `signing` and ValueError for another length. A key that
-    `cryptography` has loaded from a file is a `Signer` as it is.
+    Raises ImportError without the extra `signing` and ValueError for another length. A private key
+    loaded with `cryptography` already is a `Signer`.
     """
     try:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

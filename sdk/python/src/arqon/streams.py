@@ -1,6 +1,6 @@
-"""Messages that grow, such as the answer of a model (docs/growing.md).
+"""Growing messages, such as the answer of a model (docs/growing.md).
 
-Pieces are sent one at a time, together with what comes meanwhile, and again until they are kept.
+Pieces are sent one at a time, each with the text written meanwhile, and retried until stored.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ class StreamEnd:
     id: str
     outcome: State
     offset: int | None = None
-    """Where it is in the room's log; None: nothing of it is kept, or nobody has said."""
+    """Its offset in the room's log; None: it is not stored, or the offset is unknown."""
 
 
 @dataclass(frozen=True)
 class Growing:
-    """A message, each time that it has grown or ended."""
+    """A growing message, each time that it has grown or ended."""
 
     id: str
     type: str
     sender: str
     started_ms: int
     text: str
-    """All of it so far; when it has ended, as it is in the room's log."""
+    """The whole text so far; at the end, the text in the room's log."""
     piece: str
-    """What is new of it since the last time."""
+    """The new text since the last item."""
     state: State = "growing"
     reason: str = ""
-    """Why it has ended, where somebody said so."""
+    """Why it ended, if a reason was given."""
     offset: int | None = None
 
 
 async def _ask(room: Room, verb: str, **data: Any) -> dict[str, Any]:
-    """A command of growing messages; repeated while the bus says no for now."""
+    """Sends a command of growing messages; retries after temporary refusals."""
     loop = asyncio.get_running_loop()
     until = loop.time() + _PATIENCE_SECONDS
     attempt = 0
@@ -76,7 +76,7 @@ async def _ask(room: Room, verb: str, **data: Any) -> dict[str, Any]:
 
 
 def _beside(room: Room) -> Room:
-    """The room in which its messages are heard as they grow."""
+    """The companion room with the reports about growing messages."""
     return Room(f"{room.id}~growing", room.bus, SubscribeOptions())
 
 
@@ -92,7 +92,7 @@ def _ended(outcome: str, reason: str) -> ArqonError:
 
 
 class TextStream:
-    """A message that this program writes piece by piece; made by `open_stream`.
+    """A message that this program writes piece by piece; `open_stream` creates it.
 
     `async with` finishes it at the end of the block, and aborts it when the block raises.
     """
@@ -124,7 +124,7 @@ class TextStream:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, *raised: object) -> None:
-        """Finishes it, or aborts it with what was raised as the reason."""
+        """Finishes it, or aborts it with the exception as the reason."""
         if self.end is not None:
             return
         if error is None:
@@ -135,7 +135,7 @@ class TextStream:
             await self.abort(str(error) or type(error).__name__)
 
     async def write(self, text: str) -> None:
-        """Adds text; waits only while the bus is slow. Raises `GrowingEnded` once it is stopped."""
+        """Adds text; waits only while the bus is slow. Raises `GrowingEnded` after a stop."""
         self._require_open()
         self._waiting += text
         self._something.set()
@@ -145,15 +145,15 @@ class TextStream:
         self._require_open()
 
     async def wait_ended(self) -> None:
-        """Waits until somebody else ends it; then raises `GrowingEnded`."""
+        """Waits until another client or the bus ends it; then raises `GrowingEnded`."""
         await asyncio.shield(self._over)
 
     async def finish(self) -> StreamEnd:
-        """Sends what is queued, and makes the message one of the room's log."""
+        """Sends the buffered text, and stores the message in the room's log."""
         return await self._end("finish")
 
     async def abort(self, reason: str = "", *, keep: bool = True) -> StreamEnd:
-        """Ends the message as it is; without `keep` nothing of it is kept."""
+        """Ends the message with its present text; without `keep` it is not stored."""
         plain = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)[:200]
         return await self._end("abort", reason=plain, keep=keep)
 
@@ -176,10 +176,9 @@ class TextStream:
             await self._close()
 
     async def outcome(self) -> StreamEnd:
-        """How it ended where that was somebody else's doing: as heard, or asked of the bus.
+        """How another client or the bus ended it, from a report or a query.
 
-        Raises `GrowingConflict` while it grows, and `GrowingUnknown` where the bus knows nothing of
-        it any longer.
+        Raises `GrowingConflict` while it grows, and `GrowingUnknown` if the bus no longer knows it.
         """
         told = self._told or await _ask(self._room, "outcome", id=self.id)
         if not self._is_own(told):
@@ -187,7 +186,7 @@ class TextStream:
         return StreamEnd(self.id, told["outcome"], told.get("offset"))
 
     def _is_own(self, told: dict[str, Any]) -> bool:
-        """The same id may have been another message before, and may be one by now."""
+        """Whether a report is about this message: ids may be reused."""
         own = self._started_ms
         return own is None or told.get("started_ms", own) == own
 
@@ -222,7 +221,7 @@ class TextStream:
             self._fail(error)
 
     async def _keep(self, every_seconds: float) -> None:
-        """Says that the producer is still there."""
+        """Sends a keep-alive of the producer."""
         try:
             while True:
                 await asyncio.sleep(every_seconds)
@@ -231,7 +230,7 @@ class TextStream:
             self._fail(error)
 
     async def _hear(self) -> None:
-        """Learns when somebody else ends it; without the grant for it, the next piece says so."""
+        """Subscribes to the end by others; without the grant, the next piece is refused."""
         try:
             async with _beside(self._room) as heard:
                 async for message in heard:
@@ -257,7 +256,7 @@ class TextStream:
 async def open_stream(
     room: Room, *, id: str | None = None, type: str = "", content_type: str = "text/plain"
 ) -> TextStream:
-    """Begins a message that grows in a durable room. Raises the refusal."""
+    """Begins a growing message in a durable room. Raises the refusal."""
     name = uuid.uuid4().hex if id is None else id
     begun = await _ask(room, "start", id=name, type=type, content_type=content_type)
     return TextStream(room, name, begun["seq"], begun["idle_ms"], begun.get("started_ms"))
@@ -271,11 +270,11 @@ async def stream(
     type: str = "",
     content_type: str = "text/plain",
 ) -> StreamEnd:
-    """Writes everything that a source gives into one message, and finishes it.
+    """Writes the text of a source into one message, and finishes it.
 
-    When somebody stops the message, the source is cancelled (an asynchronous one; another at its
-    next item), and this returns with the outcome `stopped`. What the source raises aborts the
-    message and is raised.
+    If another client stops the message, an asynchronous source is cancelled (a synchronous one ends
+    at its next item), and this returns with the outcome `stopped`. An exception of the source
+    aborts the message and is raised.
     """
     out = await open_stream(room, id=id, type=type, content_type=content_type)
     writing = asyncio.ensure_future(_write(out, source))
@@ -313,21 +312,21 @@ async def _write(out: TextStream, source: AsyncIterable[str] | Iterable[str]) ->
         return
     for text in source:
         await out.write(text)
-        # A source that never waits lets others go on.
+        # Yields, because a source that never waits would block other tasks.
         await asyncio.sleep(0)
 
 
 async def stop_stream(room: Room, id: str, reason: str = "") -> StreamEnd:
-    """Stops a message: what there is of it is kept, and its producer receives it."""
+    """Stops a growing message: its text so far is stored, and its producer is notified."""
     said = await _ask(room, "stop", id=id, reason=reason)
     return StreamEnd(id, said["outcome"], said.get("offset"))
 
 
 async def growing(room: Room) -> AsyncIterator[Growing]:
-    """The messages of a durable room as they grow: first what is there, then every piece once.
+    """The growing messages of a durable room: first their text so far, then every piece once.
 
-    Over reconnects nothing is missing and nothing comes twice. Finished messages are the room's
-    own: receive them as any other.
+    Reconnects cause no gap and no duplicate. Finished messages are normal messages of the room:
+    receive them with a subscription.
     """
     known = _Known()
     async with _beside(room) as heard:
@@ -343,7 +342,7 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
 
 
 class _Known(dict[str, tuple[Growing, int]]):
-    """What grows, by its id, with the number of its last piece; and what has ended lately."""
+    """Growing messages by id, with the number of the last piece; and recently ended ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -356,12 +355,12 @@ class _Known(dict[str, tuple[Growing, int]]):
             del self._ended[next(iter(self._ended))]
 
     def is_over(self, view: dict[str, Any]) -> bool:
-        """What is reported of it late, or again, is old."""
+        """Whether the message has ended: late or repeated reports are ignored."""
         return (view["id"], view["started_ms"]) in self._ended
 
 
 async def _compare(room: Room, known: _Known) -> list[Growing]:
-    """Asks for everything that grows, and for what has ended unheard."""
+    """Requests all growing messages, and the ends that were missed."""
     listed = [one["id"] for one in (await _ask(room, "list"))["messages"]]
     missed = [await _missed(room, known, id) for id in list(known) if id not in listed]
     return missed + [one for id in listed for one in await _get(room, known, id)]
@@ -385,7 +384,7 @@ async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing
         grown = replace(one, text=one.text + said["text"], piece=said["text"])
         known[id] = (grown, seq)
         return [grown]
-    # An end may be reported again, when its id is another message already.
+    # An end may be reported again after its id was reused.
     if before is None or said.get("started_ms", before[0].started_ms) != before[0].started_ms:
         return []
     return [await _end(room, known, said)]
@@ -398,7 +397,7 @@ def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) 
 
 
 async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
-    """The message as it is now; nothing: it has ended, which is reported or found."""
+    """The present state of the message; empty: it has ended, which is reported or detected."""
     before = known.get(id)
     try:
         now = await _ask(room, "get", id=id)
@@ -433,7 +432,7 @@ def _over(
 
 
 async def _missed(room: Room, known: _Known, id: str) -> Growing:
-    """The end of a message that was not heard, as the room's log has it."""
+    """The missed end of a message, from the room's log."""
     one, _ = known[id]
     page = await room.history(limit=_MISSED_MESSAGES, reverse=True)
     for message in page.messages:

@@ -1,4 +1,4 @@
-"""A small synchronous facade for scripts: a thread with its own event loop, and what scripts need.
+"""A small synchronous API for scripts: a thread with its own event loop.
 
 Everything else (live presence, locks that renew themselves, typed rooms) is for asyncio:
 `arqon.connect`.
@@ -31,7 +31,7 @@ _Result = TypeVar("_Result")
 
 
 def connect_sync(url: str, **options: Unpack[OptionsDict]) -> SyncConnection:
-    """As `arqon.connect`, but blocking: opens the connection, or raises why there is none."""
+    """As `arqon.connect`, but blocking: opens the connection, or raises the error."""
     return SyncConnection(url, options)
 
 
@@ -63,7 +63,7 @@ class SyncSubscription:
         return message
 
     def next(self, timeout_seconds: float | None) -> Message | None:
-        """The next message; None at the end. Raises TimeoutError when none comes in that time."""
+        """The next message; None at the end. Raises TimeoutError if none arrives in that time."""
         return self._bus._call(_next_or_none(self._room, timeout_seconds))
 
     def close(self) -> None:
@@ -107,9 +107,9 @@ class SyncState:
 
 
 class SyncConnection:
-    """What `connect_sync` gives. Methods may be called from any thread but its own.
+    """The connection of `connect_sync`. Methods may be called from any thread except its own.
 
-    A process that is forked later has no such thread: there every method is a RuntimeError.
+    A process forked later does not have that thread: there every method raises RuntimeError.
     """
 
     def __init__(self, url: str, options: OptionsDict) -> None:
@@ -146,7 +146,7 @@ class SyncConnection:
         return self._call(self._bus.room(room).command(name, data, **options))
 
     def subscribe(self, room: str, **options: Any) -> SyncSubscription:
-        """Subscribes; blocks until the subscription stands. Options: those of `Connection.room`."""
+        """Subscribes; blocks until the acknowledgement. Options: those of `Connection.room`."""
         heard = self._bus.room(room, **options)
         self._call(heard.__aenter__())
         return SyncSubscription(self, heard)
@@ -156,15 +156,15 @@ class SyncConnection:
         return SyncState(self, self._bus.room(room).state)
 
     def history(self, room: str, **options: Any) -> History:
-        """A page of a durable room's past. The options are those of `Room.history`."""
+        """A page of a durable room's history. The options are those of `Room.history`."""
         return self._call(self._bus.room(room).history(**options))
 
     def list_members(self, room: str) -> list[Member]:
-        """Everybody in the room now."""
+        """The present members of the room."""
         return self._call(_members(self._bus.room(room)))
 
     def close(self) -> None:
-        """Ends the connection and its thread. Twice is harmless."""
+        """Ends the connection and its thread. Idempotent."""
         if self._closed:
             return
         if os.getpid() != self._process_id:
@@ -175,7 +175,7 @@ class SyncConnection:
             self._stop()
 
     def _forked(self) -> RuntimeError:
-        # The thread was not forked: nobody would ever answer.
+        # The fork does not have the thread: there would never be an answer.
         return RuntimeError("connect_sync was called before this process was forked; call it here")
 
     def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:

@@ -25,11 +25,11 @@ class TypedMessage(Generic[T]):
 
     message: Message
     value: T | None
-    """None for a signal (`message.signal`), for example where messages were lost."""
+    """None for a signal (`message.signal`), for example a gap."""
 
 
 class TypedRoom(Generic[T]):
-    """A room as `Room.typed` gives it, used as the room is: events of that type, and signals."""
+    """A typed room of `Room.typed`: like a room, but only events of that type, and signals."""
 
     def __init__(self, room: Room, type: str, codec: Codec[T], on_invalid: OnInvalid) -> None:
         """Use `Room.typed`."""
@@ -43,7 +43,7 @@ class TypedRoom(Generic[T]):
 
     @property
     def id(self) -> str:
-        """The room's."""
+        """The room's id."""
         return self.room.id
 
     async def publish(
@@ -57,7 +57,7 @@ class TypedRoom(Generic[T]):
         trace_id: str | None = None,
         traceparent: str | None = None,
     ) -> Published:
-        """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for what does not fit."""
+        """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for an invalid value."""
         try:
             data = self._codec.encode(value)
         except Exception as error:
@@ -97,8 +97,8 @@ class TypedRoom(Generic[T]):
     async def __anext__(self) -> TypedMessage[T]:
         """The next event of this type, or signal.
 
-        What does not fit is left out and told to `on_error` as `SchemaViolation`. With
-        `on_invalid="raise"` it is raised here; the subscription stands, another loop goes on.
+        Invalid data is skipped and reported to `on_error` as `SchemaViolation`. With
+        `on_invalid="raise"` it is raised here; the subscription stays open, another loop continues.
         """
         while True:
             message = await self.room.__anext__()

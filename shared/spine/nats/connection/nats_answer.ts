@@ -1,4 +1,4 @@
-/** Answers of a NATS server, taken out of the bytes that were read. Pure. */
+/** Parses answers of a NATS server from the received bytes. Pure. */
 import type { MessageFrame } from "./nats_frames.ts";
 import { isText, readHeaders } from "./nats_headers.ts";
 import type { HeaderBlock } from "./nats_headers.ts";
@@ -20,7 +20,7 @@ export function readAnswer(
   return { headers, code, description, payload: bytes.slice(payload_from, payload_to) };
 }
 
-/** True for the empty answer that the server gives when nobody listens to the request. */
+/** True for the empty "no responders" answer of the server. */
 export function isNobody({ payload, code }: Pick<Answer, "payload" | "code">): boolean {
   return payload.length === 0 && code === NOBODY;
 }
@@ -37,7 +37,7 @@ export interface PubAck {
   readonly stream?: string;
   readonly seq?: number;
   readonly duplicate?: boolean;
-  /** Messages of the batch that it was the last of. */
+  /** Number of messages in the batch that this message ended. */
   readonly count?: number;
   readonly error?: { readonly err_code?: number; readonly description?: string };
 }
@@ -45,7 +45,7 @@ export interface PubAck {
 /** The beginning of the server's (2.15) plain acknowledgement: only the number differs. */
 const ackStart = (stream: string) => `{"stream":"${stream}", "seq":`;
 
-/** Reads the acknowledgement in the payload; undefined when it is none. `stream` is the expected one. */
+/** Reads the acknowledgement in the payload; undefined for any other payload. `stream` is the expected one. */
 export function readPubAck(frame: MessageFrame, stream: string): PubAck | undefined {
   const { bytes, payload_from, payload_to } = frame;
   const start = ackStart(stream);
@@ -61,7 +61,7 @@ export function readPubAck(frame: MessageFrame, stream: string): PubAck | undefi
   }
 }
 
-/** The number in ASCII digits; 0 for anything but a whole number above 0 as JSON has it. */
+/** The number in ASCII digits; 0 for anything but a positive JSON integer. */
 function digitsIn(bytes: Uint8Array, from: number, to: number): number {
   if (from >= to || to - from > 15 || bytes[from] === 0x30) return 0;
   let value = 0;

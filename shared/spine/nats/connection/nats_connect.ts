@@ -1,7 +1,4 @@
-/**
- * Makes a connection of nats.js from `[nats]`, with the server's version checked. Reconnecting is
- * `nats_link.ts`.
- */
+/** Opens a nats.js connection from `[nats]` and checks the server's version. `nats_link.ts` reconnects. */
 import { ArqonError } from "@arqon/proto";
 import type { NatsConnection, NodeConnectionOptions } from "@nats-io/transport-deno";
 import { natsFiles } from "../../../config/named_files.ts";
@@ -15,23 +12,17 @@ import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 /** The `[nats]` table. */
 export type NatsConfig = NonNullable<Config["nats"]>;
 
-/**
- * Pings of our own that may be unanswered, one each `request_timeout_ms`; the next one ends the
- * connection.
- */
+/** Client pings that may be unanswered, one each `request_timeout_ms`; the next one closes the connection. */
 const PINGS_OUT = 2;
-/**
- * The least time between those pings, in ms: a process that is busy for so long is no reason to
- * give up a server.
- */
+/** The shortest interval of those pings, in ms: a process that is busy for this long must not close its connection. */
 const PING_MS_MIN = 1_000;
-/** What a connection is made from. */
+/** The input of a connection. */
 export interface ConnectInput {
   readonly config: NatsConfig;
-  /** What messages go by, past nats.js; absent: all go through nats.js. */
+  /** The fast path for messages beside nats.js; absent: all messages go through nats.js. */
   readonly wire?: Wire;
   readonly files?: { read(path: string): string };
-  /** Where it is logged that secrets cannot be read again. */
+  /** Logs secrets that cannot be read again. */
   readonly log?: Logger;
   /** The pause before each attempt to reconnect, in ms. */
   readonly reconnectDelay: () => number;
@@ -59,11 +50,11 @@ function connectionOptions(
     name: "arqon",
     timeout: config.connect_timeout_ms,
     maxReconnectAttempts: -1,
-    // A server that comes back may refuse us while its own start is under way.
+    // A restarted server may refuse the login while it is still starting.
     ignoreAuthErrorAbort: true,
     reconnectDelayHandler: reconnectDelay,
-    // A server that is frozen looks open for ever: it is given up after three times as long as one
-    // answer may take. Until then everything that needs an answer fails on its own.
+    // A frozen server looks connected: the connection is closed after three request timeouts. Until then each request
+    // fails by its own timeout.
     pingInterval: Math.max(PING_MS_MIN, config.request_timeout_ms),
     maxPingOut: PINGS_OUT,
     noAsyncTraces: true,
@@ -71,9 +62,8 @@ function connectionOptions(
 }
 
 /**
- * Connects to one of the servers. Rejects with `spine-unavailable` when none answers within
- * `connect_timeout_ms`, or when the one that does is older than 2.11; with a ConfigError when a file of
- * the table cannot be used.
+ * Connects to one of the servers. Rejects with `spine-unavailable` if none answers within `connect_timeout_ms` or the
+ * server is older than 2.11; with a ConfigError if a file of the table is invalid.
  */
 export async function connectNats(input: ConnectInput): Promise<NatsConnection> {
   const { servers } = parseAddresses(input.config.urls);

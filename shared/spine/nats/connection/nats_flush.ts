@@ -1,7 +1,6 @@
 /**
- * Counts the bytes that are handed to the connection and not confirmed, and confirms them. One PING
- * a turn of the event loop serves all callers; its PONG says that the server has everything before
- * it. There is one timer for all of them.
+ * Counts sent and unconfirmed bytes, and confirms them. One PING a turn of the event loop serves all callers; its PONG
+ * confirms everything sent before it. All share one timer.
  */
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
@@ -9,11 +8,9 @@ import { SequenceTable } from "../../../containers/sequence_table.ts";
 import type { Link } from "./nats_link.ts";
 import type { Wire } from "./nats_wire.ts";
 
-/**
- * Unconfirmed bytes after which a PING is sent though nobody asked, to learn how far the server is.
- */
+/** Unconfirmed bytes after which a PING is sent without a flush, to learn how far the server is. */
 const PROBE_BYTES = 1_048_576;
-/** Nor is anything handed over for longer than this without a PING, to learn whether the server answers. */
+/** The longest time of sending without a PING, to learn whether the server answers. */
 const PROBE_MS = 500;
 
 /** What one PING confirms. */
@@ -21,31 +18,31 @@ interface Turn {
   readonly promise: Promise<void>;
   resolve(): void;
   reject(error: unknown): void;
-  /** When the PONG must have come, by the clock that only grows. */
+  /** Deadline of the PONG, monotonic. */
   deadline_ms: number;
-  /** Its number among those that are not confirmed. */
+  /** Its number among the unconfirmed turns. */
   number: number;
 }
 
-/** Confirms what one connection was given. */
+/** Confirms the bytes of one connection. */
 export class Flusher {
   readonly #link: Link;
   readonly #wire: Wire;
-  /** Milliseconds that only grow. */
+  /** Monotonic milliseconds. */
   readonly #monotonic: () => number;
   readonly #pending_bytes_max: number;
   readonly #probe_bytes: number;
-  /** Running totals of bytes: handed over, covered by a PING, confirmed. */
+  /** Running totals of bytes: sent, covered by a PING, confirmed. */
   #handed = 0;
   #covered = 0;
   #confirmed = 0;
-  /** The turn that collects now. */
+  /** The turn that collects callers now. */
   #turn: Turn | undefined;
-  /** The turns that are not confirmed, in the order of their PINGs. */
+  /** The unconfirmed turns, in the order of their PINGs. */
   readonly #turns = new SequenceTable<Turn>();
-  /** The number of the newest turn whose PONG is late; 0: none is, or it came after all. */
+  /** The number of the newest turn with an overdue PONG; 0: none, or it arrived later. */
   #late = 0;
-  /** When the last PING was asked for. */
+  /** When the last PING was requested. */
   #asked_ms = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #endTurn = () => this.#ping();
@@ -58,12 +55,12 @@ export class Flusher {
     this.#probe_bytes = Math.min(PROBE_BYTES, pending_bytes_max / 4);
   }
 
-  /** Bytes handed over and not confirmed. */
+  /** Bytes sent and not confirmed. */
   get pending_bytes(): number {
     return this.#handed - this.#confirmed;
   }
 
-  /** Throws `spine-unavailable` while the server is silent. */
+  /** Throws `spine-unavailable` while a PONG is overdue. */
   assertAnswered(): void {
     if (this.#late !== 0) throw this.#silence();
   }
@@ -74,16 +71,16 @@ export class Flusher {
     throw new ArqonError("spine-unavailable", "too many bytes are not yet confirmed by NATS");
   }
 
-  /** Counts bytes that were just handed to the connection. */
+  /** Counts bytes that were just sent. */
   handed(size_bytes: number): void {
     this.#handed += size_bytes;
     if (this.#handed - this.#covered < this.#probe_bytes && !this.#isOverdue()) return;
-    // A flush that fails has been told to the log by the link already.
+    // The link has already logged a failed flush.
     this.flush().catch(() => {});
     this.#covered = this.#handed;
   }
 
-  /** Forgets what was under way: it is gone with the connection. */
+  /** Forgets unconfirmed bytes: they were lost with the connection. */
   forget(): void {
     this.#confirmed = this.#handed;
     this.#covered = this.#handed;
@@ -102,7 +99,7 @@ export class Flusher {
     this.#asked_ms = this.#monotonic();
     const turn = { ...Promise.withResolvers<void>(), deadline_ms: Infinity, number: 0 };
     this.#turn = turn;
-    // From now on: a connection that drops within the turn has dropped the publishes too.
+    // From now on: if the connection drops within the turn, its publishes are lost, too.
     turn.number = this.#turns.add(turn);
     this.#wire.hold();
     setImmediate(this.#endTurn);
@@ -124,7 +121,7 @@ export class Flusher {
     this.#timer ??= setTimeout(() => this.#sweep(), request_timeout_ms);
     connection.flush().then(() => {
       this.#confirmed = Math.max(this.#confirmed, up_to);
-      // PONGs come in the order of their PINGs.
+      // PONGs arrive in the order of their PINGs.
       if (this.#late === turn.number) this.#late = 0;
       this.#settle(turn, undefined);
     }, (cause) => {
@@ -155,7 +152,7 @@ export class Flusher {
     }
   }
 
-  /** Whether something is on its way that no PING of late reports. */
+  /** Whether unconfirmed bytes are not covered by a recent PING. */
   #isOverdue(): boolean {
     return this.#turns.size === 0 && this.#late === 0 &&
       this.#monotonic() - this.#asked_ms >= PROBE_MS;

@@ -1,7 +1,7 @@
 /**
- * Finds the messages in what a NATS server sends (`MSG` and `HMSG`) without an object for each:
- * nats.js' own parser costs more than the rest of a message's way. Everything else, and messages
- * that nobody here wants, it hands on untouched. Pure; the client is `nats_wire.ts`.
+ * Finds the messages in the bytes of a NATS server (`MSG` and `HMSG`) without an object for each: nats.js' own parser
+ * costs more than the rest of the message path. Everything else, and messages without a taker here, is passed on
+ * unchanged. Pure; the client is `nats_wire.ts`.
  */
 
 const SPACE = 0x20;
@@ -9,27 +9,24 @@ const CR = 0x0d;
 const LF = 0x0a;
 const ZERO = 0x30;
 const [H, M, S, G] = [0x48, 0x4d, 0x53, 0x47];
-/** More digits than any size or number of a subscription has, and still exact. */
+/** More digits than any size or subscription id has, and still an exact number. */
 const DIGITS_MAX = 15;
 /** Largest message, in bytes; nats.js' own bound. */
 const SIZE_MAX = 67_108_864;
-/** Bytes for the control line of a message whose end has not come yet. */
+/** Buffer for the control line of a partial message. */
 const LINE_BYTES = 512;
 
-/**
- * Where a message is in `bytes`: each part from a `_from` up to a `_to`. Good until its taker
- * returns.
- */
+/** The position of a message in `bytes`: each part from a `_from` to a `_to`. Valid until its taker returns. */
 export interface MessageFrame {
   readonly bytes: Uint8Array;
-  /** The id of the subscription that it is for. */
+  /** The id of its subscription. */
   readonly sid: number;
   readonly subject_from: number;
   readonly subject_to: number;
-  /** Start of the reply subject; equal to its end: nobody waits for an answer. */
+  /** Start of the reply subject; equal to its end: none. */
   readonly reply_from: number;
   readonly reply_to: number;
-  /** Equal to `payload_from`: it has no headers. */
+  /** Equal to `payload_from`: no headers. */
   readonly headers_from: number;
   readonly payload_from: number;
   readonly payload_to: number;
@@ -39,13 +36,11 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 const NONE: readonly Uint8Array[] = [];
 const EMPTY = new Uint8Array(0);
-/**
- * What `#end` gives for bytes that are not a whole frame: more must come, or it is no frame at all.
- */
+/** The result of `#end` for bytes that are not a whole frame: a partial frame, or no frame. */
 const INCOMPLETE = -1;
 const STRANGE = -2;
 
-/** The whole number in ASCII digits; -1 for anything else. */
+/** The integer in ASCII digits; -1 for anything else. */
 function numberIn(bytes: Uint8Array, from: number, to: number): number {
   if (from >= to || to - from > DIGITS_MAX) return -1;
   let value = 0;
@@ -71,27 +66,21 @@ export class FrameScanner {
     payload_from: 0,
     payload_to: 0,
   };
-  /**
-   * Set by `#end`: whether the frame is a message, and its size when that is known though it is not
-   * whole.
-   */
+  /** Set by `#end`: whether the frame is a message, and the size of a partial one if known. */
   #is_message = false;
   #size_bytes = 0;
-  /** The beginning of a frame whose end has not come yet. */
+  /** A partial frame. */
   #held = EMPTY;
   #held_bytes = 0;
-  /**
-   * True when something came that is not understood here: nats.js gets everything from there on,
-   * and reports it.
-   */
+  /** True after unknown input: nats.js gets everything from there on, and reports the error. */
   #gave_up = false;
 
-  /** `take` says whether it wants the message, and must not throw. */
+  /** `take` returns whether it takes the message, and must not throw. */
   constructor(take: (frame: MessageFrame) => boolean) {
     this.#take = take;
   }
 
-  /** Takes a chunk, which must not change any longer; gives what was not taken, in order. */
+  /** Scans a chunk, which must not change later; returns the bytes that were not taken, in order. */
   feed(chunk: Uint8Array): readonly Uint8Array[] {
     if (this.#gave_up) return [chunk];
     if (this.#held_bytes === 0) return this.#scan(chunk, 0);
@@ -130,12 +119,12 @@ export class FrameScanner {
     return others ?? NONE;
   }
 
-  /** The end of the frame at `at`, if need be behind what is there. */
+  /** The end of the frame at `at`, possibly beyond the received bytes. */
   #end(bytes: Uint8Array, at: number): number {
     this.#is_message = false;
     this.#size_bytes = 0;
     const first = bytes[at];
-    // Nobody writes them small, but nats.js would read that: then what follows is a payload.
+    // No server writes lower case, but nats.js accepts it and a payload follows.
     if (first === M || first === H || first === 0x6d || first === 0x68) {
       return this.#messageEnd(bytes, at, first === H);
     }
@@ -162,7 +151,7 @@ export class FrameScanner {
     if (bytes[sid_to] !== SPACE) return endOr(sid_to, length);
     let from = sid_to + 1;
     let to = tokenEnd(bytes, from);
-    // With headers there are two sizes. Whatever stands before the sizes is the reply's subject.
+    // With headers there are two sizes. A further token before the sizes is the reply subject.
     let end = has_headers && bytes[to] === SPACE ? tokenEnd(bytes, to + 1) : to;
     const has_reply = bytes[end] === SPACE;
     frame.reply_from = from;
@@ -203,10 +192,7 @@ export class FrameScanner {
     this.#held_bytes = rest.length;
   }
 
-  /**
-   * Adds to the held frame up to its end, which its first line tells; gives how much of `chunk`
-   * that took.
-   */
+  /** Completes the partial frame, whose first line has its size; returns how many bytes of `chunk` it used. */
   #complete(chunk: Uint8Array): number {
     let from = 0;
     if (this.#size_bytes === 0) {
@@ -234,7 +220,7 @@ export class FrameScanner {
   }
 }
 
-/** The answer for a token that ends here: it is wrong, unless what follows has not come yet. */
+/** The result for a token that ends here: invalid, unless the rest has not arrived yet. */
 function endOr(at: number, length: number): number {
   return at < length ? STRANGE : INCOMPLETE;
 }

@@ -1,6 +1,6 @@
 /**
- * Header blocks of NATS messages, read and written as nats.js (3.4.0) has them, in half the time. What
- * is unusual is left to nats.js itself, faults included. Pure.
+ * Reads and writes header blocks of NATS messages like nats.js (3.4.0), in half the time. Unusual blocks are passed to
+ * nats.js, with its errors. Pure.
  */
 import { MsgHdrsImpl } from "@nats-io/nats-core";
 import type { SpineHeaders } from "../../contract/spine.ts";
@@ -34,7 +34,7 @@ function readSlowly(bytes: Uint8Array): HeaderBlock {
   return { headers, code: all.code, description: all.description };
 }
 
-/** Reads the lines of a plain block; undefined: nats.js is to read it. */
+/** Reads the lines of a plain block; undefined: nats.js has to read it. */
 function readLines(text: string): SpineHeaders | undefined {
   const headers: Record<string, string> = Object.create(null);
   let from = VERSION.length + LINE_END.length;
@@ -53,12 +53,12 @@ function readLines(text: string): SpineHeaders | undefined {
   return headers;
 }
 
-/** The name that was the only one of a block lately, and how such a block begins. */
+/** The header name of a recent block with a single header, and the prefix of such a block. */
 let lone_name = "";
 let lone_start = "";
 const SPACE = 0x20, TILDE = 0x7e;
 
-/** Whether the bytes between are this ASCII text. */
+/** Whether the bytes from `from` to `to` are this ASCII text. */
 export function isText(bytes: Uint8Array, from: number, to: number, text: string): boolean {
   if (to - from !== text.length) return false;
   for (let index = 0; index < text.length; index++) {
@@ -67,7 +67,7 @@ export function isText(bytes: Uint8Array, from: number, to: number, text: string
   return true;
 }
 
-/** The headers of a block of nothing but that name and a plain value; undefined: it may be any other. */
+/** The headers of a block with only that name and a plain value; undefined for other blocks. */
 function readLone(bytes: Uint8Array, from: number, to: number): SpineHeaders | undefined {
   const start = from + lone_start.length;
   const end = to - BLOCK_END.length;
@@ -84,7 +84,7 @@ function readLone(bytes: Uint8Array, from: number, to: number): SpineHeaders | u
   return headers;
 }
 
-/** Remembers the name of a block that has one: most blocks have the same. */
+/** Remembers the name of a block with a single header: most blocks have the same. */
 function rememberLone(headers: SpineHeaders): void {
   const names = Object.keys(headers);
   const [name = ""] = names;
@@ -100,7 +100,7 @@ export function readHeaders(bytes: Uint8Array, from: number, to: number): Header
   if (lone !== undefined) return { headers: lone, code: 0, description: "" };
   const block = bytes.subarray(from, to);
   const text = decoder.decode(block);
-  // Not ASCII: places in the text are not those of the bytes, and white space may be any.
+  // Not ASCII: text positions differ from byte positions, and there may be other white space.
   if (text.length !== block.length || !text.startsWith(VERSION + LINE_END)) {
     return readSlowly(block);
   }

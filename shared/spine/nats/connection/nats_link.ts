@@ -1,7 +1,7 @@
 /**
- * The life of one NATS connection: connected, disconnected, connected again, closed. nats.js drops
- * publishes in silence while it is disconnected, so every part asks here first. Whoever waits for
- * an answer when the connection drops is notified.
+ * The life of one NATS connection: connected, disconnected, connected again, closed. nats.js silently drops publishes
+ * while it is disconnected, so every caller checks here first. Requests that are pending when the connection drops are
+ * rejected.
  */
 import { ArqonError } from "@arqon/proto";
 import { errors } from "@nats-io/transport-deno";
@@ -15,10 +15,10 @@ import type { SpineState } from "../../contract/spine.ts";
 /** Time between two log lines about denied publishes, in ms. */
 const DENIAL_LOG_MS = 1_000;
 
-/** What a link is made from. */
+/** The input of a link. */
 export interface LinkOptions extends Pick<Env, "log" | "now"> {
   readonly connection: NatsConnection;
-  /** Milliseconds that only grow, for deadlines. */
+  /** Monotonic milliseconds, for deadlines. */
   readonly monotonic: () => number;
   /** How long one answer may take, in ms. */
   readonly request_timeout_ms: number;
@@ -32,9 +32,9 @@ export class Link {
   readonly monotonic: () => number;
   readonly request_timeout_ms: number;
   readonly listeners: Listeners;
-  /** Called at once when the connection is lost, before anybody learns of it. */
+  /** Called at once when the connection is lost, before any listener. */
   onLost: () => void = () => {};
-  /** Called at once when the connection is there again, before anybody learns of it. */
+  /** Called at once when the connection is restored, before any listener. */
   onBack: () => void = () => {};
   /** Called for every change of `state`. */
   onState: () => void = () => {};
@@ -46,12 +46,12 @@ export class Link {
   #changed_ms: number;
   #reconnects = 0;
   #slow_consumers = 0;
-  /** Messages denied since the log last said so, and when that was, by `monotonic`. */
+  /** Messages denied since the last log line about them, and its time by `monotonic`. */
   #denials = 0;
   #denial_logged_ms = -Infinity;
   /** Callbacks for when the connection drops. */
   readonly #interrupts = new Set<(error: ArqonError) => void>();
-  /** Callbacks for when it is back (true) or closed for good (false). */
+  /** Callbacks for when it is restored (true) or closed finally (false). */
   readonly #waiting = new Set<(connected: boolean) => void>();
   readonly #relisters = new Set<() => void>();
 
@@ -71,7 +71,7 @@ export class Link {
     return this.#state;
   }
 
-  /** For how long its state has been what it is, in ms. */
+  /** Time since the last change of state, in ms. */
   get state_ms(): number {
     return this.monotonic() - this.#changed_ms;
   }
@@ -132,9 +132,8 @@ export class Link {
   }
 
   /**
-   * Ends the connection: in order while it is up, at once when it is not or does not answer. New
-   * work is refused from now on; `underWay` resolves when the work that must still get its answers
-   * has them.
+   * Closes the connection: drains it while it is up, at once otherwise or without an answer. New work is refused from
+   * now on; `underWay` resolves when pending requests have their answers.
    */
   async close(underWay: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const up = this.#state === "connected";
@@ -142,7 +141,7 @@ export class Link {
     if (up) {
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, this.request_timeout_ms);
-      // What a drain of a dying connection rejects with changes nothing: it is closed either way.
+      // A failed drain changes nothing: the connection is closed either way.
       const drained = underWay().then(() => this.connection.drain()).catch(() => {});
       await Promise.race([drained, late]);
       clearTimeout(timer);
@@ -201,12 +200,12 @@ export class Link {
     void this.#tellGap();
   }
 
-  /** Tells the gap: only when the server has the subscriptions again is its end known. */
+  /** Emits the gap event: the end of the gap is known only when the server has the subscriptions again. */
   async #tellGap(): Promise<void> {
     try {
       await this.guard(this.connection.flush());
     } catch {
-      return; // Lost again: the next reconnect tells it.
+      return; // Lost again: the next reconnect emits it.
     }
     this.listeners.emit({ type: "gap", pattern: undefined, reason: "reconnect" });
   }

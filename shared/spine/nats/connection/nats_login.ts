@@ -1,7 +1,6 @@
 /**
- * As whom a process comes to a NATS server: with a password, a token, an nkey, a .creds file, a
- * certificate. What is in files is read again before each attempt to connect, so that a rotated secret
- * needs no restart. Connects nowhere itself.
+ * The login of a process at a NATS server: a password, a token, an nkey, a .creds file, a certificate. Files are read
+ * again before each attempt to connect, so that a rotated secret needs no restart. It does not connect.
  */
 import {
   credsAuthenticator,
@@ -24,7 +23,7 @@ import { certificatesIn, privateKeyIn, requirePair } from "../../../process/secr
 
 type NatsConfig = NonNullable<Config["nats"]>;
 
-/** What the URLs of a configuration say. */
+/** The parsed URLs of a configuration. */
 export interface Addresses {
   /** `host:port`, without credentials: safe to show. */
   readonly servers: string[];
@@ -34,7 +33,7 @@ export interface Addresses {
   readonly token?: string;
 }
 
-/** Takes user and password, or a token alone, out of the URLs. */
+/** Splits user and password, or a token alone, from the URLs. */
 export function parseAddresses(urls: readonly string[]): Addresses {
   const parsed = urls.map((text) => new URL(text.replace(/^(nats|tls):/, "http:")));
   const servers = parsed.map((url) => `${url.hostname}:${url.port === "" ? "4222" : url.port}`);
@@ -54,7 +53,7 @@ function seedIn(text: string): Uint8Array {
   const problem = new SecretProblem("holds no seed of a user's nkey; expected a line SU…");
   if (seed === undefined || !seed.startsWith("SU")) throw problem;
   try {
-    // It throws for a seed that is cut or mistyped, which would else end a connection for good.
+    // Throws for a truncated or mistyped seed, which would otherwise close the connection finally.
     nkeyAuthenticator(bytesOf(seed))("nonce");
   } catch {
     throw problem;
@@ -125,12 +124,12 @@ export class NatsLogin {
     this.#tls = new RenewedSecret(() => tlsOf(config, addresses.tls, read), log);
   }
 
-  /** What an attempt to connect that begins now uses for TLS; undefined: whatever the server wants. */
+  /** The TLS options of an attempt to connect that begins now; undefined: as the server requires. */
   begin(): TlsOptions | undefined {
     this.#authenticator = this.#login.current();
     return this.#tls.current();
   }
 
-  /** Answers the server's greeting by what `begin` has read. Never throws. */
+  /** Answers the server's greeting with the login that `begin` read. Never throws. */
   readonly authenticator: Authenticator = (nonce) => this.#authenticator?.(nonce);
 }

@@ -1,14 +1,14 @@
 /**
- * What is published on one NATS connection, written into one buffer and handed to the socket once a
- * turn of the event loop: an array, a copy and a write for each message cost more than the message.
- * Knows the wire's `PUB` and `HPUB`, and nothing of connections.
+ * Outgoing messages of one NATS connection: written into one buffer and passed to the socket once a turn of the event
+ * loop, because an array, a copy and a write for each message cost more than the message. Encodes `PUB` and `HPUB`;
+ * knows nothing of connections.
  */
 import { setImmediate } from "node:timers";
 
 const BUFFER_BYTES = 65_536;
-/** So many bytes are handed on before the turn ends; nats.js' own bound. */
+/** Bytes that are flushed before the turn ends; nats.js' own bound. */
 const FLUSH_BYTES = 32_768;
-/** Bytes of a control line: its words, its sizes and its end. */
+/** Bytes of a control line beside its subjects: verb, sizes and line end. */
 const LINE_BYTES = 64;
 const ZERO = 0x30;
 const encoder = new TextEncoder();
@@ -17,7 +17,7 @@ const encoder = new TextEncoder();
 export interface Outgoing {
   /** The subject, checked: ASCII without white space. */
   readonly subject: string;
-  /** The reply subject, checked as well; "": nobody waits. */
+  /** The reply subject, checked as well; "": none. */
   readonly reply: string;
   /** The whole header block, "" for none, and its bytes. */
   readonly block: string;
@@ -68,7 +68,7 @@ export class OutBuffer {
     else this.#schedule();
   }
 
-  /** Writes bytes behind those that are there, and hands all over at once. */
+  /** Appends bytes and flushes the buffer at once. */
   send(bytes: Uint8Array): void {
     this.#held = false;
     if (this.#used === 0) return this.#write(bytes);
@@ -78,12 +78,12 @@ export class OutBuffer {
     this.flush();
   }
 
-  /** Leaves the flush of this turn to the caller, who will call `flush` or `send` at its end. */
+  /** Leaves the flush of this turn to the caller, which calls `flush` or `send` at its end. */
   hold(): void {
     this.#held = true;
   }
 
-  /** Hands over the bytes that are there. */
+  /** Passes the buffered bytes to the socket. */
   flush(): void {
     this.#held = false;
     if (this.#used === 0) return;

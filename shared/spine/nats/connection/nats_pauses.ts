@@ -1,14 +1,9 @@
-/**
- * How long a process waits between two attempts to reach NATS. Arithmetic only; it does not wait.
- */
+/** The back-off between attempts to reach NATS. Arithmetic only; it does not wait. */
 import type { SpineState } from "../../contract/spine.ts";
 
 /** The longest pause between two attempts to reconnect, in ms; the shortest is 100 ms. */
 const PAUSE_MS_MAX = 5_000;
-/**
- * A connection that ends sooner than this, in ms, was not really let in: the next attempt counts
- * on, and does not start at the first.
- */
+/** A connection that ends sooner than this, in ms, does not reset the back-off. */
 const STEADY_MS = 5_000;
 
 /** Pause in ms before attempt `attempt` (0 is the first): exponential, half of it random. */
@@ -19,17 +14,14 @@ export function reconnectDelay_ms(attempt: number, random: () => number): number
 
 /** The pauses of one connection. */
 export class ReconnectPauses {
-  /**
-   * The present pause, in ms. There is one random draw an attempt: nats.js asks again and again
-   * while it waits.
-   */
+  /** The present pause, in ms. It is drawn once an attempt, because nats.js reads it repeatedly while it waits. */
   now_ms: number;
   readonly #monotonic: () => number;
   readonly #random: () => number;
   #attempt = 0;
   #connected_ms: number;
 
-  /** To be made when there is a connection. `monotonic` in ms, `random` in [0, 1). */
+  /** Create it when connected. `monotonic` in ms, `random` in [0, 1). */
   constructor(monotonic: () => number, random: () => number) {
     this.#monotonic = monotonic;
     this.#random = random;
@@ -37,12 +29,12 @@ export class ReconnectPauses {
     this.now_ms = reconnectDelay_ms(0, random);
   }
 
-  /** Takes note that an attempt begins. */
+  /** Records that an attempt begins. */
   tried(): void {
     this.now_ms = reconnectDelay_ms(++this.#attempt, this.#random);
   }
 
-  /** Takes note that the connection is in another state. */
+  /** Records a change of the connection's state. */
   hear(state: SpineState): void {
     if (state === "connected") this.#connected_ms = this.#monotonic();
     if (state !== "disconnected") return;

@@ -1,6 +1,6 @@
 /**
- * Tries JetStream operations again until their deadline when a dropped connection, or a server
- * without its stores, cuts them short. Knows no buckets and no objects.
+ * Retries JetStream operations until their deadline when a dropped connection, or a server without its stores,
+ * interrupts them. Independent of buckets and objects.
  */
 import { ArqonError } from "@arqon/proto";
 import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
@@ -9,16 +9,16 @@ import type { Link } from "./nats_link.ts";
 import { StorageFull } from "../../contract/storage_full.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
-/** Pause before an operation that failed in passing is tried again, in ms. */
+/** Pause before a retry after a transient failure, in ms. */
 const RETRY_MS = 50;
 
 /**
- * How long a bucket or stream is opened, in ms: a process opens them as it starts, and a server that is slow to write
- * must not end it. While the server answers nothing, readiness says so.
+ * Deadline for opening a bucket or stream, in ms: a process opens them at its start, and a server that writes slowly
+ * must not end it. Meanwhile readiness reports the missing answer.
  */
 export const OPEN_MS = 30_000;
 
-/** JetStream's own error code; 0 when the error is none of JetStream's. */
+/** JetStream's error code; 0 for any other error. */
 export function apiCode(error: unknown): number {
   return error instanceof JetStreamApiError ? error.code : 0;
 }
@@ -30,16 +30,16 @@ const ACCOUNT_FULL = 10002;
 const NOT_STORED = 10077;
 const NAME_IN_USE = 10058;
 
-/** True when the servers, or the account, cannot promise the bytes that a stream asks for. */
+/** True if the servers, or the account, cannot reserve the bytes that a stream needs. */
 export function lacksStorage(error: unknown): boolean {
   if (!(error instanceof Error) || !("code" in error)) return false;
   return error.code === NO_STORAGE || (error.code === NO_PEERS && /storage/i.test(error.message));
 }
 
-/** True when another process has just made the stream, with a bound of its own. */
+/** True if another process has just created the stream, with its own bound. */
 export const isMade = (error: unknown): boolean => apiCode(error) === NAME_IN_USE;
 
-/** Why a write cannot be taken however often it is tried; undefined: it may be taken. */
+/** Why retries of a write are in vain; undefined: a retry may succeed. */
 function fullness(error: unknown): string | undefined {
   const code = apiCode(error);
   if (code === ACCOUNT_FULL) return `the NATS account is full; ${STORAGE_REMEDY}`;
@@ -49,7 +49,7 @@ function fullness(error: unknown): string | undefined {
   return `it is full (${error.message}); raise [nats] control_bytes, its share of which is its bound`;
 }
 
-/** True when nobody listened: the request did not happen. */
+/** True without a responder: the request had no effect. */
 export function isUnheard(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof errors.NoRespondersError) return true;
@@ -57,7 +57,7 @@ export function isUnheard(error: unknown): boolean {
   return false;
 }
 
-/** True when the account does not let this process ask. */
+/** True if the account does not permit the request. */
 export function isForbidden(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof errors.PermissionViolationError) return true;
@@ -70,12 +70,12 @@ export function isStreamMissing(error: unknown): boolean {
   return apiCode(error) === JetStreamApiCodes.StreamNotFound;
 }
 
-/** True when the server has said that it runs alone and without JetStream: waiting changes nothing. */
+/** True if the server reports that it is standalone and without JetStream: a retry is in vain. */
 export function isWithoutJetStream({ connection: { info } }: Link): boolean {
   return info?.jetstream !== true && info?.cluster === undefined;
 }
 
-/** Why nobody answers a JetStream request, and what to do about it. */
+/** Why a JetStream request has no responder, and the remedy. */
 export function jetStreamSilence(link: Link): string {
   if (!isWithoutJetStream(link)) {
     return "JetStream does not answer; is it enabled, and has it a leader?";
@@ -85,18 +85,18 @@ export function jetStreamSilence(link: Link): string {
     `add ${setting} to its configuration, or start it with --jetstream`;
 }
 
-/** An operation that is tried again, and its name in errors. */
+/** An operation with retries, and its name in errors. */
 export interface Persistent {
   readonly link: Link;
   /** The name in errors, for example "bucket ROOMS". */
   readonly what: string;
-  /** Makes the stream unless it is there. */
+  /** Creates the stream if missing. */
   ensure(): Promise<void>;
 }
 
 /**
- * Runs `attempt` until it answers; every error is taken to pass. Rejects with `spine-unavailable`:
- * at once when the connection is down at the start, and when `within_ms` have passed, else `request_timeout_ms`.
+ * Retries `attempt` until it succeeds; every error counts as transient. Rejects with `spine-unavailable`: at once if
+ * the connection is down at the start, or after the longer of `within_ms` and `request_timeout_ms`.
  */
 export async function persist<T>(
   subject: Persistent,
@@ -117,14 +117,15 @@ export async function persist<T>(
     } catch (error) {
       problem = error;
     }
-    // Servers that have just found each other know of no room yet; later there is none.
+    // Servers of a cluster that is just forming report no room at first; later the report is true.
     const has_no_room = lacksStorage(problem) &&
       link.monotonic() - began_ms >= request_timeout_ms - RETRY_MS;
     const hopeless = (isUnheard(problem) && isWithoutJetStream(link)) ||
       fullness(problem) !== undefined || has_no_room;
     if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    // A server that lost its store, or is still starting: if this fails, so does the next attempt.
+    // A server that lost its store, or is still starting: creates the stream again; if that fails, so does the next
+    // attempt.
     if (isStreamMissing(problem) || isUnheard(problem)) {
       await link.guard(subject.ensure()).catch(() => {});
     }

@@ -1,6 +1,6 @@
 /**
- * One subscription of the Spine on NATS. A busy Shield has one or more for each room, so that it is
- * one object without closures. How frames become messages is `nats.ts`'s.
+ * One subscription of the Spine on NATS. A busy Shield has at least one for each room, so it is one object without
+ * closures. `nats.ts` converts frames to messages.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PayloadCopy, SpineMessage, Subscription } from "../../contract/spine.ts";
@@ -12,7 +12,7 @@ import { AT, step } from "../../../watchdog/steps.ts";
 /** What all subscriptions of a connection share. */
 export interface SubscriptionSource {
   readonly link: Link;
-  /** The message of a frame; `shown` is the pattern where that is a subject. */
+  /** The message of a frame; `shown` is the pattern if that is a subject. */
   readonly read: (
     frame: MessageFrame,
     shown: string | undefined,
@@ -20,7 +20,7 @@ export interface SubscriptionSource {
   ) => SpineMessage;
 }
 
-/** The `Subscription` that takes its own frames. It has begun once `held` is set. */
+/** A `Subscription` that takes its own frames. It is active once `held` is set. */
 export class NatsSubscription implements Subscription, FrameTaker {
   readonly pattern: string;
   /** The same at the wire. */
@@ -52,7 +52,7 @@ export class NatsSubscription implements Subscription, FrameTaker {
     handler(this.#source.read(frame, this.#shown, this.#copy));
   }
 
-  // NATS ends a subscription that it does not permit; nothing else comes this way.
+  // NATS ends a subscription that it does not permit; there is no other cause.
   refused(error: Error): void {
     if (this.#closed) return;
     this.#source.link.log.error("NATS ended a subscription", { pattern: this.pattern, error });

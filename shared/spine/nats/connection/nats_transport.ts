@@ -1,9 +1,8 @@
 /**
- * The sockets of nats.js (3.4.0), with three changes. An error that is already on its way does not
- * end the process: nats.js takes all listeners off a socket before it destroys it, so that such an
- * error, for example the reset after a refused login, finds none and is an uncaught exception. Nor
- * does a refusal right behind the TLS handshake end it. And what the sockets read and write goes by
- * the connection's `Wire`, if it has one.
+ * The sockets of nats.js (3.4.0), with three changes. A pending error does not end the process: nats.js removes all
+ * listeners of a socket before it destroys it, so that such an error, for example the reset after a refused login,
+ * would be an uncaught exception. Neither does a refusal directly after the TLS handshake. And reads and writes go
+ * through the connection's `Wire`, if it has one.
  */
 import { connect as connectTls } from "node:tls";
 import type { ConnectionOptions as TlsConnectionOptions, TLSSocket } from "node:tls";
@@ -20,13 +19,13 @@ import type { OutBuffer } from "./nats_out.ts";
 import { Wire } from "./nats_wire.ts";
 import type { Carrier } from "./nats_wire.ts";
 
-/** The part of a Node socket that matters here. */
+/** The part of a Node socket that is used here. */
 interface Emitter {
   on(event: "error", listener: () => void): unknown;
   removeAllListeners(event?: string): unknown;
 }
 
-/** Bytes of the answer to a ping; a ping is as long, and never sent before what is queued. */
+/** Bytes of a PONG; a PING is as long, and is never sent before queued data. */
 const PONG_BYTES = 6;
 
 const ignore = (): void => {};
@@ -47,22 +46,21 @@ function guardSocket(socket: Emitter): void {
 }
 
 /**
- * nats.js passes its options on to each of a connection's transports: that is how they find the wire, and
- * with which certificates they connect now.
+ * nats.js passes its options to each of a connection's transports: so they find the wire and the current certificates.
  */
 type WireOptions = { readonly wire?: unknown; readonly login?: unknown };
 type Server = Parameters<NodeTransport["connect"]>[0];
 
 /**
- * The scanner takes its messages out of what the socket reads, as it is read; nats.js gets the rest.
- * nats.js' way from the socket to its parser is two queues and four promises for each read.
+ * The scanner takes its messages directly from the socket's reads; nats.js gets the rest. nats.js' own path from the
+ * socket to its parser costs two queues and four promises for each read.
  */
 function takeFirst(transport: NodeTransport, scanner: FrameScanner): void {
   const { socket, yields } = transport;
-  // The greeting, and what came with it.
+  // The greeting, and the bytes received with it.
   const greeting = yields.splice(0);
   const feed = (chunk: Uint8Array) => {
-    // Node's buffers are a class of their own, and nothing here shall depend on that.
+    // A plain Uint8Array: the code must not depend on Node's Buffer class.
     const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
     for (const rest of scanner.feed(bytes)) transport.yields.push(rest);
     if (transport.yields.length > 0) transport.signal.resolve();
@@ -73,8 +71,8 @@ function takeFirst(transport: NodeTransport, scanner: FrameScanner): void {
 }
 
 /**
- * What the wire writes to. nats.js' own way makes a promise for each write, and ignores what becomes of
- * it: the socket tells its end to its listeners.
+ * What the wire writes to. nats.js itself creates a promise for each write and ignores the result: the socket reports
+ * its end to its listeners.
  */
 class SocketCarrier implements Carrier {
   readonly #transport: NodeTransport;
@@ -113,7 +111,7 @@ class WireTransport extends NodeTransport {
     const { login } = options;
     const tls = login instanceof NatsLogin ? login.begin() : undefined;
     await super.connect(server, tls === undefined ? options : { ...options, tls });
-    // Given up meanwhile: nats.js has another one by now.
+    // Abandoned meanwhile: nats.js already uses another socket.
     if (this.isClosed || !(options.wire instanceof Wire)) return;
     this.#wire = options.wire;
     const { scanner, out } = options.wire.open(new SocketCarrier(this));
@@ -122,8 +120,8 @@ class WireTransport extends NodeTransport {
   }
 
   /**
-   * With a handshake that leaves its listeners where they are: what a server says right behind it, such as
-   * that it does not know our certificate, would find none.
+   * A handshake that keeps its listeners: an error directly after it, such as a rejected certificate, would otherwise
+   * find none.
    */
   override async startTLS(): Promise<TLSSocket> {
     const named = typeof this.options.tls === "object"
@@ -142,7 +140,7 @@ class WireTransport extends NodeTransport {
   }
 
   override send(frame: Uint8Array): void {
-    // The answer to a ping overtakes what nats.js keeps; all else goes out with that.
+    // A PONG overtakes the data that nats.js has queued; any other write includes that data.
     if (frame.length !== PONG_BYTES) this.#wire?.caughtUp();
     if (this.#out === undefined) super.send(frame);
     else this.#out.send(frame);
@@ -154,7 +152,7 @@ class WireTransport extends NodeTransport {
   }
 
   override discard(): void {
-    // nats.js makes the next one in this moment, from a factory that all of its connections share.
+    // nats.js now creates the next transport, from a factory that all of its connections share.
     useWireTransports();
     super.discard();
   }
@@ -164,7 +162,7 @@ function useWireTransports(): void {
   setTransportFactory({ factory: () => new WireTransport(), dnsResolveFn: nodeResolveHost });
 }
 
-/** From now on the cluster's other servers count, those of the greeting that was not heard too. */
+/** From now on nats.js uses the cluster's other servers, including those of the ignored greeting. */
 function hearOfOthers(connection: NatsConnection): void {
   if (!(connection instanceof NatsConnectionImpl)) throw new TypeError("nats.js has changed");
   connection.options.ignoreClusterUpdates = false;
@@ -176,9 +174,9 @@ function hearOfOthers(connection: NatsConnection): void {
 const ATTEMPTS = 3;
 
 /**
- * nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. Each
- * server is tried once. Left to itself, nats.js never ends where the servers of a cluster refuse a login:
- * it strikes each off its list, and the greeting of the next one puts it back.
+ * nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. Each server is
+ * tried once. nats.js itself would retry forever if the servers of a cluster refuse a login: it removes each server
+ * from its list, and the greeting of the next one adds it again.
  */
 export async function connectGuarded(
   options: NodeConnectionOptions,

@@ -11,7 +11,7 @@ function numbers(version: string): readonly number[] | undefined {
   return found?.slice(1).map(Number);
 }
 
-/** True when a server that calls itself `version` ("2.15.2", "2.12.0-RC.1") may be used. */
+/** True if a server with this `version` ("2.15.2", "2.12.0-RC.1") is supported. */
 export function isSupportedNats(version: string): boolean {
   const have = numbers(version);
   const oldest = numbers(OLDEST_NATS);

@@ -1,7 +1,7 @@
 /**
- * A short way beside nats.js for the many messages: they go out into the socket's buffer and come
- * in from its bytes, on the connection that nats.js keeps. Connecting, subscribing, reconnecting
- * and all else stay with nats.js; the order on the wire is that of the calls.
+ * A fast path for messages beside nats.js: it writes them into the socket's buffer and reads them from its bytes, on
+ * the connection of nats.js. Connecting, subscribing, reconnecting and the rest are done by nats.js; the order on the
+ * wire is the order of the calls.
  */
 import { ArqonError } from "@arqon/proto";
 import type {
@@ -15,16 +15,16 @@ import type { MessageFrame } from "./nats_frames.ts";
 import { OutBuffer } from "./nats_out.ts";
 import type { Outgoing } from "./nats_out.ts";
 
-/** Who takes the messages of one subscription. */
+/** The receiver of one subscription's messages. */
 export interface FrameTaker {
   readonly pattern: string;
-  /** Takes a message; the frame is good until it returns. May throw. */
+  /** Takes a message; the frame is valid until it returns. May throw. */
   take(frame: MessageFrame): void;
   /** The server does not permit the subscription. */
   refused(error: Error): void;
 }
 
-/** What a socket is to the wire: `send` may keep the bytes. */
+/** The socket as the wire uses it: `send` may keep the bytes. */
 export interface Carrier {
   readonly isClosed: boolean;
   send(bytes: Uint8Array): void;
@@ -33,17 +33,17 @@ export interface Carrier {
 /** A subscription's end. */
 export interface WireSubscription {
   unsubscribe(): void;
-  /** Resolves when the server has said that this was all. */
+  /** Resolves when the server has confirmed that no message follows. */
   drain(): Promise<void>;
 }
 
-/** What nats.js waits for in a subscription that is an iterator: here, over from the beginning. */
+/** Promises that nats.js awaits in an iterator subscription; here they are resolved from the start. */
 const IDLE_PROMISES = ["signal", "iterClosed", "closed"];
 const OVER = Object.assign(Promise.resolve(), { resolve() {}, reject() {} });
 
 /**
- * nats.js makes three promises for each subscription (3.4.0), of which one with a callback needs none, and which
- * are two thirds of its memory. They become one for all.
+ * nats.js (3.4.0) creates three promises for each subscription, two thirds of its memory. A callback subscription needs
+ * none of them, so all subscriptions share one.
  */
 function shareIdlePromises(subscription: NatsSubscription): void {
   for (const name of IDLE_PROMISES) {
@@ -88,34 +88,34 @@ export class Wire {
   /** The takers by the number of their subscription. */
   readonly #takers = new Map<number, FrameTaker>();
   #connection: NatsConnection | undefined;
-  /** The socket that was made last, and the same once nats.js has greeted the server on it. */
+  /** The newest socket, and the same once nats.js has greeted the server on it. */
   #latest: Line | undefined;
   #line: Line | undefined;
-  /** nats.js keeps commands until the end of the turn: they must go out before what comes later. */
+  /** nats.js queues commands until the end of the turn: they must be sent before later messages. */
   #is_behind = false;
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
-  /** Whether the socket that was made last is open. */
+  /** Whether the newest socket is open. */
   get is_open(): boolean {
     return this.#latest !== undefined && !this.#latest.carrier.isClosed;
   }
 
-  /** A socket of this connection is open. What it reads goes through the scanner, and then to nats.js. */
+  /** Called when a socket of this connection opens. Its reads go through the scanner, and then to nats.js. */
   open(carrier: Carrier): { readonly scanner: FrameScanner; readonly out: OutBuffer } {
     const out = new OutBuffer((bytes) => carrier.send(bytes));
     this.#latest = { carrier, out };
     return { scanner: new FrameScanner((frame) => this.#take(frame)), out };
   }
 
-  /** nats.js has handed over what it kept. */
+  /** Called when nats.js has sent its queue. */
   caughtUp(): void {
     this.#is_behind = false;
   }
 
-  /** nats.js is connected. */
+  /** Called when nats.js is connected. */
   ready(connection: NatsConnection): void {
     this.#connection = connection;
     this.#line = this.#latest;
@@ -125,32 +125,32 @@ export class Wire {
     this.#line = undefined;
   }
 
-  /** Something is given to nats.js that must go out before what is published after it. */
+  /** Called when nats.js has queued a command that must be sent before later publishes. */
   behind(): void {
     this.#is_behind = true;
   }
 
-  /** At the end of this turn nats.js will send something: what is published goes with it. */
+  /** Called when nats.js will send at the end of this turn: publishes are sent with it. */
   hold(): void {
     this.#line?.out.hold();
   }
 
-  /** What was published is handed to the socket now. */
+  /** Passes published messages to the socket now. */
   flush(): void {
     this.#line?.out.flush();
   }
 
-  /** Hands a message to the socket at the end of the turn. Throws `spine-unavailable`. */
+  /** Passes a message to the socket at the end of the turn. Throws `spine-unavailable`. */
   publish(outgoing: Outgoing): void {
     if (this.#line === undefined || this.#line.carrier.isClosed) {
       throw new ArqonError("spine-unavailable", "the connection to NATS is being lost");
     }
-    // It writes all that it kept, and its answer is nobody's.
+    // It writes the queue of nats.js; the answer is ignored.
     if (this.#is_behind) this.#connection?.flush().catch(() => {});
     this.#line.out.publish(outgoing);
   }
 
-  /** Hands the messages of the taker's pattern to it. */
+  /** Delivers the messages of the taker's pattern to it. */
   subscribe(
     taker: FrameTaker,
     options: Pick<SubscriptionOptions, "queue"> = {},

@@ -1,28 +1,27 @@
 /**
- * Streams that have left a question unanswered: whether somebody leads them now. A server that takes
- * writes to one stream says nothing of another, whose copies may be without a leader. It asks only for
- * streams that are in doubt, and makes and changes nothing.
+ * Checks whether streams that left a request unanswered have a leader now. A server that accepts writes to one stream
+ * may have no leader for another. It asks only about streams in doubt, and creates and changes nothing.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Link } from "../connection/nats_link.ts";
 import { callApi, CODES, Refusal, StreamLost } from "./nats_log_api.ts";
 
-/** Who leads a stream, where there are several servers. */
+/** The leader of a stream on a cluster. */
 interface Led {
   readonly cluster?: { readonly leader?: string };
 }
 
-/** JetStream's words for a stream that nobody leads. */
+/** JetStream's error codes for a stream without a leader. */
 const LEADERLESS: readonly number[] = [
   CODES.temporarilyUnavailable,
   CODES.notLeader,
   CODES.offline,
   CODES.offlineBecause,
 ];
-/** Streams of one error text; of more, how many. */
+/** The most streams named in one error text; the rest are counted. */
 const NAMED_MAX = 5;
 
-/** Why nobody answers for a stream; undefined: somebody does, or it is gone, which others find out. */
+/** Why a stream does not answer; undefined: it does, or it was deleted, which others detect. */
 async function silenceOf(link: Link, stream: string): Promise<string | undefined> {
   const timeout_ms = link.request_timeout_ms / 2;
   try {
@@ -32,7 +31,7 @@ async function silenceOf(link: Link, stream: string): Promise<string | undefined
       {},
       timeout_ms,
     );
-    // A copy may answer that knows of no leader.
+    // A replica that knows no leader may answer.
     return cluster === undefined || (cluster.leader ?? "") !== "" ? undefined : "it has no leader";
   } catch (error) {
     if (error instanceof StreamLost) return undefined;
@@ -41,7 +40,7 @@ async function silenceOf(link: Link, stream: string): Promise<string | undefined
   }
 }
 
-/** The streams of one connection that are in doubt. As many at most as it has opened. */
+/** The streams in doubt of one connection, at most as many as it has opened. */
 export class Leaders {
   readonly #link: Link;
   readonly #doubted = new Set<string>();
@@ -50,14 +49,13 @@ export class Leaders {
     this.#link = link;
   }
 
-  /** What was asked of the stream was not answered, whyever. */
+  /** Records that a request to the stream had no answer, for any reason. */
   doubt(stream: string): void {
     this.#doubted.add(stream);
   }
 
   /**
-   * Asks for all that are in doubt. Rejects with `spine-unavailable`, naming those that nobody answers
-   * for; they stay in doubt.
+   * Checks all streams in doubt. Rejects with `spine-unavailable`, naming those without an answer; they stay in doubt.
    */
   async prove(): Promise<void> {
     const found = await Promise.all([...this.#doubted].map(async (stream) => {

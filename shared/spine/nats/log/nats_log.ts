@@ -1,8 +1,7 @@
 /**
- * The stream of a log on JetStream, of one tenant or of several: holds what it is called now, looks for
- * it when it is lost, and keeps the appends in their order meanwhile. What it is to one tenant is in
- * `nats_log_tenant.ts`, the requests in the `nats_log_*.ts` beside it, all of a connection in
- * `nats_logs.ts`.
+ * The JetStream stream of a log, of one tenant or of several: knows its present name, finds it again when it is lost,
+ * and queues the appends in order meanwhile. One tenant's view is in `nats_log_tenant.ts`, the requests are in the
+ * other `nats_log_*.ts`, all logs of a connection in `nats_logs.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type {
@@ -37,7 +36,7 @@ import { changeStream, openStream } from "./nats_log_stream.ts";
 import type { StreamTools } from "./nats_log_stream.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 
-/** What one stream shares with the others of its connection. */
+/** What the streams of one connection share. */
 export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly limits: LogLimits;
   readonly link: Link;
@@ -45,43 +44,43 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly inbox: Inbox;
   readonly lane: AppendLane;
   readonly storage: NatsStorage;
-  /** Bytes that a message may have with its headers. */
+  /** The most bytes of a message with its headers. */
   payload_bytes_max(): number;
-  /** Whether this process learns of purges. */
+  /** Whether this process receives purge requests. */
   hearsPurges(): boolean;
-  /** Called when the log has another stream than before. */
+  /** Called when the log has moved to another stream. */
   onAnotherStream(log: StreamLog): void;
 }
 
-/** How old an answer may be that another tenant of the stream has got. */
+/** How old a shared answer for another tenant of the stream may be. */
 const RECENT_MS = 1_000;
 
-/** One stream, or the one that comes after it. */
+/** One stream, or its successor. */
 export class StreamLog implements AppendLog {
   readonly place: LogPlace;
   readonly #tools: LogTools;
   readonly #clock: LogClock;
-  /** The most that was asked for here. */
+  /** The largest retention requested here. */
   #retention: Retention;
-  /** Whether the stream still is the one that was known. */
+  /** Whether the stream is still the known one. */
   readonly #lives: StreamLives;
-  /** Live messages may not have been taken, and nobody has told those who receive the log. */
+  /** Live messages may have been missed, and subscribers have not been notified yet. */
   #is_untold = false;
   #stream = "";
-  /** Whether `#stream` takes batches; undefined: nobody has asked for that. */
+  /** Whether `#stream` accepts batches; undefined: not asked yet. */
   #batches: Promise<boolean> | undefined;
-  /** Of the life `#sampled`. */
+  /** Samples of the life `#sampled`. */
   #samples = new Samples();
   #sampled = "";
   readonly #purges = new Purges();
-  /** As it was heard last. */
+  /** The last reported limits. */
   #limits: StreamLimits | undefined;
-  /** Of `#stream`. */
+  /** The bound of `#stream`. */
   readonly #bound: StreamBound;
   #recent: { readonly status: Promise<LogStatus>; readonly at_ms: number } | undefined;
-  /** While the stream is looked for; appends wait meanwhile. */
+  /** Set while the stream is being found; appends are queued meanwhile. */
   #opening: Promise<void> | undefined;
-  /** Appends on their way, and who waits until there are none. */
+  /** Appends under way, and the callers that wait until there are none. */
   #underWay = 0;
   #whenNone: (() => void) | undefined;
   readonly #waiting = new HeldAppends();
@@ -107,7 +106,7 @@ export class StreamLog implements AppendLog {
     return this.#lives.lives;
   }
 
-  /** What this process knows of it, for the others at its end; undefined: nothing. */
+  /** What this process knows of the stream, for other processes when this one ends; undefined: nothing. */
   get tail(): Tail | undefined {
     return this.#lives.is_proven ? this.#lives.tail : undefined;
   }
@@ -124,29 +123,29 @@ export class StreamLog implements AppendLog {
     return this.#opening !== undefined || !this.is_proven;
   }
 
-  /** What comes back must be compared with what was known, before anything else is done with it. */
+  /** The stream must be compared with the known one before any other use. */
   doubt(): void {
     this.#recent = undefined;
     this.#lives.doubt();
   }
 
-  /** Somebody purges those subjects; undefined: it may have happened, and nobody is notified of it any longer. */
+  /** Another client purges those subjects; undefined: purges can no longer be observed. */
   purged(filter: string | undefined): void {
     if (filter === undefined) this.#purges.deafen();
     else this.#purges.hear(filter, this.#tools.monotonic());
   }
 
-  /** Somebody asks for that change of the stream: lower limits remove messages of any room. */
+  /** Another client requests that change of the stream: lower limits remove messages of any room. */
   updated(request: Uint8Array): void {
     if (isLowered(request, this.#limits)) this.purged(ALL);
   }
 
-  /** Looks for the stream, makes it when there is none, and lets go what is queued. One at a time. */
+  /** Finds the stream, creates it if missing, and releases the queued appends. One at a time. */
   open(): Promise<void> {
     return this.#opening ??= this.#open();
   }
 
-  /** Throws `log-unavailable` while nothing bounds the stream, or the connection is down. */
+  /** Throws `log-unavailable` while the stream has no bound, or the connection is down. */
   assertTakes(): void {
     this.#tools.link.assertConnected();
     if (this.#bound.is_bounded || this.held) return;
@@ -167,7 +166,7 @@ export class StreamLog implements AppendLog {
     });
   }
 
-  /** True when the stream was asked to keep at least so much before. */
+  /** True if the stream already has at least this retention. */
   covers(retention: Retention): boolean {
     const most = largerRetention(this.#retention, retention);
     const { history_size, history_ttl_seconds, replicas } = this.#retention;
@@ -185,7 +184,7 @@ export class StreamLog implements AppendLog {
     });
   }
 
-  /** Whether the stream takes batches; it is made to where the server can do it. Rejects as `ask`. */
+  /** Whether the stream accepts batches; enables them if the server supports them. Rejects as `ask`. */
   takesBatches(): Promise<boolean> {
     return this.#batches ??= this.#allowBatches().catch((error) => {
       this.#batches = undefined;
@@ -193,7 +192,7 @@ export class StreamLog implements AppendLog {
     });
   }
 
-  /** The stream has refused one: another process may have taken it back. */
+  /** Called when the stream refused a batch: another process may have disabled them. */
   forgetBatches(): void {
     this.#batches = undefined;
   }
@@ -209,7 +208,7 @@ export class StreamLog implements AppendLog {
     });
   }
 
-  /** What `status` answers that was called last, if that is less than a second ago. */
+  /** The result of the last `status`, if it was called less than a second ago. */
   get recent_status(): Promise<LogStatus> | undefined {
     const { status, at_ms = 0 } = this.#recent ?? {};
     return this.#tools.monotonic() - at_ms < RECENT_MS ? status : undefined;
@@ -220,7 +219,7 @@ export class StreamLog implements AppendLog {
     const status = this.#status();
     const recent = { status, at_ms: this.#tools.monotonic() };
     this.#recent = recent;
-    // Who asks next tries anew.
+    // The next call tries again.
     status.catch(() => {
       if (this.#recent === recent) this.#recent = undefined;
     });
@@ -244,7 +243,7 @@ export class StreamLog implements AppendLog {
 
   stored({ stream, offset, duplicate }: Appended): void {
     if (duplicate || stream !== this.stream || this.#lives.stored(offset)) return;
-    // An offset that the log had given before: it is not the log that it was.
+    // The offset had been assigned before: this is not the known log.
     this.doubt();
     this.#tools.onAnotherStream(this);
   }
@@ -268,7 +267,7 @@ export class StreamLog implements AppendLog {
     if (this.#underWay === 0) this.#whenNone?.();
   }
 
-  /** For those who wait in a queue, and are notified when it fails. */
+  /** Opens the stream for queued appends, which are rejected if that fails. */
   #openSoon(): void {
     this.open().catch(() => {});
   }
@@ -290,7 +289,7 @@ export class StreamLog implements AppendLog {
     return info;
   }
 
-  /** Takes what an answer of the leader tells beside what was asked. */
+  /** Records the stream's name, clock, limits and bound from an answer of the leader. */
   #hear({ config, state, created, ts }: StreamInfo, asked_ms: number): void {
     this.#clock.hear(ts, asked_ms);
     if (config.name !== this.#stream) {
@@ -313,7 +312,7 @@ export class StreamLog implements AppendLog {
     const { link, monotonic } = this.#tools;
     const [before, life] = [this.#stream, this.stream];
     try {
-      // What is under way to the old stream may have to go first to the new one.
+      // Appends under way to the old stream may have to be sent first to the new one.
       while (this.#underWay > 0) {
         await new Promise<void>((resolve) => this.#whenNone = resolve);
       }
@@ -322,7 +321,7 @@ export class StreamLog implements AppendLog {
         const info = await openStream(this.#tools, this.#wish(), timeout_ms);
         const proven = await this.#lives.prove(info, timeout_ms);
         this.#hear(proven, asked_ms);
-        // The subscription was made before, or came back with the connection.
+        // The subscription already exists, or was restored with the connection.
         if (this.#tools.hearsPurges()) this.#purges.listen(proven.state.last_seq);
         this.#bound.settle(proven);
       });
@@ -345,7 +344,7 @@ export class StreamLog implements AppendLog {
     this.#is_untold = false;
   }
 
-  /** Asks the stream; one that is lost is looked for once, and asked again. */
+  /** Sends a request to the stream; if the stream is lost, finds it and retries once. */
   async ask<T>(ask: (reading: Reading) => Promise<T>): Promise<T> {
     const { api, inbox, link, monotonic } = this.#tools;
     const purgedThrough = (subject: string) => this.#purges.through(subject);

@@ -1,5 +1,5 @@
 /**
- * JetStream's JSON API as far as the logs need it, and which of its failures pass. One request, one
+ * The part of JetStream's JSON API that the logs need, and which of its failures are transient. One request, one
  * answer; direct reads are in `nats_log_direct.ts`.
  */
 import { ArqonError } from "@arqon/proto";
@@ -9,10 +9,10 @@ import type { Link } from "../connection/nats_link.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
 
-/** Pause before what failed in passing is tried again. */
+/** Pause before a retry after a transient failure. */
 const RETRY_MS = 50;
 
-/** JetStream's error codes that something hangs on; nats.js names few of them. */
+/** JetStream's error codes that the logs handle; nats.js names few of them. */
 export const CODES = {
   noPeers: 10005,
   temporarilyUnavailable: 10008,
@@ -33,7 +33,7 @@ export const CODES = {
   offlineBecause: 10194,
 } as const;
 
-/** JetStream's answer was no: what was asked has not happened. */
+/** JetStream refused the request: it had no effect. */
 export class Refusal extends Error {
   readonly code: number;
 
@@ -43,7 +43,7 @@ export class Refusal extends Error {
   }
 }
 
-/** What was asked of a stream that does not answer, or is another one by now. */
+/** The stream does not answer, or has been replaced. */
 export class StreamLost extends Error {}
 
 /** The part of a stream's configuration that is read here; the rest is passed on as it came. */
@@ -51,21 +51,21 @@ export interface StreamConfig {
   readonly name: string;
   readonly subjects?: readonly string[];
   readonly max_msgs_per_subject: number;
-  /** Nanoseconds; 0: without end. */
+  /** Nanoseconds; 0: no limit. */
   readonly max_age: number;
   readonly max_bytes: number;
   readonly num_replicas: number;
   readonly allow_direct?: boolean;
-  /** Whether it takes batches, all or none of one. */
+  /** Whether it accepts atomic batches. */
   readonly allow_atomic?: boolean;
   readonly discard?: string;
-  /** Nobody removes single messages: an older ArqonBus made it so, and NATS takes it back for nobody. */
+  /** Single messages cannot be removed: an older ArqonBus set this, and NATS cannot unset it. */
   readonly deny_delete?: boolean;
   readonly republish?: { readonly src?: string; readonly dest?: string };
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
-/** A stream as it stands. */
+/** The present state of a stream. */
 export interface StreamInfo {
   readonly config: StreamConfig;
   readonly state: {
@@ -74,11 +74,11 @@ export interface StreamInfo {
     readonly first_seq: number;
     readonly first_ts: string;
     readonly last_seq: number;
-    /** When that message was stored; absent: there was none. */
+    /** When the newest message was stored; absent: none. */
     readonly last_ts?: string;
     /** Holes between the first and the last message. */
     readonly num_deleted?: number;
-    /** Messages by subject, of those that were asked for. */
+    /** Message counts by requested subject. */
     readonly subjects?: Readonly<Record<string, number>>;
   };
   readonly created: string;
@@ -86,7 +86,7 @@ export interface StreamInfo {
   readonly ts: string;
 }
 
-/** A message as the leader gives it; bytes are base64. */
+/** A message from the leader; bytes are base64. */
 export interface StoredMessage {
   readonly seq: number;
   readonly time: string;
@@ -97,7 +97,7 @@ export interface StoredMessage {
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** One question to JetStream. Rejects with `Refusal`, `StreamLost`, and as nats.js when nobody answers. */
+/** Sends one request to JetStream. Rejects with `Refusal`, `StreamLost`, or nats.js' error without an answer. */
 export async function callApi<T>(
   connection: Pick<NatsConnection, "request">,
   verb: string,
@@ -122,7 +122,7 @@ export async function callApi<T>(
   throw refusal;
 }
 
-/** The API on one connection. Errors: `Refusal`, and what nats.js throws when nobody answers. */
+/** The API on one connection. Errors: `Refusal`, and nats.js' error without an answer. */
 export class LogApi {
   readonly link: Link;
 
@@ -130,7 +130,7 @@ export class LogApi {
     this.link = link;
   }
 
-  /** Names of the streams that take messages on `subject`. */
+  /** Names of the streams that store `subject`. */
   async names(subject: string, timeout_ms: number): Promise<readonly string[]> {
     const answer = await this.#call<{ streams?: string[] | null }>(
       "STREAM.NAMES",
@@ -140,13 +140,13 @@ export class LogApi {
     return answer.streams ?? [];
   }
 
-  /** With `subject`, how many messages it has too. */
+  /** The stream's info; with `subject` also its message count. */
   info(stream: string, timeout_ms: number, subject?: string): Promise<StreamInfo> {
     const question = subject === undefined ? {} : { subjects_filter: subject };
     return this.#call(`STREAM.INFO.${stream}`, question, timeout_ms);
   }
 
-  /** Subjects that match and have messages, a bounded number of them from that place on, in their order. */
+  /** Matching subjects that have messages: a bounded number from that position on, in order. */
   async subjects(
     stream: string,
     filter: string,
@@ -171,7 +171,7 @@ export class LogApi {
     return this.#call(`STREAM.UPDATE.${config.name}`, config, timeout_ms);
   }
 
-  /** Removes what `keep` does not leave of a subject. */
+  /** Removes the messages of a subject that `keep` does not cover. */
   async purge(stream: string, filter: string, keep: Kept, timeout_ms: number): Promise<void> {
     if (typeof keep === "object") {
       return await this.purgeBelow(stream, filter, keep.through + 1, timeout_ms);
@@ -180,7 +180,7 @@ export class LogApi {
     await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
   }
 
-  /** Removes the messages of a subject with a number below that. */
+  /** Removes the messages of a subject with a sequence below `seq`. */
   async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
     await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
   }
@@ -196,7 +196,7 @@ export class LogApi {
     await callApi(connection, `STREAM.MSG.DELETE.${stream}`, { seq }, timeout_ms, named);
   }
 
-  /** The subject's newest message, or its oldest, as the leader knows it. */
+  /** The subject's newest or oldest message, from the leader. */
   message(
     stream: string,
     subject: string,
@@ -209,10 +209,7 @@ export class LogApi {
     return this.#message(stream, question, timeout_ms);
   }
 
-  /**
-   * The message with that number, or the first one that was stored at that time (RFC 3339) or later,
-   * as the leader knows it.
-   */
+  /** The message with that sequence, or the first one stored at or after that time (RFC 3339), from the leader. */
   messageAt(
     stream: string,
     place: { readonly seq: number } | { readonly start_time: string },
@@ -245,7 +242,7 @@ export class LogApi {
   }
 }
 
-/** True for what an election, a restart or a lost packet causes: asked again, it may go well. */
+/** True for errors of an election, a restart or a lost packet: a retry may succeed. */
 function passes(error: unknown): boolean {
   if (error instanceof Refusal) {
     return error.code === CODES.temporarilyUnavailable || error.code === CODES.notLeader;
@@ -255,9 +252,8 @@ function passes(error: unknown): boolean {
 }
 
 /**
- * Asks until there is an answer that counts, or `within_ms`, else `request_timeout_ms`, have passed. `attempt` gets the
- * time that it may take. Rejects with `log-unavailable`, `spine-unavailable` when the connection is
- * down, or `StreamLost`.
+ * Retries until there is a final answer, or the longer of `within_ms` and `request_timeout_ms` has passed. `attempt`
+ * gets its remaining time. Rejects with `log-unavailable`, `spine-unavailable` while disconnected, or `StreamLost`.
  */
 export async function insist<T>(
   link: Link,
@@ -282,7 +278,7 @@ export async function insist<T>(
   }
 }
 
-/** Says of any failure why the log is not available. */
+/** Converts any failure to an error that says why the log is not available. */
 export function logError(link: Link, cause: unknown): Error {
   if (cause instanceof ArqonError || cause instanceof TypeError) return cause;
   const why = isUnheard(cause)

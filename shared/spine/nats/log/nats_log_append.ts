@@ -1,7 +1,7 @@
 /**
- * Appends under way: sent without a promise of nats.js for each, bounded, timed out by one timer, and
- * refused when the connection is lost. Nothing that may have been stored is sent again; what JetStream
- * certainly did not store is, once, in its order. Which stream it is, the log says.
+ * Appends under way: sent without a nats.js promise for each, bounded, timed out by one timer, and rejected when the
+ * connection is lost. Messages that may have been stored are never resent; messages that JetStream certainly did not
+ * store are resent once, in order. The log knows the stream.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -18,24 +18,24 @@ import type { BatchMember } from "./nats_log_batch.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 
-/** Pause before a key is tried again whose first append is still under way on the cluster. */
+/** Pause before the retry of a key whose first append is still under way on the cluster. */
 const IN_PROCESS_MS = 25;
 
-/** What to do about a log that has reached its bound; undefined when that is not why. */
+/** The error text for a log at its bound; undefined for other errors. */
 function fullText(description: string): string | undefined {
   if (!/maximum bytes/.test(description)) return undefined;
   return `the tenant's log is full (${description}); raise [durable] log_bytes, or keep less with ` +
     "history_size and history_ttl_seconds";
 }
 
-/** Lines that say when JetStream is to store nothing. */
+/** Header lines with the conditions of the append: message id and expected sequence. */
 function conditions({ message_id, expected_last }: AppendInput): string {
   const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
   if (expected_last === undefined) return id;
   return `${id}Nats-Expected-Last-Subject-Sequence: ${expected_last}\r\n`;
 }
 
-/** The lines of an append beside the caller's; the others of its batch are handed to the wire. */
+/** The engine's header lines of an append; sends the earlier messages of its batch. */
 function ownLines(wire: Wire, input: AppendInput, stream_name: string, batch: string): string {
   const own = `Nats-Expected-Stream: ${stream_name}\r\n`;
   const when = conditions(input);
@@ -44,67 +44,67 @@ function ownLines(wire: Wire, input: AppendInput, stream_name: string, batch: st
   return own + lastLines(batch, input.before.length + 1);
 }
 
-/** What counts the bytes on the connection. */
+/** Counts the bytes on the connection. */
 export interface ByteCount {
-  /** Throws `spine-unavailable` when so many bytes more are too many. */
+  /** Throws `spine-unavailable` if this many more bytes exceed the bound. */
   assertRoom(size_bytes: number): void;
-  /** Throws `spine-unavailable` while the server is silent. */
+  /** Throws `spine-unavailable` while the server does not answer. */
   assertAnswered(): void;
   handed(size_bytes: number): void;
 }
 
-/** What the appends of all logs of a connection share. */
+/** Shared by the appends of all logs of a connection. */
 export interface AppendTools {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly wire: Wire;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
-  /** Milliseconds that only grow. */
+  /** Monotonic milliseconds. */
   readonly monotonic: () => number;
 }
 
-/** What is to be stored. */
+/** The message to store. */
 export interface AppendInput {
   readonly subject: string;
   /** Not copied here. */
   readonly payload: Uint8Array;
-  /** The caller's, checked, as lines of a header block, and their bytes. */
+  /** The caller's headers, checked, as lines of a header block, and their bytes. */
   readonly lines: string;
   readonly lines_bytes: number;
   /** For the server's deduplication; undefined: none. */
   readonly message_id: string | undefined;
-  /** The number of the subject's newest message, 0 for none; undefined: whichever it is. */
+  /** Expected sequence of the subject's newest message, 0 for none; undefined: any. */
   readonly expected_last?: number | undefined;
-  /** What is stored right before it, with it or not at all; `expected_last` is of the first of them. */
+  /** Messages stored directly before it, atomically with it; `expected_last` applies to the first of them. */
   readonly before?: readonly BatchMember[];
-  /** About what it takes on the wire. */
+  /** Approximate bytes on the wire. */
   readonly wire_bytes: number;
 }
 
-/** Why an append was not stored though JetStream is there. */
+/** Why an append was not stored although JetStream is available. */
 export type Missed = "nobody" | "other stream";
 
-/** What the log does for its appends. */
+/** The log as its appends use it. */
 export interface AppendLog {
-  /** The stream that appends go to now, as JetStream calls it. */
+  /** The JetStream name of the stream that appends go to now. */
   readonly stream_name: string;
   /** As in `DurableLog`. */
   lifeOf(stream: string, offset: number): string;
-  /** True while it is looked for: appends wait in `retry` or `queue`. */
+  /** True while the stream is being found: appends wait in `retry` or `queue`. */
   readonly held: boolean;
-  /** Waits until the log has found its stream again. */
+  /** Queues the append until the log has found its stream again. */
   queue(append: Append): void;
-  /** Was not stored, and goes first once the stream is found. */
+  /** Queues an append that was not stored; it goes first once the stream is found. */
   retry(append: Append, why: Missed): void;
-  /** One more is on its way, or one less. */
+  /** Called when an append is sent; `settled`, when it has ended. */
   started(): void;
   settled(): void;
-  /** It was stored. */
+  /** Called when the append was stored. */
   stored(appended: Appended): void;
 }
 
-/** One append, from its call to its end. */
+/** One append, from the call to its outcome. */
 export class Append implements Receiver {
   readonly input: AppendInput;
   readonly log: AppendLog;
@@ -113,14 +113,14 @@ export class Append implements Receiver {
   readonly #reject: (error: Error) => void;
   /** The order of the calls. */
   readonly order: number;
-  /** Of its request; 0 while none is under way. */
+  /** The number of its request; 0 while none is under way. */
   number = 0;
-  /** Among those that are sent and not answered; 0 while it is not. */
+  /** Its number among the unanswered appends; 0 while it is not one. */
   sent = 0;
   deadline_ms = 0;
-  /** How often JetStream has said that it is not the stream or not there. */
+  /** How often JetStream answered that the stream is missing or another one. */
   misses = 0;
-  /** How often it has said that the same key is still under way. */
+  /** How often it answered that the same key is still under way. */
   conflicts = 0;
 
   constructor(
@@ -165,20 +165,20 @@ export class Append implements Receiver {
 /** The appends of all logs of one connection. */
 export class AppendLane {
   readonly #tools: AppendTools;
-  /** Sent and not answered, in the order of their deadlines. */
+  /** Sent and unanswered appends, in the order of their deadlines. */
   readonly #sent = new SequenceTable<Append>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #orders = 0;
   #messages = 0;
   #bytes = 0;
-  /** Called when the last of them has ended. */
+  /** Called when no append is under way. */
   readonly #idle: (() => void)[] = [];
 
   constructor(tools: AppendTools) {
     this.#tools = tools;
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no append is under way. */
   idle(): Promise<void> {
     if (this.#messages === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
@@ -202,7 +202,7 @@ export class AppendLane {
     });
   }
 
-  /** Sends it to the log's stream. What goes wrong here ends it. */
+  /** Sends it to the log's stream. An error here ends the append. */
   send(append: Append): void {
     const { link, inbox, wire, bytes, monotonic } = this.#tools;
     const { input, log } = append;
@@ -235,7 +235,7 @@ export class AppendLane {
     this.#timer ??= setTimeout(() => this.#sweep(), link.request_timeout_ms);
   }
 
-  /** No longer under way: its bounds are free again. */
+  /** Frees the bounds of an append that is no longer under way. */
   release({ input }: Append): void {
     this.#messages--;
     this.#bytes -= input.payload.length;
@@ -297,7 +297,7 @@ export class AppendLane {
     append.refuse("log-unavailable", "its stream was lost twice");
   }
 
-  /** The same key is on its way through the cluster: a moment later it is a duplicate. */
+  /** Retries later: the same key is under way on the cluster and will be a duplicate. */
   #later(append: Append): void {
     const { link } = this.#tools;
     append.conflicts++;
@@ -316,7 +316,7 @@ export class AppendLane {
     append.number = append.sent = 0;
   }
 
-  /** The connection is lost: nothing will be timed out any longer. */
+  /** Stops the timeouts: the connection is lost. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -1,34 +1,33 @@
 /**
- * Finds the newest messages of a room below an offset in a stream that can only be read forward: asks
- * how many of the room's messages lie above a place, narrows that place down, then reads from there.
- * Knows no NATS.
+ * Finds the newest messages of a room below an offset in a stream that can only be read forward: counts the room's
+ * messages above a position, narrows the position down, then reads from there. Independent of NATS.
  */
 import type { LogMessage } from "../../contract/durable_log.ts";
 
-/** How the stream is asked. */
+/** The queries of the stream. */
 export interface Backward {
-  /** The first message of the room at or above `from`, and how many there are from it on. */
+  /** The room's first message at or above `from`, and the number of messages from there on. */
   count(from: number): Promise<{ first: number; count: number } | undefined>;
   /** Messages at or above `from`, in order, at least one if there is one. */
   read(from: number): Promise<{ messages: LogMessage[]; more: boolean }>;
-  /** Only messages below it. */
+  /** Upper bound, exclusive. */
   readonly end: number;
   readonly limit: number;
   readonly max_bytes: number;
 }
 
-/** The newest in the order of their offsets, and whether there are older ones. */
+/** The newest messages in the order of their offsets, and whether there are older ones. */
 export interface Newest {
   readonly messages: LogMessage[];
   readonly more: boolean;
 }
 
-/** At most so many questions for the place; each halves the distance or better. */
+/** The most queries for the position; each at least halves the distance. */
 const PROBES = 64;
-/** How many more messages than wanted a window may have. */
+/** The most messages of a window, as a multiple of the wanted ones. */
 const SLACK = 2;
 
-/** As described above. `more` is reported by the room's oldest message. */
+/** The newest messages below `end`. `more` is determined from the room's oldest message. */
 export async function newestBelow(backward: Backward): Promise<Newest> {
   const { end, limit } = backward;
   const [all, above] = await Promise.all([backward.count(1), backward.count(end)]);
@@ -43,13 +42,13 @@ export async function newestBelow(backward: Backward): Promise<Newest> {
       const messages = window.messages.slice(-limit);
       return { messages, more: (messages[0]?.offset ?? 0) > all.first };
     }
-    // Replicas differ in what they have yet, or something was removed: step further back.
+    // Replicas lag, or messages were removed: step further back.
     low = { from: all.first, count: Infinity };
     from = Math.max(low.from, from - Math.max(limit, (end - from) * 8));
   }
 }
 
-/** A place with at least `limit` messages between it and the end, and not many more. */
+/** A position with at least `limit` messages between it and the end, and not many more. */
 async function place(
   { count, end, limit }: Backward,
   start: { from: number; count: number },
@@ -57,7 +56,7 @@ async function place(
 ): Promise<number> {
   let low = start;
   let high = { from: end, count: 0 };
-  // First as if the room were alone in the stream, then by the density found.
+  // The first guess assumes that the stream has only this room; later ones use the measured density.
   let guess = end - limit;
   for (let probe = 0; probe < PROBES && low.count > limit * SLACK; probe++) {
     if (high.from - low.from <= limit) break;
@@ -71,7 +70,7 @@ async function place(
   return low.from;
 }
 
-/** Between the two by density, every other time in the middle: bursts must not make it slow. */
+/** The next guess: by density, every other time in the middle, so that bursts do not make it slow. */
 function next(
   low: { from: number; count: number },
   high: { from: number; count: number },
@@ -85,7 +84,7 @@ function next(
   return high.from - (high.from - low.from) * Math.min(1, share);
 }
 
-/** All between the place and the end, but of the oldest only what the bounds leave room for. */
+/** All messages between the position and the end; the oldest are dropped to fit the bounds. */
 async function readWindow(
   { read, end, limit, max_bytes }: Backward,
   start: number,

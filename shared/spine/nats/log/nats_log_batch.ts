@@ -1,34 +1,34 @@
 /**
- * Messages that JetStream (2.12 or newer) stores together or not at all, where the stream says `allow_atomic`:
- * each names the batch and its place, and only the last one is answered. Knows no connection.
+ * Atomic batches of messages on JetStream (2.12 or newer) for streams with `allow_atomic`: each message names the batch
+ * and its sequence in it, and only the last one is answered. Independent of connections.
  */
 import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
 import type { Outgoing } from "../connection/nats_out.ts";
 import type { Appended } from "../../contract/durable_log.ts";
 import type { AppendInput } from "./nats_log_append.ts";
 
-/** Codes of JetStream with which it has stored nothing of a batch, and that say nothing of its messages. */
+/** JetStream's error codes that refuse a whole batch, independent of its messages. */
 const REFUSED = new Set([10174, 10175, 10176, 10177, 10179, 10199, 10200, 10201, 10210]);
-/** Messages of one batch at most; servers take 1,000. */
+/** The most messages of one batch; servers accept 1,000. */
 const BATCH_MESSAGES = 256;
-/** Bytes that the lines of a batch take of a message. */
+/** Bytes of the batch headers of a message. */
 export const BATCH_HEADER_BYTES = 192;
-/** Since 2.12. */
+/** JetStream's API level since 2.12. */
 const API_LEVEL = 2;
 
-/** A batch was not stored because it is one. */
+/** The server refused the batch as such, not its messages. */
 export class BatchRefused extends Error {}
 
-/** The error of a batch that was refused; undefined when the code says something else. */
+/** The error of a refused batch; undefined for other codes. */
 export function batchRefusal(err_code: number, description: string): BatchRefused | undefined {
   return REFUSED.has(err_code) ? new BatchRefused(description) : undefined;
 }
 
-/** Whether a server that says this of itself may store batches. */
+/** Whether a server with this info can store batches. */
 export const takesBatches = (info: { readonly api_lvl?: number } | undefined): boolean =>
   (info?.api_lvl ?? 0) >= API_LEVEL;
 
-/** A message of a batch, before its last one. */
+/** A message of a batch, other than the last. */
 export type BatchMember = Pick<AppendInput, "payload" | "lines" | "lines_bytes">;
 
 const place = (batch: string, sequence: number): string =>
@@ -39,7 +39,10 @@ export function lastLines(batch: string, sequence: number): string {
   return `${place(batch, sequence)}Nats-Batch-Commit: 1\r\n`;
 }
 
-/** What goes out before the last message. `own` are the lines of each, `first` more lines of the first. */
+/**
+ * The messages that are sent before the last one. `own` are the header lines of each, `first` further lines of the
+ * first.
+ */
 export function* membersOf(
   { before = [], subject }: AppendInput,
   batch: string,
@@ -55,11 +58,11 @@ export function* membersOf(
   }
 }
 
-/** Whether the answer to a batch's last message says that all are stored. */
+/** Whether the answer to a batch's last message confirms that all are stored. */
 export const isWhole = (count: number | undefined, { before }: AppendInput): boolean =>
   before === undefined || count === before.length + 1;
 
-/** Parts of at most `BATCH_MESSAGES` messages, each behind the last of the one before. */
+/** Appends parts of at most `BATCH_MESSAGES` messages, each after the last of the previous part. */
 export async function inBatches<Message>(
   messages: readonly Message[],
   expected_last: number,

@@ -1,7 +1,6 @@
 /**
- * What bounds the stream of a log: noted whenever it is heard, and a stream that nothing bounds gets no
- * more messages, for it could take everybody's storage. How bounds are asked for is
- * `nats_log_stream.ts`.
+ * The bound of a log's stream, as last reported. A stream without a bound gets no more messages, because it could use
+ * up all storage. `nats_log_stream.ts` sets bounds.
  */
 import { ArqonError } from "@arqon/proto";
 import type { StreamConfig, StreamInfo } from "./nats_log_api.ts";
@@ -9,23 +8,23 @@ import type { LogPlace } from "./nats_log_place.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
-/** How often a stream that nothing bounds is tried to be bounded, while somebody publishes. */
+/** Interval between attempts to bound an unbounded stream while clients publish, in ms. */
 const BOUND_AGAIN_MS = 5_000;
 
-/** What it needs of its log. */
+/** The log's parts that it needs. */
 export interface BoundTools {
   readonly storage: NatsStorage;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
 }
 
-/** Of one log. */
+/** The bound of one log's stream. */
 export class StreamBound {
   readonly #tools: BoundTools;
   readonly #place: LogPlace;
-  /** The bound that was settled last. */
+  /** The last bound that was logged. */
   #told_bytes: number | undefined;
-  /** 0 or less: nothing bounds it. */
+  /** 0 or less: no bound. */
   #bytes = 0;
   #again_ms = 0;
 
@@ -38,12 +37,12 @@ export class StreamBound {
     return this.#bytes > 0;
   }
 
-  /** Throws `log-unavailable`, and now and then has it tried to bound the stream after all. */
+  /** Throws `log-unavailable`, and occasionally retries to bound the stream. */
   refuse(stream: string, bound: () => Promise<void>): never {
     const now_ms = this.#tools.monotonic();
     if (now_ms >= this.#again_ms) {
       this.#again_ms = now_ms + BOUND_AGAIN_MS;
-      bound().catch(() => {}); // The next publish tells.
+      bound().catch(() => {}); // The next publish shows the result.
     }
     const { bytes_key, max_bytes } = this.#place;
     const why = `nothing bounds the stream ${stream}, for NATS has no room to promise it ` +
@@ -51,13 +50,13 @@ export class StreamBound {
     throw new ArqonError("log-unavailable", why);
   }
 
-  /** Takes what the leader says. */
+  /** Records the leader's answer. */
   note({ name, max_bytes }: Pick<StreamConfig, "name" | "max_bytes">): void {
     this.#bytes = max_bytes;
     this.#tools.storage.note(name, max_bytes);
   }
 
-  /** What a stream that was opened or changed has now; told where it is not what was asked for. */
+  /** Records the bound of an opened or changed stream; logs it if it is not the requested one. */
   settle({ config }: StreamInfo): void {
     const { storage: { log } } = this.#tools;
     const { bytes_key, max_bytes: wanted_bytes, owner } = this.#place;

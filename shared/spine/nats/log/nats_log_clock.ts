@@ -1,10 +1,10 @@
 /**
- * The clock of a log: the server's, as of its last answer, carried on by a clock that does not jump. And how far the log
- * was at what time: what has an offset above a sample was stored after it, and so is known to be too young for the age
- * limit, though everything below may be gone by now.
+ * The clock of a log: the server's time of its last answer, advanced by the monotonic clock. And samples of the log's
+ * offset at a time: a message with an offset above a sample was stored after it, so it is known to be too young for the
+ * age limit, even if everything below has expired.
  */
 
-/** Answers that differ by less are taken for the same clock, so that its time does not go back. */
+/** Smaller differences between answers count as the same clock, so that its time does not go back. */
 const JITTER_MS = 5_000;
 
 /** Unix ms of the server. */
@@ -18,12 +18,12 @@ export class LogClock {
     this.#monotonic = monotonic;
   }
 
-  /** Takes the time that an answer carries; `asked_ms` is when it was asked, by the monotonic clock. */
+  /** Records the time in an answer; `asked_ms` is the monotonic time of the request. */
   hear(time: string, asked_ms: number): void {
     const now_ms = Date.parse(time);
     if (!Number.isFinite(now_ms)) return;
     this.#ahead_ms = now_ms - (asked_ms + this.#monotonic()) / 2;
-    // The clock of another leader, or one that was set: what counts is what it stamps from now on.
+    // The clock of another leader, or one that was set: its new time counts from now on.
     if (this.#told_ms - this.#here() > JITTER_MS) this.#told_ms = 0;
   }
 
@@ -37,15 +37,15 @@ export class LogClock {
   }
 }
 
-/** Samples for one age limit; more would not tell more. */
+/** The most samples for one age limit; more would not be more precise. */
 const SAMPLES = 64;
 
 /** The samples of one stream. */
 export class Samples {
-  /** In the order of both. */
+  /** Sorted by offset and time. */
   #samples: { readonly offset: number; readonly time_ms: number }[] = [];
 
-  /** The log had given out `offset` at `time_ms` and no higher one; what is older than `age_ms` is forgotten. */
+  /** Records that `offset` was the log's highest at `time_ms`; samples older than `age_ms` are forgotten. */
   note(offset: number, time_ms: number, age_ms: number): void {
     const last = this.#samples.at(-1);
     if (last !== undefined && (offset < last.offset || time_ms - last.time_ms < age_ms / SAMPLES)) {
@@ -57,7 +57,7 @@ export class Samples {
     if (useless > 0) this.#samples.splice(0, useless);
   }
 
-  /** A time after which everything above `offset` was stored; undefined when there is none. */
+  /** A time after which everything above `offset` was stored; undefined if unknown. */
   since(offset: number): number | undefined {
     return this.#samples.findLast((sample) => sample.offset <= offset)?.time_ms;
   }

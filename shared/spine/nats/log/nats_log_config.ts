@@ -1,29 +1,29 @@
-/** How the stream of a log is configured in JetStream, and what its configuration says. Pure. */
+/** Writes and reads the JetStream configuration of a log's stream. Pure. */
 import { LOG_DEDUPLICATION_MS } from "../../contract/durable_log.ts";
 import type { Retention } from "../../contract/durable_log.ts";
 import type { StreamConfig } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 
-/** Kept beyond twice the age that is asked for: clocks differ, and a late subscriber learns why. */
+/**
+ * Retention beyond twice the requested age: clocks differ, and a late subscriber can still learn why it missed
+ * messages.
+ */
 const AGE_SPARE_S = 120;
 const NANOS = 1e9;
-/**
- * In the stream's metadata: the offset up to which trims and limits that were changed may have removed
- * messages anywhere.
- */
+/** Stream metadata: the offset up to which trims and changed limits may have removed messages of any room. */
 const REMOVED = "arqon-removed";
-/** While such a removal is under way: everything may be gone. */
+/** Its value during such a removal: any message may be removed. */
 const REMOVING = String(Number.MAX_SAFE_INTEGER);
 
-/** Everything that a stream is made from. */
+/** Everything that defines a stream. */
 export interface StreamWish {
   readonly place: LogPlace;
   readonly retention: Retention;
-  /** Copies when the retention does not say. */
+  /** Replicas if the retention has none. */
   readonly replicas_default: number;
 }
 
-/** True for a stream that this engine made there. */
+/** True for a stream that this engine created at that location. */
 export function isOurs(
   { name, subjects = [] }: StreamConfig,
   { prefix, pattern }: LogPlace,
@@ -33,10 +33,10 @@ export function isOurs(
 
 const republish = ({ pattern, republish_to }: LogPlace) => ({ src: pattern, dest: republish_to });
 
-/** Limits as JetStream has them; -1 and 0 are "no limit" there. */
+/** Limits in JetStream's terms; there -1 and 0 are "no limit". */
 function limits({ retention, replicas_default, place }: StreamWish) {
   return {
-    // One more than asked for: who missed exactly `history_size` finds his own position still there.
+    // One more than requested: a client that missed exactly `history_size` messages still finds its position.
     max_msgs_per_subject: retention.history_size + 1,
     max_age: (2 * retention.history_ttl_seconds + AGE_SPARE_S) * NANOS,
     max_bytes: place.max_bytes,
@@ -64,9 +64,8 @@ const larger = (left: number, right: number) => left <= 0 || right <= 0 ? 0 : Ma
 const unlimited = (value: number) => value <= 0 ? -1 : value;
 
 /**
- * `config` with at least what is wished for, exactly that with `shrink`; undefined when nothing has to
- * change. Its size in bytes is always the one wished for: a smaller one removes nothing, new messages
- * are refused.
+ * `config` raised to the wish, or exactly the wish with `shrink`; undefined if nothing changes. The size in bytes is
+ * always exact: a smaller one removes nothing, it only refuses new messages.
  */
 export function changedConfig(
   config: StreamConfig,
@@ -98,7 +97,7 @@ export function changedConfig(
   };
 }
 
-/** What a configuration keeps, in our terms; without a limit, the largest number there is. */
+/** The retention of a configuration; without a limit, the largest number. */
 export function retentionOf(config: StreamConfig): Retention {
   const { max_msgs_per_subject, max_age, num_replicas } = config;
   return {
@@ -120,7 +119,7 @@ export function largerRetention(left: Retention, right: Retention): Retention {
   };
 }
 
-/** Up to which offset trims and changed limits may have removed messages of any room. */
+/** The offset up to which trims and changed limits may have removed messages of any room. */
 export function removedBelow({ metadata }: StreamConfig): number {
   return Number(metadata?.[REMOVED] ?? "0");
 }

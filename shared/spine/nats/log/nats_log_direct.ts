@@ -1,6 +1,6 @@
 /**
- * Direct reads of a JetStream stream: any replica answers, with many messages to one request. What
- * they mean for a log is in `nats_log_read.ts`.
+ * Direct reads of a JetStream stream: any replica answers, with many messages for one request. `nats_log_read.ts` uses
+ * them to read a log.
  */
 import { isNobody, readAnswer } from "../connection/nats_answer.ts";
 import type { Answer } from "../connection/nats_answer.ts";
@@ -9,7 +9,7 @@ import { Refusal, StreamLost } from "./nats_log_api.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Link } from "../connection/nats_link.ts";
 
-/** What is asked: the names are JetStream's. */
+/** The request; the names are JetStream's. */
 export type DirectQuestion =
   | {
     /** The first message of the subject at or above `seq`, and those after it. */
@@ -19,7 +19,7 @@ export type DirectQuestion =
     readonly max_bytes: number;
   }
   | {
-    /** The same from the first message on that was stored then (RFC 3339) or later. */
+    /** The same from the first message stored at or after this time (RFC 3339). */
     readonly start_time: string;
     readonly next_by_subj: string;
     readonly batch: number;
@@ -28,10 +28,10 @@ export type DirectQuestion =
   /** The newest message of each subject. */
   | { readonly multi_last: readonly string[]; readonly batch: number };
 
-/** What came. */
+/** The result. */
 export interface DirectAnswer {
   readonly messages: readonly Answer[];
-  /** Messages that match and did not come. */
+  /** Matching messages that were not sent. */
   readonly pending: number;
 }
 
@@ -42,7 +42,7 @@ const PENDING_HEADER = "Nats-Num-Pending";
 
 const encoder = new TextEncoder();
 
-/** How long one answer may be waited for after the one before. */
+/** The timeout of an answer after the previous one. */
 class Patience {
   readonly #timeout_ms: number;
   readonly #expire: () => void;
@@ -73,8 +73,8 @@ class Patience {
 }
 
 /**
- * Asks once. Rejects with `StreamLost` when nobody has the stream, with an Error when what is expected
- * stays away for `timeout_ms`.
+ * Sends one request. Rejects with `StreamLost` if no server has the stream, with an Error if an expected message does
+ * not arrive within `timeout_ms`.
  */
 export function askDirect(
   link: Link,

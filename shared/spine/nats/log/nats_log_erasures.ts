@@ -1,7 +1,7 @@
 /**
- * Single messages that are removed from a stream, and the mark that says so. Nothing in the stream shows such a hole, so
- * who erases notes it first, in `LOGS_BUCKET`, and who reads asks after the read. Whoever receives the request
- * of somebody else (`nats stream rmm`) notes that hole for all rooms of the stream.
+ * Erases single messages of a stream, and records a mark. The stream does not show such a hole, so the eraser writes
+ * the mark first, to `LOGS_BUCKET`, and readers check it after the read. A process that observes another client's
+ * request (`nats stream rmm`) marks that hole for all rooms of the stream.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
@@ -12,19 +12,19 @@ import type { NameTools } from "./nats_log_names.ts";
 import { direct } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
 
-/** What JetStream is asked for on it, for the stream of the last token. */
+/** The subject of delete requests; the last token is the stream. */
 export const DELETE_REQUESTS = "$JS.API.STREAM.MSG.DELETE";
-/** A header of the requests that are noted already. */
+/** The header of requests whose mark is already written. */
 export const NOTED = "Arqon-Noted";
 
-/** Messages that are looked for and removed at once. */
+/** Messages that are looked up and removed concurrently. */
 const AT_ONCE = 32;
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 const roomKey = (tenant_id: string, room_id: string): KvKey => ["erased", tenant_id, room_id];
-/** What others have removed. */
+/** The key of the mark for removals by other clients. */
 const streamKey = (stream: string): KvKey => ["erased-in", stream];
 
 /** A tenant's rooms in a stream. */
@@ -39,7 +39,7 @@ export interface ErasedRooms {
 const allKey = ({ stream, tenant_id, is_shared }: ErasedRooms): KvKey =>
   is_shared ? [...streamKey(stream), tenant_id] : streamKey(stream);
 
-/** Up to which offset, if the mark is about this stream; 0: nothing. */
+/** The offset of the mark, if it is of this stream; otherwise 0. */
 function markOf(entry: KvEntry | undefined, stream: string): number {
   if (entry === undefined) return 0;
   const mark = JSON.parse(decoder.decode(entry.value));
@@ -55,7 +55,7 @@ async function raise(bucket: KeyValue, key: KvKey, stream: string, offset: numbe
   });
 }
 
-/** Up to which offset messages of the room were removed out of their order; 0: none was. */
+/** The highest offset of the room that was erased out of order; 0: none. */
 export async function erasedThrough(
   names: NameTools,
   rooms: ErasedRooms,
@@ -86,7 +86,7 @@ export async function forgetNames(names: NameTools, rooms: ErasedRooms): Promise
   }
 }
 
-/** Notes the hole that somebody's request makes. */
+/** Marks the hole of another client's request. */
 export async function noteForeign(
   names: NameTools,
   stream: string,
@@ -97,14 +97,14 @@ export async function noteForeign(
   await raise(await names.bucket(), streamKey(stream), stream, seq);
 }
 
-/** One room of a stream, whose messages are erased. */
+/** The room of a stream whose messages are erased. */
 export interface ErasedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly subject: string;
 }
 
-/** As `DurableLog.erase`, of so many messages that one question takes no long time. */
+/** As `DurableLog.erase`, for few enough messages that one request stays short. */
 export async function eraseSome(
   names: NameTools,
   reading: Reading,
@@ -132,7 +132,7 @@ export async function eraseSome(
   return removed.filter((was_there) => was_there).length;
 }
 
-/** Removes the message with its bytes. False: another request was faster. */
+/** Removes the message and its bytes. False: another request removed it first. */
 async function remove({ api, stream, timeout_ms }: Reading, seq: number): Promise<boolean> {
   try {
     await api.erase(stream, seq, { [NOTED]: "1" }, timeout_ms);

@@ -1,7 +1,7 @@
-/** Appends that wait until their log has found its stream again, and in which order they then go. */
+/** Appends that wait until their log has found its stream again, and their order. */
 import type { Append, Missed } from "./nats_log_append.ts";
 
-/** Of one log. Their number is bounded where they are taken. */
+/** The waiting appends of one log. The callers bound their number. */
 export class HeldAppends {
   #retries: { readonly append: Append; readonly why: Missed }[] = [];
   #queue: Append[] = [];
@@ -10,17 +10,17 @@ export class HeldAppends {
     return this.#retries.length === 0 && this.#queue.length === 0;
   }
 
-  /** Has not been sent yet. */
+  /** Queues an append that has not been sent yet. */
   queue(append: Append): void {
     this.#queue.push(append);
   }
 
-  /** Was sent and not stored: goes before those that were not sent. */
+  /** Queues an append that was sent and not stored: it goes before the unsent ones. */
   retry(append: Append, why: Missed): void {
     this.#retries.push({ append, why });
   }
 
-  /** Ends the wait of all, in the order of their calls; what `end` holds again waits anew. */
+  /** Releases all, in the order of their calls; an append that `end` queues again keeps waiting. */
   letGo(end: (append: Append, why: Missed | undefined) => void): void {
     const retries = this.#retries.sort((left, right) => left.append.order - right.append.order);
     const queue = this.#queue;

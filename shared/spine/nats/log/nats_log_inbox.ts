@@ -1,6 +1,6 @@
 /**
- * One wildcard subscription that takes the answers to many requests: cheaper than a subscription or a
- * promise of nats.js for each. Knows nothing of logs. Who waits has its own time limit.
+ * One wildcard subscription for the answers to many requests: cheaper than a subscription or a nats.js promise for
+ * each. Independent of logs. Receivers have their own timeouts.
  */
 import { createInbox } from "@nats-io/transport-deno";
 import { SequenceTable } from "../../../containers/sequence_table.ts";
@@ -11,11 +11,11 @@ import type { Wire } from "../connection/nats_wire.ts";
 
 const ZERO = 0x30;
 
-/** Whoever waits for answers. */
+/** A receiver of answers. */
 export interface Receiver {
-  /** The frame is good until it returns. */
+  /** The frame is valid until it returns. */
   receive(frame: MessageFrame): void;
-  /** The connection is lost: nothing will come. The number is forgotten by then. */
+  /** The connection is lost: no answer will arrive. The number is already forgotten. */
   cut(): void;
 }
 
@@ -24,7 +24,7 @@ export class Inbox {
   readonly #link: Link;
   readonly #wire: Wire;
   readonly #prefix = `${createInbox()}.`;
-  /** By the number that ends the reply subject. Bounded by those who ask. */
+  /** Receivers by the number at the end of the reply subject. The callers bound their number. */
   readonly #receivers = new SequenceTable<Receiver>();
   #subscribed = false;
 
@@ -33,7 +33,7 @@ export class Inbox {
     this.#wire = wire;
   }
 
-  /** A number for a request; the answers to `replyTo` of it come to `receiver` until `forget`. */
+  /** A number for a request; answers to its `replyTo` go to `receiver` until `forget`. */
   expect(receiver: Receiver): number {
     if (!this.#subscribed) this.#subscribe();
     return this.#receivers.add(receiver);
@@ -48,7 +48,7 @@ export class Inbox {
     this.#receivers.take(number);
   }
 
-  /** Tells all who wait that the connection is lost. */
+  /** Notifies all receivers that the connection is lost. */
   cut(): void {
     for (const receiver of this.#receivers.takeAll()) receiver.cut();
   }

@@ -1,8 +1,7 @@
 /**
- * Whether a tenant's stream still is the one that was known, or an older copy that somebody has put
- * in its place. What was known is the newest message: its number and the time that the server gave it.
- * Without anybody who knows, and when it is not there any longer, a new life begins. The lives are in
- * the stream's own metadata, so that every copy of the stream has those that belong to it.
+ * Detects whether a stream is still the known one, or an older copy that was restored in its place. The known fact is
+ * the newest message: its sequence and the server's time. If no process knows it, or the stream no longer has it, a new
+ * life begins. The lives are in the stream's metadata, so that every copy of the stream has its own.
  */
 import { isConflict } from "../../contract/compare_and_set.ts";
 import {
@@ -20,27 +19,27 @@ import type { NameTools } from "./nats_log_names.ts";
 import { askForTail, vouchFor } from "./nats_log_witness.ts";
 import type { Silences, Tail, ToldTails } from "./nats_log_witness.ts";
 
-/** In the stream's metadata: its lives. */
+/** The key of the lives in the stream's metadata. */
 const LIVES = "arqon-lives";
-/** What was heard longer ago when the connection broke is no proof: others may have seen more since. */
+/** Older knowledge at the time of the disconnect is no proof: others may have seen more since. */
 const FRESH_MS = 30_000;
-/** An empty stream of that age was made just now, and by nobody's backup. */
+/** An empty stream of at most this age is new, and not a restored backup. */
 const NEW_MS = 10_000;
-/** How long a witness may take to answer. */
+/** Timeout of a witness's answer. */
 const ASK_MS = 1_000;
-/** For so long a leader may be one that does not know its successor. */
+/** How long an outdated leader may still answer. */
 const LEADER_MS = 1_500;
-/** So long after an outage of NATS witnesses may come back later than this process. */
+/** How long after an outage of NATS witnesses may reconnect later than this process. */
 const WITNESSES_MS = 6_000;
-/** For so long one that is there and silent is asked: it may be stopped, and go on. */
+/** How long a connected witness without an answer is asked again: it may be suspended and resume. */
 export const SILENCE_MS = 10_000;
 const POLL_MS = 50;
 
-/** What the lives of a stream need. */
+/** The dependencies of a stream's lives. */
 export interface StreamLivesTools {
   readonly api: LogApi;
   readonly names: NameTools;
-  /** With `SILENCE_MS`; of the connection. */
+  /** With `SILENCE_MS`; one for the connection. */
   readonly silences: Silences;
   readonly tails: ToldTails;
   /** Milliseconds that only grow. */
@@ -49,7 +48,7 @@ export interface StreamLivesTools {
 
 const idOf = (name: string): string => name.split("~")[1] ?? "";
 
-/** As the stream has them; of one that nobody has noted any in, the first. */
+/** The lives in the stream's metadata; without an entry, the first life. */
 function livesOf({ name, metadata }: StreamConfig): Lives {
   const first = [{ name, first: 0 }];
   const text = metadata?.[LIVES];
@@ -61,28 +60,28 @@ function isNew({ state, created, ts }: StreamInfo): boolean {
   return state.last_seq === 0 && Date.parse(ts) - Date.parse(created) < NEW_MS;
 }
 
-/** Of the stream of one log. */
+/** The lives of one log's stream. */
 export class StreamLives {
   readonly #tools: StreamLivesTools;
   #lives: Lives = [{ name: "", first: 0 }];
   #stream = "";
   /** What `#lives` was read from. */
   #text: string | undefined;
-  /** The newest message that the leader has reported. */
+  /** Sequence of the newest message that the leader has reported. */
   #offset = 0;
   #time = "";
-  /** The highest offset that was acknowledged here. */
+  /** The highest offset acknowledged to this process. */
   #acknowledged = 0;
-  /** Monotonic, of the last news of the stream. */
+  /** Monotonic time of the last report about the stream. */
   #heard_ms = -Infinity;
-  /** What is known was fresh when the connection broke. */
+  /** The knowledge was fresh when the connection broke. */
   #is_known = false;
   #is_proven = false;
-  /** How often it has become uncertain: what was asked before does not count. */
+  /** How often it became uncertain: answers to earlier requests do not count. */
   #doubts = 0;
-  /** Since when another leader's answer is awaited; monotonic. */
+  /** Since when a newer leader is awaited; monotonic. */
   #waiting_ms: number | undefined;
-  /** Resolves when it is settled whether the stream goes on. */
+  /** Resolves when it is decided whether the stream is the known one. */
   #settled = Promise.withResolvers<void>();
   #vouched = "";
   #stopVouching: () => void = () => {};
@@ -99,7 +98,7 @@ export class StreamLives {
     return this.#is_proven;
   }
 
-  /** The connection has broken, or the stream was deleted: whatever comes back must be compared. */
+  /** Called when the connection broke, or the stream was deleted: the next stream must be compared. */
   doubt(): void {
     this.#doubts++;
     if (!this.#is_proven) return;
@@ -110,7 +109,7 @@ export class StreamLives {
     this.#unvouch();
   }
 
-  /** An append was stored there. False: the stream has given that offset before. */
+  /** Records a stored append. False: the stream had already assigned that offset. */
   stored(offset: number): boolean {
     this.#heard_ms = this.#tools.monotonic();
     if (offset <= this.#acknowledged) return false;
@@ -118,16 +117,16 @@ export class StreamLives {
     return true;
   }
 
-  /** What is known now: to be read before the leader is asked, and given with its answer. */
+  /** The present knowledge: read it before a request to the leader, and pass it with the answer. */
   get tail(): Tail {
     const life = newestLife(this.#lives).name;
     return { life, given: this.#given, offset: this.#offset, time: this.#time };
   }
 
   /**
-   * Takes an answer of the leader. Throws `StreamLost` when it contradicts what was known when it was
-   * `asked`: then `prove` says what has happened. What was heard since then may be newer than the
-   * answer, since the leader answers questions beside appends and not in their order.
+   * Records an answer of the leader. Throws `StreamLost` if it contradicts the knowledge at the time of the request
+   * (`asked`): then call `prove`. Later knowledge may be newer than the answer, because the leader answers requests out
+   * of order with appends.
    */
   hear({ config, state }: StreamInfo, asked: Tail): void {
     if (config.name !== this.#stream) throw new StreamLost("the log has another stream");
@@ -144,7 +143,7 @@ export class StreamLives {
     if (state.last_seq >= this.#offset) this.#note(state);
   }
 
-  /** As `hear`, and looks whether the newest message that was known is still there. */
+  /** As `hear`, and checks that the newest known message still exists. */
   async compare(info: StreamInfo, asked: Tail, timeout_ms: number): Promise<void> {
     if (info.state.last_seq >= asked.given && !await this.#holds(info, asked, timeout_ms)) {
       throw new StreamLost("the log holds other messages than before");
@@ -153,14 +152,14 @@ export class StreamLives {
   }
 
   /**
-   * Settles whether the stream goes on, or a new life begins; `info` is of now. Resolves with it, or
-   * with what it is since then. Rejects with what asking does; it is to be tried again then.
+   * Decides whether the stream continues or a new life begins; `info` is the present one. Resolves with the stream's
+   * info after that. Rejects as the requests do; then call it again.
    */
   async prove(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
     try {
       return await this.#prove(info, timeout_ms);
     } catch (error) {
-      // Whoever listens and is silent seems to know something; and it would ask itself.
+      // A listener without an answer would look like a witness, and this process would ask itself.
       if (!this.#is_proven) this.#unvouch();
       throw error;
     }
@@ -186,7 +185,7 @@ export class StreamLives {
     return settled;
   }
 
-  /** Whoever asks from now on has an answer once this is settled. */
+  /** Answers other processes once the stream is decided. */
   #vouch(stream: string): void {
     if (this.#vouched === stream) return;
     this.#stopVouching();
@@ -219,14 +218,14 @@ export class StreamLives {
     if (isNew(info)) return info;
     const known = this.#is_known ? this.tail : undefined;
     if (known !== undefined && await this.#goesOn(info, known, timeout_ms)) return info;
-    // Read before anybody is asked: who began a life since then has changed it.
+    // Read before the witnesses are asked: a life that begins later changes it.
     const bucket = await names.bucket();
     const mark = await bucket.get(["life", name]);
     if (known === undefined) {
       const now = await this.#askedOthers(info, timeout_ms);
       if (now !== undefined) return now;
     }
-    // Before the mark: who finds it already written finds somebody to ask, too.
+    // Before the mark: a process that finds the mark can then ask this one.
     this.#vouch(name);
     const id = newLifeId(names.random);
     try {
@@ -239,8 +238,8 @@ export class StreamLives {
   }
 
   /**
-   * The stream as it is since somebody has said that it goes on; undefined when nobody can. Throws while
-   * somebody still may.
+   * The stream's info after a witness confirmed that it continues; undefined without a witness. Throws while a witness
+   * may still answer.
    */
   async #askedOthers(info: StreamInfo, timeout_ms: number): Promise<StreamInfo | undefined> {
     const { api, names, silences, tails } = this.#tools;
@@ -252,7 +251,7 @@ export class StreamLives {
     }
     const told = typeof answer === "string" ? tails.of(name) ?? answer : answer;
     if (typeof told !== "string") {
-      // Read anew: the life that it reports may have begun since.
+      // Read again: the witness's life may have begun meanwhile.
       const now = await api.info(name, timeout_ms);
       return await this.#goesOn(now, told, timeout_ms) ? now : undefined;
     }
@@ -260,7 +259,7 @@ export class StreamLives {
     return undefined;
   }
 
-  /** Whether the stream has what somebody knows of it, or has begun anew before that already. */
+  /** Whether the stream contains the known tail, or began a new life before it. */
   async #goesOn(info: StreamInfo, tail: Tail, timeout_ms: number): Promise<boolean> {
     const { config, state } = info;
     const last = lastOf(livesOf(config), tail.life);
@@ -273,20 +272,20 @@ export class StreamLives {
     return await this.#holds(info, tail, timeout_ms);
   }
 
-  /** After an outage those who know the log may still be on their way. */
+  /** Whether witnesses may still be reconnecting after an outage. */
   #mayCome(): boolean {
     const { reconnects, state_ms } = this.#tools.api.link;
     return reconnects > 0 && state_ms < WITNESSES_MS;
   }
 
-  /** Throws until it has waited for long enough. */
+  /** Throws until `LEADER_MS` have passed. */
   #awaitLeader(): void {
     const now_ms = this.#tools.monotonic();
     this.#waiting_ms ??= now_ms;
     if (now_ms - this.#waiting_ms < LEADER_MS) throw new Error("the log's leader may be behind");
   }
 
-  /** Whether the stream has that very message, or nothing newer in its place. */
+  /** Whether the stream has that message, or trimmed it and has no newer one with a lower sequence. */
   async #holds({ config, state }: StreamInfo, tail: Tail, timeout_ms: number): Promise<boolean> {
     const { offset, time } = tail;
     if (offset === 0 || time === "") return true;
@@ -294,12 +293,12 @@ export class StreamLives {
     const { api } = this.#tools;
     const found = await api.messageAt(config.name, { seq: offset }, timeout_ms);
     if (found !== undefined) return found.time === time;
-    // It was trimmed. What was stored after it must have higher numbers.
+    // It was trimmed. Later messages must have higher sequences.
     const later = await api.messageAt(config.name, { start_time: time }, timeout_ms);
     return later === undefined || later.seq > offset;
   }
 
-  /** Notes a new life behind everything that may be older than it. */
+  /** Records a new life that begins after all messages that may be older. */
   async #begin(
     { config: { name } }: StreamInfo,
     id: string,
@@ -308,7 +307,7 @@ export class StreamLives {
   ): Promise<StreamInfo> {
     const { api } = this.#tools;
     const { config, state } = await api.info(name, timeout_ms);
-    // Others may have written to the copy before anybody knew that it is one.
+    // Other processes may have written to the restored copy before it was detected.
     const later = known === undefined || known.time === ""
       ? undefined
       : await api.messageAt(name, { start_time: known.time }, timeout_ms);
@@ -324,7 +323,7 @@ export class StreamLives {
     return await api.update({ ...config, metadata }, timeout_ms);
   }
 
-  /** Another process begins a life at this moment: waits until it is there. */
+  /** Another process is beginning a life: waits until it is recorded. */
   async #another({ config }: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
     const { api, monotonic } = this.#tools;
     const until_ms = monotonic() + timeout_ms;

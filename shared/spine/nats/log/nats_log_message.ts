@@ -1,4 +1,4 @@
-/** Stored messages as JetStream hands them out, in the terms of `durable_log.ts`. Pure. */
+/** Converts JetStream's stored messages to the types of `durable_log.ts`. Pure. */
 import { LOG_OFFSET_HEADER, LOG_TIME_HEADER } from "../../contract/durable_log.ts";
 import type { LogMessage } from "../../contract/durable_log.ts";
 import type { Answer } from "../connection/nats_answer.ts";
@@ -7,7 +7,7 @@ import type { StoredMessage } from "./nats_log_api.ts";
 /** The server's and the engine's own headers; callers' are lower case by convention. */
 const OWN = "Nats-";
 
-/** Without the server's own headers. */
+/** The headers without the server's own. */
 function callersHeaders(all: Iterable<readonly [string, string]>): Record<string, string> {
   const headers: Record<string, string> = Object.create(null);
   for (const [name, value] of all) if (!name.startsWith(OWN)) headers[name] = value;
@@ -31,7 +31,7 @@ function* lines(block: string): Generator<readonly [string, string]> {
   }
 }
 
-/** A message as the leader's JSON has it. */
+/** A message from the leader's JSON. */
 export function fromStored(stored: StoredMessage): LogMessage {
   const block = stored.hdrs === undefined
     ? ""

@@ -1,7 +1,7 @@
 /**
- * Agrees with other processes on what the next stream of a log is called. A NATS server that is no
- * cluster lets two streams with the same subjects be made at the same moment (2.15.2), and each would
- * then take every message; of two with the same name it makes one.
+ * Agrees with other processes on the name of a log's next stream. A standalone NATS server (2.15.2) can create two
+ * streams with the same subjects at the same moment, and each would store every message; of two with the same name it
+ * creates one.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../env.ts";
@@ -10,12 +10,12 @@ import { changeDocument, isConflict } from "../../contract/compare_and_set.ts";
 import type { KeyValue, KvEntry } from "../../contract/spine.ts";
 
 /**
- * By tenant, and by the number of what tenants share: the name of the latest stream, and whether that has
- * been made. Of a tenant that shares a stream: which one.
+ * By tenant, and by the number of a shared stream: the name of the latest stream, and whether it has been created. For
+ * a tenant in a shared stream: which stream.
  */
 export const LOGS_BUCKET = "ARQON_LOGS";
 
-/** What the names are made from. */
+/** The dependencies of naming. */
 export interface NameTools extends Pick<Env, "now"> {
   /** Opens `LOGS_BUCKET`. */
   bucket(): Promise<KeyValue>;
@@ -36,13 +36,13 @@ function encode(agreed: Agreed): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(agreed));
 }
 
-/** A name that no stream had before. */
+/** A new unique stream name. */
 function newStreamName(prefix: string, now_ms: number, random: () => number): string {
   const suffix = Math.floor(random() * 36 ** 4).toString(36).padStart(4, "0");
   return `${prefix}${now_ms.toString(36)}${suffix}`;
 }
 
-/** The name under which the stream is to be made by whoever finds that there is none. */
+/** The name under which any process creates the missing stream. */
 export async function agreeOnName(
   tools: NameTools,
   { name_key, prefix }: LogPlace,
@@ -64,7 +64,7 @@ export async function agreeOnName(
   });
 }
 
-/** Notes that the stream has been made: if it is missing from now on, it was deleted. */
+/** Records that the stream has been created: if it is missing later, it was deleted. */
 export async function noteMade(
   tools: NameTools,
   { name_key }: LogPlace,
@@ -78,6 +78,6 @@ export async function noteMade(
   try {
     await bucket.update(name_key, encode({ stream, made: true }), entry.revision);
   } catch (error) {
-    if (!isConflict(error)) throw error; // Else another process has noted it.
+    if (!isConflict(error)) throw error; // Otherwise another process has recorded it.
   }
 }

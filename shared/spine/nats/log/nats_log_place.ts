@@ -1,6 +1,6 @@
 /**
- * Where a log lies in JetStream: in a stream of its tenant's own, or in one of a fixed number of streams
- * that tenants share. Pure; who decides is `nats_logs.ts`.
+ * The storage location of a log in JetStream: its tenant's own stream, or one of a fixed number of shared streams.
+ * Pure; `nats_logs.ts` decides.
  */
 import {
   logSubject,
@@ -14,35 +14,35 @@ import { samplingHash } from "../../../sampling.ts";
 import { messageId } from "./nats_log_message.ts";
 import type { KvKey } from "../../contract/spine.ts";
 
-/** A stream, whatever it is called now. */
+/** A stream, independent of its present name. */
 export interface LogPlace {
-  /** Of its name in `LOGS_BUCKET`. */
+  /** The key of its name in `LOGS_BUCKET`. */
   readonly name_key: KvKey;
-  /** What begins its names. */
+  /** The prefix of its names. */
   readonly prefix: string;
-  /** What it takes. */
+  /** The subjects that it stores. */
   readonly pattern: SubjectPattern;
-  /** Where it publishes what it has taken. */
+  /** Where it republishes stored messages. */
   readonly republish_to: string;
-  /** Its bound, and the key of `[durable]` that says so. */
+  /** Its bound, and the key of `[durable]` that sets it. */
   readonly max_bytes: number;
   readonly bytes_key: "log_bytes" | "shared_bytes";
-  /** For sentences and for fields of log lines. */
+  /** A description for sentences and for fields of log lines. */
   readonly what: string;
   readonly owner: { readonly tenant_id: string } | { readonly shard: string };
 }
 
-/** The part of a place that is one tenant's. */
+/** One tenant's part of a location. */
 export interface TenantPlace {
-  /** All its rooms. */
+  /** Matches all its rooms. */
   readonly pattern: SubjectPattern;
   /** Throws `invalid-room`. */
   subjectOf(room_id: string): Subject;
-  /** For the server's deduplication: unlike that of any other room in the stream. */
+  /** The id for the server's deduplication, unique among the rooms of the stream. */
   messageIdOf(room_id: string, key: string): string;
 }
 
-/** A stream for one tenant. Throws `tenant-mismatch` for what is no tenant. */
+/** A stream for one tenant. Throws `tenant-mismatch` for an invalid tenant. */
 export function ownPlace(tenant_id: string, log_bytes: number): LogPlace {
   return {
     name_key: [tenant_id],
@@ -89,7 +89,7 @@ export function sharing(shard: string, tenant_id: string): TenantPlace {
   };
 }
 
-/** Which of so many shared streams a tenant comes to: two digits or more. */
+/** The shared stream of a tenant, of `streams`: two digits or more. */
 export function shardOf(tenant_id: string, streams: number): string {
   return String(samplingHash(tenant_id) % BigInt(streams)).padStart(2, "0");
 }

@@ -1,24 +1,24 @@
 /**
- * Up to where somebody may have purged messages of a stream, or removed them by lower limits. Nothing in the stream tells
- * that from what age and size remove in other rooms, so a process listens to the requests (`nats stream purge`, `nats
- * stream edit`, and our own trims), and knows nothing of the time before it listened. Pure; the subscription is in `nats_logs.ts`.
+ * The offsets up to which purges or lower limits may have removed messages of a stream. The stream does not distinguish
+ * that from removal by age and size in other rooms, so a process subscribes to the requests (`nats stream purge`, `nats
+ * stream edit`, and our own trims); earlier requests are unknown. Pure; the subscription is in `nats_logs.ts`.
  */
 import { matchesTokens } from "../../contract/subject_index.ts";
 
-/** What JetStream is asked for on it, for the stream of the last token. Everybody who may subscribe receives it. */
+/** The subject of purge requests; the last token is the stream. Any permitted subscriber receives them. */
 export const PURGE_REQUESTS = "$JS.API.STREAM.PURGE";
 /** The same for a change of its configuration. */
 export const UPDATE_REQUESTS = "$JS.API.STREAM.UPDATE";
-/** After so long the server has done what was asked, ms. */
+/** After this time the server has completed a request, ms. */
 const DONE_MS = 30_000;
-/** Filters that are remembered; with more, everything counts as purged. */
+/** The most filters that are remembered; above, everything counts as purged. */
 const FILTERS_MAX = 1_000;
 /** The filter for everything. */
 export const ALL = ">";
 
 const decoder = new TextDecoder();
 
-/** The subjects that a request purges; `>` for all, and when it cannot be read. */
+/** The subjects that a request purges; `>` for all, and for an unreadable request. */
 export function filterOf(request: Uint8Array): string {
   try {
     const { filter } = JSON.parse(decoder.decode(request));
@@ -28,7 +28,7 @@ export function filterOf(request: Uint8Array): string {
   }
 }
 
-/** What removes messages when it becomes less; 0 and less: no limit. */
+/** The limits that remove messages when lowered; 0 and less: no limit. */
 const LIMITS = ["max_msgs_per_subject", "max_msgs", "max_bytes", "max_age"] as const;
 /** The limits of a stream. */
 export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number>>>;
@@ -36,7 +36,7 @@ export type StreamLimits = Readonly<Partial<Record<typeof LIMITS[number], number
 const limitOf = (limit: unknown): number =>
   typeof limit === "number" && limit > 0 ? limit : Infinity;
 
-/** Whether a request to change the stream lowers one of its limits, and when that cannot be determined. */
+/** Whether a request to change the stream lowers one of its limits; true also if unknown. */
 export function isLowered(request: Uint8Array, known: StreamLimits | undefined): boolean {
   try {
     const config = JSON.parse(decoder.decode(request)) as StreamLimits;
@@ -46,14 +46,14 @@ export function isLowered(request: Uint8Array, known: StreamLimits | undefined):
   }
 }
 
-/** Whether a subject without wildcards is one of those. */
+/** Whether a subject without wildcards matches the filter. */
 export const isOf = (subject: string, filter: string): boolean =>
   matchesTokens(filter.split("."), subject.split("."));
 
 interface Purge {
-  /** The offset up to which it may have removed something. */
+  /** The offset up to which it may have removed messages. */
   readonly through: number;
-  /** Monotonic, of the request. */
+  /** Monotonic time of the request. */
   readonly heard_ms: number;
 }
 
@@ -61,16 +61,16 @@ interface Purge {
 export class Purges {
   /** By filter. */
   readonly #purges = new Map<string, Purge>();
-  /** Before it nobody listened. */
+  /** The offset from which purges are observed. */
   #since = Infinity;
 
-  /** Takes note that from now on, when the log has given out `offset`, each purge is heard of. */
+  /** Records that every purge is observed from now on; the log's highest offset is `offset`. */
   listen(offset: number): void {
     this.#purges.clear();
     this.#since = offset;
   }
 
-  /** What was heard does not count any longer: some of it may have been lost. */
+  /** Discards the observations: some requests may have been missed. */
   deafen(): void {
     this.listen(Infinity);
   }
@@ -83,7 +83,7 @@ export class Purges {
     this.#purges.set(filter, { through: Infinity, heard_ms: now_ms });
   }
 
-  /** The log had given out `offset` when it was asked at `asked_ms`: what was purged well before lies below. */
+  /** Records the log's highest offset at `asked_ms`: purges well before that removed only lower offsets. */
   note(offset: number, asked_ms: number): void {
     for (const [filter, { through, heard_ms }] of this.#purges) {
       if (through !== Infinity || asked_ms - heard_ms < DONE_MS) continue;
@@ -91,7 +91,7 @@ export class Purges {
     }
   }
 
-  /** Above this offset no purge has removed anything of the subject. */
+  /** The offset above which no purge has removed messages of the subject. */
   through(subject: string): number {
     let most = this.#since;
     for (const [filter, { through }] of this.#purges) {

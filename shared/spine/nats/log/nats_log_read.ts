@@ -1,8 +1,7 @@
 /**
- * Reading one room out of a stream: forward, backward, the newest of many rooms, and the
- * proof that nothing is missing. Direct reads come from any replica, also one that lags; what must be
- * current asks the leader. A room's messages are removed oldest first, whatever removes them: age, the
- * size limit or a trim.
+ * Reading one room out of a stream: forward, backward, the newest of many rooms, and the proof that nothing is missing.
+ * Direct reads come from any replica, which may lag; reads that must be current go to the leader. A room's messages are
+ * removed oldest first, by age, the size limit or a trim.
  */
 import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
 import type { LogPage, LogRead, LogReadBack } from "../../contract/durable_log.ts";
@@ -15,22 +14,22 @@ import { fromDirect } from "./nats_log_message.ts";
 import { newestBelow } from "./nats_log_back.ts";
 import { removedBelow } from "./nats_log_config.ts";
 
-/** Rooms in one question for their newest messages. The server answers at most 1,024 at once. */
+/** Rooms in one request for their newest messages. The server answers at most 1,024 at once. */
 const HEADS_BATCH = 256;
 /** How far the clocks of two servers of a cluster may be apart. */
 const CLOCK_SKEW_MS = 60_000;
 
-/** One stream, to be read within a time for each request. */
+/** A stream to read, with a timeout for each request. */
 export interface Reading {
   readonly api: LogApi;
   readonly inbox: Inbox;
   readonly stream: string;
   readonly timeout_ms: number;
-  /** How far the stream was when, as far as this process knows. */
+  /** The known offsets of the stream by time. */
   readonly samples: Samples;
   /** As `Purges.through`. */
   purgedThrough(subject: string): number;
-  /** As `removedBelow`, of one tenant in a stream that others share; absent: the stream says it. */
+  /** As `removedBelow`, for one tenant of a shared stream; absent: the stream's own value. */
   readonly removed?: () => Promise<number>;
 }
 
@@ -46,7 +45,7 @@ export async function readForward(
   subject: string,
   { after, limit, max_bytes }: LogRead,
 ): Promise<LogPage> {
-  // It begins at `after` itself: if that message is there, nothing after it was removed.
+  // Begins at `after` itself: if that message exists, nothing after it was removed.
   const from = { next_by_subj: subject, max_bytes };
   let answer = await direct(reading, { ...from, seq: Math.max(1, after), batch: limit + 1 });
   const messages = answer.messages.map(fromDirect);
@@ -62,7 +61,7 @@ export async function readForward(
   return { stream: reading.stream, messages, complete, more };
 }
 
-/** True when the leader shows that nothing of the room above `after` has been removed up to now. */
+/** True if the leader proves that no message of the room above `after` has been removed. */
 async function isWhole(
   { api, stream, timeout_ms, samples, removed, purgedThrough }: Reading,
   subject: string,
@@ -73,22 +72,22 @@ async function isWhole(
     api.info(stream, timeout_ms, subject),
   ]);
   if (state.last_seq <= after) return true;
-  // The page came from a replica that may have taken a message for too old before the leader does.
+  // The page came from a replica that may have expired a message earlier than the leader.
   const soon_ms = config.max_age <= 0
     ? -Infinity
     : Date.parse(ts) - config.max_age / 1e6 + CLOCK_SKEW_MS;
   if (oldest !== undefined && oldest.seq <= after) return Date.parse(oldest.time) > soon_ms;
-  // Age takes the oldest of the whole stream.
+  // Age removes the oldest messages of the whole stream.
   const first_ms = state.messages > 0 ? Date.parse(state.first_ts) : Infinity;
   const untouched = state.first_seq <= after + 1 && first_ms > soon_ms;
   if (untouched && (state.num_deleted ?? 0) === 0) return true;
   if (!untouched && (samples.since(after) ?? -Infinity) <= soon_ms) return false;
   if (after < removedBelow(config)) return false;
-  // Asked last: who removes something says so before.
+  // Checked last: removals are recorded before they happen.
   if (removed !== undefined && after < await removed()) return false;
   if (after < purgedThrough(subject)) return false;
-  // A room that is not full has lost nothing above `after` to the size limit: else age or a trim would
-  // have had to take something from it since.
+  // A room below its size limit has lost nothing above `after` to it, unless age or a trim removed messages later; that
+  // is excluded above.
   const limit = config.max_msgs_per_subject;
   return limit <= 0 || (state.subjects?.[subject] ?? 0) < limit;
 }
@@ -122,7 +121,7 @@ export async function readBackward(
     max_bytes,
   });
   if (newest.seq < end && found.messages.at(-1)?.offset !== newest.seq) {
-    // Either it has been removed meanwhile, or the replica that answered does not have it yet.
+    // It has been removed meanwhile, or the replica that answered does not have it yet.
     const { messages: [there] } = await direct(reading, probe(subject, newest.seq));
     const removed = there !== undefined && offsetOf(there) > newest.seq;
     if (!removed) throw new Error("the replicas of the log are behind");
@@ -130,7 +129,7 @@ export async function readBackward(
   return { stream, ...found, complete: false };
 }
 
-/** How many messages of the subject there are from this offset on, and the first one's offset. */
+/** The number of messages of the subject from this offset on, and the offset of the first. */
 export async function countFrom(
   reading: Reading,
   subject: string,
@@ -152,7 +151,7 @@ function offsetOf(message: DirectAnswer["messages"][number]): number {
   return Number(message.headers[LOG_OFFSET_HEADER] ?? "");
 }
 
-/** The offset of the newest message by subject; subjects without one are left out. */
+/** The offset of the newest message by subject; subjects without messages are left out. */
 export async function readHeads(
   reading: Reading,
   subjects: readonly string[],

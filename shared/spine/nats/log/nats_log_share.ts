@@ -1,8 +1,8 @@
 /**
- * What one tenant may store in a stream that it shares. JetStream knows no bytes of a subject, so who
- * writes for a tenant takes grants from a figure beside the tenant's place in `LOGS_BUCKET`: never less
- * than what the tenant has stored. When that has come to the tenant's bound, its messages are counted. A
- * tenant has its `shared_tenant_bytes` whatever others store; more only while half of the stream is free.
+ * The quota of one tenant in a shared stream. JetStream does not count bytes by subject, so processes that write for a
+ * tenant take grants from a counter in the tenant's entry of `LOGS_BUCKET`, which is never less than the stored bytes.
+ * When the counter reaches the tenant's bound, its messages are counted. A tenant is guaranteed its
+ * `shared_tenant_bytes`; it gets more only while half of the stream is free.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../../logs/log.ts";
@@ -17,30 +17,30 @@ import type { Reading } from "./nats_log_read.ts";
 import { changeDocument } from "../../contract/compare_and_set.ts";
 import type { KvEntry } from "../../contract/spine.ts";
 
-/** Parts of what a tenant is sure of that one grant has. */
+/** One grant is this fraction of the guaranteed bytes. */
 const SURE_PARTS = 8;
-/** And of its bound, once it has more than it is sure of. */
+/** Beyond the guaranteed bytes, one grant is this fraction of the bound. */
 const BOUND_PARTS = 64;
 const GRANT_BYTES_MIN = 16_384;
 const GRANT_BYTES_MAX = 4_194_304;
-/** A tenant that is full is refused without asking again for so long. */
+/** How long a full tenant is refused without another check. */
 const FULL_MS = 1_000;
-/** As long as it has no fewer messages, it is counted again only after so long. */
+/** While a full tenant's message count does not fall, its bytes are recounted only after this time. */
 const COUNT_AGAIN_MS = 60_000;
-/** In one question while messages are counted. */
+/** Messages in one request while counting. */
 const COUNT_MESSAGES = 1_000;
 const COUNT_BYTES = 4_194_304;
-/** What NATS stores with each message beside subject, headers and payload. */
+/** NATS' overhead of a stored message beside subject, headers and payload. */
 const RECORD_BYTES = 34;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** What `LOGS_BUCKET` has of a tenant that shares a stream. */
+/** The entry in `LOGS_BUCKET` of a tenant in a shared stream. */
 export interface SharedEntry {
   /** Which stream. */
   readonly shared: string;
-  /** No less than what the tenant has stored there. */
+  /** Granted bytes; no less than the tenant's stored bytes. */
   readonly held: number;
 }
 
@@ -60,7 +60,7 @@ export interface ShareBounds {
   readonly most: number;
 }
 
-/** By the configuration: `log_bytes` bounds a tenant in either form. Pure. */
+/** The bounds from the configuration: `log_bytes` bounds a tenant in its own or a shared stream. Pure. */
 export function shareBounds(
   { log_bytes, shared_bytes, shared_tenant_bytes }: LogLimits,
 ): ShareBounds {
@@ -68,7 +68,7 @@ export function shareBounds(
   return { most, sure: Math.min(most, shared_tenant_bytes) };
 }
 
-/** What is granted to a tenant that holds so much and needs `size_bytes`; 0: it has no room. Pure. */
+/** The grant for a tenant with `held` bytes that needs `size_bytes`; 0: it is full. Pure. */
 export function grantOf(
   held: number,
   size_bytes: number,
@@ -82,12 +82,12 @@ export function grantOf(
   return held + grant > bound ? 0 : grant;
 }
 
-/** What a share needs. */
+/** The dependencies of a share. */
 export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits" | "monotonic"> {
   readonly names: NameTools;
 }
 
-/** What a tenant had when its messages were counted; monotonic ms. */
+/** The result of counting a tenant's messages; monotonic ms. */
 interface Counted {
   readonly messages: number;
   readonly at_ms: number;
@@ -115,7 +115,7 @@ export async function countStored(
   }
 }
 
-/** Of one tenant, in this process. */
+/** The share of one tenant in this process. */
 export class TenantShare {
   /** As `Reading.removed`. */
   readonly removed: () => Promise<number>;
@@ -125,7 +125,7 @@ export class TenantShare {
   readonly #shard: string;
   readonly #place: TenantPlace;
   readonly #bounds: ShareBounds;
-  /** Granted and not used. */
+  /** Granted and unused bytes. */
   #left: number;
   #full: { readonly until_ms: number; readonly counted: Counted } | undefined;
   #is_told = false;
@@ -142,14 +142,14 @@ export class TenantShare {
     this.removed = () => this.#removed();
   }
 
-  /** False when so much has not been granted. */
+  /** Uses granted bytes; false if the grant is too small. */
   take(size_bytes: number): boolean {
     if (size_bytes > this.#left) return false;
     this.#left -= size_bytes;
     return true;
   }
 
-  /** Gets a grant of at least so much. Rejects with `log-unavailable` when there is no room for it. */
+  /** Gets a grant of at least this many bytes. Rejects with `log-unavailable` if there is no room. */
   async more(log: StreamLog, size_bytes: number): Promise<void> {
     const { names, monotonic } = this.#tools;
     if (monotonic() < (this.#full?.until_ms ?? -Infinity)) throw this.#refusal();
@@ -170,7 +170,7 @@ export class TenantShare {
     });
   }
 
-  /** As `DurableLog.trim`; what was removed is noted for this tenant alone. */
+  /** As `DurableLog.trim`; the removal is recorded for this tenant only. */
   async trim(reading: Reading, subject: string, keep: Kept): Promise<void> {
     const { api, names } = this.#tools;
     const { stream, timeout_ms } = reading;
@@ -184,7 +184,7 @@ export class TenantShare {
     await bucket.put(key, encoder.encode(String(after.state.last_seq)));
   }
 
-  /** Says once that the tenant's classes ask for more than its stream keeps. */
+  /** Logs once that the tenant's classes need a longer retention than its stream has. */
   tell({ common, history_size, history_ttl_seconds }: Retention): void {
     if (common === undefined || this.#is_told) return;
     const is_more = history_size > common.history_size ||
@@ -198,7 +198,7 @@ export class TenantShare {
     });
   }
 
-  /** The bucket is older than the stream, or somebody has deleted the entry. */
+  /** Restores a missing entry: the bucket is older than the stream, or the entry was deleted. */
   async #lost(log: StreamLog): Promise<SharedEntry> {
     const { bytes } = await log.ask((reading) => countStored(reading, this.#place.pattern));
     return { shared: this.#shard, held: bytes };
@@ -209,7 +209,7 @@ export class TenantShare {
     return entry === undefined ? 0 : Number(decoder.decode(entry.value));
   }
 
-  /** What may be granted, on top of what; messages are counted when the figure leaves no room. */
+  /** The next grant and the counter that it adds to; messages are counted if the counter leaves no room. */
   async #grant(
     log: StreamLog,
     held: number,
@@ -230,7 +230,7 @@ export class TenantShare {
         monotonic() - before.at_ms < COUNT_AGAIN_MS;
       return is_known ? undefined : await countStored(reading, this.#place.pattern);
     });
-    // One grant more: what others have been granted may be on its way.
+    // One grant more: messages under the grants of other processes may be under way.
     const least = counted === undefined
       ? held
       : Math.min(held, counted.bytes + grantOf(0, 0, bounds, true));
@@ -244,7 +244,7 @@ export class TenantShare {
     throw this.#refusal();
   }
 
-  /** Half of a shared stream is for what its tenants are sure of. */
+  /** Half of a shared stream is reserved for guaranteed bytes. */
   async #hasPool(log: StreamLog): Promise<boolean> {
     const { api } = this.#tools;
     const { max_bytes } = log.place;

@@ -1,6 +1,6 @@
 /**
- * Finds, makes and changes the stream of a log. Another process may do the same at the same
- * time: whoever comes second finds what the first has made.
+ * Finds, makes and changes the stream of a log. Other processes may do the same concurrently: the second one finds the
+ * stream of the first.
  */
 import { ArqonError } from "@arqon/proto";
 import { CODES, Refusal, StreamLost } from "./nats_log_api.ts";
@@ -15,16 +15,16 @@ import type { NatsStorage } from "./nats_storage.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
-/** What the functions here need beside the wish. */
+/** Their dependencies beside the wish. */
 export interface StreamTools {
   readonly api: LogApi;
   readonly names: NameTools;
   readonly storage: Pick<NatsStorage, "inTurn">;
-  /** Makes sure that what is not messages has its room; called before a log takes some. */
+  /** Reserves the storage of buckets and ledgers before a log is created. */
   beforeMade(): Promise<void>;
 }
 
-/** Says which of our keys asks for what the server refused. */
+/** The error with the configuration key whose value the server refused. */
 function refused(error: unknown, config: StreamConfig, { what, bytes_key }: LogPlace): unknown {
   if (!(error instanceof Refusal)) return error;
   const { code, message } = error;
@@ -46,8 +46,8 @@ function refused(error: unknown, config: StreamConfig, { what, bytes_key }: LogP
 }
 
 /**
- * Changes a stream from what it is to `next`. Where NATS cannot promise the bytes of `next` it keeps the
- * bound that it has, and where not even that is possible, all that it has.
+ * Updates a stream to `next`. If NATS cannot reserve the bytes of `next`, the stream keeps its bound; if that fails as
+ * well, it stays unchanged.
  */
 async function update(
   { api }: StreamTools,
@@ -76,7 +76,7 @@ async function find(
   const ours: StreamInfo[] = [];
   for (const name of await api.names(subject, timeout_ms)) {
     const info = await api.info(name, timeout_ms).catch((error) => {
-      // Deleted in between.
+      // Deleted meanwhile.
       if (error instanceof StreamLost) return undefined;
       throw error;
     });
@@ -92,7 +92,7 @@ async function find(
   throw new ArqonError("log-unavailable", `the streams ${names} take the same; delete one of them`);
 }
 
-/** Undefined when another process has made it meanwhile. */
+/** Creates the stream; undefined if another process has created it meanwhile. */
 async function create(
   { api, names, storage, beforeMade }: StreamTools,
   wish: StreamWish,
@@ -113,7 +113,7 @@ async function create(
   return made;
 }
 
-/** The stream as it is now, made when there is none; with at least what is wished for. */
+/** Opens the stream, creates it if missing, and raises it to the wish. */
 export async function openStream(
   tools: StreamTools,
   wish: StreamWish,
@@ -121,14 +121,14 @@ export async function openStream(
 ): Promise<StreamInfo> {
   const found = await find(tools, wish.place, timeout_ms) ??
     await create(tools, wish, timeout_ms) ?? await find(tools, wish.place, timeout_ms);
-  // Made and deleted by others at once; asking again sorts it out.
+  // Other processes create and delete it concurrently; a retry resolves it.
   if (found === undefined) throw new Error("the stream comes and goes");
   const info = await changeStream(tools, found, wish, false, timeout_ms);
   if (!isRemoving(info.config)) return info;
   return await tools.api.update(withRemoval(info.config, info.state.last_seq), timeout_ms);
 }
 
-/** Grows the stream to the wish; with `shrink` makes it exactly that. */
+/** Raises the stream to the wish; with `shrink` sets it exactly. */
 export async function changeStream(
   tools: StreamTools,
   info: StreamInfo,
@@ -142,14 +142,14 @@ export async function changeStream(
   const keepsAsMuch = config.max_msgs_per_subject === info.config.max_msgs_per_subject &&
     config.max_age === info.config.max_age;
   if (keepsAsMuch) return await update(tools, info, config, wish.place, timeout_ms);
-  // What the old limits have removed can no longer be determined by how full a room is, or how old.
+  // After the change, a room's size or age no longer proves what the old limits removed.
   const begun = await update(tools, info, withRemoval(config, "under way"), wish.place, timeout_ms);
   if (begun === info) return info;
   const { config: changed, state } = await api.info(config.name, timeout_ms);
   return await api.update(withRemoval(changed, state.last_seq), timeout_ms);
 }
 
-/** Cuts what a subject has, and leaves a mark that it did. */
+/** Trims a subject, and records a mark. */
 export async function trimStream(
   { api }: StreamTools,
   stream: string,

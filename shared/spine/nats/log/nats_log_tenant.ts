@@ -1,6 +1,6 @@
 /**
- * The log of one tenant on JetStream, as the Spine offers it: which subjects of a stream are its, and
- * what it may store where others share the stream. The stream itself is `nats_log.ts`.
+ * The log of one tenant on JetStream: its subjects in a stream, and its quota in a shared stream. The stream itself is
+ * `nats_log.ts`.
  */
 import { appendInTurn } from "../../contract/append_in_turn.ts";
 import { assertSize, headerBytes } from "../../contract/check.ts";
@@ -44,10 +44,10 @@ export class TenantLog implements DurableLog, AppendLog {
   readonly #place: TenantPlace;
   /** Undefined: the stream is the tenant's own. */
   readonly #share: TenantShare | undefined;
-  /** For bytes that the tenant's share does not have yet. */
+  /** Appends that wait for a grant of the tenant's share. */
   readonly #waiting = new HeldAppends();
   #asking = false;
-  /** The last answer. */
+  /** The last result of `status`. */
   #seen: Promise<LogStatus> | undefined;
 
   constructor(
@@ -130,7 +130,7 @@ export class TenantLog implements DurableLog, AppendLog {
   async read(room_id: string, options: LogRead): Promise<LogPage> {
     const subject = this.#place.subjectOf(room_id);
     const page = await this.#page((reading) => readForward(reading, subject, options));
-    // Asked last: who erases says so before.
+    // Checked last: erasures are recorded before they happen.
     const erased = await this.erased(room_id);
     return options.after < erased ? { ...page, complete: false, erased } : page;
   }
@@ -189,7 +189,7 @@ export class TenantLog implements DurableLog, AppendLog {
 
   async status(): Promise<LogStatus> {
     const { recent_status: recent } = this.log;
-    // Hundreds of tenants of one stream ask the same; none gets the same answer twice.
+    // Hundreds of tenants share one stream and its status; no tenant gets the same cached result twice.
     this.#seen = recent !== undefined && recent !== this.#seen ? recent : this.log.status();
     return await this.#seen;
   }
@@ -198,7 +198,7 @@ export class TenantLog implements DurableLog, AppendLog {
     return this.log.now();
   }
 
-  /** With a share every append comes to `queue`, which knows how large it is. */
+  /** With a share every append goes to `queue`, which knows its size. */
   get held(): boolean {
     return this.#share !== undefined || this.log.held;
   }
@@ -248,7 +248,7 @@ export class TenantLog implements DurableLog, AppendLog {
     this.#waiting.letGo((append) => this.queue(append));
   }
 
-  /** Throws what is wrong with it at once. */
+  /** Throws at once for an invalid append. */
   #append(
     room_id: string,
     payload: Uint8Array,
@@ -294,7 +294,7 @@ export class TenantLog implements DurableLog, AppendLog {
   async #page(ask: (reading: Reading) => Promise<LogPage>): Promise<LogPage> {
     const removed = this.#share?.removed;
     return await this.log.ask(async (reading) => {
-      // Of before the question: what has changed since then is no part of the page.
+      // Read before the request: later changes are not part of the page.
       const { stream } = this;
       const own = removed === undefined ? reading : { ...reading, removed };
       return { ...await ask(own), stream };
@@ -317,7 +317,7 @@ export async function readRooms(
       const room_id = subject.slice(room_at);
       if (room_id > after && room_id.startsWith(prefix)) first.add(room_id);
     }
-    // More than are asked for are not kept, however many there are.
+    // Keeps no more than were requested.
     first = new Set([...first].sort().slice(0, limit + 1));
     offset += subjects.length;
     if (subjects.length === 0 || offset >= total) break;

@@ -1,7 +1,6 @@
 /**
- * Processes that ask each other how far a stream is: who has followed it without a break knows whether
- * what is there now is the same stream or an older copy. One small question to whoever comes; what the
- * answers mean is in `nats_log_lives.ts`.
+ * Processes ask each other for the tail of a stream: a process that followed it without a gap knows whether the present
+ * stream is the same one or an older copy. `nats_log_lives.ts` evaluates the answers.
  */
 import { BoundedMap } from "../../../containers/bounded_map.ts";
 import { samplingHash } from "../../../sampling.ts";
@@ -9,27 +8,27 @@ import { processSubject } from "../../../subjects/subject.ts";
 import { newLifeId } from "../../contract/lives.ts";
 import type { Link } from "../connection/nats_link.ts";
 
-/** What somebody knows of a stream. */
+/** What a process knows about a stream. */
 export interface Tail {
-  /** Name of the life that it was in. */
+  /** Name of its newest life. */
   readonly life: string;
-  /** The highest offset that it has seen given; 0: none. */
+  /** The highest offset seen; 0: none. */
   readonly given: number;
-  /** A message up to there, and when the server says it was stored, as it writes times; 0 and "": none. */
+  /** The offset of a message at or below `given`, and the server's text of its time; 0 and "": none. */
   readonly offset: number;
   readonly time: string;
 }
 
-/** What came of asking: a tail, word that nobody listens, or somebody who listens and does not answer. */
+/** The result of asking: a tail, "nobody" (no responder), or "silence" (a responder without an answer). */
 export type Told = Tail | "nobody" | "silence";
 
-/** The answer of a server when nobody listens. */
+/** The server's status for no responders. */
 const NO_RESPONDERS = 503;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-// One that Shields and Brains may use both ways under the accounts of docs/run_nats.md.
+// A subject on which Shields and Brains may publish and subscribe under the accounts of docs/run_nats.md.
 const subjectOf = (stream: string) =>
   processSubject("answers", `log-${samplingHash(stream).toString(36)}`);
 
@@ -46,7 +45,7 @@ function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
   }
 }
 
-/** The stream that a tail is of; undefined: none. */
+/** The stream that a tail describes; undefined: none. */
 function streamOf(bytes: Uint8Array): string | undefined {
   try {
     const { stream } = JSON.parse(decoder.decode(bytes));
@@ -57,8 +56,8 @@ function streamOf(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Answers for the stream with what `tail` says, until the returned function is called. `tail` may take
- * its time while it is being settled; whoever asks waits a moment.
+ * Answers requests about the stream with the result of `tail`, until the returned function is called. `tail` may be
+ * slow while the stream is being decided; requesters wait briefly.
  */
 export function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>): () => void {
   let is_over = false;
@@ -73,7 +72,7 @@ export function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>):
         return;
       }
       if (reply === undefined || reply === "" || decoder.decode(data) !== stream) return;
-      // Whoever asks waits a moment, and then goes by what the log itself says.
+      // Requesters wait briefly, and then use the log's own state.
       answer(reply).catch((error) => link.log.debug("no answer about a log", { stream, error }));
     },
   });
@@ -84,8 +83,8 @@ export function vouchFor(link: Link, stream: string, tail: () => Promise<Tail>):
 }
 
 /**
- * What the first to answer knows; "nobody" at once when none is there, "silence" after `timeout_ms` when
- * one is: a process that is stopped, or too busy, keeps its subscription.
+ * The first answer; "nobody" at once without a responder; "silence" after `timeout_ms` with one: a suspended or busy
+ * process keeps its subscription.
  */
 export async function askForTail(
   link: Link,
@@ -111,20 +110,20 @@ export async function askForTail(
   }
 }
 
-/** So many streams are remembered, or counted, at once; the first one is forgotten then. */
+/** The most streams that are remembered or counted; above, the first one is forgotten. */
 const STREAMS_MAX = 65_536;
 
-/** On which a process that ends tells what it knows of a stream: those who know it may end before others ask. */
+/** The subject on which an ending process publishes its tails: all witnesses may end before others ask. */
 const ENDS = processSubject("answers", "logs-told");
-/** An older notice is no proof: others may have seen more since. */
+/** Older notices are no proof: others may have seen more since. */
 const TOLD_MS = 30_000;
 
-/** Tells all others at the end of this process. */
+/** Publishes a tail to all other processes when this one ends. */
 export function tellTail({ connection }: Link, stream: string, tail: Tail): void {
   connection.publish(ENDS, encoder.encode(JSON.stringify({ stream, ...tail })));
 }
 
-/** Last tails of streams by processes that have ended, since this connection began or came back. */
+/** The last tails of ended processes, received since this connection was opened or restored. */
 export class ToldTails {
   readonly #tails = new BoundedMap<string, { readonly tail: Tail; readonly at_ms: number }>(
     STREAMS_MAX,
@@ -149,7 +148,7 @@ export class ToldTails {
     });
   }
 
-  /** The connection is lost: somebody may have said more meanwhile. */
+  /** Called when the connection is lost: notices may be missed meanwhile. */
   cut(): void {
     this.#tails.clear();
   }
@@ -161,20 +160,20 @@ export class ToldTails {
 }
 
 /**
- * For how long those who know a stream have been asked in vain while they were there: one that was
- * stopped may answer the next question. Counts only the time of questions, however far apart they are;
- * of one connection, since a log that could not be opened is forgotten. Pure.
+ * How long the witnesses of a stream have not answered although connected: a suspended one may answer the next request.
+ * Counts only the time of the requests, whatever their distance; one for a connection, because a log that could not be
+ * opened is forgotten. Pure.
  */
 export class Silences {
   readonly #bound_ms: number;
   readonly #asked_ms = new BoundedMap<string, number>(STREAMS_MAX);
 
-  /** `bound_ms`: for so long the next question is worth asking. */
+  /** `bound_ms`: after this time without an answer, requests stop. */
   constructor(bound_ms: number) {
     this.#bound_ms = bound_ms;
   }
 
-  /** Takes what a question that had `timeout_ms` brought. True: it is to be asked again. */
+  /** Records the result of a request with `timeout_ms`. True: ask again. */
   goOn(stream: string, told: Told, timeout_ms: number): boolean {
     if (told !== "silence") {
       this.#asked_ms.delete(stream);
@@ -185,7 +184,7 @@ export class Silences {
     return asked_ms < this.#bound_ms;
   }
 
-  /** It is settled what the stream is: whoever asks from now on asks something new. */
+  /** Called when the stream is decided: later requests count from zero. */
   forget(stream: string): void {
     this.#asked_ms.delete(stream);
   }

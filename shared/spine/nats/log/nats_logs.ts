@@ -1,6 +1,6 @@
 /**
- * All logs of one connection: one object a tenant and one a stream, and who learns when a stream has
- * moved, come back or been lost. What they do is in `nats_log_tenant.ts` and `nats_log.ts`.
+ * All logs of one connection: one object a tenant and one a stream, and the notifications when a stream has moved,
+ * reappeared or been lost. The logs are in `nats_log_tenant.ts` and `nats_log.ts`.
  */
 import { tenantLogPattern } from "../../../subjects/subject.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
@@ -35,18 +35,18 @@ import type { LogTools } from "./nats_log.ts";
 import { largerRetention } from "./nats_log_config.ts";
 
 /**
- * What JetStream reports about streams; the last token is the stream's name. At most once: a busy server now
- * and then says nothing of a deletion (2.15.2), and whoever asks the log next finds out.
+ * JetStream's advisories about streams; the last token is the stream's name. At most once: a busy server (2.15.2)
+ * sometimes omits a deletion, and the next request to the log detects it.
  */
 const DELETED = "$JS.EVENT.ADVISORY.STREAM.DELETED";
 const ADVISORIES = ["$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED", DELETED];
 
-/** A tenant for whose log there was no room is refused without asking again for so long. */
+/** How long a tenant without room for its log is refused without another attempt. */
 const REFUSED_MS = 2_000;
-/** So many refusals are remembered. */
+/** The most refusals that are remembered. */
 const REFUSALS = 1_000;
 
-/** What the logs need of their engine. */
+/** The engine's parts that the logs need. */
 export interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
@@ -54,7 +54,7 @@ export interface LogsOptions {
   readonly limits: LogLimits;
   readonly names: NameTools;
   readonly storage: NatsStorage;
-  /** As `StreamTools` has it. */
+  /** As in `StreamTools`. */
   readonly beforeMade: () => Promise<void>;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
@@ -68,16 +68,16 @@ interface OpenStream {
   readonly tenants: Set<TenantLog>;
 }
 
-/** The logs that this process has opened. As many as it has tenants with durable rooms. */
+/** The open logs of this process: one for each tenant with durable rooms. */
 export class NatsLogs {
   readonly #link: Link;
   readonly #inbox: Inbox;
   readonly #lane: AppendLane;
   readonly #tools: PlacingTools;
   readonly #tenants = new Map<string, Promise<TenantLog>>();
-  /** By what begins their names. */
+  /** By the prefix of their names. */
   readonly #streams = new Map<string, OpenStream>();
-  /** Of tenants for whose log there was no room: many publishes would ask as often. */
+  /** Tenants without room for their log: otherwise each publish would retry. */
   readonly #refusals = new Map<string, { readonly error: unknown; readonly until_ms: number }>();
   #listening = false;
   #hears_purges = true;
@@ -101,10 +101,10 @@ export class NatsLogs {
     };
   }
 
-  /** As `Spine.log`. One opening at a time for a tenant; one that failed is tried anew. */
+  /** As `Spine.log`. One opening at a time for a tenant; the next call retries a failed one. */
   async open(tenant_id: string, retention: Retention): Promise<DurableLog> {
     this.#link.assertConnected();
-    tenantLogPattern(tenant_id); // Throws for what is no tenant.
+    tenantLogPattern(tenant_id); // Throws for an invalid tenant.
     this.#listen();
     const known = this.#tenants.get(tenant_id);
     if (known !== undefined) {
@@ -185,7 +185,10 @@ export class NatsLogs {
     this.#refusals.set(tenant_id, { error, until_ms: this.#tools.monotonic() + REFUSED_MS });
   }
 
-  /** The connection is lost: appends under way have an unknown outcome, and nobody knows what comes back. */
+  /**
+   * Called when the connection is lost: appends under way have an unknown outcome, and the streams must be compared
+   * again.
+   */
   cut(): void {
     for (const { log } of this.#streams.values()) log.doubt();
     this.#tools.tails.cut();
@@ -193,7 +196,7 @@ export class NatsLogs {
     this.#lane.stop();
   }
 
-  /** Resolves when no append is under way, and the others know how far the logs are. */
+  /** Resolves when no append is under way, and the tails of the logs are published. */
   async end(): Promise<void> {
     await this.#lane.idle();
     for (const { log } of this.#streams.values()) {
@@ -212,7 +215,7 @@ export class NatsLogs {
           const stream = subject.slice(advisory.length + 1);
           for (const { log } of this.#streams.values()) {
             if (log.stream_name !== stream) continue;
-            // An older copy of it may come back under the same name.
+            // An older copy may be restored under the same name.
             if (advisory === DELETED) log.doubt();
             this.#tell(log);
           }
@@ -238,7 +241,7 @@ export class NatsLogs {
     this.#link.onReconnect(() => void this.#back());
   }
 
-  /** Somebody else's hole in a stream is noted by every process that notices it. */
+  /** Every process that observes another client's erasure records the hole. */
   #hearDeletes(): void {
     const { connection, log } = this.#link;
     const unheard = (error: unknown) => {
@@ -256,7 +259,7 @@ export class NatsLogs {
     });
   }
 
-  /** Messages may be removed, and this process would not know. */
+  /** Called when purges can no longer be observed. */
   #deafen(requests: string, error: Error): void {
     this.#hears_purges = false;
     const remedy = `let its user subscribe to ${requests}.*`;
@@ -264,12 +267,12 @@ export class NatsLogs {
     for (const { log } of this.#streams.values()) log.purged(undefined);
   }
 
-  /** Only when the subscriptions are with the server again does it help to compare with the log. */
+  /** Compares the logs only once the server has the subscriptions again. */
   async #back(): Promise<void> {
     try {
       await this.#link.guard(this.#link.connection.flush());
     } catch {
-      return; // Lost again: the next reconnect tells it.
+      return; // Lost again: the next reconnect compares them.
     }
     for (const { log } of this.#streams.values()) this.#tell(log);
   }
@@ -281,13 +284,13 @@ export class NatsLogs {
   }
 }
 
-/** Where a tenant's log lies. */
+/** The placement of a tenant's log. */
 type Placing =
   | { readonly shard: undefined }
-  /** `granted`: bytes that this process may store there at once. */
+  /** `granted`: bytes that this process may already store there. */
   | { readonly shard: string; readonly granted: number };
 
-/** True when the classes that are for every tenant ask for as much as this one's. Pure. */
+/** True if the classes for all tenants have at least this tenant's retention. Pure. */
 function mayShare({ common, ...own }: Retention, { shared_streams }: LogLimits): boolean {
   if (common === undefined || shared_streams === 0) return false;
   const most = largerRetention(common, own);
@@ -295,13 +298,13 @@ function mayShare({ common, ...own }: Retention, { shared_streams }: LogLimits):
     most.history_ttl_seconds === common.history_ttl_seconds && own.replicas === common.replicas;
 }
 
-/** What placing needs beside the tools: the streams that are shared. */
+/** The dependencies of placement beside the tools: the shared streams. */
 interface PlacingTools extends LogTools {
-  /** Opens the shared stream, as large as is asked for. */
+  /** Opens the shared stream with this retention. */
   openShared(shard: string, retention: Retention): Promise<StreamLog>;
 }
 
-/** Where the log of the tenant lies, from now on. Rejects as the opening of a log does. */
+/** Decides the placement of the tenant's log. Rejects as opening a log does. */
 async function placeOf(
   tools: PlacingTools,
   tenant_id: string,
@@ -316,11 +319,11 @@ async function placeOf(
     const entry = await bucket.get([tenant_id]);
     const shared = entry && readShared(entry);
     if (shared !== undefined) return { shard: shared.shared, granted: 0 };
-    // It had a stream of its own, which is gone or being made.
+    // It had its own stream, which was deleted or is being created.
     if (entry !== undefined || !mayShare(retention, limits)) return { shard: undefined };
     const shard = shardOf(tenant_id, limits.shared_streams);
     const log = await tools.openShared(shard, retention);
-    // Nothing, unless the bucket was lost, or is older than the stream.
+    // Zero, unless the bucket was lost, or is older than the stream.
     const held = await log.ask((reading) =>
       countStored(reading, sharing(shard, tenant_id).pattern)
     );

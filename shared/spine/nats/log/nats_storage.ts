@@ -1,7 +1,6 @@
 /**
- * The storage of the NATS servers as one connection sees it: how much there is, how much of it is
- * promised, and which of our streams nothing bounds. Shares are in `storage_plan.ts`; who makes a
- * stream bounds it.
+ * The storage of the NATS servers as one connection sees it: its size, the promised bytes, and our unbounded streams.
+ * Shares are in `storage_plan.ts`; the creator of a stream bounds it.
  */
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { Logger } from "../../../logs/log.ts";
@@ -21,11 +20,11 @@ import type { StorageReport } from "../../contract/spine.ts";
 /** A name that no stream gets. */
 const PROBE = "ARQON_STORAGE_PROBE";
 const UNIT_BYTES = 65_536;
-/** So many streams that nothing bounds are looked at again for one report. */
+/** The most unbounded streams that are checked again for one report. */
 const LOOKS = 20;
 /** 2^50 bytes: more than any server has. */
 const UNITS_MAX = 2 ** 34;
-/** Ask only how many streams of logs there are: the names from there on are none. */
+/** Requests only the number of log streams: no name has such a high offset. */
 const COUNT_LOGS = { subject: "log.t.>", offset: 1_000_000_000 };
 const COUNT_SHARED = { subject: "log.s.>", offset: 1_000_000_000 };
 
@@ -33,7 +32,7 @@ interface Limits {
   readonly max_storage: number;
 }
 
-/** What JetStream says of an account. Storage is that of all copies, but for what is reserved. */
+/** JetStream's account info. Storage counts all replicas, reserved bytes count once. */
 interface AccountInfo {
   readonly storage: number;
   readonly reserved_storage?: number;
@@ -41,7 +40,7 @@ interface AccountInfo {
   readonly tiers?: Readonly<Record<string, { readonly limits: Limits }>>;
 }
 
-/** Where the storage is asked for. */
+/** Where the storage is queried. */
 export interface StorageSource {
   readonly connection: NatsConnection;
   readonly timeout_ms: number;
@@ -50,24 +49,24 @@ export interface StorageSource {
 }
 
 const isClustered = ({ connection: { info } }: StorageSource) => info?.cluster !== undefined;
-/** Copies of a stream that does not say how many. */
+/** The default number of replicas. */
 const copies = (source: StorageSource) => isClustered(source) ? 3 : 1;
 
 function account({ connection, timeout_ms }: StorageSource): Promise<AccountInfo> {
   return callApi(connection, "INFO", {}, timeout_ms);
 }
 
-/** The account's own limit, each message counted once; undefined: it has none. */
+/** The account's limit, each message counted once; undefined: none. */
 function accountLimit({ limits, tiers }: AccountInfo, replicas: number): number | undefined {
   const tier = tiers?.[`R${replicas}`]?.limits.max_storage;
   if (tier !== undefined) return tier < 0 ? undefined : tier;
-  // Without tiers every copy counts.
+  // Without tiers every replica counts.
   return limits.max_storage < 0 ? undefined : Math.floor(limits.max_storage / replicas);
 }
 
 /**
- * True when a stream of so many bytes would fit. Asks for one whose subjects are taken, so that none is
- * ever made: a server that runs alone looks at the storage first, and then refuses it (2.11 to 2.15).
+ * True if a stream of this size would fit. Requests one with subjects that are already in use, so that it is never
+ * created: a standalone server (2.11 to 2.15) checks the storage first, and then refuses it.
  */
 async function fits({ connection, timeout_ms }: StorageSource, taken: string, units: number) {
   const config = {
@@ -90,7 +89,7 @@ async function fits({ connection, timeout_ms }: StorageSource, taken: string, un
   throw new Error("NATS made a stream whose subjects are taken");
 }
 
-/** Bytes that can still be promised, to 64 KiB; undefined: nobody says. */
+/** Bytes that can still be reserved, to 64 KiB; undefined: unknown. */
 async function freeBytes(source: StorageSource, taken: string): Promise<number | undefined> {
   if (await fits(source, taken, UNITS_MAX)) return undefined;
   let [low, high] = [0, UNITS_MAX];
@@ -103,8 +102,8 @@ async function freeBytes(source: StorageSource, taken: string): Promise<number |
 }
 
 /**
- * What there is in all, each message counted once; undefined: nobody says. `taken` are subjects of a
- * stream that is there. Rejects as `callApi`.
+ * The total storage, each message counted once; undefined: unknown. `taken` are subjects of an existing stream. Rejects
+ * as `callApi`.
  */
 export async function totalBytes(
   source: StorageSource,
@@ -113,13 +112,13 @@ export async function totalBytes(
   const info = await account(source);
   const limit = accountLimit(info, copies(source));
   if (source.storage_bytes !== undefined) return Math.min(source.storage_bytes, limit ?? Infinity);
-  // No server of a cluster says what the others have.
+  // No server of a cluster reports the storage of the others.
   if (isClustered(source)) return limit;
   const free = await freeBytes(source, taken);
   return free === undefined ? limit : (info.reserved_storage ?? 0) + free;
 }
 
-/** What is promised and used, each message counted once, and how many logs there are. */
+/** The promised and used bytes, each message counted once, and the number of logs. */
 export async function readUsage(
   source: StorageSource,
 ): Promise<Omit<StorageReport, "limit_bytes" | "unbounded">> {
@@ -139,31 +138,31 @@ export async function readUsage(
   };
 }
 
-/** What the storage of one connection needs. */
+/** The dependencies of one connection's storage. */
 export interface NatsStorageOptions {
   readonly link: Link;
   readonly control_bytes: number;
-  /** Buckets and object stores that are no control data, by name: what each asks for. */
+  /** Requested bytes of the buckets and object stores that are not control data, by name. */
   readonly own_bytes: Readonly<Record<string, number>>;
   readonly storage_bytes: number | undefined;
-  /** Makes the smallest of the buckets, unless it is there; resolves with its subjects. */
+  /** Creates the smallest bucket if missing; resolves with its subjects. */
   readonly anchor: () => Promise<string>;
 }
 
 /** The storage behind one connection. */
 export class NatsStorage {
   readonly log: Logger;
-  /** Learns of streams that do not answer. */
+  /** Tracks streams that do not answer. */
   readonly leaders: Leaders;
   readonly #options: NatsStorageOptions;
   readonly #source: StorageSource;
   readonly #unbounded = new Set<string>();
-  /** What bounds the buckets; logs, of which there are many, ask nobody. */
+  /** The bounds of the buckets; logs, which are many, do not use it. */
   readonly #buckets = new Map<string, number>();
   #forbidden: unknown;
-  /** Resolves when the stream that was asked for last has been made. */
+  /** Resolves when the last requested stream has been created. */
   #turn: Promise<void> = Promise.resolve();
-  /** Measured once a connection: a server that comes back may have more, or less. */
+  /** Measured once a connection: after a reconnect the server's storage may differ. */
   #budget: Promise<number> | undefined;
   #total: Promise<number | undefined> | undefined;
 
@@ -180,32 +179,32 @@ export class NatsStorage {
     });
   }
 
-  /** Takes note of what bounds a stream that is used here; 0 or less: nothing does. */
+  /** Records the bound of a stream that is used here; 0 or less: none. */
   note(stream: string, bound_bytes: number): void {
     if (bound_bytes > 0) this.#unbounded.delete(stream);
     else this.#unbounded.add(stream);
     if (stream.startsWith("KV_")) this.#buckets.set(stream, bound_bytes);
   }
 
-  /** What bounds the stream of a bucket that is used here; undefined: nothing does. */
+  /** The bound of a bucket's stream that is used here; undefined: none. */
   boundOf(stream: string): number | undefined {
     const bound_bytes = this.#buckets.get(stream) ?? 0;
     return bound_bytes > 0 ? bound_bytes : undefined;
   }
 
-  /** The stream is gone, or is no longer used here. */
+  /** Called when the stream was deleted, or is no longer used here. */
   forget(stream: string): void {
     this.#unbounded.delete(stream);
   }
 
-  /** The streams that are used here and that nothing bounds. */
+  /** The unbounded streams that are used here. */
   get unbounded(): readonly string[] {
     return [...this.#unbounded];
   }
 
   /**
-   * Makes a stream, on a server that runs alone one after the other: of two at once it may promise the
-   * same bytes to both (2.15.2). Rejects when its turn does not come in time.
+   * Creates a stream; on a standalone server one after the other, because it (2.15.2) may reserve the same bytes for
+   * two concurrent ones. Rejects if its turn does not come in time.
    */
   async inTurn<T>(make: () => Promise<T>): Promise<T> {
     if (isClustered(this.#source)) return await make();
@@ -224,7 +223,7 @@ export class NatsStorage {
     }
   }
 
-  /** What a bucket or object store reserves. */
+  /** The bytes that a bucket or object store reserves. */
   async bucketBytes(bucket: string): Promise<number> {
     const own_bytes = this.#options.own_bytes[bucket];
     if (own_bytes !== undefined) return ledgerShare(own_bytes, await this.#measured());
@@ -232,12 +231,12 @@ export class NatsStorage {
     return bucketShare(bucket, await this.#budget);
   }
 
-  /** What a ledger reserves that asks for `wanted_bytes`. */
+  /** The bytes that a ledger reserves if it requests `wanted_bytes`. */
   async ledgerBytes(wanted_bytes: number): Promise<number> {
     return ledgerShare(wanted_bytes, await this.#measured());
   }
 
-  /** As `Spine.storage`. Once the account has not let it ask, it asks no more. */
+  /** As `Spine.storage`. If the account does not permit the query, it is not repeated. */
   async report(): Promise<StorageReport> {
     if (this.#forbidden !== undefined) throw this.#forbidden;
     try {
@@ -253,7 +252,7 @@ export class NatsStorage {
     }
   }
 
-  /** Others bound streams too, and operators do. */
+  /** Checks unbounded streams again: other processes and operators bound streams, too. */
   async #lookAgain(): Promise<void> {
     const { connection, timeout_ms } = this.#source;
     for (const stream of this.unbounded.slice(0, LOOKS)) {
@@ -267,17 +266,17 @@ export class NatsStorage {
     }
   }
 
-  /** A storage that has much for all is not measured any closer. */
+  /** A storage with ample space is not measured more precisely. */
   async #measureBudget(): Promise<number> {
     const { control_bytes, storage_bytes, anchor } = this.#options;
     const units = Math.ceil(roomyBytes(control_bytes) / UNIT_BYTES);
     if (storage_bytes === undefined && !isClustered(this.#source)) {
       const roomy = anchor().then((taken) => fits(this.#source, taken, units));
-      // Who cannot be asked this way is measured below.
+      // A server without this query is measured below.
       if (await roomy.catch(() => false)) return control_bytes;
     }
     const total = await this.#measured();
-    // Perhaps nobody answered: asked again for the next one.
+    // Perhaps there was no answer: the next call asks again.
     if (total === undefined) this.#budget = undefined;
     return controlBudget(control_bytes, total);
   }
@@ -286,7 +285,7 @@ export class NatsStorage {
     return this.#total ??= this.#measureTotal();
   }
 
-  /** Without the rights to ask, or an answer, nothing is known. */
+  /** The total bytes; undefined without permission or an answer. */
   async #measureTotal(): Promise<number | undefined> {
     try {
       return await totalBytes(this.#source, await this.#options.anchor());

@@ -1,7 +1,7 @@
 /**
- * A store of blocks on JetStream: one stream for all tenants, with a subject for each tenant and node. Each
- * block goes by its own age; the stream's size bounds all tenants together, and what bounds one tenant is
- * kept here, by who writes for it. What a block says is its writer's.
+ * A store of blocks on JetStream: one stream for all tenants, with a subject for each tenant and node. Each block
+ * expires by its own age; the stream's size bounds all tenants together, and the writers enforce the bound of one
+ * tenant. The content of a block is up to its writer.
  */
 import { ArqonError } from "@arqon/proto";
 import { headers as natsHeaders } from "@nats-io/transport-deno";
@@ -39,34 +39,34 @@ import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
 /** Bytes of one page. */
 const READ_BYTES = 4_194_304;
-/** Appends under way at a time; their bytes are few beside those of messages. */
+/** The most concurrent appends; their bytes are few compared to those of messages. */
 const UNDER_WAY_MAX = 4;
-/** On each block: how many its node has stored for the tenant with it, and their bytes. */
+/** On each block: the number and bytes of the blocks that its node has stored for the tenant, itself included. */
 const SUMS_HEADER = "x-arqon-blocks";
-/** The number of the newest message of the subject; with another one nothing is stored. */
+/** The expected sequence of the subject's newest message; if it differs, nothing is stored. */
 const EXPECTED_HEADER = "Nats-Expected-Last-Subject-Sequence";
-/** Another block than the expected one is the newest, or is becoming it. */
+/** JetStream's error codes for a newest block, stored or under way, that is not the expected one. */
 const OVERTAKEN: readonly number[] = [CODES.wrongLast, CODES.wrongLastInProcess];
-/** A tenant's bound is looked at whenever this part of it has been written here. */
+/** A tenant's bound is checked whenever this part of it has been written here. */
 const STEP = 1 / 8;
-/** And a tenant that is over is brought down to this part. */
+/** A tenant above its bound is trimmed to this part. */
 const KEPT = 7 / 8;
-/** Nodes of a tenant whose sums are read; of more the first stand for all. */
+/** The most nodes of a tenant whose sums are read; with more, the first represent all. */
 const NODES_READ = 16;
 
-/** What a store of blocks needs of its engine. */
+/** The engine's parts that a store of blocks needs. */
 export interface NatsBlocksOptions extends KeptStreamOptions {
   readonly name: BlockStoreName;
   readonly inbox: Inbox;
 }
 
-/** How much a node has ever stored for a tenant. */
+/** What a node has ever stored for a tenant. */
 interface Sums {
   blocks: number;
   bytes: number;
 }
 
-/** What is there of a tenant. */
+/** The stored blocks of a tenant. */
 interface Stored extends Sums {
   is_cut: boolean;
   readonly whole_ms: number | undefined;
@@ -101,7 +101,7 @@ function configOf(name: BlockStoreName, retention: BlockRetention, replicas: num
   };
 }
 
-/** So many at once; the others wait in line. */
+/** Limits concurrency; the others are queued. */
 class Gate {
   #free = UNDER_WAY_MAX;
   readonly #waiting: (() => void)[] = [];
@@ -127,9 +127,9 @@ class NatsBlocks implements BlockStore {
   readonly #gate = new Gate();
   /** Rejects with `log-unavailable`; the next block tries again. */
   readonly #opened = opened(() => this.#stream.open());
-  /** By subject; as many as this process has written for. */
+  /** By subject: one for each tenant and node that this process has written for. */
   readonly #sums = new Map<string, Promise<Sums>>();
-  /** Bytes that were written here since a tenant's bound was looked at. */
+  /** Bytes written here since a tenant's bound was last checked. */
   readonly #unchecked = new Map<string, number>();
 
   constructor(options: NatsBlocksOptions, stream: KeptStream) {
@@ -153,7 +153,7 @@ class NatsBlocks implements BlockStore {
       sums.bytes += bytes;
       const headers = natsHeaders();
       headers.set("Nats-Expected-Stream", this.#name);
-      // What an attempt whose answer was lost has stored is not stored again.
+      // A retry after a lost answer does not store the block twice.
       headers.set("Nats-Msg-Id", block.id ?? crypto.randomUUID());
       headers.set("Nats-TTL", `${Math.max(1, Math.ceil(block.ttl_seconds))}s`);
       headers.set(SUMS_HEADER, sumsText(sums));
@@ -273,7 +273,7 @@ class NatsBlocks implements BlockStore {
     if (stream !== this.#name) throw new Error(`stream ${this.#name} did not answer`);
   }
 
-  /** The sums of this process for a subject, which go on from the newest block that is there. */
+  /** The sums of this process for a subject, continued from the newest stored block. */
   #sumsOf(subject: string): Promise<Sums> {
     const known = this.#sums.get(subject);
     if (known !== undefined) return known;
@@ -293,8 +293,8 @@ class NatsBlocks implements BlockStore {
   }
 
   /**
-   * The tenant's blocks, and their bytes: those of one are about the mean of what its node wrote. `is_cut`: the
-   * tenant has lost some. `whole_ms`: since then the stream has all that anybody stored and was not cut.
+   * The tenant's blocks and their bytes, estimated from the mean block of each node. `is_cut`: some were removed.
+   * `whole_ms`: since then no block of the stream was removed, except by a tenant's own bound.
    */
   async #stored(tenant_id: string, timeout_ms: number): Promise<Stored> {
     const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
@@ -321,7 +321,7 @@ class NatsBlocks implements BlockStore {
     return { ...all, bytes: Math.round(read.bytes * all.blocks / read.blocks) };
   }
 
-  /** Removes the oldest of a tenant that is over its bound. */
+  /** Removes the oldest blocks of a tenant above its bound. */
   async #bound(tenant_id: string, max_bytes: number): Promise<void> {
     await this.#stream.ask(async (timeout_ms) => {
       const { blocks, bytes } = await this.#stored(tenant_id, timeout_ms);
@@ -330,7 +330,7 @@ class NatsBlocks implements BlockStore {
       const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
       await this.#stream.api.purge(this.#name, pattern, keep, timeout_ms);
     }).catch((error: unknown) => {
-      // The block is stored, and the next one looks again.
+      // The block is stored; the next one checks again.
       this.#unchecked.delete(tenant_id);
       this.#options.link.log.warn("a tenant's blocks could not be bounded", { tenant_id, error });
     });
@@ -343,7 +343,7 @@ function blockOf(answer: Answer): StoredBlock {
   return { cursor: offset, node_id, time_ms, payload };
 }
 
-/** A store whose stream is made, and gets its bounds, with the first block that is stored here. */
+/** A store whose stream is created and bounded when this process stores its first block. */
 export function openNatsBlocks(
   options: NatsBlocksOptions,
   retention: BlockRetention,

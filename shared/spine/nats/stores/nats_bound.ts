@@ -1,7 +1,7 @@
 /**
- * Makes the stream of a bucket or an object store with its share of the storage, and gives an
- * existing one its share. So everything that is not messages has room of its own, which no tenant's
- * log can take. The bounds of tenants' logs are in `nats_log_stream.ts`.
+ * Creates the stream of a bucket or an object store with its share of the storage, and applies the share to an existing
+ * one. So everything but messages has reserved room, which no tenant's log can use up. The bounds of tenants' logs are
+ * in `nats_log_stream.ts`.
  */
 import type { StreamAPI, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import { isForbidden, isMade, lacksStorage } from "../connection/nats_persist.ts";
@@ -30,7 +30,7 @@ function tellShort(
   });
 }
 
-/** Makes a stream with a bound: its share, or a smaller one where there is no room for it. */
+/** Creates a stream with a bound: its share, or a smaller one if there is no room. */
 export async function makeBounded(
   storage: NatsStorage,
   streams: StreamAPI,
@@ -54,8 +54,8 @@ export async function makeBounded(
 }
 
 /**
- * Sets the bound of a stream. One that has a bound keeps it where there is no room for another; one
- * that has none gets what there is.
+ * Sets the bound of a stream. If there is no room for the new bound, a bounded stream keeps its own, and an unbounded
+ * one gets the largest that fits.
  */
 export async function boundStream(
   storage: NatsStorage,
@@ -73,7 +73,7 @@ export async function boundStream(
       storage.note(stream, bound_bytes);
       break;
     } catch (error) {
-      if (isForbidden(error)) return; // Who may will do it.
+      if (isForbidden(error)) return; // A process with the permission will do it.
       if (!lacksStorage(error)) throw error;
       const is_least = bound_bytes <= least_bytes;
       bound_bytes = is_least ? max_bytes : Math.max(least_bytes, smaller(bound_bytes));

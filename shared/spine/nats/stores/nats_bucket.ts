@@ -1,10 +1,9 @@
 /**
- * One JetStream stream as a bucket: made, read and written. What a dropped connection cuts short is
- * tried again until the deadline. Every stored payload begins with the 16-byte nonce of its writer,
- * and the nonce is the message id too, so that a write whose acknowledgement was lost is
- * recognised, never guessed. The layout is that of `nats kv` (`KV_<bucket>`, `$KV.<bucket>.<key>`),
- * apart from the nonce. A plain bucket has no nonces; there a lost acknowledgement is recognised by
- * the value.
+ * One JetStream stream as a bucket: created, read and written. Operations interrupted by a dropped connection are
+ * retried until the deadline. Every stored payload begins with the 16-byte nonce of its writer, which is also the
+ * message id, so that a write with a lost acknowledgement is recognised. The layout is that of `nats kv`
+ * (`KV_<bucket>`, `$KV.<bucket>.<key>`), apart from the nonce. A plain bucket has no nonces; there a lost
+ * acknowledgement is recognised by the value.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -43,7 +42,7 @@ import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
 const NONCE_BYTES = 16;
 /** How long a deletion stays visible to disconnected watchers, as NATS writes durations. */
 const MARKER_TTL = "24h";
-/** The same where nobody watches: longer than a write is tried. */
+/** The same for a bucket without watchers: longer than a write is retried. */
 const UNWATCHED_TTL = "60s";
 const OPERATION = "KV-Operation";
 /** JetStream's error code for a wrong last message id; nats.js does not name it. */
@@ -53,31 +52,31 @@ const WRONG_LAST_MESSAGE_ID = 10070;
 export interface Stored {
   readonly revision: number;
   readonly deleted: boolean;
-  /** The nonce of its writer; undefined for what ArqonBus did not write, and in a plain bucket. */
+  /** The nonce of its writer; undefined for values of other tools, and in a plain bucket. */
   readonly nonce: Uint8Array | undefined;
-  /** The value; undefined when ArqonBus cannot have written it. */
+  /** The value; undefined if ArqonBus cannot have written it. */
   readonly value: Uint8Array | undefined;
   /** See `KvEntry`. */
   readonly age_ms: number;
 }
 
-/** One write on its way. */
+/** One write under way. */
 interface Write {
   readonly storedKey: string;
   readonly nonce: Uint8Array;
-  /** The payload as it is stored. */
+  /** The stored payload. */
   readonly payload: Uint8Array;
   readonly deletion: boolean;
-  /** Sequence that the key's last write must have; undefined: any. */
+  /** Expected sequence of the key's last write; undefined: any. */
   readonly expected: number | undefined;
 }
 
-/** The outcome of a write: its sequence, or what was in its way. */
+/** The outcome of a write: its sequence, or the conflict. */
 export type Written =
   | { readonly revision: number }
   | { readonly conflict: Stored | undefined };
 
-/** True for the headers of a deletion, also one that the server made. */
+/** True for the headers of a deletion, including the server's own. */
 export function isDeletion(found: MsgHdrs | undefined): boolean {
   return found !== undefined &&
     (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
@@ -92,19 +91,16 @@ function isWrongSequence(error: unknown): boolean {
     code === JetStreamApiCodes.StreamWrongLastSequenceUnknown;
 }
 
-/** True when the server said no: the write did not happen. */
+/** True if the server refused: the write had no effect. */
 function isRefusal(error: unknown): boolean {
   return error instanceof JetStreamApiError || isUnheard(error);
 }
 
-/** How a bucket is opened. */
+/** The options of a bucket. */
 export interface BucketOptions {
   readonly plain: boolean;
   readonly storage: NatsStorage;
-  /**
-   * True: the stream is made if need be, and otherwise left as it is, since another process keeps
-   * it.
-   */
+  /** True: creates a missing stream and never changes an existing one, which another process configures. */
   readonly leaves_stream: boolean;
   /** See `KeyValueOptions`. */
   readonly unwatched?: boolean;
@@ -124,7 +120,7 @@ export class Bucket {
   readonly #marker_ttl: string;
   readonly #js: JetStreamClient;
   readonly #manager: Promise<JetStreamManager>;
-  /** The server's, by which it stamps what is written. */
+  /** The server's clock, which it stamps writes with. */
   readonly #clock: LogClock;
 
   constructor(link: Link, name: string, options: BucketOptions) {
@@ -148,7 +144,7 @@ export class Bucket {
     return this.#manager;
   }
 
-  /** What bounds its stream, as far as that is known. */
+  /** The bound of its stream; undefined: unknown. */
   get limit_bytes(): number | undefined {
     return this.#storage.boundOf(this.stream);
   }
@@ -169,7 +165,7 @@ export class Bucket {
     return new Uint8Array(payload).slice(this.frame_bytes);
   }
 
-  /** Makes the stream unless it is there, bounds it, and corrects what reads depend on. */
+  /** Creates the stream if missing, bounds it, and corrects the settings that reads depend on. */
   async ensure(): Promise<void> {
     const { streams } = await this.#manager;
     const found = await this.#info();
@@ -179,12 +175,12 @@ export class Bucket {
     else await boundStream(this.#storage, streams, found);
     const is_read_right = config.allow_direct === false || this.frame_bytes === 0;
     if (is_read_right && config.allow_msg_ttl === true) return;
-    // Another tool may hold the plain bucket open and read directly; our own reads never do.
+    // Other tools may read the plain bucket directly; our own reads never do.
     const direct = is_read_right ? {} : { allow_direct: false };
     await streams.update(this.stream, { ...direct, allow_msg_ttl: true });
   }
 
-  /** Makes the stream with the smallest bound, unless it is there; `ensure` gives it its own. */
+  /** Creates the stream with the smallest bound if missing; `ensure` sets the final one. */
   async claim(): Promise<void> {
     if (await this.#info() !== undefined) return;
     const { streams } = await this.#manager;
@@ -195,7 +191,7 @@ export class Bucket {
     );
   }
 
-  /** The last write to the key, a deletion too; undefined when there is none. */
+  /** The last write to the key, including a deletion; undefined: none. */
   read(storedKey: string): Promise<Stored | undefined> {
     return this.persist(() => this.#last(storedKey));
   }
@@ -216,7 +212,7 @@ export class Bucket {
     payload.set(value ?? [], this.frame_bytes);
     const deletion = value === undefined;
     const write: Write = { storedKey, nonce, payload, deletion, expected };
-    // Tries that were sent and never answered: each may have been the write.
+    // Attempts without an answer: each may have been stored.
     let unanswered = 0;
     const written = await this.persist(async (timeout_ms): Promise<Written> => {
       unanswered++;
@@ -235,7 +231,7 @@ export class Bucket {
       return revision === undefined ? { conflict: last } : { revision };
     });
     if ("revision" in written || unanswered === 0) return written;
-    // A try may have won and been overwritten since: neither yes nor no would be true.
+    // An attempt may have been stored and overwritten since, so the outcome is unknown.
     throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
   }
 
@@ -252,12 +248,12 @@ export class Bucket {
     }
   }
 
-  /** Takes the time that an answer of the server carries; `asked_ms` is when it was asked, by `link.monotonic`. */
+  /** Records the server's time in an answer; `asked_ms` is the time of the request, by `link.monotonic`. */
   hearTime(time: string | undefined, asked_ms: number): void {
     if (time !== undefined) this.#clock.hear(time, asked_ms);
   }
 
-  /** The stream's info; undefined: there is no stream. */
+  /** The stream's info; undefined without a stream. */
   async #info(): Promise<StreamInfo | undefined> {
     const { streams } = await this.#manager;
     const asked_ms = this.link.monotonic();
@@ -289,8 +285,8 @@ export class Bucket {
   }
 
   /**
-   * Whether the last write of the key is this one. Without a nonce the value says so, but only
-   * where a try of ours was never answered: else somebody else has written the same.
+   * Whether the last write of the key is this one. Without a nonce it compares the value, but only after an unanswered
+   * attempt: otherwise another writer has written the same value.
    */
   #isMine(last: Stored, { nonce, payload, deletion }: Write, unanswered: number): boolean {
     if (last.nonce !== undefined) return isSame(last.nonce, nonce);
@@ -317,8 +313,8 @@ export class Bucket {
   }
 
   /**
-   * Asks the server whether it remembers the id of a write (for two minutes it does) and at which
-   * sequence. The question is a publish that cannot succeed.
+   * Asks the server whether it remembers the id of a write (it does for two minutes) and its sequence. The request is a
+   * publish that cannot succeed.
    */
   async #recall(
     storedKey: string,
@@ -339,9 +335,9 @@ export class Bucket {
   }
 
   /**
-   * What no publish can meet, and what is looked at after the id. Where there are copies, that must be
-   * seen before the others learn of it: a message whose last id is wrong would go to all of them, each
-   * would take its refusal for a failed write, and none would ever lead the bucket again (2.15.2).
+   * A condition that no publish can meet, and that the server checks after the id. With replicas, the leader must check
+   * it before it replicates the message: a message with a wrong last id would reach all replicas, each would treat the
+   * refusal as a failed write, and none could lead the bucket again (2.15.2).
    */
   async #impossible(): Promise<{ lastMsgID: string } | { lastSubjectSequence: number }> {
     const found = await this.#info();
@@ -361,7 +357,7 @@ export class Bucket {
       max_msgs_per_subject: 1,
       allow_rollup_hdrs: true,
       deny_delete: true,
-      // Reads from a replica could be older than a write that was acknowledged.
+      // Reads from a replica could miss an acknowledged write.
       allow_direct: false,
       allow_msg_ttl: true,
       num_replicas: clustered ? 3 : 1,

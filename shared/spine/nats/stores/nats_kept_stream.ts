@@ -1,6 +1,6 @@
 /**
- * The one stream of a ledger, or of a store of blocks: made with its share of the storage, given its bounds, and
- * asked until there is an answer. What is stored in it is `nats_ledger.ts` and `nats_blocks.ts`.
+ * The one stream of a ledger, or of a store of blocks: creates it with its share of the storage, sets its bounds, and
+ * retries requests. Its content is defined in `nats_ledger.ts` and `nats_blocks.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -15,10 +15,10 @@ import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.
 import type { StreamConfig } from "../log/nats_log_api.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 
-/** Nanoseconds of a second, in which JetStream has ages. */
+/** Nanoseconds of a second: JetStream's unit of ages. */
 export const NANOS = 1e9;
 
-/** What a stream needs of its engine. */
+/** The engine's parts that a stream needs. */
 export interface KeptStreamOptions {
   readonly link: Link;
   /** Milliseconds that only grow. */
@@ -26,11 +26,11 @@ export interface KeptStreamOptions {
   readonly storage: NatsStorage;
 }
 
-/** A stream with one subject or pattern, from which the oldest go by age and size. */
+/** A stream with one subject or pattern; age and size remove the oldest messages. */
 export class KeptStream {
   readonly api: LogApi;
   readonly #options: KeptStreamOptions;
-  /** Its `max_bytes` is what is asked for: the storage may promise less. */
+  /** Its `max_bytes` is the requested size: the storage may grant less. */
   readonly #wanted: StreamConfig;
 
   constructor(options: KeptStreamOptions, wanted: StreamConfig) {
@@ -40,14 +40,14 @@ export class KeptStream {
   }
 
   /**
-   * Makes it if need be, and gives it its bounds. Rejects with `log-unavailable` when `within_ms`, else
-   * `request_timeout_ms`, have passed.
+   * Creates it if missing, and sets its bounds. Rejects with `log-unavailable` after the longer of `within_ms` and
+   * `request_timeout_ms`.
    */
   async open(within_ms?: number): Promise<void> {
     await this.#insist((timeout_ms) => this.#ensure(timeout_ms), within_ms);
   }
 
-  /** Runs a request; a stream that is gone is made anew once, and its entries begin at 1 again. */
+  /** Runs a request; a deleted stream is created again once, and its entries begin at 1. */
   async ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
     for (let attempt = 1;; attempt++) {
       try {
@@ -60,7 +60,7 @@ export class KeptStream {
     }
   }
 
-  /** Runs a request that makes no stream: without one, the answer is `absent`. */
+  /** Runs a request that creates no stream: without one, the answer is `absent`. */
   async look<T>(ask: (timeout_ms: number) => Promise<T>, absent: T): Promise<T> {
     try {
       return await this.#insist(ask);
@@ -92,7 +92,7 @@ export class KeptStream {
     storage.note(name, config.max_bytes);
     const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
     if (config.max_age === max_age && config.max_bytes === max_bytes) return;
-    // An account may be forbidden to change it, so that nobody shortens it: then it stays as it is.
+    // The account may lack the permission to change it, so that nobody shortens it: then it stays unchanged.
     await this.api.update({ ...config, max_age, max_bytes }, timeout_ms).then(
       () => storage.note(name, max_bytes),
       (error: unknown) => {

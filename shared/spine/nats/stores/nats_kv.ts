@@ -18,11 +18,11 @@ import type {
   WatchOptions,
 } from "../../contract/spine.ts";
 
-/** Bytes that the headers of a write take beside its value. */
+/** Bytes of a write's headers. */
 const HEADER_BYTES = 512;
-/** The longest silence of the server while keys are listed, in ms: somebody waits for the whole list. */
+/** Heartbeat interval while keys are listed, in ms: a caller waits for the whole list. */
 const LIST_HEARTBEAT_MS = 1_000;
-/** How often a creation is tried when deletions get in between. */
+/** The most attempts to create a key while concurrent deletions interfere. */
 const CREATE_ATTEMPTS = 8;
 
 function conflict(key: KvKey, revision: number): ArqonError {
@@ -70,7 +70,7 @@ export class NatsKv implements KeyValue {
       const written = await this.#bucket.write(stored, value, expected);
       if ("revision" in written) return written.revision;
       const revision = liveRevision(written.conflict);
-      // A deletion leaves a marker, which is what a new key has to follow.
+      // A deletion leaves a tombstone, whose sequence a new key has to expect.
       if (expected_revision !== 0 || revision !== 0 || attempt === CREATE_ATTEMPTS) {
         throw conflict(key, revision);
       }
@@ -122,7 +122,7 @@ export class NatsKv implements KeyValue {
   async #list(prefix: string): Promise<KvSize[]> {
     const found = new Map<string, number>();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // Stays handled when opening fails first.
+    // Prevents an unhandled rejection if opening fails first.
     promise.catch(() => {});
     let listing: Listing | undefined;
     try {
@@ -149,7 +149,7 @@ export class NatsKv implements KeyValue {
   }
 }
 
-/** Opens the bucket, and makes it if need be. Rejects with `spine-unavailable`. */
+/** Opens the bucket; creates it if missing. Rejects with `spine-unavailable`. */
 export async function openNatsKv(
   link: Link,
   name: string,

@@ -1,7 +1,7 @@
 /**
- * A ledger on JetStream: a stream of its own with one subject, to which entries are appended at an
- * expected sequence, so that the stream itself does the compare-and-set. Entries can be neither
- * deleted nor purged; only their age and the size of the stream remove the oldest.
+ * A ledger on JetStream: its own stream with one subject, to which entries are appended at an expected sequence, so
+ * that the stream does the compare-and-set. Entries can be neither deleted nor purged; only age and the size of the
+ * stream remove the oldest.
  */
 import { ArqonError } from "@arqon/proto";
 import { headers as natsHeaders } from "@nats-io/transport-deno";
@@ -28,7 +28,7 @@ const READ_BYTES = 4_194_304;
 /** Bytes of the headers of an append. */
 const HEADER_BYTES = 128;
 
-/** What a ledger needs of its engine. */
+/** The engine's parts that a ledger needs. */
 export interface NatsLedgerOptions extends KeptStreamOptions {
   readonly inbox: Inbox;
   readonly name: string;
@@ -78,7 +78,7 @@ class NatsLedger implements Ledger {
         }
         if (error.code !== CODES.wrongLast) throw error;
       }
-      // What an attempt whose answer was lost has stored is ours.
+      // An entry stored by an attempt with a lost answer is ours.
       if (may_be_stored) {
         const [there] = await this.#read({ after, limit: 1 }, timeout_ms);
         if (there?.offset === after + 1 && sameBytes(there.payload, copy)) return after + 1;
@@ -150,7 +150,7 @@ class NatsLedger implements Ledger {
   }
 }
 
-/** Opens the ledger, and makes its stream if need be. Rejects with `log-unavailable`. */
+/** Opens the ledger; creates its stream if missing. Rejects with `log-unavailable`. */
 export async function openNatsLedger(
   options: NatsLedgerOptions,
   retention: LedgerRetention,

@@ -1,7 +1,6 @@
 /**
- * One listing of a bucket: an ephemeral ordered consumer that tells the last write of every key,
- * then every later one. When it may have missed something it says so once, and is then useless:
- * whoever opened it opens another.
+ * One listing of a bucket: an ephemeral ordered consumer that delivers the last write of every key, then every later
+ * one. When it may have missed a write it reports that once and stops: its owner opens another.
  */
 import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
 import { createInbox, nanos } from "@nats-io/transport-deno";
@@ -9,11 +8,11 @@ import type { Msg } from "@nats-io/transport-deno";
 import { isDeletion } from "./nats_bucket.ts";
 import type { Bucket } from "./nats_bucket.ts";
 
-/** The longest silence of the server, in ms, where a listing says nothing else. */
+/** Default heartbeat interval, in ms. */
 const HEARTBEAT_MS = 5_000;
-/** So many heartbeats that stay out mean that the consumer is gone. */
+/** After this many missed heartbeats the consumer counts as deleted. */
 const SILENT_HEARTBEATS = 3;
-/** How long the server keeps a consumer that nobody listens to, in ms. */
+/** How long the server keeps a consumer without a subscriber, in ms. */
 const INACTIVE_MS = 30_000;
 
 /** The last write of a key, or a later one. */
@@ -21,9 +20,9 @@ export interface Listed {
   readonly storedKey: string;
   readonly revision: number;
   readonly deleted: boolean;
-  /** The payload as stored, with the nonce; empty when only headers were asked for. */
+  /** The stored payload, with the nonce; empty if only headers were requested. */
   readonly payload: Uint8Array;
-  /** Bytes of the payload, also when only headers were asked for. */
+  /** Bytes of the payload, also if only headers were requested. */
   readonly size_bytes: number;
 }
 
@@ -35,12 +34,12 @@ export interface ListingOptions {
   /** Tokens below the prefix; absent: any number. */
   readonly depth?: number | undefined;
   readonly headers_only: boolean;
-  /** The longest silence of the server, in ms, before a consumer may be thought gone. */
+  /** Heartbeat interval, in ms; missed heartbeats mean that the consumer was deleted. */
   readonly heartbeat_ms?: number;
   readonly onListed: (listed: Listed) => void;
-  /** Called once, when everything that was there at the start has been reported. */
+  /** Called once, when the initial state has been reported. */
   readonly onCaughtUp: () => void;
-  /** Called at most once: something may be missing. */
+  /** Called at most once: a write may have been missed. */
   readonly onBroken: (why: string) => void;
 }
 
@@ -78,7 +77,7 @@ export function parsePosition(reply: string | undefined): Position | undefined {
   };
 }
 
-/** The server says how large what it leaves out is. */
+/** The size of the payload; with headers only, the server reports it in a header. */
 function sizeOf({ data, headers }: Msg): number {
   const left_out = headers?.get("Nats-Msg-Size") ?? "";
   return left_out === "" ? data.length : Number(left_out);
@@ -89,7 +88,7 @@ class ConsumerListing implements Listing {
   #stopped = false;
   #heard_ms: number;
   #told = 0;
-  /** How many deliveries make up the start; unknown until the server has answered. */
+  /** The number of deliveries of the initial state; unknown until the server has answered. */
   #initial: number | undefined;
   #drained = false;
   #caughtUp = false;
@@ -128,7 +127,7 @@ class ConsumerListing implements Listing {
     bucket.hearTime(info.ts, asked_ms);
     this.#consumer = info.name;
     if (this.#stopped) return this.#forgetConsumer();
-    // Deliveries may have come before this answer: both together are the start.
+    // Deliveries may have arrived before this answer: both together are the initial state.
     this.#initial = info.num_pending + info.delivered.consumer_seq;
     this.#silence = setInterval(() => {
       const silence_ms = link.monotonic() - this.#heard_ms;
@@ -147,7 +146,7 @@ class ConsumerListing implements Listing {
     this.#forgetConsumer();
   }
 
-  /** Deletes the consumer; without that the server forgets it after a while. */
+  /** Deletes the consumer; otherwise the server deletes it after a while. */
   #forgetConsumer(): void {
     const { bucket } = this.#options;
     const name = this.#consumer;
@@ -184,9 +183,9 @@ class ConsumerListing implements Listing {
   }
 
   /**
-   * Handles a control message: flow control wants an answer; a heartbeat tells how far the server
-   * believes us to be. It comes only when nothing is left to deliver. So it ends the start too: a server
-   * whose stores are not yet what they were may have counted more than there is.
+   * Handles a control message: flow control needs an answer; a heartbeat has the position that the server expects us
+   * at. It comes only when nothing is left to deliver, so it also ends the initial state: a server that is still
+   * restoring its stores may have counted too many.
    */
   #control(message: Msg): void {
     const { connection } = this.#options.bucket.link;
@@ -210,7 +209,7 @@ class ConsumerListing implements Listing {
   }
 }
 
-/** Opens a listing. Rejects when the consumer cannot be made; nothing is reported after that. */
+/** Opens a listing. Rejects if the consumer cannot be created; nothing is reported after that. */
 export async function openListing(options: ListingOptions): Promise<Listing> {
   const listing = new ConsumerListing(options);
   try {

@@ -1,6 +1,6 @@
 /**
- * An object store on JetStream, on top of `@nats-io/obj`. The stream is made here: reads never come
- * from a replica that may be behind, and on a cluster there are three copies.
+ * An object store on JetStream, on top of `@nats-io/obj`. It creates the stream itself: reads never come from a replica
+ * that may lag, and on a cluster there are three replicas.
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -22,12 +22,12 @@ import type { Persistent } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 import type { ObjectStore, StoredObject } from "../../contract/spine.ts";
 
-/** The outcome of a read; trying again does not help against `corrupt`. */
+/** The outcome of a read; a retry does not help against `corrupt`. */
 type Found = { bytes: Uint8Array | undefined } | { corrupt: string };
 
 const DIGEST = "SHA-256=";
 
-/** True for the digest that object stores keep beside an object: base64url, padded or not. */
+/** True if the bytes have the stored digest: base64url, padded or not. */
 function hasDigest(bytes: Uint8Array, digest: string): boolean {
   if (!digest.startsWith(DIGEST)) return false;
   const expected = digest.slice(DIGEST.length).replace(/=+$/, "");
@@ -81,7 +81,7 @@ class NatsObjects implements ObjectStore, Persistent {
   async put(name: string, bytes: Uint8Array): Promise<void> {
     assertObjectName(name);
     assertSize(bytes.length, OBJECT_BYTES_MAX);
-    // Chunks are sent over several turns, in which the caller may use its bytes again.
+    // Chunks are sent over several turns, in which the caller may reuse its buffer.
     const copy = bytes.slice();
     await persist(this, async (timeout_ms) => {
       const store = await this.#store;
@@ -105,10 +105,7 @@ class NatsObjects implements ObjectStore, Persistent {
     });
   }
 
-  /**
-   * Lists the objects name by name with plain reads: the library's own `list` leaves a consumer
-   * behind for minutes.
-   */
+  /** Lists the objects name by name with plain reads: the library's `list` leaves a consumer behind for minutes. */
   async list(): Promise<StoredObject[]> {
     const { streams } = await this.#manager;
     const stream = `OBJ_${this.#bucket}`;
@@ -125,8 +122,8 @@ class NatsObjects implements ObjectStore, Persistent {
   }
 
   /**
-   * Reads an object chunk by chunk with plain reads: the library's own `get` leaves a consumer
-   * behind for minutes, and waits for ever when the object is replaced under it.
+   * Reads an object chunk by chunk with plain reads: the library's `get` leaves a consumer behind for minutes, and
+   * never resolves if the object is replaced meanwhile.
    */
   async #read(name: string): Promise<Found> {
     const { streams } = await this.#manager;
@@ -141,7 +138,7 @@ class NatsObjects implements ObjectStore, Persistent {
     for (let chunk = 0; chunk < chunks && filled < size; chunk++) {
       const query = { seq, next_by_subj: `$O.${this.#bucket}.C.${nuid}` };
       const message = await streams.getMessage(`OBJ_${this.#bucket}`, query);
-      // Replaced meanwhile, most likely: the next attempt reads what it says now.
+      // It was probably replaced meanwhile: the next attempt reads the new object.
       if (message === null) throw new Error(`${what} lacks a chunk`);
       if (filled + message.data.length > size) return { corrupt: `${what} is longer than it says` };
       bytes.set(message.data, filled);
@@ -153,7 +150,7 @@ class NatsObjects implements ObjectStore, Persistent {
   }
 }
 
-/** Opens the store, and makes it if need be. Rejects with `spine-unavailable`. */
+/** Opens the store; creates it if missing. Rejects with `spine-unavailable`. */
 export async function openNatsObjects(
   link: Link,
   bucket: string,

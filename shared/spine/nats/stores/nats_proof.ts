@@ -1,6 +1,6 @@
 /**
- * Finds out whether JetStream stores anything now, by a write to one key.
- * A connection that is up says nothing of that, and a log that is full concerns its tenant alone.
+ * Tests whether JetStream stores writes now, by a write to one key. An open connection does not prove it, and a full
+ * log affects its tenant only.
  */
 import { ArqonError } from "@arqon/proto";
 import { apiCode } from "../connection/nats_persist.ts";
@@ -9,13 +9,10 @@ import { STORAGE_BUCKET } from "../../contract/storage_plan.ts";
 
 /** Every process writes the same key. */
 const KEY = ["proof"];
-/** The most bytes that can be tried: that bucket has little room of its own. */
+/** The most bytes of a test: that bucket is small. */
 const PROOF_BYTES_MAX = 4_096;
 
-/**
- * JetStream's error codes for too little room: of the account, of the server, of its memory, for a
- * reservation.
- */
+/** JetStream's error codes for lack of room: of the account, of the server, of its memory, for a reservation. */
 const NO_ROOM_CODES: readonly (number | undefined)[] = [10002, 10023, 10028, 10047];
 const NO_ROOM = /no space left|insufficient|resource limits|maximum (bytes|size)/i;
 
@@ -29,7 +26,7 @@ function explained(error: unknown): unknown {
   return new ArqonError("spine-unavailable", why, { cause });
 }
 
-/** Rejects with `spine-unavailable` when JetStream does not take so much, and says what to do. */
+/** Rejects with `spine-unavailable` and the remedy if JetStream cannot store this many bytes. */
 export async function proveStorage(
   spine: { keyValue(bucket: string): Promise<Pick<KeyValue, "put">> },
   size_bytes: number,

@@ -1,6 +1,6 @@
 /**
- * What the NATS engine stores besides messages: buckets, object stores, ledgers and stores of blocks, opened once each,
- * every one with a bound of its own. Names are checked by who calls, and so is the connection.
+ * The NATS engine's buckets, object stores, ledgers and stores of blocks, each opened once and bounded. The caller
+ * checks names and the connection.
  */
 import { BANS_BUCKET } from "../../../records/bans.ts";
 import { REDUCER_OBJECTS } from "../../../records/reducer_record.ts";
@@ -28,10 +28,10 @@ import type {
   StorageReport,
 } from "../../contract/spine.ts";
 
-/** What Brains write, and what must have its room before tenants' logs take it. */
+/** The buckets that Brains write, whose room must be reserved before tenants' logs use it up. */
 const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 
-/** What the stores need of their engine. */
+/** The engine's parts that the stores need. */
 export interface NatsStoresOptions {
   readonly link: Link;
   readonly wire: Wire;
@@ -44,7 +44,7 @@ export interface NatsStoresOptions {
   payload_bytes_max(): number;
 }
 
-/** All of them on one connection. */
+/** All stores of one connection. */
 export class NatsStores {
   readonly storage: NatsStorage;
   readonly #options: NatsStoresOptions;
@@ -111,8 +111,8 @@ export class NatsStores {
   }
 
   /**
-   * What Brains write gets its room, also where a Shield comes first. Without the right to, or the room,
-   * it is only told.
+   * Reserves the room of the Brains' buckets, even if a Shield starts first. Without permission or room it only logs
+   * that.
    */
   claim(): Promise<void> {
     return this.#claimed ??= this.#claim();
@@ -139,7 +139,7 @@ export class NatsStores {
     }
   }
 
-  /** The smallest of the buckets, whose stream is there afterwards. */
+  /** Creates the smallest bucket's stream if missing; resolves with its subjects. */
   async #anchor(): Promise<string> {
     const options = { plain: false, storage: this.storage, leaves_stream: true };
     const bucket = new Bucket(this.#options.link, LOGS_BUCKET, options);

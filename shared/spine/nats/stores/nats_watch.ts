@@ -1,6 +1,6 @@
 /**
- * A watch that outlives its connection: after a reconnect, or whenever its listing may have missed
- * something, it lists anew, and what it knew and no longer finds is reported as deleted.
+ * A watch that survives reconnects: after a reconnect, or whenever its listing may have missed a write, it lists again,
+ * and reports known keys that are missing as deleted.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Bucket } from "./nats_bucket.ts";
@@ -33,14 +33,14 @@ export class NatsWatch implements KvWatch {
   #retry: ReturnType<typeof setTimeout> | undefined;
   /** Listings in a row that could not begin. */
   #failures = 0;
-  /** The number of the current listing; earlier ones count no more. */
+  /** The number of the current listing; earlier ones are ignored. */
   #generation = 0;
   #stopped = false;
 
   constructor(options: NatsWatchOptions) {
     this.#options = options;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // Whoever does not wait for it must not crash the process when the watch ends early.
+    // A caller that ignores `ready` must not crash the process when the watch ends early.
     promise.catch(() => {});
     this.ready = promise;
     this.#settle = { resolve, reject };
@@ -105,7 +105,7 @@ export class NatsWatch implements KvWatch {
       if (current()) this.#listing = listing;
       else listing.stop();
     } catch (error) {
-      // While disconnected the reconnect lists anew; the timer is for a server that is not ready.
+      // While disconnected, the reconnect lists again; the timer is for a server that is not ready.
       if (!current()) return;
       const { log } = bucket.link;
       log.warn("a key-value watch cannot list", { stream: bucket.stream, error });
@@ -119,7 +119,7 @@ export class NatsWatch implements KvWatch {
     if (key === undefined) return this.#foreign(listed);
     const { storedKey, revision } = listed;
     if (listed.deleted) {
-      // What was gone before the watch began is not news.
+      // Deletions before the watch began are not reported.
       if (this.#known.delete(storedKey) || caughtUp) this.#call({ type: "delete", key, revision });
       return;
     }
@@ -129,7 +129,7 @@ export class NatsWatch implements KvWatch {
     this.#call({ type: "put", key, value, revision });
   }
 
-  /** Tells as deleted the keys that were known and are not in the new listing. */
+  /** Reports as deleted the known keys that are not in the new listing. */
   #tellGone(seen: ReadonlySet<string>): void {
     for (const [storedKey, revision] of [...this.#known]) {
       if (seen.has(storedKey)) continue;

@@ -7,15 +7,15 @@ import { openSpine } from "../../open.ts";
 import type { OpenSpineOptions } from "../../open.ts";
 import type { Spine, SpineEvent, SpineState } from "../../contract/spine.ts";
 
-/** An engine with everything that it told so far. */
+/** An engine with all its events so far. */
 export interface Watched extends AsyncDisposable {
   readonly spine: Spine;
   readonly events: Collected<SpineEvent>;
   /** Every line logged so far. */
   readonly lines: readonly string[];
-  /** Resolves when the `count`th change to `state` has been told. */
+  /** Resolves at the `count`th change to `state`. */
   reached(state: SpineState, count?: number): Promise<void>;
-  /** Resolves when `count` gaps have been told. */
+  /** Resolves after `count` gap events. */
   gaps(count: number): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** What the tests of the NATS logs share: an engine with limits of its own, and streams seen from outside. Tests only. */
+/** Shared by the tests of the NATS logs: an engine with its own limits, and an outside view of streams. Tests only. */
 import { connect } from "@nats-io/transport-deno";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
@@ -18,7 +18,7 @@ import { natsConfig } from "./nats_harness.ts";
 import { openNats } from "../nats.ts";
 import type { Spine, SpineEvent } from "../../contract/spine.ts";
 
-/** Keeps more than the tests append. */
+/** More than the tests append. */
 export const RETENTION: Retention = {
   history_size: 100_000,
   history_ttl_seconds: 3_600,
@@ -27,12 +27,12 @@ export const RETENTION: Retention = {
 /** A whole room of a test. */
 export const ALL = { after: 0, limit: 100_000, max_bytes: 1e9 };
 
-/** An engine, what it told and what it logged. */
+/** An engine, its events and its log lines. */
 export interface LogEngine extends AsyncDisposable {
   readonly spine: Spine;
   readonly events: Collected<SpineEvent>;
   readonly lines: readonly string[];
-  /** Resolves when `count` events say that this tenant's log may not have delivered. */
+  /** Resolves after `count` events that this tenant's log may not have delivered messages. */
   told(tenant_id: string, count: number): Promise<void>;
 }
 
@@ -71,7 +71,7 @@ export async function logEngine(
   };
 }
 
-/** JetStream as an operator sees it, by a connection of its own. */
+/** JetStream as an operator sees it, by a separate connection. */
 export async function operator(
   url: string,
 ): Promise<AsyncDisposable & { readonly streams: JetStreamManager["streams"] }> {
@@ -101,7 +101,7 @@ export async function appendUntil(
       },
     ).finally(() => underWay.delete(one));
     underWay.add(one);
-    // Refusals come at once while the server is away: leave it a moment.
+    // Refusals come at once while the server is unreachable: wait a moment.
     if (refused.size > 0 && refused.has(number - 1)) {
       await pace(1);
     }
