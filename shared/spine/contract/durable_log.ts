@@ -241,16 +241,12 @@ export interface DurableLog {
   erase(room_id: string, offsets: readonly number[]): Promise<number>;
   /** The highest erased offset of the room; 0: none. May be forgotten once no older message is kept. */
   erased(room_id: string): Promise<number>;
-<<<<<<< HEAD
   /**
    * Forgets the names of rooms whose messages were erased: from then on all of them count as erased up to the highest
    * offset that was. For a tenant that is erased whole.
    */
   forgetNames(): Promise<void>;
-  /** Raises what the log keeps; with `shrink` sets it to exactly that. */
-=======
   /** Raises the log's retention; with `shrink` sets it exactly. */
->>>>>>> a9/words
   retain(retention: Retention, shrink?: boolean): Promise<void>;
   status(): Promise<LogStatus>;
   /** The time by the log's clock, Unix ms. It does not jump with this process's wall clock. */

@@ -331,7 +331,6 @@ export class LogRows {
     this.#sql.forget_room.run(id);
   }
 
-<<<<<<< HEAD
   /** Forgets some rooms without messages, for which their log notes what was erased; false: there was none. */
   forgetEmpty(log: number, limit: number): boolean {
     const rooms = this.#sql.empty_rooms.all(log, limit).map(roomRow);
@@ -342,10 +341,7 @@ export class LogRows {
     return rooms.length > 0;
   }
 
-  /** The offset above which nothing was removed from a room that the log does not know. */
-=======
   /** The offset above which nothing was removed from any unknown room. */
->>>>>>> a9/words
   floor(log: number): number {
     return number(this.#sql.floor.get(log), "floor");
   }

@@ -243,16 +243,12 @@ export class EmbeddedLog implements DurableLog {
     this.row = { ...row, ...kept };
   }
 
-<<<<<<< HEAD
   #erased(room: RoomRow | undefined): number {
     const { rows } = this.#logs;
     return room === undefined ? rows.erasedNames(this.row.id) : rows.erased(room.id);
   }
 
-  /** Runs a read of one room; undefined: the log has never had a message of it, or forgot that. */
-=======
   /** Runs a read of one room; undefined: the log never had a message of it, or has forgotten it. */
->>>>>>> a9/words
   #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): T {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);
