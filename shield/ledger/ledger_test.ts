@@ -55,7 +55,7 @@ Deno.test("the ledger says of every message and connection what a list of rows s
         });
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 
