@@ -102,9 +102,9 @@ Deno.test("whatever the scanner accepts, protobuf-es reads alike and the plain r
         readEnvelope(bytes.subarray(owned[at], owned[at + 1]));
       }
     }),
-    { numRuns: 5_000 },
+    { numRuns: 2_500 },
   );
-  assert.ok(accepted > 500, `only ${accepted} of 5,000 were accepted: the generator is too wild`);
+  assert.ok(accepted > 250, `only ${accepted} of 2,500 were accepted: the generator is too wild`);
 });
 
 /** Where each field of a well-formed message begins, and the end. */

@@ -17,7 +17,7 @@ import { faultyBy } from "./testing/faulty.ts";
 import { wanted } from "./testing/wanted.ts";
 
 const IDS = ["fleet", "ship"];
-const RUNS = 200;
+const RUNS = 100;
 
 async function partsOn(spine: Spine) {
   const registry = createMetrics({ node_id: "s", version: "0" });

@@ -343,7 +343,7 @@ Deno.test("whatever the claims, a signed token is an identity, a 401 or a 503", 
       assert.ok(result instanceof ArqonError);
       assert.ok(result.code === 401 || result.code === 503);
     }),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
   assert.deepEqual(authenticator.lines, [], "no token makes verification fail unexpectedly");
 });

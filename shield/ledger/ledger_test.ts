@@ -63,7 +63,7 @@ Deno.test("the ledger says of every message and connection what a list of rows s
         });
       },
     ),
-    { numRuns: 300 },
+    { numRuns: 150 },
   );
 });
 

@@ -144,7 +144,7 @@ Deno.test("what is stored of a ledger says of every message and connection what 
         });
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 60 },
   );
 });
 

@@ -178,7 +178,7 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
 }
 
 Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", () =>
-  shieldsVanish(300, false));
+  shieldsVanish(150, false));
 
 Deno.test("a witness of Shields that vanish at any step sees no fork", () =>
   shieldsVanish(60, true));
