@@ -274,7 +274,7 @@ function seenBy(
   };
 }
 
-/** Awaits a step of a drain, and logs its failure. */
+/** The steps of a drain: a failure is logged and does not stop it. */
 const drainingBy = (spine: Spine, log: Logger) => ({
   flush: () => spine.flush().catch((error) => log.warn("no flush in a drain", { error })),
   served: (subscription: Subscription) =>
