@@ -1,6 +1,6 @@
 /**
- * Answers a `Pull`, the question for what a writer did: another Brain asks it when the writer
- * itself does not answer. What to ask for is decided in `pulls.ts`.
+ * Answers a `Pull`, the request for a writer's changes: another Brain sends it if the writer itself does not answer.
+ * `pulls.ts` sends such requests.
  */
 import type { Pull, Pulled } from "../../shared/presence/messages.ts";
 import { deltaPages } from "../../shared/presence/pages.ts";
@@ -11,19 +11,17 @@ import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** What answering pulls needs. */
+/** The dependencies of answering pulls. */
 export interface AnswerOptions {
   readonly state: PresenceState;
   readonly sender: PacedSender;
-  /** Longest message that may be sent, in bytes. */
+  /** Longest message to send, in bytes. */
   readonly message_bytes: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
 }
 
-/**
- * Sends what this Brain knows of the writer after that clock, in pages that all show one moment.
- */
+/** Sends the writer's known changes after that clock, in pages of one consistent snapshot. */
 export function answerPull({ from, request, writer, clock }: Pull, options: AnswerOptions): void {
   const { state, sender, message_bytes, metrics, refuse } = options;
   const found = deltaSince(state, writer, clock);

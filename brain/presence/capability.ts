@@ -1,16 +1,16 @@
-/** What presence brings to a Brain. */
+/** The presence capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
 import { startMembership } from "../membership/service.ts";
 import { startBrainPresence } from "./service.ts";
 
-/** Who is in rooms, and which Brain owns which; and the journals of members. */
+/** The members of rooms, the owners of rooms, and the journals of members. */
 export const PRESENCE: BrainCapability = {
   name: "presence",
   title: "who is in rooms, and which Brain owns which; and the journals of members",
   async open(env) {
     const view = await startBrainPresence(env);
     try {
-      // Needs none of the others, which may wait long for what is stored.
+      // Independent of the other capabilities, which may wait long for their storage.
       const membership = await startMembership({ ...env, view });
       const checks = () => ({ presence: view.health() });
       return { gives: { view }, checks, leave: view.drain, drain: () => membership.drain() };

@@ -1,6 +1,6 @@
 /**
- * Finds Brains whose configuration has other `[[rooms]]` than this one's: rooms would be treated in two ways,
- * depending on whose they are. Beats carry a number for them. Says so once for each difference.
+ * Detects Brains with other `[[rooms]]` in their configuration: rooms would behave differently depending on their
+ * owner. Beats contain a hash of them. Logs each difference once.
  */
 import type { RoomClassEntry } from "../../shared/config/schema_durable.ts";
 import { BRAINS_MAX } from "../../shared/cluster/cluster.ts";
@@ -9,16 +9,16 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Beat, ClusterMessage } from "../../shared/presence/messages.ts";
 import { classesHash } from "../../shared/rooms/classes_hash.ts";
 
-/** What comparing needs of the Brain. */
+/** The dependencies of the comparison. */
 export interface ClassesCheckOptions extends Pick<Env, "registry" | "log"> {
   readonly brain_id: string;
-  /** The classes in force, the same list until they change. */
+  /** The classes in force: the same list object until they change. */
   readonly rooms: () => readonly RoomClassEntry[];
-  /** The Brains that serve. */
+  /** The serving Brains. */
   readonly brains: () => readonly string[];
 }
 
-/** Compares what beats say. */
+/** Compares the hashes in beats. */
 export class ClassesCheck {
   readonly #options: ClassesCheckOptions;
   readonly #others = new Map<string, number>();
@@ -35,12 +35,12 @@ export class ClassesCheck {
     );
   }
 
-  /** The message as it goes out: beats say which classes this Brain has. */
+  /** The outgoing message: a beat gets the hash of this Brain's classes. */
   told(message: ClusterMessage): ClusterMessage {
     return message.kind === "beat" ? { ...message, classes_hash: this.#own() } : message;
   }
 
-  /** Takes another one's beat. */
+  /** Handles another Brain's beat. */
   hear({ brain_id, classes_hash }: Beat): void {
     const { log, brains } = this.#options;
     if (brain_id === this.#options.brain_id || classes_hash === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * Shields that have said that they stop. Their members stay for a time, so that a client that comes
- * back on another Shield was never away. What happens when the time is over is `replicas.ts`.
+ * Shields that have announced their stop. Their members stay for a grace period, so that a client that reconnects to
+ * another Shield does not leave. `replicas.ts` removes the members after it.
  */
 import type { Liveness } from "../../shared/presence/liveness.ts";
 import type { Writer, WriterKey } from "../../shared/presence/types.ts";
@@ -8,21 +8,21 @@ import { writerKey } from "../../shared/presence/types.ts";
 
 interface Departure {
   readonly writer: Writer;
-  /** Its members may be let go from then on; by the clock of whoever keeps the table. */
+  /** Its members may be removed from then on; by the clock of the table's owner. */
   readonly until_ms: number;
 }
 
-/** The Shields that stop and whose time still runs. At most as many as there are Shields. */
+/** The stopping Shields within their grace period. At most as many as there are Shields. */
 export class Departures {
   readonly #departing = new Map<WriterKey, Departure>();
 
-  /** Begins the time of a Shield, unless it runs already. */
+  /** Starts the grace period of a Shield, unless it is running. */
   add(writer: Writer, until_ms: number): void {
     const key = writerKey(writer);
     if (!this.#departing.has(key)) this.#departing.set(key, { writer, until_ms });
   }
 
-  /** Its time is over at `now_ms`, if not before. */
+  /** Ends its grace period at `now_ms`, if not earlier. */
   hasten(writer: Writer, now_ms: number): void {
     const key = writerKey(writer);
     const until_ms = this.#departing.get(key)?.until_ms;
@@ -31,7 +31,7 @@ export class Departures {
     }
   }
 
-  /** Whoever keeps the table was itself away for `gap_ms`: nobody's time ran meanwhile. */
+  /** This process was stalled for `gap_ms`: extends all grace periods by that time. */
   extend(gap_ms: number): void {
     for (const [key, { writer, until_ms }] of this.#departing) {
       this.#departing.set(key, { writer, until_ms: until_ms + gap_ms });
@@ -47,9 +47,9 @@ export class Departures {
   }
 
   /**
-   * The Shields whose members can be let go: their time is over, and every other Shield that is up has been
-   * heard since and has nothing unread (`lacks`), so that it is known who has come to it. One that is
-   * silent is waited for until it is down, and one that stays unread no longer than that.
+   * The Shields whose members can be removed: their grace period has expired, and every other Shield that is up has
+   * sent a message since and has nothing unread (`lacks`), so that its new members are known. A silent Shield is
+   * awaited until it is down, and an unread one for the same time.
    */
   ripe(now_ms: number, table: Liveness, lacks: (writer: Writer) => boolean): Writer[] {
     const { lives, options: { down_ms } } = table;

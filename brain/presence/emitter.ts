@@ -1,7 +1,6 @@
 /**
- * Speaks for the rooms that this Brain owns: publishes their changes, sends a room's whole list to
- * a Shield that asks, and tells Shields in which rooms they are behind. It learns who owns a room
- * and who is in it.
+ * Publishes the presence of the rooms that this Brain owns: their changes, a room's whole list on request, and the
+ * rooms in which a Shield is behind. It is notified of owners and members.
  */
 import type {
   Emitter,
@@ -23,39 +22,39 @@ import { roomKey } from "./room_changes.ts";
 import type { RoomDelta } from "./room_changes.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 
-/** What the emitter needs. */
+/** The dependencies of the emitter. */
 export interface RoomEmitterOptions {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly announce_ms: number;
-  /** Longest message that may be sent, in bytes. */
+  /** Longest message to send, in bytes. */
   readonly message_bytes: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
   readonly sender: PacedSender;
   readonly state: () => PresenceState;
-  /** Whether this Brain speaks for a room now. */
+  /** Whether this Brain publishes for a room now. */
   readonly owns: (tenant_id: string, room_id: string) => boolean;
 }
 
 interface RoomEmission {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The term in which this Brain began to speak for the room, with the Brain's life. */
+  /** The Brain's life, and the term in which it began to publish for the room. */
   readonly emitter: Emitter;
   sequence: number;
   /** Unix ms of the last update. */
   sent_ms: number;
-  /** Unix ms of the last change or question. */
+  /** Unix ms of the last change or request. */
   touched_ms: number;
   pending: Pending | undefined;
 }
 
-/** A room without a change or a question is dropped after this. */
+/** A room without a change or a request is dropped after this time. */
 export const IDLE_MS = 600_000;
-/** Time between two looks for such rooms. */
+/** Interval between checks for such rooms. */
 const SWEEP_MS = 60_000;
 /**
  * Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers.
@@ -76,15 +75,15 @@ function sameEmitter(one: Emitter, other: Emitter | undefined): boolean {
     one.term === other.term;
 }
 
-/** The rooms that one Brain speaks for. */
+/** The rooms that one Brain publishes for. */
 export class RoomEmitter {
   readonly #options: RoomEmitterOptions;
   readonly #rooms = new Map<string, RoomEmission>();
   readonly #pending = new Set<RoomEmission>();
   #emitter: Emitter;
   /**
-   * Where a room's sequence begins: above those of the rooms dropped in this term, so that a room
-   * that is dropped and comes back never says two things under one sequence.
+   * Where a room's sequence begins: above those of the rooms dropped in this term, so that a dropped room that returns
+   * never reuses a sequence.
    */
   #floor = 0;
   #swept_ms: number;
@@ -97,14 +96,13 @@ export class RoomEmitter {
     this.#swept_ms = port.now();
   }
 
-  /** Rooms that have a sequence of their own. */
+  /** The number of rooms with a sequence. */
   get size(): number {
     return this.#rooms.size;
   }
 
   /**
-   * Takes what came and went in one room: published at once, or after `announce_ms` together with
-   * later changes.
+   * Handles joins and leaves of one room: publishes them at once, or after `announce_ms` together with later changes.
    */
   changed(change: RoomDelta): void {
     const { tenant_id, room_id, joins, leaves } = change;
@@ -112,7 +110,7 @@ export class RoomEmitter {
     if (!owns(tenant_id, room_id)) return;
     const now_ms = port.now();
     const room = this.#room(tenant_id, room_id, now_ms);
-    // A clock that was set back must not hold updates up.
+    // A clock that was set back must not delay updates.
     const quiet = Math.abs(now_ms - room.sent_ms) >= announce_ms;
     if (room.pending === undefined && quiet) {
       this.#publish(room, pairs(joins, leaves), now_ms);
@@ -125,8 +123,8 @@ export class RoomEmitter {
   }
 
   /**
-   * A new term: rooms that stay this Brain's keep their sequences; the others receive their last
-   * one and dropped.
+   * Begins a new term: rooms that this Brain still owns keep their sequences; the others publish their last update and
+   * are dropped.
    */
   ownership(term: number): void {
     const { owns } = this.#options;
@@ -136,15 +134,13 @@ export class RoomEmitter {
     }
   }
 
-  /**
-   * Begins every room anew under this term, since another Brain may have spoken for it meanwhile.
-   */
+  /** Restarts every room in this term, because another Brain may have published for it meanwhile. */
   reset(term: number): void {
     this.#begin(term);
     for (const [key, room] of this.#rooms) this.#drop(key, room);
   }
 
-  /** Forgets the rooms that have been idle for a long time. */
+  /** Drops the rooms that have been idle for `IDLE_MS`. */
   sweep(now_ms: number): void {
     if (Math.abs(now_ms - this.#swept_ms) < SWEEP_MS) return;
     this.#swept_ms = now_ms;
@@ -153,15 +149,15 @@ export class RoomEmitter {
     }
   }
 
-  /** Stops the timer; changes that wait to be published are lost. */
+  /** Stops the timer; unpublished changes are lost. */
   close(): void {
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
   /**
-   * Answers a Shield's question with everybody in the room. A room of another Brain is answered
-   * too: the Shield knows no better yet, will find itself behind, and will ask the owner.
+   * Answers a Shield's request with all members of the room. A room of another Brain is answered, too: the Shield does
+   * not know the owner yet, will find itself behind, and will ask the owner.
    */
   pull({ from, request, tenant_id, room_id }: RoomPull): void {
     const { owns, port, state, message_bytes, metrics, refuse, sender } = this.#options;
@@ -193,10 +189,7 @@ export class RoomEmitter {
     else refuse("busy", { from, tenant_id, room: room_id });
   }
 
-  /**
-   * Answers a Shield's question with those of its rooms in which it is behind, and those not owned
-   * here.
-   */
+  /** Answers a Shield's request with the rooms in which it is behind, and those not owned here. */
   check({ from, request, rooms }: RoomCheck): void {
     const { port, metrics } = this.#options;
     const now_ms = port.now();
@@ -285,7 +278,7 @@ export class RoomEmitter {
     room.touched_ms = now_ms;
   }
 
-  /** The clocks of the writers in the steps; a writer that is forgotten has none. */
+  /** The clocks of the writers in the steps; a forgotten writer has none. */
   #clocks(steps: readonly Step[]) {
     const state = this.#options.state();
     const writers = new Set<WrittenEntry["writer"]>();
@@ -300,19 +293,19 @@ export class RoomEmitter {
   }
 }
 
-/** The joins and leaves that wait, by birth mark. */
+/** The pending joins and leaves, by birth mark. */
 interface Pending {
   readonly joins: Map<string, WrittenEntry>;
   readonly leaves: Map<string, WrittenEntry>;
 }
 
-/** One thing to tell: a join, a leave, or both when a connection's entry is replaced. */
+/** One change to publish: a join, a leave, or both if a connection's entry is replaced. */
 export interface Step {
   readonly leave: WrittenEntry | undefined;
   readonly join: WrittenEntry | undefined;
 }
 
-/** Nothing that waits. */
+/** Creates an empty set of pending changes. */
 export function createPending(): Pending {
   return { joins: new Map(), leaves: new Map() };
 }
@@ -321,7 +314,7 @@ function tagKey({ writer, entry }: WrittenEntry): string {
   return `${writerKey(writer)}/${entry.counter}`;
 }
 
-/** Adds changes behind those that wait. A join and a leave of one birth mark cancel out. */
+/** Adds changes after the pending ones. A join and a leave of one birth mark cancel out. */
 export function addPending({ joins, leaves }: Pending, change: RoomDelta): void {
   for (const gone of change.leaves) {
     const key = tagKey(gone);
@@ -329,15 +322,12 @@ export function addPending({ joins, leaves }: Pending, change: RoomDelta): void 
   }
   for (const come of change.joins) {
     const key = tagKey(come);
-    // Its Shield was down and is up again: nobody has learned that it left.
+    // Its Shield was down and is up again: its leave was never published.
     if (!leaves.delete(key)) joins.set(key, come);
   }
 }
 
-/**
- * Puts the leave and the join of one connection together, so that a cut between two messages never
- * makes it look away.
- */
+/** Pairs the leave and the join of one connection, so that a split between two messages never shows it as absent. */
 export function pairs(
   joins: readonly WrittenEntry[],
   leaves: readonly WrittenEntry[],

@@ -1,7 +1,4 @@
-/**
- * Callbacks of this process that want to learn of members and of owners. One that throws does not
- * hurt the others.
- */
+/** Callbacks of this process for changes of members and of owners. One that throws does not affect the others. */
 import type { Logger } from "../../shared/logs/log.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { LeaveCause, LeaveReasons, MemberChange } from "../cluster_view.ts";
@@ -26,7 +23,7 @@ export class Listeners<Value> {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Tells every callback; what one throws is logged. */
+  /** Calls every callback; exceptions are logged. */
   tell(value: Value): void {
     for (const listener of this.#listeners) {
       try {
@@ -43,7 +40,7 @@ export class Listeners<Value> {
   }
 }
 
-/** A room's change as the rooms of this Brain receive it. */
+/** Converts a room's change for the rooms of this Brain. */
 export function memberChange(
   room: RoomDelta,
   cause: LeaveCause,

@@ -1,7 +1,6 @@
 /**
- * One Brain among the others: its beats, the beats of the others, who owns a room, and the term,
- * which grows whenever an owner may have changed. What this Brain knows of Shields only passes
- * through.
+ * The membership of a Brain in the cluster: its beats, the beats of the others, the owners of rooms, and the term,
+ * which increases whenever an owner may have changed. The statuses of Shields are only passed through.
  */
 import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -12,7 +11,7 @@ import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** What a Brain's membership needs. */
+/** The dependencies of a Brain's membership. */
 export interface MembershipOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
   /** When this Brain started, Unix ms. */
@@ -21,19 +20,19 @@ export interface MembershipOptions extends Pick<Env, "log"> {
   readonly config: Config["presence"];
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
-  /** What this Brain knows of writers, for its beats. */
+  /** The known statuses of writers, for its beats. */
   readonly statuses: () => readonly WriterStatus[];
   /** Called when the live Brains have changed, with the new term. */
   readonly onTerm: (term: number) => void;
 }
 
-/** The Brains, and this one's place among them. */
+/** The Brains of the cluster, and this one's state. */
 export class Membership {
   readonly #options: MembershipOptions;
   readonly #table: BrainTable;
   #state: BrainState = "starting";
   #term = 1;
-  /** Another process with this Brain's id has started later: everybody listens to that one. */
+  /** Another process with this Brain's id has started later, and replaces this one. */
   #replaced = false;
   /** Unix ms of the last beat. */
   #beat_ms = -Infinity;
@@ -52,18 +51,18 @@ export class Membership {
     return this.#term;
   }
 
-  /** The Brains that serve, in the order of their ids. */
+  /** The serving Brains, in the order of their ids. */
   live(): readonly string[] {
     return this.#table.live();
   }
 
-  /** Goes to the next state and tells the others at once. */
+  /** Changes the state and sends a beat at once. */
   become(state: BrainState): void {
     this.#state = state;
     this.beat();
   }
 
-  /** Sends a beat with this Brain's state now. */
+  /** Sends a beat with this Brain's present state. */
   beat(): void {
     const { brain_id, boot, port, statuses } = this.#options;
     const now_ms = port.now();
@@ -72,12 +71,12 @@ export class Membership {
     this.#beat_ms = now_ms;
     const writers = statuses();
     const beat: Beat = { kind: "beat", brain_id, boot, state: this.#state, writers };
-    // Its own beat counts whether or not the Spine brings it back.
+    // Its own beat counts even if the Spine does not deliver it.
     if (this.#table.onBeat(beat, now_ms)) this.#changed();
     port.send(processSubject("beat", brain_id), beat);
   }
 
-  /** Sends a beat because somebody asked: many questions at once get one beat. */
+  /** Sends a beat on request: many concurrent requests get one beat. */
   beatSoon(): void {
     const { port, config } = this.#options;
     if (this.#cancelBeat !== undefined) return;
@@ -86,10 +85,7 @@ export class Membership {
     this.#cancelBeat = port.after(config.announce_ms - since_ms, () => this.beat());
   }
 
-  /**
-   * Takes another Brain's beat; `token` is the one of the subject on which it came. False when the
-   * beat is refused.
-   */
+  /** Handles another Brain's beat; `token` is that of the beat's subject. False if the beat is refused. */
   heard(token: string, beat: Beat): boolean {
     const { brain_id, boot, port, refuse } = this.#options;
     if (beat.brain_id !== token) {
@@ -103,9 +99,7 @@ export class Membership {
     return true;
   }
 
-  /**
-   * Two processes have this Brain's id: the younger one speaks, and every other process sees it so.
-   */
+  /** Two processes have this Brain's id: the younger one counts, for every other process as well. */
   #namesake(beat: Beat): void {
     const { brain_id, boot, log, refuse } = this.#options;
     refuse("own-id", { brain: brain_id, boot: beat.boot });
@@ -122,37 +116,35 @@ export class Membership {
     if (brain_id !== this.#options.brain_id && this.#table.suspect(brain_id)) this.#changed();
   }
 
-  /** Drops Brains that have been silent for too long. */
+  /** Drops Brains that missed their heartbeats. */
   sweep(now_ms: number): void {
     if (this.#table.sweep(now_ms)) this.#changed();
   }
 
-  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
+  /** This process was stalled for `gap_ms`: no other Brain counts as silent for that time. */
   forgive(gap_ms: number, now_ms: number): void {
     this.#table.forgive(gap_ms, now_ms);
   }
 
-  /**
-   * Begins a new term though no Brain came or went: others may have spoken for our rooms meanwhile.
-   */
+  /** Begins a new term with the same Brains: others may have published for our rooms meanwhile. */
   renew(): number {
     this.#term += 1;
     this.#options.metrics.term.set(this.#term);
     return this.#term;
   }
 
-  /** The room's owner; undefined when no Brain serves. */
+  /** The room's owner; undefined without a serving Brain. */
   ownerOf(tenant_id: string, room_id: string): string | undefined {
     return this.#table.ownerOf(tenant_id, room_id);
   }
 
-  /** Whether this Brain speaks for a room. */
+  /** Whether this Brain owns a room. */
   owns(tenant_id: string, room_id: string): boolean {
     return this.#state === "serving" && !this.#replaced &&
       this.#table.ownerOf(tenant_id, room_id) === this.#options.brain_id;
   }
 
-  /** The serving Brain that has the most of a writer, if that is more than `clock`. */
+  /** The serving Brain with the highest clock of a writer, if above `clock`. */
   withMore({ node_id, incarnation }: Writer, clock: number): string | undefined {
     let most = clock;
     let best: string | undefined;

@@ -1,14 +1,14 @@
 /**
- * The metrics of a Brain's presence, made on the registry of the process. Labels come from closed
- * sets, never from a message.
+ * The metrics of a Brain's presence, on the registry of the process. Labels come from closed sets, never from a
+ * message.
  */
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
 
-/** Why a message, or a part of one, was not taken. */
+/** Why a message, or a part of one, was refused. */
 export type RefusalReason =
-  /** It is no message, or has impossible values. */
+  /** It is not a message, or has invalid values. */
   | "undecodable"
   /** It announces another writer than the one of its subject. */
   | "foreign-writer"
@@ -16,31 +16,28 @@ export type RefusalReason =
   | "foreign-brain"
   /** It comes from another process with this Brain's id. */
   | "own-id"
-  /** It is of a life that begins more than a day from now. */
+  /** Its incarnation begins more than a day from now. */
   | "future-clock"
-  /** It is of a life of a node of which a younger life is known. */
+  /** A younger incarnation of its node is known. */
   | "stale-incarnation"
-  /** It is of a life that this Brain has given up for good. */
+  /** This Brain has forgotten its incarnation. */
   | "forgotten"
   /** It is a delta that breaks the rules of `shared/presence/state.ts`. */
   | "invalid-delta"
   /** It has metadata over `limits.member_meta_bytes`. */
   | "meta-too-large"
-  /** It is an answer in pages that do not fit each other, or of which some never came. */
+  /** It is an answer with inconsistent or missing pages. */
   | "cut-snapshot"
   /** It would exceed `presence.members_per_brain`. */
   | "member-limit"
-  /** It is from a Shield beyond the number that a Brain keeps. */
+  /** It is from a Shield above the number that a Brain keeps. */
   | "writer-limit"
-  /** It is a question beyond the number that a Brain answers at once. */
+  /** It is a request above the number that a Brain answers concurrently. */
   | "busy";
 
-/** The metrics of presence, by what they measure. */
+/** The metrics of presence. */
 export interface BrainPresenceMetrics {
-  /**
-   * Takes the lag of one change that was merged at `now_ms`; a negative lag (clock skew) counts as
-   * 0.
-   */
+  /** Records the lag of one change merged at `now_ms`; a negative lag (clock skew) counts as 0. */
   observeLag(lag_ms: number, now_ms: number): void;
   readonly members: Gauge;
   readonly writers: Gauge<"state">;
@@ -60,7 +57,7 @@ export interface BrainPresenceMetrics {
   readonly term: Gauge;
 }
 
-/** How long the lag of a merge counts as the present one. */
+/** How long the lag of a merge counts as current. */
 const LATEST_MS = 60_000;
 const MINUTE_MS = 60_000;
 const WRITER_STATES: readonly WriterState[] = ["up", "down", "forgotten"];
@@ -90,9 +87,8 @@ export function showWriters(
 }
 
 /**
- * The largest value of the last one to two minutes, kept in two halves of which the older one is
- * forgotten. Reading changes nothing, so one scrape takes nothing from another, and a scrape a
- * minute, Prometheus' default, misses no value. Times in ms.
+ * The largest value of the last one to two minutes, kept in two halves; the older one is dropped. Reading changes
+ * nothing, so scrapes are independent, and one scrape a minute, Prometheus' default, misses no value. Times in ms.
  */
 class RecentMax {
   #minute = -Infinity;
@@ -118,7 +114,7 @@ class RecentMax {
   }
 }
 
-/** The metrics of lag on each registry; `now` is the clock of those who observe, in ms. */
+/** The metrics of lag on each registry; `now` is the observers' clock, in ms. */
 function lagMetrics(registers: Registry[], now: () => number) {
   const convergence_seconds = new Histogram({
     name: "consistency_convergence_seconds",
@@ -153,7 +149,7 @@ function lagMetrics(registers: Registry[], now: () => number) {
     observeLag: (lag_ms: number, now_ms: number) => {
       const seconds = Math.max(lag_ms, 0) / 1_000;
       recent.observe(seconds, now_ms);
-      // What one announcement brings is merged in one moment.
+      // The changes of one announcement are merged at the same time.
       if (now_ms !== latest_ms || seconds > latest_seconds) latest_seconds = seconds;
       latest_ms = now_ms;
       convergence_seconds.observe(seconds);

@@ -1,8 +1,7 @@
 /**
- * Presence of one Brain, without a Spine, a clock or a timer of its own (`PresencePort`), so that a
- * simulation can run it. This file decides when it serves, keeps its heartbeat and hands each
- * message to a part. The parts: `replicas.ts` (what is known of Shields), `pulls.ts` (what is
- * missing), `membership.ts` (the Brains), `emitter.ts` (its rooms).
+ * Presence of one Brain, without its own Spine, clock or timers (`PresencePort`), so that a simulation can run it. This
+ * file decides when it serves, runs its heartbeat and dispatches messages to the components: `replicas.ts` (the state
+ * of Shields), `pulls.ts` (missing changes), `membership.ts` (the Brains), `emitter.ts` (its rooms).
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -47,28 +46,31 @@ import { createRefusals } from "./refusals.ts";
 import { Replicas } from "./replicas.ts";
 import { byRoom } from "./room_changes.ts";
 
-/** What the presence machine is made of. */
+/** The dependencies and options of the presence machine. */
 export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
   readonly brain_id: string;
-  /** When this Brain started, Unix ms; differs from that of every other life of this id. */
+  /** When this Brain started, Unix ms; unique among the incarnations of this id. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly metrics: BrainPresenceMetrics;
   /**
-   * How long a starting Brain waits at most for Shields and Brains to say that they are there. Absent: a
-   * heartbeat and a bit more; in that time each of them beats even if it missed the question.
+   * The longest wait of a starting Brain for the answers of Shields and Brains. Absent: slightly more than a heartbeat;
+   * in that time each of them beats even if it missed the hello.
    */
   readonly settle_ms?: number;
-  /** Runs it once all that was said before is received, and the answers too. Absent: at once, as time is enough. */
+  /**
+   * Calls `run` once all earlier messages, and the answers to them, are received. Absent: at once, because the wait
+   * suffices.
+   */
   readonly onceHeard?: (run: () => void) => void;
-  /** `limits.member_meta_bytes`. Absent: the most that can be set. */
+  /** `limits.member_meta_bytes`. Absent: its maximum. */
   readonly member_meta_bytes?: number;
   /** Longest message to send, in bytes. Absent: 512 KiB. */
   readonly message_bytes?: number;
 }
 
-/** A writer counts as fresh when it was heard of within so many heartbeats. */
+/** A writer counts as fresh if it sent a message within this many heartbeats. */
 const FRESH_HEARTBEATS = 2;
 const META_BYTES_MAX = 65_536;
 
@@ -111,7 +113,7 @@ export class BrainPresence implements ClusterView, StaysView {
       ...{ port, settle_ms, onceHeard },
       patience_ms: settle_ms + config.down_ms,
       ask: () => this.#hello(),
-      // A Brain that serves has named every Shield.
+      // A serving Brain has reported every Shield.
       knowsAll: () => this.brains.length > 0 || this.#replicas.count().up === 0,
       isReading: () => this.#pulls.pending > 0,
       serve: () => this.#serve(),
@@ -156,7 +158,7 @@ export class BrainPresence implements ClusterView, StaysView {
       });
   }
 
-  /** Asks who is there, reads what they have, then begins to serve. */
+  /** Sends hellos, reads the state of all Shields, then begins to serve. */
   start(): void {
     this.#emitter.reset(this.#membership.term);
     this.#membership.beat();
@@ -164,7 +166,7 @@ export class BrainPresence implements ClusterView, StaysView {
     this.#pulse.start();
   }
 
-  /** Whether the Brain has read every writer that it heard of at its start, and does not drain. */
+  /** Whether the Brain has read every writer known at its start, and is not draining. */
   get serving(): boolean {
     return this.#membership.state === "serving";
   }
@@ -174,7 +176,7 @@ export class BrainPresence implements ClusterView, StaysView {
     return this.#membership.state;
   }
 
-  /** Brains that serve. */
+  /** The serving Brains. */
   get brains(): readonly string[] {
     return this.#membership.live();
   }
@@ -184,13 +186,13 @@ export class BrainPresence implements ClusterView, StaysView {
     return this.#replicas.count();
   }
 
-  /** Calls back once, when the Brain serves; at once when it does already. */
+  /** Calls back once, when the Brain serves; at once if it already does. */
   onServing(listener: () => void): void {
     if (this.serving) listener();
     else this.#served.add(listener);
   }
 
-  /** Takes a message from any subject that the Brain listens to. */
+  /** Handles a message from any subscribed subject. */
   receive(subject: string, message: ClusterMessage): void {
     const now_ms = this.#options.port.now();
     this.#pulse.notice(now_ms);
@@ -209,7 +211,7 @@ export class BrainPresence implements ClusterView, StaysView {
         return this.#pulls.answered(message);
       case "pull":
         return this.#answer(message);
-      // A Brain that has not read everybody would make members vanish.
+      // A Brain that has not read all Shields would omit members.
       case "room_pull":
         return this.state === "starting" ? undefined : this.#emitter.pull(message);
       case "room_check":
@@ -230,12 +232,12 @@ export class BrainPresence implements ClusterView, StaysView {
     }
   }
 
-  /** The Spine is gone: from now on silence says nothing of others. */
+  /** The Spine is lost: silence of others no longer means that they are down. */
   spineLost(): void {
     this.#pulse.lost();
   }
 
-  /** The Spine is back: messages may have been lost in both directions. */
+  /** The Spine is restored: messages may have been lost in both directions. */
   spineBack(): void {
     if (!this.#pulse.back()) return;
     this.#pulls.restart();
@@ -243,7 +245,7 @@ export class BrainPresence implements ClusterView, StaysView {
     this.#hello();
   }
 
-  /** Says that this Brain goes, so that others take over. It keeps answering until `close`. */
+  /** Announces that this Brain stops, so that others take over. It keeps answering until `close`. */
   drain(): void {
     if (this.state !== "draining") this.#membership.become("draining");
   }
@@ -356,7 +358,7 @@ export class BrainPresence implements ClusterView, StaysView {
     this.#served.clear();
   }
 
-  /** Waits a moment before pulling: another Brain may only have merged a little earlier. */
+  /** Waits briefly before pulling: another Brain may only have merged a little earlier. */
   #checkSoon(): void {
     const { port, config } = this.#options;
     this.#cancelCheck ??= port.after(config.announce_ms, () => {
@@ -391,30 +393,30 @@ export class BrainPresence implements ClusterView, StaysView {
   }
 }
 
-/** Makes a machine that has not started. */
+/** Creates a machine that is not started. */
 export function createBrainPresence(options: BrainPresenceMachineOptions): BrainPresence {
   return new BrainPresence(options);
 }
 
-/** How often it asks who is there: a question may be lost. */
+/** Number of hellos: one may be lost. */
 const HELLOS = 3;
 
-/** What the start needs. Durations in ms. */
+/** The dependencies of the start. Durations in ms. */
 interface StartingOptions {
   readonly port: PresencePort;
-  /** Within this time every process has said that it is there. */
+  /** Within this time every process has answered. */
   readonly settle_ms: number;
-  /** After this time the Brain serves even if some Shield cannot be read. */
+  /** After this time the Brain serves even if a Shield cannot be read. */
   readonly patience_ms: number;
-  /** Asks who is there. */
+  /** Sends a hello. */
   readonly ask: () => void;
-  /** Runs it once all that was said before is received, and the answers too. */
+  /** Calls `run` once all earlier messages, and the answers to them, are received. */
   readonly onceHeard: (run: () => void) => void;
-  /** Whether every process is known already, so that there is nothing to wait for. */
+  /** Whether every process is already known, so that no wait is needed. */
   readonly knowsAll: () => boolean;
-  /** Whether something that is known to exist is still to be read. */
+  /** Whether known changes are still to be read. */
   readonly isReading: () => boolean;
-  /** Begins to serve; does nothing when the Brain serves already, or drains. */
+  /** Begins to serve; does nothing if the Brain already serves, or drains. */
   readonly serve: () => void;
 }
 
@@ -431,15 +433,15 @@ class Starting {
     this.#options = options;
   }
 
-  /** Asks who is there, and begins to wait. */
+  /** Sends a hello, and starts waiting. */
   begin(): void {
     const { port, patience_ms, serve, onceHeard } = this.#options;
-    // A process that was held up has more to read than it knows of.
+    // A stalled process may have unread messages.
     this.#cancelPatience = port.after(patience_ms, () => onceHeard(serve));
     this.#ask();
   }
 
-  /** To be called when something has been read. */
+  /** Call it when changes have been read. */
   check(): void {
     if (!this.#settled || this.#options.isReading()) return;
     this.close();

@@ -1,8 +1,7 @@
 /**
- * Fetches what is missing of writers. Asks the writer, then a Brain that has more; collects the
- * pages; hands over an answer only when it is complete. One question a writer at a time, and a
- * bounded number in all. What is missing, and whether an answer is any good, is decided in
- * `replicas.ts`.
+ * Fetches missing changes of writers. Asks the writer, then a Brain that has more; collects the pages; passes on only
+ * complete answers. One request a writer at a time, and a bounded number in total. `replicas.ts` decides what is
+ * missing, and validates the answers.
  */
 import type { PresencePort, Pulled } from "../../shared/presence/messages.ts";
 import { joinPages } from "../../shared/presence/pages.ts";
@@ -13,19 +12,16 @@ import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 import type { PulledOutcome } from "./replicas.ts";
 
-/** Writers that are asked at the same time; the others wait. */
+/** Writers that are asked concurrently; the others are queued. */
 export const PULLS_MAX = 16;
-/** Questions about one writer before it waits for the next sign that something is missing. */
+/** Requests about one writer before it waits for the next sign of missing changes. */
 export const ATTEMPTS = 5;
-/** Time to the first page of an answer, and between two pages. */
+/** Timeout of the first page of an answer, and between two pages. */
 const TIMEOUT_MS = 1_000;
-/**
- * Entries and removals that an answer may have for each member that a Brain may hold; more is
- * nonsense.
- */
+/** The most entries and removals in an answer for each member that a Brain may have; more is invalid. */
 const ITEMS_PER_MEMBER = 4;
 
-/** What pulling needs. */
+/** The dependencies of pulling. */
 export interface PullsOptions {
   readonly brain_id: string;
   readonly port: PresencePort;
@@ -35,11 +31,11 @@ export interface PullsOptions {
   readonly refuse: Refuse;
   /** The clock up to which this Brain knows the writer. */
   readonly clockOf: (writer: Writer) => number;
-  /** A Brain that knows more of the writer than `clock`. */
+  /** A Brain with a higher clock of the writer than `clock`. */
   readonly brainWithMore: (writer: Writer, clock: number) => string | undefined;
-  /** Takes a complete answer. */
+  /** Handles a complete answer. */
   readonly onAnswer: (full: boolean, delta: Delta, authority: boolean) => PulledOutcome;
-  /** Called when nothing of this writer is being pulled any longer, with or without success. */
+  /** Called when a pull of this writer ends, with or without success. */
   readonly onEnd: (writer: Writer) => void;
 }
 
@@ -48,9 +44,9 @@ interface PullState {
   readonly key: WriterKey;
   attempt: number;
   request: number;
-  /** True when the writer itself was asked. */
+  /** True if the writer itself was asked. */
   authority: boolean;
-  /** The pages that have come, by number. */
+  /** The received pages, by number. */
   pages: Map<number, Delta>;
   /** Entries and removals in the pages. */
   items: number;
@@ -58,7 +54,7 @@ interface PullState {
   cancel: () => void;
 }
 
-/** The pulls that are under way. */
+/** The pulls under way. */
 export class Pulls {
   readonly #options: PullsOptions;
   readonly #active = new Map<WriterKey, PullState>();
@@ -70,16 +66,16 @@ export class Pulls {
   constructor(options: PullsOptions) {
     this.#options = options;
     this.#timeout_ms = Math.min(TIMEOUT_MS, 2 * options.heartbeat_ms);
-    // An answer to a former life of this Brain must not pass for one to this.
+    // An answer to an earlier incarnation of this Brain must not match.
     this.#next_request = Math.floor(options.port.random() * 2 ** 40);
   }
 
-  /** Writers that are being pulled, or wait for their turn. */
+  /** Writers that are being pulled, or are queued. */
   get pending(): number {
     return this.#active.size + this.#waiting.size;
   }
 
-  /** Pulls until this writer is not behind any longer, or nobody answers. */
+  /** Pulls until this writer is up to date, or there is no answer. */
   want(writer: Writer): void {
     const key = writerKey(writer);
     if (this.#active.has(key)) return;
@@ -111,7 +107,7 @@ export class Pulls {
     if (pull !== undefined) this.#end(pull);
   }
 
-  /** Asks every question that is under way again, from the start: the Spine was unreachable. */
+  /** Restarts every pull under way: the Spine was unreachable. */
   restart(): void {
     for (const pull of this.#active.values()) {
       pull.attempt = 0;
@@ -127,7 +123,7 @@ export class Pulls {
     this.#waiting.clear();
   }
 
-  /** Takes a page of an answer, or the word that somebody knows nothing of the writer. */
+  /** Handles a page of an answer, or the answer that the writer is unknown. */
   answered(message: Pulled): void {
     const { metrics } = this.#options;
     const pull = this.#requests.get(message.request);
@@ -199,7 +195,7 @@ export class Pulls {
     pull.request = this.#next_request++;
     this.#requests.set(pull.request, pull);
     const clock = clockOf(writer);
-    // Every second question goes to a Brain: the writer may be dead, or deaf to us alone.
+    // Every second request goes to a Brain: the writer may be down, or unreachable from here.
     const brain = pull.attempt % 2 === 1 ? brainWithMore(writer, clock) : undefined;
     pull.authority = brain === undefined;
     this.#expectMore(pull);
@@ -215,7 +211,7 @@ export class Pulls {
   #expectMore(pull: PullState): void {
     const { port, metrics } = this.#options;
     pull.cancel();
-    // Brains that miss the same thing do not all ask again at the same moment.
+    // Jitter: Brains that miss the same changes must not all retry at the same moment.
     const delay_ms = this.#timeout_ms * (1 + port.random() / 4);
     pull.cancel = port.after(delay_ms, () => {
       metrics.pulls.inc({ outcome: "timeout" });

@@ -1,19 +1,19 @@
 /**
- * The heartbeat of a Brain. It notices when the Brain itself was stalled: stopped, too busy to be on
- * time, or without a Spine. The silence of others then says nothing of them.
+ * The heartbeat of a Brain. It detects that the Brain itself was stalled: suspended, too busy, or without a Spine. Then
+ * the silence of others does not mean that they are down.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 
-/** A beat that comes more than this many heartbeats late means that this process was stalled. */
+/** A beat that is more than this many heartbeats late means that this process was stalled. */
 const LATE_HEARTBEATS = 2;
 
-/** What the heartbeat needs. */
+/** The dependencies of the heartbeat. */
 export interface PulseOptions {
   readonly port: PresencePort;
   readonly heartbeat_ms: number;
-  /** Once a heartbeat while the Spine is there. */
+  /** Called once a heartbeat while the Spine is connected. */
   readonly onTick: (now_ms: number) => void;
-  /** Called when this process heard nothing for `gap_ms`, before anything that has come since. */
+  /** Called when this process received nothing for `gap_ms`, before any message received since. */
   readonly onAway: (gap_ms: number, now_ms: number) => void;
 }
 
@@ -21,7 +21,7 @@ export interface PulseOptions {
 export class Pulse {
   readonly #options: PulseOptions;
   #ticked_ms: number;
-  /** Unix ms when the Spine was lost; undefined while it is there. */
+  /** Unix ms when the Spine was lost; undefined while connected. */
   #lost_ms: number | undefined;
   #cancel: (() => void) | undefined;
 
@@ -30,7 +30,7 @@ export class Pulse {
     this.#ticked_ms = options.port.now();
   }
 
-  /** Whether the Spine is there. */
+  /** Whether the Spine is connected. */
   get connected(): boolean {
     return this.#lost_ms === undefined;
   }
@@ -41,7 +41,7 @@ export class Pulse {
     this.#schedule();
   }
 
-  /** To be called before a message is looked at: finds out whether this process was stalled. */
+  /** Call it before handling a message: detects whether this process was stalled. */
   notice(now_ms: number): void {
     if (this.#lost_ms !== undefined) return;
     const gap_ms = now_ms - this.#ticked_ms;
@@ -50,12 +50,12 @@ export class Pulse {
     this.#options.onAway(gap_ms, now_ms);
   }
 
-  /** Takes note that the Spine is gone. */
+  /** Records that the Spine is lost. */
   lost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
 
-  /** Takes note that the Spine is back. False when it was never gone. */
+  /** Records that the Spine is restored. False if it was not lost. */
   back(): boolean {
     if (this.#lost_ms === undefined) return false;
     const now_ms = this.#options.port.now();

@@ -1,17 +1,17 @@
 /**
- * Counts and logs what is not taken, each reason at most once in a while: whoever sends nonsense
- * must not fill the log. Decides nothing.
+ * Counts and logs refused messages, with a rate limit for each reason: a sender of invalid messages must not fill the
+ * log. Decides nothing.
  */
 import type { LogFields, Logger } from "../../shared/logs/log.ts";
 import type { BrainPresenceMetrics, RefusalReason } from "./metrics.ts";
 
-/** Time between two lines of one reason. */
+/** Interval between two log lines of one reason. */
 const LOG_INTERVAL_MS = 10_000;
 
 /** Counts and logs a refusal; always returns false, so that a check can end with it. */
 export type Refuse = (reason: RefusalReason, fields: LogFields) => false;
 
-/** Makes the function that counts and logs refusals. `now`: Unix ms. */
+/** Creates the function that counts and logs refusals. `now`: Unix ms. */
 export function createRefusals(
   options: { metrics: BrainPresenceMetrics; log: Logger; now: () => number },
 ): Refuse {

@@ -1,7 +1,7 @@
 /**
- * What a Brain knows of every Shield. Takes announcements, answers to pulls and what other Brains
- * say of writers; judges them; keeps the liveness of writers. What is missing it only reports
- * (`behind`); `pulls.ts` fetches it. Sends nothing.
+ * A Brain's replicas of every Shield's state. Validates and merges announcements, answers to pulls and other Brains'
+ * statuses of writers; tracks the liveness of writers. It only reports missing changes (`behind`); `pulls.ts` fetches
+ * them. Sends nothing.
  */
 import { utf8Size } from "@arqon/proto";
 import {
@@ -33,43 +33,43 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** What the replicas need. */
+/** The dependencies of the replicas. */
 interface ReplicasOptions {
   readonly config: Config["presence"];
   readonly member_meta_bytes: number;
-  /** When this Brain started, Unix ms: older changes say nothing of how fast it converges. */
+  /** When this Brain started, Unix ms: older changes do not count for the lag. */
   readonly boot: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
-  /** Called when members came or went, within the call that learnt of it. */
+  /** Called when members joined or left, synchronously in the call that merged it. */
   readonly onChanges: (changes: Changes, cause: LeaveCause, reasons?: LeaveReasons) => void;
-  /** Called when there is more of this writer than is here. */
+  /** Called when changes of this writer are missing here. */
   readonly onBehind: (writer: Writer) => void;
-  /** Called when this life of a writer is down or forgotten: nothing of it is needed any longer. */
+  /** Called when this incarnation of a writer is down or forgotten: its changes are no longer needed. */
   readonly onGone: (writer: Writer) => void;
 }
 
-/** How far a writer is said to be, and from when on that can be had. */
+/** The reported clock of a writer, and when its changes may be requested. */
 interface Progress {
   readonly incarnation: number;
-  /** The highest clock of the writer that was heard of. */
+  /** The highest reported clock of the writer. */
   wanted: number;
-  /** Unix ms; before that the writer's changes are not asked for. */
+  /** Unix ms; before this time the writer's changes are not requested. */
   not_before_ms: number;
 }
 
-/** Shields that a Brain keeps; a beat, which names them all, stays within one message. */
+/** The most Shields that a Brain keeps: a beat, which lists them all, has to fit into one message. */
 const WRITERS_MAX = 4_096;
-/** How many forgotten Shields a Brain remembers, the youngest ones. */
+/** The most tombstones of forgotten Shields; the newest are kept. */
 const TOMBSTONES_MAX = 1_024;
-/** How long a forgotten Shield is remembered. */
+/** Lifetime of a tombstone. */
 const TOMBSTONE_MS = 86_400_000;
 /** How far a writer's clock may be ahead of ours. */
 const SKEW_MS = 86_400_000;
-/** Heartbeats for which a writer whose delta was refused is not asked again. */
+/** Heartbeats before a writer with a refused delta is asked again. */
 const REFUSED_HEARTBEATS = 4;
 
-/** Whether a pulled answer could be used. */
+/** The outcome of a pulled answer. */
 export type PulledOutcome = "merged" | "stale" | "refused";
 
 /** All writers that a Brain knows. Times are Unix ms. */
@@ -77,7 +77,7 @@ export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #liveness: Liveness;
   readonly #departures = new Departures();
-  /** Progress by node id, of the life that is known. */
+  /** Progress by node id, of the known incarnation. */
   readonly #progress = new Map<string, Progress>();
   #state: PresenceState = createState();
 
@@ -93,12 +93,12 @@ export class Replicas {
     });
   }
 
-  /** The state of presence, for reading within the turn. */
+  /** The state of presence, to be read within the turn. */
   get state(): PresenceState {
     return this.#state;
   }
 
-  /** Takes what a Shield announced on the subject of `node_id`. */
+  /** Merges a Shield's announcement from the subject of `node_id`. */
   announced(node_id: string, { delta, leaving, reasons }: Announcement, now_ms: number): void {
     const { refuse, metrics } = this.#options;
     const { writer } = delta;
@@ -106,7 +106,7 @@ export class Replicas {
       refuse("foreign-writer", { node: node_id, writer: writerKey(writer) });
       return;
     }
-    // A Shield that stops says so until it is gone.
+    // A stopping Shield repeats its announcement until it ends.
     if (leaving && isForgotten(this.#liveness, writer, now_ms)) return;
     if (!this.#admit(writer, now_ms)) return;
     if (!this.#checkMeta(delta)) return this.#postpone(writer, delta.end, now_ms);
@@ -125,8 +125,8 @@ export class Replicas {
   }
 
   /**
-   * Takes a complete answer to a pull. `authority`: it came from the writer itself, so that whoever
-   * reported more was wrong.
+   * Merges a complete answer to a pull. `authority`: it came from the writer itself, so that a report of a higher clock
+   * was wrong.
    */
   pulled(full: boolean, delta: Delta, authority: boolean, now_ms: number): PulledOutcome {
     const { metrics } = this.#options;
@@ -154,13 +154,13 @@ export class Replicas {
     return "merged";
   }
 
-  /** Takes what another Brain knows of writers. Only a writer's own word is a sign of its life. */
+  /** Merges another Brain's statuses of writers. Only a writer's own message is a sign of life. */
   reported({ brain_id, writers }: Beat, now_ms: number): void {
     for (const status of writers) this.#reportedOne(status, brain_id, now_ms);
   }
 
   #reportedOne({ writer, clock, state }: WriterStatus, brain_id: string, now_ms: number): void {
-    // A writer that is down there and unknown here cannot be asked; it may never come back.
+    // A writer that is down there and unknown here cannot be asked, and may never return.
     if (state === "down") return;
     if (writer.incarnation > now_ms + SKEW_MS) {
       this.#options.refuse("future-clock", { brain: brain_id, writer: writerKey(writer) });
@@ -170,7 +170,7 @@ export class Replicas {
     const younger = life === undefined || writer.incarnation > life.writer.incarnation;
     if (state === "forgotten") {
       if (this.#departures.has(writer)) return this.#departures.hasten(writer, now_ms);
-      // It would be lost on a writer that we receive: that one will take a new incarnation.
+      // A status of a writer that this Brain still receives is ignored: that writer will take a new incarnation.
       const silent = !younger && life.writer.incarnation === writer.incarnation &&
         now_ms - life.last_seen_ms > 2 * this.#options.config.heartbeat_ms;
       if (younger || silent) {
@@ -188,7 +188,7 @@ export class Replicas {
     }
   }
 
-  /** Gives up writers that have been silent for too long. */
+  /** Marks writers that missed their heartbeats as down, or forgets them. */
   sweep(now_ms: number): void {
     const lacks = (writer: Writer) => this.#lacks(writer);
     for (const writer of this.#departures.ripe(now_ms, this.#liveness, lacks)) {
@@ -197,26 +197,26 @@ export class Replicas {
     this.#apply(sweep(this.#liveness, now_ms), "given-up");
   }
 
-  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
+  /** This process was stalled for `gap_ms`: no writer counts as silent for that time. */
   forgive(gap_ms: number): void {
     extend(this.#liveness, gap_ms);
     this.#departures.extend(gap_ms);
   }
 
-  /** Whether exactly this life of the node is known and up. */
+  /** Whether exactly this incarnation of the node is known and up. */
   isUp({ node_id, incarnation }: Writer): boolean {
     const life = this.#liveness.lives.get(node_id);
     return life?.state === "up" && life.writer.incarnation === incarnation;
   }
 
-  /** The writers that are up and of which more is known to exist than is here. */
+  /** The writers that are up and have known missing changes. */
   *behind(now_ms: number): Generator<Writer> {
     for (const { writer } of this.#liveness.lives.values()) {
       if (this.#isBehind(writer, now_ms)) yield writer;
     }
   }
 
-  /** Whether every writer that is up was heard of within `within_ms` and lacks nothing here. */
+  /** Whether every writer that is up sent a message within `within_ms` and is completely merged. */
   isFresh(within_ms: number, now_ms: number): boolean {
     for (const { writer, state, last_seen_ms } of this.#liveness.lives.values()) {
       if (state !== "up") continue;
@@ -226,7 +226,7 @@ export class Replicas {
     return true;
   }
 
-  /** The statuses that a beat carries: of every node the youngest life. */
+  /** The statuses for a beat: the youngest incarnation of every node. */
   statuses(): WriterStatus[] {
     const { lives, tombstones } = this.#liveness;
     const lines: WriterStatus[] = [];
@@ -246,7 +246,7 @@ export class Replicas {
     return count;
   }
 
-  /** A Shield stops: its members stay while their clients may be on the way to another one. */
+  /** A Shield stops: its members stay while their clients may be reconnecting to another one. */
   #leave(writer: Writer, now_ms: number): void {
     const { move_grace_ms } = this.#options.config;
     if (move_grace_ms === 0) return this.#end(writer, now_ms);
@@ -254,7 +254,7 @@ export class Replicas {
     this.#options.onGone(writer);
   }
 
-  /** Forgets a Shield that has stopped; those of its members that are left leave. */
+  /** Forgets a stopped Shield; its remaining members leave. */
   #end(writer: Writer, now_ms: number): void {
     this.#departures.delete(writer);
     depart(this.#liveness, writer, now_ms);
@@ -275,7 +275,7 @@ export class Replicas {
       this.#lacks(writer);
   }
 
-  /** Whether messages of this life may be taken. When they may, the life is taken in. */
+  /** Whether messages of this incarnation are accepted; registers it if so. */
   #admit(writer: Writer, now_ms: number): boolean {
     const { refuse } = this.#options;
     const name = writerKey(writer);
@@ -290,7 +290,7 @@ export class Replicas {
     return true;
   }
 
-  /** Notes a sign of life of a writer. False when this life has been forgotten. */
+  /** Records a sign of life of a writer. False if this incarnation was forgotten. */
   #hear(writer: Writer, now_ms: number): boolean {
     const { accepted, transitions } = heartbeat(this.#liveness, writer, now_ms);
     if (!accepted) return this.#options.refuse("forgotten", { writer: writerKey(writer) });
@@ -301,7 +301,7 @@ export class Replicas {
   #checkMeta({ writer, entries }: Delta): boolean {
     const limit = this.#options.member_meta_bytes;
     for (const { meta, tenant_id, connection_id } of entries) {
-      // Three bytes a unit at most: most metadata needs no counting.
+      // A UTF-16 unit has at most three bytes: most metadata needs no counting.
       if (meta.length * 3 <= limit || utf8Size(meta) <= limit) continue;
       return this.#options.refuse("meta-too-large", {
         writer: writerKey(writer),
@@ -330,7 +330,7 @@ export class Replicas {
     }
   }
 
-  /** Puts off the next question for a writer whose delta was refused: it would be refused again. */
+  /** Delays the next request to a writer with a refused delta: it would be refused again. */
   #postpone(writer: Writer, clock: number, now_ms: number): void {
     const life = this.#liveness.lives.get(writer.node_id);
     if (life?.writer.incarnation !== writer.incarnation) return;
@@ -356,7 +356,7 @@ export class Replicas {
 
   #apply(transitions: readonly Transition[], cause: LeaveCause): void {
     for (const { writer, to } of transitions) {
-      // Its members have their time, whatever follows it under its name.
+      // Its members keep their grace period, even if the node has a new incarnation.
       if (to !== "up" && this.#departures.has(writer)) continue;
       const mark = to === "up" ? markUp : to === "down" ? markDown : forget;
       const result = mark(this.#state, writer);

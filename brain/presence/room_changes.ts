@@ -1,8 +1,8 @@
-/** Sorts by room what a merge brought. Pure. */
+/** Groups the changes of a merge by room. Pure. */
 import type { Changes } from "../../shared/presence/state.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 
-/** What came and went in one room, in the order of the merge. */
+/** The joins and leaves of one room, in the order of the merge. */
 export interface RoomDelta {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -27,7 +27,7 @@ export function byRoom({ joins, leaves }: Changes): Iterable<RoomDelta> {
   const rooms = new Map<string, Draft>();
   let last: Draft | undefined;
   const roomOf = ({ entry: { tenant_id, room_id } }: WrittenEntry): Draft => {
-    // Members of one room mostly come together.
+    // Members of one room are mostly adjacent.
     if (last !== undefined && last.room_id === room_id && last.tenant_id === tenant_id) return last;
     const key = roomKey(tenant_id, room_id);
     let room = rooms.get(key);

@@ -1,6 +1,6 @@
 /**
- * Presence of a Brain on a Spine: subscribes, encodes, decodes and keeps the timers. What the
- * messages do is `presence.ts`; others ask through `ClusterView` who is in a room.
+ * Presence of a Brain on a Spine: subscribes, encodes, decodes and has the timers. `presence.ts` handles the messages;
+ * `ClusterView` is the interface for queries.
  */
 import { DecodeError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -22,10 +22,10 @@ import type { BrainPresence, BrainPresenceMachineOptions } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** What the presence service needs of its process. */
+/** The process's parts that the presence service needs. */
 export interface BrainPresenceOptions extends Pick<Env, "spine" | "registry" | "log" | "now"> {
   readonly config: Pick<Config, "server" | "presence" | "limits" | "rooms">;
-  /** Ms that only grow; absent: `performance.now`. */
+  /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -34,29 +34,29 @@ export interface BrainPresenceOptions extends Pick<Env, "spine" | "registry" | "
 
 /** Presence of a running Brain. */
 export interface BrainPresenceService extends ClusterView, StaysView {
-  /** Ok when every Shield that was heard of has been read, and the Brain does not drain. */
+  /** Ok if every known Shield has been read, and the Brain is not draining. */
   health(): HealthCheck;
   /**
-   * Tells everybody that this Brain goes, so that others take over its rooms, and stops listening.
-   * The view keeps answering with what it last knew. Leaves the Spine open. Idempotent.
+   * Announces that this Brain stops, so that others take over its rooms, and unsubscribes. The view keeps answering
+   * from its last state. Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
 }
 
 /**
- * With the embedded Spine nothing is lost, and nothing late but by the turns of its event loop: a process that does not
- * answer at once is not there.
+ * The embedded Spine loses no message, and delays it only by turns of its event loop: a process that does not answer at
+ * once does not exist.
  */
 function embedded(spine: Spine): Pick<BrainPresenceMachineOptions, "settle_ms" | "onceHeard"> {
   const heard = async () => {
-    // The question, and then the answer.
+    // One flush for the hello, one for the answer.
     await spine.flush();
     await spine.flush();
   };
   return { settle_ms: 60, onceHeard: (run) => void heard().then(run, run) };
 }
 
-/** Time between two log lines about messages that the Spine does not take. */
+/** Interval between two log lines about messages that the Spine refuses. */
 const LOG_INTERVAL_MS = 10_000;
 
 function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
@@ -67,7 +67,7 @@ function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
       spine.publish(subject, encodeMessage(message));
     } catch (error) {
       metrics.send_failures.inc();
-      // Presence repairs itself; that the Spine is unreachable, it says itself.
+      // Presence repairs itself; the Spine logs its own disconnects.
       if (now() - logged_ms < LOG_INTERVAL_MS) return;
       logged_ms = now();
       log.warn("presence message not sent", { subject, kind: message.kind, error });
@@ -194,8 +194,8 @@ function describe(presence: BrainPresence): string {
 }
 
 /**
- * Starts presence; resolves when this Brain serves: it is subscribed, and has read every Shield
- * that it heard of, or has tried to. Rejects with `spine-unavailable` when it cannot subscribe.
+ * Starts presence; resolves when this Brain serves: it is subscribed, and has read every known Shield, or tried to.
+ * Rejects with `spine-unavailable` if it cannot subscribe.
  */
 export async function startBrainPresence(
   options: BrainPresenceOptions,

@@ -1,6 +1,6 @@
 /**
- * The bans of all tenants as the Brain needs them: how many there are, and which are over. Writes
- * and lifts bans. The Shields watch the same bucket and enforce it; a Brain shuts nobody out.
+ * The Brain's table of all tenants' bans: their number, and which have expired. Writes and lifts bans. The Shields
+ * watch the same bucket and enforce bans; a Brain does not.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -19,23 +19,23 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
 
-/** What the ban book needs. */
+/** The dependencies of the ban book. */
 export interface BanBookOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   /** The bucket `ARQON_BANS`. */
   readonly bucket: KeyValue;
   readonly bans_per_tenant: number;
 }
 
-/** A ban as the book knows it. */
+/** A known ban. */
 export interface Standing {
   readonly key: KvKey;
-  /** When the ban ends, Unix ms; 0: never. */
+  /** Expiry in Unix ms; 0: never. */
   readonly until_ms: number;
-  /** Its revision in the bucket; 0: it is on its way there. */
+  /** Its revision in the bucket; 0: the write is under way. */
   readonly revision: number;
 }
 
-/** How long after its end a ban is deleted: clocks differ, and elsewhere it may still hold. */
+/** How long after its expiry a ban is deleted: clocks differ, and it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
 /** The most deletions of one sweep. */
 const SWEEP_MAX = 256;
@@ -54,12 +54,12 @@ export class BanBook {
     this.#watch = options.bucket.watch([], (change) => this.#onChange(change));
   }
 
-  /** Resolves when all bans that were stored at the start are known. */
+  /** Resolves when all bans stored at the start are known. */
   get ready(): Promise<void> {
     return this.#watch.ready;
   }
 
-  /** The number of stored bans, also those that are over and not yet swept. */
+  /** The number of stored bans, including expired ones that are not swept yet. */
   get size(): number {
     let size = 0;
     for (const bans of this.#tenants.values()) size += bans.size;
@@ -80,10 +80,7 @@ export class BanBook {
     this.#watch.stop();
   }
 
-  /**
-   * Stores a ban. Rejects with `ban-limit` (429) when the tenant may have no further one, or with
-   * `spine-unavailable`.
-   */
+  /** Stores a ban. Rejects with `ban-limit` (429) if the tenant has reached its limit, or with `spine-unavailable`. */
   async ban(at: RoomAddress, command: BanCommand): Promise<void> {
     const { bucket, bans_per_tenant, now } = this.#options;
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
@@ -101,7 +98,7 @@ export class BanBook {
       by: command.from.user_id.slice(0, BAN_REASON_UNITS_MAX),
       created_ms,
     };
-    // Counted before the watch tells it, so that a burst cannot pass the limit together.
+    // Counted before the watch delivers it, so that a burst cannot exceed the limit.
     this.#note(key, { key, until_ms: ban.until_ms, revision: 0 });
     try {
       await bucket.put(key, encodeBan(ban));
@@ -111,15 +108,15 @@ export class BanBook {
     }
   }
 
-  /** Lifts a ban; it is fine if there is none. Rejects with `spine-unavailable`. */
+  /** Lifts a ban; a missing one is no error. Rejects with `spine-unavailable`. */
   async unban(at: RoomAddress, command: UnbanCommand): Promise<void> {
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
     await this.#options.bucket.delete(banKey(at.tenant_id, room_id, command.user_id));
   }
 
   /**
-   * Deletes the bans, of the tenants that `isMine` names, that are long over; returns how many. None
-   * while the clock may be wrong. Rejects as the bucket does.
+   * Deletes long expired bans of the tenants that `isMine` accepts; returns how many. Deletes none while the clock may
+   * be wrong. Rejects as the bucket does.
    */
   async sweep(isMine: (tenant_id: string) => boolean): Promise<number> {
     if (this.#steps.quietMs() < QUIET_MS) return 0;
@@ -136,7 +133,7 @@ export class BanBook {
         await this.#options.bucket.delete(key, revision);
         return 1;
       } catch (error) {
-        // Renewed meanwhile: then it is not over.
+        // Renewed meanwhile: it has not expired.
         if (isConflict(error)) return 0;
         throw error;
       }
@@ -150,7 +147,7 @@ export class BanBook {
     try {
       this.#note(key, { key, until_ms: decodeBan(value).until_ms, revision });
     } catch (error) {
-      // It counts, and nobody sweeps what cannot be read.
+      // An unreadable ban counts, and is never swept.
       this.#note(key, { key, until_ms: 0, revision });
       this.#options.log.warn("a stored ban cannot be read", { key: textOf(key), error });
     }
@@ -161,11 +158,11 @@ export class BanBook {
     const bans = this.#tenants.get(tenant_id) ?? new Map<string, Standing>();
     this.#tenants.set(tenant_id, bans);
     const known = bans.get(textOf(key));
-    // The watch tells everything in its order. Revisions may be lower: of an older copy of the bucket.
+    // The watch delivers changes in order. Revisions may be lower after an older copy of the bucket was restored.
     if (known === undefined || standing.revision > 0) bans.set(textOf(key), standing);
   }
 
-  /** Forgets a ban; with `revision` 0 only one that the watch has not reported. */
+  /** Forgets a ban; with `revision` 0 only if the watch has not delivered it. */
   #forget(key: KvKey, revision: number): void {
     const [tenant_id = ""] = key;
     const bans = this.#tenants.get(tenant_id);

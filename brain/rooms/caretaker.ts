@@ -1,7 +1,6 @@
 /**
- * What a Brain does for its rooms unasked: makes those that get a member, ends locks that are due,
- * sweeps rooms and bans. Follows the cluster and keeps the timers; the chores themselves are in their
- * own files.
+ * The background jobs of a Brain's rooms: creates rooms that get a member, ends expired locks, sweeps rooms and bans.
+ * Follows the cluster and has the timers; the jobs are in their own files.
  */
 import type { Env } from "../../shared/env.ts";
 import type { ClusterView, MemberChange } from "../cluster_view.ts";
@@ -21,7 +20,7 @@ import { sweepRooms } from "./sweep.ts";
 import type { SweepOptions } from "./sweep.ts";
 import type { TenantBytes } from "./store/tenant_bytes.ts";
 
-/** What the caretaker needs. */
+/** The dependencies of the caretaker. */
 export interface CaretakerOptions extends Pick<Env, "log"> {
   readonly view: ClusterView;
   readonly context: RoomContext;
@@ -39,23 +38,23 @@ export interface CaretakerOptions extends Pick<Env, "log"> {
   readonly onTerm: () => void;
 }
 
-/** How often locks are looked through for those that are due. */
+/** Interval between checks for expired locks. */
 const LOCK_TICK_MS = 250;
 const BAN_TICK_MS = 5_000;
 /** A sweep visits all rooms four times within their idle timeout, within these bounds. */
 const SWEEPS_A_TIMEOUT = 4;
 const SWEEP_MIN_MS = 250;
 const SWEEP_MAX_MS = 600_000;
-/** Brains come and go in groups: the sweep waits so long after the last of them. */
+/** Brains start and stop in groups: the sweep waits this long after the last change. */
 const NEW_TERM_REST_MS = 200;
-/** Stands in place of a room id: its hash says which Brain sweeps a tenant's bans. */
+/** A pseudo room id: its hash decides which Brain sweeps a tenant's bans. */
 const BANS_OF_TENANT = "bans";
 
-/** The chores for rooms; one per Brain. Works from the moment it is made until `stop`. */
+/** The background jobs of rooms; one per Brain. Runs from its creation until `stop`. */
 export class Caretaker {
   readonly #options: CaretakerOptions;
   readonly #ends: (() => void)[] = [];
-  /** The rooms whose release command is on its way. */
+  /** The rooms with a release command under way. */
   readonly #releasing = new Set<string>();
   #stopped = false;
   #sweep_timer: ReturnType<typeof setTimeout> | undefined;
@@ -77,14 +76,14 @@ export class Caretaker {
     this.#sweepIn(0);
   }
 
-  /** Stops the chores; resolves when none is under way any longer. */
+  /** Stops the jobs; resolves when none is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#sweep_timer);
     for (const end of this.#ends.splice(0)) end();
     const { births, live } = this.#options;
     await Promise.all([births.stop(), this.#sweeping, this.#sweeping_bans, live.settled()]);
-    // Its rooms are others' by now, who count them.
+    // Its rooms have other owners now, which count them.
     this.#show();
   }
 
@@ -97,7 +96,7 @@ export class Caretaker {
     live.look(at);
     const { connections } = view.count(tenant_id, room_id);
     if (connections === 0) last_use.note(at);
-    // The first of them; whoever comes to a room with members finds it made.
+    // The first members of a room; with earlier members it already exists.
     else if (joins.length > 0 && connections - joins.length + leaves.length <= 0) births.add(at);
   }
 
@@ -107,7 +106,7 @@ export class Caretaker {
     const there = new Set(joins.map(({ connection_id }) => connection_id));
     for (const { connection_id } of leaves) {
       if (there.has(connection_id)) continue;
-      // It has moved to another Shield, under its id.
+      // The connection has moved to another Shield and keeps its id.
       if (this.#options.view.memberOf(at.tenant_id, at.room_id, connection_id)) continue;
       const holds = locks.leave(at, connection_id);
       const asks = table.isLocking(at, connection_id);
@@ -172,7 +171,7 @@ export class Caretaker {
     return Math.min(Math.max(wanted_ms, SWEEP_MIN_MS), SWEEP_MAX_MS);
   }
 
-  /** Begins the next sweep after that time, or when the sweep under way is done. */
+  /** Starts the next sweep after that time, or when the running sweep is done. */
   #sweepIn(delay_ms: number): void {
     if (this.#stopped) return;
     clearTimeout(this.#sweep_timer);

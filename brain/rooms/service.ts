@@ -1,6 +1,6 @@
 /**
- * Rooms on a Spine: opens the buckets, puts the parts together and listens for commands. The
- * cluster is seen through a `ClusterView`.
+ * Rooms on a Spine: opens the buckets, connects the components and subscribes to commands. It uses the cluster through
+ * a `ClusterView`.
  */
 import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
@@ -52,45 +52,44 @@ import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { isRoomKey } from "./store/command_pages.ts";
 
-/** What rooms need of their Brain. */
+/** The Brain's parts that rooms need. */
 export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly config: Pick<Config, "brain" | "limits" | "presence">;
   readonly view: ClusterView;
   readonly metrics: BrainMetrics;
   readonly calls: ReducerCalls;
-  /** Ms that only grow; absent: `performance.now`. */
+  /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Absent: nothing is traced. */
+  /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** How commands change documents; absent: `applyCommands`. */
+  /** Applies commands; absent: `applyCommands`. */
   readonly apply?: typeof applyCommands;
-  /** As in `StoreContext`; absent: the one of `life.ts`. */
+  /** As in `StoreContext`; absent: that of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
-  /** Where hooks learn of rooms that are made and end; absent: nowhere. */
+  /** The log of created and ended rooms for hooks; absent: none. */
   readonly life_events?: LifeEvents | undefined;
 }
 
-/** The rooms of a Brain at work. */
+/** The running rooms of a Brain. */
 export interface RoomService {
   /**
-   * Takes no new command from the Shields, then answers those it has and those that other Brains
-   * still send here. To be called when the others have been notified. Leaves the Spine open.
-   * Idempotent.
+   * Stops accepting commands from the Shields, then answers the pending ones and those that other Brains still forward.
+   * Call it after the others have been notified. Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
   /**
-   * A room's document as it is stored, for operators; undefined: there is none. Rejects with
-   * `spine-unavailable`, or `internal` for one that is damaged.
+   * A room's stored document, for operators; undefined: none. Rejects with `spine-unavailable`, or `internal` for a
+   * damaged one.
    */
   documentOf(tenant_id: string, room_id: string): Promise<RoomDocument | undefined>;
 }
 
-/** The queue group of all Brains: each command comes to one of them first. */
+/** The queue group of all Brains: each command is delivered to one of them first. */
 const QUEUE = "brain";
 
-/** What changes while rooms are served. */
+/** Mutable state while rooms are served. */
 interface Standing {
   term: { number: number; started_ms: number };
   stopping: boolean;
@@ -142,7 +141,7 @@ async function perform(
   }
 }
 
-/** Makes the parts that look after rooms between commands. */
+/** Creates the background jobs of rooms. */
 function caretaker(
   options: RoomServiceOptions,
   standing: Standing,
@@ -192,10 +191,7 @@ function caretaker(
   return new Caretaker({ view, births, sweep, metrics, log, onTerm, ...parts });
 }
 
-/**
- * Opens the buckets with their present limits: a Brain that does not know them would promise too
- * much.
- */
+/** Opens the buckets with their present limits: a Brain without them would admit too much. */
 async function openBuckets(options: RoomServiceOptions) {
   const { config: { brain }, spine, view, now, log } = options;
   const { monotonic_ms = () => performance.now() } = options;
@@ -217,7 +213,7 @@ async function openBuckets(options: RoomServiceOptions) {
   return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }
 
-/** The lives of the stored rooms; its listener comes later, and learns of what came before. */
+/** The lives of the stored rooms; a listener added later is notified of an earlier change. */
 async function openLives({ spine, log, now, random }: RoomServiceOptions, bucket: KeyValue) {
   const versions = new FirstVersions();
   let listener: (() => void) | undefined;
@@ -242,10 +238,7 @@ function documentReader(rooms: KeyValue, lives: RoomLives): RoomService["documen
   };
 }
 
-/**
- * Called when another life has begun: drops what is known of the rooms, and tells their
- * subscribers.
- */
+/** Called when another life has begun: drops the cached rooms, and notifies their subscribers. */
 function onLife(
   { log, view }: RoomServiceOptions,
   { listKeys, tally }: { listKeys: () => Promise<KvKey[]>; tally: RoomTally },
@@ -263,7 +256,7 @@ function onLife(
   }).catch((error) => log.warn("not every room was told of its other epoch", { error }));
 }
 
-/** Hands on each document that is read or written; nobody asks for the use of rooms that never end. */
+/** Passes on each document that is read or written; the last use is not tracked if rooms never end. */
 function seenBy(
   { leases, locks, last_use, versions, isOwner, idle_timeout_ms }: {
     leases: Leases;
@@ -281,7 +274,7 @@ function seenBy(
   };
 }
 
-/** What a drain waits for, whatever becomes of it. */
+/** The steps of a drain: a failure is logged and does not stop it. */
 const drainingBy = (spine: Spine, log: Logger) => ({
   flush: () => spine.flush().catch((error) => log.warn("no flush in a drain", { error })),
   served: (subscription: Subscription) =>
@@ -289,8 +282,8 @@ const drainingBy = (spine: Spine, log: Logger) => ({
 });
 
 /**
- * Starts serving rooms; resolves once commands are taken. Rejects with `spine-unavailable` when a
- * bucket cannot be opened or read.
+ * Starts serving rooms; resolves once it accepts commands. Rejects with `spine-unavailable` if a bucket cannot be
+ * opened or read.
  */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
   const { config, spine, view, metrics, log, now, random, tracing, calls } = options;
@@ -344,7 +337,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     await Promise.all([care.stop(), served(commands), told.stop()]);
     table.wakeAll();
     await desk.settled();
-    // Those that were on their way here when the others heard that this Brain goes.
+    // Commands that were under way when the others were notified that this Brain stops.
     await served(forwarded);
     await desk.settled();
     for (const part of [bans, lives]) part.stop();
@@ -373,7 +366,7 @@ const NOBODY: Told = {
   stop: () => Promise.resolve(),
 };
 
-/** Begins to tell. Rejects with `spine-unavailable`. */
+/** Starts the reports. Rejects with `spine-unavailable`. */
 async function startAnnouncing(
   { life_events: events, spine, config, metrics, log }: RoomServiceOptions,
   context: RoomContext,

@@ -1,6 +1,6 @@
 /**
- * A room's document as operators see it: which key has which version, who holds the lock, and one
- * value when it is asked for. Pure.
+ * A report of a room's document for operators: the versions of its keys, the holder of the lock, and one value on
+ * request. Pure.
  */
 import { utf8Size } from "@arqon/proto";
 import { ROOM_KEYS_MAX } from "../../shared/cluster/cluster_room.ts";
@@ -9,12 +9,12 @@ import type { RoomDocument } from "./store/document.ts";
 import { liveLock } from "./locks/lock.ts";
 import type { RoomEvent } from "./store/room_event.ts";
 
-/** Bytes of the keys in one answer: it has to fit into a message. */
+/** The most bytes of keys in one answer, which has to fit into a message. */
 const KEYS_BYTES = 1_048_576;
 
 type Report = NonNullable<NonNullable<StateAnswer>["document"]>;
 
-/** The version at which each key was last set, as far as the room's events remember it. */
+/** The version at which each key was last set, if the room's stored events contain it. */
 function versionsOf(events: readonly RoomEvent[]): Map<string, number> {
   const versions = new Map<string, number>();
   for (const { version, body } of events) {
@@ -38,10 +38,7 @@ function shownKeys({ entries, events }: RoomDocument): Report["keys"] {
   return keys;
 }
 
-/**
- * The report: all keys, or with `key` only its value. `now_ms` is Unix ms: a lock whose lease is
- * over is left out.
- */
+/** The report: all keys, or with `key` only its value. `now_ms` is Unix ms: an expired lock is left out. */
 export function stateReport(
   document: RoomDocument,
   key: string | undefined,

@@ -1,8 +1,7 @@
 /**
- * Goes through the stored rooms that this Brain owns: ends those that are empty and unused, publishes
- * what an earlier owner left unsaid, and finds members without a room. So rooms survive the Brains that
- * served them, and still end. How long a room has been idle is what this Brain has seen of it
- * (`last_use.ts`).
+ * Sweeps the stored rooms that this Brain owns: ends empty and idle ones, publishes changes that a previous owner left
+ * unpublished, and finds members without a room. So rooms survive their Brains, and still end. The idle time is
+ * measured by this Brain (`last_use.ts`).
  */
 import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -21,7 +20,7 @@ import type { RoomTally } from "./room/room_tally.ts";
 import type { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
-/** What a sweep needs. */
+/** The dependencies of a sweep. */
 export interface SweepOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly leases: Pick<Leases, "current" | "keepOnly">;
@@ -34,18 +33,18 @@ export interface SweepOptions extends Pick<Env, "log"> {
   readonly told: Pick<AnnouncedRooms, "settle" | "settleGone" | "waiting">;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
-  /** Whether commands are at work in the room. */
+  /** Whether the room is executing commands. */
   readonly isBusy: (at: RoomAddress) => boolean;
-  /** Called for a room that is busy, which is to be looked at later. */
+  /** Called for a busy room, which must be checked later. */
   readonly onBusy: (at: RoomAddress) => void;
   readonly onEnded: (at: RoomAddress) => void;
   readonly onRefused: (reason: LifecycleRefusal) => void;
   readonly isStopping: () => boolean;
 }
 
-/** Rooms looked at at the same time. */
+/** Rooms checked concurrently. */
 const CONCURRENCY = 4;
-/** Rooms between two rests, and the rest in ms: at most 2,000 rooms a second. */
+/** Rooms between two pauses, and the pause in ms: at most 2,000 rooms a second. */
 const CHUNK_ROOMS = 200;
 const CHUNK_REST_MS = 100;
 
@@ -63,7 +62,7 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
   try {
     await options.context.bucket.delete(roomKey(at), stored.revision);
   } catch (error) {
-    // Somebody used it: then it does not end.
+    // The room was used meanwhile: it does not end.
     if (isConflict(error)) return;
     throw error;
   }
@@ -76,7 +75,7 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
 
 async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   const { context, view, last_use, idle_timeout_ms, isBusy, onBusy } = options;
-  // Whoever is at work there may have written what he has yet to say.
+  // The running commands may have written a change that they will publish.
   if (isBusy(at)) return onBusy(at);
   const stored = await loadRoom(at, context);
   const is_told = await options.told.settle(at, stored);
@@ -110,7 +109,7 @@ async function visitAll(
   }
 }
 
-/** Goes once through all rooms. Rejects when the bucket cannot be listed. */
+/** Sweeps all rooms once. Rejects if the bucket cannot be listed. */
 export async function sweepRooms(options: SweepOptions): Promise<void> {
   const { context, leases, last_use, view, births, tally } = options;
   const keys = await tally.recount(options.listKeys);
@@ -123,7 +122,7 @@ export async function sweepRooms(options: SweepOptions): Promise<void> {
     stored.add(`${tenant_id}.${room_id}`);
   }
   const isStored = (at: RoomAddress) => stored.has(`${at.tenant_id}.${at.room_id}`);
-  // What others own or have deleted. One that was made meanwhile counts from its next reading.
+  // Drops rooms of other owners and deleted ones. A room created meanwhile counts from its next read.
   for (const each of [last_use, leases]) each.keepOnly(isStored);
   for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);

@@ -1,6 +1,6 @@
 /**
- * What a room answers, and the JSON of it that the ACK's `result` carries. Two parts only the write
- * itself can tell: the epoch of a room that it makes, and the fence of a lock that it grants.
+ * The answers of a room, and their JSON in the ACK's `result`. Two values are known only after the write: the epoch of
+ * a room that it creates, and the fence of a lock that it grants.
  */
 import type { Grant } from "../store/document.ts";
 import type { Lock } from "../locks/lock.ts";
@@ -9,11 +9,11 @@ import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 
 interface At {
   readonly version: number;
-  /** The room's epoch: "" before the room exists; undefined: the one that the write gives it. */
+  /** The room's epoch: "" before the room exists; undefined: the write assigns it. */
   readonly epoch: string | undefined;
 }
 
-/** The answer to a write that was done, now or when its command first came. */
+/** The answer to a write, applied now or when its command first arrived. */
 export interface WrittenAnswer extends At {
   readonly kind: "written";
   /** The lock that the write granted, if any. */
@@ -21,7 +21,7 @@ export interface WrittenAnswer extends At {
 }
 
 interface Read extends At {
-  /** The events that were asked for; absent: none were. */
+  /** The requested events; absent: none requested. */
   readonly events: readonly RoomEvent[] | "truncated" | undefined;
 }
 
@@ -29,7 +29,7 @@ interface Read extends At {
 export interface ValueAnswer extends Read {
   readonly kind: "value";
   readonly key: string;
-  /** The value as compact JSON; absent: there is no such key. */
+  /** The value as compact JSON; absent: no such key. */
   readonly value: string | undefined;
 }
 
@@ -38,11 +38,11 @@ export interface StateAnswer extends Read {
   readonly kind: "state";
   /** The state, as a JSON object. */
   readonly state: string;
-  /** The lock that holds now. */
+  /** The present lock. */
   readonly lock: Lock | undefined;
 }
 
-/** What a command found or did, at `version`. */
+/** The result of a command, at `version`. */
 export type RoomAnswer = WrittenAnswer | ValueAnswer | StateAnswer;
 
 function eventsMember({ events }: Read, mark: WriteMark): string {
@@ -58,10 +58,7 @@ function lockMember(lock: Lock | undefined, mark: WriteMark): string {
   return `,"lock":${JSON.stringify({ holder: user_id, connection_id, until_ms, fence })}`;
 }
 
-/**
- * The JSON of an answer. `mark` has the epoch and the fence: of the write that the answer was part
- * of, or of the stored document.
- */
+/** The JSON of an answer. `mark` has the epoch and the fence: of the answer's write, or of the stored document. */
 export function answerJson(answer: RoomAnswer, mark: WriteMark): string {
   const epoch = JSON.stringify(answer.epoch ?? mark.epoch);
   const position = `"version":${answer.version},"epoch":${epoch}`;

@@ -1,6 +1,4 @@
-/**
- * What commands do to a room document. Pure: no Spine, no clock, no queue; `room.ts` has those.
- */
+/** Applies commands to a room document. Pure: no Spine, no clock, no queue; `room.ts` has those. */
 import { plural } from "../../../shared/plural.ts";
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { RoomAnswer, WrittenAnswer } from "./answer.ts";
@@ -30,39 +28,35 @@ import type { Lock } from "../locks/lock.ts";
 import { boundedEvents, eventBody, eventsSince, unlockBody } from "../store/room_event.ts";
 import type { FreshEvent, RoomEvent } from "../store/room_event.ts";
 
-/** What applying commands needs besides the document and the commands. */
+/** The context of applying commands, besides the document and the commands. */
 export interface ApplyContext {
   /** Unix ms. */
   readonly now_ms: number;
-  /** By the room's `CommandClock`: how long a command is remembered. */
+  /** The time by the room's `CommandClock`, for how long a command is remembered. */
   readonly steady_ms: number;
   readonly limits: RoomLimits;
-  /** What a command was answered that only one of the document's pages remembers. */
+  /** The answer to a command that only one of the document's pages remembers. */
   readonly older: (command_key: string) => AppliedCommand | undefined;
-  /**
-   * The number at which the versions of a room begin that is created now: above those of any room
-   * before it.
-   */
+  /** The first version of a room that is created now: above the versions of any earlier room. */
   readonly first_version: number;
-  /** Why a room that does not exist may not be created; absent: it may. */
+  /** Why the room may not be created; absent: it may. */
   readonly birth_refusal?: ArqonError;
-  /** Why a room may not become larger; absent: it may. */
+  /** Why the room may not grow; absent: it may. */
   readonly growth_refusal?: ArqonError;
 }
 
 /**
- * What a command came to: an answer, a refusal, or that the room is not at the version yet that the
- * command has to see.
+ * The outcome of a command: an answer, a refusal, or "later" if the room has not reached the command's `after_version`.
  */
 export type Outcome = RoomAnswer | ArqonError | "later";
 
-/** What a list of commands came to. */
+/** The outcomes of a list of commands. */
 export interface Applied {
-  /** The new document; the given one itself when nothing was written. */
+  /** The new document; the given one if nothing was written. */
   readonly document: RoomDocument;
   /**
-   * One outcome per command, in order. The list ends early where a second lock was to be granted:
-   * that command and those after it need another write. A refusal changes nothing.
+   * One outcome per command, in order. The list ends early at a second lock grant: that command and later ones need
+   * another write. A refusal changes nothing.
    */
   readonly outcomes: readonly Outcome[];
   /** The new events, one per version. */
@@ -89,11 +83,9 @@ interface Draft {
   /** See `ApplyContext.first_version`. */
   readonly first_version: number;
   readonly fresh: FreshEvent[];
-  /** This write has granted a lock, whose fence only the write itself tells. */
+  /** This write grants a lock, whose fence is known only after the write. */
   granted: boolean;
-  /**
-   * The JSON of the whole state at `version`, once somebody asked: the gets of one batch share it.
-   */
+  /** The cached JSON of the whole state at `version`: the gets of one batch share it. */
   state: string | undefined;
 }
 
@@ -104,14 +96,14 @@ function stateText(entries: ReadonlyMap<string, string>): string {
 
 const exists = (draft: Draft): boolean => draft.version > 0 || draft.epoch !== "";
 
-/** The epoch for an answer: "" before the room exists, undefined while only the write can tell. */
+/** The epoch for an answer: "" before the room exists, undefined if the write assigns it. */
 function epochOf(draft: Draft): string | undefined {
   return draft.epoch === "" && exists(draft) ? undefined : draft.epoch;
 }
 
 /**
- * Whether the room is behind what the sender has seen. Throws `version-conflict` (409) when it
- * cannot be the room that the sender means: versions mean nothing in another epoch.
+ * Whether the sender has seen a later version than the room's. Throws `version-conflict` (409) if the epoch differs:
+ * versions of different epochs are not comparable.
  */
 function isAhead(draft: Draft, command: RoomCommand): boolean {
   const { expect_version, after_version, epoch } = command;
@@ -146,9 +138,7 @@ function fall(draft: Draft, lock: Lock, cause: FallCause, now_ms: number, trace_
   add(draft, { at_ms: now_ms, body, fence: lock.fence }, trace_id, cause);
 }
 
-/**
- * Removes a lock whose lease is over. That is a version of its own, before the one that follows.
- */
+/** Removes an expired lock. That is a separate version before the command's own. */
 function lapse(draft: Draft, command: WriteCommand, now_ms: number): void {
   const { lock } = draft;
   if (lock === undefined || liveLock(lock, now_ms) !== undefined) return;
@@ -163,7 +153,7 @@ function remember(draft: Draft, command: WriteCommand, grant?: Grant): WrittenAn
   return { kind: "written", version, epoch: epochOf(draft), grant };
 }
 
-/** Adds one version for a command that changes no lock and needs nothing further. */
+/** Adds one version for a command that changes no lock. */
 function write(draft: Draft, command: SetCommand | DeleteCommand | EffectCommand, at_ms: number) {
   const body = eventBody(command, at_ms, undefined);
   add(draft, { at_ms, body, fence: undefined }, command.from.trace_id);
@@ -197,7 +187,7 @@ function applySet(draft: Draft, command: SetCommand, context: ApplyContext) {
 
 function applyDelete(draft: Draft, command: DeleteCommand, context: ApplyContext) {
   const { now_ms, growth_refusal } = context;
-  // It makes room for nothing, and would be remembered.
+  // Deleting a missing key frees nothing, and the command would be remembered.
   if (growth_refusal !== undefined && !draft.entries.has(command.key)) throw growth_refusal;
   lapse(draft, command, now_ms);
   draft.entries_bytes -= entryBytes(command.key, draft.entries.get(command.key));
@@ -235,10 +225,7 @@ function applyUnlock(draft: Draft, command: UnlockCommand, { now_ms }: ApplyCont
   return remember(draft, command);
 }
 
-/**
- * Removes the lock if it still is the one that was meant: leases and connections may have changed
- * since.
- */
+/** Removes the lock if it is still the one that was meant: lease and holder may have changed since. */
 function applyRelease(draft: Draft, command: ReleaseCommand, { now_ms }: ApplyContext) {
   const { lock } = draft;
   const meant = lock !== undefined &&

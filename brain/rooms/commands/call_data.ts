@@ -1,11 +1,14 @@
-/** The data of a call of a room's reducer: from the JSON that a client writes to the bytes that the reducer gets. Pure. */
+/** Converts the data of a reducer call from the client's JSON to the reducer's bytes. Pure. */
 import { invalidCommand } from "./command_data.ts";
 
 const encoder = new TextEncoder();
-/** Compact JSON that says bytes; encoders may write the text with escapes, as PHP's does with each slash. */
+/** Compact JSON of base64 bytes; encoders may escape characters, as PHP's does with each slash. */
 const Base64 = /^\{"base64":("[^"\\]*(?:\\.[^"\\]*)*")\}$/;
 
-/** The bytes of compact JSON: a text as it is, any other value as JSON, and bytes from base64. Throws `invalid-command`. */
+/**
+ * The bytes of compact JSON: a text unchanged, bytes from base64, and any other value as JSON. Throws
+ * `invalid-command`.
+ */
 export function callData(json: string | undefined): Uint8Array {
   if (json === undefined) return new Uint8Array();
   if (json.startsWith('"')) {

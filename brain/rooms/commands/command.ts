@@ -1,9 +1,6 @@
-/**
- * What a room can be asked to do, as plain data. Where it comes from is `request.ts`, what it does
- * `document.ts`.
- */
+/** The commands of a room as plain data. `request.ts` reads them, `apply.ts` applies them. */
 
-/** A position that may be beyond 2^53, as the wire has it. */
+/** A number from the wire, which may exceed 2^53. */
 export type Position = number | bigint;
 
 /** A room in its tenant. */
@@ -15,24 +12,24 @@ export interface RoomAddress {
 /** Who sent a command. */
 export interface Sender {
   readonly user_id: string;
-  /** The connection as the Shield named it; "" when there is none, as for a backend. */
+  /** The connection's id from the Shield; "" without one, as for a backend. */
   readonly connection_id: string;
-  /** 32 hex digits; "" when the envelope had none. */
+  /** 32 hex digits; "" if the envelope has none. */
   readonly trace_id: string;
 }
 
 /** The conditions that every command carries besides its own members. */
 export interface Conditions {
   readonly from: Sender;
-  /** The version that the room must have; 0 is any. */
+  /** The version that the room must have; 0: any. */
   readonly expect_version: Position;
-  /** A version that the sender has seen: the room must have reached it; 0 is none. */
+  /** A version that the sender has seen, and that the room must have reached; 0: none. */
   readonly after_version: Position;
-  /** The epoch of those two versions; empty is any. */
+  /** The epoch of those two versions; empty: any. */
   readonly epoch: string;
-  /** The fence of the lock that the sender holds; 0 is none. */
+  /** The fence of the sender's lock; 0: none. */
   readonly fence: Position;
-  /** The sender and its command_id as one key; absent when the sender gave no id. */
+  /** The sender and its command_id as one key; absent without an id. */
   readonly command_key: string | undefined;
 }
 
@@ -41,7 +38,7 @@ export interface GetCommand extends Conditions {
   readonly kind: "get";
   /** Absent: the whole state. */
   readonly key: string | undefined;
-  /** Also the events after this version; absent: none. */
+  /** Include the events after this version; absent: none. */
   readonly events_after: number | undefined;
 }
 
@@ -53,7 +50,7 @@ export interface SetCommand extends Conditions {
   readonly value: string;
 }
 
-/** Removes one key; removing a key that is not there is a write like any other. */
+/** Removes one key; removing a missing key is a write, too. */
 export interface DeleteCommand extends Conditions {
   readonly kind: "delete";
   readonly key: string;
@@ -65,12 +62,12 @@ export interface LockCommand extends Conditions {
   readonly ttl_ms: number;
 }
 
-/** Gives the lock back. */
+/** Releases the lock. */
 export interface UnlockCommand extends Conditions {
   readonly kind: "unlock";
 }
 
-/** Puts a user or a connection out of the room. */
+/** Kicks a user or a connection from the room. */
 export interface KickCommand extends Conditions {
   readonly kind: "kick";
   readonly target_kind: "user" | "connection";
@@ -78,20 +75,20 @@ export interface KickCommand extends Conditions {
   readonly reason: string;
 }
 
-/** How far a ban reaches. */
+/** The scope of a ban. */
 export type BanScope = "tenant" | "room";
 
-/** Keeps a user out. */
+/** Bans a user. */
 export interface BanCommand extends Conditions {
   readonly kind: "ban";
   readonly user_id: string;
   readonly reason: string;
-  /** Absent: until it is lifted. */
+  /** Duration; absent: until it is lifted. */
   readonly ttl_ms: number | undefined;
   readonly scope: BanScope;
 }
 
-/** Lifts a ban, also one that does not exist. */
+/** Lifts a ban; a missing one is no error. */
 export interface UnbanCommand extends Conditions {
   readonly kind: "unban";
   readonly user_id: string;
@@ -101,18 +98,15 @@ export interface UnbanCommand extends Conditions {
 /** Why a lock ended without its holder's `unlock`. */
 export type FallCause = "expired" | "holder-left";
 
-/**
- * Ends a lock whose lease is over or whose holder is gone. The Brain itself makes it; it never
- * comes from outside.
- */
+/** Ends a lock that has expired or whose holder has left. Only the Brain itself creates it; clients cannot send it. */
 export interface ReleaseCommand extends Conditions {
   readonly kind: "release";
   readonly cause: FallCause;
-  /** The holder that left. */
+  /** The holder's connection. */
   readonly connection_id: string;
 }
 
-/** Commands that act outside the document; the act comes before the write. */
+/** Commands with an effect outside the document; the effect precedes the write. */
 export type EffectCommand = KickCommand | BanCommand | UnbanCommand;
 
 /** Commands that change the document. */
@@ -124,10 +118,10 @@ export type WriteCommand =
   | EffectCommand
   | ReleaseCommand;
 
-/** What a room can be asked to do. */
+/** Any command of a room. */
 export type RoomCommand = GetCommand | WriteCommand;
 
-/** The conditions of a command that asks for none. */
+/** No conditions. */
 export const UNCONDITIONAL: Conditions = {
   from: { user_id: "", connection_id: "", trace_id: "" },
   expect_version: 0,
@@ -137,7 +131,7 @@ export const UNCONDITIONAL: Conditions = {
   command_key: undefined,
 };
 
-/** True for the commands that act outside the document. */
+/** True for commands with an effect outside the document. */
 export function isEffect(command: RoomCommand): command is EffectCommand {
   switch (command.kind) {
     case "kick":

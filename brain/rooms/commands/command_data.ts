@@ -1,7 +1,6 @@
 /**
- * The data of a command: one JSON object whose members are read one by one. Everything here throws
- * `invalid-command` (400) that names the member and what would be right. What the commands are:
- * `request.ts`.
+ * The data of a command: one JSON object whose members are read one by one. All functions throw `invalid-command` (400)
+ * with the member and what is expected. `request.ts` defines the commands.
  */
 import { ArqonError, isId, JSON_DEPTH_MAX, nestsTooDeep, utf8Size } from "@arqon/proto";
 import type { PlainCommand } from "@arqon/proto";
@@ -17,7 +16,7 @@ const USER_ID_BYTES_MAX = 128;
 const JSON_TYPE = /^application\/json\s*(;.*)?$/i;
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The refusal of a command that makes no sense. */
+/** The error of an invalid command. */
 export function invalidCommand(detail: string, cause?: unknown): ArqonError {
   return new ArqonError("invalid-command", detail, { cause });
 }
@@ -27,7 +26,7 @@ export function shown(text: string): string {
   return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
 }
 
-/** The members of a command's data, all of them among `known`; none when there is no data. */
+/** The members of a command's data, all of them among `known`; none without data. */
 export function dataMembers(
   name: string,
   known: readonly string[],
@@ -57,7 +56,7 @@ function parsed(members: Members, name: string): unknown {
   return text === undefined ? undefined : JSON.parse(text);
 }
 
-/** A text of 1 to `bytes_max` bytes in UTF-8; undefined when the member is not there. */
+/** A text of 1 to `bytes_max` bytes in UTF-8; undefined if the member is missing. */
 export function optionalText(
   members: Members,
   name: string,
@@ -70,7 +69,7 @@ export function optionalText(
   return value;
 }
 
-/** A whole number from `min` to `max`; undefined when the member is not there. */
+/** An integer from `min` to `max`; undefined if the member is missing. */
 export function optionalInteger(
   members: Members,
   name: string,
@@ -85,12 +84,12 @@ export function optionalInteger(
   throw invalidCommand(`"${name}" must be a whole number from ${min} to ${max}`);
 }
 
-/** The key of an entry; undefined when there is none. */
+/** The key of an entry; undefined without one. */
 export function readKey(members: Members, key_bytes: number): string | undefined {
   return optionalText(members, "key", key_bytes);
 }
 
-/** The value of an entry, which others read inside of JSON; undefined when there is none. */
+/** The value of an entry, which will be nested in other JSON; undefined without one. */
 export function readValue(members: Members): string | undefined {
   const value = members.get("value");
   if (value === undefined || !nestsTooDeep(value)) return value;
@@ -105,14 +104,14 @@ export function readUserId(members: Members, command: string): string {
   return user_id;
 }
 
-/** The connection that is to be kicked. */
+/** The connection to kick. */
 export function readConnectionId(members: Members): string {
   const connection_id = parsed(members, "connection_id");
   if (typeof connection_id === "string" && isId(connection_id)) return connection_id;
   throw invalidCommand('"connection_id" must be 1 to 64 of [A-Za-z0-9_~:=-]');
 }
 
-/** A reason for people; "" when there is none. */
+/** A reason for people; "" without one. */
 export function readReason(members: Members): string {
   const reason = parsed(members, "reason") ?? "";
   const fits = typeof reason === "string" && reason.length <= BAN_REASON_UNITS_MAX &&
@@ -121,7 +120,7 @@ export function readReason(members: Members): string {
   throw invalidCommand(`"reason" must be a string of at most ${BAN_REASON_UNITS_MAX} characters`);
 }
 
-/** How far a ban reaches; the whole tenant unless it says otherwise. */
+/** The scope of a ban; by default the whole tenant. */
 export function readScope(members: Members): BanScope {
   const scope = parsed(members, "scope") ?? "tenant";
   if (scope === "tenant" || scope === "room") return scope;

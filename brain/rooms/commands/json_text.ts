@@ -1,7 +1,6 @@
 /**
- * JSON kept as text. Values pass through the Brain as they were written, so a number beyond 2^53 or
- * `1.0` comes out as it went in. `JSON.parse` checks the text; the functions here only cut and
- * squeeze text that has passed. Not a JSON parser.
+ * JSON kept as text. Values pass through the Brain unchanged, so that a number beyond 2^53 or `1.0` keeps its form.
+ * `JSON.parse` validates the text; these functions only split and compact valid text. Not a JSON parser.
  */
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;

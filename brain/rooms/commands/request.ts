@@ -1,7 +1,6 @@
 /**
- * Reads a command from a stamped envelope of the Spine. Pure. The Shield has decided who may send
- * which command; this file decides whether the command makes sense. What its data may be:
- * `command_data.ts`.
+ * Reads a command from a stamped envelope of the Spine. Pure. The Shield has authorized the command; this file
+ * validates it. `command_data.ts` reads its data.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
@@ -48,72 +47,72 @@ const MEMBERS = {
 export interface Call {
   readonly command: string;
   readonly data: Uint8Array;
-  /** The sender's own id of it; "": a repetition is a command of its own. */
+  /** The idempotency key; "": a repetition is a new command. */
   readonly id: string;
   readonly user_id: string;
 }
 
-/** What somebody reads of the values of a reducer that are shown. */
+/** A read of a reducer's visible values. */
 export interface ValuesRead {
-  /** How their keys begin; "": all. */
+  /** Prefix of their keys; "": all. */
   readonly prefix: string;
-  /** The last key of the page before; "": the first page. */
+  /** The last key of the previous page; "": the first page. */
   readonly after: string;
 }
 
 /** The full name of a command that this Brain serves. */
 export type CommandName = keyof typeof MEMBERS;
 
-/** The question who is in a room; no document is part of it. */
+/** A query for the members of a room; it reads no document. */
 export type PresenceQuery =
   | { readonly kind: "list"; readonly limit: number; readonly after: string | undefined }
   | { readonly kind: "count" };
 
-/** What a request asks for. */
+/** A parsed request. */
 export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
   | { readonly about: "presence"; readonly query: PresenceQuery }
   | { readonly about: "bans"; readonly query: BansQuery }
   | { readonly about: "call"; readonly call: Call }
   | { readonly about: "values"; readonly query: ValuesRead }
-  /** The module that is the room, from a byte on. */
+  /** The room's module, from a byte on. */
   | { readonly about: "module"; readonly from: number }
   | { readonly about: "past"; readonly ask: PastAsk };
 
-/** What the Brain reads of an envelope. */
+/** The fields of an envelope that the Brain reads. */
 export interface CommandEnvelope {
   readonly trace_id: string;
   readonly sender_id: string;
   readonly command: PlainCommand;
 }
 
-/** Bounds of what a request may ask for, from the config. */
+/** Bounds of requests, from the config. */
 export interface RequestLimits {
   /** Longest key of an entry, in bytes. */
   readonly key_bytes: number;
-  /** Lease of a lock whose command asks for none, in ms. */
+  /** Default lease of a lock, in ms. */
   readonly lock_ttl_ms: number;
   readonly lock_ttl_max_ms: number;
   /** Members in one page of a list. */
   readonly page_members: number;
 }
 
-/** Longest `ttl_ms` of a ban: ten years. Longer is for ever, which needs no `ttl_ms`. */
+/** Longest `ttl_ms` of a ban: ten years. Omit `ttl_ms` for a ban without expiry. */
 const BAN_TTL_MAX_MS = 315_360_000_000;
 const CURSOR_BYTES_MAX = 128;
 /** Longest name of a command for a reducer. */
 const CALL_BYTES_MAX = 256;
 /** Longest key of a value of a reducer. */
 const VALUE_KEY_BYTES_MAX = 256;
-/** Bans in one page at most, and in one whose question names no number. */
+/** The most bans in one page, and the default. */
 const PAGE_BANS_MAX = 1_000;
 const PAGE_BANS = 100;
 /** Longest cursor of a list of bans: a room, a slash, a user. */
 const BANS_CURSOR_BYTES_MAX = 256;
 
 /**
- * Reads the envelope of a command. Throws a DecodeError (400), or `invalid-field` when the envelope
- * is for another room than its subject.
+ * Reads the envelope of a command. Throws a DecodeError (400), or `invalid-field` if the envelope has another room than
+ * its subject.
  */
 export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): CommandEnvelope {
   const envelope: PlainEnvelope = readEnvelope(payload);
@@ -125,15 +124,15 @@ export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): Comma
   return { trace_id, sender_id, command };
 }
 
-/** The full name of the command, if this Brain serves it; else undefined. */
+/** The full name of the command; undefined if this Brain does not serve it. */
 export function commandName(name: string): CommandName | undefined {
   const full = name.includes(".") ? name : `room.${name}`;
   return Object.hasOwn(MEMBERS, full) ? full as CommandName : undefined;
 }
 
 /**
- * The key under which a command is remembered: one user's command_id says nothing about another's.
- * Hashed, so that it takes 22 bytes of every document.
+ * The key under which a command is remembered: users choose their command_ids independently. Hashed, so that it takes
+ * 22 bytes of the document.
  */
 function commandKey(sender_id: string, command_id: string): string | undefined {
   if (command_id === "") return undefined;
@@ -197,7 +196,7 @@ function readValues(members: Members, command: PlainCommand): ValuesRead {
   return { prefix: textOf("prefix"), after: textOf("after") };
 }
 
-/** What an admin asks; the Shield has put it together. */
+/** An admin's query, composed by the Shield. */
 function readPast(members: Members, command: PlainCommand): PastAsk {
   requireUnconditional("room.past", command, "the past has");
   const ask = PastAsk.safeParse(JSON.parse(members.get("ask") ?? "null"));
@@ -271,8 +270,8 @@ function readRoomCommand(
 }
 
 /**
- * Reads the request of an envelope. Throws `invalid-command` (400) with what would be right.
- * `connection_id`: as the Shield named it, "" when it did not.
+ * Reads the request of an envelope. Throws `invalid-command` (400) with what is expected. `connection_id`: the id from
+ * the Shield, "" without one.
  */
 export function readRequest(
   envelope: CommandEnvelope,

@@ -1,7 +1,6 @@
 /**
- * Answers `room.bans`: who is kept out. This Brain knows which bans there are; what each says is
- * read from the bucket, so that a ban that was lifted a moment ago is not told. No room document is
- * read.
+ * Answers `room.bans`: the list of bans. This Brain knows which bans exist, and reads each from the bucket, so that a
+ * ban that was just lifted is not listed. It reads no room document.
  */
 import { utf8Size } from "@arqon/proto";
 import { decodeBan, EVERY_ROOM, isActive } from "../../../shared/records/bans.ts";
@@ -12,7 +11,7 @@ import type { BanScope, RoomAddress } from "../commands/command.ts";
 import { invalidCommand } from "../commands/command_data.ts";
 import { pageOf } from "../store/page.ts";
 
-/** The question for the bans that concern a room. */
+/** A query for the bans of a room. */
 export interface BansQuery {
   /** Only bans of this scope; absent: those of the room and those of the tenant. */
   readonly scope: BanScope | undefined;
@@ -21,17 +20,17 @@ export interface BansQuery {
   readonly after: string | undefined;
 }
 
-/** Where the answers come from. */
+/** The source of the answers. */
 export interface BansSource {
   readonly bucket: Pick<KeyValue, "get">;
-  /** The bans of a tenant, also those that are over and not yet swept. */
+  /** The bans of a tenant, including expired ones that are not swept yet. */
   standing(tenant_id: string): Iterable<Standing>;
 }
 
-/** Bans that are read from the bucket at the same time. */
+/** Concurrent reads of bans from the bucket. */
 const READS_AT_ONCE = 64;
 
-/** What the place of a ban in the list depends on. */
+/** The sort key of a ban. */
 interface Place {
   readonly room_id: string;
   readonly user_id: string;
@@ -70,10 +69,7 @@ function* candidates(
   }
 }
 
-/**
- * The ban under the key as it is stored now. One that cannot be read keeps out without end, and
- * says no more.
- */
+/** Reads the stored ban of a key. An unreadable ban is listed without expiry and details. */
 async function read(bucket: BansSource["bucket"], { key, room_id, user_id }: Candidate) {
   const entry = await bucket.get(key);
   if (entry === undefined) return undefined;
@@ -88,7 +84,7 @@ async function read(bucket: BansSource["bucket"], { key, room_id, user_id }: Can
   return { user_id, scope, until_ms, reason, by, created_ms };
 }
 
-/** Reads the bans of a page, some at a time, so that a page is no burst for the bucket. */
+/** Reads the bans of a page, some at a time, so that a page causes no burst on the bucket. */
 async function* bansOf(bucket: BansSource["bucket"], asked: readonly Candidate[]) {
   for (let at = 0; at < asked.length; at += READS_AT_ONCE) {
     const some = asked.slice(at, at + READS_AT_ONCE);
@@ -98,9 +94,8 @@ async function* bansOf(bucket: BansSource["bucket"], asked: readonly Candidate[]
 }
 
 /**
- * Resolves with the result JSON. A page ends early at `page_bytes_max`, and has fewer bans than asked
- * for when some were lifted meanwhile. Rejects with `invalid-command` (400) for a cursor that is none,
- * and with `spine-unavailable`.
+ * Resolves with the result JSON. A page ends early at `page_bytes_max`, and has fewer bans than requested if some were
+ * lifted meanwhile. Rejects with `invalid-command` (400) for an invalid cursor, and with `spine-unavailable`.
  */
 export async function answerBans(
   at: RoomAddress,
@@ -116,7 +111,7 @@ export async function answerBans(
   let [bytes, lifted] = [0, 0];
   let last: Candidate | undefined;
   for await (const [candidate, ban] of bansOf(source.bucket, asked)) {
-    // What was lifted a moment ago may still be known here.
+    // A ban that was just lifted may still be known here.
     if (ban === undefined) lifted++;
     else if (isActive(ban, now_ms)) {
       const text = JSON.stringify(ban);

@@ -1,7 +1,6 @@
 /**
- * The Brain's command desk: takes commands from the Spine, brings each to its room's queue, here or
- * at the room's owner, and replies with an `Ack`. What commands mean is in `document.ts`; who may
- * send them, the Shield decided.
+ * The Brain's command desk: receives commands from the Spine, queues each at its room, here or at the room's owner, and
+ * replies with an `Ack`. `apply.ts` applies commands; the Shield has authorized them.
  */
 import { ArqonError, writeAck } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -31,7 +30,7 @@ import { AT, step } from "../../../shared/watchdog/steps.ts";
 
 /** The limits of the command desk, from the config. */
 export interface DeskLimits extends RequestLimits, TableLimits {
-  /** Bytes of all commands that may wait, in all rooms together. */
+  /** The most bytes of queued commands, in all rooms together. */
   readonly pending_bytes: number;
   /** How long the Shield waits for an answer. */
   readonly command_timeout_ms: number;
@@ -39,26 +38,26 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly page_bytes_max: number;
 }
 
-/** What is queued for a reducer. */
+/** A queued call of a reducer. */
 interface Waiting {
   /** Monotonic ms. */
   readonly deadline_ms: number;
   readonly answer: (outcome: string | ArqonError) => void;
 }
 
-/** Takes calls of reducers, and questions about their values; each is answered once. */
+/** Handles calls of reducers, and queries of their values; each is answered once. */
 export interface ReducerCalls {
   call(at: RoomAddress, call: Call & CommandCaller & Waiting): void;
   values(at: RoomAddress, query: ValuesRead & Waiting): void;
-  /** Gives a page of the room's module, from a byte on. */
+  /** A page of the room's module, from a byte on. */
   module(at: RoomAddress, from: number): Promise<string>;
-  /** Answers what an admin asks about a room's past. */
+  /** Answers an admin's query about a room's past. */
   past(at: RoomAddress, ask: PastAsk): Promise<string>;
-  /** The rooms of a tenant here that are cut off because their reducers keep failing. */
+  /** The tenant's rooms on this Brain that are cut off because their reducers keep failing. */
   cutOff(tenant_id: string): CutOffAnswer;
 }
 
-/** What the command desk needs. */
+/** The dependencies of the command desk. */
 export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "request" | "status">;
   readonly view: ClusterView;
@@ -66,33 +65,33 @@ export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log" | "n
   readonly bans: BansSource;
   readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
-  /** Absent: nothing is traced. */
+  /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
   /** The rooms with reducers. */
   readonly calls: ReducerCalls;
-  /** Called for every command to a room that is served here. */
+  /** Called for every command to a room served here. */
   readonly onUsed: (at: RoomAddress) => void;
 }
 
-/** Takes commands from the Spine and answers them. */
+/** Receives commands from the Spine and answers them. */
 export interface CommandDesk {
   /**
-   * Takes one command from the Shields. Never throws: a refusal is a reply. Does nothing for a
-   * message without a reply subject.
+   * Handles one command from the Shields. Never throws: a refusal is a reply. Ignores a message without a reply
+   * subject.
    */
   handle(message: SpineMessage): void;
-  /** Takes one command that another Brain has forwarded. */
+  /** Handles one command that another Brain forwarded. */
   handleForwarded(message: SpineMessage): void;
-  /** Resolves when every command taken so far is answered. */
+  /** Resolves when every command received so far is answered. */
   settled(): Promise<void>;
 }
 
-/** Where one command stands on its way to a reply. */
+/** One command that is not answered yet. */
 interface PendingCommand {
   readonly message: SpineMessage;
-  /** When it came, in ms by a clock that only grows. */
+  /** When it arrived, in monotonic ms. */
   readonly received_ms: number;
-  /** The command's name for metrics; a client's own text never becomes a label. */
+  /** The command's name for metrics; a client's text never becomes a label. */
   name: CommandName | "unknown";
   trace_id: string;
   /** The span, when the trace is recorded. */
@@ -110,12 +109,12 @@ interface Desk {
   pending_bytes: number;
 }
 
-/** Lists of bans that may be read at once: each reads many keys of a bucket. */
+/** The most concurrent lists of bans: each reads many keys of a bucket. */
 const LISTS_MAX = 64;
 
 const utf8 = new TextEncoder();
 
-/** Takes the command off the books, before its one reply. */
+/** Removes the command from the accounting, before its one reply. */
 function close(desk: Desk, pending: PendingCommand): void {
   const size_bytes = pending.message.payload.length;
   desk.pending_bytes -= size_bytes;
@@ -128,7 +127,7 @@ function respond(pending: PendingCommand, payload: Uint8Array, log: Logger): voi
   try {
     message.respond(payload);
   } catch (error) {
-    // The Shield receives nothing and answers 408; the client repeats with its command_id.
+    // The Shield receives no reply and answers 408; the client retries with its command_id.
     log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
   }
 }
@@ -144,7 +143,7 @@ function reply(desk: Desk, pending: PendingCommand, outcome: string | ArqonError
   pending.span?.end();
   metrics.commands.inc({ name, code: String(code) });
   metrics.command_seconds.observe({ name }, (monotonic_ms() - pending.received_ms) / 1_000);
-  // Of records of a newer ArqonBus the log tells once.
+  // Records of a newer ArqonBus are logged once elsewhere.
   if (refused && outcome.code >= 500 && outcome.reason !== "incompatible-version") {
     log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
   }
@@ -178,10 +177,7 @@ function readPending(
   return { at, request: readRequest(envelope, message.headers[ORIGIN_HEADER] ?? "", limits) };
 }
 
-/**
- * Puts a command into the queue of its room on this Brain. Throws an ArqonError when it does not
- * fit.
- */
+/** Queues a command at its room on this Brain. Throws an ArqonError if the queue is full. */
 function serve(desk: Desk, pending: PendingCommand, at: RoomAddress, command: RoomCommand): void {
   const { table, limits, metrics, onUsed } = desk.options;
   onUsed(at);
@@ -219,7 +215,7 @@ async function list(
   reply(desk, pending, outcome);
 }
 
-/** Forwards a command to the owner of its room; serves it here when no other Brain owns it. */
+/** Forwards a command to the owner of its room; serves it here if no other Brain owns it. */
 async function forward(
   desk: Desk,
   pending: PendingCommand,
@@ -246,7 +242,7 @@ async function forward(
   }
 }
 
-/** Asks a reducer of this Brain; resolves when it is answered. */
+/** Calls a reducer of this Brain; resolves when it is answered. */
 function run(desk: Desk, pending: PendingCommand, ask: (waiting: Waiting) => void): Promise<void> {
   const deadline_ms = pending.received_ms + desk.options.limits.command_timeout_ms;
   return new Promise((resolve) =>
@@ -260,7 +256,7 @@ function run(desk: Desk, pending: PendingCommand, ask: (waiting: Waiting) => voi
   );
 }
 
-/** What a request comes to on the Brain that owns its room. */
+/** Serves a request on the Brain that owns its room. */
 function servedHere(
   desk: Desk,
   pending: PendingCommand,
@@ -269,7 +265,7 @@ function servedHere(
 ): () => void | Promise<void> {
   const { calls } = desk.options;
   switch (request.about) {
-    // The owner lists bans too: it knows at once of those that were made through its room.
+    // The owner lists bans, too: it knows at once the bans made through its room.
     case "bans":
       return () => list(desk, pending, at, request.query);
     case "call":

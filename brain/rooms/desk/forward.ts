@@ -1,7 +1,7 @@
 /**
- * Sends a command to the Brain that owns its room. A forwarded command is served where it arrives,
- * whoever owns the room by then. So no command goes round in circles, and the compare-and-set
- * decides between two Brains that believe to be owners.
+ * Sends a command to the Brain that owns its room. A forwarded command is served where it arrives, even if the owner
+ * has changed. So commands are never forwarded in circles, and the compare-and-set decides between two Brains that both
+ * believe they are the owner.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Spine, SpineHeaders, SpineMessage } from "../../../shared/spine/contract/spine.ts";
@@ -12,17 +12,17 @@ import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
-/** Spine header with the subject on which a forwarded command first came. */
+/** Spine header with the original subject of a forwarded command. */
 export const SUBJECT_HEADER = "x-arqon-subject";
 
-/** Owners to which a command is offered before this Brain serves it itself. */
+/** The most owners that a command is forwarded to before this Brain serves it itself. */
 const OWNERS_MAX = 4;
 
-/** What forwarding needs. */
+/** The dependencies of forwarding. */
 export interface ForwardOptions {
   readonly spine: Pick<Spine, "request">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "suspect">;
-  /** Milliseconds that only grow, for deadlines. */
+  /** Monotonic milliseconds, for deadlines. */
   readonly monotonic_ms: () => number;
   readonly command_timeout_ms: number;
 }
@@ -30,14 +30,14 @@ export interface ForwardOptions {
 /** A command to forward. */
 export interface Forwardable {
   readonly message: SpineMessage;
-  /** The trace context of the span that forwards it; absent: it is not traced. */
+  /** The trace context of the forwarding span; absent: not traced. */
   readonly traceparent?: string | undefined;
 }
 
 /** The outcome of a forwarded command. */
 export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 
-/** The owner's reply, or "mine": nobody else owns the room (any longer). */
+/** The owner's reply, or "mine": no other Brain owns the room (now). */
 export type Forwarded = SpineMessage | "mine";
 
 const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
@@ -46,8 +46,8 @@ const kept = (headers: SpineHeaders, name: string): SpineHeaders => {
 };
 
 /**
- * Sends the command to the owner. Rejects with `command-timeout` when it does not answer before
- * `deadline_ms`; the command may have run. `onOutcome` learns of every Brain that was asked.
+ * Sends the command to the owner. Rejects with `command-timeout` without an answer before `deadline_ms`; the command
+ * may have run. `onOutcome` is called for every Brain that was tried.
  */
 export async function forwardCommand(
   at: RoomAddress,
@@ -81,7 +81,7 @@ export async function forwardCommand(
         if (reason !== "command-timeout") throw error;
         throw new ArqonError("command-timeout", `${command_timeout_ms} ms`, { cause: error });
       }
-      // Nobody listens there: the command has not run, and the next owner may have it.
+      // There is no responder: the command has not run, and the next owner may serve it.
       onOutcome("rerouted");
       view.suspect(owner);
     }

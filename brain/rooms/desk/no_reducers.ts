@@ -1,8 +1,8 @@
-/** What is said of calls where no room has a reducer. */
+/** Answers calls if no room has a reducer. */
 import { noModule, noReducer, nothingShown } from "../../../shared/rooms/reducer_room.ts";
 import type { ReducerCalls } from "./commands.ts";
 
-/** Answers every call that the room has none. */
+/** Refuses every call: the room has no reducer. */
 export const NO_REDUCERS: ReducerCalls = {
   call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
   values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),

@@ -1,6 +1,6 @@
 /**
- * Answers `presence.list` and `presence.count`: who is in a room. The answer comes from what this
- * Brain knows of the cluster, whoever owns the room; no document is read.
+ * Answers `presence.list` and `presence.count`: the members of a room. The answer comes from this Brain's view of the
+ * cluster, whichever Brain owns the room; it reads no document.
  */
 import { presenceUpdateJson } from "@arqon/proto";
 import type { Entry } from "../../../shared/records/member.ts";
@@ -10,9 +10,9 @@ import { invalidCommand } from "../commands/command_data.ts";
 import { pageOf } from "../store/page.ts";
 import type { PresenceQuery } from "../commands/request.ts";
 
-/** Bytes that a member's JSON takes beside its values, at most. */
+/** The most bytes of a member's JSON beside its values. */
 const MEMBER_BYTES = 128;
-/** Bytes that a UTF-16 unit takes in a JSON text, at most: `\\u001f`. */
+/** The most bytes of a UTF-16 unit in a JSON text: `\\u001f`. */
 const UNIT_BYTES = 6;
 
 interface Position {
@@ -20,9 +20,7 @@ interface Position {
   readonly connection_id: string;
 }
 
-/**
- * The order of members: by join, then by connection. Nobody's coming or going moves those who stay.
- */
+/** The order of members: by join, then by connection. Joins and leaves do not move the other members. */
 function compare(a: Position, b: Position): number {
   if (a.joined_ms !== b.joined_ms) return a.joined_ms - b.joined_ms;
   return a.connection_id < b.connection_id ? -1 : Number(a.connection_id > b.connection_id);
@@ -39,7 +37,7 @@ function readCursor(after: string): Position {
   return { joined_ms: Number(parts[1]), connection_id: parts[2] ?? "" };
 }
 
-/** As many members as fit into one answer, at least one. */
+/** The members that fit into one answer, at least one. */
 function fitting(entries: readonly Entry[], page_bytes_max: number): readonly Entry[] {
   let bytes = 0;
   const end = entries.findIndex(({ connection_id, user_id, meta }) => {
@@ -50,8 +48,8 @@ function fitting(entries: readonly Entry[], page_bytes_max: number): readonly En
 }
 
 /**
- * The result's JSON. A page ends early at `page_bytes_max`, since an answer has to fit into a
- * message of the Spine. Throws `invalid-command` (400) for a cursor that is none.
+ * The result's JSON. A page ends early at `page_bytes_max`, because an answer has to fit into a message of the Spine.
+ * Throws `invalid-command` (400) for an invalid cursor.
  */
 export function answerPresence(
   at: RoomAddress,
@@ -64,7 +62,7 @@ export function answerPresence(
   if (query.kind === "count") return JSON.stringify({ connections, users });
   const after = query.after === undefined ? undefined : readCursor(query.after);
   const found = pageOf(view.members(at.tenant_id, at.room_id), compare, after, query.limit + 1);
-  // One that moves between Shields is there twice, side by side in this order.
+  // A connection that moves between Shields is listed twice, and adjacent in this order.
   const distinct = found.filter((one, index) =>
     index === 0 || compare(found[index - 1]!, one) !== 0
   );

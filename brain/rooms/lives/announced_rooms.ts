@@ -1,8 +1,8 @@
 /**
- * Tells hooks which rooms were made and which have ended. Beside the documents it keeps a mark for each room of which
- * was reported that it is there. Whatever a Brain leaves unsaid when it is killed is what document and mark differ in, and
- * the next one that looks says it. A room does not end before its mark is there, so no birth is ever passed over.
- * Where it is reported is the caller's (`LifeEvents`); who calls the hooks is `brain/hooks/`.
+ * Reports created and ended rooms to hooks. Beside the documents it stores a mark for each room whose creation was
+ * reported. If a Brain is killed before a report, document and mark differ, and the next Brain that checks the room
+ * reports it. A room does not end before its mark exists, so no creation is ever skipped. The caller provides the log
+ * of reports (`LifeEvents`); `brain/hooks/` calls the hooks.
  */
 import { z } from "zod";
 import type { Env } from "../../../shared/env.ts";
@@ -15,20 +15,20 @@ import { readStored } from "../../../shared/records/stored.ts";
 
 /** A room as hooks are notified of it. */
 const Birth = z.looseObject({
-  /** Unix ms; one room is never made twice at the same time. */
+  /** Unix ms; a room is never created twice at the same time. */
   created_ms: z.number(),
   epoch: z.string(),
 });
 /** A room as hooks are notified of it. */
 export type Birth = z.output<typeof Birth>;
 
-/** Where it is reported, and for whom. */
+/** The log of reports, and the tenants that need them. */
 export interface LifeEvents {
-  /** The tenants with a hook for that, at all times the same ones on every Brain but for a moment. */
+  /** The tenants with a hook for rooms; every Brain soon has the same ones. */
   readonly tenants: ReadonlySet<string>;
-  /** Calls back when there may be more of them. */
+  /** Calls back when there may be new tenants. */
   onTenants(listener: () => void): void;
-  /** Stores an event in the tenant's log; two of one key within two minutes are one. */
+  /** Stores an event in the tenant's log; events with the same key within two minutes are stored once. */
   append(
     type: "room.created" | "room.ended",
     at: RoomAddress,
@@ -38,22 +38,22 @@ export interface LifeEvents {
   close(): void;
 }
 
-/** What telling needs. */
+/** The dependencies of reporting. */
 export interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly events: LifeEvents;
-  /** Where the marks are. */
+  /** The bucket of the marks. */
   readonly marks: KeyValue;
   /** The keys of a tenant's rooms. */
   readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
-  /** Rooms that may wait; further ones are found by the sweep. */
+  /** The most queued rooms; the sweep finds further ones. */
   readonly waiting_max: number;
   readonly onTold: (type: "room.created" | "room.ended") => void;
 }
 
-/** No hook is called so. */
+/** A name that no hook has. */
 const PLACE = "~rooms";
-/** No room is called so: its hash says which Brain begins with a tenant. */
+/** An id that no room has: its hash decides which Brain marks a new tenant's rooms first. */
 const BEGINNER = "~rooms";
 const AT_A_TIME = 16;
 const RETRY_MS = 1_000;
@@ -77,7 +77,7 @@ function birthOf(stored: Stored | undefined): Birth | undefined {
 export class AnnouncedRooms {
   readonly #options: AnnouncedRoomsOptions;
   readonly #waiting = new Map<string, RoomAddress>();
-  /** Tenants whose rooms are reported, as is known here. */
+  /** Tenants whose rooms are known to be marked already. */
   readonly #begun = new Set<string>();
   readonly #workers = new Set<Promise<void>>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -89,12 +89,12 @@ export class AnnouncedRooms {
     void this.#beginAll();
   }
 
-  /** Rooms that wait to be looked at. */
+  /** Number of rooms that wait for a check. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
-  /** Looks soon whether there is something to report about the room. */
+  /** Checks soon whether there is something to report about the room. */
   look(at: RoomAddress): void {
     const { events: { tenants }, waiting_max } = this.#options;
     if (this.#stopped || !tenants.has(at.tenant_id) || this.#waiting.size >= waiting_max) return;
@@ -105,8 +105,8 @@ export class AnnouncedRooms {
   }
 
   /**
-   * Reports what is not yet reported of the room; resolves with whether it is reported that the room is there as it was `read`, and
-   * so it may end. Rejects as log and buckets do.
+   * Publishes pending reports of the room; resolves with whether the creation of the room as `read` is reported, so
+   * that it may end. Rejects as log and buckets do.
    */
   async settle(at: RoomAddress, read?: Stored): Promise<boolean> {
     const { tenant_id } = at;
@@ -115,7 +115,7 @@ export class AnnouncedRooms {
     const { marks, context } = this.#options;
     const key = markKey(tenant_id, at.room_id);
     return await changeDocument(async (mayLose) => {
-      // First the mark: what is read of the room then is no older.
+      // The mark first: the room's document is then read later, and is not older.
       const entry = await marks.get(key);
       const mark = entry && readMark(entry.value);
       const known = birthOf(read);
@@ -132,12 +132,12 @@ export class AnnouncedRooms {
     });
   }
 
-  /** Reports the rooms of this Brain that are gone. Never rejects: what fails is reported with the next call. */
+  /** Reports the ended rooms of this Brain. Never rejects: failed reports are retried by the next call. */
   async settleGone(isStored: (at: RoomAddress) => boolean): Promise<void> {
     const { events: { tenants }, log } = this.#options;
     await this.#beginAll();
     for (const tenant_id of tenants) {
-      // A tenant whose log takes nothing holds up no other.
+      // A tenant whose log refuses writes must not delay the others.
       await this.#settleGoneOf(tenant_id, isStored).catch((error) => {
         log.warn("hooks hear later of the rooms of a tenant that are gone", { tenant_id, error });
       });
@@ -153,7 +153,7 @@ export class AnnouncedRooms {
     }
   }
 
-  /** What is queued is found by the next owner; resolves when nothing is under way. */
+  /** Stops; resolves when nothing is under way. The next owner finds the queued rooms. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting.clear();
@@ -197,7 +197,7 @@ export class AnnouncedRooms {
     return true;
   }
 
-  /** Begins with tenants that are new. */
+  /** Starts reporting for new tenants. */
   async #beginAll(): Promise<void> {
     const { events: { tenants }, context, log } = this.#options;
     for (const tenant_id of tenants) {
@@ -210,7 +210,7 @@ export class AnnouncedRooms {
     }
   }
 
-  /** Marks the rooms that are there before anything is reported: a hook begins at the end of what there is. */
+  /** Marks the existing rooms first: a new hook receives only later creations. */
   async #begin(tenant_id: string): Promise<void> {
     if (await this.#hasBegun(tenant_id)) return;
     const { marks, context, listRooms } = this.#options;

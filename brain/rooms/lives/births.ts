@@ -1,7 +1,6 @@
 /**
- * Makes the documents of rooms that have got their first member. A storm of joins becomes a bounded
- * queue of creations. A room that a command makes does not pass here: the command's own write is
- * its birth.
+ * Creates the documents of rooms that got their first member. A storm of joins becomes a bounded queue of creations. A
+ * room created by a command is not queued here: the command's own write creates it.
  */
 import type { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -12,33 +11,33 @@ import type { StoreContext } from "../store/room_store.ts";
 import { encodeDocument } from "../store/stored_document.ts";
 import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
 
-/** Why a room was not made, or not ended. */
+/** Why a room was not created, or not ended. */
 export type LifecycleRefusal = "room-limit" | "room-bytes-limit" | "queue-full" | "failed";
 
-/** What the queue of births needs. */
+/** The dependencies of the queue of creations. */
 export interface BirthOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
-  /** Rooms that may wait. */
+  /** The most queued rooms. */
   readonly waiting_max: number;
   /** Whether the room still needs a document, as its owner sees it. */
   readonly isWanted: (at: RoomAddress) => boolean;
-  /** Why the tenant may have no further room; undefined: it may. */
+  /** Why the tenant may not create another room; undefined: it may. */
   readonly refusal: (tenant_id: string) => ArqonError | undefined;
   readonly onCreated: (at: RoomAddress) => void;
   readonly onRefused: (reason: LifecycleRefusal) => void;
 }
 
-/** Creations under way at a time: the bucket's round trips overlap, other work still gets through. */
+/** Concurrent creations: round trips to the bucket overlap, and other work is not starved. */
 const CONCURRENCY = 16;
 
-/** The queue of rooms to be made; one per Brain. */
+/** The queue of rooms to create; one per Brain. */
 export class BirthQueue {
   readonly #options: BirthOptions;
   /** In order of arrival. */
   readonly #waiting = new Map<string, RoomAddress>();
   readonly #workers = new Set<Promise<void>>();
   #stopped = false;
-  /** A room did not fit into the queue since the last look: the sweep must find it. */
+  /** True if a room did not fit into the queue since the last check: the sweep must find it. */
   #overflowed = false;
 
   constructor(options: BirthOptions) {
@@ -65,14 +64,14 @@ export class BirthQueue {
     worker.finally(() => this.#workers.delete(worker));
   }
 
-  /** Whether rooms were turned away since the last call. */
+  /** Whether rooms did not fit since the last call. */
   takeOverflow(): boolean {
     const overflowed = this.#overflowed;
     this.#overflowed = false;
     return overflowed;
   }
 
-  /** Drops the rooms that wait; resolves when no creation is under way. */
+  /** Drops the queued rooms; resolves when no creation is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#waiting.clear();
@@ -105,7 +104,7 @@ export class BirthQueue {
         return onRefused("room-bytes-limit");
       }
       const stored = await writeRoom(at, document, 0, context, value);
-      // Lost: it exists already, which is all that is wanted.
+      // Lost the race: the room already exists, which is enough.
       if (stored === undefined) return context.bytes.add(at.tenant_id, -grown_bytes);
       onCreated(at);
       context.saying.born(at, stored.document);

@@ -1,8 +1,7 @@
 /**
- * Publishes each change of a room, and sees to it that it was published. The Spine must confirm it;
- * a write whose outcome is unknown is looked at again; the last change of a room is published again
- * for those whom it did not reach. So a Shield learns of every change, or notices that one is
- * missing. Which events a document has is `document.ts`; their envelopes are `announcer.ts`.
+ * Publishes each change of a room reliably. The Spine must confirm it; after a write with an unknown outcome the
+ * document is read again; the last change of a room is repeated for Shields that missed it. So a Shield receives every
+ * change, or detects that one is missing. `apply.ts` creates the events, `announcer.ts` their envelopes.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { Env } from "../../../shared/env.ts";
@@ -24,15 +23,15 @@ export interface Term {
   readonly started_ms: number;
 }
 
-/** What publishing changes needs. */
+/** The dependencies of publishing changes. */
 export interface ChangePublisherOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "flush">;
   readonly announcer: Announcer;
-  /** Rooms of which is known what was published. */
+  /** The most rooms whose published version is remembered. */
   readonly rooms_in_memory: number;
   readonly doubts: Doubts;
   readonly tails: Tails;
-  /** Ms that only grow. */
+  /** Monotonic ms. */
   readonly monotonic: () => number;
   readonly term: () => Term;
   readonly isOwner: (at: RoomAddress) => boolean;
@@ -40,34 +39,36 @@ export interface ChangePublisherOptions extends Pick<Env, "now"> {
 
 /** Events older than this when their owner changes are not published again, except the last one. */
 const REPUBLISH_MS = 60_000;
-/** How long before a term the earlier owner may have died, and how late its last write may take place, in ms. */
+/**
+ * Tolerance in ms: the previous owner may have died this long before the term, or its last write may take effect this
+ * late.
+ */
 const TERM_SLACK_MS = 10_000;
 
-/** What is known of one room. */
+/** The published state of one room. */
 interface PublishedState {
-  /** The term in which this Brain has published what another owner may have left unpublished. */
+  /** The term in which this Brain has published the changes that a previous owner may have left unpublished. */
   term: number | undefined;
-  /**
-   * All changes up to this one are published, or were others' to publish before this Brain knew the
-   * room; undefined: it does not know the room.
-   */
+  /** All changes up to this one are published, or were the duty of previous owners; undefined: unknown. */
   said: ChangeNumber | undefined;
-  /** True when the room's birth could not be published. */
+  /** True if the room's creation could not be published. */
   birth_unsaid: boolean;
 }
 
-/** What was handed to the Spine and is not confirmed, with what was known before. */
+/** An unconfirmed publish, with the state before it. */
 interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
   readonly at: RoomAddress;
 }
 
-/** How long ago what the document reports about happened, in ms, given when it did by the clock of its writer. */
+/** The age of an event in ms, from its time by the writer's clock. */
 type AgeOf = (at_ms: number) => number;
 
 /** Publishes the changes of rooms; one per Brain. */
 export class ChangePublisher {
   readonly #options: ChangePublisherOptions;
-  /** By room; the one that nobody asked for longest is forgotten first, and published again: that is harmless. */
+  /**
+   * By room; the least recently used one is forgotten first, and its changes may be published again, which is harmless.
+   */
   readonly #published: BoundedMap<string, PublishedState>;
   #unconfirmed: Unconfirmed[] = [];
 
@@ -77,10 +78,10 @@ export class ChangePublisher {
   }
 
   /**
-   * Takes a document that was read: publishes what may be stored and unpublished. That is what this
-   * Brain has not published of a room that it knows, and, once a term, what an earlier owner may
-   * have left. Repetitions are marked as such, and have the ids of the first. `written_ms_ago`: as the
-   * store has it, whose clock is the same for all Brains; undefined: it has none.
+   * Handles a document that was read: publishes changes that may be unpublished. These are, for a known room, the
+   * changes that this Brain has not published, and, once a term, those of a previous owner. Repetitions are marked, and
+   * have the ids of the originals. `written_ms_ago`: by the clock of the store, the same for all Brains; undefined if
+   * it has none.
    */
   read(at: RoomAddress, document: RoomDocument, written_ms_ago?: number): void {
     const { isOwner, term } = this.#options;
@@ -102,7 +103,7 @@ export class ChangePublisher {
     if (unsaid.length > 0) this.#confirm(before);
   }
 
-  /** Takes note that a room has no document: nothing of it is unpublished. */
+  /** Records that a room has no document: nothing is unpublished. */
   readNothing(at: RoomAddress): void {
     const { isOwner, term } = this.#options;
     const state = this.#of(at);
@@ -111,7 +112,7 @@ export class ChangePublisher {
     state.birth_unsaid = false;
   }
 
-  /** Takes a document that this Brain has written, and publishes its new events. */
+  /** Handles a document that this Brain has written: publishes its new events. */
   wrote(
     at: RoomAddress,
     document: RoomDocument,
@@ -135,7 +136,7 @@ export class ChangePublisher {
     this.#confirm(before);
   }
 
-  /** Takes a document with which this Brain has made a room, in which nothing has happened yet. */
+  /** Handles the document of a room that this Brain has created without events. */
   born(at: RoomAddress, document: RoomDocument): void {
     const { isOwner, term } = this.#options;
     const state = this.#of(at);
@@ -145,12 +146,12 @@ export class ChangePublisher {
     this.#tellOwnBirth(at, state, document);
   }
 
-  /** Takes note of a write of which nobody knows whether it has taken place, or will. */
+  /** Records a write with an unknown outcome. */
   unknown(at: RoomAddress): void {
     this.#options.doubts.watch(at);
   }
 
-  /** What is known of a room, to be read and changed; made when there is nothing. */
+  /** The mutable state of a room; created if missing. */
   #of(at: RoomAddress): PublishedState {
     const id = `${at.tenant_id}.${at.room_id}`;
     const state = this.#published.get(id) ??
@@ -167,13 +168,13 @@ export class ChangePublisher {
   ): readonly RoomEvent[] {
     const { epoch, events } = document;
     const known = said === undefined ? Infinity : said.epoch === epoch ? said.version : 0;
-    // What came before this Brain knew the room is the owner's to say, and may be unsaid if that ended.
+    // Earlier changes were the duty of the previous owner, which may have stopped before it published them.
     const isLate = ({ at_ms }: RoomEvent) => first && this.#isEarlierOwners(ageOf(at_ms));
     const unsaid = events.filter((event) => event.version > known || isLate(event));
     return unsaid.length === 0 && first && said === undefined ? events.slice(-1) : unsaid;
   }
 
-  /** Whether an owner that has ended lately may have done what is so old, and may have told nobody. */
+  /** Whether a previous owner that stopped recently may have made a change of this age without publishing it. */
   #isEarlierOwners(age_ms: number): boolean {
     const { monotonic, term } = this.#options;
     const term_ms = monotonic() - term().started_ms;
@@ -194,7 +195,7 @@ export class ChangePublisher {
     if (state.birth_unsaid) this.#doubt(at);
   }
 
-  /** Publishes a birth that somebody may have left unpublished; false when that failed again. */
+  /** Publishes a creation that may be unpublished; false if that failed again. */
   #tellBirth(
     at: RoomAddress,
     state: PublishedState,
@@ -212,7 +213,7 @@ export class ChangePublisher {
     this.#options.doubts.add(at);
   }
 
-  /** Confirms with one flush all that was published in this turn. */
+  /** Confirms all publishes of this turn with one flush. */
   #confirm(unconfirmed: Unconfirmed): void {
     if (this.#unconfirmed.push(unconfirmed) > 1) return;
     queueMicrotask(() => {
@@ -222,9 +223,9 @@ export class ChangePublisher {
     });
   }
 
-  /** The Spine may not have carried it: it counts as not published. */
+  /** The Spine may not have delivered them: they count as unpublished. */
   #withdraw(unconfirmed: readonly Unconfirmed[]): void {
-    // The last of a room first, so that it is where it stood before all of them.
+    // In reverse order, so that each room ends in its state before all of them.
     for (const { at, term, said } of unconfirmed.toReversed()) {
       Object.assign(this.#of(at), { term, said });
       this.#doubt(at);
@@ -232,38 +233,36 @@ export class ChangePublisher {
   }
 }
 
-/** What the parts need of the Brain. */
+/** The dependencies of the components. */
 interface SayingStart
   extends Omit<ChangePublisherOptions, "doubts" | "tails">, Omit<DoubtsOptions, "rooms_max"> {
   readonly spine: Spine;
 }
 
-/** The parts that publish changes, at work until `stop`. */
+/** The components that publish changes, running until `stop`. */
 interface SayingParts {
   readonly saying: ChangePublisher;
   readonly doubts: Doubts;
-  /** Resolves when nothing is under way; rooms in doubt are left to their next owner. */
+  /** Stops; resolves when nothing is under way. The next owner checks the rooms in doubt. */
   stop(): Promise<void>;
 }
 
-/** Rooms whose last change is remembered, at least; each takes about 1 KiB. */
+/** The smallest bound of remembered last changes; each takes about 1 KiB. */
 const TAILS_MIN = 8_192;
 
-/**
- * Starts the parts; one set per Brain. Throws `spine-unavailable` while the Spine is not connected.
- */
+/** Starts the components; one set per Brain. Throws `spine-unavailable` while the Spine is not connected. */
 export function startPublisher(options: SayingStart): SayingParts {
   const { spine, rooms_in_memory, announcer, monotonic } = options;
   const doubts = new Doubts({ ...options, rooms_max: rooms_in_memory });
   const tails = new Tails({
     announcer,
     monotonic,
-    // The embedded engine loses nothing but what it tells.
+    // The embedded engine reports every loss.
     rooms_max: spine.status.engine === "nats" ? Math.max(TAILS_MIN, rooms_in_memory) : 0,
     isConnected: () => spine.status.state === "connected",
   });
   const saying = new ChangePublisher({ ...options, doubts, tails });
-  // A Shield says hello when its connection to NATS is back, as a Brain does.
+  // Shields and Brains send a hello when their connection to NATS is restored.
   const hellos = spine.subscribe(HELLO, () => tails.ask(), { reads_only: true });
   const stop = async () => {
     hellos.unsubscribe();

@@ -1,37 +1,34 @@
 /**
- * Rooms that this Brain has to look at again, because it does not know whether a write was stored
- * or a change was heard. Bounded: beyond the bound, the room that has waited longest is left to the
- * next sweep. What a look does is in `room_store.ts`.
+ * Rooms in doubt, which this Brain has to read again, because it does not know whether a write was stored or a change
+ * was delivered. Bounded: above the bound, the oldest room is left to the next sweep. `room_store.ts` reads the room.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
-/** What the list of doubtful rooms needs. */
+/** The dependencies of the list. */
 export interface DoubtsOptions {
   /** Rooms that may wait. */
   readonly rooms_max: number;
-  /** Milliseconds that only grow. */
+  /** Monotonic milliseconds. */
   readonly monotonic: () => number;
-  /** Reads the room; rejects when it cannot. */
+  /** Reads the room; rejects on failure. */
   readonly look: (at: RoomAddress) => Promise<void>;
-  /** Whether commands are at work in the room, which is then looked at later. */
+  /** Whether the room is executing commands; it is then checked later. */
   readonly isBusy: (at: RoomAddress) => boolean;
 }
 
-/** The shortest and the longest time between two looks at a room; each doubles the one before. */
+/** The shortest and the longest interval between checks of a room; each doubles the previous one. */
 const LOOK_MIN_MS = 250;
 const LOOK_MAX_MS = 5_000;
-/**
- * How long a write that got no answer may still take place: its server may stall meanwhile.
- */
+/** How long an unanswered write may still take effect: its server may stall meanwhile. */
 const WATCH_MS = 60_000;
 const TICK_MS = 100;
-/** Looks that are under way at the same time. */
+/** Concurrent checks. */
 const CONCURRENCY = 8;
 
 interface Doubt {
   readonly at: RoomAddress;
-  /** The room stays in the list until then, also when a look has found nothing. */
+  /** The room stays in the list until then, even if a check found nothing. */
   watch_until_ms: number;
   due_ms: number;
   wait_ms: number;
@@ -55,17 +52,17 @@ export class Doubts {
     return this.#doubts.size;
   }
 
-  /** Looks at the room soon, until one look succeeds. */
+  /** Checks the room soon, and retries until one check succeeds. */
   add(at: RoomAddress): void {
     this.#put(at, -Infinity);
   }
 
-  /** Looks at the room again and again for a minute, and after that until one look succeeds. */
+  /** Checks the room repeatedly for a minute, and then until one check succeeds. */
   watch(at: RoomAddress): void {
     this.#put(at, this.#options.monotonic() + WATCH_MS);
   }
 
-  /** Stops looking; resolves when no look is under way. */
+  /** Stops the checks; resolves when none is under way. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
@@ -112,10 +109,10 @@ export class Doubts {
         done = true;
       }
     } catch {
-      // Whoever needs the room is notified; here it is looked at again.
+      // Callers that need the room get the error; here the check is retried.
     }
     doubt.looking = false;
-    // Put anew meanwhile: what was read may be older than that.
+    // Added again meanwhile: the read may be older than that.
     if (doubt.due_ms !== asked_ms) return;
     if (done && doubt.watch_until_ms <= monotonic()) {
       if (this.#doubts.get(id) === doubt) this.#doubts.delete(id);

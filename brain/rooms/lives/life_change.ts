@@ -1,21 +1,20 @@
 /**
- * Tells the subscribers of every room that this Brain owns that the state is of another life. It
- * does so in steps, since there may be very many rooms. Why there is another life is
- * `room_lives.ts`.
+ * Notifies the subscribers of every room that this Brain owns that the state belongs to another life. It works in
+ * steps, because there may be very many rooms. `room_lives.ts` decides about lives.
  */
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 import { isRoomKey } from "../store/command_pages.ts";
 import type { RoomAddress } from "../commands/command.ts";
 
-/** Rooms told between two rests, and the rest in ms: at most 2,000 rooms a second. */
+/** Rooms notified between two pauses, and the pause in ms: at most 2,000 rooms a second. */
 const CHUNK_ROOMS = 200;
 const CHUNK_REST_MS = 100;
 
-/** What telling of another life needs. */
+/** The dependencies of the notification. */
 export interface LifeChangeOptions {
-  /** The keys of all rooms that are stored now. */
+  /** The keys of all stored rooms. */
   readonly stored: () => Promise<readonly KvKey[]>;
-  /** The rooms that were known before, stored or not. */
+  /** The previously known rooms, stored or not. */
   readonly known: () => Iterable<RoomAddress>;
   readonly isOwner: (at: RoomAddress) => boolean;
   readonly tell: (at: RoomAddress) => void;
@@ -23,8 +22,8 @@ export interface LifeChangeOptions {
 }
 
 /**
- * Tells the subscribers of all rooms. Rejects when the bucket cannot be listed; those of the known
- * rooms have been reported by then.
+ * Notifies the subscribers of all rooms. Rejects if the bucket cannot be listed; the known rooms have been notified by
+ * then.
  */
 export async function tellLifeChange(options: LifeChangeOptions): Promise<void> {
   const { stored, known, isOwner, tell, isStopping } = options;

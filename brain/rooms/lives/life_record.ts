@@ -1,15 +1,14 @@
 /**
- * The record beside the stored rooms that says in which life they are and names its own last
- * changes. Pure: the record's form, and what it proves. Who writes and compares it is
- * `room_lives.ts`.
+ * The record of the life of the stored rooms, with the names of its own last changes. Pure: the record's format, and
+ * what it proves. `room_lives.ts` writes and compares it.
  */
 import { z } from "zod";
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
 import { readStored } from "../../../shared/records/stored.ts";
 
-/** The key of the record; those of rooms have two parts. */
+/** The key of the record; keys of rooms have two parts. */
 export const LIFE_KEY = ["life"];
-/** How many of its changes the record names: a Brain that was down for longer asks the others. */
+/** How many changes the record names: a Brain that was down for longer asks the others. */
 const BEATS_KEPT = 128;
 
 const Record = z.object({
@@ -18,15 +17,15 @@ const Record = z.object({
   id: z.string().min(1),
   /** When the life began, Unix ms. */
   since_ms: z.int().min(0),
-  /** A name for each of the last changes, the newest last; no two are alike. */
+  /** A unique name for each of the last changes, the newest last. */
   beats: z.array(z.string()).max(BEATS_KEPT),
-  /** The highest version of a room that the Brain knew that wrote this. */
+  /** The highest version of any room known to the Brain that wrote this. */
   version: z.int().min(0),
 });
 /** The record. */
 export type LifeRecord = z.output<typeof Record>;
 
-/** The record as it is stored; undefined: none that can be read. */
+/** The stored record; undefined: none that is readable. */
 export interface StoredLifeRecord {
   /** Its revision; 0: nothing is stored. */
   readonly revision: number;
@@ -38,7 +37,7 @@ export function encodeRecord(record: LifeRecord): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(record));
 }
 
-/** Reads the stored form; undefined for what `encodeRecord` has not written. Throws `incompatible-version`. */
+/** Reads the stored form; undefined for data that `encodeRecord` has not written. Throws `incompatible-version`. */
 export const decodeRecord = (value: Uint8Array): LifeRecord | undefined =>
   readStored(value, Record, "life of the rooms");
 
@@ -53,25 +52,24 @@ export function nextRecord(record: LifeRecord, beat: string, version = 0): LifeR
   return { ...record, beats, version: Math.max(record.version, version) };
 }
 
-/** Whether the stored record continues the one that somebody knows, and is no older copy of it. */
+/** Whether the stored record continues the known one, and is not an older copy of it. */
 export function goesOn({ revision, record }: StoredLifeRecord, known: RoomsTail): boolean {
   if (record === undefined || revision < known.revision) return false;
   const is_latest = record.id === known.id && record.beats.at(-1) === known.beat;
   if (revision === known.revision) return is_latest;
-  // Another life has begun since: whoever began it has looked.
+  // Another life has begun since: the process that began it has checked.
   return record.id !== known.id || record.beats.includes(known.beat);
 }
 
-/** What a process knows itself: the record, and since when its life is, in Unix ms. */
+/** A process's own knowledge: the record, and the start of its life in Unix ms. */
 interface OwnTail extends RoomsTail {
   readonly since_ms: number;
 }
 
 /**
- * The highest revision that the stored record's life is known to have had, if one of the `others`
- * says that the record goes on. Undefined when none does, or when somebody knows a later record:
- * then it is an older copy. `own` is what the asking process knows, which another life that began
- * since may have overtaken; others may know less than it, since a message has not reached them.
+ * The highest known revision of the stored record's life, if one of the `others` confirms that the record continues.
+ * Undefined if none does, or if one knows a later record: then it is an older copy. `own` is the asking process's
+ * knowledge, which may be of a life that has ended; others may know less, if they missed a message.
  */
 export function vouchedRevision(
   stored: StoredLifeRecord,

@@ -1,10 +1,8 @@
 /**
- * Decides whether the stored rooms are still those that running processes knew, or an older copy
- * that somebody has put in their place. With NATS a record beside the rooms changes every few
- * seconds and names its last changes: a copy has an older record, one that goes on names the change
- * that was known. A Brain that starts asks the others, Brains and Shields, what they know. When
- * nobody knows, or that record is gone, a new life begins. With the embedded engine a life begins
- * with the process.
+ * Decides whether the stored rooms are still those that running processes knew, or a restored older copy. With NATS a
+ * record beside the rooms changes every few seconds and names its last changes: a copy has an older record, a continued
+ * record names the known change. A starting Brain asks the other Brains and the Shields for their knowledge. If there
+ * is no answer, or the record is missing, a new life begins. With the embedded engine a life begins with the process.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -31,27 +29,27 @@ import {
 } from "./life_record.ts";
 import type { LifeRecord, StoredLifeRecord } from "./life_record.ts";
 
-/** How often the record changes, and is looked at, in ms. */
+/** Interval between changes and checks of the record, in ms. */
 const BEAT_MS = 5_000;
-/** How long the other processes may take to say what they know, in ms. */
+/** Timeout of the other processes' answers, in ms. */
 const ASK_MS = 1_000;
-/** How long it waits after the first answer for processes that know more, in ms. */
+/** How long it waits for further answers after the first, in ms. */
 const OTHERS_MS = 100;
-/** The rest between two tries while another Brain settles the life, in ms. */
+/** Pause between attempts while another Brain decides the life, in ms. */
 const RETRY_MS = 200;
 const ATTEMPTS = 8;
 
 const utf8 = new TextEncoder();
-/** What deciding on lives needs. */
+/** The dependencies of deciding on lives. */
 export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly bucket: KeyValue;
-  /** Kept in the record, for Brains that start when the rooms of these versions have ended. */
+  /** Stored in the record, for Brains that start after the rooms of these versions have ended. */
   readonly versions: FirstVersions;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /**
-   * Called when another life has begun, or is known to have: whoever subscribes to rooms has to be
-   * notified. Not called for the life that others vouched for at the start.
+   * Called when another life has begun, or was detected: subscribers of rooms have to be notified. Not called for the
+   * life that others confirmed at the start.
    */
   readonly onChange: () => void;
 }
@@ -60,21 +58,21 @@ export interface RoomLivesOptions extends Pick<Env, "spine" | "log" | "now"> {
 export interface RoomLives {
   /** The present life. */
   readonly present: Life;
-  /** False: the stored rooms count for nothing until `prove` has resolved. */
+  /** False: the stored rooms must not be used until `prove` has resolved. */
   readonly is_proven: boolean;
   /** Resolves when it is settled in which life the rooms are. Rejects with `spine-unavailable`. */
   prove(): Promise<void>;
-  /** The highest revision that is known; the next write gets a higher one. */
+  /** The highest known revision; the next write gets a higher one. */
   readonly revision: number;
   /**
-   * Takes note of the revision of a write that began when `before` was the highest. False when it
-   * is no higher: the bucket is another one then.
+   * Records the revision of a write that began when `before` was the highest. False if it is not higher: then the
+   * bucket was replaced.
    */
   wrote(revision: number, before: number): boolean;
   stop(): void;
 }
 
-/** The one life of a bus whose rooms live as long as the process. What the record says counts for the next life. */
+/** The life of an embedded bus: one for each process. The record is for the next life. */
 async function oneLife(
   { bucket, versions, log }: RoomLivesOptions,
   { id, since_ms: started_ms }: Life,
@@ -82,7 +80,7 @@ async function oneLife(
   const stored = await bucket.get(LIFE_KEY);
   const before = stored && decodeRecord(stored.value);
   if (before !== undefined) versions.note(before.version);
-  // The clock may have been set back since the life before.
+  // The clock may have been set back since the previous life.
   const since_ms = Math.max(started_ms, (before?.since_ms ?? 0) + 1);
   let kept = before?.version ?? 0;
   const keep = async () => {
@@ -104,7 +102,7 @@ async function oneLife(
 class ProvenLives implements RoomLives {
   readonly #options: RoomLivesOptions;
   #present: Life | undefined;
-  /** What is known of the stored rooms; kept while the bucket is in doubt. */
+  /** The known state of the stored rooms; kept while the bucket is in doubt. */
   #tail: RoomsTail | undefined;
   #highest = 0;
   #is_proven = false;
@@ -190,7 +188,7 @@ class ProvenLives implements RoomLives {
     }
   }
 
-  /** Settles the life. False when another Brain was faster. */
+  /** Decides the life. False if another Brain was faster. */
   async #settle(): Promise<boolean> {
     const known = this.#tail;
     const before = await this.#read();
@@ -199,22 +197,21 @@ class ProvenLives implements RoomLives {
     }
     if (before.record !== undefined) {
       const others = await this.#ask();
-      // Read anew: it may have changed while they answered.
+      // Read again: it may have changed while they answered.
       const now = await this.#read();
       const own = known &&
         { ...known, highest: this.#highest, since_ms: this.present.since_ms };
       const vouched = vouchedRevision(now, others, own);
       if (vouched !== undefined) return await this.#goOn(now, vouched);
     }
-    // From now on a Brain that starts as well waits for this one.
+    // From now on another starting Brain waits for this one.
     this.#answer();
     return await this.#begin(before);
   }
 
   /**
-   * Goes on in the known life, since the record is the known one. The rest of the bucket is the
-   * known one too if its next revision is above all earlier ones: a copy may be younger than the
-   * record's last change, and lack what came after it.
+   * Continues the known life, because the record is the known one. The rest of the bucket is also the known one if its
+   * next revision is above all earlier ones: a copy may be newer than the record's last change, and lack later writes.
    */
   async #goOn({ revision, record }: StoredLifeRecord, highest: number): Promise<boolean> {
     if (record === undefined) return false;
@@ -233,7 +230,7 @@ class ProvenLives implements RoomLives {
     return { revision: entry.revision, record: decodeRecord(entry.value) };
   }
 
-  /** Begins a new life. False when the record has changed since: another Brain is at it. */
+  /** Begins a new life. False if the record has changed: another Brain is doing it. */
   async #begin(stored: StoredLifeRecord): Promise<boolean> {
     const { now, random, log, versions } = this.#options;
     const { record } = stored;
@@ -271,7 +268,7 @@ class ProvenLives implements RoomLives {
     return true;
   }
 
-  /** Writes the record. Gives the new revision; undefined when another Brain was faster. */
+  /** Writes the record. Resolves with the new revision; undefined if another Brain was faster. */
   async #write(record: LifeRecord, revision: number): Promise<number | undefined> {
     try {
       return await this.#options.bucket.update(LIFE_KEY, encodeRecord(record), revision);
@@ -300,7 +297,7 @@ class ProvenLives implements RoomLives {
       this.#doubt();
       return await this.prove();
     }
-    // Another Brain has done it since the last look.
+    // Another Brain has changed it since the last check.
     if (stored.revision > known.revision) return void this.#adopt(stored.revision, record);
     const { random, versions } = this.#options;
     const next = nextRecord(record, newLifeId(random), versions.highest);
@@ -309,7 +306,7 @@ class ProvenLives implements RoomLives {
     if (this.wrote(revision, highest)) this.#adopt(revision, next);
   }
 
-  /** What other processes know: all that answer soon after the first. Empty when none does. */
+  /** The knowledge of other processes: of all that answer soon after the first. Empty if none does. */
   async #ask(): Promise<readonly RoomsTail[]> {
     const { spine, random } = this.#options;
     const told: RoomsTail[] = [];
@@ -355,13 +352,13 @@ class ProvenLives implements RoomLives {
     this.#subscriptions = [answer, hear];
   }
 
-  /** Tells the Shields what is known: a Brain that starts alone will ask them. */
+  /** Publishes the knowledge to the Shields: a Brain that starts alone will ask them. */
   #tell(): void {
     const { spine, log } = this.#options;
     try {
       spine.publish(ROOMS_TOLD, utf8.encode(JSON.stringify(this.#tail)));
     } catch (error) {
-      // Without a connection, which is reported on its own; a Brain that starts asks.
+      // There is no connection, which is reported elsewhere; a starting Brain asks.
       log.debug("nobody was told of the rooms' life", { error });
     }
   }

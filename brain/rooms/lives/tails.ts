@@ -1,7 +1,7 @@
 /**
- * Publishes the last change of each room again. A change that is lost on its way shows by the next
- * one; after the last one there is none. A Shield that has heard it drops the repetition. Bounded:
- * beyond the bound, the change that was published first is forgotten. Envelopes are `announcer.ts`.
+ * Publishes the last change of each room again. The next change reveals a lost one; after the last change there is no
+ * next one. A Shield that has received it drops the repetition. Bounded: above the bound, the oldest change is
+ * forgotten. `announcer.ts` builds envelopes.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { CHANGES_KEPT_MS } from "../../../shared/records/room_update.ts";
@@ -9,47 +9,47 @@ import type { Announcer } from "../room/announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 
-/** What repeating last changes needs. */
+/** The dependencies of repeating last changes. */
 export interface TailsOptions {
   readonly announcer: Pick<Announcer, "event">;
-  /** Rooms whose last change is remembered; 0 where nothing is lost on the way. */
+  /** The most rooms whose last change is remembered; 0 if the engine loses no messages. */
   readonly rooms_max: number;
-  /** Milliseconds that only grow. */
+  /** Monotonic milliseconds. */
   readonly monotonic: () => number;
-  /** Whether the Spine is connected; while it is not, nothing is tried. */
+  /** Whether the Spine is connected; otherwise nothing is repeated. */
   readonly isConnected: () => boolean;
 }
 
 /**
- * When a change is repeated, in ms after it was published: a server that stalls for ten
- * seconds is back by the third time.
+ * When a change is repeated, in ms after it was published: a server that stalls for ten seconds has recovered by the
+ * third time.
  */
 const AGAIN_MS = [2_000, 8_000, 30_000] as const;
 const TICK_MS = 500;
-/** Changes repeated in one tick, at most. */
+/** The most changes repeated in one tick. */
 const TICK_ROOMS = 1_000;
 
 interface Tail {
   readonly at: RoomAddress;
   readonly event: RoomEvent;
   readonly mark: WriteMark;
-  /** When it should have been heard, monotonic ms. */
+  /** When it should have been received, monotonic ms. */
   readonly said_ms: number;
-  /** How often it was repeated on its own. */
+  /** How often the timer has repeated it. */
   times: number;
-  /** True when somebody has asked for it. */
+  /** True if a repetition was requested. */
   asked: boolean;
 }
 
-/** How often a change of that age has been repeated. */
+/** How often the timer has repeated a change of that age. */
 function timesUntil(age_ms: number): number {
   return AGAIN_MS.filter((due_ms) => due_ms <= age_ms).length;
 }
 
-/** The last changes; one per Brain. Works from the moment it is made until `stop`. */
+/** The last changes; one per Brain. Runs from its creation until `stop`. */
 export class Tails {
   readonly #options: TailsOptions;
-  /** By room; the change that was published first comes first. */
+  /** By room; the oldest change is first. */
   readonly #tails: BoundedMap<string, Tail>;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -63,10 +63,7 @@ export class Tails {
     return this.#tails.size;
   }
 
-  /**
-   * Takes note that the room's newest change was published. `again_ms`: how long before it should
-   * have been.
-   */
+  /** Records that the room's newest change was published. `again_ms`: how much earlier it should have been. */
   said(at: RoomAddress, event: RoomEvent, mark: WriteMark, again_ms = 0): void {
     const id = `${at.tenant_id}.${at.room_id}`;
     this.#tails.delete(id);
@@ -75,7 +72,7 @@ export class Tails {
     this.#tails.set(id, { at, event, mark, said_ms, times: timesUntil(again_ms), asked: false });
   }
 
-  /** Repeats all last changes: somebody may have missed something. */
+  /** Repeats all last changes: a Shield may have missed some. */
   ask(): void {
     for (const tail of this.#tails.values()) tail.asked = true;
   }

@@ -1,17 +1,17 @@
 /**
- * When the leases of locks end, by a clock that nobody sets: a document has Unix times, and the
- * wall clock of a Brain may jump. Within one process a lease lasts exactly as long as it was
- * granted for. A lease that another Brain granted begins anew when it is first seen here: that Brain's
- * clock says nothing, and a lock that ends early lets two clients believe that they hold it.
+ * The expiry of leases by the monotonic clock: a document has Unix times, and the wall clock of a Brain may jump.
+ * Within one process a lease lasts exactly its granted time. A lease that another Brain granted restarts when it is
+ * first seen here: that Brain's clock may differ, and if a lock ended early, two clients would believe that they hold
+ * it.
  */
 import type { Env } from "../../../shared/env.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { Lock } from "./lock.ts";
 
-/** The difference allowed between a Unix time and a monotonic one, in ms. */
+/** Tolerated difference between a Unix time and a monotonic one, in ms. */
 const SLACK_MS = 50;
 
-/** The clocks by which leases are measured. */
+/** The clocks for leases. */
 export interface LeaseClocks extends Pick<Env, "monotonic_ms"> {
   /** The wall clock, Unix ms; may jump. */
   readonly now: () => number;
@@ -22,9 +22,9 @@ type Times = Pick<Lock, "since_ms" | "until_ms">;
 interface Lease {
   readonly at: RoomAddress;
   readonly fence: number;
-  /** The times of the lease as the document has them. */
+  /** The times of the lease in the document. */
   readonly stored: Times;
-  /** The same, last moved to the present wall clock; the next write may store them. */
+  /** The same times, adjusted to the wall clock; the next write may store them. */
   moved: Times;
   /** When the lease ends, monotonic ms. */
   readonly ends_ms: number;
@@ -34,7 +34,7 @@ const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${ro
 const isAt = (times: Times, { since_ms, until_ms }: Lock): boolean =>
   times.since_ms === since_ms && times.until_ms === until_ms;
 
-/** The leases of this Brain's rooms; one per Brain. Has at most the stored rooms. */
+/** The leases of this Brain's rooms; one per Brain. At most one for each stored room. */
 export class Leases {
   readonly #clocks: LeaseClocks;
   readonly #leases = new Map<string, Lease>();
@@ -47,7 +47,7 @@ export class Leases {
     return this.#leases.size;
   }
 
-  /** Takes note of the lock in a room's document, also that there is none. */
+  /** Records the lock in a room's document; undefined: none. */
   see(at: RoomAddress, lock: Lock | undefined): void {
     const id = idOf(at);
     if (lock === undefined) {
@@ -60,11 +60,11 @@ export class Leases {
     this.#leases.set(id, { ...lease, stored: times, moved: times });
   }
 
-  /** The lock with its times moved to the present wall clock, so that it ends when it has to. */
+  /** The lock with its times adjusted to the present wall clock, so that it expires on time. */
   current(at: RoomAddress, lock: Lock): Lock {
     const id = idOf(at);
     const lease = this.#of(at, lock) ?? this.#begun(at, lock);
-    // Of a document that was read before, a lock changes nothing of what is known.
+    // A lock from an older read of the document does not replace the known lease.
     if (!this.#leases.has(id)) this.#leases.set(id, lease);
     const { now, monotonic_ms } = this.#clocks;
     const by_ms = Math.round(now() + lease.ends_ms - monotonic_ms() - lock.until_ms);
@@ -73,7 +73,7 @@ export class Leases {
     return { ...lock, ...lease.moved };
   }
 
-  /** Forgets the leases of rooms that `isKept` does not want. */
+  /** Forgets the leases of rooms that `isKept` rejects. */
   keepOnly(isKept: (at: RoomAddress) => boolean): void {
     for (const [id, { at }] of this.#leases) if (!isKept(at)) this.#leases.delete(id);
   }
@@ -85,7 +85,7 @@ export class Leases {
     return is_it ? lease : undefined;
   }
 
-  /** The lease of a lock that was not seen before. */
+  /** The lease of a new lock. */
   #begun(at: RoomAddress, { fence, since_ms, until_ms }: Lock): Lease {
     const times = { since_ms, until_ms };
     const ends_ms = this.#clocks.monotonic_ms() + until_ms - since_ms;

@@ -1,19 +1,19 @@
 /**
- * The locks that this Brain must end when their time comes: those of the documents that it has
- * seen. A lock is checked whenever it is used; this makes its expiry, and the leave of its holder,
- * an event at once. Only the index; a lock is ended by a command to its room.
+ * The locks that this Brain must end on expiry: those of the documents that it has read. A lock is checked whenever it
+ * is used; this index makes its expiry, and the leave of its holder, an event at once. A command to the room ends the
+ * lock.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { FallCause, RoomAddress } from "../commands/command.ts";
 import type { LeaseClocks } from "./leases.ts";
 import type { Lock } from "./lock.ts";
 
-/** How long the leave of a connection is remembered, for a document that is seen only later. */
+/** How long the leave of a connection is remembered, for documents that are read later. */
 const DEPARTED_MS = 60_000;
-/** Leaves that are remembered; the oldest go first. */
+/** The most remembered leaves; the oldest are forgotten first. */
 const DEPARTED_MAX = 16_384;
 
-/** A lock that is due. */
+/** A lock to end. */
 export interface DueLock {
   readonly at: RoomAddress;
   readonly cause: FallCause;
@@ -23,7 +23,7 @@ export interface DueLock {
 interface Held {
   readonly at: RoomAddress;
   readonly lock: Lock;
-  /** True when its holder has left. */
+  /** True if its holder has left. */
   left: boolean;
 }
 
@@ -37,7 +37,7 @@ export class LiveLocks {
   readonly #departed = new BoundedMap<string, number>(DEPARTED_MAX);
   readonly #rooms_max: number;
 
-  /** `rooms_max` bounds the rooms whose locks are followed; other locks end when they are used. */
+  /** `rooms_max` bounds the indexed rooms; other locks expire when they are used. */
   constructor(clocks: LeaseClocks, rooms_max: number) {
     this.#clocks = clocks;
     this.#rooms_max = rooms_max;
@@ -47,7 +47,7 @@ export class LiveLocks {
     return this.#held.size;
   }
 
-  /** Takes note of the lock in a room's document, also that there is none. */
+  /** Records the lock in a room's document; undefined: none. */
   see(at: RoomAddress, lock: Lock | undefined): void {
     const id = idOf(at);
     const before = this.#held.get(id);
@@ -62,7 +62,7 @@ export class LiveLocks {
     this.#held.set(id, { at, lock, left });
   }
 
-  /** A connection has left a room, as its Shield reported. True when it holds the room's lock. */
+  /** Records that a connection has left a room. True if it holds the room's lock. */
   leave(at: RoomAddress, connection_id: string): boolean {
     const id = idOf(at);
     const now_ms = this.#clocks.monotonic_ms();
@@ -78,8 +78,8 @@ export class LiveLocks {
   }
 
   /**
-   * The locks whose lease is over or whose holder has left. They stay until `see` says otherwise.
-   * `current` gives a lock as it stands by the present wall clock.
+   * The locks that have expired or whose holder has left. They stay until `see` reports another state. `current`
+   * adjusts a lock to the present wall clock.
    */
   *due(
     current: (at: RoomAddress, lock: Lock) => Lock = (_at, lock) => lock,
@@ -93,8 +93,8 @@ export class LiveLocks {
   }
 
   /**
-   * Whether the holder left after the lock was granted. Compares how long ago both were: the wall clock
-   * may have been set in between.
+   * Whether the holder left after the lock was granted. Compares the ages of both, because the wall clock may have been
+   * set in between.
    */
   #hasLeft(id: string, { connection_id, since_ms }: Lock): boolean {
     const { now, monotonic_ms } = this.#clocks;

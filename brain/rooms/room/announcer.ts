@@ -1,6 +1,6 @@
 /**
- * What rooms tell the world: their events to the room, their births and ends to the tenant, kicks to
- * the Shields. Only envelopes and subjects; nobody waits for an answer.
+ * Publishes a room's events to the room, its creation and end to the tenant, and kicks to the Shields. Only envelopes
+ * and subjects; there are no answers.
  */
 import { gapSignal } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
@@ -21,26 +21,23 @@ import type { RoomDocument } from "../store/document.ts";
 import { eventJson, isFirst } from "../store/room_event.ts";
 import type { RoomEvent, WriteMark } from "../store/room_event.ts";
 
-/** Spine header with the Brain that caused a birth or an end. */
+/** Spine header with the Brain that created or ended the room. */
 export const BRAIN_HEADER = "x-arqon-brain";
 
-/** What the announcer needs. */
+/** The dependencies of the announcer. */
 export interface AnnouncerOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly brain_id: string;
   /** Numbers in [0, 1), for ids of messages and traces. */
   readonly random: () => number;
-  /** Learns of each ROOM_UPDATE that the Spine has taken. */
+  /** Called for each ROOM_UPDATE that the Spine accepted. */
   readonly onUpdate: (kind: "first" | "again") => void;
 }
 
-/**
- * Publishes what rooms have to say. Each method returns false, and logs why, when the Spine did not
- * take it.
- */
+/** Publishes messages of rooms. Each method returns false, and logs the reason, if the Spine refused it. */
 export interface Announcer {
   /**
-   * Publishes ROOM_UPDATE to the room. `trace_id` "": a trace of its own. `again_ms`: how long ago
-   * it should have been heard.
+   * Publishes ROOM_UPDATE to the room. `trace_id` "": a new trace. `again_ms`: how long ago it should have been
+   * received.
    */
   event(
     at: RoomAddress,
@@ -53,18 +50,15 @@ export interface Announcer {
   created(at: RoomAddress, document: RoomDocument): boolean;
   /** Publishes ROOM_ENDED to the tenant's backends. */
   ended(at: RoomAddress, document: RoomDocument): boolean;
-  /** Publishes a GAP to the room: what its subscribers know of its state is of another life. */
+  /** Publishes a GAP to the room: its subscribers' state belongs to another life. */
   changed(at: RoomAddress): boolean;
-  /**
-   * Publishes a kick to the Shields. Throws what the Spine throws: a kick that nobody receives has not
-   * happened.
-   */
+  /** Publishes a kick to the Shields. Throws the Spine's error: an undelivered kick has no effect. */
   kick(at: RoomAddress, command: KickCommand): void;
 }
 
 const utf8 = new TextEncoder();
 
-/** Makes the announcer; one per process. */
+/** Creates the announcer; one per process. */
 export function createAnnouncer(options: AnnouncerOptions): Announcer {
   const { spine, brain_id, now, log, onUpdate } = options;
   const random = bytesFrom(options.random);

@@ -1,20 +1,19 @@
 /**
- * Counts the rooms that live and belong to this Brain: those with a document, and those with a
- * member whose document is still to be made. The tally knows which rooms are stored, presence who
- * is in them, the cluster whose they are. Each room lives with one Brain, so that the sum over
- * Brains is that of the cluster.
+ * Counts the live rooms that this Brain owns: those with a document, and those with a member whose document is still to
+ * be created. The tally knows the stored rooms, presence their members, and the cluster their owners. Each room has one
+ * owner, so that the sum over Brains is the cluster's count.
  */
 import type { ClusterView } from "../../cluster_view.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import type { RoomTally } from "./room_tally.ts";
 
-/** What has to be known about a room. */
+/** The dependencies of the count. */
 export interface LiveRoomsOptions {
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "count" | "occupied">;
   readonly tally: Pick<RoomTally, "has" | "rooms">;
 }
 
-/** Rooms looked at in one turn of the event loop, which takes a millisecond or two. */
+/** Rooms checked in one turn of the event loop, which takes a millisecond or two. */
 const TURN_ROOMS = 2_048;
 
 const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
@@ -37,7 +36,7 @@ export class LiveRooms {
     return this.#size;
   }
 
-  /** Looks at one room again: something about it may have changed. */
+  /** Checks one room again: it may have changed. */
   look(at: RoomAddress): void {
     const { tenant_id, room_id } = at;
     const lives = this.#lives(at);
@@ -54,7 +53,7 @@ export class LiveRooms {
     }
   }
 
-  /** Looks at all rooms again, spread over turns: owners have changed, or the tally is new. */
+  /** Checks all rooms again, spread over turns: owners have changed, or the tally is new. */
   survey(): void {
     this.#is_stale = true;
     this.#surveying ??= this.#survey().finally(() => {
@@ -62,7 +61,7 @@ export class LiveRooms {
     });
   }
 
-  /** Resolves when no such look is under way. */
+  /** Resolves when no survey is under way. */
   async settled(): Promise<void> {
     await this.#surveying;
   }
@@ -78,7 +77,7 @@ export class LiveRooms {
     while (this.#is_stale) {
       this.#is_stale = false;
       let looked = 0;
-      // What comes or goes meanwhile is looked at when it does.
+      // Rooms that change meanwhile are checked at their change.
       for (const at of this.#candidates()) {
         this.look(at);
         if (++looked % TURN_ROOMS === 0) await nextTurn();

@@ -1,7 +1,7 @@
 /**
- * One room at work: its queue of commands, which are applied batch by batch to the stored document
- * by compare-and-set. The room's owner serves it, but several Brains may believe to be the owner:
- * the bucket decides. The table of rooms and the wire are in `commands.ts`.
+ * One active room: its queue of commands, which are applied batch by batch to the stored document by compare-and-set.
+ * The room's owner serves it, but several Brains may believe that they own it: the bucket decides. The table of rooms
+ * is `room_table.ts`, requests are in `commands.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { answerJson } from "../commands/answer.ts";
@@ -20,20 +20,20 @@ import { FULL, writeChange } from "./room_write.ts";
 import type { RoomObserver } from "./room_observer.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
 
-/** Commands that share one compare-and-set; it bounds how long a batch blocks the process. */
+/** The most commands in one compare-and-set; it bounds how long a batch blocks the process. */
 const BATCH_MAX = 256;
 /** Lost races after which a batch is refused. Each lost race is another Brain's progress. */
 const ATTEMPTS_MAX = 64;
 /** After a lost race a Brain waits a random time up to 2^n ms; this is the largest n. */
 const BACKOFF_EXPONENT_MAX = 6;
 const CONTENDED_RETRY_MS = 250;
-/** Time between two reads of a room while commands wait for a version from another Brain, in ms. */
+/** Interval between reads of a room while commands wait for a version from another Brain, in ms. */
 const REREAD_MS = 250;
 
 /** A command in its room's queue. */
 export interface WaitingCommand {
   readonly command: RoomCommand;
-  /** Monotonic ms after which nobody waits for the answer any longer. */
+  /** Deadline of the answer, in monotonic ms. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */
   readonly answer: (outcome: string | ArqonError) => void;
@@ -42,47 +42,47 @@ export interface WaitingCommand {
 /** One room in memory. */
 export interface Room {
   readonly at: RoomAddress;
-  /** What this Brain believes is stored: good enough for trying a write, never for an answer. */
+  /** The possibly stale stored document: sufficient for trying a write, never for an answer. */
   cached: Stored | undefined;
   waiting: WaitingCommand[];
   /** The commands whose `after_version` the room has not reached. */
   parked: WaitingCommand[];
-  /** Ends the rest between two looks at the parked commands. */
+  /** Ends the pause between checks of the parked commands. */
   wake: () => void;
-  /** The commands that its document remembers in pages beside it. */
+  /** The pages of commands that its document remembers. */
   readonly pages: PageTable;
   readonly command_clock: CommandClock;
-  /** Connections whose lock command is here and not answered yet. */
+  /** Connections with an unanswered lock command. */
   readonly locking: Set<string>;
 }
 
-/** What all rooms of a Brain share. */
+/** Shared by all rooms of a Brain. */
 export interface RoomContext extends StoreContext {
   readonly limits: RoomLimits & MemoryLimits;
-  /** Ms that only grow: deadlines are by this clock. */
+  /** Monotonic ms, for deadlines. */
   readonly monotonic_ms: () => number;
   readonly leases: Pick<Leases, "current">;
-  /** How long the Shield waits for an answer, in ms; the error `command-timeout` names it. */
+  /** How long the Shield waits for an answer, in ms; in the text of `command-timeout`. */
   readonly command_timeout_ms: number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** `applyCommands`; a test may give one that fails. */
+  /** `applyCommands`; a test may pass one that fails. */
   readonly apply: typeof applyCommands;
-  /** Why the tenant may have no further room; undefined: it may. */
+  /** Why the tenant may not create another room; undefined: it may. */
   readonly birthRefusal: (tenant_id: string) => ArqonError | undefined;
-  /** Does what a command does outside the document. Rejects with an ArqonError when that fails. */
+  /** Performs a command's effect outside the document. Rejects with an ArqonError on failure. */
   readonly perform: (at: RoomAddress, command: EffectCommand) => Promise<void>;
   readonly observer: RoomObserver;
-  /** Whether the Brain is about to end, so that nobody waits any longer. */
+  /** Whether the Brain is stopping: then no command waits. */
   readonly isStopping: () => boolean;
 }
 
-/** Thrown when `apply` has thrown, which it must not: a bug, caused by one command. */
+/** Thrown if `apply` threw: a bug, triggered by one command. */
 class HandlerFault extends Error {
   override readonly name = "HandlerFault";
 }
 
-/** A room of which nothing is known yet. */
+/** A new room without a cached document. */
 export function restingRoom(at: RoomAddress): Room {
   return {
     at,
@@ -96,7 +96,7 @@ export function restingRoom(at: RoomAddress): Room {
   };
 }
 
-/** Refuses commands whose deadline is over: an overloaded room must not work for nobody. */
+/** Refuses commands past their deadline: an overloaded room must not work in vain. */
 function stillAwaited(batch: readonly WaitingCommand[], context: RoomContext): WaitingCommand[] {
   const now_ms = context.monotonic_ms();
   return batch.filter((waiting) => {
@@ -111,7 +111,7 @@ function backOff(attempt: number, random: () => number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, wait_ms));
 }
 
-/** Waits until something comes for the room, at most REREAD_MS. */
+/** Waits until the room is woken, at most REREAD_MS. */
 async function rest(room: Room): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, REREAD_MS);
@@ -121,7 +121,7 @@ async function rest(room: Room): Promise<void> {
   clearTimeout(timer);
 }
 
-/** The document with the lock's lease as it stands now. */
+/** The document with the lock's adjusted lease. */
 function leased({ at }: Room, document: RoomDocument, { leases }: RoomContext): RoomDocument {
   const lock = document.lock && leases.current(at, document.lock);
   return lock === document.lock ? document : { ...document, lock };
@@ -152,22 +152,22 @@ function apply(
   }
 }
 
-/** Reads the newest document, with the pages beside it. */
+/** Reads the newest document and its pages. */
 async function load(room: Room, context: RoomContext): Promise<Stored> {
   const stored = await loadRoom(room.at, context);
   await readPages(room.at, stored.document, room.pages, context.bucket);
   return stored;
 }
 
-/** What the tries at one batch have come to so far. */
+/** The progress of the attempts at one batch. */
 interface Progress {
-  /** What acts outside has been done. */
+  /** The effect outside the document has been performed. */
   performed: boolean;
-  /** The tenant's rooms have as many bytes as they may: what makes them larger is refused. */
+  /** The tenant's rooms have reached their byte quota: growth is refused. */
   full: boolean;
 }
 
-/** A batch that was answered. */
+/** An answered batch. */
 interface Answered {
   readonly outcomes: Applied["outcomes"];
   readonly mark: WriteMark;
@@ -192,10 +192,9 @@ function tell(
 }
 
 /**
- * Tries to answer commands as of one revision that was the newest at some moment after the last of
- * them arrived. Either the compare-and-set on that revision succeeds, or, when there is nothing to
- * write, the document is read again. So neither a refusal nor a read comes from an old copy.
- * Undefined: another Brain was faster, and nothing happened.
+ * Tries to answer commands at one revision that was the newest at some moment after the last of them arrived. Either
+ * the compare-and-set on that revision succeeds, or, without a write, the document is read again. So neither a refusal
+ * nor a read comes from a stale copy. Undefined: another Brain was faster, and nothing happened.
  */
 async function attempt(
   room: Room,
@@ -205,7 +204,7 @@ async function attempt(
 ): Promise<Answered | undefined> {
   const [first] = commands;
   const effect = first !== undefined && isEffect(first) ? first : undefined;
-  // What acts outside must not act on a guess.
+  // An effect outside the document must not be based on a stale document.
   const guess = effect === undefined && commands.some(({ kind }) => kind !== "get");
   const cached = guess ? room.cached : undefined;
   let base = cached ?? await load(room, context);
@@ -249,7 +248,7 @@ function answerBatch(
       waiting.answer(outcome);
     } else if (outcome !== undefined) waiting.answer(answerJson(outcome, mark));
   }
-  // Another write's work comes first, and whoever waited for a version may have it now.
+  // Commands left over for another write go first, and parked commands may find their version now.
   room.waiting.unshift(...batch.slice(outcomes.length), ...(wrote ? room.parked.splice(0) : []));
 }
 
@@ -257,7 +256,7 @@ function refuseAll(batch: readonly WaitingCommand[], refusal: ArqonError): void 
   for (const { answer } of batch) answer(refusal);
 }
 
-/** The command without its conditions once it has acted outside: what it did stands. */
+/** The command without its conditions once its effect was performed: the effect cannot be undone. */
 function afterEffect(command: RoomCommand, done: boolean): RoomCommand {
   return done ? { ...command, expect_version: 0, after_version: 0, epoch: "", fence: 0 } : command;
 }
@@ -308,7 +307,7 @@ async function serveBatch(
   refuseAll(batch, new ArqonError("too-many-pending", detail, options));
 }
 
-/** The next commands for one write; a command that acts outside has a write of its own. */
+/** The next commands for one write; a command with an effect has its own write. */
 function takeBatch({ waiting }: Room): WaitingCommand[] {
   const effect = waiting.slice(0, BATCH_MAX).findIndex(({ command }) => isEffect(command));
   const size = effect < 0 ? BATCH_MAX : Math.max(effect, 1);
@@ -316,8 +315,8 @@ function takeBatch({ waiting }: Room): WaitingCommand[] {
 }
 
 /**
- * Serves a room until no command waits. Never rejects: a failure is the answer to its batch. When
- * the Brain stops, commands that wait for a version get `brain-unavailable`.
+ * Serves a room until its queue is empty. Never rejects: a failure is the answer to its batch. When the Brain stops,
+ * parked commands get `brain-unavailable`.
  */
 export async function serveRoom(room: Room, context: RoomContext): Promise<void> {
   while (room.waiting.length > 0 || room.parked.length > 0) {
@@ -331,8 +330,8 @@ export async function serveRoom(room: Room, context: RoomContext): Promise<void>
       room.waiting.push(...room.parked.splice(0));
     }
     await serveBatch(room, takeBatch(room), context);
-    // A Brain that always has more to do and skips the read wins every race: the others, who must
-    // read first, would starve. Batches make up for the extra read.
+    // A busy Brain that skips the read would win every race, and the others, which must read first, would starve.
+    // Batching compensates for the extra read.
     if (room.waiting.length > 0) room.cached = undefined;
   }
 }

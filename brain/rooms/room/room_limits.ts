@@ -10,20 +10,20 @@ import type { MemoryLimits } from "../store/command_memory.ts";
 import type { RoomLimits } from "../store/document.ts";
 
 /**
- * Bytes that a stored document, or an answer with a whole state, takes beyond the entries, at most:
- * the events (24 KiB), the commands answered lately (45 KiB), the names of their pages (20 KiB),
- * the rest.
+ * The most bytes of a stored document, or of an answer with a whole state, beyond the entries: events (24 KiB), recent
+ * commands (45 KiB), the names of their pages (20 KiB), the rest.
  */
 const DOCUMENT_OVERHEAD_BYTES = 98_304;
-/**
- * The same for a Spine that carries little: so few commands are remembered that they need no pages.
- */
+/** The same for a Spine with small messages: so few commands are remembered that they need no pages. */
 const SMALL_OVERHEAD_BYTES = 32_768;
 const SMALL_COMMANDS = 32;
-/** The largest page of a presence list, however much the Spine carries. */
+/** The largest page of a presence list, even if the Spine's messages may be larger. */
 const PAGE_BYTES_MAX = 393_216;
 
-/** The bounds in force, those that are live as they are at the moment. Logs when the Spine carries less than the config wants. */
+/**
+ * The bounds in force, with live keys at their present values. Logs if the Spine's messages are smaller than the config
+ * needs.
+ */
 export function roomLimits(
   { brain, limits, presence }: Pick<Config, "brain" | "limits" | "presence">,
   { payload_bytes_max }: Pick<Spine, "payload_bytes_max">,

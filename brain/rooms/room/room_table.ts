@@ -1,6 +1,6 @@
 /**
- * The rooms in memory: busy ones work, idle ones are only remembered. Bounded: the room that has
- * rested longest is dropped first. What a room does with its commands is `room.ts`.
+ * The rooms in memory: active ones, and cached idle ones. Bounded: the longest idle room is dropped first. `room.ts`
+ * executes commands.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { plural } from "../../../shared/plural.ts";
@@ -11,15 +11,15 @@ import type { Room, RoomContext, WaitingCommand } from "./room.ts";
 
 /** Bounds of the table, from the config. */
 export interface TableLimits {
-  /** Commands that may wait in one room. */
+  /** The most queued commands of one room. */
   readonly pending_commands: number;
-  /** Rooms in memory, busy or remembered. */
+  /** The most rooms in memory, active or cached. */
   readonly rooms_in_memory: number;
 }
 
 const FULL_RETRY_MS = 250;
 
-/** The error `too-many-pending` (429), with the time until another try. */
+/** The error `too-many-pending` (429), with the retry time. */
 export function tooManyPending(detail: string): ArqonError {
   return new ArqonError("too-many-pending", detail, { retry_after_ms: FULL_RETRY_MS });
 }
@@ -53,11 +53,11 @@ export class RoomTable {
     return this.#busy.get(idOf(at))?.locking.has(connection_id) === true;
   }
 
-  /** Puts a command into its room's queue. Throws `too-many-pending` when it does not fit. */
+  /** Queues a command at its room. Throws `too-many-pending` if the queue is full. */
   add(at: RoomAddress, waiting: WaitingCommand): void {
     const room = this.#roomAt(at);
     const { pending_commands } = this.#limits;
-    // The Brain's own commands are few, and nobody repeats them.
+    // The Brain's own commands are few, and are not retried.
     const own = waiting.command.kind === "release";
     if (!own && room.waiting.length + room.parked.length >= pending_commands) {
       throw tooManyPending(
@@ -68,19 +68,19 @@ export class RoomTable {
     room.wake();
   }
 
-  /** Notes that a lock command of the connection is under way, until the returned function is called. */
+  /** Records that a lock command of the connection is under way, until the returned function is called. */
   noteLocking(at: RoomAddress, connection_id: string): () => void {
     const locking = this.#busy.get(idOf(at))?.locking;
     locking?.add(connection_id);
     return () => void locking?.delete(connection_id);
   }
 
-  /** Forgets what is remembered of a room at rest. */
+  /** Forgets a cached idle room. */
   forget(at: RoomAddress): void {
     this.#idle.delete(idOf(at));
   }
 
-  /** Forgets the documents of all rooms; commands that wait are still served. */
+  /** Forgets the cached documents of all rooms; queued commands are still served. */
   forgetAll(): void {
     this.#idle.clear();
     for (const room of this.#busy.values()) room.cached = undefined;
@@ -92,12 +92,12 @@ export class RoomTable {
     for (const { at } of this.#idle.values()) yield at;
   }
 
-  /** Forgets the rooms at rest that `isKept` does not want. */
+  /** Forgets the idle rooms that `isKept` rejects. */
   keepOnly(isKept: (at: RoomAddress) => boolean): void {
     for (const [id, { at }] of this.#idle) if (!isKept(at)) this.#idle.delete(id);
   }
 
-  /** Makes the commands that wait for a version look again. */
+  /** Wakes the commands that wait for a version. */
   wakeAll(): void {
     for (const room of this.#busy.values()) room.wake();
   }
@@ -124,12 +124,12 @@ export class RoomTable {
     return room;
   }
 
-  /** Serves a woken room until nothing waits, then lets it rest. */
+  /** Serves a woken room until its queue is empty, then caches it as idle. */
   async #serve(id: string, room: Room): Promise<void> {
-    // Commands of one turn come before this and share a batch.
+    // Commands of one turn are queued before this and share a batch.
     await Promise.resolve();
-    // Checked in the same turn as the room leaves the busy ones: a command that came while the last
-    // answer was on its way here is not left waiting for the next.
+    // Checked in the same turn in which the room becomes idle: a command that arrived during the last answer must not
+    // wait for the next one.
     do {
       await serveRoom(room, this.#context);
     } while (room.waiting.length > 0);

@@ -1,7 +1,7 @@
 /**
- * Which rooms each tenant has, for `[brain] rooms_per_tenant` and for counting them. The bucket is
- * listed from time to time; in between the Brains tell each other births and ends. So the tally may
- * be off by what is under way: it is a bound on growth, not a ledger.
+ * The rooms of each tenant, for `[brain] rooms_per_tenant` and for counts. The bucket is listed periodically; in
+ * between the Brains report creations and ends to each other. So the tally may miss rooms under way: it bounds growth
+ * and is not exact.
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
 import type { KvKey, SpineMessage } from "../../../shared/spine/contract/spine.ts";
@@ -14,7 +14,7 @@ import { isRoomKey } from "../store/command_pages.ts";
 export class RoomTally {
   #tenants = new Map<string, Set<string>>();
   readonly #rooms_per_tenant: number;
-  /** Births and ends while the bucket is being listed: the listing may or may not have them. */
+  /** Creations and ends during a listing of the bucket: the listing may or may not contain them. */
   #meanwhile: [at: RoomAddress, exists: boolean][] | undefined;
   #onNoted: (at: RoomAddress) => void = () => {};
   #onRecounted: () => void = () => {};
@@ -23,7 +23,7 @@ export class RoomTally {
     this.#rooms_per_tenant = rooms_per_tenant;
   }
 
-  /** Calls back, from now on, after each birth or end, and after each new listing. One listener. */
+  /** Calls back after each creation or end, and after each new listing. One listener. */
   follow(onNoted: (at: RoomAddress) => void, onRecounted: () => void): void {
     this.#onNoted = onNoted;
     this.#onRecounted = onRecounted;
@@ -33,19 +33,14 @@ export class RoomTally {
     return this.#tenants.get(tenant_id)?.has(room_id) === true;
   }
 
-  /**
-   * The rooms of all tenants. One that comes or goes while they are read may be among them or not.
-   */
+  /** The rooms of all tenants. Rooms that change during the iteration may be included or not. */
   *rooms(): Generator<RoomAddress> {
     for (const [tenant_id, rooms] of this.#tenants) {
       for (const room_id of rooms) yield { tenant_id, room_id };
     }
   }
 
-  /**
-   * Counts again from the bucket; resolves with all keys. Rejects as `list` does, and changes
-   * nothing then.
-   */
+  /** Counts again from the bucket; resolves with all keys. Rejects as `list` does, then without a change. */
   async recount(list: () => Promise<KvKey[]>): Promise<readonly KvKey[]> {
     const meanwhile: [RoomAddress, boolean][] = [];
     this.#meanwhile = meanwhile;
@@ -64,7 +59,7 @@ export class RoomTally {
     }
   }
 
-  /** Takes note of a birth or an end; taking note twice is harmless. */
+  /** Records a creation or an end; idempotent. */
   note(at: RoomAddress, exists: boolean): void {
     this.#meanwhile?.push([at, exists]);
     this.#set(at, exists);
@@ -79,7 +74,7 @@ export class RoomTally {
     else this.#tenants.delete(tenant_id);
   }
 
-  /** The error `room-limit` (429) when the tenant may have no further room. */
+  /** The error `room-limit` (429) if the tenant may not create another room. */
   refusal(tenant_id: string): ArqonError | undefined {
     const rooms = this.#tenants.get(tenant_id)?.size ?? 0;
     if (rooms < this.#rooms_per_tenant) return undefined;
@@ -87,8 +82,8 @@ export class RoomTally {
   }
 
   /**
-   * Takes a message about the lifecycle of any tenant's room. Skips what this Brain did itself, and
-   * bytes that are none. Returns the version that the room has or had; 0: it is not said.
+   * Handles a lifecycle message of any tenant's room. Skips this Brain's own messages and invalid bytes. Returns the
+   * version of the room; 0: unknown.
    */
   hear(message: SpineMessage, brain_id: string): number {
     const tenant_id = parseTenantSubject(message.subject);

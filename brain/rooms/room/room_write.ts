@@ -1,6 +1,6 @@
 /**
- * Writes what commands have made of a room, with the pages of commands that it remembers beside it, and
- * counts the bytes as its tenant's. Which commands those are is `room.ts`.
+ * Writes the document that commands produced, with the pages of remembered commands, and counts the bytes for the
+ * tenant. `room.ts` executes the commands.
  */
 import { shed } from "../store/command_memory.ts";
 import { addPages, encodePages, removePages } from "../store/command_pages.ts";
@@ -11,12 +11,12 @@ import type { Stored } from "../store/room_store.ts";
 import { encodeDocument } from "../store/stored_document.ts";
 import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
 
-/** Nothing was written: the tenant's rooms would have too many bytes. */
+/** Nothing was written: the tenant's byte quota would be exceeded. */
 export const FULL = "full";
 
 /**
- * Writes `document`, made of `base`; unless `is_due`, only if the tenant may have so many bytes. Undefined:
- * another Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown.
+ * Writes `document`, derived from `base`; unless `is_due`, only within the tenant's byte quota. Undefined: another
+ * Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown.
  */
 export async function writeChange(
   { at, pages: table, command_clock }: Room,
@@ -42,7 +42,7 @@ export async function writeChange(
   }
   if (lean.forgotten > 0) observer.onForgotten(lean.forgotten);
   for (const { name } of lean.removed) table.delete(name);
-  // Nobody waits for it.
+  // Not awaited: it never rejects.
   if (lean.removed.length > 0) void removePages(at, lean.removed, bucket);
   return stored;
 }

@@ -1,17 +1,16 @@
 /**
- * Which commands a room still remembers, to answer a repetition as before: the newest in its document,
- * older ones in pages beside it, all for a time and up to a number. Pure; reading and writing pages
- * is `command_pages.ts`.
+ * The commands that a room remembers, to repeat their answers on a retry: the newest in its document, older ones in
+ * pages beside it, bounded by time and number. Pure; `command_pages.ts` reads and writes pages.
  *
- * A page is cut from the document that is stored, always at the same places, so that two Brains which
- * race for one write cut the same page under the same name: whoever loses has changed nothing.
+ * A page is cut from the stored document, always at the same positions, so that two Brains that race for one write cut
+ * the same page under the same name: the loser has changed nothing.
  */
 import { CLOCKS_DIFFER_MS, type StepClocks } from "../../../shared/clock_steps.ts";
 import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
 
 /** Commands in one page. */
 export const PAGE_COMMANDS = 256;
-/** The document keeps at least so many commands when a page is cut. */
+/** The document keeps at least this many commands when a page is cut. */
 const KEPT_COMMANDS = 64;
 
 /** How long, and how many, commands are remembered. */
@@ -20,35 +19,35 @@ export interface MemoryLimits {
   readonly command_ids_per_room: number;
 }
 
-/** What has to be written before the document, and what is not needed after it. */
+/** Pages to write before the document, and pages to remove after it. */
 export interface Shed {
   readonly document: RoomDocument;
   readonly added: readonly { readonly page: CommandPage; readonly commands: Commands }[];
   readonly removed: readonly CommandPage[];
-  /** The number of commands that were forgotten though their time is not over. */
+  /** The number of commands that were forgotten before they expired. */
   readonly forgotten: number;
 }
 
-/** Command key to what it was answered, oldest first. */
+/** Command key to its answer, oldest first. */
 export type Commands = ReadonlyMap<string, AppliedCommand>;
 
-/** When the newest remembered command was answered; 0: none is remembered. */
+/** When the newest remembered command was answered; 0: none. */
 function newestOf({ applied, pages }: RoomDocument): number {
   const last = [...applied.values()].at(-1)?.at_ms ?? 0;
   return pages.reduce((newest_ms, page) => Math.max(newest_ms, page.newest_ms), last);
 }
 
 /**
- * The clock of one room by which its commands are remembered. It goes on from the newest of them, whatever the
- * wall clock of the Brain shows that wrote it or of this one, and runs with the monotonic clock. So a command is never
- * forgotten early. A time in which no Brain has the room in memory counts only as far as it is longer than wall clocks
- * differ: after it commands are remembered longer.
+ * The clock of one room for expiring its remembered commands. It continues from the newest command, independent of the
+ * wall clocks of Brains, and advances with the monotonic clock. So a command is never forgotten early. Time in which no
+ * Brain has the room in memory counts only beyond the tolerated difference of wall clocks, so commands are then
+ * remembered longer.
  */
 export class CommandClock {
   /** Its time minus the monotonic one. */
   #ahead_ms: number | undefined;
 
-  /** Unix ms, about; `document` is as it was read or written last. */
+  /** Approximate Unix ms; `document` is the last one read or written. */
   now(document: RoomDocument, { now, monotonic_ms }: StepClocks): number {
     const passed_ms = monotonic_ms();
     const newest_ms = newestOf(document);
@@ -60,7 +59,7 @@ export class CommandClock {
   }
 }
 
-/** The pages that a stored document is to give up now. */
+/** The pages to cut from a stored document now. */
 function cut({ applied, epoch }: RoomDocument): Shed["added"] {
   const added: Shed["added"][number][] = [];
   const commands = [...applied];
@@ -76,8 +75,8 @@ function cut({ applied, epoch }: RoomDocument): Shed["added"] {
 }
 
 /**
- * The document to store in place of `next`, which was made of the stored `base`. `now_ms` is by the
- * room's `CommandClock`, as the commands' `at_ms`.
+ * The document to store instead of `next`, which was derived from the stored `base`. `now_ms` is by the room's
+ * `CommandClock`, as the commands' `at_ms`.
  */
 export function shed(
   base: RoomDocument,

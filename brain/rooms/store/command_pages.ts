@@ -1,6 +1,6 @@
 /**
- * The pages of commands that rooms remember beside their documents, in the same bucket, so that
- * both are restored or lost together. Which commands are in which page is `command_memory.ts`.
+ * The pages of remembered commands beside the documents of rooms, in the same bucket, so that both are restored or lost
+ * together. `command_memory.ts` assigns commands to pages.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -24,12 +24,12 @@ const pageKey = ({ tenant_id, room_id }: RoomAddress, { name }: CommandPage): Kv
   name,
 ];
 
-/** Whether a key of the bucket is that of a room's document, not of one of its pages. */
+/** Whether a key of the bucket belongs to a room's document, not to one of its pages. */
 export function isRoomKey(key: KvKey): boolean {
   return key.length === 2;
 }
 
-/** Whether a key of the bucket is that of a page. */
+/** Whether a key of the bucket belongs to a page. */
 export function isPageKey(key: KvKey): boolean {
   return key.length === 3;
 }
@@ -38,7 +38,7 @@ const StoredPage = z.object({ format: z.literal(1), applied: AppliedTuples });
 
 async function readPage(at: RoomAddress, page: CommandPage, bucket: Pick<KeyValue, "get">) {
   const entry = await bucket.get(pageKey(at, page));
-  // Taken away by whoever stored a newer document: then this one's write is lost, too.
+  // Removed by the Brain that stored a newer document: then this Brain's write will lose, too.
   if (entry === undefined) return new Map<string, AppliedCommand>();
   const stored = readStored(entry.value, StoredPage, "page of a room's commands");
   if (stored === undefined) throw new ArqonError("internal", "", { cause: new Error("no page") });
@@ -46,8 +46,8 @@ async function readPage(at: RoomAddress, page: CommandPage, bucket: Pick<KeyValu
 }
 
 /**
- * Makes `table` the pages of the document; what is in it already is not read again. Rejects with
- * `spine-unavailable`, or `internal` for a page that is damaged.
+ * Loads the document's pages into `table`; pages already in it are not read again. Rejects with `spine-unavailable`, or
+ * `internal` for a damaged page.
  */
 export async function readPages(
   at: RoomAddress,
@@ -62,7 +62,7 @@ export async function readPages(
   for (const [index, { name }] of missing.entries()) table.set(name, read[index] ?? new Map());
 }
 
-/** What a command was answered, if one of the pages has it. */
+/** The answer to a command, if one of the pages has it. */
 export function findCommand(table: PageTable, key: string): AppliedCommand | undefined {
   for (const commands of table.values()) {
     const found = commands.get(key);
@@ -78,7 +78,7 @@ export interface EncodedPage {
   readonly value: Uint8Array;
 }
 
-/** The stored forms of the pages that a document is to get. */
+/** The stored forms of the pages to add. */
 export function encodePages({ added }: Pick<Shed, "added">): readonly EncodedPage[] {
   return added.map(({ page, commands }) => {
     const stored = JSON.stringify({ format: 1, applied: Array.from(commands, appliedTuple) });
@@ -99,10 +99,7 @@ export async function addPages(
   }));
 }
 
-/**
- * Removes pages that no document refers to any longer. Never rejects: a page that stays goes with the
- * room.
- */
+/** Removes pages that no document refers to. Never rejects: a remaining page is removed with the room. */
 export async function removePages(
   at: RoomAddress,
   pages: readonly CommandPage[],

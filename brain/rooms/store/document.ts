@@ -1,21 +1,20 @@
 /**
- * The state of one room as a pure value: keys with JSON texts, a version without gaps, an epoch, the
- * last events, the commands answered lately, a lock. What commands do to it is `apply.ts`; its stored
- * form is `stored_document.ts`.
+ * The state of one room as a pure value: keys with JSON texts, a version without gaps, an epoch, the last events, the
+ * recent commands, a lock. `apply.ts` applies commands; `stored_document.ts` is its stored form.
  */
 import type { Life } from "./life.ts";
 import type { Lock } from "../locks/lock.ts";
 import type { RoomEvent } from "./room_event.ts";
 
-/** The lease that a lock was given. */
+/** The granted lease of a lock. */
 export interface Grant {
-  /** The lock's fence; 0: the write under way gives it. */
+  /** The lock's fence; 0: the write under way assigns it. */
   readonly fence: number;
   /** When the lease ends, Unix ms. */
   readonly until_ms: number;
 }
 
-/** What a command was answered with. */
+/** The answer to a command. */
 export interface AppliedCommand {
   readonly version: number;
   /** The lock that it granted, if any. */
@@ -26,7 +25,7 @@ export interface AppliedCommand {
 
 /** A page of remembered commands, stored beside the document. */
 export interface CommandPage {
-  /** The page's name in its room; two different pages never have the same one. */
+  /** The page's unique name in its room. */
   readonly name: string;
   /** `at_ms` of the newest. */
   readonly newest_ms: number;
@@ -42,50 +41,45 @@ export interface EarlierEpoch {
 
 /** One room's state. Never changed in place. */
 export interface RoomDocument {
-  /**
-   * The life of the stored rooms that wrote this; undefined: nobody has written it yet.
-   */
+  /** The life of the stored rooms that wrote this; undefined: not written yet. */
   readonly life: Life | undefined;
-  /** Grows by one with each write of this epoch. */
+  /** Increases by one with each change of this epoch. */
   readonly version: number;
-  /**
-   * The version at which the room was created, with nothing in it; 0: it is not known, or was in an
-   * earlier life.
-   */
+  /** The version at which the room was created, empty; 0: unknown, or in an earlier life. */
   readonly start: number;
   /**
-   * Made from the life and the creation revision (`life.ts`). Empty before, and in the stored form of
-   * the first write, which cannot know its own revision.
+   * Derived from the life and the creation revision (`life.ts`). Empty before creation, and in the stored form of the
+   * first write, which cannot know its own revision.
    */
   readonly epoch: string;
-  /** When the room was made, Unix ms; 0: unknown. */
+  /** When the room was created, Unix ms; 0: unknown. */
   readonly created_ms: number;
   /** Key to compact JSON text, in order of first write. */
   readonly entries: ReadonlyMap<string, string>;
   /** Bytes of all entries in the stored form: what `[brain] state_bytes` bounds. */
   readonly entries_bytes: number;
-  /** Command key to what the command was answered, oldest first; `command_memory.ts` bounds it. */
+  /** Command key to its answer, oldest first; `command_memory.ts` bounds it. */
   readonly applied: ReadonlyMap<string, AppliedCommand>;
-  /** Oldest first, while commands are remembered: in which of them one was answered, its version says. */
+  /** Earlier epochs, oldest first, while commands are remembered: a command's version determines its epoch. */
   readonly earlier?: readonly EarlierEpoch[] | undefined;
-  /** The pages of the commands before those, oldest first. */
+  /** The pages of earlier commands, oldest first. */
   readonly pages: readonly CommandPage[];
   /** The newest events, oldest first, within the bounds of `room_event.ts`. */
   readonly events: readonly RoomEvent[];
-  /** The lock; its lease may be over. */
+  /** The lock; it may have expired. */
   readonly lock: Lock | undefined;
-  /** The highest fence that a lock of the room has had; 0: there was no lock. */
+  /** The highest fence of any lock of the room; 0: none yet. */
   readonly last_fence: number;
 }
 
 /** The bounds of one room, from the config. */
 export interface RoomLimits {
-  /** Bytes that the entries may take. */
+  /** The most bytes of the entries. */
   readonly state_bytes: number;
   readonly keys_per_room: number;
 }
 
-/** The document of a room that nobody has written to. */
+/** The document of a room without a write. */
 export function emptyDocument(): RoomDocument {
   return {
     life: undefined,

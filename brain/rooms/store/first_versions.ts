@@ -1,24 +1,27 @@
 /**
- * Where the versions of a room begin that is created: by the clock, and above all that are known to have been given.
- * So a clock that was ahead and is set back gives no lower ones to a room that was there before.
+ * The first version of a created room: by the clock, and above all known versions. So a clock that is set back does not
+ * give a recreated room lower versions.
  */
 import { firstNumber } from "./life.ts";
 
-/** What one Brain knows; it learns of the rooms of the others, and the record of the life keeps it. */
+/**
+ * The known versions of one Brain; it also receives those of other Brains' rooms, and the record of the life stores the
+ * highest.
+ */
 export class FirstVersions {
   #highest = 0;
 
-  /** The highest version that is known. */
+  /** The highest known version. */
   get highest(): number {
     return this.#highest;
   }
 
-  /** Takes note of a version that a room has, or had. */
+  /** Records a version of a room. */
   note(version: number): void {
     if (version > this.#highest && Number.isSafeInteger(version)) this.#highest = version;
   }
 
-  /** The version at which a room begins that is created then. */
+  /** The first version of a room that is created at that time. */
   at(now_ms: number): number {
     return Math.max(firstNumber(now_ms), this.#highest + 1);
   }

@@ -1,27 +1,26 @@
 /**
- * What a life of the stored rooms is, and how a document of an earlier life is read. Pure. A new
- * life begins when no running process can say that the stored rooms are the ones that were known.
- * Epochs, versions and fences must then differ from any that a lost copy has given. When a life
- * begins is decided in `room_lives.ts`.
+ * The life of the stored rooms, and the conversion of documents of an earlier life. Pure. A new life begins when no
+ * running process can confirm that the stored rooms are the known ones. Epochs, versions and fences must then differ
+ * from any that a lost copy has assigned. `room_lives.ts` decides when a life begins.
  */
 import { samplingHash } from "../../../shared/sampling.ts";
 import type { RoomDocument } from "./document.ts";
 
 /** One life of all rooms of a bus. */
 export interface Life {
-  /** The life's id; no other life has it. */
+  /** The life's unique id. */
   readonly id: string;
-  /** When it began, Unix ms by the clock of the Brain that began it. */
+  /** When it began, Unix ms by the clock of its first Brain. */
   readonly since_ms: number;
 }
 
 /**
- * The versions and fences that one millisecond has room for, so that an earlier life cannot have
- * given more. The largest number that JSON carries exactly is reached in the year 2255.
+ * Versions and fences reserved for each millisecond, so that an earlier life cannot have assigned more. The largest
+ * number that is exact in JSON is reached in the year 2255.
  */
 const NUMBERS_PER_MS = 1_000;
 
-/** Where the versions of a life start that begins at that time: above all of earlier lives. */
+/** The first version of a life that begins at that time: above all versions of earlier lives. */
 export function firstNumber(now_ms: number): number {
   return now_ms * NUMBERS_PER_MS;
 }
@@ -30,21 +29,18 @@ function epochOf(...parts: readonly (string | number)[]): string {
   return samplingHash(parts.join("/")).toString(36);
 }
 
-/** The epoch of a room that the write at that revision made. */
+/** The epoch of a room created by the write at that revision. */
 export function bornEpoch(life: Life | undefined, revision: number): string {
   return life === undefined ? String(revision) : epochOf(life.id, revision);
 }
 
-/**
- * The fence of a lock that the write at that revision grants; `last` is the highest one of the room
- * before.
- */
+/** The fence of a lock granted by the write at that revision; `last` is the room's highest fence so far. */
 export function nextFence(life: Life | undefined, revision: number, last: number): number {
   const above = life === undefined ? 0 : firstNumber(life.since_ms);
   return Math.max(above + revision, last + 1);
 }
 
-/** The most earlier epochs that a document keeps: of so many lives within the time of its commands. */
+/** The most earlier epochs that a document keeps: one for each life within the time of its commands. */
 const EARLIER_MAX = 64;
 
 function earlierOf({ earlier = [], applied, pages, epoch, version }: RoomDocument) {
@@ -53,9 +49,8 @@ function earlierOf({ earlier = [], applied, pages, epoch, version }: RoomDocumen
 }
 
 /**
- * The document as `life` reads it. A document of an earlier life keeps its state and its lock, but
- * gets another epoch and a higher version, and loses its past events. Every Brain of a life makes
- * the same of it.
+ * Converts a document to `life`. A document of an earlier life keeps its state and its lock, but gets another epoch and
+ * a higher version, and loses its events. Every Brain of a life gets the same result.
  */
 export function inLife(document: RoomDocument, life: Life): RoomDocument {
   if (document.life?.id === life.id) return document;

@@ -1,6 +1,6 @@
 /**
- * One page of a list that is too long to sort for each question. Pure. What is listed, and what a
- * cursor looks like, is up to `presence_query.ts` and `ban_query.ts`.
+ * One page of a list that is too long to sort for each query. Pure. `presence_query.ts` and `ban_query.ts` define the
+ * entries and cursors.
  */
 
 /**

@@ -1,58 +1,52 @@
 /**
- * A room's events: one for each version, kept in the document and published as ROOM_UPDATE. Here
- * are their form and their bounds; `document.ts` makes them.
+ * A room's events: one for each version, stored in the document and published as ROOM_UPDATE. This file has their
+ * format and bounds; `apply.ts` creates them.
  */
 import { utf8Size } from "@arqon/proto";
 import type { FallCause, RoomCommand } from "../commands/command.ts";
 import type { Lock } from "../locks/lock.ts";
 
-/** Events that a document keeps at most. */
+/** The most events in a document. */
 export const EVENTS_MAX = 64;
-/** Bytes of the events that a document keeps at most; the oldest go first. */
+/** The most bytes of events in a document; the oldest are removed first. */
 const EVENTS_BYTES_MAX = 24_576;
-/**
- * Longest value that an event carries, as compact JSON in UTF-8; an event with a longer one only
- * says that there was one.
- */
+/** Longest value in an event, as compact JSON in UTF-8; an event with a longer value has only `truncated`. */
 const EVENT_VALUE_BYTES_MAX = 512;
-/** Longest key that an event carries. */
+/** Longest key in an event. */
 const EVENT_KEY_BYTES_MAX = 1_024;
 
-/** What happened in one version. Never changed in place. */
+/** The change of one version. Immutable. */
 export interface RoomEvent {
   readonly version: number;
   /** When it happened, Unix ms by the Brain's clock. */
   readonly at_ms: number;
   /** JSON members without the braces, compact: everything but version, epoch, first and fence. */
   readonly body: string;
-  /**
-   * The fence of the lock that the event is about; 0: the write that the event is part of grants
-   * it.
-   */
+  /** The fence of the event's lock; 0: the event's own write grants it. */
   readonly fence: number | undefined;
 }
 
 /** A new event of a batch, not published yet. */
 export interface FreshEvent {
   readonly event: RoomEvent;
-  /** The trace of the command that made it. */
+  /** The trace of its command. */
   readonly trace_id: string;
-  /** Why a lock ended without its holder, if the event reports that. */
+  /** Why a lock ended without an unlock, if the event reports that. */
   readonly fallen: FallCause | undefined;
 }
 
 /**
- * What the events of a document do not say themselves. Only the write itself tells the fence of a lock
- * that it grants, and the epoch of a new room.
+ * Values that the events of a document do not contain. The fence of a granted lock, and the epoch of a new room, are
+ * known only after the write.
  */
 export interface WriteMark {
   readonly fence: number;
   readonly epoch: string;
-  /** The version at which the room was created, with nothing in it; see `RoomDocument`. */
+  /** The version at which the room was created, empty; see `RoomDocument`. */
   readonly start: number;
 }
 
-/** Whether there is no change before it in its epoch. */
+/** Whether it is the first change of its epoch. */
 export function isFirst({ version }: Pick<RoomEvent, "version">, { start }: WriteMark): boolean {
   return version === start + 1;
 }
@@ -74,10 +68,7 @@ function keyMembers(op: "set" | "delete", key: string, value?: string): string {
   return value === undefined ? head : `${head},"value":${value}`;
 }
 
-/**
- * The part of an event's body that says what was done. `lock` is the lock after the command, if
- * any.
- */
+/** The operation in an event's body. `lock` is the lock after the command, if any. */
 function action(command: RoomCommand, lock: Lock | undefined): string {
   switch (command.kind) {
     case "set":
@@ -111,12 +102,12 @@ function action(command: RoomCommand, lock: Lock | undefined): string {
   }
 }
 
-/** The body of the event that tells what a command did. */
+/** The body of a command's event. */
 export function eventBody(command: RoomCommand, at_ms: number, lock: Lock | undefined): string {
   return `${action(command, lock)},${members({ by: command.from.user_id, at_ms })}`;
 }
 
-/** The body of the event that reports a lock's end. `by` is "" when nobody asked for it. */
+/** The body of the event of a lock's end. `by` is "" without a command. */
 export function unlockBody(
   lock: Lock,
   cause: FallCause | "released",
@@ -147,7 +138,7 @@ export function boundedEvents(events: readonly RoomEvent[]): readonly RoomEvent[
   return kept === events.length ? events : events.slice(events.length - kept);
 }
 
-/** The kept events after `version`; undefined when one of them is kept no longer. */
+/** The stored events after `version`; undefined if one of them is no longer stored. */
 export function eventsSince(
   events: readonly RoomEvent[],
   version: number,

@@ -1,6 +1,6 @@
 /**
- * One room's document in the bucket: read, written by compare-and-set, and told about. What every
- * reader of a document has to do is here; which commands change it is `room.ts`.
+ * One room's document in the bucket: reads it, writes it by compare-and-set, and notifies observers. It has the common
+ * duties of every reader of a document; `room.ts` executes commands.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -19,27 +19,24 @@ import type { TenantBytes } from "./tenant_bytes.ts";
 /** A document and its revision. */
 export interface Stored {
   readonly document: RoomDocument;
-  /** The revision in the bucket; 0: there is no document. */
+  /** The revision in the bucket; 0: no document. */
   readonly revision: number;
-  /** Bytes of its stored form; 0: there is none. */
+  /** Bytes of its stored form; 0: no document. */
   readonly size_bytes: number;
 }
 
-/** What reading and writing needs. */
+/** The dependencies of reads and writes. */
 export interface StoreContext extends Pick<Env, "now"> {
   readonly bucket: KeyValue;
-  /** What tenants' rooms take of it. */
+  /** The bytes of tenants' rooms in the bucket. */
   readonly bytes: Pick<TenantBytes, "take" | "add" | "refusal">;
   readonly lives: RoomLives;
-  /**
-   * The number at which the versions of a room begin that is created then: above those of any room
-   * before it.
-   */
+  /** The first version of a room that is created at that time: above the versions of any earlier room. */
   readonly firstVersion: (now_ms: number) => number;
   readonly announcer: Announcer;
   readonly saying: ChangePublisher;
   readonly isOwner: (at: RoomAddress) => boolean;
-  /** Called for every document that was read or written here; `undefined`: there is none. */
+  /** Called for every document that was read or written here; `undefined`: no document. */
   readonly onSeen: (at: RoomAddress, stored: Stored | undefined) => void;
 }
 
@@ -48,14 +45,14 @@ export function roomKey({ tenant_id, room_id }: RoomAddress): KvKey {
   return [tenant_id, room_id];
 }
 
-/** Reads the document. Rejects with `spine-unavailable`, or `internal` for one that is damaged. */
+/** Reads the document. Rejects with `spine-unavailable`, or `internal` for a damaged one. */
 export async function loadRoom(at: RoomAddress, context: StoreContext): Promise<Stored> {
   const { lives } = context;
   let entry: KvEntry | undefined;
   do {
     await lives.prove();
     entry = await context.bucket.get(roomKey(at));
-    // What was read while the connection broke may be of an older copy.
+    // A document read while the connection broke may come from an older copy.
   } while (!lives.is_proven);
   if (entry === undefined) {
     context.saying.readNothing(at);
@@ -71,9 +68,9 @@ export async function loadRoom(at: RoomAddress, context: StoreContext): Promise<
 }
 
 /**
- * Writes the document if `revision` is still the newest (0: if there is none). Undefined when
- * another Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown. `value` is
- * its stored form, if that is known. The caller counts the bytes.
+ * Writes the document if `revision` is still the newest (0: if there is none). Undefined if another Brain was faster.
+ * Rejects with `spine-unavailable` if the outcome is unknown. `value` is its stored form, if known. The caller counts
+ * the bytes.
  */
 export async function writeRoom(
   at: RoomAddress,
@@ -84,7 +81,7 @@ export async function writeRoom(
 ): Promise<Stored | undefined> {
   const { lives } = context;
   await lives.prove();
-  // Made of what another life had: it must be read anew.
+  // Derived from a document of another life: it must be read again.
   if (document.life?.id !== lives.present.id) return undefined;
   const highest = lives.revision;
   try {

@@ -1,10 +1,10 @@
 /**
- * The stored form of a room document: UTF-8 lines. A JSON header, then `<key as JSON>\t<value as
- * compact JSON>` per entry, then `<version>\t<at_ms>\t<fence or nothing>\t<body>` per event. Compact
- * JSON holds neither tab nor line feed, so reading it back parses no value at all.
+ * The stored form of a room document: UTF-8 lines. A JSON header, then `<key as JSON>\t<value as compact JSON>` per
+ * entry, then `<version>\t<at_ms>\t<fence or nothing>\t<body>` per event. Compact JSON contains neither tab nor line
+ * feed, so reading the document parses no values.
  *
- * What only the write can tell is left open (epoch "", fence 0) and is filled in from the revision
- * when it is read: it can be open only in the newest write.
+ * Values that only the write determines are stored empty (epoch "", fence 0), and are filled in from the revision on
+ * reading: they can be empty only in the newest write.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
 import { z } from "zod";
@@ -14,10 +14,10 @@ import { bornEpoch, nextFence } from "./life.ts";
 import type { RoomEvent } from "./room_event.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
-/** Of a document; another one whenever an older Brain would read it wrongly. */
+/** The format of a document; raised whenever an older Brain would misread it. */
 const FORMAT = 3;
 const count = z.int().min(0);
-/** Key, version, time; of a lock its fence and end besides. */
+/** Key, version, time; for a lock also its fence and expiry. */
 export const AppliedTuples = z.array(z.union([
   z.tuple([z.string(), count, count]),
   z.tuple([z.string(), count, count, count, count]),
@@ -116,7 +116,7 @@ export function readApplied(tuples: z.output<typeof AppliedTuples>): Map<string,
   }));
 }
 
-/** Fills in what the write at `revision` left open. */
+/** Fills in the values that the write at `revision` left empty. */
 export function settleDocument(document: RoomDocument, revision: number): RoomDocument {
   const { life, epoch, lock, events, applied, last_fence } = document;
   const open_events = events.some((event) => event.fence === 0);
@@ -142,8 +142,8 @@ export function settleDocument(document: RoomDocument, revision: number): RoomDo
 }
 
 /**
- * Reads the stored form that was written at `revision`. Throws `incompatible-version` for one of a newer
- * ArqonBus, `internal` (500) when it is none: somebody else wrote to the bucket. The cause says what is wrong.
+ * Reads the stored form that was written at `revision`. Throws `incompatible-version` for a newer ArqonBus's document,
+ * `internal` (500) for invalid data from another writer; the error's cause has the details.
  */
 export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocument {
   try {

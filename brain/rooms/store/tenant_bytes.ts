@@ -1,40 +1,40 @@
 /**
- * How many bytes of the bucket each tenant's rooms take, so that one cannot fill it for all: what was
- * listed last, and what this Brain has written since. The other Brains are taken to write as much as
- * this one does, until a new listing tells. Which commands a full tenant may still send is `apply.ts`.
+ * The byte quota of each tenant's rooms, so that one tenant cannot fill the bucket: the last listing, plus this Brain's
+ * writes since. The other Brains are assumed to write as much as this one, until the next listing. `apply.ts` decides
+ * which commands a full tenant may still send.
  */
 import { ArqonError } from "@arqon/proto";
 import type { KvKey, KvSize } from "../../../shared/spine/contract/spine.ts";
 
-/** A key and what the store puts beside a value, about. */
+/** Approximate overhead of a key and the store's metadata. */
 export const ENTRY_BYTES = 256;
-/** No tenant gets more of a bucket that is bounded: others write too, and Brains may count too little. */
+/** The largest part of a bounded bucket for one tenant: others write, too, and Brains may count too little. */
 const TENANT_PART = 1 / 4;
-/** A tenant is not listed again before this time, nor before ten times what its last listing took. */
+/** Shortest interval between listings of a tenant; also at least ten times the duration of its last listing. */
 const RELIST_MS = 1_000;
 const RELIST_TIMES = 10;
 
-/** What the bytes of tenants need. */
+/** The dependencies of the quota. */
 export interface TenantBytesOptions {
   /** `[brain] room_bytes_per_tenant`. */
   readonly room_bytes_per_tenant: number;
-  /** What the bucket takes; undefined: nothing bounds it. */
+  /** The bucket's bound in bytes; undefined: none. */
   readonly bucketBytes: () => number | undefined;
-  /** All that is stored at and below the prefix. */
+  /** The stored keys at and below the prefix, with sizes. */
   readonly list: (prefix: KvKey) => Promise<readonly KvSize[]>;
-  /** Brains that serve, this one among them. */
+  /** The number of serving Brains, including this one. */
   readonly brains: () => number;
-  /** Milliseconds that only grow. */
+  /** Monotonic milliseconds. */
   readonly monotonic: () => number;
 }
 
 interface Usage {
   listed_bytes: number;
-  /** What this Brain has written since the listing began; less than 0 when it has removed. */
+  /** Bytes that this Brain has written since the listing began; negative if it removed more. */
   grown_bytes: number;
 }
 
-/** Of one tenant that asked for more than it may have. */
+/** The listing of one tenant that exceeded its quota. */
 interface Relisting {
   readonly done: Promise<void>;
   /** Monotonic. */
@@ -59,13 +59,13 @@ export class TenantBytes {
     this.#options = options;
   }
 
-  /** What one tenant may have. */
+  /** The quota of one tenant. */
   get limit_bytes(): number {
     const { room_bytes_per_tenant, bucketBytes } = this.#options;
     return Math.min(room_bytes_per_tenant, Math.floor((bucketBytes() ?? Infinity) * TENANT_PART));
   }
 
-  /** What all tenants have together, and the one that has most. */
+  /** The bytes of all tenants together, and of the largest one. */
   get used(): { readonly total_bytes: number; readonly largest_bytes: number } {
     let [total_bytes, largest_bytes] = [0, 0];
     for (const { listed_bytes, grown_bytes } of this.#tenants.values()) {
@@ -76,7 +76,7 @@ export class TenantBytes {
     return { total_bytes, largest_bytes };
   }
 
-  /** What every tenant has now. Rejects as `list` does, and changes nothing. */
+  /** Lists the bytes of every tenant. Rejects as `list` does, and changes nothing then. */
   async recount(): Promise<readonly KvSize[]> {
     const before = new Map(Array.from(this.#tenants, ([id, { grown_bytes }]) => [id, grown_bytes]));
     const sizes = await this.#options.list([]);
@@ -88,8 +88,8 @@ export class TenantBytes {
   }
 
   /**
-   * Counts so many bytes more as the tenant's, unless it then had too many: false. Less than 0 always
-   * counts. Asks the bucket before it says no, but not again and again. Rejects as `list` does.
+   * Adds bytes to the tenant's count; false if that would exceed the quota. Negative values are always accepted. It
+   * lists the bucket before a refusal, but at most once in an interval. Rejects as `list` does.
    */
   async take(tenant_id: string, size_bytes: number): Promise<boolean> {
     if (this.#takeNow(tenant_id, size_bytes)) return true;
@@ -104,7 +104,7 @@ export class TenantBytes {
     return this.#takeNow(tenant_id, size_bytes);
   }
 
-  /** So many bytes are the tenant's, whatever it may have; less than 0: no longer. */
+  /** Adds bytes to the tenant's count regardless of the quota; negative: subtracts. */
   add(tenant_id: string, size_bytes: number): void {
     const usage = this.#tenants.get(tenant_id);
     if (usage !== undefined) usage.grown_bytes += size_bytes;
@@ -113,7 +113,7 @@ export class TenantBytes {
     }
   }
 
-  /** What a command of a tenant is refused with that has too much. */
+  /** The error for a command of a tenant over its quota. */
   refusal(): ArqonError {
     return new ArqonError("room-bytes-limit", `${this.limit_bytes} bytes`);
   }
@@ -129,7 +129,7 @@ export class TenantBytes {
     return true;
   }
 
-  /** What was written while it was listed may be counted twice, until the next listing. */
+  /** Writes during the listing may be counted twice, until the next listing. */
   #listed(tenant_id: string, listed_bytes: number, before_bytes: number): void {
     const { grown_bytes = 0 } = this.#tenants.get(tenant_id) ?? {};
     const usage = { listed_bytes, grown_bytes: Math.max(0, grown_bytes - before_bytes) };
@@ -152,7 +152,7 @@ export class TenantBytes {
     }
   }
 
-  /** Those that may be listed again. */
+  /** Forgets expired waits: these tenants may be listed again. */
   #forgetOver(): void {
     const now_ms = this.#options.monotonic();
     for (const [tenant_id, { until_ms }] of this.#relistings) {

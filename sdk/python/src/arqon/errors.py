@@ -79,8 +79,7 @@ class ArqonError(Exception):
     room: str
     """The room that a refusal without a request is about; empty in all other errors."""
     action: str
-    """The refused or ended action: publish, command, subscribe, unsubscribe, presence.
-    """
+    """The refused or ended action: publish, command, subscribe, unsubscribe, presence."""
     trace_id: str
     """The trace of the refused publish or command (`arq why --trace`); otherwise empty."""
     connection_id: str
@@ -171,8 +170,7 @@ def error_from_wire(
     room_id: str = "",
     action: str = "",
 ) -> ArqonError:
-    """The exception for any refusal: an unknown reason becomes the nearest one of its code.
-    """
+    """The exception for any refusal: an unknown reason becomes the nearest one of its code."""
     name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
     text = message[:_MESSAGE_CHARS_MAX]
     if reason and name != reason:

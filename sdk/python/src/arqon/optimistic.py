@@ -112,8 +112,7 @@ class OptimisticRoom:
         call_id: str | None = None,
         timeout_ms: int | None = None,
     ) -> asyncio.Task[Called[Any]]:
-        """As `arqon.reducers.call`; predicted changes are visible when this returns the task.
-        """
+        """As `arqon.reducers.call`; predicted changes are visible when this returns the task."""
         identity = call_id or str(uuid.uuid4())
         user, role, claims = self._who
         now_ms = int(time.time() * 1_000)

@@ -66,8 +66,7 @@ class Options:
     refusal of the present token, or None: after a refusal, do not return the same token again.
     """
     initial_attempts: int = 1
-    """Attempts of `connect` before it raises. An open connection reconnects without a limit.
-    """
+    """Attempts of `connect` before it raises. An open connection reconnects without a limit."""
     handshake_timeout_ms: int = 10_000
     """Timeout of the upgrade, of WELCOME and of `get_token` each."""
     request_timeout_ms: int = 10_000

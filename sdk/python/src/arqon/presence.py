@@ -37,8 +37,7 @@ class Member:
 
 @dataclass(frozen=True)
 class PresenceChange:
-    """A member joined (`join`), changed metadata (`update`) or left (`leave`, in its last state).
-    """
+    """One change: a `join`, an `update` of metadata, or a `leave` with the member's last state."""
 
     kind: Literal["join", "update", "leave"]
     member: Member

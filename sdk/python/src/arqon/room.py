@@ -243,8 +243,7 @@ class Room:
         await self.bus.subscriptions.update_meta(self._table_entry(), member_meta)
 
     async def list_members(self) -> AsyncIterator[Member]:
-        """Lists the room's members, page by page. Needs the grant `presence`, no subscription.
-        """
+        """Lists the room's members, page by page. Needs the grant `presence`, no subscription."""
         data: dict[str, Any] | None = None
         while True:
             page = await self.command("presence.list", data)

@@ -101,8 +101,7 @@ class RoomState:
         events_after: int | None = None,
         timeout_ms: int | None = None,
     ) -> StateValue:
-        """One key, no older than `after_version`; with `events_after` also later changes.
-        """
+        """One key, no older than `after_version`; with `events_after` also later changes."""
         asked = {"key": key, "events_after": events_after}
         how: dict[str, Any] = {"after_version": after_version, "epoch": epoch}
         found = await self._read(asked, timeout_ms=timeout_ms, **how)
