@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../shared/spine/contract/spine.ts";
-import { subjectPattern } from "../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../shared/spine/testing/subjects.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
