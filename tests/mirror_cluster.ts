@@ -7,7 +7,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/logs/log.ts";
 import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
-import { subjectPattern } from "../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../shared/spine/testing/subjects.ts";
 import { until } from "../shared/testing/until.ts";
 import type { Issuer } from "./harness/cluster.ts";
 import type { LocalShield } from "./harness/local_bus.ts";

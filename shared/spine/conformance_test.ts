@@ -2,21 +2,21 @@
  * Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS; its logs
  * also where tenants share a stream.
  */
-import { createLogger } from "../../logs/log.ts";
-import { bytes } from "./conformance.ts";
-import type { Case } from "./conformance.ts";
-import { BLOCK_CASES } from "./conformance_blocks.ts";
-import { KV_CASES } from "./conformance_kv.ts";
-import { LEDGER_CASES } from "./conformance_ledger.ts";
-import { LOG_CASES } from "./conformance_log.ts";
-import { LOG_READ_CASES } from "./conformance_log_read.ts";
-import { MESSAGE_CASES } from "./conformance_messages.ts";
-import { OBJECT_CASES } from "./conformance_objects.ts";
-import { openEmbedded } from "../embedded/embedded.ts";
-import { configFrom } from "../../config/load.ts";
-import { openSpine } from "../open.ts";
-import type { Spine } from "../contract/spine.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
+import { createLogger } from "../logs/log.ts";
+import { bytes } from "./testing/conformance.ts";
+import type { Case } from "./testing/conformance.ts";
+import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
+import { KV_CASES } from "./testing/conformance_kv.ts";
+import { LEDGER_CASES } from "./testing/conformance_ledger.ts";
+import { LOG_CASES } from "./testing/conformance_log.ts";
+import { LOG_READ_CASES } from "./testing/conformance_log_read.ts";
+import { MESSAGE_CASES } from "./testing/conformance_messages.ts";
+import { OBJECT_CASES } from "./testing/conformance_objects.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
+import { configFrom } from "../config/load.ts";
+import { openSpine } from "./open.ts";
+import type { Spine } from "./contract/spine.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 
 const log = createLogger({
   level: "error",

@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { createLogger } from "../logs/log.ts";
-import { bytes, refusedWith, text, within } from "./conformance/conformance.ts";
+import { bytes, refusedWith, text, within } from "./testing/conformance.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { connectNats } from "./nats/connection/nats_connect.ts";
 import { natsConfig, watched } from "./nats/testing/nats_harness.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
-import { bytes, collect, refusedWith, subject, within } from "./conformance/conformance.ts";
+import { bytes, collect, refusedWith, subject, within } from "./testing/conformance.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import { openSpine } from "./open.ts";
 

@@ -1,7 +1,7 @@
 /** Properties of the pure parts: keys, checks, versions, addresses, delays. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { refusedWith } from "./conformance/conformance.ts";
+import { refusedWith } from "./testing/conformance.ts";
 import { assertPattern, assertSize, assertSubject, headerBytes } from "./contract/check.ts";
 import { decodeKey, encodeKey, encodePrefix, isBelow } from "./contract/kv_key.ts";
 import { parseAddresses } from "./nats/connection/nats_login.ts";

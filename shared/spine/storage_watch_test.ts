@@ -11,7 +11,7 @@ import { configFrom } from "../config/load.ts";
 import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
-import { refusedWith } from "./conformance/conformance.ts";
+import { refusedWith } from "./testing/conformance.ts";
 import type { Spine } from "./contract/spine.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { watched } from "./nats/testing/nats_harness.ts";

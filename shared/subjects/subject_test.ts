@@ -16,7 +16,7 @@ import {
   tapSubject,
   tenantBlocksPattern,
 } from "./subject.ts";
-import { exactSubject, subjectPattern } from "../spine/conformance/subjects.ts";
+import { exactSubject, subjectPattern } from "../spine/testing/subjects.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
 const plane = fc.constantFrom("in" as const, "out" as const);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
-import { refusedWith } from "../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import type { Ledger } from "../../shared/spine/contract/ledger.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { AuditWriter } from "./writer.ts";

@@ -17,7 +17,7 @@ import type {
   SpineState,
 } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { subjectPattern } from "../../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
 import { ORDER_HEADER } from "../message/room_order.ts";

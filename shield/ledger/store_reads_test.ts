@@ -1,6 +1,6 @@
 /** How many questions read stored ledgers at a time, and what becomes of the others. */
 import assert from "node:assert/strict";
-import { refusedWith } from "../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import { StoreReads } from "./store_reads.ts";
 
 /** So long that nobody waits in vain. */

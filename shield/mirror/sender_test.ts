@@ -8,7 +8,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import { openNats } from "../../shared/spine/nats/nats.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { subjectPattern } from "../../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";

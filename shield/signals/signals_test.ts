@@ -8,7 +8,7 @@ import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { roomSubject, tenantSubject } from "../../shared/subjects/subject.ts";
-import { exactSubject } from "../../shared/spine/conformance/subjects.ts";
+import { exactSubject } from "../../shared/spine/testing/subjects.ts";
 import { ConnectionTable } from "../connection/connection_table.ts";
 import { readOrder } from "./signal_order.ts";
 import { Kept, signalled } from "./testing/signals.ts";

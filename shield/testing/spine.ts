@@ -7,7 +7,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { EmbeddedLimits } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
-import { subjectPattern } from "../../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 
 /** The clock of these tests stands still: 2026-01-02T03:04:05Z. */
 export const SPINE_NOW_MS = 1_767_323_045_000;

@@ -7,18 +7,8 @@ import type { Declaration, ModuleGraph } from "./export_graph.ts";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/**
- * Patterns of test code that lies among the product, each with the part of the path that they share. A
- * pattern that matches no file is a problem too, so the list gets shorter.
- */
-export const FIXTURES: readonly RegExp[] = [
-  /^shared\/spine\/conformance\//,
-];
-
-const isFixture = (path: string) => FIXTURES.some((pattern) => pattern.test(path));
 /** Whether a file runs only in tests, so that its imports do not count. */
-const isForTests = (path: string) =>
-  isTestCode(path) || path.startsWith("tests/") || isFixture(path);
+const isForTests = (path: string) => isTestCode(path) || path.startsWith("tests/");
 
 const keyOf = (path: string, name: string) => `${path} ${name}`;
 
@@ -101,7 +91,7 @@ function takenFrom(modules: readonly ModuleGraph[]): Set<string> {
   return taken;
 }
 
-/** Every export that nothing needs, and every pattern of `FIXTURES` that matches nothing. */
+/** Every export that nothing needs. */
 export function checkExports(
   modules: readonly ModuleGraph[],
   entries: readonly string[],
@@ -116,19 +106,10 @@ export function checkExports(
     if (taken.has(keyOf(path, name)) || taken.has(keyOf(path, "*"))) return undefined;
     return `no other file imports ${name}: do not export it`;
   };
-  const found = modules.filter(({ path }) => isProduct(path) && !isFixture(path)).flatMap(
-    ({ path, declarations }) =>
-      declarations.filter(({ is_exported }) => is_exported).flatMap((one) => {
-        const message = problemOf(path, one);
-        return message === undefined ? [] : [{ path, line: one.line, message }];
-      }),
+  return modules.filter(({ path }) => isProduct(path)).flatMap(({ path, declarations }) =>
+    declarations.filter(({ is_exported }) => is_exported).flatMap((one) => {
+      const message = problemOf(path, one);
+      return message === undefined ? [] : [{ path, line: one.line, message }];
+    })
   );
-  const unused = FIXTURES.filter((pattern) => !modules.some(({ path }) => pattern.test(path)));
-  return [
-    ...found,
-    ...unused.map((pattern) => {
-      const message = `FIXTURES has ${pattern}, which fits no file: take it away`;
-      return { path: "tasks/rules/export_rules.ts", line: 0, message };
-    }),
-  ];
 }

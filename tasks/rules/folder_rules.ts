@@ -12,7 +12,7 @@ proto: gen gen/arqon errors wire envelope text frame .
 shared: . containers proof subjects turns rates metrics logs watchdog audit journal schema
   schema/compatibility schema/descriptors config/keys filter config/values config/automation hooks
   config config/live http1 process listeners spine/contract rooms records presence membership
-  rollout spine/conformance spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
+  rollout spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
   spine/nats spine telemetry cluster lives blocks usage backup
 wasm: module metering instance reducer/schema reducer
 shield: stats rates quota settings socket sse traces auth message ledger memory journal usage

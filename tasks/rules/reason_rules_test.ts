@@ -33,7 +33,7 @@ Deno.test("tests, the harness and conformance suites count, sources and the gate
     const path of [
       "shield/a_test.ts",
       "tests/harness/bus.ts",
-      "shared/spine/conformance/conformance.ts",
+      "shared/spine/testing/conformance.ts",
     ]
   ) {
     assert.equal(countsAsTest(path), true, path);

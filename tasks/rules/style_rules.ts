@@ -54,7 +54,7 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
 ];
 
 /** Pages, and files of the product, whose comments alone PAGE_KINDS are for. */
-const PAGES = /^(?!tests\/|shared\/spine\/conformance\/).*\.md$/;
+const PAGES = /^(?!tests\/).*\.md$/;
 const PRODUCT = /^(?!tests\/|.*(?:\/testing\/|\/tests?\/|_test\.\w+$)).*\.(?:ts|tsx|js|rs|py)$/;
 const COMMENT = /^[ \t]*# [^\n]*|"""[^]*?"""|\/\*[^]*?\*\/|(?<![:"'`])\/\/[^\n]*/gm;
 

@@ -312,5 +312,5 @@ export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise
   },
 };
 
-/** For what does not depend on how entries are stored: `shared/spine/conformance` holds both engines to one contract. */
+/** For what does not depend on how entries are stored: `shared/spine/conformance_test.ts` holds both engines to one contract. */
 export const ONE_ENGINE = { embedded: ENGINES["embedded"]! };

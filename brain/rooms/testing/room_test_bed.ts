@@ -9,7 +9,7 @@ import type { Entry } from "../../../shared/presence/types.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
 import type { KeyValue, Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
-import { subjectPattern } from "../../../shared/spine/conformance/subjects.ts";
+import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
 import type { LifeEvents } from "../lives/announced_rooms.ts";

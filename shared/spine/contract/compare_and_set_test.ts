@@ -1,7 +1,7 @@
 /** Who is overtaken tries again, so often and no more; whoever is refused does not. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { refusedWith } from "../conformance/conformance.ts";
+import { refusedWith } from "../testing/conformance.ts";
 import { changeDocument, isConflict } from "./compare_and_set.ts";
 
 /** One number that others change, too. */

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createLogger } from "../../logs/log.ts";
-import { text, within } from "../conformance/conformance.ts";
+import { text, within } from "../testing/conformance.ts";
 import { openEmbedded } from "./embedded.ts";
 
 /** In blocks of 512 bytes or of 1 KiB, as the shell has it. */

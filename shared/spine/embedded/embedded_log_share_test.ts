@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLogger } from "../../logs/log.ts";
-import { refusedWith } from "../conformance/conformance.ts";
+import { refusedWith } from "../testing/conformance.ts";
 import type { DurableLog } from "../contract/durable_log.ts";
 import { openEmbedded } from "./embedded.ts";
 import { spaceOf, tenantBound } from "./embedded_log_write.ts";

@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite";
 import { createLogger } from "../../logs/log.ts";
 import { roomSubject } from "../../subjects/subject.ts";
 import { until } from "../../testing/until.ts";
-import { bytes, collect, Collected, refusedWith, text } from "../conformance/conformance.ts";
+import { bytes, collect, Collected, refusedWith, text } from "../testing/conformance.ts";
 import {
   LOG_DEDUPLICATION_MS,
   LOG_OFFSET_HEADER,

@@ -10,7 +10,7 @@ import {
   subject,
   text,
   within,
-} from "../conformance/conformance.ts";
+} from "../testing/conformance.ts";
 import { openEmbedded } from "./embedded.ts";
 import type { EmbeddedOptions } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";

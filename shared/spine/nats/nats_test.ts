@@ -8,7 +8,7 @@ import { startNatsCluster } from "../../../tests/harness/nats_cluster.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../tests/harness/tcp_proxy.ts";
 import { until } from "../../testing/until.ts";
-import { bytes, collect, refusedWith, subject, text, within } from "../conformance/conformance.ts";
+import { bytes, collect, refusedWith, subject, text, within } from "../testing/conformance.ts";
 import { watched } from "./testing/nats_harness.ts";
 
 const unavailable = refusedWith("spine-unavailable");

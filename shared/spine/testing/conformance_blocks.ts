@@ -1,5 +1,6 @@
 /** Conformance cases of the stores of blocks; see `conformance.ts`. */
 import assert from "node:assert/strict";
+import { until } from "../../testing/until.ts";
 import { bytes, refusedWith, text } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
 import { BLOCK_BYTES_MAX, FOLD_WRITERS } from "../contract/block_store.ts";
@@ -101,11 +102,7 @@ async function forgetsByAge(bus: Bus): Promise<void> {
   const [tenant_id, node_id] = [bus.name, "shield-1"];
   await mine.append({ ...ROOMY, tenant_id, node_id, ttl_seconds: 1, payload: bytes("short") });
   await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("long") });
-  const deadline_ms = Date.now() + 20_000;
-  while ((await texts(theirs, { tenant_id })).length !== 1) {
-    assert.ok(Date.now() < deadline_ms, "the block is still there");
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  await until("the block is gone", async () => (await texts(theirs, { tenant_id })).length === 1);
   assert.deepEqual(await texts(theirs, { tenant_id }), ["shield-1 long"]);
 }
 

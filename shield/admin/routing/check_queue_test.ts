@@ -1,6 +1,6 @@
 /** Checks wait behind those of their own tenant, never behind all of another's, and not without end. */
 import assert from "node:assert/strict";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { CheckQueue } from "./check_queue.ts";
 

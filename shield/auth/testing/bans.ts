@@ -1,7 +1,7 @@
 /** Bans of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import type { Ban } from "../../../shared/records/bans.ts";
-import { Collected } from "../../../shared/spine/conformance/conformance.ts";
+import { Collected } from "../../../shared/spine/testing/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { Bans } from "../bans.ts";
 import type { ArrivedBan } from "../ban_table.ts";

@@ -1,7 +1,7 @@
 /** Questions hold their turn to read stored ledgers until they are answered, whatever they read meanwhile. */
 import assert from "node:assert/strict";
 import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { lifeName } from "../former_ledgers.ts";
 import { StoreReads } from "../store_reads.ts";

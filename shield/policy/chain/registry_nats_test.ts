@@ -1,6 +1,6 @@
 /** Several nodes on one NATS: what one deploys the others enforce, also over the server's death. */
 import assert from "node:assert/strict";
-import { refusedWith, within } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith, within } from "../../../shared/spine/testing/conformance.ts";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";

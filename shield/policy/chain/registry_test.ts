@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { until } from "../../../shared/testing/until.ts";

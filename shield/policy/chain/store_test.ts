@@ -1,7 +1,7 @@
 /** Documents and modules as they are stored: compare-and-set, damage, repair. Embedded and real NATS. */
 import assert from "node:assert/strict";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { testSpine } from "../../testing/spine.ts";

@@ -1,6 +1,6 @@
 /** Following policy logs: who gets what, slow readers, the bounds. */
 import assert from "node:assert/strict";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { LogFollowers } from "./log_followers.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
 

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";

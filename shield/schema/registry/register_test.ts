@@ -1,6 +1,6 @@
 /** Registration as it is stored: versions, compatibility, damage, concurrency. Embedded and real NATS. */
 import assert from "node:assert/strict";
-import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";

@@ -6,7 +6,7 @@ import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { testCertificate } from "../../../listeners/testing/certificate.ts";
 import { until } from "../../../testing/until.ts";
-import { refusedWith } from "../../conformance/conformance.ts";
+import { refusedWith } from "../../testing/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
 import type { Watched } from "../testing/nats_harness.ts";
 

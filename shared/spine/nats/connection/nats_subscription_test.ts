@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
-import { subject, within } from "../../conformance/conformance.ts";
+import { subject, within } from "../../testing/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
 
 setFlagsFromString("--expose-gc");

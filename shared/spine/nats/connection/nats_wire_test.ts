@@ -11,7 +11,7 @@ import {
   subject,
   text,
   within,
-} from "../../conformance/conformance.ts";
+} from "../../testing/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
 
 Deno.test("what is published right after a subscription comes to it", async () => {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import type { ClusterMember, NatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import { insist, seen } from "../../../testing/until.ts";
-import { bytes, refusedWith, within } from "../../conformance/conformance.ts";
+import { bytes, refusedWith, within } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import {
   appendUntil,

@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { insist } from "../../../testing/until.ts";
-import { bytes } from "../../conformance/conformance.ts";
+import { bytes } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import { lastOf } from "../../contract/lives.ts";
 import type { SpineEvent } from "../../contract/spine.ts";

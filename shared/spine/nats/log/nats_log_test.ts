@@ -7,7 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import { insist, until } from "../../../testing/until.ts";
-import { bytes, refusedWith, text, within } from "../../conformance/conformance.ts";
+import { bytes, refusedWith, text, within } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
 import {
   ALL,

@@ -5,7 +5,7 @@ import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { BANS_BUCKET } from "../../../records/bans.ts";
-import { bytes, refusedWith } from "../../conformance/conformance.ts";
+import { bytes, refusedWith } from "../../testing/conformance.ts";
 import { callApi } from "./nats_log_api.ts";
 import { ALL, logEngine, operator, RETENTION } from "../testing/nats_log_harness.ts";
 

@@ -6,7 +6,7 @@ import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
 import type { TcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
-import { bytes, Collected, refusedWith, text, within } from "../../conformance/conformance.ts";
+import { bytes, Collected, refusedWith, text, within } from "../../testing/conformance.ts";
 import { encodeKey } from "../../contract/kv_key.ts";
 import { connectNats } from "../connection/nats_connect.ts";
 import { natsConfig, watched } from "../testing/nats_harness.ts";

@@ -2,7 +2,7 @@
  * A process that follows a log on the NATS server of its argument, for `nats_log_lives_test.ts`: prints its life once
  * it has appended three messages, and runs until it is killed.
  */
-import { bytes } from "../../conformance/conformance.ts";
+import { bytes } from "../../testing/conformance.ts";
 import { logEngine, RETENTION } from "./nats_log_harness.ts";
 
 const [url = ""] = Deno.args;

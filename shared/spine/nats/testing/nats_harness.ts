@@ -1,7 +1,7 @@
 /** What the tests of the NATS engine share: configuration, a log that is kept, waiting for states. Tests only. */
 import { configFrom } from "../../../config/load.ts";
 import { createLogger } from "../../../logs/log.ts";
-import { Collected } from "../../conformance/conformance.ts";
+import { Collected } from "../../testing/conformance.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { openSpine } from "../../open.ts";
 import type { OpenSpineOptions } from "../../open.ts";

@@ -5,7 +5,7 @@ import type { JetStreamManager } from "@nats-io/jetstream";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../../logs/log.ts";
 import { pace } from "../../../testing/pace.ts";
-import { bytes, Collected, text } from "../../conformance/conformance.ts";
+import { bytes, Collected, text } from "../../testing/conformance.ts";
 import { LOG_LIMITS } from "../../contract/durable_log.ts";
 import type {
   Appended,
