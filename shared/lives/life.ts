@@ -47,7 +47,9 @@ export type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
-/** A Shield without a mark for this long counts as killed; shorter, because a mark may be late. */
+/**
+ * A Shield without a mark for this long counts as killed. Longer than the interval of marks, because one may be late.
+ */
 export const SILENT_MS = 20_000;
 /** The key prefixes of the lives of Shields and of Brains: cluster questions wait for Shields only. */
 export type LifeKind = "life" | "brain";
