@@ -1,4 +1,4 @@
-/** What a capability brings to a Brain; which of them it has is a list (`capabilities.ts`). */
+/** The interface of a Brain's capabilities; `capabilities.ts` lists them. */
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import { type ClusterView, loneView } from "./cluster_view.ts";
 import type { ReducerCalls } from "./rooms/desk/commands.ts";
@@ -6,43 +6,43 @@ import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
 import type { LifeEvents } from "./rooms/lives/announced_rooms.ts";
 import type { BrainOptions } from "./server.ts";
 
-/** What rooms are given by capabilities: one that is below another may take its place. */
+/** Services that capabilities provide to rooms: a later capability may replace an earlier one's. */
 export interface BrainGiven {
   readonly view: ClusterView;
   readonly calls: ReducerCalls;
-  /** Where it is reported which rooms are made and end; undefined: nowhere. */
+  /** Receives the creation and end of rooms; undefined: nothing does. */
   readonly life_events: LifeEvents | undefined;
 }
 
-/** What capabilities of a Brain start with: what it was given, and who is there. */
+/** The environment of a capability at its start. */
 export interface BrainEnv extends BrainOptions, BrainGiven {
   readonly brain_id: string;
   readonly monotonic_ms: () => number;
 }
 
-/** A capability at work. */
+/** A running capability. */
 export interface BrainPart {
   readonly gives?: Partial<BrainGiven>;
-  /** What readiness asks. */
+  /** Checks for readiness. */
   checks?(): Record<string, HealthCheck>;
-  /** Tells the others that this Brain goes, before it ends anything: what they learn of now goes to them. Idempotent. */
+  /** Announces that this Brain stops, before anything ends, so that new work goes to the others. Idempotent. */
   leave?(): Promise<void>;
   drain(): Promise<void>;
 }
 
 /** One capability. */
 export interface BrainCapability {
-  /** One word of the field. */
+  /** Its name: one word. */
   readonly name: string;
-  /** One sentence. */
+  /** Its description: one sentence. */
   readonly title: string;
-  /** Opens what rooms need; undefined: it is switched off. Rejects with `spine-unavailable`. */
+  /** Opens the services that rooms need; undefined: it is disabled. Rejects with `spine-unavailable`. */
   open?(env: BrainEnv): Promise<BrainPart | undefined>;
-  /** Starts it, once rooms take commands. Rejects with `spine-unavailable`. */
+  /** Starts it, once rooms accept commands. Rejects with `spine-unavailable`. */
   start?(env: BrainEnv): Promise<BrainPart>;
 }
 
-/** What rooms have of a Brain without capabilities, which owns every room and has no members. */
+/** The services of a Brain without capabilities, which owns every room and has no members. */
 export const givenAlone = (brain_id: string): BrainGiven => ({
   view: loneView(brain_id),
   calls: NO_REDUCERS,

@@ -1,6 +1,6 @@
 /**
- * What the rooms of a Brain need to know of the cluster: who owns which room and who is in it. The
- * presence service implements it (`presence/service.ts`); a room's tests bring their own.
+ * The view of the cluster that rooms of a Brain need: owners and members of rooms. The presence service implements it
+ * (`presence/service.ts`); tests of rooms have their own.
  */
 import type { LeaveReason } from "../shared/records/leave_reason.ts";
 import type {
@@ -12,19 +12,19 @@ import type {
   WrittenEntry,
 } from "../shared/records/member.ts";
 
-/** Why members are gone: their own Shield said so, or it was given up (silent, or retired). */
+/** Why members left: their own Shield reported it, or the Shield was given up (silent, or stopped). */
 export type LeaveCause = "reported" | "given-up";
 
-/** Why each left, by the counter of its entry, where its Shield said so. */
+/** The reasons of leaves that Shields reported, by the counter of the entry. */
 export type LeaveReasons = ReadonlyMap<number, LeaveReason>;
 
-/** Members of one room that came or went, as this Brain has just learnt. An update is both. */
+/** A change of one room's members. An update of metadata is a leave and a join. */
 export interface MemberChange {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly joins: readonly Entry[];
   readonly leaves: readonly Entry[];
-  /** The same leaves, with whose members they were. */
+  /** The same leaves, with their writers. */
   readonly left: readonly WrittenEntry[];
   readonly cause: LeaveCause;
   readonly reasons?: LeaveReasons | undefined;
@@ -39,55 +39,49 @@ export interface MemberCount {
 /** The cluster as one Brain sees it. */
 export interface ClusterView {
   readonly brain_id: string;
-  /** Brains that serve, this one among them. */
+  /** The serving Brains, including this one. */
   readonly brains: readonly string[];
-  /**
-   * The Brain that owns the room now: rendezvous hashing over the live Brains. A Brain that is
-   * alone owns every room.
-   */
+  /** The Brain that owns the room now: rendezvous hashing over the live Brains. A single Brain owns every room. */
   ownerOf(tenant_id: string, room_id: string): string;
-  /** Takes note that a Brain is gone or did not answer: it counts as dead until its next beat. */
+  /** Reports that a Brain is down or did not answer: it counts as down until its next beat. */
   suspect(brain_id: string): void;
   /** Members in the order of their birth. */
   members(tenant_id: string, room_id: string): Iterable<Entry>;
   count(tenant_id: string, room_id: string): MemberCount;
-  /** The connection's entry in the room, at some Shield that is up. */
+  /** The connection's entry in the room, at any Shield that is up. */
   memberOf(tenant_id: string, room_id: string, connection_id: string): WrittenEntry | undefined;
-  /** Whether exactly this life of a Shield is up, as far as this Brain knows. */
+  /** Whether exactly this incarnation of a Shield is known and up. */
   isUp(writer: Writer): boolean;
-  /** Whether this Brain takes part: it has read everybody, and does not drain. */
+  /** Whether this Brain serves: it has read all Shields, and is not draining. */
   readonly serving: boolean;
   /** Rooms with members, for the sweep of idle ones. */
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
-  /**
-   * Whether every Shield that is up was heard of within two heartbeats, and nothing is being
-   * pulled.
-   */
+  /** Whether every Shield that is up sent a message within two heartbeats, and nothing is being pulled. */
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */
   onMembers(listener: (change: MemberChange) => void): () => void;
   /**
-   * Calls back when the set of live Brains has changed, or (`was_away`) others may have taken this one
-   * for dead and served its rooms.
+   * Calls back when the set of live Brains has changed, or (`was_away`) when others may have considered this one down
+   * and served its rooms.
    */
   onOwnership(listener: (was_away: boolean) => void): () => void;
 }
 
-/** What is said of members that have left. */
+/** A report of members that have left. */
 export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
-  /** The Shield that says so of its own; undefined: another Brain, of members whose Shields are gone. */
+  /** The Shield that reports its own members; undefined: another Brain, for members of Shields that are down. */
   readonly node_id: string | undefined;
 }
 
-/** Members that Shields and Brains keep until the journals of their rooms have them. */
+/** Stays of members that Shields and Brains keep until they are in the journals of their rooms. */
 export interface StaysView {
-  /** Calls back, while this Brain serves, with what is reported again and again, for whichever Brain. */
+  /** Calls back, while this Brain serves, with each report; reports are repeated, and sent to all Brains. */
   onStays(listener: (told: ToldStays) => void): () => void;
-  /** Calls back with what another Brain has written. */
+  /** Calls back with the stays that another Brain has written. */
   onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
-  /** Says to the Shield, and to the other Brains, that they are there, or need not. */
+  /** Confirms to the Shield and the other Brains that the stays are written, or need not be. */
   confirmStays(node_id: string, written: Pick<StaysWritten, "stays" | "missed">): void;
-  /** Tells the other Brains of members whose Shields are gone. */
+  /** Sends the other Brains stays of members whose Shields are down. */
   shareStays(stays: readonly Stay[]): void;
 }
 

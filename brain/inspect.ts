@@ -1,6 +1,6 @@
 /**
- * What a Brain tells operators of the cluster, and what they can tell it: its record, the members
- * of rooms that it owns, its logs, its drain. The admin API itself is the Shields'.
+ * A Brain's answers to operators, and their orders: its record, the members of its rooms, its logs, its drain. The
+ * Shields provide the admin API.
  */
 import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
@@ -31,7 +31,7 @@ import type { BrainMetrics } from "./telemetry/metrics.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
-/** What the answers need of the Brain. */
+/** The Brain's parts that the answers need. */
 export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "registry" | "now"> {
   readonly metrics: Pick<BrainMetrics, "tapped">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "members" | "count">;
@@ -55,7 +55,7 @@ function parsedMeta(text: string): unknown {
   }
 }
 
-/** The first members to join, as many as fit into an answer; the rest are only counted. */
+/** The first members to join that fit into an answer; the rest are only counted. */
 function shownMembers(entries: Iterable<Entry>): RoomMember[] {
   const members: RoomMember[] = [];
   let bytes = 0;
@@ -72,7 +72,7 @@ async function room({ view, documentOf }: InspectOptions, params: unknown): Prom
   if (view.ownerOf(tenant, room) !== view.brain_id) return null;
   const { connections, users } = view.count(tenant, room);
   const members = shownMembers(view.members(tenant, room));
-  // Who is there can be said of a room whose document cannot be read, too.
+  // Members can be listed even if the room's document is unreadable.
   const version = (await documentOf(tenant, room).catch(() => undefined))?.version;
   const counted = { member_count: connections, user_count: users };
   return { kind: "brain", members, ...counted, ...(version === undefined ? {} : { version }) };
@@ -126,14 +126,11 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
   };
 }
 
-/**
- * Begins to answer operators' questions; takes effect with the next flush. Throws
- * `spine-unavailable`.
- */
+/** Starts answering operators' requests; takes effect with the next flush. Throws `spine-unavailable`. */
 export function startInspect(options: InspectOptions): { close(): void } {
   const { spine, view, now } = options;
   const log = options.log.child({ part: "admin" });
-  // With a reader of its own: what operators read is since their own reading before.
+  // A separate reader: operators read values since their own previous read.
   const sampler = new Sampler({ node: createNode(options), monotonic_ms: now });
   const handlers: AnswerHandlers = {
     node: createNode(options),

@@ -1,7 +1,4 @@
-/**
- * The Brain's two HTTP listeners: ops (metrics, health) and admin. Neither is for clients, and the
- * message path does not pass here.
- */
+/** The Brain's two HTTP listeners: ops (metrics, health) and admin. Neither is for clients or on the message path. */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Env } from "../shared/env.ts";
@@ -14,19 +11,19 @@ import type { HealthReport } from "../shared/listeners/ops.ts";
 import { problemResponse } from "../shared/problem.ts";
 import type { ReadFile } from "../shared/process/secret_file.ts";
 
-/** What the two listeners need. */
+/** The dependencies of the two listeners. */
 export interface ListenerOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly config: Pick<Config, "ops" | "admin">;
   /** Reads the certificates. */
   readonly read: ReadFile;
-  /** The token that the ops listener asks for; absent: it asks for none. */
+  /** The token that the ops listener requires; absent: none. */
   readonly token?: OpsToken | undefined;
   readonly health: () => HealthReport;
-  /** How many connections, and for how long each; absent: the defaults of `listen`. */
+  /** Limits of connections; absent: the defaults of `listen`. */
   readonly limits?: DoorLimits;
   /**
-   * Checks the admin token of a request; rejects with an ArqonError when there is none. Absent:
-   * nobody can check tokens, so the admin listener has no path at all.
+   * Checks the admin token of a request; rejects with an ArqonError if it is invalid. Absent: tokens cannot be checked,
+   * so the admin listener has no paths.
    */
   readonly authorizeAdmin?: (request: Request) => Promise<void>;
 }
@@ -35,7 +32,7 @@ export interface ListenerOptions extends Pick<Env, "registry" | "log" | "now"> {
 export interface Listeners {
   readonly ops_url: string;
   readonly admin_url: string;
-  /** Stops accepting and lets running requests end. */
+  /** Stops accepting connections and lets running requests end. */
   close(): Promise<void>;
 }
 
@@ -61,10 +58,7 @@ function adminHandler({ authorizeAdmin, health }: ListenerOptions): Handler {
   };
 }
 
-/**
- * Opens both listeners. Rejects with ListenError when an address cannot be bound; then none stays
- * open.
- */
+/** Opens both listeners. Rejects with ListenError if an address cannot be bound; then neither stays open. */
 export async function startListeners(options: ListenerOptions): Promise<Listeners> {
   const { config, registry, read, log, now, limits } = options;
   const bounds = limits === undefined ? {} : { limits };

@@ -1,6 +1,6 @@
 /**
- * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
- * one process with a Shield, `deno task dev` starts `server.ts` instead.
+ * A Brain as a separate process: handles arguments, files, clock and signals. It needs NATS; `deno task dev` starts
+ * `server.ts` in one process with a Shield instead.
  */
 import { operatorLimits } from "../shared/listeners/client_listener.ts";
 import { brainIdOf } from "../shared/cluster/cluster.ts";
@@ -57,7 +57,7 @@ or run \`deno task dev\`: Shield and Brain in one process, without NATS.`;
 
 const PROGRAM = "brain";
 
-/** What a Brain runs, loaded when whoever asks whether the process lives gets an answer. */
+/** Loads the Brain's modules, after the liveness probe is answered. */
 async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
@@ -81,7 +81,7 @@ async function run(given: GivenConfig): Promise<void> {
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
   const started = exitWhileStarting(stopping, log);
-  // A Shield may run with the same file: two processes of the cluster need two ids.
+  // A Shield may use the same file: two processes of the cluster need different ids.
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
   for (const one of [logging, reloading]) one.register(registry);
@@ -95,7 +95,7 @@ async function run(given: GivenConfig): Promise<void> {
   starting.begin("loading the program");
   const limits = operatorLimits(config.limits);
   const { health } = starting;
-  // Before anything is loaded or waited for: whoever asks whether the process lives gets an answer.
+  // Before anything is loaded or awaited, so that the liveness probe is answered.
   const asked_for = { config, registry, health, now, log, read: files.read, token };
   const listeners = await startListeners({ ...asked_for, limits });
   const { ops_url, admin_url } = listeners;

@@ -1,7 +1,6 @@
 /**
- * The Brain without its process: presence, rooms and the tap on a Spine that is given to it. So
- * `deno task dev` can run it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
- * `main.ts`.
+ * The Brain without its process: presence, rooms and the tap on a given Spine, so that `deno task dev` can run it
+ * beside a Shield. `listeners.ts` has the listeners; `main.ts` handles arguments, files and signals.
  */
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
@@ -24,7 +23,7 @@ import { createTap } from "./tap.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
-  /** What it has beside its kernel, in the order in which they start. */
+  /** Its capabilities, in the order in which they start. */
   readonly capabilities: readonly BrainCapability[];
   readonly config: Pick<
     Config,
@@ -39,33 +38,31 @@ export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
     | "watchdog"
     | "usage"
   >;
-  /** Reads a file that the configuration names; throws when it cannot. */
+  /** Reads a file that the configuration names; throws on failure. */
   readonly readTextFile: (path: string) => string;
-  /** The same for a file that is no text. */
+  /** The same for a binary file. */
   readonly readFile: (path: string) => Uint8Array;
   /** A log of component `brain`. */
   readonly log: Logger;
-  /** Ms that only grow; absent: `performance.now`. */
+  /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1): spreads the retries of Brains that race for one room. */
   readonly random: () => number;
-  /** Absent: nothing is traced. */
+  /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
   /** The Brain's id; absent: made from `[server] node_id`, else random. */
   readonly brain_id?: string;
   /** The release's number, for operators; absent: "". */
   readonly version?: string;
-  /**
-   * The logs of the process, whose levels an operator may change; absent: they cannot be changed.
-   */
+  /** The logs of the process, whose levels an operator may change; absent: levels cannot be changed. */
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** Reads the configuration again; absent: it stays as it is. */
+  /** Reloads the configuration; absent: there is no reload. */
   readonly reloading?: ConfigReloading | undefined;
-  /** Reports another configuration when somebody else reads it again; absent: `reloading` does. */
+  /** Notifies of a reload by another component; absent: `reloading` does. */
   readonly changes?: ConfigChanges | undefined;
-  /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
+  /** Called when an operator drains this process: does the same as SIGTERM. Absent: operators cannot drain it. */
   readonly onDrain?: (by: string) => void;
-  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  /** Whether the Spine stores writes, for readiness; absent: not checked. */
   readonly storage?: () => HealthCheck;
 }
 
@@ -75,8 +72,8 @@ export interface Brain {
   /** Ready when the Spine is connected, presence is read and the Brain is not draining. */
   health(): HealthReport;
   /**
-   * Tells the other Brains, which take over; takes no new command, answers those it has, then
-   * resolves. Leaves the Spine open. Idempotent.
+   * Notifies the other Brains, which take over; accepts no new commands, answers the pending ones, then resolves.
+   * Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
 }
@@ -108,13 +105,13 @@ function ownId({ brain_id, config: { server: { node_id } }, random }: BrainOptio
   return `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
 }
 
-/** First everybody learns that this Brain goes; then its parts end, who was started last first. */
+/** First announces that this Brain stops; then ends its components in reverse order. */
 async function end(parts: readonly BrainPart[]): Promise<void> {
   for (const one of parts) await one.leave?.();
   for (const one of parts.toReversed()) await one.drain();
 }
 
-/** What a Brain is made of, each part on those before it. When one cannot start, the others end. */
+/** Starts the components of a Brain in order of their dependencies. If one cannot start, the others end. */
 async function startParts(options: BrainOptions, metrics: BrainMetrics) {
   const { capabilities, changes = options.reloading } = options;
   const { monotonic_ms = () => performance.now() } = options;
@@ -141,8 +138,8 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
 }
 
 /**
- * Starts a Brain; resolves once it knows who is there and takes commands. Rejects with
- * `spine-unavailable` when it cannot subscribe, or a bucket cannot be opened or read.
+ * Starts a Brain; resolves once it has read presence and accepts commands. Rejects with `spine-unavailable` if it
+ * cannot subscribe, or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;

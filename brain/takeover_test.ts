@@ -6,12 +6,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../shared/spine/contract/spine.ts";
-<<<<<<< HEAD
-import { subjectPattern } from "../shared/spine/conformance/subjects.ts";
-=======
 import { subjectPattern } from "../shared/spine/testing/subjects.ts";
-import { pace } from "../shared/testing/pace.ts";
->>>>>>> a9/less
 import { seen, until } from "../shared/testing/until.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { member, TestShield } from "./presence/testing/shield.ts";

@@ -1,7 +1,7 @@
 /**
- * The Brain's tap: one log line for each message that a Shield has handed to it, never a payload,
- * and no more lines a second than the log takes of one text. It only looks; the message path does
- * not depend on it. Which messages are handed to it is `shield/message/tap.ts`.
+ * The Brain's tap: one log line for each message that a Shield sends to it, without the payload, and within the log's
+ * rate limit for one text. It only observes; the message path does not depend on it. `shield/message/tap.ts` selects
+ * the messages.
  */
 import { payloadOf, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -13,15 +13,15 @@ import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { messageSpan } from "./telemetry/message_span.ts";
 import type { BrainMetrics, TapOutcome } from "./telemetry/metrics.ts";
 
-/** What the tap needs. */
+/** The dependencies of the tap. */
 export interface TapOptions {
   /** Fraction of traces that are logged, in [0, 1]. */
   readonly fraction: number;
   readonly log: Logger;
   readonly metrics: BrainMetrics;
-  /** Absent: nothing is traced. */
+  /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** The Spine that brings the messages. */
+  /** The Spine of the messages. */
   readonly spine: Pick<Spine, "status">;
 }
 
@@ -41,7 +41,7 @@ function typeOf(envelope: PlainEnvelope): string {
   }
 }
 
-/** Logs a message; true when its line was written. */
+/** Logs a message; true if its line was written. */
 function logMessage(message: SpineMessage, log: Logger): boolean {
   const envelope = readEnvelope(message.payload);
   const at = parseRoomSubject(message.subject);
@@ -54,14 +54,14 @@ function logMessage(message: SpineMessage, log: Logger): boolean {
   });
 }
 
-/** Makes the handler of `tap.t.>`; it only reads. Never throws: what it cannot read it counts. */
+/** Creates the handler of `tap.t.>`; it only reads. Never throws: unreadable messages are counted. */
 export function createTap(options: TapOptions): (message: SpineMessage) => void {
   const { fraction, metrics, tracing, spine } = options;
   const log = options.log.child({ module: "tap" });
   const outcomeOf = (message: SpineMessage): TapOutcome => {
     if (message.headers["x-arqon-shadow"] !== undefined) return "shadow";
     try {
-      // Handed on for its recorded trace, or by a Shield whose fraction is larger.
+      // It was sent because its trace is recorded, or by a Shield with a larger fraction.
       if (!isEnvelopeTapped(message.payload, fraction)) return "unsampled";
       return logMessage(message, log) ? "logged" : "left_out";
     } catch {

@@ -1,4 +1,4 @@
-/** JSON with the members of objects in the order of their names: values that say the same have the same text. Pure. */
+/** JSON with the members of objects sorted by name: equal values have the same text. Pure. */
 
 /** Whether the members of an object are in order, and none of them has members. */
 function isOrdered(value: Readonly<Record<string, unknown>>): boolean {

@@ -1,26 +1,25 @@
 /**
- * Whether the wall clock of this process can be believed. A machine may start with a clock that is wrong
- * until NTP sets it, and a clock may be set at any time. What is deleted because of it does not come
- * back when it is right again.
+ * Whether the wall clock of this process can be trusted. A machine may start with a wrong clock until NTP sets it, and
+ * a clock may be set at any time. Data deleted because of a wrong clock are lost.
  */
 
-/** Two clocks in ms: Unix time, which may jump, and one that only goes forward. */
+/** Two clocks in ms: Unix time, which may jump, and a monotonic one. */
 export interface StepClocks {
   readonly now: () => number;
   readonly monotonic_ms: () => number;
 }
 
-/** A clock that was not set for so long is believed: NTP has had its time. */
+/** A clock that was not set for this long is trusted: NTP had time to correct it. */
 export const QUIET_MS = 3_600_000;
-/** Two wall clocks are taken to differ by no more: each may be set by two hours. */
+/** The most that two wall clocks are assumed to differ: each may be set by two hours. */
 export const CLOCKS_DIFFER_MS = 4 * 3_600_000;
-/** A difference between two looks that is no step: NTP corrects slowly, and reading takes its time. */
+/** A smaller difference between two checks is no step: NTP corrects slowly, and reading takes time. */
 const STEP_MS = 1_000;
 
-/** Made when the process begins. Whoever deletes by the wall clock asks each time before. */
+/** Created when the process starts. Call `isBelieved` before every deletion by the wall clock. */
 export class ClockSteps {
   readonly #clocks: StepClocks;
-  /** The wall clock minus the monotonic one, at the last look. */
+  /** The wall clock minus the monotonic one, at the last check. */
   #ahead_ms: number;
   #since_ms: number;
 
@@ -30,12 +29,15 @@ export class ClockSteps {
     this.#ahead_ms = clocks.now() - this.#since_ms;
   }
 
-  /** Whether what is older than `age_ms` by the wall clock may be deleted: it was not set for so long, or an hour. */
+  /**
+   * Whether data older than `age_ms` by the wall clock may be deleted: the clock was not set for that time, or for an
+   * hour.
+   */
   isBelieved(age_ms: number = QUIET_MS): boolean {
     return this.quietMs() >= Math.min(QUIET_MS, age_ms);
   }
 
-  /** For how long the wall clock has not been set, in ms: at most since this was made. */
+  /** How long the wall clock has not been set, in ms: at most since the creation of this object. */
   quietMs(): number {
     const monotonic_ms = this.#clocks.monotonic_ms();
     const ahead_ms = this.#clocks.now() - monotonic_ms;

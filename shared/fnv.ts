@@ -1,6 +1,6 @@
 /**
- * FNV-1a with 32 bits, and what makes its bits even. The same in every process and version: owners of
- * rooms and sampled traces hang on it. Not for what somebody gains by choosing.
+ * FNV-1a with 32 bits, and a finalizer that mixes its bits. The same in every process and version: owners of rooms and
+ * sampled traces depend on it. Not collision resistant: do not use it where a client gains by choosing the input.
  */
 
 const START = 0x811c9dc5;

@@ -1,6 +1,6 @@
 /**
- * Path templates such as `/v1/rooms/{room}/state/{key}`: the names of their parts, and the pattern that
- * paths are held against. Which part may be empty or what it means is decided by the tables of routes.
+ * Path templates such as `/v1/rooms/{room}/state/{key}`: the names of their parts, and a pattern that matches paths.
+ * The tables of routes define the meaning of the parts.
  */
 
 const NAME = /\{([a-z_]+)\}/g;

@@ -1,7 +1,6 @@
 /**
- * Coherent sampling: the same key is always in or always out, on every node, and a smaller fraction
- * picks a subset of what a larger one picks. Pure. Not for anything that somebody gains by being in
- * or out of: whoever chooses the key can choose its side.
+ * Coherent sampling: the same key is always in or always out, on every node, and a smaller fraction picks a subset of
+ * what a larger one picks. Pure. Not for security: a client that chooses the key can choose whether it is sampled.
  */
 import xxhash from "xxhash-wasm";
 

@@ -1,4 +1,4 @@
-/** The form of a schema's id, and how its versions are held to each other. Pure; whether there is such a schema, the registry knows. */
+/** The syntax of schema ids, and the compatibility modes of versions. Pure; the registry knows the schemas. */
 
 // An id is the key of the current set, so it must be one that every NATS client takes.
 const SCHEMA_ID = /^(?=.{1,128}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
@@ -15,7 +15,7 @@ export function isSchemaId(text: string): boolean {
   return SCHEMA_ID.test(text);
 }
 
-/** The modes in which a schema's versions may be held to each other. */
+/** The compatibility modes of a schema's versions. */
 export const COMPATIBILITY_MODES = [
   "BACKWARD",
   "BACKWARD_TRANSITIVE",

@@ -1,7 +1,7 @@
 /**
- * JSON whose meaning does not depend on who reads it: no member of an object twice (readers differ in
- * which one counts), no number beyond what a double holds (it would be read as infinite). For small texts
- * that decide something, such as claims, key sets and orders of operators; not for messages.
+ * JSON with one meaning for every parser: no duplicate members in an object (parsers differ in which one counts), and
+ * no number beyond a double (it would be read as infinite). For small texts that decide something, such as claims, key
+ * sets and operators' orders; not for messages.
  */
 import { afterJsonString } from "@arqon/proto";
 
@@ -21,7 +21,7 @@ function shown(name: string): string {
   return SHOWABLE.test(name) ? JSON.stringify(name) : "a member";
 }
 
-/** What a text that `JSON.parse` accepts says in more than one way; undefined when nothing. */
+/** The ambiguity in a text that `JSON.parse` accepts; undefined if there is none. */
 function ambiguity(text: string): string | undefined {
   /** Names so far of each object that is open; arrays have none. */
   const open: (Set<string> | undefined)[] = [];
@@ -55,12 +55,12 @@ function ambiguity(text: string): string | undefined {
   return undefined;
 }
 
-/** JSON, but it names a member twice or holds a number beyond a double. */
+/** JSON with a duplicate member or a number beyond a double. */
 export class AmbiguousJsonError extends SyntaxError {}
 
 /**
- * The value of a JSON text. Throws SyntaxError for what is not JSON, AmbiguousJsonError for JSON that
- * does not mean the same to everybody; the message completes "the text is wrong: …" and shows no value.
+ * The value of a JSON text. Throws SyntaxError for invalid JSON, AmbiguousJsonError for ambiguous JSON; the message
+ * completes "the text is wrong: …" and shows no value.
  */
 export function parseStrictJson(text: string): unknown {
   let value: unknown;

@@ -1,6 +1,6 @@
 /**
- * Tar archives (POSIX ustar) of regular files, written and read piece by piece. Reads what it writes,
- * and what any tar makes of plain files with short names; links, devices and extended headers it refuses.
+ * Tar archives (POSIX ustar) of regular files, written and read piece by piece. It can read its own archives, and those
+ * of any tar with plain files and short names; it refuses links, devices and extended headers.
  */
 
 /** One file of an archive as it is read. */
@@ -12,7 +12,7 @@ export interface TarEntry {
   readonly bytes: AsyncIterable<Uint8Array<ArrayBuffer>>;
 }
 
-/** The archive is none, is cut short, or has what we do not read. */
+/** The archive is invalid, truncated, or has unsupported entries. */
 export class TarError extends Error {
   override readonly name = "TarError";
 }
@@ -206,7 +206,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     const second = await pieces.block();
     if (second === undefined || !isZero(second)) throw new TarError("the archive is cut short");
-    // Whatever encrypts it has its own end, which is checked by reading up to it.
+    // Reads to the end, so that a wrapping encryption can verify its own end.
     while (await pieces.some(BLOCK_BYTES) !== undefined);
   } finally {
     await pieces.end();

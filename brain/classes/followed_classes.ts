@@ -1,6 +1,6 @@
 /**
- * The classes of rooms as Shields see them, by the configuration and the tenants' settings, and the tenants' logs.
- * Follows both and writes none. What a class means for a room is for who asks.
+ * The classes of rooms from the configuration and the tenants' settings, as on Shields, and the tenants' logs. Follows
+ * both and writes nothing. Callers interpret the classes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
@@ -12,17 +12,17 @@ import { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
-/** What is needed of the Brain. */
+/** The dependencies. */
 export interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly config: Pick<Config, "rooms">;
   readonly spine: Pick<Spine, "keyValue" | "log">;
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Notifies of configuration changes; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
-  /** Told of what each tenant has set, when it is known and each time that it changes. */
+  /** Called with each tenant's settings, initially and after each change. */
   readonly onSettings?: (tenant_id: string, settings: TenantSettings) => void;
 }
 
-/** The classes, and the logs in which rooms of theirs stand. */
+/** The classes, and the logs of their rooms. */
 export class FollowedClasses {
   readonly classes: RoomClasses;
   readonly #spine: Pick<Spine, "log">;
@@ -68,6 +68,6 @@ function take(
     classes.setTenant(tenant_id, decoded.settings.rooms);
     return onSettings?.(tenant_id, decoded.settings);
   }
-  // What was in force stays, as on Shields.
+  // The previous settings stay in force, as on Shields.
   log.error("a tenant's settings cannot be read", { tenant_id, problem: decoded.problem });
 }

@@ -1,9 +1,9 @@
-/** What hooks bring to a Brain. */
+/** The hooks capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
 import { HookLifeEvents } from "./life_events.ts";
 import { startHooks } from "./service.ts";
 
-/** URLs that are called when something has happened. */
+/** URLs that are called after events. */
 export const HOOKS: BrainCapability = {
   name: "hooks",
   title: "URLs that are called when something has happened",

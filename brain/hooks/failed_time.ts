@@ -1,14 +1,14 @@
 /**
- * For how long a hook has failed without a call that was taken. Pure: a Brain adds up what it measures between two
- * failures by its monotonic clock, and the next one goes on with the sum. So nobody's wall clock counts; neither
- * does time in which no Brain ran, and a hook that is seldom called has more time.
+ * How long a hook has failed without a successful call. Pure: a Brain adds up the time between failures by its
+ * monotonic clock, and the next Brain continues the sum. So neither wall clocks nor time without a running Brain count,
+ * and a hook that is seldom called has more time.
  */
 
-/** After so long a hook is switched off. */
+/** A hook is disabled after this time. */
 const OFF_AFTER_MS = 5 * 86_400_000;
-/** Between two failures counts at most that. */
+/** The most that counts between two failures. */
 const GAP_MAX_MS = 86_400_000;
-/** The sum is stored when it has grown by so much. */
+/** The sum is stored when it has grown by this much. */
 const STORED_EVERY_MS = 600_000;
 
 /** The time of one hook on this Brain. */
@@ -21,12 +21,12 @@ export class FailedTime {
     this.#sum_ms = this.#stored_ms = stored_ms;
   }
 
-  /** Whether the hook is to be switched off. */
+  /** Whether the hook has to be disabled. */
   get is_over(): boolean {
     return this.#sum_ms >= OFF_AFTER_MS;
   }
 
-  /** A call came to its end at `at_ms`, by the monotonic clock. Gives the sum when it is to be stored. */
+  /** Records a call that ended at `at_ms`, monotonic. Returns the sum if it has to be stored. */
   add(is_taken: boolean, at_ms: number): number | undefined {
     if (is_taken) this.#sum_ms = 0;
     else if (this.#last_ms !== undefined) {

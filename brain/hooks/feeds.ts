@@ -1,8 +1,8 @@
 /**
- * What the hooks of a Brain learn of new messages. The hooks of one tenant share a feed, which subscribes to the rooms
- * that some hook wants: to single rooms while hooks name only these, else once to all rooms of the tenant, since
- * subjects have no prefixes. A message costs one callback and one look into an index, however many hooks there are;
- * one that no log has stored costs a look at its headers.
+ * Notifies the hooks of a Brain of new messages. The hooks of one tenant share a feed, which subscribes to their rooms:
+ * to single rooms if hooks name only these, otherwise to all rooms of the tenant, because subjects have no prefixes. A
+ * message costs one callback and one index lookup, for any number of hooks; one that no log has stored costs a check of
+ * its headers.
  */
 import type { AfterHook } from "../../shared/config/automation/hooks.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
@@ -19,15 +19,15 @@ import {
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import { isAbout } from "./hook_event.ts";
 
-/** Rooms of one tenant whose hooks are remembered; as many more from before that. */
+/** Cached rooms of one tenant, in each of two generations. */
 const ROUTES_MAX = 4_096;
 
 const MEMBER_EVENTS = ["member.joined", "member.left", "room.occupied", "room.vacated"] as const;
 
-/** The part of a hook that says what it is called for. */
+/** The part of a hook that selects its events. */
 type HookScope = Pick<AfterHook, "tenant" | "room" | "events">;
 
-/** Told of a message that the log has stored in a room that the hook wants. Must not throw. */
+/** Called for a stored message in a room of the hook. Must not throw. */
 type HookListener = (room_id: string, offset: number) => void;
 
 interface Listening {
@@ -37,13 +37,13 @@ interface Listening {
   readonly subjects: readonly Subject[] | undefined;
 }
 
-/** The hooks that want a room. */
+/** The hooks of a room. */
 interface Route {
   readonly room_id: string;
   readonly listeners: readonly HookListener[];
 }
 
-/** Whether a hook is called for something that is in this room of the log. */
+/** Whether a hook is called for events in this room of the log. */
 export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): boolean {
   const { events } = hook;
   if (room_id === EVENTS_ROOM) return TENANT_EVENT_TYPES.some((type) => events.includes(type));
@@ -54,7 +54,7 @@ export function isWanted(hook: Omit<HookScope, "tenant">, room_id: string): bool
   return is_kind && isAbout(hook, recorded ?? room_id);
 }
 
-/** What a hook has to receive; undefined: all rooms of the tenant, for its rooms cannot be named. */
+/** The subjects of a hook; undefined: all rooms of the tenant, because its rooms cannot be listed. */
 function subjectsOf(hook: HookScope): readonly Subject[] | undefined {
   const { tenant, room, events } = hook;
   const tenant_types: readonly string[] = TENANT_EVENT_TYPES;
@@ -94,7 +94,7 @@ class TenantFeed {
   #renew(): void {
     this.#routes.clear();
     const wanted = this.#wanted();
-    // First what is new: a message that comes twice does no harm.
+    // New subscriptions first: a duplicate message is harmless.
     for (const pattern of wanted) {
       if (this.#subscriptions.has(pattern)) continue;
       const hear = (message: SpineMessage) => this.#hear(message);
@@ -144,7 +144,7 @@ export class HookFeeds {
     this.#spine = spine;
   }
 
-  /** Tells the listener of what the hook wants, until the returned function is called. Idempotent. */
+  /** Notifies the listener of the hook's messages, until the returned function is called, which is idempotent. */
   listen(scope: HookScope, listener: HookListener): () => void {
     const { tenant } = scope;
     const feed = this.#tenants.get(tenant) ?? new TenantFeed(tenant, this.#spine);

@@ -1,4 +1,4 @@
-/** What a hook is called with for one message of the log. Pure; who calls is `room_feed.ts`. */
+/** The body of a hook's call for one message of the log. Pure; `room_feed.ts` makes the calls. */
 import { encodeTextMessage, readRouted } from "@arqon/proto";
 import type { AfterHook, HookEvent } from "../../shared/config/automation/hooks.ts";
 import { readStored } from "../../shared/membership/entry.ts";
@@ -8,9 +8,9 @@ import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 
-/** One call that is due. */
+/** One call to make. */
 export interface HookEventCall {
-  /** The same whenever it is made, and for every hook. */
+  /** The same for every attempt and every hook. */
   readonly id: string;
   readonly type: HookEvent | "hook.lost";
   /** JSON. */
@@ -25,20 +25,20 @@ const TYPES: Readonly<Record<MembershipChange["type"], HookEvent>> = {
 };
 const quote: (text: string) => string = JSON.stringify;
 
-/** An id without dots, as the scheme of signatures wants it. */
+/** An id without dots, as the signature scheme requires. */
 const idOf = (kind: string, stream: string, offset: number) =>
   `${kind}_${stream.replace(/[^A-Za-z0-9_-]/g, "_")}_${offset}`;
 
-/** Where a message stands. */
+/** The position of a message. */
 export interface EventPlace {
   readonly tenant_id: string;
-  /** The room in the log: with journals of members, the journal's. */
+  /** The room in the log; for members, the journal's room. */
   readonly room_id: string;
   /** The life of the log. */
   readonly stream: string;
 }
 
-/** Whether a hook is called for what is about that room; null: for what is about none. */
+/** Whether a hook is called for events about that room; null: for events without a room. */
 export function isAbout({ room }: Pick<AfterHook, "room">, room_id: string | null): boolean {
   if (room_id === null) return true;
   return room.endsWith("*") ? room_id.startsWith(room.slice(0, -1)) : room_id === room;
@@ -57,13 +57,13 @@ function bodyOf(
     `"epoch":${quote(stream)},${members}}}`;
 }
 
-/** A Brain that was killed may have stored the same birth or end twice: it is one event. */
+/** A killed Brain may have stored the same creation or end twice: it is one event. */
 function lifeIdOf(type: string, { epoch, created_ms }: Record<string, unknown>) {
   if (type !== "room.created" && type !== "room.ended") return undefined;
   return idOf(`evt_${type.slice("room.".length)}`, String(epoch), Number(created_ms));
 }
 
-/** The call for what is in the tenant's room of events. */
+/** The call for an event in the tenant's room of events. */
 function tenantCallOf(
   hook: Pick<AfterHook, "events" | "room">,
   place: EventPlace,
@@ -83,7 +83,7 @@ function tenantCallOf(
   return { id: lifeIdOf(type, data) ?? id, type, body };
 }
 
-/** The call for a message; undefined: the hook does not want it. */
+/** The call for a message; undefined if the hook has not selected it. */
 export function eventCallOf(
   hook: Pick<AfterHook, "events" | "room">,
   place: EventPlace,
@@ -109,10 +109,10 @@ export function eventCallOf(
   return { id, type, body: bodyOf(type, time_ms, place, offset, `"message":${text}`) };
 }
 
-/** Why events are lost: they were removed before the hook had them, or the log is another one. */
+/** Why events are lost: they were removed before the hook was called, or the log was replaced. */
 export type LostReason = "history-trimmed" | "erased" | "epoch-changed";
 
-/** The call that tells that what came after this offset, up to what comes next, may be lost. */
+/** The call that reports that events between this offset and the next call may be lost. */
 export function lostCallOf(
   place: EventPlace,
   after: number,

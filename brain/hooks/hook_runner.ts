@@ -1,7 +1,7 @@
 /**
- * One hook while this Brain has it: learns of new messages in its rooms, looks now and then for those that it did
- * not learn of, and makes the calls, a bounded number at a time. What it receives is `feeds.ts`, the order in a room
- * `room_feed.ts`; which hooks are this Brain's is `service.ts`.
+ * Runs one hook that this Brain owns: is notified of new messages in its rooms, surveys the log periodically for missed
+ * ones, and makes a bounded number of concurrent calls. `feeds.ts` sends the notifications, `room_feed.ts` keeps the
+ * order within a room, `service.ts` decides which hooks this Brain owns.
  */
 import { setTimeout as pause } from "node:timers/promises";
 import type { WebhookConstants } from "../../shared/config/keys/constants.ts";
@@ -37,43 +37,43 @@ import { lifeAt } from "../../shared/spine/contract/lives.ts";
 
 const ROOMS_PAGE = 1_000;
 const NO_ROOMS: ReadonlySet<string> = new Set();
-/** A wait that is longer by less is not stored again. */
+/** A wait is stored again only if it is longer by at least this. */
 const RETRY_STORED_MS = 1_000;
-/** After surveys that failed, pauses grow up to so many times `survey_ms`. */
+/** After failed surveys, pauses grow up to this many times `survey_ms`. */
 const SURVEY_PAUSES_MAX = 8;
 
-/** What a hook needs of its Brain. */
+/** The dependencies of a hook. */
 export interface HookRunnerOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   /** Its name in metrics. */
   readonly label: string;
   readonly bounds: WebhookConstants;
-  /** Where it may be called. Throws CallFailed when that is unknown. */
+  /** The terms of its calls. Throws CallFailed if they are unknown. */
   readonly terms: () => CallTerms;
   readonly feeds: HookFeeds;
   readonly bucket: KeyValue;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
-  /** Where the hook begins; stored if it is new. Rejects as the bucket and `openLog` do. */
+  /** The hook's start position; stored for a new hook. Rejects as the bucket and `openLog` do. */
   readonly since: () => Promise<HookPosition>;
-  /** Stores that it begins later; rejects as the bucket does. */
+  /** Stores a later start position; rejects as the bucket does. */
   readonly raise: (since: HookPosition) => Promise<void>;
-  /** With positions in more rooms, those that are no news are put together in one. */
+  /** With positions in more rooms, the old ones are merged into the start position. */
   readonly rooms_kept: number;
-  /** Throws when the secret cannot be read. */
+  /** Throws if the secret cannot be read. */
   readonly secret: () => string;
-  /** For how long no call was taken before this Brain had it, ms. */
+  /** Its failed time at previous owners, ms. */
   readonly failed_ms: number;
-  /** Stores for how long that is by now. Must not throw. */
+  /** Stores the present failed time. Must not throw. */
   readonly onFailedTime: (failed_ms: number) => void;
-  /** It is no longer to be called, for that reason. Must not throw. */
+  /** Called with the reason when the hook has to be disabled. Must not throw. */
   readonly onOff: (why: string) => void;
   readonly metrics: HookMetrics;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }
 
-/** A hook that is called by this Brain, until it is closed. */
+/** A hook that this Brain calls, until it is closed. */
 export class HookRunner {
   readonly #options: HookRunnerOptions;
   readonly #feeds = new Map<string, RoomFeed>();
@@ -81,21 +81,21 @@ export class HookRunner {
   readonly #stop: () => void;
   readonly #failed_time: FailedTime;
   readonly #ending = new AbortController();
-  /** By the monotonic clock: before that the receiver does not want to be called. */
+  /** Monotonic ms: the receiver requested no calls before this time. */
   #not_before_ms = -Infinity;
   #since: HookPosition | undefined;
-  /** The end of the log at the survey before. */
+  /** The end of the log at the previous survey. */
   #edge: HookPosition | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #surveying: Promise<void> | undefined;
-  /** Surveys that failed since the last one that did not. */
+  /** Consecutive failed surveys. */
   #failed_surveys = 0;
   #is_closed = false;
-  /** Orders to call again that are under way. */
+  /** Running orders to repeat calls. */
   #going_back = 0;
-  /** Some positions were put together, and then the bucket failed or a room was at work again. */
+  /** Some positions were merged before the bucket failed or a room became active. */
   #is_half_together = false;
-  /** Rooms with a position when this Brain got the hook: one may be before where the hook begins. */
+  /** Rooms with a stored position when this Brain took the hook: it may be before the start position. */
   #stored: ReadonlySet<string> | undefined;
 
   constructor(options: HookRunnerOptions) {
@@ -107,12 +107,12 @@ export class HookRunner {
     this.#surveyIn(0);
   }
 
-  /** Rooms with an event whose call has failed and is to be made again. */
+  /** Number of rooms with a failed call that will be retried. */
   get failing(): number {
     return [...this.#feeds.values()].filter(({ is_failing }) => is_failing).length;
   }
 
-  /** Calls nothing more; resolves when what was under way has ended. */
+  /** Makes no further calls; resolves when the running ones have ended. */
   async close(): Promise<void> {
     this.#is_closed = true;
     this.#stop();
@@ -122,7 +122,7 @@ export class HookRunner {
     await this.#surveying;
   }
 
-  /** Calls once for each dead letter; what is taken then is none any longer. Rejects as the bucket does. */
+  /** Makes one call for each dead letter, and removes it on success. Rejects as the bucket does. */
   async replay(): Promise<void> {
     const { hook: { tenant, id }, bucket, log } = this.#options;
     const { signal } = this.#ending;
@@ -141,10 +141,10 @@ export class HookRunner {
     log.info("dead letters of a hook were called for again", { hook: id, taken, left });
   }
 
-  /** Calls again for everything that was stored since then and is still there. Rejects as bucket and log do. */
+  /** Repeats the calls for all messages stored since that time and still in the log. Rejects as bucket and log do. */
   async again(from_ms: number): Promise<void> {
     const { hook: { id }, openLog, log } = this.#options;
-    // Positions are not put together meanwhile.
+    // Positions are not merged meanwhile.
     this.#going_back++;
     let rooms = 0;
     try {
@@ -166,7 +166,7 @@ export class HookRunner {
   }
 
   #hear(room_id: string, offset: number): void {
-    // Before it is known where the hook begins, the survey that follows has it.
+    // Until the start position is known, the next survey finds the message.
     if (this.#since !== undefined) this.#feedOf(room_id).wake(offset);
   }
 
@@ -186,7 +186,7 @@ export class HookRunner {
     return feed;
   }
 
-  /** Undefined: it was no longer to be made. */
+  /** Makes a call; undefined: it was no longer needed. */
   async #call(
     event: HookEventCall,
     signal: AbortSignal,
@@ -218,7 +218,7 @@ export class HookRunner {
     }
   }
 
-  /** Takes note of how a call has ended: when the next one may be made, and whether there is to be one. */
+  /** Records the outcome of a call: it may delay the next one, or disable the hook. */
   #ended(status: number, retry_after_ms: number): void {
     const { monotonic_ms, onFailedTime, onOff } = this.#options;
     const now_ms = monotonic_ms();
@@ -230,7 +230,7 @@ export class HookRunner {
     else if (this.#failed_time.is_over) onOff("no call was taken for 5 days");
   }
 
-  /** Leaves the receiver alone for so long; the next Brain learns of it, unless others said about the same. */
+  /** Pauses calls for this time; stores it for the next Brain, unless a similar wait is stored. */
   #waitFor(retry_after_ms: number): void {
     const { hook: { tenant, id }, bucket, log, now, monotonic_ms } = this.#options;
     const wait_ms = Math.min(retry_after_ms, RETRY_AFTER_MAX_MS);
@@ -243,7 +243,7 @@ export class HookRunner {
     );
   }
 
-  /** Takes over what the receiver said to another Brain, by the store's clock where it has one. */
+  /** Applies the wait that the receiver requested from another Brain, by the store's clock if it has one. */
   async #takeWait(): Promise<void> {
     const { hook: { tenant, id }, bucket, now, monotonic_ms } = this.#options;
     const entry = await bucket.get(waitKey(tenant, id));
@@ -287,7 +287,7 @@ export class HookRunner {
     this.#surveyIn(survey_ms);
   }
 
-  /** Warns of the first failure only: the metric has how many there were. */
+  /** Warns of the first failure only: a metric counts them. */
   #onSurveyFailed(error: unknown): void {
     if (this.#is_closed) return;
     const { hook: { tenant, id }, label, bounds: { survey_ms }, metrics, log, random } =
@@ -304,8 +304,8 @@ export class HookRunner {
   }
 
   /**
-   * Lets the hook begin where the log ended a survey ago, since it has everything up to there, and forgets the
-   * positions before that: there would be one for every room that there has ever been.
+   * Moves the start position to the end of the log at the previous survey, because the hook has everything up to there,
+   * and removes the positions before it: otherwise there would be one for every room ever used.
    */
   async #together(edge: HookPosition): Promise<void> {
     const { hook: { tenant, id }, bucket, raise, rooms_kept } = this.#options;
@@ -322,7 +322,7 @@ export class HookRunner {
       if (this.#is_closed) return;
       await bucket.delete(key, entry.revision);
       const room_id = key.at(-1) ?? "";
-      // One that is at work finds out that its position is gone, and begins anew.
+      // An active room detects that its position was removed, and begins again.
       if (this.#feeds.get(room_id)?.is_idle) this.#feeds.delete(room_id);
     }
     for (const [room_id, { is_idle, position }] of this.#feeds) {
@@ -333,7 +333,7 @@ export class HookRunner {
     this.#is_half_together = false;
   }
 
-  /** The rooms of the log that the hook is called for, in pages. */
+  /** The rooms of the hook in the log, in pages. */
   async *#wanted(durable: DurableLog): AsyncGenerator<readonly string[]> {
     const { hook, hook: { room } } = this.#options;
     if (isWanted(hook, EVENTS_ROOM)) yield [EVENTS_ROOM];
@@ -352,7 +352,9 @@ export class HookRunner {
     return new Set(keys.map((key) => key.at(-1) ?? ""));
   }
 
-  /** Wakes every room that has something behind where the hook is; what is not known is looked up. Rejects as bucket and log do. */
+  /**
+   * Wakes every room with messages after the hook's position; looks up unknown positions. Rejects as bucket and log do.
+   */
   async #survey(): Promise<void> {
     const { openLog } = this.#options;
     if (this.#since === undefined) await this.#takeWait();
@@ -384,8 +386,8 @@ const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
 
 /**
- * The position behind which everything is that the room got since then; the room's beginning, when nothing that is
- * older is kept; undefined: it got nothing since. Rejects as the log does.
+ * The position before the room's first message since that time; the room's beginning, if no older message is stored;
+ * undefined: it has none since. Rejects as the log does.
  */
 async function positionBefore(
   durable: DurableLog,

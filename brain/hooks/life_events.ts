@@ -1,6 +1,6 @@
 /**
- * For which tenants it is reported that rooms are made and end, by the hooks that there are; and their place in the log:
- * the tenant's room of events. When something is reported is `brain/rooms/lives/announced_rooms.ts`.
+ * The tenants with hooks for created and ended rooms, and the log of these events: the tenant's room of events.
+ * `brain/rooms/lives/announced_rooms.ts` reports the events.
  */
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
@@ -11,7 +11,7 @@ import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** What it needs of the Brain. */
+/** The dependencies. */
 export type HookLifeEventsOptions = Pick<
   HookServiceOptions,
   "config" | "spine" | "log" | "now" | "random" | "changes"
@@ -20,10 +20,10 @@ export type HookLifeEventsOptions = Pick<
 const hasLives = (events: readonly HookEvent[]) =>
   events.includes("room.created") || events.includes("room.ended");
 
-/** Such events, as hooks want them. */
+/** Events of created and ended rooms, for hooks. */
 export class HookLifeEvents implements LifeEvents {
   readonly #options: HookLifeEventsOptions;
-  /** Tenants with such a hook, of the configuration and set at run time, by the name of that. */
+  /** Tenants with such a hook: from the configuration, and set at run time, by the hook's name. */
   #config: readonly string[] = [];
   readonly #own = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
@@ -64,12 +64,12 @@ export class HookLifeEvents implements LifeEvents {
     { created_ms, epoch }: Birth,
     key: string,
   ): Promise<void> {
-    // Without a durable class there is no log: nobody learns of it, and the room must end all the same.
+    // Without a durable class there is no log: the event is dropped, and the room must still end.
     const event = { type, data: { room: room_id, epoch, created_ms } };
     await storeTenantEvent(await this.#rooms.open(), this.#options, tenant_id, event, key);
   }
 
-  /** Rooms do this when they end, and who has opened it when they never began. Idempotent. */
+  /** The rooms call it at their end, or its opener if they never started. Idempotent. */
   close(): void {
     if (this.#watch === undefined) return;
     this.#watch.stop();

@@ -1,8 +1,8 @@
-/** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for what tenants have set. */
+/** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for tenants' hooks. */
 import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
-/** The metrics, by what they measure. */
+/** The metrics of hooks. */
 export interface HookMetrics {
   /** `outcome`: taken, refused (another status) or failed (no answer). */
   readonly calls: Counter<"hook" | "outcome">;
@@ -12,8 +12,8 @@ export interface HookMetrics {
 }
 
 /**
- * Makes them; two are asked when somebody looks: `failing` for rooms that wait, by hook, and `off` for the number
- * of hooks that are switched off.
+ * Creates them; two callbacks are called on a scrape: `failing` for rooms with failed calls, by hook, and `off` for the
+ * number of disabled hooks.
  */
 export function createHookMetrics(
   registry: Registry,

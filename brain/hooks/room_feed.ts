@@ -1,8 +1,7 @@
 /**
- * Brings the events of one room to one hook, in order: reads the log behind the stored position, has each event
- * called for until it is taken or given up, and stores how far it has come against the revision that it knows.
- * So a Brain that has lost the hook to another one stops at its next write. Which rooms, and how a call is
- * made, is `hook_runner.ts`.
+ * Delivers the events of one room to one hook, in order: reads the log after the stored position, retries the call for
+ * each event until it succeeds or is given up, and stores the position by compare-and-set. So a Brain that has lost the
+ * hook to another one stops at its next write. `hook_runner.ts` selects rooms and makes the calls.
  */
 import { setTimeout } from "node:timers/promises";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -21,20 +20,20 @@ import type { HookEventCall, LostReason } from "./hook_event.ts";
 const READ_MESSAGES = 64;
 const READ_BYTES = 1_048_576;
 const FAILED_PAUSE_MS = 1_000;
-/** How often it is looked for an event that was heard of and cannot be read yet. */
+/** The most reads for an announced event that is not readable yet. */
 const LOOKS_MAX = 40;
 const LOOK_PAUSE_MS = 50;
-/** What was read is called for so long without another look whether it was erased meanwhile. */
+/** How long a read event is used without another check whether it was erased. */
 const FRESH_MS = 500;
 
-/** What one call came to. `status` 0: there was no answer. */
+/** The outcome of one call. `status` 0: no answer. */
 export interface CallOutcome {
   readonly status: number;
-  /** What was wrong, for operators; "" when it was taken. */
+  /** The problem, for operators; "" on success. */
   readonly problem: string;
 }
 
-/** What bringing the events of a room needs. */
+/** The dependencies of a room's feed. */
 export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly hook: AfterHook;
   readonly bounds: Pick<WebhookConstants, "backoff_ms" | "backoff_max_ms">;
@@ -42,10 +41,10 @@ export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
   readonly bucket: KeyValue;
-  /** Where the hook begins in a room without a position. */
+  /** The start position in a room without a position. */
   readonly since: () => HookPosition;
   /**
-   * Makes one call, when it is its turn; undefined: `isStill` said then that it is not to be made. Rejects when the feed
+   * Makes one call, in its turn; undefined: `isStill` reported then that it is no longer needed. Rejects if the feed
    * has ended, or as `isStill`.
    */
   readonly call: (
@@ -59,45 +58,45 @@ export interface RoomFeedOptions extends Pick<Env, "log" | "now" | "monotonic_ms
   readonly random: () => number;
 }
 
-/** The events of one room on their way to one hook. */
+/** The delivery of one room's events to one hook. */
 export class RoomFeed {
   readonly #options: RoomFeedOptions;
   readonly #ending = new AbortController();
   #position: HookPosition | undefined;
   #revision = 0;
-  /** Whether this Brain has written the position that it knows. */
+  /** Whether this Brain has written the known position. */
   #is_claimed = false;
   #is_due = false;
-  /** The highest offset that was heard of: a reader may be behind it. */
+  /** The highest announced offset: a reader may lag behind it. */
   #heard = 0;
   #running: Promise<void> | undefined;
-  /** The stored position is another one by now. */
+  /** The stored position has been changed by others. */
   #is_moved = false;
-  /** Calls of the event at hand that failed. */
+  /** Failed calls of the present event. */
   #failed = 0;
-  /** When the page at hand was read, in monotonic ms. */
+  /** When the present page was read, in monotonic ms. */
   #read_ms = 0;
 
   constructor(options: RoomFeedOptions) {
     this.#options = options;
   }
 
-  /** Whether nothing is under way. */
+  /** Whether no delivery is under way. */
   get is_idle(): boolean {
     return this.#running === undefined;
   }
 
-  /** Whether an event waits because a call for it has failed. */
+  /** Whether an event is waiting for a retry. */
   get is_failing(): boolean {
     return this.#failed > 0;
   }
 
-  /** How far it has come; undefined: it has not looked. */
+  /** Its position; undefined: not read yet. */
   get position(): HookPosition | undefined {
     return this.#position;
   }
 
-  /** There may be something new in the room, up to this offset. */
+  /** Announces possible new events in the room, up to this offset. */
   wake(offset = 0): void {
     this.#heard = Math.max(this.#heard, offset);
     this.#is_due = true;
@@ -107,8 +106,8 @@ export class RoomFeed {
   }
 
   /**
-   * Goes on behind this position again, when that is before where the room is; false: it is not. What is under
-   * way stops at its next write. Rejects as the bucket does.
+   * Moves back to this position; false if it is not before the present one. A running delivery stops at its next write.
+   * Rejects as the bucket does.
    */
   async goBack(to: HookPosition): Promise<boolean> {
     const { bucket, hook: { tenant, id }, room_id, since } = this.#options;
@@ -127,7 +126,7 @@ export class RoomFeed {
     return is_back;
   }
 
-  /** Ends the call that is under way; resolves when nothing more comes. */
+  /** Ends the running call; resolves when the feed has stopped. */
   async close(): Promise<void> {
     this.#ending.abort();
     await this.#running;
@@ -147,18 +146,18 @@ export class RoomFeed {
         } else this.#heard = 0;
       } catch (error) {
         if (signal.aborted) return;
-        // Whatever is known may be another Brain's by now.
+        // Another Brain may have changed the position.
         this.#position = undefined;
         this.#is_claimed = false;
         this.#is_due = true;
         if (!isConflict(error)) log.warn("a hook waits for its room", { room_id, error });
-        // It ends only with the feed.
+        // The pause is aborted only when the feed ends.
         await this.#pause(FAILED_PAUSE_MS).catch(() => {});
       }
     }
   }
 
-  /** Brings everything that is there. Rejects when the feed has ended, or something cannot be read or stored. */
+  /** Delivers all stored events. Rejects if the feed has ended, or on a failed read or write. */
   async #bringAll(): Promise<void> {
     const { room_id, openLog } = this.#options;
     const durable = await openLog();
@@ -172,7 +171,7 @@ export class RoomFeed {
       const page = await durable.read(room_id, options);
       const [first] = page.messages;
       if (first === undefined) return;
-      // Says to a Brain that had the room before that it is not its any longer, before anything is called.
+      // The write fences off a previous owner before the first call.
       if (!this.#is_claimed) await this.#store(position);
       this.#is_claimed = true;
       const removed = page.erased === undefined ? "history-trimmed" : "erased";
@@ -192,7 +191,7 @@ export class RoomFeed {
     }
   }
 
-  /** Whether a message of the page at hand is still in the log: a call may wait for days. */
+  /** Whether a message of the present page is still in the log: a call may wait for days. */
   async #isThere(durable: DurableLog, offset: number): Promise<boolean> {
     const { room_id, monotonic_ms } = this.#options;
     if (monotonic_ms() - this.#read_ms < FRESH_MS) return true;
@@ -225,7 +224,7 @@ export class RoomFeed {
     onLost();
   }
 
-  /** Calls until the event is taken or given up; false: it is no longer to be called for. Rejects as `call`. */
+  /** Retries the call until it succeeds or is given up; false: the event is no longer needed. Rejects as `call`. */
   async #bring(
     event: HookEventCall | undefined,
     offset: number,
@@ -244,7 +243,7 @@ export class RoomFeed {
       this.#failed++;
       const pause_ms = pauseAfter({ retries, ...bounds }, this.#failed, status, random);
       if (pause_ms === undefined) {
-        // What was erased during its last call leaves no copy; `hook.lost` comes before the next event.
+        // An event erased during its last call must not leave a dead letter; `hook.lost` precedes the next event.
         this.#read_ms = -Infinity;
         if (await isStill?.() === false) {
           this.#failed = 0;
@@ -260,13 +259,13 @@ export class RoomFeed {
     }
   }
 
-  /** Rejects when the feed has ended. */
+  /** Waits. Rejects if the feed has ended. */
   #pause(pause_ms: number): Promise<void> {
     return setTimeout(pause_ms, undefined, { signal: this.#ending.signal });
   }
 }
 
-/** Where to read on behind a position, and whether something is lost before that. */
+/** Where to continue after a position, and whether events were lost before that. */
 function startIn(
   { lives }: DurableLog,
   { stream, offset }: HookPosition,

@@ -1,7 +1,7 @@
 /**
- * The hooks of a Brain: one Brain has each hook, by the same choice as for rooms, and another takes over when it
- * is gone. There are those of the configuration, and those that tenants have set at run time. Where a hook begins
- * is stored before its first call, so that none is left out. What one hook does is `hook_runner.ts`.
+ * The hooks of a Brain: each hook has one owner, chosen as for rooms, and another Brain takes over when it is down.
+ * Hooks come from the configuration, and from tenants at run time. A hook's start position is stored before its first
+ * call, so that no event is skipped. `hook_runner.ts` runs one hook.
  */
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -29,49 +29,49 @@ import { createHookMetrics } from "./metrics.ts";
 import type { HookMetrics } from "./metrics.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** What hooks need of their Brain. */
+/** The Brain's parts that hooks need. */
 export interface HookServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "hooks" | "webhooks" | "rooms">;
   readonly view: ClusterView;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Reads a file as text; throws when it cannot. */
+  /** Reads a file as text; throws on failure. */
   readonly readTextFile: (path: string) => string;
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Notifies of configuration changes; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
   /** As in `HookRunnerOptions`; absent: 1,000. */
   readonly rooms_kept?: number;
 }
 
-/** An order that failed is tried again after that. */
+/** Retry interval of a failed order. */
 const ORDER_RETRY_MS = 5_000;
 
-/** Rooms of one hook with a position of their own. */
+/** The most rooms of one hook with their own position. */
 const ROOMS_KEPT = 1_000;
 
 /** The hooks of a running Brain. */
 export interface HookService {
-  /** Calls nothing more. Idempotent. */
+  /** Makes no further calls. Idempotent. */
   drain(): Promise<void>;
 }
 
-/** A room of that name has its Brain where the hook has: no room is called so. */
+/** The pseudo room id that determines the hook's owner; no room has this id. */
 const ownerKey = (hook_id: string) => `hook.${hook_id}`;
 
-/** Of hooks that tenants have set, in metrics: they may have any number of names. */
+/** The metric label of tenants' hooks, whose names are unbounded. */
 const TENANT_LABEL = "_tenant";
 
-/** A hook that this Brain has. */
+/** A hook that this Brain owns. */
 interface Running {
   readonly hook: AfterHook;
-  /** Tells one setting of it from another. */
+  /** Identifies its settings. */
   readonly text: string;
   readonly label: string;
   readonly runner: HookRunner;
 }
 
-/** Those of the configuration, by name. */
+/** The hooks of the configuration, by name. */
 const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHook> =>
   new Map(hooks.map((hook) => [`${hook.tenant}/${hook.id}`, hook]));
 
@@ -81,18 +81,18 @@ class Hooks implements HookService {
   readonly #rooms: LazyJournaledRooms;
   readonly #metrics: HookMetrics;
   readonly #feeds: HookFeeds;
-  /** By `tenant/hook`, as the documents. */
+  /** By `tenant/hook`, like the documents. */
   readonly #running = new Map<string, Running>();
   #config: ReadonlyMap<string, AfterHook>;
   readonly #documents = new Map<string, HookDocument>();
   readonly #replaying = new Set<string>();
-  /** Orders that failed, by hook. */
+  /** Retry timers of failed orders, by hook. */
   readonly #retries = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watch: KvWatch;
   readonly #stops: (() => void)[];
   #is_ready = false;
   #is_closed = false;
-  /** Resolves when every hook is known; rejects with `spine-unavailable` if it ends before. */
+  /** Resolves when every hook is known; rejects with `spine-unavailable` if it ends first. */
   readonly ready: Promise<void>;
 
   constructor(options: HookServiceOptions, bucket: KeyValue) {
@@ -132,12 +132,12 @@ class Hooks implements HookService {
     const name = key.join("/");
     const document = value && unlessNewer(() => readHookDocument(value));
     if (document === undefined) this.#documents.delete(name);
-    // A newer Brain calls for it.
+    // Paused here: a newer Brain makes its calls.
     else this.#documents.set(name, document === "newer" ? { ...NEW_HOOK, paused: true } : document);
     if (this.#is_ready) this.#look(name);
   }
 
-  /** The hook of that name as it is set now; undefined: there is none. */
+  /** The present settings of the hook; undefined: none. */
   #hookOf(name: string): AfterHook | undefined {
     const own = this.#config.get(name);
     const spec = this.#documents.get(name)?.spec;
@@ -154,7 +154,7 @@ class Hooks implements HookService {
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }
 
-  /** Another configuration: hooks that are gone end, new ones begin, changed ones go on where they were. */
+  /** Applies a new configuration: removed hooks end, new ones begin, changed ones continue at their positions. */
   #renew(): void {
     const before = this.#config;
     this.#config = hooksOf(this.#options.config);
@@ -163,7 +163,7 @@ class Hooks implements HookService {
     this.#share();
   }
 
-  /** Begins with hooks that are this Brain's, and lets those go that are not. */
+  /** Starts the hooks that this Brain owns, and stops the others. */
   #share(): void {
     for (const name of this.#config.keys()) this.#look(name);
     for (const name of this.#documents.keys()) if (!this.#config.has(name)) this.#look(name);
@@ -212,7 +212,7 @@ class Hooks implements HookService {
     });
   }
 
-  /** Where the hook begins: at the end of what there is when a Brain first has it. */
+  /** The start position of the hook: the end of the log when a Brain first takes it. */
   #sinceOf(
     { tenant, id }: AfterHook,
     openLog: () => Promise<DurableLog>,
@@ -228,7 +228,7 @@ class Hooks implements HookService {
     });
   }
 
-  /** Stores another document of the hook, unless it is the same. Rejects as the bucket does. */
+  /** Stores a changed document of the hook. Rejects as the bucket does. */
   async #change(
     { tenant, id }: AfterHook,
     change: (document: HookDocument) => HookDocument,
@@ -241,7 +241,10 @@ class Hooks implements HookService {
     });
   }
 
-  /** Pauses it and says why: in the log, and to the tenant's hooks that want it. Rejects as bucket and log do. */
+  /**
+   * Pauses the hook and reports the reason: in the log, and to the tenant's hooks for that event. Rejects as bucket and
+   * log do.
+   */
   async #switchOff(hook: AfterHook, why: string): Promise<void> {
     const { tenant, id } = hook;
     let is_off = false;
@@ -262,7 +265,7 @@ class Hooks implements HookService {
     return { document, revision: entry?.revision ?? 0 };
   }
 
-  /** Does what somebody has ordered, once. */
+  /** Executes a replay order once. */
   async #replay(name: string, hook: AfterHook): Promise<void> {
     const ordered = this.#documents.get(name) ?? NEW_HOOK;
     if (!hasOrder(ordered) || this.#replaying.has(name)) return;
@@ -287,7 +290,7 @@ class Hooks implements HookService {
   }
 }
 
-/** Begins. Rejects with `spine-unavailable`. */
+/** Starts the hooks. Rejects with `spine-unavailable`. */
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
   const service = new Hooks(options, await options.spine.keyValue(HOOKS_BUCKET));
   await service.ready.catch(async (error) => {

@@ -5,15 +5,15 @@ import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
 import type { JournaledRooms } from "../membership/journaled_rooms.ts";
 
-/** What it is made with: Unix ms, and numbers in [0, 1). */
+/** The clock in Unix ms, and random numbers in [0, 1). */
 export interface EventSource {
   readonly now: () => number;
   readonly random: () => number;
 }
 
 /**
- * Stores it; of two with one key within two minutes one stays. Does nothing for a tenant without a durable class,
- * which has no log. Rejects as the log does.
+ * Stores an event; events with the same key within two minutes are stored once. Does nothing for a tenant without a
+ * durable class, which has no log. Rejects as the log does.
  */
 export async function storeTenantEvent(
   rooms: JournaledRooms,

@@ -1,7 +1,6 @@
 /**
- * Which rooms have a journal of members, by the classes of the configuration and of the tenants, as
- * Shields see them; and the logs in which those journals stand. Follows the tenants' settings and writes
- * none.
+ * The rooms with a journal of members, by the classes of the configuration and of the tenants, as on Shields; and the
+ * logs of those journals. Follows the tenants' settings and writes nothing.
  */
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
@@ -24,12 +23,12 @@ export class JournaledRooms {
     return new JournaledRooms(await FollowedClasses.open(options));
   }
 
-  /** Whether some room may have one. */
+  /** Whether any room may have one. */
   get any(): boolean {
     return this.#classes.has_membership;
   }
 
-  /** The room with the journal of this one; undefined: it has none. */
+  /** The room of this room's journal; undefined: it has none. */
   membersRoomOf(tenant_id: string, room_id: string): string | undefined {
     if (recordedRoomOf(room_id) !== undefined) return undefined;
     if (this.#classes.of(tenant_id, room_id).membership === "off") return undefined;
@@ -56,7 +55,7 @@ export class JournaledRooms {
   }
 }
 
-/** Rooms with a journal that are opened by the first who asks: who has no hook follows no classes. */
+/** Opens the rooms with a journal on first use: a Brain without hooks follows no classes. */
 export class LazyJournaledRooms {
   readonly #options: FollowedClassesOptions;
   #rooms: Promise<JournaledRooms> | undefined;
@@ -65,7 +64,7 @@ export class LazyJournaledRooms {
     this.#options = options;
   }
 
-  /** As `JournaledRooms.open`; one that failed is tried again by the next call. */
+  /** As `JournaledRooms.open`; the next call retries a failed one. */
   open(): Promise<JournaledRooms> {
     if (this.#rooms !== undefined) return this.#rooms;
     const rooms = JournaledRooms.open(this.#options);
@@ -73,7 +72,7 @@ export class LazyJournaledRooms {
     return this.#rooms = rooms;
   }
 
-  /** Resolves when nothing is followed any longer. */
+  /** Stops following; resolves when it has ended. */
   async close(): Promise<void> {
     (await this.#rooms?.catch(() => undefined))?.close();
   }

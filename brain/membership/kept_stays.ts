@@ -1,8 +1,7 @@
 /**
- * Who has left and may not be in the journal of its room yet, as every Brain keeps it, whichever Brain writes that
- * journal: what Shields report about themselves, and members that left as presence saw it. So they are there also when
- * their Shield, or the Brain that was about to write them, is gone before the log takes anything. A Brain forgets them
- * when one says that they are there.
+ * Stays of members that have left and may not be in their room's journal yet. Every Brain keeps them, whichever Brain
+ * writes the journal: the reports of Shields, and leaves detected by presence. So none is lost if the Shield, or the
+ * writing Brain, fails before the log stores it. A Brain forgets them when a writer confirms them.
  */
 import type { Env } from "../../shared/env.ts";
 import { FairMap } from "../../shared/containers/fair_map.ts";
@@ -18,24 +17,24 @@ import type {
   ToldStays,
 } from "../cluster_view.ts";
 
-/** Stays that one Brain keeps, at most; of more the oldest goes of a tenant that has more than its share. */
+/** The most stays of one Brain; above, the oldest one of a tenant that exceeds its share is dropped. */
 const KEPT_MAX = 10_000;
-/** So long one of a Shield that is up is kept: that Shield keeps it itself, and reports it again. */
+/** How long a stay of a Shield that is up is kept: that Shield keeps it, too, and repeats its report. */
 const UP_MS = 60_000;
 
-/** What keeping needs of the Brain. */
+/** The dependencies. */
 export interface KeptStaysOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly view: ClusterView & StaysView;
   /** Absent: `KEPT_MAX`. */
   readonly max?: number;
 }
 
-/** Who wants to know. */
+/** The follower of kept stays. */
 export interface KeptStaysFollower {
   /** Whether the room has a journal. */
   readonly isJournaled: (tenant_id: string, room_id: string) => boolean;
   readonly onKept: (stay: Stay) => void;
-  /** One whose Shield is gone was too much. */
+  /** Called when a stay of a Shield that is down was dropped because of the bound. */
   readonly onDropped: (stay: Stay) => void;
 }
 
@@ -44,12 +43,12 @@ interface Kept {
   readonly kept_ms: number;
 }
 
-/** The name of a stay among Shields and Brains. */
+/** The key of a stay among Shields and Brains. */
 export const tagKey = ({ writer, counter }: Tag): string => `${writerKey(writer)}/${counter}`;
 
 const keyOf = ({ writer, entry: { counter } }: Stay): string => tagKey({ writer, counter });
 
-/** Why somebody left, where its Shield did not say so. */
+/** The reason of a leave; a default if its Shield did not report one. */
 export function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): LeaveReason {
   return said ?? (cause === "given-up" ? "node-lost" : "unknown");
 }
@@ -57,12 +56,12 @@ export function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): Leav
 /** The stays that one Brain keeps. */
 export class KeptStays {
   readonly #options: KeptStaysOptions;
-  /** Those that wait longest first. */
+  /** The oldest first. */
   readonly #stays: FairMap<Kept>;
-  /** Undefined: nobody knows yet which rooms have a journal. */
+  /** Undefined: it is not known yet which rooms have a journal. */
   #follower: KeptStaysFollower | undefined;
 
-  /** Begins to learn of who leaves. */
+  /** Starts collecting leaves. */
   constructor(options: KeptStaysOptions) {
     this.#options = options;
     const { view, max = KEPT_MAX } = options;
@@ -78,7 +77,7 @@ export class KeptStays {
     return this.#stays.size;
   }
 
-  /** From now on only those of rooms with a journal are kept. */
+  /** From now on keeps only stays of rooms with a journal. */
   follow(follower: KeptStaysFollower): void {
     this.#follower = follower;
     this.#dropRooms(follower);
@@ -88,7 +87,10 @@ export class KeptStays {
     this.#stays.delete(keyOf(stay));
   }
 
-  /** Those that a Shield, which is up, reports no more are written; some rooms may have no journal any longer. */
+  /**
+   * Drops stays that a Shield that is up no longer reports, because they are written, and those of rooms that no longer
+   * have a journal.
+   */
   sweep(): void {
     const { view, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
@@ -123,7 +125,7 @@ export class KeptStays {
   #told({ node_id, stays }: ToldStays): void {
     for (const stay of stays) {
       const { writer, entry: { tenant_id, room_id } } = stay;
-      // A Shield speaks for itself, and nobody else for it while it is up.
+      // A Shield reports its own members, and no one else does while it is up.
       if (node_id === undefined ? this.#options.view.isUp(writer) : writer.node_id !== node_id) {
         continue;
       }
@@ -134,7 +136,7 @@ export class KeptStays {
   #keep(stay: Stay): void {
     const { view, monotonic_ms } = this.#options;
     const { tenant_id, room_id, connection_id, joined_ms } = stay.entry;
-    // Its metadata has changed, or it has moved.
+    // Not a leave: its metadata has changed, or it has moved.
     if (view.memberOf(tenant_id, room_id, connection_id)?.entry.joined_ms === joined_ms) return;
     const dropped = this.#stays.set(keyOf(stay), { stay, kept_ms: monotonic_ms() });
     this.#follower?.onKept(stay);

@@ -2,7 +2,7 @@
 import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
-/** The metrics, by what they measure. */
+/** The metrics of journals. */
 export interface MembershipMetrics {
   /** `type`: joined, left, occupied, vacated, present or missed. */
   readonly entries: Counter<"type">;
@@ -10,7 +10,7 @@ export interface MembershipMetrics {
   readonly dropped: Counter;
 }
 
-/** Makes them; the functions are asked when somebody looks. */
+/** Creates them; the functions are called on a scrape. */
 export function createMembershipMetrics(
   registry: Registry,
   rooms: () => number,

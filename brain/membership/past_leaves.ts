@@ -1,29 +1,26 @@
-/**
- * Who has left lately, as a journal of members has it: so that a stay of which a Shield tells is not written twice.
- * Pure.
- */
+/** The recent leaves in a journal of members, so that a reported stay is not written twice. Pure. */
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
 
-/** Leaves that are remembered. */
+/** The most remembered leaves. */
 const LEAVES_MAX = 32_768;
-/** So much earlier than its Shield says one may have left, at least, for its leave to be looked for. */
+/** How much earlier than the time of its Shield a leave is searched for, at least. */
 const SKEW_MS = 60_000;
 
 type Identity = Pick<RecordedMember, "connection_id" | "joined_ms">;
 
-/** A connection may come to a room more than once. */
+/** A connection may join a room more than once. */
 const keyOf = ({ connection_id, joined_ms }: Identity): string => `${connection_id}/${joined_ms}`;
 
-/** The leaves from some time on. */
+/** The leaves since a time. */
 export class PastLeaves {
-  /** When each is there, Unix ms. */
+  /** The time of each leave, Unix ms. */
   readonly #leaves = new Map<string, number>();
-  /** Not all of the earlier ones are known. */
+  /** Earlier leaves are not completely known. */
   #since_ms = Infinity;
 
-  /** Begins anew: what is taken from now on is everything from that time on; 0: from the beginning. */
+  /** Resets: the leaves added from now on are complete since that time; 0: from the beginning. */
   begin(since_ms: number): void {
     this.#leaves.clear();
     this.#since_ms = since_ms;
@@ -43,19 +40,19 @@ export class PastLeaves {
   }
 
   /**
-   * Whether its leave would be known, were it there: nobody writes one before it happens. Of a long journal that
-   * cannot be read back for as far as clocks differ, that holds where they differ by a minute.
+   * Whether its leave would be known if it were in the journal: a leave is never written before it happens. If a long
+   * journal cannot be read back as far as clocks may differ, this assumes a difference of at most a minute.
    */
   covers({ entry }: Stay): boolean {
     return this.coversFrom(entry.changed_ms - SKEW_MS);
   }
 
-  /** Whether all leaves from that time on are known. */
+  /** Whether all leaves since that time are known. */
   coversFrom(time_ms: number): boolean {
     return this.#since_ms <= time_ms;
   }
 
-  /** From when on leaves are to be read for one that left then, by its Shield's clock. */
+  /** The time since which leaves must be read for a leave at that time of its Shield's clock. */
   static needed(left_ms: number): number {
     return left_ms - CLOCKS_DIFFER_MS;
   }

@@ -1,8 +1,7 @@
 /**
- * Keeps the journal of one room's members: compares what is there with who is there, and appends
- * what is due, one entry after the other, each behind the one that it knows to be the last. So of two
- * Brains that both think the room theirs one is refused, reads again, and finds nothing left to say.
- * Which rooms, and what is heard of them, is `service.ts`.
+ * Writes the journal of one room's members: compares the journal with presence, and appends the differences, one entry
+ * after the other, each with the expected last entry. So if two Brains both believe that they own the room, one is
+ * refused, reads again, and finds nothing to write. `service.ts` selects the rooms and passes on changes.
  */
 import { ArqonError } from "@arqon/proto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -28,88 +27,88 @@ import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable
 import { tagKey } from "./kept_stays.ts";
 import { PastLeaves } from "./past_leaves.ts";
 
-/** Changes after which everybody is listed anew, so that who takes over reads no more than that. */
+/** Changes after which all members are listed again, so that a new owner reads no more than that. */
 const LIST_EVERY = 256;
-/** A list is written anew after this part of the time for which messages are kept. */
+/** A list is repeated after this part of the log's retention. */
 const LIST_PART = 1 / 4;
-/** Connections of a room that wait to be looked at, at most. */
+/** The most connections of a room that wait for a check. */
 const TOUCHED_MAX = 10_000;
-/** Stays that wait, at most; their Shields report others again. */
+/** The most pending stays; Shields repeat the reports of others. */
 const STAYS_MAX = 10_000;
-/** Pages that are read to know who left lately. */
+/** The most pages that are read for recent leaves. */
 const PAST_PAGES = 64;
-/** Shields of whose missed members it is known that they are there. */
+/** The most Shields whose last written report of missed members is remembered. */
 const MISSED_SHIELDS_MAX = 1_000;
 const READ_MESSAGES = 512;
 const READ_BYTES = 1_048_576;
 const RETRY_MS = 250;
 const RETRY_MAX_MS = 10_000;
 
-/** What recording one room needs. */
+/** The dependencies of one room's recorder. */
 export interface RoomRecorderOptions extends Pick<Env, "log" | "now"> {
-  /** For the log; the tenant and the room. */
+  /** The tenant and the room. */
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The room in which the journal stands. */
+  /** The room that contains the journal. */
   readonly members_room_id: string;
   /** Rejects as `Spine.log`. */
   readonly openLog: () => Promise<DurableLog>;
-  /** Whether this Brain speaks for the room. */
+  /** Whether this Brain owns the room. */
   readonly owns: () => boolean;
-  /** Whether this Brain knows of everybody who is there, so that whoever it does not know has left. */
+  /** Whether this Brain knows all members, so that an unknown one has left. */
   readonly isCertain: () => boolean;
   readonly memberOf: (connection_id: string) => RecordedMember | undefined;
   readonly connections: () => Iterable<string>;
-  /** Whether the Shield that had the member still lives that life. */
+  /** Whether the member's Shield is up in the same incarnation. */
   readonly isUp: (member: RecordedMember) => boolean;
-  /** Notes that the room has members, before the first one is in the journal. */
+  /** Records that the room has members, before the first one is in the journal. */
   readonly noteOpen: () => Promise<void>;
-  /** Notes that it has none, after that is in the journal. */
+  /** Records that the room is empty, after that is in the journal. */
   readonly noteClosed: () => Promise<void>;
   readonly encode: (entry: MembershipEntry) => Uint8Array;
   readonly onWritten: (entry: MembershipEntry) => void;
   readonly onFailure: () => void;
-  /** These are in the journal, or cannot: nobody need keep or report them any longer. */
+  /** Called when they are in the journal, or cannot be: they need not be kept or reported any longer. */
   readonly onSettled: (stay: Stay | ShieldMissed) => void;
-  /** This one seemed to have left, and is there. */
+  /** Called for a member that seemed to have left, and is present. */
   readonly onThere: (stay: Stay) => void;
-  /** The first pause after what failed, in ms; absent: a quarter of a second. */
+  /** The first pause after a failure, in ms; absent: 250. */
   readonly retry_ms?: number;
 }
 
-/** Who left a Shield and was too much for it. */
+/** The members that left a Shield and that it could not keep. */
 export interface ShieldMissed extends MissedStays {
   readonly node_id: string;
 }
 
 const stayKey = ({ writer, entry: { counter } }: Stay): string => tagKey({ writer, counter });
 
-/** The journal of one room, as its owner writes it. */
+/** The owner's writer of one room's journal. */
 export class RoomRecorder {
   readonly #options: RoomRecorderOptions;
-  /** Connections to look at, and why they left if they did. */
+  /** Connections to check, and the reason if they left. */
   readonly #touched = new Map<string, LeaveReason>();
-  /** Stays that a Shield has reported; and how many it cannot report, by its id. */
+  /** Stays reported by Shields; and, by Shield, the number that it could not report. */
   readonly #stays = new Map<string, Stay>();
-  /** Members that have left as presence saw it. */
+  /** Leaves detected by presence. */
   readonly #gone = new Map<string, Stay>();
-  /** How many of these were too many, by their Shield. */
+  /** The number of these that were dropped, by Shield. */
   readonly #dropped = new Map<string, ShieldMissed>();
   readonly #missed = new Map<string, ShieldMissed>();
-  /** What is there of `#missed`, the last of each Shield. */
+  /** The last written report of `#missed`, by Shield. */
   readonly #told = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
   readonly #past = new PastLeaves();
-  /** To know of leaves from then on, or from before, the journal was read in vain. */
+  /** The journal was read in vain for leaves since this time, or earlier. */
   #in_vain_ms = -Infinity;
   #everybody = true;
-  /** Undefined: it has to be read. */
+  /** Undefined: the journal has to be read. */
   #book: Book | undefined;
-  /** Another Brain may have written since, which took the room for its own. */
+  /** Another Brain that believed that it owned the room may have written since. */
   #is_doubted = false;
   #durable: DurableLog | undefined;
   /** The offset of the last message. */
   #last = 0;
-  /** When everybody was listed last, Unix ms; and for how long messages are kept. */
+  /** When all members were last listed, Unix ms; and the log's retention. */
   #listed_ms = 0;
   #ttl_ms = Infinity;
   #is_noted = false;
@@ -124,23 +123,23 @@ export class RoomRecorder {
     this.#first_ms = this.#retry_ms = options.retry_ms ?? RETRY_MS;
   }
 
-  /** True when there is nothing to write, now or later, until somebody comes. */
+  /** True if there is nothing to write until a member joins. */
   get is_idle(): boolean {
     return this.#running === undefined && this.#retry === undefined && !this.#everybody &&
       this.#due + this.#gone.size + this.#dropped.size === 0 && this.#book?.occupied === false;
   }
 
-  /** Connections that wait to be written. */
+  /** Connections that are not written yet. */
   get waiting(): number {
     return this.#touched.size + this.#stays.size + this.#gone.size;
   }
 
-  /** What is queued for nothing but the log. */
+  /** The number of entries that wait only for the log. */
   get #due(): number {
     return this.#touched.size + this.#stays.size + this.#missed.size;
   }
 
-  /** A member has left its Shield, which reports it until `onSettled`. */
+  /** Adds a stay that its Shield reports until `onSettled`. */
   stay(stay: Stay): void {
     const key = stayKey(stay);
     this.#gone.delete(key);
@@ -148,7 +147,7 @@ export class RoomRecorder {
     this.#run();
   }
 
-  /** A member has left, as this Brain or another one saw it, which keeps it until `onSettled`. */
+  /** Adds a leave detected by a Brain, which keeps it until `onSettled`. */
   gone(stay: Stay): void {
     const key = stayKey(stay);
     if (this.#stays.has(key)) return;
@@ -156,7 +155,7 @@ export class RoomRecorder {
     this.#run();
   }
 
-  /** One that had left is kept no longer, because there are too many: it is there as a number. */
+  /** Replaces a dropped leave, of too many, by a count. */
   dropped(stay: Stay): void {
     this.#gone.delete(stayKey(stay));
     const { writer: { node_id }, entry: { tenant_id, room_id, joined_ms, changed_ms } } = stay;
@@ -170,15 +169,15 @@ export class RoomRecorder {
     });
   }
 
-  /** Some have left that Shield, and it could not keep who. */
+  /** Records the number of members that left a Shield and that it could not keep. */
   missed(missed: ShieldMissed): void {
     this.#missed.set(missed.node_id, missed);
     this.#run();
   }
 
-  /** A connection may have come or gone. */
+  /** Records that a connection may have joined or left. */
   touch(connection_id: string, cause: LeaveReason): void {
-    // While the log takes nothing: everybody is compared then, and nobody knows why who has gone went.
+    // While the log refuses writes: all members are compared later, and the reasons of leaves are lost.
     if (this.#touched.size >= TOUCHED_MAX) {
       this.#touched.clear();
       this.#everybody = true;
@@ -189,8 +188,8 @@ export class RoomRecorder {
   }
 
   /**
-   * Everybody is to be looked at: this Brain has become the owner, or may have missed something. What
-   * failed before is tried again now, because something has changed since.
+   * Compares all members: this Brain has become the owner, or may have missed changes. Failed writes are retried now,
+   * because something has changed since.
    */
   compare(): void {
     this.#everybody = this.#is_doubted = true;
@@ -199,21 +198,21 @@ export class RoomRecorder {
     this.#run();
   }
 
-  /** Lists everybody anew before the last list is too old to be kept. */
+  /** Lists all members again before the last list expires. */
   sweep(): void {
     if (this.#book !== undefined && this.#isOld(this.#book)) this.#run();
   }
 
   /**
-   * Whether the last list of everybody will soon be too old to be kept. Also when it is of a time to come:
-   * the clock was set back, and would hold up the next list for as long.
+   * Whether the last list of all members will soon expire. Also if it is in the future: the clock was set back, and
+   * would delay the next list by that time.
    */
   #isOld({ occupied }: Book): boolean {
     const age_ms = Math.abs(this.#options.now() - this.#listed_ms);
     return occupied && age_ms > this.#ttl_ms * LIST_PART;
   }
 
-  /** Writes nothing more; resolves when what is under way has its answer. */
+  /** Stops writing; resolves when the write under way is answered. */
   async close(): Promise<void> {
     this.#is_closed = true;
     clearTimeout(this.#retry);
@@ -242,7 +241,7 @@ export class RoomRecorder {
     }, wait_ms);
   }
 
-  /** What may have been stored is found by reading again. How long to wait, in ms. */
+  /** Handles a failure: possibly stored entries are found by reading again. Returns the wait in ms. */
   #failed(error: unknown): number {
     this.#book = undefined;
     this.#everybody = true;
@@ -258,10 +257,10 @@ export class RoomRecorder {
     while (owns() && !this.#is_closed) {
       if (this.#is_doubted && await this.#isOutdated()) this.#book = undefined;
       const book = this.#book ??= await this.#read();
-      // A Shield knows of its own, whatever this Brain has heard.
+      // A Shield's report about its own members is valid, even if this Brain has no presence of them.
       await this.#settleStays(book);
       if (this.#everybody) {
-        // Who is not known yet has not left.
+        // Otherwise an unknown member may still be present.
         if (!isCertain()) return;
         this.#everybody = false;
         for (const id of book.members.keys()) this.#look(id);
@@ -274,7 +273,7 @@ export class RoomRecorder {
       if (book.since_list >= LIST_EVERY || this.#isOld(book)) await this.#list(book);
       if (this.#touched.size + this.#stays.size === 0 && !this.#everybody) return;
     }
-    // Another one's: what it writes is not known here.
+    // It has another owner, whose writes are unknown here.
     if (!owns()) this.#forget();
   }
 
@@ -302,13 +301,15 @@ export class RoomRecorder {
     const due = dueFor(book, connection_id, now_known, now());
     if (due?.type === "joined") await this.#note();
     if (due !== undefined) await this.#change(book, due);
-    // What was heard of it meanwhile is looked at again.
+    // Changes that arrived meanwhile are checked again.
     if (this.#touched.get(connection_id) === cause) this.#touched.delete(connection_id);
     const is_there = memberOf(connection_id) !== undefined;
     if (is_there !== book.members.has(connection_id)) this.#look(connection_id);
   }
 
-  /** The room was empty, or is. Not before the others who wait: one who goes may follow one who comes. */
+  /**
+   * Writes that the room became occupied or vacated. Not before the other pending entries: a leave may follow a join.
+   */
   async #turn(book: Book): Promise<void> {
     const { now, noteClosed } = this.#options;
     if (book.members.size === 0 && this.#touched.size > 0) return;
@@ -320,7 +321,10 @@ export class RoomRecorder {
     this.#is_noted = false;
   }
 
-  /** What Shields have reported, the first that left first; those that wait for presence are reported again. */
+  /**
+   * Writes the stays that Shields reported, in the order of their leaves; those that wait for presence are reported
+   * again.
+   */
   async #settleStays(book: Book): Promise<void> {
     const { onSettled, owns } = this.#options;
     for (const [key, stay] of this.#stays) {
@@ -331,7 +335,7 @@ export class RoomRecorder {
     }
     for (const [node_id, missed] of this.#missed) {
       if (!owns() || this.#is_closed) return;
-      // Its answer may have been lost.
+      // The answer to its write may have been lost.
       const told = JSON.stringify(missed);
       if (this.#told.get(node_id) !== told) await this.#miss(book, missed);
       this.#told.set(node_id, told);
@@ -340,7 +344,7 @@ export class RoomRecorder {
     }
   }
 
-  /** Members that left as presence saw it: after what is known of who is there, which has most of them. */
+  /** Writes leaves detected by presence: after the present members, which account for most of them. */
   async #settleGone(book: Book): Promise<void> {
     const { onSettled, onThere, owns, isCertain } = this.#options;
     for (const [key, stay] of this.#gone) {
@@ -357,13 +361,13 @@ export class RoomRecorder {
     }
   }
 
-  /** False: presence has not heard of it yet. */
+  /** False: presence does not know it yet. */
   async #settleStay(book: Book, stay: Stay): Promise<boolean> {
     const { memberOf, now } = this.#options;
     const { entry, cause } = stay;
     const { connection_id, joined_ms, changed_ms: left_ms } = entry;
     const isIt = (member: RecordedMember | undefined) => member?.joined_ms === joined_ms;
-    // It may be on its way to another Shield, or the leave to this Brain.
+    // It may be moving to another Shield, or its leave is not received yet.
     if (isIt(memberOf(connection_id))) return false;
     const leave = async () => {
       const due = dueFor(book, connection_id, { member: undefined, cause, left_ms }, now());
@@ -378,7 +382,7 @@ export class RoomRecorder {
     if (this.#past.has(entry)) return true;
     if (!this.#past.coversFrom(PastLeaves.needed(left_ms))) await this.#readPast(left_ms);
     if (this.#past.has(entry)) return true;
-    // Behind a later stay of the connection it has no place, and what is not known may be there.
+    // It must not follow a later stay of the connection, and it may already be written if earlier leaves are unknown.
     if (known !== undefined || !this.#past.covers(stay)) {
       const { tenant_id, room_id } = entry;
       const room = { tenant_id, room_id, node_id: stay.writer.node_id };
@@ -402,7 +406,7 @@ export class RoomRecorder {
     await this.#append({ type: "missed", data });
   }
 
-  /** Before the first member is there. */
+  /** Records the room as occupied before the first member is written. */
   async #note(): Promise<void> {
     if (this.#is_noted) return;
     await this.#options.noteOpen();
@@ -432,7 +436,7 @@ export class RoomRecorder {
     onWritten(entry);
   }
 
-  /** Whether the journal is to be read, because it was not yet, or somebody else has written since. */
+  /** Whether the journal has to be read: for the first time, or after another writer. */
   async #isOutdated(): Promise<boolean> {
     this.#is_doubted = false;
     if (this.#book === undefined) return true;
@@ -440,7 +444,7 @@ export class RoomRecorder {
     return (last?.offset ?? 0) !== this.#last;
   }
 
-  /** Reads the journal back to the last list of everybody, or to its beginning. */
+  /** Reads the journal back to the last list of all members, or to its beginning. */
   async #read(): Promise<Book> {
     const { openLog, members_room_id, now } = this.#options;
     const durable = this.#durable = await openLog();
@@ -448,7 +452,7 @@ export class RoomRecorder {
     this.#listed_ms = now();
     const { last } = await durable.head(members_room_id);
     this.#last = last?.offset ?? 0;
-    // Read when somebody asks.
+    // Earlier leaves are read on demand.
     this.#past.begin(last === undefined ? 0 : Infinity);
     this.#in_vain_ms = -Infinity;
     if (last === undefined) return emptyBook();
@@ -465,14 +469,14 @@ export class RoomRecorder {
       messages = [...page.messages, ...messages];
       const { book, is_whole, whole_ms } = bookOf(messages);
       const [oldest] = page.messages;
-      // What it counts from may be older than this Brain, and is kept no longer for that.
+      // Its entries may be older than this Brain and expire all the same.
       this.#listed_ms = whole_ms;
       if (is_whole || !page.more || oldest === undefined) return book;
       before = oldest.offset;
     }
   }
 
-  /** Reads who has left since some time before, at most `PAST_PAGES` pages. */
+  /** Reads the leaves since a time before that, at most `PAST_PAGES` pages. */
   async #readPast(left_ms: number): Promise<void> {
     const { members_room_id } = this.#options;
     const durable = this.#durable as DurableLog;

@@ -1,8 +1,7 @@
 /**
- * Writes the journals of members of the rooms that this Brain owns: receives who comes and goes, and hands
- * it to each room's recorder. Which rooms have members is noted in the bucket `ARQON_MEMBERS`, so that
- * also those are found whose last members went while no Brain lived. How one journal is written is
- * `room_recorder.ts`.
+ * Writes the journals of members of the rooms that this Brain owns: receives joins and leaves, and passes them to each
+ * room's recorder. The bucket `ARQON_MEMBERS` lists the occupied rooms, so that rooms whose last members left while no
+ * Brain was running are found. `room_recorder.ts` writes one journal.
  */
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -25,26 +24,26 @@ import type { Stay } from "../../shared/presence/messages.ts";
 import { RoomRecorder } from "./room_recorder.ts";
 import type { ShieldMissed } from "./room_recorder.ts";
 
-/** How often every room is compared, in case something was missed, in ms. */
+/** Interval of comparing every room, in case changes were missed, in ms. */
 const SURVEY_MS = 60_000;
-/** After owners have changed, so that those who share a change of Brains agree, in ms. */
+/** Pause after a change of owners, so that the Brains agree on it, in ms. */
 const SETTLE_MS = 200;
-/** After a survey that failed, in ms. */
+/** Pause after a failed survey, in ms. */
 const RETRY_MS = 1_000;
-/** So long what is written waits for more, before it is said, in ms; and how much one message has. */
+/** How long confirmations are collected, in ms; and the most in one message. */
 const CONFIRM_MS = 50;
 const CONFIRMED_MAX = 256;
-/** Members whose Shields are gone of which the other Brains are notified at a time. */
+/** The most stays of Shields that are down in one message to the other Brains. */
 const SHARED_MAX = 2_048;
 
-/** What the journals need of their Brain. */
+/** The Brain's parts that the journals need. */
 export interface MembershipServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "rooms">;
   readonly view: ClusterView & StaysView;
-  /** Those who have left since this Brain serves; absent: they are kept from this start on. */
+  /** Stays since this Brain serves; absent: kept from this start on. */
   readonly kept?: KeptStays;
-  /** Reports another configuration; absent: it stays as it is. */
+  /** Notifies of configuration changes; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -52,7 +51,7 @@ export interface MembershipServiceOptions
 
 /** The journals of a running Brain. */
 export interface MembershipService {
-  /** Writes what is known, then nothing more. Idempotent. */
+  /** Writes the known changes, then stops. Idempotent. */
   drain(): Promise<void>;
 }
 
@@ -61,20 +60,20 @@ const utf8 = new TextEncoder();
 
 class Journals implements MembershipService {
   readonly #options: MembershipServiceOptions;
-  /** Those who have left since this Brain serves. */
+  /** Stays since this Brain serves. */
   readonly #kept: KeptStays;
   readonly #rooms: JournaledRooms;
   readonly #open: KeyValue;
   readonly #metrics: MembershipMetrics;
   readonly #recorders = new Map<string, RoomRecorder>();
   readonly #stops: (() => void)[];
-  /** What is to be said to be written, by its Shield, and the timer until it is. */
+  /** Confirmations to send, by Shield, and their timer. */
   readonly #confirmed = new Map<string, { stays: Tag[]; missed: ShieldMissed[] }>();
   #confirm_timer: ReturnType<typeof setTimeout> | undefined;
   #survey: ReturnType<typeof setTimeout> | undefined;
   /** The list of rooms with members is being read. */
   #reading = false;
-  /** Something has changed since that began. */
+  /** Something has changed since the read began. */
   #outdated = false;
   #is_closed = false;
 
@@ -140,15 +139,15 @@ class Journals implements MembershipService {
   }
 
   #stayed({ node_id, stays, missed }: ToldStays): void {
-    // What other Brains tell is kept, and comes from there.
+    // Reports of other Brains go to the kept stays, and come from there.
     if (node_id === undefined) return;
     for (const stay of stays) {
-      // A Shield speaks for itself.
+      // A Shield reports only its own members.
       if (stay.writer.node_id !== node_id) continue;
       const { tenant_id, room_id } = stay.entry;
       const recorder = this.#recorderFor(stay);
       if (recorder !== undefined) recorder.stay(stay);
-      // Rooms without a journal, by the classes that are known here.
+      // The room has no journal by the known classes: nothing to write.
       else if (this.#owns(tenant_id, room_id)) this.#confirm(stay);
     }
     for (const each of missed) {
@@ -160,7 +159,7 @@ class Journals implements MembershipService {
     }
   }
 
-  /** Soon, together with others. */
+  /** Sends the confirmation soon, together with others. */
   #confirm(one: Stay | ShieldMissed): void {
     const node_id = "entry" in one ? one.writer.node_id : one.node_id;
     const own = this.#confirmed.get(node_id) ?? { stays: [], missed: [] };
@@ -186,7 +185,7 @@ class Journals implements MembershipService {
     return this.#recorderOf(tenant_id, room_id);
   }
 
-  /** Undefined: the room has no journal, or is another Brain's. */
+  /** The room's recorder; undefined: the room has no journal, or another owner. */
   #recorderOf(tenant_id: string, room_id: string): RoomRecorder | undefined {
     const members_room_id = this.#rooms.membersRoomOf(tenant_id, room_id);
     if (members_room_id === undefined || !this.#owns(tenant_id, room_id)) return undefined;
@@ -234,8 +233,8 @@ class Journals implements MembershipService {
   }
 
   /**
-   * Looks at every room that has members, or had some. The list of the latter may take long to come
-   * while NATS is unwell; those who are there never wait for it.
+   * Checks every room that has or had members. The list of the latter may be slow while NATS has problems; present
+   * members do not wait for it.
    */
   #compareAll(): void {
     const compared = new Set<string>();
@@ -245,12 +244,12 @@ class Journals implements MembershipService {
     }
     this.#tellKept();
     this.#forget();
-    // A reading that is under way may have missed why this is called: another one follows.
+    // A read under way may have missed the cause of this call: another one follows.
     if (this.#reading) this.#outdated = true;
     else void this.#compareNoted(compared);
   }
 
-  /** What is kept goes to who writes it now; of members whose Shields are gone the other Brains learn. */
+  /** Passes kept stays to their recorders; sends the other Brains those of Shields that are down. */
   #tellKept(): void {
     const { view } = this.#options;
     const kept = this.#kept;
@@ -265,7 +264,7 @@ class Journals implements MembershipService {
     }
   }
 
-  /** Looks at every room that is noted to have members, but for those that were compared. */
+  /** Checks every room listed as occupied, except those already compared. */
   async #compareNoted(compared: ReadonlySet<string>): Promise<void> {
     this.#reading = true;
     this.#outdated = false;
@@ -288,7 +287,7 @@ class Journals implements MembershipService {
     }
   }
 
-  /** Lets rooms go that are another Brain's by now, or have nobody. */
+  /** Drops recorders of rooms with another owner, or without members. */
   #forget(): void {
     for (const [key, recorder] of this.#recorders) {
       recorder.sweep();
@@ -314,11 +313,11 @@ function eventOf({ type, data }: MembershipEntry) {
   return { event: { type, data: utf8.encode(JSON.stringify(data)), content_type } };
 }
 
-/** Starts to write journals. Rejects with `spine-unavailable` when a bucket cannot be opened. */
+/** Starts writing journals. Rejects with `spine-unavailable` if a bucket cannot be opened. */
 export async function startMembership(
   options: MembershipServiceOptions,
 ): Promise<MembershipService> {
-  // What is told from now on is kept, before the list of rooms is read.
+  // Reports from now on are kept, before the list of rooms is read.
   const { kept = new KeptStays(options) } = options;
   const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
   return new Journals(options, kept, await JournaledRooms.open(options), open);

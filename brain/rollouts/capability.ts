@@ -1,8 +1,8 @@
-/** What plan brings to a Brain. */
+/** The plan capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
 import { startRollouts } from "./service.ts";
 
-/** Rollouts of a tenant's state, which go on or back by what Shields report. */
+/** Rollouts of a tenant's state, which proceed or roll back by the reports of Shields. */
 export const PLAN: BrainCapability = {
   name: "plan",
   title: "rollouts of a tenant's state, which go on or back by what Shields report",

@@ -1,21 +1,18 @@
-/**
- * The metrics of rollouts at a Brain. Labels come from closed sets: no tenant is named. What is counted is
- * `service.ts`.
- */
+/** The metrics of rollouts at a Brain. Labels come from closed sets: no tenant is named. `service.ts` updates them. */
 import { Counter, Gauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { ROLLOUT_STATES } from "../../shared/rollout/rollout.ts";
 import type { Rollout } from "../../shared/rollout/rollout.ts";
 
-/** What a Brain says of rollouts. */
+/** A Brain's metrics of rollouts. */
 export interface RolloutMetrics {
-  /** This Brain has carried a rollout on to that document. */
+  /** Counts a decision of this Brain that led to that document. */
   decided(next: Rollout): void;
-  /** What it has decided could not be stored; another Brain that was faster is no failure. */
+  /** Counts a decision that could not be stored; a faster Brain is no failure. */
   failed(): void;
 }
 
-/** Registers them. `rollouts` gives the latest rollout of each tenant, and is called at a scrape. */
+/** Registers them. `rollouts` returns the latest rollout of each tenant, and is called on a scrape. */
 export function createRolloutMetrics(
   registry: Registry,
   rollouts: () => Iterable<Pick<Rollout, "state">>,

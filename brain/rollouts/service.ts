@@ -1,7 +1,7 @@
 /**
- * Carries the rollouts of all tenants on. Every Brain does: each decides by the same pure function
- * (`shared/rollout/decision.ts`) from what it has heard, and writes by compare-and-set. So no rollout has an
- * owner, and none waits for a takeover. What a rollout does to messages is `shield/apply/rollouts.ts`.
+ * Advances the rollouts of all tenants. Every Brain does: each decides by the same pure function
+ * (`shared/rollout/decision.ts`) from the received reports, and writes by compare-and-set. So no rollout has an owner,
+ * and none waits for a takeover. `shield/apply/rollouts.ts` applies a rollout to messages.
  */
 import type { Env } from "../../shared/env.ts";
 import { decide } from "../../shared/rollout/decision.ts";
@@ -19,10 +19,10 @@ import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/cont
 import { createRolloutMetrics } from "./metrics.ts";
 import type { RolloutMetrics } from "./metrics.ts";
 
-/** How often rollouts are looked at without news, in ms. */
+/** Interval between checks of rollouts without a change, in ms. */
 const TICK_MS = 500;
 
-/** What carrying rollouts on needs of its Brain. */
+/** The Brain's parts that rollouts need. */
 export interface RolloutServiceOptions
   extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "keyValue">;
@@ -31,25 +31,25 @@ export interface RolloutServiceOptions
 interface Heard {
   readonly report: RolloutReport;
   readonly revision: number;
-  /** Monotonic ms; undefined: it was there before this Brain, so nobody knows how old it is. */
+  /** Monotonic ms; undefined: it is older than this Brain, so its age is unknown. */
   readonly heard_ms: number | undefined;
   /** Whether it is being removed. */
   is_swept: boolean;
 }
 
-/** One tenant's rollout, as this Brain has heard of it. */
+/** One tenant's known rollout. */
 interface Known {
   rollout: Rollout | undefined;
   revision: number;
   readonly heard: Map<string, Heard>;
-  /** Since when this Brain sees it at its stage, with reports without a gap; monotonic ms. */
+  /** Since when it is at its stage with continuous reports; monotonic ms. */
   held_from_ms: number;
   is_writing: boolean;
 }
 
 /** The rollouts of a Brain. */
 class RolloutService {
-  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  /** Resolves when all stored rollouts are known; rejects with `spine-unavailable` if it ends first. */
   readonly ready: Promise<void>;
   readonly #options: RolloutServiceOptions;
   readonly #bucket: KeyValue;
@@ -73,7 +73,7 @@ class RolloutService {
     }, TICK_MS);
   }
 
-  /** Decides nothing more. */
+  /** Stops deciding. */
   close(): void {
     this.#watch.stop();
     clearInterval(this.#timer);
@@ -94,7 +94,7 @@ class RolloutService {
     this.#options.log.error("a rollout cannot be read", { tenant_id, problem });
   }
 
-  /** It is held anew with each stage, and after a pause. */
+  /** The hold time restarts with each stage, and after a pause. */
   #take(known: Known, rollout: Rollout | undefined, revision: number): void {
     const { rollout: before } = known;
     const is_held = before?.id === rollout?.id && before?.stage === rollout?.stage &&
@@ -115,8 +115,7 @@ class RolloutService {
     const heard_ms = this.#is_ready ? this.#options.monotonic_ms() : undefined;
     const before = [...heard.values()].map((one) => one.heard_ms ?? 0);
     const last_ms = Math.max(0, ...before);
-    // For a time nobody has reported, and nobody has looked: what was held until now does not count. A Brain
-    // that has just begun does not know of a gap.
+    // After a gap in the reports the hold time so far does not count. A Brain that has just started knows of no gap.
     const is_gap = last_ms > 0 && heard_ms !== undefined && heard_ms - last_ms > FRESH_MS;
     if (is_gap) known.held_from_ms = heard_ms;
     heard.set(node_id, { report: decoded.value, revision, heard_ms, is_swept: false });
@@ -144,13 +143,13 @@ class RolloutService {
     if ("next" in decision) void this.#write(tenant_id, known, decision.next, revision);
   }
 
-  /** Takes away what Shields have said of a rollout that is over, for a Shield that died cannot. */
+  /** Removes the reports of Shields on a finished rollout, because a dead Shield cannot. */
   #sweep(tenant_id: string, { rollout, heard }: Known): void {
     if (!this.#is_ready || (rollout !== undefined && isUnderWay(rollout))) return;
     for (const [node_id, report] of heard) {
       if (report.is_swept) continue;
       report.is_swept = true;
-      // The watch says that it is gone. Until then it is known, so that a failure is tried again.
+      // The watch reports the deletion. Until then it stays known, so that a failure is retried.
       this.#bucket.delete([tenant_id, node_id], report.revision).catch((error) => {
         report.is_swept = false;
         this.#options.log.warn("a report of a rollout that is over stays for now", {
@@ -176,7 +175,7 @@ class RolloutService {
     known.is_writing = true;
     try {
       const written = await this.#bucket.update([tenant_id], encodeRollout(next), revision);
-      // The watch may be slower: it must not be decided twice meanwhile.
+      // The watch may be slower: the rollout must not be decided twice meanwhile.
       if (known.revision === revision) this.#take(known, next, written);
       this.#metrics.decided(next);
       const { id, state, stage, shares, ended } = next;
@@ -184,7 +183,7 @@ class RolloutService {
       if (state === "returned") log.warn("a rollout was taken back", { ...about, ...ended });
       else log.info("a rollout goes on", about);
     } catch (error) {
-      // Another Brain was faster, or somebody gave an order: the watch brings what there is.
+      // Another Brain was faster, or there was an order: the watch delivers the new state.
       if (!isConflict(error)) {
         this.#metrics.failed();
         log.warn("a rollout waits: it cannot be stored", { tenant_id, error });
@@ -195,7 +194,7 @@ class RolloutService {
   }
 }
 
-/** Opens the bucket and begins; resolves once it knows what is stored. Rejects with `spine-unavailable`. */
+/** Opens the bucket and starts; resolves once the stored rollouts are known. Rejects with `spine-unavailable`. */
 export async function startRollouts(
   options: RolloutServiceOptions,
 ): Promise<{ close(): void }> {

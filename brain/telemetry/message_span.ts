@@ -1,18 +1,17 @@
 /**
- * The span of a message that a Brain has received: of a command, below the span of the Shield or of
- * the Brain that forwarded it, or of a message that the tap sees. When the span ends, and how, is
- * the caller's.
+ * The span of a message that a Brain has received: of a command, as a child of the Shield's or the forwarding Brain's
+ * span, or of a tapped message. The caller ends the span.
  */
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { messagingSystem, recordedIn, roomAttributes } from "../../shared/telemetry/spine_span.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 
-/** What is done with a message, and the kind of its span. */
+/** The operations on a message, and the kinds of their spans. */
 const KINDS = { command: "server", tap: "consumer" } as const;
 
 /**
- * Begins the span of a message; undefined when its trace is not recorded. `spine` brought the
- * message; `subject` is the one on which the first Brain took it.
+ * Starts the span of a message; undefined if its trace is not recorded. `spine` delivered the message; `subject` is
+ * that at the first Brain.
  */
 export function messageSpan(
   tracing: Tracing,

@@ -1,20 +1,20 @@
 /**
- * The Brain's own metrics, made on the registry of the process. Labels come from closed sets, never
- * from a client. The metrics of presence are in `presence/metrics.ts`.
+ * The Brain's own metrics, on the registry of the process. Labels come from closed sets, never from a client. The
+ * metrics of presence are in `presence/metrics.ts`.
  */
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
-/** The Brain's metrics, by what they measure. */
+/** The Brain's metrics. */
 export interface BrainMetrics {
-  /** Rooms that live and that this Brain owns. */
+  /** Live rooms that this Brain owns. */
   readonly rooms: Gauge;
   readonly rooms_in_memory: Gauge;
   readonly pending_commands: Gauge;
   readonly pending_bytes: Gauge;
   /**
-   * `name`: the command's name if the Brain serves it, else "unknown"; `code`: 0 when it was
-   * accepted, else the code of the ACK.
+   * `name`: the command's name if the Brain serves it, otherwise "unknown"; `code`: 0 if accepted, otherwise the code
+   * of the ACK.
    */
   readonly commands: Counter<"name" | "code">;
   readonly command_seconds: Histogram<"name">;
@@ -30,14 +30,14 @@ export interface BrainMetrics {
   readonly rooms_created: Counter;
   readonly rooms_ended: Counter;
   readonly room_sweeps: Counter;
-  /** What hooks learned about rooms. */
+  /** Room events reported to hooks. */
   readonly rooms_told: Counter<"event">;
   readonly rooms_untold: Gauge;
-  /** As this Brain counts them, of all tenants. */
+  /** Bytes of all tenants' rooms, as counted by this Brain. */
   readonly room_bytes: Gauge;
-  /** Of the tenant that has most. */
+  /** Bytes of the largest tenant. */
   readonly room_bytes_largest: Gauge;
-  /** What one tenant may have. */
+  /** The quota of one tenant. */
   readonly room_bytes_limit: Gauge;
   readonly room_bytes_refused: Counter;
   /** `reason`: room-limit, room-bytes-limit, queue-full or failed. */
@@ -49,11 +49,11 @@ export interface BrainMetrics {
   readonly bans: Gauge;
   readonly bans_swept: Counter;
   readonly tap_messages: Counter<"outcome">;
-  /** What `tap_messages` shows: plain numbers, since every message adds to them. */
+  /** The values of `tap_messages`: plain numbers, because every message increments one. */
   readonly tapped: Record<TapOutcome, number>;
 }
 
-/** The outcome of a message that the tap saw. */
+/** The outcome of a tapped message. */
 export type TapOutcome = "logged" | "left_out" | "unsampled" | "shadow" | "undecodable";
 
 function commandMetrics(registers: Registry[]) {

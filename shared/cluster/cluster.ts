@@ -1,15 +1,14 @@
 /**
- * Which Brains live, and which of them owns a room: rendezvous hashing, so that every process that
- * sees the same Brains names the same owner, and a Brain that comes or goes moves only its own rooms.
- * Knows no clock and no Spine; not a membership protocol with votes: two processes may disagree for
- * a heartbeat or two, and everything above must live with that.
+ * The live Brains, and the owner of a room by rendezvous hashing: every process that sees the same Brains computes the
+ * same owner, and a Brain that starts or stops moves only its own rooms. Has no clock and no Spine. Not a consensus
+ * protocol: two processes may disagree for a heartbeat or two, and callers must tolerate that.
  */
 import { fnvText, mixBits } from "../fnv.ts";
 import type { Beat, BrainState } from "../records/member.ts";
 
-/** How long a Brain may be silent. */
+/** Options of the table. */
 export interface BrainTableOptions {
-  /** A Brain that is silent for longer does not live: `presence.brain_timeout_ms`. */
+  /** A Brain that is silent for longer counts as down: `presence.brain_timeout_ms`. */
   readonly brain_timeout_ms: number;
 }
 
@@ -22,14 +21,12 @@ interface BrainRecord {
   suspected: boolean;
 }
 
-/** The most Brains that are kept; beats of known ones are taken beyond it. */
+/** The most Brains that are kept; above, beats of new ones are ignored. */
 export const BRAINS_MAX = 1_024;
 
 const RANK: Readonly<Record<BrainState, number>> = { starting: 0, serving: 1, draining: 2 };
 
-/**
- * A hash of 32 bits of a room, the same in every process. Two rooms with one hash have one owner.
- */
+/** A hash of 32 bits of a room, the same in every process. Rooms with equal hashes have the same owner. */
 export function roomHash(tenant_id: string, room_id: string): number {
   // "." is in no id, so ("a", "bc") and ("ab", "c") differ.
   return mixBits(fnvText(room_id, fnvText(".", fnvText(tenant_id))));
@@ -44,8 +41,8 @@ const PREFIX = "brain:";
 const ID_LENGTH = 64;
 
 /**
- * The Brain id of a node: distinct from the node id, which is the Shield's when one process or one
- * configuration file is both. At most 64 characters; a longer node id is cut and told apart by a hash.
+ * The Brain id of a node: distinct from the node id, which is the Shield's if one process or one configuration file is
+ * both. At most 64 characters; a longer node id is truncated and made unique by a hash.
  */
 export function brainIdOf(node_id: string): string {
   const id = PREFIX + node_id;
@@ -54,7 +51,7 @@ export function brainIdOf(node_id: string): string {
   return `${id.slice(0, ID_LENGTH - digits.length - 1)}-${digits}`;
 }
 
-/** The Brains that one process has heard of. Times are the caller's clock, Unix ms. */
+/** The Brains known to one process. Times are the caller's clock, Unix ms. */
 export class BrainTable {
   readonly #timeout_ms: number;
   readonly #brains = new Map<string, BrainRecord>();
@@ -66,8 +63,8 @@ export class BrainTable {
   }
 
   /**
-   * Takes a beat, also a late or repeated one. Beats of an earlier life are ignored, and within one
-   * life a Brain never goes back from draining to serving. True when the live Brains have changed.
+   * Handles a beat, which may be late or duplicated. Beats of an earlier life are ignored, and within one life a Brain
+   * never returns from draining to serving. True if the live Brains have changed.
    */
   onBeat(beat: Beat, now_ms: number): boolean {
     const known = this.#brains.get(beat.brain_id);
@@ -91,9 +88,7 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /**
-   * Drops the Brains that have been silent for too long. True when the live Brains have changed.
-   */
+  /** Drops the Brains that missed their beats. True if the live Brains have changed. */
   sweep(now_ms: number): boolean {
     for (const [brain_id, { seen_ms }] of this.#brains) {
       if (now_ms - seen_ms > this.#timeout_ms) this.#brains.delete(brain_id);
@@ -101,7 +96,7 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /** Counts a Brain as dead until its next beat. True when the live Brains have changed. */
+  /** Counts a Brain as down until its next beat. True if the live Brains have changed. */
   suspect(brain_id: string): boolean {
     const known = this.#brains.get(brain_id);
     if (known === undefined) return false;
@@ -109,19 +104,19 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
+  /** This process was stalled for `gap_ms`: no Brain counts as silent for that time. */
   forgive(gap_ms: number, now_ms: number): void {
     for (const known of this.#brains.values()) {
       known.seen_ms = Math.min(now_ms, known.seen_ms + gap_ms);
     }
   }
 
-  /** The Brains that serve, in the order of their ids. */
+  /** The serving Brains, in the order of their ids. */
   live(): readonly string[] {
     return this.#live;
   }
 
-  /** The live Brain with the highest weight for this room; undefined when none lives. */
+  /** The live Brain with the highest weight for this room; undefined without a live Brain. */
   ownerOf(tenant_id: string, room_id: string): string | undefined {
     if (this.#live.length < 2) return this.#live[0];
     const room = roomHash(tenant_id, room_id);
@@ -138,7 +133,7 @@ export class BrainTable {
     return owner;
   }
 
-  /** The last beat of a Brain that has not been silent for too long. */
+  /** The last beat of a live Brain. */
   beatOf(brain_id: string): Beat | undefined {
     return this.#brains.get(brain_id)?.beat;
   }

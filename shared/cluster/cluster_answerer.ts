@@ -1,6 +1,6 @@
 /**
- * The part of a Shield or Brain that answers the questions that operators ask the whole cluster.
- * The handlers that it is given know what a question means; its form is `cluster_question.ts`.
+ * Answers operators' questions to the whole cluster, on a Shield or Brain. The given handlers implement the questions;
+ * `cluster_question.ts` defines their format.
  */
 import { z } from "zod";
 import type { Env } from "../env.ts";
@@ -20,14 +20,14 @@ export type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unkno
 /** The handlers by the name of their question. */
 export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
 
-/** What answering needs of its process. */
+/** The process's parts that answering needs. */
 export interface AnswererOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
   /** The Shield's node id, or the Brain's id. */
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly handlers: AnswerHandlers;
-  /** Called for every question with who asks it, the process's own questions excepted. */
+  /** Called for every question with its asker, except for the process's own questions. */
   readonly onAsker?: (question: Pick<Question, "question" | "asker" | "kind">) => void;
 }
 
@@ -45,19 +45,19 @@ export interface Answerer {
   readonly pending: number;
   /** The answer to a question of this very process. Rejects with what the handler throws. */
   own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** Tells every process that this one is gone, and stops. Idempotent. */
+  /** Notifies every process that this one stops, and stops. Idempotent. */
   close(): void;
 }
 
-/** The message with which a process says that it has come; nobody answers it. */
+/** The message of a starting process; it has no answer. */
 const HERE = "here";
-/** The question that every process answers with its clock: whoever asks it learns who is there. */
+/** The question that every process answers with its clock: it discovers the processes. */
 export const HELLO = "hello";
 /** Its answer, in Unix ms. */
 export const Hello = z.strictObject({ now_ms: z.number() });
-/** The message with which a process says that it goes; nobody answers it. */
+/** The message of a stopping process; it has no answer. */
 export const BYE = "bye";
-/** Questions answered at once; further ones are refused. */
+/** The most questions answered concurrently; further ones are refused. */
 const ANSWERS_MAX = 16;
 
 class SpineAnswerer implements Answerer {
@@ -100,7 +100,7 @@ class SpineAnswerer implements Answerer {
       const told = { question, id: "0", asker: node_id, kind, params: {} };
       spine.publish(CLUSTER_QUESTIONS, encodeQuestion(told));
     } catch (error) {
-      // Who is not told finds out with the next question.
+      // A process that misses it finds out with the next question.
       log.debug("the cluster was not told", { question, error });
     }
   }
@@ -118,7 +118,7 @@ class SpineAnswerer implements Answerer {
     if (question.to !== undefined && question.to !== node_id) return;
     if (question.of !== undefined && question.of !== kind) return;
     if (this.pending >= ANSWERS_MAX) return this.#refuse(question, "busy");
-    // It waited here or on its way while this process was stalled: whoever asked has learned that.
+    // It was delayed while this process was stalled: the asker has already seen the timeout.
     if (this.#options.now() > (question.until_ms ?? Infinity)) {
       return this.#refuse(question, "too late");
     }
@@ -163,7 +163,7 @@ class SpineAnswerer implements Answerer {
     try {
       this.#options.spine.publish(subject, encodeProblem(this.#head(question), problem));
     } catch (error) {
-      // Who asked waits for its time, and says that there was no answer.
+      // The asker times out, and reports the missing answer.
       this.#options.log.debug("a refusal was not sent", { asker: question.asker, error });
     }
   }
@@ -175,8 +175,8 @@ class SpineAnswerer implements Answerer {
 }
 
 /**
- * Begins to answer questions; takes effect at the server with the next flush. Throws
- * `spine-unavailable` when it cannot subscribe.
+ * Starts answering questions; takes effect at the server with the next flush. Throws `spine-unavailable` if it cannot
+ * subscribe.
  */
 export function startAnswerer(options: AnswererOptions): Answerer {
   return new SpineAnswerer(options);

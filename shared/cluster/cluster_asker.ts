@@ -1,7 +1,7 @@
 /**
- * Asks every Shield and Brain a question and gathers their answers within a time limit: the admin
- * API's view of the whole cluster. Knows when all have answered, and names who did not; who they are is
- * `known_nodes.ts`. Not membership: nothing is decided by it.
+ * Asks every Shield and Brain a question and gathers their answers within a timeout: the admin API's view of the whole
+ * cluster. It detects when all have answered, and lists those that did not; `known_nodes.ts` knows the processes. Not a
+ * membership protocol: nothing is decided by it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
@@ -23,31 +23,28 @@ import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
 import type { RegisteredShield, Wanted } from "./known_nodes.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
-/** What asking needs of its process. */
+/** The process's parts that asking needs. */
 export interface AskerOptions extends Pick<Env, "log" | "node_id" | "now" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe">;
   readonly kind: NodeKind;
   /** Answers for this process itself. */
   readonly answerer: Pick<Answerer, "own">;
-  /** Ms that only grow; absent: `performance.now`. */
+  /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** How long to wait for the known processes, in ms; absent: a second. */
   readonly timeout_ms?: number;
-  /** Reads which Shields are there; absent: only those are known that have been heard of. */
+  /** Reads the registered Shields; absent: only Shields that have sent a message are known. */
   readonly registered?: () => Promise<readonly RegisteredShield[]>;
 }
 
 /** Which processes are asked. */
 export interface AskOptions extends Wanted {
   readonly params?: Readonly<Record<string, unknown>>;
-  /** How long to wait, in ms; absent: as all questions do. */
+  /** How long to wait, in ms; absent: the default. */
   readonly timeout_ms?: number;
-  /** Receives the answers that are there after so many ms, when some of other processes are missing then. */
+  /** Receives the answers so far after this many ms, if some of other processes are missing then. */
   readonly early?: { readonly after_ms: number; readonly tell: (soFar: Gathered<unknown>) => void };
-  /**
-   * Set for a question that changes something: a process that learns of it more than half a minute
-   * late does nothing.
-   */
+  /** Set for a question that changes something: a process that receives it more than half a minute late ignores it. */
   readonly is_order?: true;
 }
 
@@ -72,7 +69,7 @@ export interface Gathered<T> {
   /** The answers, in the order of the processes' ids. */
   readonly answers: readonly NodeAnswer<T>[];
   readonly nodes: AskedNodes;
-  /** When it was asked, and when which process had answered: Unix ms by the asker's clock. */
+  /** When it was asked, and when each process answered: Unix ms by the asker's clock. */
   readonly asked_ms: number;
   readonly heard_ms: ReadonlyMap<string, number>;
 }
@@ -82,9 +79,9 @@ export interface AskerCounts {
   asked: number;
   /** Questions refused because too many were under way. */
   refused: number;
-  /** Messages that are no answer, or no answer to a question that was asked. */
+  /** Invalid answers, and answers to unknown questions. */
   malformed: number;
-  /** Times that a known process did not answer in time. */
+  /** Timeouts of known processes. */
   silent: number;
 }
 
@@ -92,18 +89,18 @@ export interface AskerCounts {
 const ASK_TIMEOUT_MS = 1_000;
 /** How much longer this process itself may take, in ms: `arq` waits for ten seconds. */
 const OWN_MS = 8_000;
-/** Questions under way at once. */
+/** The most concurrent questions. */
 export const QUESTIONS_MAX = 16;
-/** How long a question that has all other answers waits for the registry, in ms. */
+/** How long a question with all other answers waits for the registry, in ms. */
 const REGISTRY_WAIT_MS = 250;
-/** How long an order holds, in ms. */
+/** How long an order is valid, in ms. */
 const ORDER_MS = 30_000;
-/** The clocks of those who are to get one are waited for so much less than their answers. */
+/** The wait for the receivers' clocks is this many times shorter than the wait for answers. */
 const HELLO_PART = 3;
-/** Bytes that the answers to one question may have together. */
+/** The most bytes of all answers to one question. */
 const GATHERED_BYTES = 16 * ANSWER_BYTES;
 
-/** The parts of an answer that one process has sent so far. */
+/** The received parts of one process's answer. */
 interface Arriving {
   readonly kind: NodeKind;
   readonly parts: (Uint8Array | undefined)[];
@@ -113,14 +110,14 @@ interface Arriving {
 interface Asked {
   readonly schema: z.ZodType;
   readonly wanted: Wanted;
-  /** What the registry says of who is expected is yet to come. */
+  /** True until the registry has been read. */
   is_open: boolean;
   readonly expected: Set<string>;
   readonly arriving: Map<string, Arriving>;
   readonly answers: Map<string, NodeAnswer<unknown>>;
   readonly asked_ms: number;
   readonly heard_ms: Map<string, number>;
-  /** The processes that answered that they cannot. */
+  /** The processes that answered with a problem. */
   readonly failed: Set<string>;
   bytes: number;
   readonly settle: () => void;
@@ -165,18 +162,18 @@ export class ClusterAsker {
     return this.#asked.size;
   }
 
-  /** Whether that process has been heard of, or is this one. */
+  /** Whether that process is known, or is this one. */
   isKnown(node_id: string): boolean {
     return this.#known.has(node_id);
   }
 
-  /** Throws `not-found` when a node that has not answered is unknown. */
+  /** Throws `not-found` if an unanswered node is unknown. */
   require(node: string | undefined, { answered }: AskedNodes): void {
     if (node === undefined || answered.includes(node) || this.isKnown(node)) return;
     throw new ArqonError("not-found", `no node ${node} answers`);
   }
 
-  /** Takes note of a process that has asked or told something: it is there. */
+  /** Records a process that has sent a question or notice: it is known from now on. */
   onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
     if (question === BYE) this.#known.delete(asker);
     else this.#known.note(asker, kind);
@@ -188,8 +185,8 @@ export class ClusterAsker {
   }
 
   /**
-   * Resolves when all known processes have answered, at the latest after the time limit; this process may take
-   * `OWN_MS` longer. An answer that does not fit the schema counts as none. Rejects with `too-many-pending`.
+   * Resolves when all known processes have answered, at the latest after the timeout; this process may take `OWN_MS`
+   * longer. An answer that violates the schema is ignored. Rejects with `too-many-pending`.
    */
   async ask<S extends z.ZodType>(
     question: string,
@@ -243,13 +240,13 @@ export class ClusterAsker {
     return this.#result(asked) as Gathered<z.output<S>>;
   }
 
-  /** Ends the questions under way with the answers that are there. */
+  /** Ends the questions under way with the answers so far. */
   close(): void {
     this.#subscription.unsubscribe();
     for (const { settle } of this.#asked.values()) settle();
   }
 
-  /** The question is not over before the registry was read, unless that takes too long. */
+  /** Keeps the question open until the registry was read, within a bound. */
   #readRegistry(asked: Asked): void {
     const reading = this.#registry?.read((shields) => this.#register(shields));
     if (reading === undefined) return;
@@ -263,7 +260,7 @@ export class ClusterAsker {
     void reading.then(close);
   }
 
-  /** All questions under way were asked of everybody: they wait for those that the registry has besides. */
+  /** Adds the registered Shields to the expected answers of all questions under way. */
   #register(shields: readonly RegisteredShield[]): void {
     const gone = this.#known.register(shields);
     for (const { wanted, expected } of this.#asked.values()) {
@@ -273,7 +270,7 @@ export class ClusterAsker {
     }
   }
 
-  /** What the clocks of those show who are to get an order: it is over by their own. */
+  /** The clocks of an order's receivers: its deadline is by their own clocks. */
   async #clocksOf({ to, of, timeout_ms }: AskOptions) {
     const { node_id, timeout_ms: most_ms = ASK_TIMEOUT_MS } = this.#options;
     if (to === node_id) return new Map<string, number>();
@@ -289,7 +286,7 @@ export class ClusterAsker {
     );
   }
 
-  /** To whom a question is sent, and when it is over there. One message for all, unless their clocks differ. */
+  /** The receivers of a question, and its deadline there. One message for all, unless their clocks differ. */
   #addresses({ to, of, is_order }: AskOptions, clocks: Clocks, asked: Asked) {
     const { node_id, now } = this.#options;
     const kind = of === undefined ? {} : { of };
@@ -312,7 +309,7 @@ export class ClusterAsker {
       }
     } catch (error) {
       if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
-      // Nobody will answer: waiting would help nobody, and who asked is notified.
+      // There will be no answer: ends the question at once.
       log.debug("the cluster was not asked", { question, error });
       if (!asked.expected.has(node_id)) asked.settle();
       for (const expected of asked.expected) if (expected !== node_id) asked.failed.add(expected);
@@ -341,7 +338,7 @@ export class ClusterAsker {
     }
     this.#known.note(part.node, part.kind);
     const asked = this.#asked.get(part.id);
-    // Those that are late are known from now on.
+    // Late processes are known from now on.
     if (asked !== undefined) this.#take(asked, part);
   }
 
@@ -349,7 +346,7 @@ export class ClusterAsker {
     const { node, kind, problem, parts, bytes } = part;
     if (asked.answers.has(node) || asked.failed.has(node)) return;
     if (problem !== undefined) {
-      // Who asked is notified.
+      // The asker is notified.
       this.#options.log.debug("a process does not answer a question", { node, problem });
       asked.failed.add(node);
       return this.#settleIfDone(asked);
@@ -398,7 +395,7 @@ export class ClusterAsker {
   }
 }
 
-/** The answers that are there. */
+/** The answers so far. */
 function gatheredOf({ expected, answers, failed, asked_ms, heard_ms }: Asked): Gathered<unknown> {
   const silent = [...new Set([...expected, ...failed])].filter((id) => !answers.has(id)).sort();
   const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
@@ -406,10 +403,10 @@ function gatheredOf({ expected, answers, failed, asked_ms, heard_ms }: Asked): G
   return { answers: sorted, nodes, asked_ms, heard_ms: new Map(heard_ms) };
 }
 
-/** What was read holds for so long, in ms: Shields renew their marks as often. */
+/** How long a read is valid, in ms: the interval of the Shields' marks. */
 const FRESH_MS = 5_000;
 
-/** The registry, as one process reads it. */
+/** One process's cached reads of the registry. */
 class ShieldRegistry {
   readonly #read: () => Promise<readonly RegisteredShield[]>;
   readonly #log: Logger;
@@ -421,7 +418,7 @@ class ShieldRegistry {
     this.#log = log;
   }
 
-  /** Resolves when it was read and told, or cannot be. Undefined: what was reported a moment ago holds. Never rejects. */
+  /** Resolves when it was read and passed on, or failed. Undefined: the last read is still valid. Never rejects. */
   read(tell: (shields: readonly RegisteredShield[]) => void): Promise<void> | undefined {
     if (this.#reading === undefined && performance.now() - this.#read_ms < FRESH_MS) {
       return undefined;

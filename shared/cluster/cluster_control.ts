@@ -1,7 +1,6 @@
 /**
- * Questions to a process that change how it runs, the same for Shields and Brains: drain it, read
- * and set the levels of its logs, tell and read again its configuration. The Shield that asks has checked an admin's token; who else may
- * ask is a matter of permissions on NATS.
+ * Control questions to Shields and Brains: drain, read and set log levels, show and reload the configuration. The
+ * asking Shield has checked an admin's token; permissions on NATS restrict other askers.
  */
 import { z } from "zod";
 import type { AnswerHandlers } from "./cluster_answerer.ts";
@@ -14,17 +13,17 @@ const Name = z.string().min(1).max(64);
 /** Levels of a log, the least severe first. */
 const Level = z.enum(["debug", "info", "warn", "error"]);
 
-/** The log levels of one process, as it tells them. */
+/** The log levels of one process. */
 export const NodeLevels = z.strictObject({
   level: Level,
-  /** The components that have a level of their own. */
+  /** The components with their own level. */
   levels: z.record(Name, Level),
   components: z.array(Name).max(NAMES_MAX),
-  /** Whether the process has the component that was to be set. */
+  /** Whether the process has the component. */
   known: z.boolean().optional(),
 });
 
-/** The change that sets a level; null takes the component's own level away. */
+/** A change of a level; null removes the component's own level. */
 export const LevelChange = z.strictObject({ component: Name, level: Level.nullable() });
 
 const By = z.string().max(256);
@@ -33,7 +32,7 @@ const SetLog = LevelChange.extend({ by: By });
 const Drain = z.strictObject({ by: By });
 
 const Keys = z.array(z.string().max(256)).max(1_024);
-/** What is in force in one process, as it tells it; `ConfigReport` says what each member is. */
+/** The configuration report of one process; `ConfigReport` describes the members. */
 export const NodeConfig = z.strictObject({
   file: z.string().nullable(),
   loaded_ms: z.int(),
@@ -42,16 +41,16 @@ export const NodeConfig = z.strictObject({
   problem: z.string().nullable(),
   values: z.record(z.string().max(256), z.union([z.string(), z.number(), z.boolean()])),
 });
-/** The answer to `config` and `reload_config`; null: another part of the process tells it. */
+/** The answer to `config` and `reload_config`; null: another component of the process answers. */
 export const NodeConfigAnswer = NodeConfig.nullable();
 
-/** What the control questions may change. */
+/** The parts that control questions change. */
 export interface ControlOptions extends Pick<Env, "log"> {
   /** The logs; absent: their levels cannot be changed. */
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
-  /** Does what SIGTERM does; absent: the process cannot be drained from outside. */
+  /** Does the same as SIGTERM; absent: the process cannot be drained by a question. */
   readonly onDrain?: ((by: string) => void) | undefined;
-  /** Absent: another part of the process has it. */
+  /** Absent: another component of the process has it. */
   readonly reloading?: Pick<ConfigReloading, "reload" | "report"> | undefined;
 }
 
@@ -72,7 +71,7 @@ export function controlAnswers(
       const { by } = Drain.parse(params);
       if (onDrain === undefined) return { draining: false };
       log.info("an operator drains this process", { by });
-      // The answer is out first.
+      // After the answer was sent.
       setTimeout(() => onDrain(by), 0);
       return { draining: true };
     },
@@ -85,7 +84,7 @@ export function controlAnswers(
     set_log(params) {
       const { component, level, by } = SetLog.parse(params);
       const to = level ?? "the default";
-      // Before, for it may be this very log that is to write less.
+      // Logged before the change, which may silence this very log.
       if (logging?.levels().components.includes(component) === true) {
         log.info("an operator sets the level of a log", { target: component, to, by });
       }

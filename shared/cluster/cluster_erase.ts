@@ -1,4 +1,4 @@
-/** What a Shield has a Brain erase: entries of buckets that only Brains may write. Strict and bounded. */
+/** A Shield's request that a Brain erases entries of buckets that only Brains may write. Strict and bounded. */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { MEMBERS_BUCKET } from "../records/member.ts";
@@ -6,22 +6,22 @@ import { REDUCERS_BUCKET } from "../records/reducer_record.ts";
 import { ROOMS_BUCKET } from "../records/room_update.ts";
 import type { Spine } from "../spine/contract/spine.ts";
 
-/** Entries of one question at most. */
+/** The most entries in one question. */
 export const ERASED_MAX = 400;
 
 const EraseQuestion = z.strictObject({
   tenant: z.string().refine(isId),
   bucket: z.enum([ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET]),
-  /** Behind the tenant. */
+  /** Keys below the tenant. */
   keys: z.array(z.array(z.string().min(1).max(256)).max(8)).max(ERASED_MAX),
 });
-/** Which entries. */
+/** The entries to erase. */
 export type EraseQuestion = z.output<typeof EraseQuestion>;
 
-/** How many that were. */
+/** The number of erased entries. */
 export const EraseAnswer = z.strictObject({ erased: z.int().min(0) });
 
-/** Whether Brains alone write that bucket. */
+/** Whether only Brains write that bucket. */
 export const isBrains = (bucket: string): bucket is EraseQuestion["bucket"] =>
   EraseQuestion.shape.bucket.safeParse(bucket).success;
 

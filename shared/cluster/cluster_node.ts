@@ -1,6 +1,6 @@
 /**
- * How a Shield or Brain describes itself to operators of the whole cluster, and the figures of a
- * process that both have. Readings only; nothing is decided by them.
+ * The record of a Shield or Brain for operators, and the figures that both kinds of processes have. Readings only;
+ * nothing is decided by them.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -21,13 +21,11 @@ const Figure = z.union([
   z.record(Name, z.number()).refine((table) => Object.keys(table).length <= TABLE_MAX),
 ]);
 
-/** One process as `GET /v1/cluster` shows it. What a newer process says besides is left out. */
+/** One process in `GET /v1/cluster`. Unknown members of a newer process are dropped. */
 export const ClusterNode = z.object({
   kind: z.enum(["shield", "brain"]),
   node_id: z.string().refine(isId),
-  /**
-   * An id of the process: the same for all of its nodes, whose memory and CPU are counted together.
-   */
+  /** An id of the process: the same for all of its nodes, which share memory and CPU. */
   process_id: z.string().refine(isId),
   version: z.string().max(100),
   /** Unix ms. */
@@ -43,7 +41,7 @@ export const ClusterNode = z.object({
   cpu_seconds: z.number(),
   rss_bytes: z.number(),
   heap_used_bytes: z.number(),
-  /** How late timers were since the reading before: 99 of 100 were not later than this. */
+  /** Lag of timers since the previous reading: the 99th percentile. */
   event_loop_lag_ms: z.number(),
   totals: z.record(Name, Figure),
   gauges: z.record(Name, z.number()),
@@ -52,7 +50,7 @@ export const ClusterNode = z.object({
 /** The record of a node about itself. */
 export type ClusterNode = z.output<typeof ClusterNode>;
 
-/** The readings that a record is made of. */
+/** The readings for a record. */
 export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "version"> {
   /** Unix ms. */
   readonly started_ms: number;
@@ -72,12 +70,10 @@ const CHECK_UNITS = 2_000;
 /** How late timers fire: what `watchEventLoop` measures. */
 export const LAG_METRIC = "arqon_event_loop_lag_seconds";
 const QUANTILE = 0.99;
-/**
- * Readings closer together than this, in ms, give the same figures: several operators look at once.
- */
+/** Readings closer together than this, in ms, share their figures: several operators may read concurrently. */
 const WINDOW_MS = 500;
 
-/** Reads a quantile of the values that a histogram took since the reading before. */
+/** Reads a quantile of a histogram's values since the previous reading. */
 export class QuantileReader {
   readonly #registry: Pick<Registry, "getSingleMetric">;
   readonly #metric: string;
@@ -97,7 +93,7 @@ export class QuantileReader {
     this.#now = now;
   }
 
-  /** The quantile in ms; undefined when no value came, or nobody measures it. */
+  /** The quantile in ms; undefined without values or a measurement. */
   async read_ms(): Promise<number | undefined> {
     const now_ms = this.#now();
     if (now_ms - this.#read_ms >= WINDOW_MS) {

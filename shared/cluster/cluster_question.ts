@@ -1,7 +1,7 @@
 /**
- * The form of a question to every Shield and Brain, and of their answers, on the Spine: bytes in,
- * checked data out. Whoever may write to NATS may write these, so everything is strict and bounded.
- * `cluster_asker.ts` asks, `cluster_answerer.ts` answers.
+ * The format of a question to every Shield and Brain, and of their answers, on the Spine: bytes in, checked data out.
+ * Any client of NATS may write these, so everything is strict and bounded. `cluster_asker.ts` asks,
+ * `cluster_answerer.ts` answers.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -17,7 +17,7 @@ export const PART_BYTES = 262_144;
 export const ANSWER_BYTES = 4_194_304;
 /** Longest head of a message of an answer, in bytes. */
 const HEAD_BYTES = 1_024;
-/** Clocks that are closer are taken for the same, in ms: a question or an answer may be under way for as long. */
+/** Closer clocks count as the same, in ms: a question or an answer may be under way for this long. */
 export const SAME_CLOCK_MS = 5_000;
 const PARTS_MAX = 1_024;
 const LINE_FEED = 10;
@@ -35,9 +35,7 @@ const Question = z.strictObject({
   to: Id.optional(),
   /** The kind of process that is asked; absent: both kinds. */
   of: Kind.optional(),
-  /**
-   * Unix ms after which nobody wants the question answered. Absent: the question changes nothing.
-   */
+  /** Deadline of the question, Unix ms. Absent: the question changes nothing. */
   until_ms: z.number().optional(),
   params: z.record(z.string().max(64), z.unknown()),
 });
@@ -61,7 +59,7 @@ export interface AnswerPart extends z.output<typeof Head> {
   readonly bytes: Uint8Array;
 }
 
-/** What every message of an answer carries: the question and who answers. */
+/** The head of every message of an answer: the question and the answering process. */
 export type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
 
 const encoder = new TextEncoder();
@@ -82,13 +80,13 @@ export function encodeQuestion(question: Question): Uint8Array {
   return bytes;
 }
 
-/** The question in these bytes; undefined for anything that is none. */
+/** The question in these bytes; undefined for invalid bytes. */
 export function decodeQuestion(bytes: Uint8Array): Question | undefined {
   if (bytes.length > QUESTION_BYTES) return undefined;
   return Question.safeParse(parseJson(bytes)).data;
 }
 
-/** A list that may be cut short, so that an answer fits. */
+/** A list that may be truncated, so that an answer fits. */
 interface Cuttable {
   readonly rows: readonly unknown[];
 }
@@ -99,8 +97,8 @@ function isCuttable(value: unknown): value is Cuttable {
 }
 
 /**
- * An answer's JSON within `ANSWER_BYTES`. Of an answer with `rows` the last rows are left out, and
- * `truncated` says so. Undefined when it still does not fit.
+ * An answer's JSON within `ANSWER_BYTES`. From an answer with `rows` the last rows are dropped, and `truncated` is set.
+ * Undefined if it still does not fit.
  */
 export function answerBytes(value: unknown): Uint8Array | undefined {
   let shown = value;
@@ -135,13 +133,13 @@ export function encodeAnswer(
   );
 }
 
-/** The message that says why there is no answer. */
+/** A message with the reason why there is no answer. */
 export function encodeProblem(head: AnswerHead, problem: string): Uint8Array {
   const said = problem.slice(0, 200);
   return message({ ...head, part: 0, parts: 1, problem: said }, new Uint8Array());
 }
 
-/** The message of an answer in these bytes; undefined for anything that is none. */
+/** The message of an answer in these bytes; undefined for invalid bytes. */
 export function decodeAnswer(bytes: Uint8Array): AnswerPart | undefined {
   if (bytes.length > PART_BYTES) return undefined;
   const end = bytes.subarray(0, HEAD_BYTES).indexOf(LINE_FEED);

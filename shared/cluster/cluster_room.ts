@@ -2,9 +2,9 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 
-/** Members of one room in an answer, at most. */
+/** The most members of one room in an answer. */
 export const ROOM_MEMBERS_MAX = 1_000;
-/** Bytes of the members' metadata in an answer, at most. */
+/** The most bytes of the members' metadata in an answer. */
 export const ROOM_META_BYTES = 2_097_152;
 
 const Id = z.string().refine(isId);
@@ -14,7 +14,7 @@ const Count = z.number().min(0);
 export const RoomMember = z.strictObject({
   connection_id: Id,
   user_id: z.string().max(256),
-  /** The metadata as JSON, as the member gave it. */
+  /** The member's metadata as JSON. */
   meta: z.unknown(),
   joined_ms: z.number(),
 });
@@ -42,7 +42,7 @@ export const RoomAnswer = z.discriminatedUnion("kind", [
 /** What one process reports about a room. */
 export type RoomAnswer = z.output<typeof RoomAnswer>;
 
-/** Rooms that are cut off in an answer, at most. */
+/** The most cut off rooms in an answer. */
 export const CUT_OFF_MAX = 1_000;
 
 /** The question for the rooms of a tenant whose reducers keep failing. */
@@ -55,9 +55,9 @@ export const CutOffRoom = z.strictObject({
   module: z.string().max(64),
   /** Unix ms. */
   since_ms: z.number(),
-  /** When the next call or timer is tried, Unix ms; past where nobody has called since. */
+  /** When the next call or timer is allowed, Unix ms; in the past if there was no call since. */
   until_ms: z.number(),
-  /** What failed last. */
+  /** The last fault. */
   fault: z.strictObject({
     /** The entry of the room's log, and its time, Unix ms by the room's clock. */
     entry: Count,
@@ -69,16 +69,16 @@ export const CutOffRoom = z.strictObject({
 /** A room that is cut off. */
 export type CutOffRoom = z.output<typeof CutOffRoom>;
 
-/** What one Brain reports about those that it has. */
+/** One Brain's report of its cut off rooms. */
 export const CutOffAnswer = z.strictObject({
   rooms: z.array(CutOffRoom).max(CUT_OFF_MAX),
-  /** How many there are. */
+  /** Their total number. */
   total: Count,
 });
 /** What one Brain reports about rooms that are cut off. */
 export type CutOffAnswer = z.output<typeof CutOffAnswer>;
 
-/** Keys of a room's state in an answer, at most. */
+/** The most keys of a room's state in an answer. */
 export const ROOM_KEYS_MAX = 1_000;
 /** Longest key, in UTF-16 units; `limits.field_bytes` may be so large. */
 const KEY_UNITS_MAX = 65_536;
@@ -92,10 +92,10 @@ const Key = z.string().max(KEY_UNITS_MAX);
  */
 export const StateQuestion = RoomQuestion.extend({ key: Key.optional() });
 
-/** The lock that holds now. */
+/** The present lock. */
 export const RoomLock = z.strictObject({
   user_id: z.string().max(256),
-  /** The holder's connection; "" when it has none. */
+  /** The holder's connection; "" without one. */
   connection_id: z.string().max(64),
   /** When the lock was granted or last extended, Unix ms. */
   since_ms: z.number(),
@@ -109,10 +109,7 @@ export const RoomStateKey = z.strictObject({
   key: Key,
   /** Size of the value as JSON. */
   size_bytes: Count,
-  /**
-   * The room's version when the key was last written; absent: that was longer ago than the room
-   * remembers.
-   */
+  /** The room's version when the key was last written; absent: longer ago than the room's stored events. */
   version: Count.optional(),
 });
 
@@ -122,18 +119,15 @@ export const StateAnswer = z.strictObject({
   document: z.strictObject({
     version: Count,
     epoch: z.string().max(64),
-    /** When the room was made, Unix ms; 0: unknown. */
+    /** When the room was created, Unix ms; 0: unknown. */
     created_ms: z.number(),
     lock: RoomLock.optional(),
-    /** The keys in the order of their first write; none when one key was asked for. */
+    /** The keys in the order of their first write; none if one key was requested. */
     keys: z.array(RoomStateKey).max(ROOM_KEYS_MAX),
     key_count: Count,
     /** Size of the entries, keys and values together. */
     size_bytes: Count,
-    /**
-     * The value of the key that was asked for, as JSON; absent: there is none, or none was asked
-     * for.
-     */
+    /** The value of the requested key, as JSON; absent: none, or no key was requested. */
     value: z.string().max(VALUE_UNITS_MAX).optional(),
   }).optional(),
 }).nullable();

@@ -1,7 +1,6 @@
 /**
- * The last five minutes of a process, kept in its own memory so that a chart need not begin empty:
- * one sample every five seconds, and a bounded number of them. Metrics over longer times are
- * Prometheus's.
+ * Samples of the last five minutes of a process, in its own memory, so that a chart does not begin empty: one sample
+ * every five seconds, and a bounded number of them. Use Prometheus for longer times.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
@@ -32,7 +31,7 @@ const Sample = z.strictObject({
   rejects: z.record(z.string().max(200), Count)
     .refine((table) => Object.keys(table).length <= REASONS_MAX).optional(),
 });
-/** What a process was a while ago. */
+/** A past state of a process. */
 type Sample = z.output<typeof Sample>;
 
 /** The samples of one node, the oldest first. */
@@ -50,11 +49,11 @@ export type NodeSamples = z.output<typeof NodeSamples>;
 
 type Kept = Omit<Sample, "age_ms"> & { readonly at_ms: number };
 
-/** What taking samples needs. */
+/** The dependencies of taking samples. */
 export interface SamplerOptions extends Pick<Env, "monotonic_ms"> {
   /**
-   * Reads the record of this node. The record is read for samples only, as some figures are since
-   * the reading before.
+   * Reads the record of this node. A separate reader for samples, because some figures are relative to the previous
+   * reading.
    */
   readonly node: () => Promise<ClusterNode>;
 }
@@ -120,10 +119,7 @@ export class Sampler {
   }
 }
 
-/**
- * Takes samples until the returned function is called. `onFailure` learns of a sample that could not
- * be taken.
- */
+/** Takes samples until the returned function is called. `onFailure` is called for a failed sample. */
 export function startSampler(
   sampler: Pick<Sampler, "take">,
   onFailure: (error: unknown) => void,

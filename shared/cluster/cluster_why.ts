@@ -1,16 +1,16 @@
 /**
- * What Shields are asked about one message or one user, and what they tell from their ledgers. Strict
- * and bounded, as anything on NATS may have written it. Who finds it out is `shield/ledger/`.
+ * Questions to Shields about one message or one user, and the answers from their ledgers. Strict and bounded, because
+ * any client of NATS may write them. `shield/ledger/` answers them.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import { SAME_CLOCK_MS } from "./cluster_question.ts";
 
-/** Messages that one question is about at most, and that one answer names. */
+/** The most messages in one question and in one answer. */
 export const WHY_MESSAGES_MAX = 50;
-/** Connections that one Shield reports. */
+/** The most connections that one Shield reports. */
 const CONNECTIONS_MAX = 200;
-/** Refusals that one Shield reports. */
+/** The most refusals that one Shield reports. */
 export const WHY_REFUSALS_MAX = 100;
 /** Messages that did not reach a connection, by id, that one Shield reports each. */
 export const WHY_MISSED_MAX = 200;
@@ -20,7 +20,7 @@ const Count = z.number().min(0);
 const Text = z.string().max(1_024);
 const Time = z.number();
 
-/** Which messages are looked for; one of the ids, or an offset with its room. */
+/** The messages to find: by one of the ids, or by an offset and its room. */
 export const WhyFind = z.strictObject({
   tenant: Id,
   room: Id.optional(),
@@ -32,12 +32,12 @@ export const WhyFind = z.strictObject({
 /** Which messages are looked for. */
 export type WhyFind = z.output<typeof WhyFind>;
 
-/** How far back a Shield's ledger goes, by its own clock. */
+/** The start of a Shield's ledger, by its own clock. */
 const Reach = {
   /** Unix ms; null: it keeps no ledger. */
   since_ms: Time.nullable(),
   now_ms: Time,
-  /** When this life of the Shield began; absent: nothing is stored of it. */
+  /** When this life of the Shield began; absent: nothing of it is stored. */
   life_ms: Time.optional(),
 };
 
@@ -49,10 +49,10 @@ const Message = z.strictObject({
   trace_id: Text,
   twist_id: Text,
   message_id: Text,
-  /** True for one that was left out for all, as its id had come before. */
+  /** True for a duplicate: it was dropped for all subscribers because its id had been received before. */
   duplicate: z.boolean(),
 });
-/** A message that a Shield has heard. */
+/** A message that a Shield has received. */
 export type WhyMessage = z.output<typeof Message>;
 
 /** The messages that a Shield has heard. */

@@ -1,20 +1,19 @@
 /**
- * A map with a bound that drops its oldest entry for a new one, at the same price however large it
- * is. Not for what is only dropped for its age, nor, like `recent_map.ts`, for answers of which more
- * or fewer may be kept.
+ * A bounded map that drops its oldest entry for a new one, at constant cost. Not for entries that expire by age only;
+ * for caches with an approximate bound use `recent_map.ts`.
  */
 
 /**
- * A map of at most `size_max` entries, in order: the oldest is the one that was set, renewed or used
- * longest ago. A `size_max` of Infinity leaves the bound to the caller, by `dropOldest`.
+ * A map of at most `size_max` entries, in order: the oldest is the one that was set, renewed or used least recently.
+ * With a `size_max` of Infinity the caller enforces the bound with `dropOldest`.
  */
 export class BoundedMap<Key, Value extends NonNullable<unknown>> {
   readonly #size_max: number;
   /** A Map keeps insertion order, so the oldest comes first. */
   readonly #entries = new Map<Key, Value>();
   /**
-   * Stands before the oldest entry: everything that it has passed was dropped. Each new iterator
-   * would pass all holes that deleted entries have left, which takes 20 µs with 65,536 entries.
+   * An iterator before the oldest entry: all entries that it has passed were dropped. A new iterator would have to skip
+   * all holes of deleted entries, which takes 20 µs with 65,536 entries.
    */
   #front: MapIterator<Key> | undefined;
   /** Entries that were deleted or moved since `#front` was used. */
@@ -28,12 +27,12 @@ export class BoundedMap<Key, Value extends NonNullable<unknown>> {
     return this.#entries.size;
   }
 
-  /** The value; the order stays. */
+  /** The value; the order is unchanged. */
   get(key: Key): Value | undefined {
     return this.#entries.get(key);
   }
 
-  /** The value, whose entry becomes the newest. */
+  /** The value; its entry becomes the newest. */
   use(key: Key): Value | undefined {
     const value = this.#entries.get(key);
     if (value === undefined) return undefined;
@@ -42,13 +41,13 @@ export class BoundedMap<Key, Value extends NonNullable<unknown>> {
     return value;
   }
 
-  /** Sets a value; an entry that is there keeps its place. Returns what was dropped for a new one. */
+  /** Sets a value; an existing entry keeps its position. Returns the value that was dropped for a new entry. */
   set(key: Key, value: Value): Value | undefined {
     this.#entries.set(key, value);
     return this.#entries.size > this.#size_max ? this.dropOldest() : undefined;
   }
 
-  /** Sets a value whose entry becomes the newest. Returns what was dropped for a new one. */
+  /** Sets a value; its entry becomes the newest. Returns the value that was dropped for a new entry. */
   renew(key: Key, value: Value): Value | undefined {
     this.delete(key);
     return this.set(key, value);
@@ -56,7 +55,7 @@ export class BoundedMap<Key, Value extends NonNullable<unknown>> {
 
   delete(key: Key): boolean {
     if (!this.#entries.delete(key)) return false;
-    // An iterator that is not used for long keeps every table that the map has had since.
+    // An unused iterator would retain every table that the map has had since.
     if (this.#front !== undefined && ++this.#passed > this.#entries.size) this.#front = undefined;
     return true;
   }

@@ -1,16 +1,15 @@
 /**
- * Small byte arrays that live for a moment, cut from larger ones. Making an array with a buffer of
- * its own takes about as long as everything else that happens to a message. Not for what is kept: a
- * piece holds its whole slab in memory (`owned`).
+ * Short-lived small byte arrays, cut from larger ones. Creating an array with its own buffer takes about as long as the
+ * rest of the message path. Not for stored data: a piece retains its whole slab (`owned`).
  */
 
 const SLAB_BYTES = 16_384;
-/** Largest piece that is cut from a slab; a larger one gets a buffer of its own. */
+/** Largest piece that is cut from a slab; a larger one gets its own buffer. */
 export const PIECE_BYTES = 2_048;
 /** Pieces begin at multiples of this, so that their bytes can be read as whole words. */
 const WORD_BYTES = 4;
 
-/** A large array from which zeroed pieces are cut; none is ever used again. */
+/** A large array from which zeroed pieces are cut; no piece is ever reused. */
 export class ByteArena {
   #arena = new Uint8Array(0);
   #used = 0;
@@ -21,7 +20,7 @@ export class ByteArena {
     return this.#bytes;
   }
 
-  /** Takes a piece and returns where it begins in `bytes`. */
+  /** Reserves a piece and returns its offset in `bytes`. */
   reserve(size_bytes: number): number {
     if (size_bytes > PIECE_BYTES) {
       this.#bytes = new Uint8Array(size_bytes);
@@ -39,20 +38,20 @@ export class ByteArena {
 }
 
 /**
- * Where messages lie on their way through this process: as they came, and as they leave. Both are cut from
- * the same bytes, since a copy within one buffer needs no view.
+ * The arena of incoming and outgoing messages. Both are cut from the same bytes, because a copy within one buffer needs
+ * no view.
  */
 export const passing_messages = new ByteArena();
 
-/** A buffer that holds so much more than the bytes that are kept is not worth keeping. */
+/** The most surplus bytes of a buffer that is kept without a copy. */
 const WASTE_BYTES = 64;
 
 let last: Uint8Array | undefined;
 let last_copy: Uint8Array = new Uint8Array(0);
 
 /**
- * The bytes in a buffer that holds little else, for keeping them. It is a copy if need be, and the
- * same copy when it is asked for again at once, as for all receivers of one message.
+ * The bytes in a buffer with little surplus, for storing them: a copy if necessary. Repeated calls return the same
+ * copy, as for all receivers of one message.
  */
 export function owned(bytes: Uint8Array): Uint8Array {
   if (bytes.buffer.byteLength <= bytes.length + WASTE_BYTES) return bytes;

@@ -1,9 +1,9 @@
 /**
- * A map whose bound tenants share: of too many entries the oldest goes of a tenant that has more than its share, so that
- * no tenant pushes out another's.
+ * A bounded map that tenants share fairly: when it is full, the oldest entry of a tenant above its share is dropped, so
+ * that no tenant evicts another's entries.
  */
 
-/** A map of at most `size_max` entries, in order: the oldest is the one that was set longest ago. */
+/** A map of at most `size_max` entries, in order: the oldest is the one that was set least recently. */
 export class FairMap<Value extends NonNullable<unknown>> {
   readonly #size_max: number;
   readonly #tenantOf: (value: Value) => string;
@@ -20,7 +20,7 @@ export class FairMap<Value extends NonNullable<unknown>> {
     return this.#entries.size;
   }
 
-  /** Sets a value, whose entry becomes the newest. Returns what was dropped for it. */
+  /** Sets a value; its entry becomes the newest. Returns the dropped value, if any. */
   set(key: string, value: Value): Value | undefined {
     this.delete(key);
     this.#entries.set(key, value);
@@ -46,10 +46,10 @@ export class FairMap<Value extends NonNullable<unknown>> {
     return this.#entries.entries();
   }
 
-  /** Of the tenant whose entry is new if it has more than its share, else of another that has. */
+  /** Drops the oldest entry of the new entry's tenant if it is above its share, otherwise of another tenant that is. */
   #dropOne(own: ReadonlySet<string>): Value | undefined {
     const share = this.#size_max / this.#by_tenant.size;
-    // As there are too many, one has.
+    // The map is too large, so one tenant is.
     const isLarge = (keys: ReadonlySet<string>) => keys.size > share;
     const large = isLarge(own) ? own : this.#by_tenant.values().find(isLarge);
     const [oldest = ""] = large ?? own;

@@ -1,12 +1,11 @@
 /**
- * A set that mostly has one member. An empty `Set` of the engine takes 230 bytes with its table, and there
- * may be several for each room; this one takes 70 until there is a second member. Its order is that of a
- * `Set`.
+ * A set for mostly one member. An empty `Set` takes 230 bytes with its table, and there may be several for each room;
+ * this one takes 70 until the second member. Its order is that of a `Set`.
  */
 
 /** A set of objects. */
 export class FewSet<T extends object> {
-  /** None or one as an array, which is another one after each change; more as a set. */
+  /** Zero or one member as an immutable array; more as a set. */
   #members: readonly T[] | Set<T> = NOBODY;
 
   get size(): number {
@@ -14,8 +13,8 @@ export class FewSet<T extends object> {
   }
 
   /**
-   * The members in the order in which they came, to go through and not to keep. A lone one that is removed
-   * meanwhile is given still. This is no iterator of its own: those make an object for each step.
+   * The members in insertion order, for immediate iteration. A single member that is removed meanwhile is still
+   * visited. It is not a generator: those create an object for each step.
    */
   get members(): Iterable<T> {
     return this.#members;

@@ -1,16 +1,13 @@
 /**
- * A map that forgets: it keeps what was set or found lately, within a bound, and never stops to
- * tidy up. For answers that can be computed again; not for anything that must be kept.
+ * A cache of recently set or found entries, within a bound, without clean-up pauses. For values that can be computed
+ * again.
  */
 
 /** A map of at least the last `size_max` keys that were set or found, at most twice as many. */
 export class RecentMap<Key, Value extends NonNullable<unknown>> {
   readonly #size_max: number;
   #recent = new Map<Key, Value>();
-  /**
-   * The entries that were recent until `#recent` was full; dropped as a whole when it is full
-   * again.
-   */
+  /** The previous generation, from before `#recent` was full; dropped as a whole when it is full again. */
   #older = new Map<Key, Value>();
 
   constructor(size_max: number) {

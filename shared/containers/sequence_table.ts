@@ -1,15 +1,14 @@
 /**
- * Numbered items in the order in which they began: a ring that grows, in place of a Map or Set.
- * Those are copied into a new table after every few deletions, and a table that has grown old keeps
- * alive what was in it until the next full collection, and so does the table after it. That
- * happened, in one run of two, with 7 % of what a busy policy pool allocated. The ring allocates
+ * Numbered items in insertion order: a growing ring instead of a Map or Set. Those are copied into a new table after
+ * every few deletions, and a table in the old generation retains its content until the next full collection, and so
+ * does its successor. In every second run that happened to 7 % of a busy policy pool's allocations. The ring allocates
  * nothing.
  */
 
 /** The first number of places; a power of two. */
 const PLACES = 16;
 
-/** Items by number. A number is a u32 above 0, and used again only 2^32 - 1 items later. */
+/** Items by number. A number is a u32 above 0, and is reused only 2^32 - 1 items later. */
 export class SequenceTable<T extends object> {
   #items: (T | undefined)[] = new Array(PLACES).fill(undefined);
   /** The items have the numbers from `first` up to, and without, `next`. */
@@ -26,9 +25,9 @@ export class SequenceTable<T extends object> {
     return this.#size;
   }
 
-  /** Adds an item; gives its number, which it has until it is taken. */
+  /** Adds an item; returns its number, which is valid until the item is taken. */
   add(item: T): number {
-    // 0 is left to those who need a number for nothing; its place stays free.
+    // 0 is reserved for "no item"; its slot stays free.
     if (this.#next === 0) this.#next = 1;
     this.#reserve();
     const number = this.#next;
@@ -38,7 +37,7 @@ export class SequenceTable<T extends object> {
     return number;
   }
 
-  /** The item with this number; undefined when there is none. */
+  /** The item with this number; undefined if there is none. */
   get(number: number): T | undefined {
     const inside = ((number - this.#first) >>> 0) < ((this.#next - this.#first) >>> 0);
     return inside ? this.#items[number & (this.#items.length - 1)] : undefined;
@@ -57,7 +56,7 @@ export class SequenceTable<T extends object> {
     return item;
   }
 
-  /** Removes all items and gives them, the oldest first. */
+  /** Removes and returns all items, the oldest first. */
   takeAll(): T[] {
     const all = [...this.values()];
     this.#items.fill(undefined);
@@ -66,7 +65,7 @@ export class SequenceTable<T extends object> {
     return all;
   }
 
-  /** The items, the oldest first. Any of them may be taken on the way. */
+  /** The items, the oldest first. Items may be taken during the iteration. */
   *values(): IterableIterator<T> {
     const end = this.#next;
     for (let number = this.#first; number !== end; number = (number + 1) >>> 0) {
@@ -75,7 +74,7 @@ export class SequenceTable<T extends object> {
     }
   }
 
-  /** Makes room for one more behind the newest. */
+  /** Makes room for one more item. */
   #reserve(): void {
     const places = this.#items.length;
     if (((this.#next - this.#first) >>> 0) < places) return;

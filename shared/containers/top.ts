@@ -1,9 +1,9 @@
 /**
- * The largest of very many items, without holding up the process: looks at a bounded number in each
- * turn and keeps a bounded number. What the items are is not known here.
+ * The largest of very many items, without blocking the process: visits a bounded number in each turn and keeps a
+ * bounded number.
  */
 
-/** The most items that are looked at in one turn of the event loop: some milliseconds at most. */
+/** The most items visited in one turn of the event loop: a few milliseconds at most. */
 const TURN_ITEMS = 2_048;
 
 /** Which items come first. */
@@ -14,12 +14,9 @@ export interface TopOptions<T> {
   readonly accept?: (item: T) => boolean;
   /** The rank of an item: the larger, the earlier. */
   readonly score: (item: T) => number;
-  /**
-   * The name of an item. Of equal scores the smaller name comes first, so that an answer is the same
-   * twice.
-   */
+  /** The name of an item. Equal scores are sorted by name, so that the result is deterministic. */
   readonly name: (item: T) => string;
-  /** Waits between two turns; by default, everything else runs. */
+  /** Waits between two turns; by default for one turn of the event loop. */
   readonly pause?: () => Promise<void>;
 }
 
@@ -36,7 +33,7 @@ interface Scored<T> {
 
 const nextTurn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-/** Looks at all items in turns of their own; items that come or go meanwhile may be left out. */
+/** Visits all items in separate turns; items that are added or removed meanwhile may be left out. */
 export async function visitAll<T>(
   all: Iterable<T>,
   visit: (item: T) => void,
@@ -49,7 +46,7 @@ export async function visitAll<T>(
   }
 }
 
-/** The first of all items; those that come or go meanwhile may be among them or not. */
+/** The first of all items; items that are added or removed meanwhile may be included or not. */
 export async function topOf<T>(all: Iterable<T>, options: TopOptions<T>): Promise<Top<T>> {
   const { limit, accept, score, name, pause } = options;
   const compare = (a: Scored<T>, b: Scored<T>) =>

@@ -1,28 +1,28 @@
 /**
- * What a Shield leaves of itself in the bucket of lives: when it was started, that it still was there, up to when
- * each part of it had written what it knew, and whether it ended in order. So others tell who was killed, and what
- * went with it. Pure; who writes it is `own_life.ts`, who reads it `lives.ts`.
+ * A Shield's record in the bucket of lives: its start, its last sign of life, up to when each component had written its
+ * data, and whether it ended in order. So others can tell which Shields were killed, and which data were lost. Pure;
+ * `own_life.ts` writes it, `lives.ts` reads it.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { KvEntry, KvKey } from "../spine/contract/spine.ts";
 
-/** What writes something of which the last seconds go with the process. */
+/** The components that lose their last seconds of data when the process is killed. */
 const LIFE_PARTS = ["journal", "usage", "ledger"] as const;
 /** One of `LIFE_PARTS`. */
 export type LifePart = typeof LIFE_PARTS[number];
 
 /** How far a part of a Shield had come. */
 const PartMark = z.strictObject({
-  /** Up to when everything that it knew was written, or reported as lost, Unix ms. */
+  /** Up to this time all data were written, or reported as lost, Unix ms. */
   until_ms: z.number().min(0),
-  /** It ended, and all was. */
+  /** The component ended with all data written. */
   is_over: z.boolean(),
 });
 /** How far a part of a Shield had come. */
 export type PartMark = z.output<typeof PartMark>;
 
-/** The mark that a Shield renews. A younger Shield may have parts that this one does not know. */
+/** The mark that a Shield renews. A newer version may have components that this one does not know. */
 const Mark = z.object({
   /** When it was written, by that Shield's clock. */
   mark_ms: z.int().min(0),
@@ -33,23 +33,25 @@ const Mark = z.object({
 /** The mark that a Shield renews. */
 export type Mark = z.output<typeof Mark>;
 
-/** One life of a Shield: from a start of its process to the end of that. */
+/** One life of a Shield: one run of its process. */
 export interface Life extends Mark {
   readonly node_id: string;
   /** Unix ms, by its own clock. */
   readonly began_ms: number;
-  /** How long ago its mark was stored, in ms by the clock of the store; absent where that has none. */
+  /** The age of its mark in ms by the clock of the store; absent if the store has none. */
   readonly age_ms?: number | undefined;
 }
 
-/** The outcome of a life; `by_ms`: by then it was over, Unix ms by its own clock. */
+/** The outcome of a life; `by_ms`: it had ended by this time, Unix ms by its own clock. */
 export type LifeEnd =
   | { readonly how: "lives" }
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
-/** Who has left no mark for so long is taken as killed: a mark may come late. */
+/**
+ * A Shield without a mark for this long counts as killed. Longer than the interval of marks, because one may be late.
+ */
 export const SILENT_MS = 20_000;
-/** Where the lives of Shields and of Brains are in their bucket: questions to the cluster wait for Shields alone. */
+/** The key prefixes of the lives of Shields and of Brains: cluster questions wait for Shields only. */
 export type LifeKind = "life" | "brain";
 
 /** The key of a life. */
@@ -67,7 +69,7 @@ export const lifeKey = (
 export const encodeMark = (mark: Mark): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(mark));
 
-/** The life that is there; undefined for what is none. */
+/** The life in an entry; undefined for an invalid one. */
 export function decodeLife({ key, value, age_ms }: KvEntry): Life | undefined {
   const [, node_id = "", began = ""] = key;
   if (!isId(node_id) || !/^[0-9]{1,16}$/.test(began)) return undefined;
@@ -79,7 +81,7 @@ export function decodeLife({ key, value, age_ms }: KvEntry): Life | undefined {
   }
 }
 
-/** How long it has said nothing, in ms. Where the store has no clock, the wall clocks must do. */
+/** How long it has been silent, in ms; by the wall clocks if the store has none. */
 export const silentMs = ({ age_ms, mark_ms }: Life, now_ms: number): number =>
   age_ms ?? now_ms - mark_ms;
 
@@ -101,7 +103,7 @@ export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd
     Infinity,
   );
   if (next_ms !== Infinity) {
-    // Began before that mark: by another clock, which says nothing of when this one ended.
+    // It began before that mark: the clock was set, and does not show when this one ended.
     return { how: "killed", by_ms: next_ms > mark_ms ? next_ms : mark_ms + SILENT_MS };
   }
   const silent_ms = silentMs(life, now_ms);
@@ -109,17 +111,17 @@ export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd
   return { how: "killed", by_ms: mark_ms + silent_ms };
 }
 
-/** A life with something of that part that nobody has: it ended, and the part had not written all. */
+/** A life with lost data of a component: it ended before the component had written all. */
 export interface Loss {
   readonly life: Life;
-  /** From when on something may be missing, and up to when, Unix ms. */
+  /** The interval with possibly missing data, Unix ms. */
   readonly from_ms: number;
   readonly to_ms: number;
 }
 
 /**
- * What went with Shields of what that part of them knew, in the order of their starts. `own`: whoever asks lives, though
- * its clock was set since it last said so.
+ * The data of that component that were lost with Shields, in the order of their starts. `own`: the asking Shield, which
+ * is alive even if its clock was set since its last mark.
  */
 export function lossesOf(
   all: readonly Life[],

@@ -1,6 +1,6 @@
 /**
- * Which Shields live and which have ended, in order or not: one bucket for all that must know it. Opened when it is
- * needed first. What a life says is `life.ts`; this Shield's own is `own_life.ts`.
+ * The bucket of lives: which Shields are alive and which have ended, in order or not. Opened on first use. `life.ts`
+ * defines the records; `own_life.ts` writes this Shield's own.
  */
 import { opened } from "../turns/opened.ts";
 import type { KeyValue, Spine } from "../spine/contract/spine.ts";
@@ -8,9 +8,9 @@ import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.
 
 /** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
-/** The most lives that a reader is notified of: those that began last. */
+/** The most lives that a reader gets: the newest ones. */
 const READ_MAX = 1_000;
-/** Lives that are asked for at a time. */
+/** Lives that are read concurrently. */
 const AT_A_TIME = 16;
 
 /** The lives of all Shields and Brains. */
@@ -21,7 +21,7 @@ export class Lives {
     this.#spine = spine;
   }
 
-  /** What could not be opened is opened by the next who asks. Rejects with `spine-unavailable`. */
+  /** Opens the bucket; the next call retries a failure. Rejects with `spine-unavailable`. */
   bucket: () => Promise<KeyValue> = opened(() =>
     this.#spine.keyValue(LIVES_BUCKET, { unwatched: true })
   );
@@ -31,12 +31,14 @@ export class Lives {
     return await this.#some("life", -READ_MAX);
   }
 
-  /** Those of Brains that write something, in the same way. */
+  /** The lives of Brains with such components, in the same way. */
   async brains(): Promise<readonly Life[]> {
     return await this.#some("brain", -READ_MAX);
   }
 
-  /** Deletes lives that have said nothing for longer than that. Returns how many. Rejects with `spine-unavailable`. */
+  /**
+   * Deletes lives that have been silent for longer than `kept_ms`. Returns how many. Rejects with `spine-unavailable`.
+   */
   async sweep(kept_ms: number, now_ms: number, kind: LifeKind = "life"): Promise<number> {
     const bucket = await this.bucket();
     let swept = 0;

@@ -1,34 +1,34 @@
 /**
- * The life of this Shield or Brain: says every few seconds that it is there, and how far the parts that write have come. Who
- * has no such part leaves no mark. What others make of it is `life.ts`.
+ * The life of this Shield or Brain: writes a mark every few seconds, with the progress of its components. A process
+ * without such components writes none. `life.ts` evaluates marks.
  */
 import { ClockSteps } from "../clock_steps.ts";
 import type { Env } from "../env.ts";
 import { encodeMark, lifeKey, type LifeKind, type LifePart, type PartMark } from "./life.ts";
 import type { Lives } from "./lives.ts";
 
-/** How often a Shield says that it lives, in ms. */
+/** Interval between marks, in ms. */
 const BEAT_MS = 5_000;
-/** How long the end waits until it is reported, in ms, and between two tries. */
+/** How long the end is retried, in ms, and the pause between attempts. */
 const END_MS = 2_000;
 const AGAIN_MS = 100;
-/** How often lives that are too old are looked for, in ms. */
+/** Interval of the sweep of old lives, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
-/** What a life needs of the process. */
+/** The process's parts that a life needs. */
 export interface OwnLifeOptions extends Pick<Env, "log" | "node_id" | "now" | "monotonic_ms"> {
   readonly lives: Lives;
-  /** What it is; absent: a Shield. */
+  /** Its kind; absent: a Shield. */
   readonly kind?: LifeKind;
-  /** Nothing that a part writes is older than that, in ms. */
+  /** The longest retention of any component's data, in ms. */
   readonly kept_ms: number;
 }
 
-/** What a part tells its Shield's life. */
+/** The interface for a component to report its progress. */
 export interface LivingPart {
-  /** Says at once how far the part has come; otherwise the next mark says it. */
+  /** Writes the component's progress at once; otherwise the next mark does. */
   mark(): void;
-  /** The part has ended; without `is_whole`, what it knew last is not written. */
+  /** Reports the component's end; without `is_whole`, its last data are not written. */
   end(is_whole: boolean): void;
 }
 
@@ -40,14 +40,14 @@ export class OwnLife {
   readonly #parts = new Map<LifePart, () => PartMark>();
   #beats: ReturnType<typeof setInterval> | undefined;
   #writing: Promise<void> = Promise.resolve();
-  /** A mark waits for the one before it. */
+  /** A mark is queued after the previous one. */
   #is_waiting = false;
   #is_over = false;
-  /** That it is over is stored. */
+  /** The end has been stored. */
   #is_told = false;
   /** Monotonic ms. */
   #swept_ms: number;
-  /** Where the store has no clock, what this one calls old is deleted only while it can be believed. */
+  /** Without a clock of the store, old lives are deleted only while this process's clock is trusted. */
   readonly #steps: ClockSteps;
 
   constructor(options: OwnLifeOptions) {
@@ -58,7 +58,7 @@ export class OwnLife {
     this.#steps = new ClockSteps({ now, monotonic_ms });
   }
 
-  /** Whether it leaves any: a part of it has begun. */
+  /** Whether it writes marks: a component has started. */
   get has_marks(): boolean {
     return this.#beats !== undefined;
   }
@@ -72,7 +72,7 @@ export class OwnLife {
     return this.#options.lives;
   }
 
-  /** From now on the end of that part is reported. `until_ms`: up to when all that it knew is written, Unix ms. */
+  /** Registers a component. `until_ms`: up to when all its data are written, Unix ms. */
   begin(part: LifePart, until_ms: () => number): LivingPart {
     this.#parts.set(part, () => ({ until_ms: Math.max(0, until_ms()), is_over: false }));
     if (this.#beats === undefined) {
@@ -89,17 +89,17 @@ export class OwnLife {
     };
   }
 
-  /** Resolves once what was to be said by now is, or could not be. */
+  /** Resolves once pending marks are written or have failed. */
   async idle(): Promise<void> {
     await this.#writing;
   }
 
-  /** Says nothing more, as a process that is killed. */
+  /** Stops writing marks, like a killed process. */
   stop(): void {
     clearInterval(this.#beats);
   }
 
-  /** The process ends in order: nobody else can tell that, so it is tried for a while. Never rejects. */
+  /** Records that the process ends in order: only this process can, so it retries for a while. Never rejects. */
   async end(timeout_ms: number = END_MS): Promise<void> {
     if (this.#beats === undefined) return;
     this.stop();
@@ -116,7 +116,7 @@ export class OwnLife {
     clearTimeout(timer);
   }
 
-  /** Writes a mark behind the one before, unless one waits already. */
+  /** Writes a mark after the previous one, unless one is already queued. */
   #mark(): void {
     if (this.#is_waiting) return;
     this.#is_waiting = true;

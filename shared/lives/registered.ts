@@ -1,13 +1,13 @@
 /**
- * Which Shields questions to the cluster wait for, as the bucket of lives says. Shields without a part that writes
- * leave no mark there: they are known once they are heard of.
+ * The Shields that cluster questions wait for, from the bucket of lives. Shields without such components write no
+ * marks: they are known after their first message.
  */
 import type { RegisteredShield } from "../cluster/known_nodes.ts";
 import { endOf, isLater, SILENT_MS, silentMs } from "./life.ts";
 import type { Life } from "./life.ts";
 import type { OwnLife } from "./own_life.ts";
 
-/** What the lives say of each Shield; its last life counts. Pure. */
+/** The state of each Shield by its last life. Pure. */
 export function registeredOf(all: readonly Life[], now_ms: number): RegisteredShield[] {
   const last = new Map<string, Life>();
   for (const life of all) {
@@ -21,7 +21,7 @@ export function registeredOf(all: readonly Life[], now_ms: number): RegisteredSh
   });
 }
 
-/** Reads them; none where this Shield leaves no marks itself. Rejects with `spine-unavailable`. */
+/** Reads them; none if this Shield itself writes no marks. Rejects with `spine-unavailable`. */
 export async function readRegistered(
   life: Pick<OwnLife, "has_marks" | "lives">,
   now: () => number,

@@ -1,29 +1,26 @@
 /**
- * Lines on their way to a reader that may be slow, stall or be gone: nobody waits for it. A bounded number of
- * characters waits; what is beyond is dropped and counted. Where the lines go is an argument.
+ * A queue of lines for a reader that may be slow, stalled or gone, without blocking the writers. Its size in characters
+ * is bounded; further lines are dropped and counted. The sink is an argument.
  */
 
-/** Characters that wait, those under way included. */
+/** The most queued characters, including those being written. */
 const WAITING_MAX = 1_048_576;
-/** The longest pause before a sink that takes nothing at the moment is tried again, in ms. */
+/** The longest pause before a full sink is retried, in ms. */
 const PAUSE_MAX_MS = 50;
 
 /**
- * Bytes of one write: Deno does not say how many it has written when a pipe has no room for the rest, and so few are
- * written all or none (PIPE_BUF, which has other values elsewhere).
+ * Bytes of one write: Deno does not report a partial write to a full pipe, and a write of this size is atomic
+ * (PIPE_BUF, which differs by system).
  */
 const WRITE_BYTES = ({ linux: 4_096, windows: 65_536 } as Record<string, number>)[Deno.build.os] ??
   512;
 
-/** Where bytes go: may take a part, and may say that it takes none at the moment. */
+/** A destination of bytes: it may accept a part, or none at the moment. */
 export interface Sink {
   write(bytes: Uint8Array): Promise<number>;
 }
 
-/**
- * Writes all bytes. A pipe that another process has made non-blocking refuses what it has no room for; then it
- * waits for room.
- */
+/** Writes all bytes. A pipe that another process made non-blocking refuses bytes when it is full; then it retries. */
 export async function writeAll(sink: Sink, bytes: Uint8Array): Promise<void> {
   for (let at = 0, pause_ms = 1; at < bytes.length;) {
     try {
@@ -54,7 +51,7 @@ export class LineQueue {
     return this.#writing === undefined;
   }
 
-  /** Takes a line; false when it is dropped because too many wait. Never throws. */
+  /** Queues a line; false if it is dropped because the queue is full. Never throws. */
   write(line: string): boolean {
     if (this.#characters + line.length > WAITING_MAX) return false;
     this.#characters += line.length;
@@ -73,12 +70,12 @@ export class LineQueue {
   }
 
   async #writeAll(): Promise<void> {
-    // The lines of one turn go together.
+    // Lines of one turn are written together.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const text = this.#waiting.join("");
       this.#waiting = [];
-      // Nobody is left to tell when it fails.
+      // A failure cannot be reported anywhere.
       await writeAll(this.#sink, new TextEncoder().encode(text)).catch(() => {});
       this.#characters -= text.length;
     }

@@ -22,30 +22,24 @@ export interface Logger {
   info(msg: string, fields?: LogFields): void;
   warn(msg: string, fields?: LogFields): void;
   error(msg: string, fields?: LogFields): void;
-  /**
-   * As `info`, for lines that are a sample: nobody misses one, so those beyond the rate are left
-   * out silently. True when it was written.
-   */
+  /** As `info`, for sampled lines, which are dropped silently above the rate limit. True if it was written. */
   sample(msg: string, fields?: LogFields): boolean;
   /** A logger that adds these fields to every line; a field of the line itself wins. */
   child(fields: LogFields): Logger;
 }
 
-/** What a logger writes, and where. */
+/** The options of a logger. */
 export interface LoggerOptions {
-  /** The least severe level that is written. */
+  /** The lowest level that is written. */
   readonly level: LogLevel;
   readonly format: LogFormat;
-  /** The process or part that speaks: "shield", "brain", "spine". */
+  /** The process or component: "shield", "brain", "spine". */
   readonly component: string;
   /** Unix ms. */
   readonly now: () => number;
-  /** Takes one line with its newline; must not throw, nor wait. False: the line was dropped. */
+  /** Writes one line with its newline; must not throw or block. False: the line was dropped. */
   readonly write: (line: string) => unknown;
-  /**
-   * Asked for each line in place of `level`: whether it is written. `is_sample`: nobody would miss
-   * it.
-   */
+  /** Decides for each line, instead of `level`, whether it is written. `is_sample`: a sampled line. */
   readonly admits?: (level: LogLevel, msg: string, is_sample: boolean) => boolean;
   /** Fields of every line; a field of the line itself wins. */
   readonly fields?: LogFields;
@@ -62,8 +56,8 @@ export const SEVERITY: Readonly<Record<LogLevel, number>> = {
 const VALUE_UNITS = 1_024;
 const MAX_FIELDS = 64;
 const RESERVED = new Set(["level", "component", "msg", "ts"]);
-// Control characters, and what some terminals and readers take for a line break or a change of
-// direction: none of them may reach a log as it stands.
+// Control characters, and characters that some terminals and readers treat as a line break or a change of direction:
+// none may reach a log unescaped.
 // deno-lint-ignore no-control-regex
 const UNSAFE = /[\u0000-\u001f"\\\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 const BARE = /^[\x21\x23-\x3c\x3e-\x5b\x5d-\x7e]+$/;
@@ -86,7 +80,7 @@ function errorText(error: Error): string {
   const reason = "reason" in error ? String(error.reason) : undefined;
   const text = reason === undefined ? stack(error) : `${reason}: ${error.message}`;
   if (!(error.cause instanceof Error)) return text;
-  // An internal error says nothing itself: the place where its cause was thrown is what helps.
+  // An internal error has no information itself: the stack of its cause helps.
   const cause = reason === "internal" ? stack(error.cause) : error.cause.message;
   return `${text}; caused by ${cause}`;
 }
@@ -105,7 +99,7 @@ function jsonText(value: unknown): string {
   }
 }
 
-/** Numbers and booleans as they are (JSON keeps their type), everything else as bounded text. */
+/** Numbers and booleans unchanged (JSON keeps their type), everything else as bounded text. */
 function plain(value: unknown): string | number | boolean | null {
   if (value === null || typeof value === "boolean") return value;
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);

@@ -1,6 +1,6 @@
 /**
- * The logs of one process: a logger for each component, levels that can change while it runs, and a
- * bound on floods of one text. How a line looks is `log.ts`. No timer and no file of its own.
+ * The logs of one process: a logger for each component, levels that can change at run time, and a rate limit for each
+ * text. `log.ts` formats lines. It has no timer and no file.
  */
 import { createLogger, SEVERITY } from "./log.ts";
 import type { Logger, LoggerOptions, LogLevel } from "./log.ts";
@@ -9,7 +9,7 @@ import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
 
 /** The settings of `[log]`. */
 export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
-  /** Lines a second of one component with one text. */
+  /** Rate limit in lines a second for one text of one component. */
   readonly lines_per_second: number;
   /**
    * The id of this process: in every line of JSON, since its reader gets the lines of many
@@ -18,35 +18,35 @@ export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" |
   readonly node_id: string;
 }
 
-/** The levels as they are now. */
+/** The present levels. */
 export interface LogLevels {
-  /** The level of every component that has none of its own. */
+  /** The default level. */
   readonly level: LogLevel;
   /** The components with a level of their own. */
   readonly levels: Readonly<Record<string, LogLevel>>;
-  /** The components that have written, or been asked for a logger. */
+  /** The components with a logger. */
   readonly components: readonly string[];
 }
 
 /** The logs of a process. */
 export interface Logging {
-  /** The logger of a component; its level and its floods are watched here. */
+  /** The logger of a component, with its level and rate limits. */
   of(component: string): Logger;
   levels(): LogLevels;
   /**
-   * Sets the level of a component, from the next line on; `undefined` takes its own level away.
-   * False when no component has that name.
+   * Sets the level of a component, from the next line on; `undefined` removes its own level. False if the component is
+   * unknown.
    */
   setLevel(component: string, level: LogLevel | undefined): boolean;
-  /** Puts other settings of `[log]` into force; levels that were set one by one are forgotten. */
+  /** Applies new settings of `[log]`; levels of single components are reset. */
   renew(settings: Pick<LoggingOptions, "level" | "lines_per_second">): void;
-  /** To be called at the end of the process: logs what is still untold of floods. */
+  /** Call it at the end of the process: logs the counts of dropped lines that are not reported yet. */
   close(): void;
   /** Registers `arqon_log_lines_total`, `arqon_log_left_out_total` and `arqon_log_dropped_total`. */
   register(registry: Registry): void;
 }
 
-/** Texts that have a rate of their own; further ones share one rate for each component. */
+/** The most texts with their own rate; further ones share one rate for each component. */
 const TEXTS_MAX = 1_024;
 const WINDOW_MS = 1_000;
 
@@ -58,7 +58,7 @@ interface Flood {
   left_out: number;
 }
 
-/** Bounds how many lines of one text a component may write in a second. */
+/** Limits the lines of one text of a component in a second. */
 class Floods {
   /** Lines of one text in a second. */
   lines_max: number;
@@ -66,7 +66,7 @@ class Floods {
   readonly #floods = new Map<string, Flood>();
   #swept_ms = 0;
 
-  /** `onOver` is called once a second for each text of which lines were left out. */
+  /** `onOver` is called once a second for each text with dropped lines. */
   constructor(lines_max: number, onOver: (flood: Flood) => void) {
     this.lines_max = lines_max;
     this.#onOver = onOver;
@@ -100,7 +100,7 @@ class Floods {
     return flood;
   }
 
-  /** Reports floods at whatever line comes next, so that one that has ended is reported too. */
+  /** Reports floods at any next line, so that an ended one is reported, too. */
   #sweep(now_ms: number): void {
     if (now_ms - this.#swept_ms < WINDOW_MS && now_ms >= this.#swept_ms) return;
     this.#swept_ms = now_ms;
@@ -112,7 +112,7 @@ class Floods {
   }
 }
 
-/** Writes as `options` do, and says before the next line that fits how many were dropped. */
+/** Writes as `options` do, and reports the number of dropped lines before the next line that fits. */
 function countingDropped(options: Omit<LoggerOptions, "component">) {
   let dropped = 0;
   let told = 0;
@@ -121,13 +121,13 @@ function countingDropped(options: Omit<LoggerOptions, "component">) {
   const write = (line: string) => {
     const count = dropped - told;
     if (count > 0) log.warn("lines dropped: the reader of the log is too slow", { count });
-    // Without room for that, no line has any.
+    // Without room for this line, there is none for the next.
     if (told !== dropped || options.write(line) === false) dropped++;
   };
   return { write, dropped: () => dropped };
 }
 
-/** The logs of this process as `[log]` wants them. */
+/** Creates the logs of this process from `[log]`. */
 export function createLogging(given: LoggingOptions): Logging {
   const { node_id, format } = given;
   const fields = format === "json" ? { node_id } : {};

@@ -1,16 +1,16 @@
 /**
- * The membership of one room as its entries tell it, and which entries are due for it to become what is
- * true now. Pure; the log and who is there are `brain/membership/`.
+ * The membership of one room by its journal's entries, and the entries that are needed to match the present members.
+ * Pure; `brain/membership/` has the log and presence.
  */
 import type { LeaveReason } from "../records/leave_reason.ts";
 import type { MembershipChange, MembershipEntry, RecordedMember } from "./entry.ts";
 
-/** Members that one page of a list has at most. */
+/** The most members in one page of a list. */
 export const PAGE_MEMBERS = 100;
 
-/** What the entries say. Changed in place. */
+/** The state of the entries. Changed in place. */
 export interface Book {
-  /** Of the last change; 0: there was none. */
+  /** Sequence of the last change; 0: none. */
   sequence: number;
   occupied: boolean;
   /** By connection. */
@@ -19,12 +19,12 @@ export interface Book {
   since_list: number;
 }
 
-/** The book of a room in which nothing stands. */
+/** The book of an empty journal. */
 export function emptyBook(): Book {
   return { sequence: 0, occupied: false, members: new Map(), since_list: 0 };
 }
 
-/** Takes one change in. */
+/** Applies one change. */
 export function take(book: Book, entry: MembershipChange): void {
   book.sequence = entry.data.sequence;
   book.since_list++;
@@ -37,13 +37,13 @@ export function take(book: Book, entry: MembershipChange): void {
 }
 
 /**
- * Reads entries in the order of the log, from anywhere. `book` counts from the first whole list on, or
- * from the first entry where that is the first of all: `is_whole`.
+ * Reads entries in the order of the log, from any position. `book` is valid from the first complete list on, or from
+ * the first entry of the journal: `is_whole`.
  */
 export class BookReader {
   book: Book = emptyBook();
   is_whole = false;
-  /** When what it counts from was written, Unix ms; 0: it is not whole. */
+  /** The time of that list or entry, Unix ms; 0: not whole. */
   whole_ms = 0;
   #pages: RecordedMember[] = [];
   #next_page = 0;
@@ -56,7 +56,7 @@ export class BookReader {
       return take(this.book, entry);
     }
     const { page, pages, list, sequence, occupied, at_ms } = entry.data;
-    // A list that another writer has begun and not ended is none.
+    // An unfinished list of another writer is ignored.
     if (page === 0) this.#pages = [];
     else if (page !== this.#next_page) return void (this.#next_page = 0);
     this.#pages.push(...list);
@@ -74,7 +74,7 @@ export class BookReader {
   }
 }
 
-/** Lists everybody, in pages. */
+/** Lists all members, in pages. */
 export function listOf(book: Book, at_ms: number): MembershipEntry[] {
   const all = [...book.members.values()];
   const pages = Math.max(1, Math.ceil(all.length / PAGE_MEMBERS));
@@ -88,19 +88,19 @@ export function listOf(book: Book, at_ms: number): MembershipEntry[] {
   }));
 }
 
-/** What is known of a connection now. */
+/** The present state of a connection. */
 export interface Now {
-  /** Undefined: it is no member. */
+  /** Undefined: not a member. */
   readonly member: RecordedMember | undefined;
-  /** Why, where it is none. */
+  /** The reason if it is not a member. */
   readonly cause: LeaveReason;
-  /** When it left, where that was long before; see `entry.ts`. */
+  /** When it left, if that was long before; see `entry.ts`. */
   readonly left_ms?: number;
 }
 
 /**
- * The entry that is due for one connection; undefined: the book is right about it. Whoever is a member
- * in the book and now, with whatever Shield, has neither come nor gone.
+ * The needed entry for one connection; undefined: the book is up to date. A member in the book and now, at any Shield,
+ * has neither joined nor left.
  */
 export function dueFor(
   book: Book,
@@ -121,7 +121,7 @@ export function dueFor(
   return { type: "left", data: { sequence, at_ms, members, ...gone, cause, ...late } };
 }
 
-/** The entry that is due because the room has its first member, or has lost its last. */
+/** The needed entry if the room got its first member, or lost its last. */
 export function dueTurn(book: Book, at_ms: number): MembershipChange | undefined {
   const members = book.members.size;
   if (book.occupied === members > 0) return undefined;

@@ -1,7 +1,6 @@
 /**
- * What is in the room of members of a room: who came and went, one event each, and now and then
- * lists of everybody who is there. Pure form, for who writes (the Brain) and who reads (`arq`, pages);
- * what follows from a row of them is `book.ts`.
+ * The entries of a room's journal of members: joins and leaves, one event each, and occasional lists of all members.
+ * Pure format, for the writer (the Brain) and readers (`arq`, pages); `book.ts` evaluates them.
  */
 import { readEnvelope } from "@arqon/proto";
 import { z } from "zod";
@@ -10,7 +9,7 @@ const Member = z.looseObject({
   user_id: z.string(),
   issuer: z.string(),
   connection_id: z.string().min(1),
-  /** The Shield that had the connection when it came, and which life of it. */
+  /** The Shield of the connection at its join, and the Shield's incarnation. */
   node_id: z.string(),
   incarnation: z.int().min(0),
   /** Unix ms, by that Shield's clock. */
@@ -20,7 +19,7 @@ const Member = z.looseObject({
 export type RecordedMember = z.output<typeof Member>;
 
 const counted = {
-  /** Counts the changes of the room's membership from 1, without holes. */
+  /** The sequence of the room's membership changes, from 1, without gaps. */
   sequence: z.int().min(1),
   /** Unix ms, by the clock of the Brain that wrote it. */
   at_ms: z.int().min(0),
@@ -32,15 +31,15 @@ const Left = z.looseObject({
   ...counted,
   ...Member.shape,
   cause: z.string(),
-  /** When it left, Unix ms by its Shield's clock; where no Brain was there to write it then. */
+  /** When it left, Unix ms by its Shield's clock; only if no Brain could write it then. */
   left_ms: z.int().min(0).optional(),
 });
-/** Members that came and went, and that nobody could keep. */
+/** Stays that could not be kept. */
 const Missed = z.looseObject({
   /** Of the last change before it. */
   sequence: z.int().min(0),
   at_ms: z.int().min(0),
-  /** How many, between which times (Unix ms), on which Shield. */
+  /** Their number, time range (Unix ms) and Shield. */
   count: z.int().min(1),
   from_ms: z.int().min(0),
   to_ms: z.int().min(0),
@@ -58,7 +57,7 @@ const Present = z.looseObject({
   list: z.array(Member),
 });
 
-/** What is there, by the event's type. */
+/** An entry, by the event's type. */
 export type MembershipEntry =
   | { readonly type: "joined"; readonly data: z.output<typeof Joined> }
   | { readonly type: "left"; readonly data: z.output<typeof Left> }
@@ -79,7 +78,7 @@ const FORMS = {
 };
 const decoder = new TextDecoder();
 
-/** Reads an event; undefined: it is none of these. */
+/** Reads an event; undefined for other events. */
 export function readEntry(type: string, json: string): MembershipEntry | undefined {
   if (!Object.hasOwn(FORMS, type)) return undefined;
   const kind = type as keyof typeof FORMS;
@@ -90,7 +89,7 @@ export function readEntry(type: string, json: string): MembershipEntry | undefin
   }
 }
 
-/** Reads a stored message; undefined: it is none of these. */
+/** Reads a stored message; undefined for other messages. */
 export function readStored(payload: Uint8Array): MembershipEntry | undefined {
   try {
     const { event } = readEnvelope(payload);

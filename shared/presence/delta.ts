@@ -1,14 +1,11 @@
 /**
- * Deltas by themselves: which are well formed, how large they are, and how those that touch become
- * one. Pure; what a delta does to a replica is `state_merge.ts`, cutting one to size
- * `delta_split.ts`.
+ * Operations on deltas: validation, size, and joining adjacent ones. Pure; `state_merge.ts` merges a delta into a
+ * replica, `delta_split.ts` splits large ones.
  */
 import type { Delta, Entry, Writer, WriterKey } from "./types.ts";
 import { writerKey } from "./types.ts";
 
-/**
- * A delta that grows in place. `removed` has only counters up to `start`: the range says the rest.
- */
+/** A mutable delta. `removed` has only counters up to `start`: the range implies the rest. */
 export interface DeltaDraft {
   readonly writer: Writer;
   start: number;
@@ -20,7 +17,7 @@ export interface DeltaDraft {
 /** Deltas of several writers, at most one of each. */
 export type DeltaGroup = Map<WriterKey, DeltaDraft>;
 
-/** The entries in the order of their birth: the very array when it is already so. */
+/** The entries in birth order: the same array if it is already sorted. */
 export function inBirthOrder(entries: readonly Entry[]): readonly Entry[] {
   for (let index = 1; index < entries.length; index++) {
     if (entries[index - 1]!.counter > entries[index]!.counter) {
@@ -89,8 +86,8 @@ function connectionsFault(entries: readonly Entry[]): string | undefined {
 }
 
 /**
- * What is wrong with a delta as such, naming the field and the value; undefined: nothing.
- * `entries` are the delta's, in birth order.
+ * The fault of a delta, with the field and the value; undefined if it is valid. `entries` are the delta's, in birth
+ * order.
  */
 export function deltaFault(
   delta: Delta,
@@ -107,7 +104,7 @@ export function deltaSize(delta: Delta): number {
   return entries.length + end - start + before;
 }
 
-/** Nothing happened, as of `clock`: a heartbeat. */
+/** An empty delta at `clock`: a heartbeat. */
 export function emptyDelta(writer: Writer, clock: number): Delta {
   return { writer, start: clock, end: clock, entries: [], removed: [] };
 }
@@ -117,7 +114,7 @@ export function emptyDraft(writer: Writer, clock: number): DeltaDraft {
   return { writer, start: clock, end: clock, entries: new Map(), removed: new Set() };
 }
 
-/** A draft of the same content, which shares nothing that changes. */
+/** A draft with the same content, sharing no mutable state. */
 export function draftOf({ writer, start, end, entries, removed }: Delta): DeltaDraft {
   return {
     writer,
@@ -138,7 +135,7 @@ export function draftSize({ start, end, entries, removed }: DeltaDraft): number 
   return entries.size + end - start + removed.size;
 }
 
-/** The draft as it stands, as a delta; the draft may go on. */
+/** A delta of the draft's present content; the draft may continue. */
 export function seal({ writer, start, end, entries, removed }: DeltaDraft): Delta {
   return {
     writer,
@@ -149,7 +146,7 @@ export function seal({ writer, start, end, entries, removed }: DeltaDraft): Delt
   };
 }
 
-/** Whether the ranges overlap or touch, so that nothing is missing between them. */
+/** Whether the ranges overlap or touch, so that there is no gap between them. */
 function isContiguous(
   one: Pick<Delta, "start" | "end">,
   other: Pick<Delta, "start" | "end">,
@@ -157,7 +154,7 @@ function isContiguous(
   return one.start <= other.end && other.start <= one.end;
 }
 
-/** Drops from the draft what the delta, in the range that both cover, has no more. */
+/** Drops entries of the draft that the delta, in the common range, no longer has. */
 function dropDead(draft: DeltaDraft, delta: Delta): void {
   const from = Math.max(draft.start, delta.start);
   const to = Math.min(draft.end, delta.end);
@@ -176,8 +173,8 @@ function dropDead(draft: DeltaDraft, delta: Delta): void {
 }
 
 /**
- * Makes one of two deltas of one writer: an entry stays unless a side that covers its birth has it
- * no more. In O(the delta). False when something is missing between them; then nothing changes.
+ * Joins two deltas of one writer: an entry stays unless a side that covers its birth no longer has it. In O(the delta).
+ * False if there is a gap between them; then nothing changes.
  */
 function absorb(draft: DeltaDraft, delta: Delta): boolean {
   if (!isContiguous(draft, delta)) return false;
@@ -201,7 +198,7 @@ function absorb(draft: DeltaDraft, delta: Delta): boolean {
   return true;
 }
 
-/** Whether every delta touches what the group has of its writer; one without any does. */
+/** Whether every delta continues its writer's delta in the group; a new writer does. */
 export function continuesGroup(group: DeltaGroup, deltas: readonly Delta[]): boolean {
   return deltas.every((delta) => {
     const draft = group.get(writerKey(delta.writer));
@@ -209,7 +206,7 @@ export function continuesGroup(group: DeltaGroup, deltas: readonly Delta[]): boo
   });
 }
 
-/** Absorbs deltas of several writers, all of them or, when one does not touch, none: false. */
+/** Absorbs deltas of several writers: all of them, or none (false) if one does not continue. */
 export function absorbGroup(group: DeltaGroup, deltas: readonly Delta[]): boolean {
   if (!continuesGroup(group, deltas)) return false;
   for (const delta of deltas) {

@@ -1,27 +1,26 @@
 /**
- * Cuts what a writer did in one batch into deltas that are small enough to send, each a step of its
- * own that continues the one before. Not for answers to pulls: those are pages of one moment
- * (`pages.ts`).
+ * Splits a writer's batch of changes into deltas that are small enough to send; each one continues the previous one.
+ * Not for answers to pulls: those are pages of one snapshot (`pages.ts`).
  */
 import { entryBytes } from "./pages.ts";
 import type { Delta, Entry } from "./types.ts";
 
 /** A 64-bit number in a packed field. */
 const COUNTER_BYTES = 10;
-/** What is around the entries of a delta, at most. */
+/** The most overhead of a delta beside its entries. */
 const OVERHEAD_BYTES = 256;
 
-/** What must not be cut: an entry, a removed counter, or both at once, which is an update. */
+/** An indivisible unit: an entry, a removed counter, or both, which is an update. */
 interface Unit {
-  /** The unit's counter. What ended right before an entry is reported with it. */
+  /** The unit's counter. A removal directly before an entry is reported with it. */
   readonly at: number;
   readonly entry: Entry | undefined;
   readonly removed: readonly number[];
 }
 
 /**
- * At which counter each removed one is reported: at the latest at which so many things can have ended,
- * so never before its end, and that of an update not before the entry that takes its place.
+ * The counter at which each removal is reported: late enough that it is never before its end, and for an update never
+ * before the entry that replaces it.
  */
 function endsOf({ start, end, entries, removed }: Delta): number[] {
   const ends = new Array<number>(removed.length);

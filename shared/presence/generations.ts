@@ -1,7 +1,7 @@
 /**
- * A bounded memory of deltas: one slot per level, each with the newest changes as one delta per
- * writer, as many as fit its level. It answers "what since clock c" for those who missed little;
- * who missed more gets everything (`state_read.ts`).
+ * A bounded history of deltas: one slot per level, each with the newest changes as one delta per writer, as many as fit
+ * its level. It answers "changes since clock c" for receivers that missed little; others get the whole state
+ * (`state_read.ts`).
  */
 import {
   absorbGroup,
@@ -27,7 +27,7 @@ export interface Generations {
   slots: DeltaGroup[];
 }
 
-/** No deltas yet. RangeError when levels do not grow. */
+/** An empty history. RangeError unless levels ascend. */
 export function createGenerations(levels: readonly number[] = HISTORY_LEVELS): Generations {
   if (levels.some((level, index) => !(level > (levels[index - 1] ?? 0)))) {
     throw new RangeError(`levels ${levels.join(", ")} do not grow from above 0`);
@@ -41,7 +41,7 @@ const groupOf = (deltas: readonly Delta[]): DeltaGroup =>
 const nothingSince = (deltas: readonly Delta[]): DeltaGroup =>
   new Map(deltas.map(({ writer, end }) => [writerKey(writer), emptyDraft(writer, end)]));
 
-/** The most that fits slot `index` and goes on to now, when its own content does not fit. */
+/** The largest content up to now that fits slot `index`, if its own does not. */
 function smallerContent(
   { levels, slots }: Generations,
   index: number,
@@ -66,7 +66,7 @@ export function pushDeltas(generations: Generations, deltas: readonly Delta[]): 
   if (generations.slots.length === 0) generations.slots = levels.map(() => new Map());
   const { slots } = generations;
   const size = deltas.reduce((sum, delta) => sum + deltaSize(delta), 0);
-  // Nothing that contains them can fit a smaller level; they are not copied only to find that out.
+  // Content with these deltas cannot fit a smaller level; this avoids copying them.
   const fits = levels.map((level) => size <= level);
   const grown = slots.map((slot, index) => fits[index]! && absorbGroup(slot, deltas));
   // The largest first: each needs what the smaller ones have grown to.
@@ -81,8 +81,8 @@ export function pushDeltas(generations: Generations, deltas: readonly Delta[]): 
 }
 
 /**
- * What the holder of these clocks missed: of the smallest slot that begins within its knowledge and
- * goes beyond it, judged and cut to the writers that it knows. Undefined: no slot does.
+ * The changes after these clocks: from the smallest slot that begins at or before them and goes beyond, restricted to
+ * the known writers. Undefined: no slot does.
  */
 export function deltasSince(generations: Generations, known: Clocks): Delta[] | undefined {
   for (const slot of generations.slots) {

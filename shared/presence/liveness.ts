@@ -1,25 +1,24 @@
 /**
- * Who is alive, from when each writer was last heard: up, down after a short silence, forgotten
- * after a long one. A table of nodes and pure rules; what a transition does to members is
- * `state.ts`.
+ * The liveness of writers, by their last message: up, down after a short silence, forgotten after a long one. A table
+ * of nodes and pure rules; `state.ts` applies transitions to members.
  *
- * Of a node only the youngest life counts. A forgotten life leaves a tombstone, so that messages of
- * it that are still under way, or a process that wakes up after hours, cannot bring it back.
+ * Only the youngest life of a node counts. A forgotten life leaves a tombstone, so that late messages, or a process
+ * that resumes after hours, cannot revive it.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 import type { Writer } from "./types.ts";
 
-/** When who counts as what. All in ms. */
+/** The timeouts, all in ms. */
 export interface LivenessOptions {
-  /** How often a writer is heard when all is well. */
+  /** The normal interval between messages of a writer. */
   readonly heartbeat_ms: number;
   /** A writer that is silent for this long is down. */
   readonly down_ms: number;
   /** A writer that is silent for this long is forgotten. */
   readonly forget_ms: number;
-  /** How long a forgotten writer is remembered as such. */
+  /** Lifetime of a tombstone. */
   readonly tombstone_ms: number;
-  /** Tombstones kept at most; the oldest go first. */
+  /** The most tombstones; the oldest are dropped first. */
   readonly tombstones_max: number;
 }
 
@@ -27,17 +26,17 @@ export interface LivenessOptions {
 export interface Life {
   readonly writer: Writer;
   readonly state: "up" | "down";
-  /** By the clock of whoever keeps the table. */
+  /** By the clock of the table's owner. */
   readonly last_seen_ms: number;
 }
 
-/** A life that must not come back, nor an older one of its node. */
+/** A life that must not return, nor an older one of its node. */
 export interface Tombstone {
   readonly writer: Writer;
   readonly until_ms: number;
 }
 
-/** What happened to a writer; several are to be applied in their order. */
+/** A transition of a writer; apply several in order. */
 export interface Transition {
   readonly writer: Writer;
   readonly to: "up" | "down" | "forgotten";
@@ -48,7 +47,7 @@ export interface Liveness {
   readonly options: LivenessOptions;
   /** By node id. */
   readonly lives: Map<string, Life>;
-  /** The tombstones by node id; the node of one has no life. The oldest come first. */
+  /** The tombstones by node id; such a node has no life. The oldest are first. */
   readonly tombstones: BoundedMap<string, Tombstone>;
 }
 
@@ -56,7 +55,7 @@ export interface Liveness {
 export interface Heard {
   /** False: forgotten, or a younger life of the node is known. Nothing changed. */
   readonly accepted: boolean;
-  /** The node's record before. */
+  /** The node's previous record. */
   readonly previous: Life | undefined;
   readonly transitions: readonly Transition[];
 }
@@ -79,7 +78,7 @@ export function createLiveness(options: LivenessOptions): Liveness {
   return { options, lives: new Map(), tombstones: new BoundedMap(tombstones_max) };
 }
 
-/** Whether this life, or a younger one of its node, is remembered as forgotten. */
+/** Whether there is a tombstone of this life, or of a younger one of its node. */
 export function isForgotten({ tombstones }: Liveness, writer: Writer, now_ms: number): boolean {
   const tombstone = tombstones.get(writer.node_id);
   return tombstone !== undefined && now_ms < tombstone.until_ms &&
@@ -93,7 +92,7 @@ function bury({ options, tombstones }: Liveness, writer: Writer, now_ms: number)
   tombstones.renew(node_id, { writer: youngest, until_ms: now_ms + options.tombstone_ms });
 }
 
-/** A life ends for good: it is down first, if it was up, then forgotten. */
+/** Ends a life: down first, if it was up, then forgotten. */
 function end({ lives }: Liveness, { writer, state }: Life): Transition[] {
   lives.delete(writer.node_id);
   const forgotten: Transition = { writer, to: "forgotten" };
@@ -114,22 +113,22 @@ export function heartbeat(table: Liveness, writer: Writer, now_ms: number): Hear
   const is_same = previous?.writer.incarnation === incarnation;
   const transitions = previous === undefined || is_same ? [] : end(table, previous);
   if (!is_same || previous.state === "down") transitions.push({ writer, to: "up" });
-  // The clock of the table's keeper may be set back; nobody was heard less recently for that.
+  // The owner's clock may be set back; that must not make the last message older.
   const last_seen_ms = is_same ? Math.max(previous.last_seen_ms, now_ms) : now_ms;
   table.lives.set(node_id, { writer, state: "up", last_seen_ms });
-  // From here on it is the life that refuses older ones.
+  // From now on the live record refuses older lives.
   table.tombstones.delete(node_id);
   return { accepted: true, previous, transitions };
 }
 
-/** Who has been silent for too long at `now_ms`. Also drops tombstones whose time is over. */
+/** The transitions of silent writers at `now_ms`. Also drops expired tombstones. */
 export function sweep(table: Liveness, now_ms: number): readonly Transition[] {
   const { down_ms, forget_ms } = table.options;
   const transitions: Transition[] = [];
   for (const life of table.lives.values()) {
     const silent_ms = now_ms - life.last_seen_ms;
     if (silent_ms < 0) {
-      // The keeper's clock was set back: the silence counts from now, not from then.
+      // The owner's clock was set back: the silence counts from now.
       table.lives.set(life.writer.node_id, { ...life, last_seen_ms: now_ms });
     } else if (silent_ms >= forget_ms) {
       transitions.push(...end(table, life));
@@ -146,8 +145,8 @@ export function sweep(table: Liveness, now_ms: number): readonly Transition[] {
 }
 
 /**
- * A writer stops for good and says so: it is forgotten at once, whether it was known or not, and
- * any older life of its node with it. Nothing happens when a younger life is known.
+ * A writer announces its end: it is forgotten at once, known or not, with any older life of its node. Nothing happens
+ * if a younger life is known.
  */
 export function depart(table: Liveness, writer: Writer, now_ms: number): readonly Transition[] {
   const life = table.lives.get(writer.node_id);
@@ -157,7 +156,7 @@ export function depart(table: Liveness, writer: Writer, now_ms: number): readonl
   return transitions;
 }
 
-/** Whoever keeps the table was itself away for `gap_ms`: nobody else was silent in that time. */
+/** The table's owner was stalled for `gap_ms`: no writer counts as silent for that time. */
 export function extend({ lives }: Liveness, gap_ms: number): void {
   if (!(gap_ms >= 0)) throw new RangeError(`gap_ms is ${gap_ms}; expected 0 or more`);
   for (const [node_id, life] of lives) {

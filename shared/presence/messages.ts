@@ -1,8 +1,7 @@
 /**
- * What Shields and Brains say to each other about presence, as plain objects (`wire.ts` has the
- * bytes, `proto/arqon/v1/replication.proto` the fields), and the port through which both speak: the
- * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
- * that a simulation can run them.
+ * The presence messages between Shields and Brains as plain objects (`wire.ts` encodes them,
+ * `proto/arqon/v1/replication.proto` defines the fields), and their port: the machines in `shield/presence` and
+ * `brain/presence` have no Spine, clock or timers of their own, so that a simulation can run them.
  */
 import type { Env } from "../env.ts";
 import type { LeaveReason } from "../records/leave_reason.ts";
@@ -19,16 +18,16 @@ export type {
   StaysWritten,
 } from "../records/member.ts";
 
-/** Who speaks for a room: one term of one life of one Brain. Sequences count within it. */
+/** The publisher of a room's presence: one term of one life of a Brain. Sequences count within it. */
 export interface Emitter {
   readonly brain_id: string;
   /** Unix ms of the Brain's start. */
   readonly boot: number;
-  /** Grows whenever the set of live Brains changes as this Brain sees it. */
+  /** Increases whenever this Brain's set of live Brains changes. */
   readonly term: number;
 }
 
-/** A room and where somebody is in it; `emitter` undefined: nowhere yet. */
+/** A room and a receiver's position in its updates; `emitter` undefined: none yet. */
 export interface RoomPosition {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -36,13 +35,13 @@ export interface RoomPosition {
   readonly sequence: number;
 }
 
-/** Shield → `announce`: what it did; an empty delta (start = end) is a heartbeat. */
+/** Shield → `announce`: its changes; an empty delta (start = end) is a heartbeat. */
 export interface Announcement {
   readonly kind: "announcement";
   readonly delta: Delta;
-  /** It stops for good: its members leave at once and it is forgotten. */
+  /** It stops: its members leave at once and it is forgotten. */
   readonly leaving: boolean;
-  /** Why members left, by the counters of their entries, of those whose end is in `delta`. */
+  /** The reasons of the leaves in `delta`, by the counters of their entries. */
   readonly reasons?: ReadonlyMap<number, LeaveReason>;
 }
 
@@ -56,7 +55,7 @@ export interface Pull {
   readonly clock: number;
 }
 
-/** The answer. All pages are of one moment; nothing is merged until all have come. */
+/** The answer. All pages are of one snapshot; nothing is merged until all have arrived. */
 export interface Pulled {
   readonly kind: "pulled";
   readonly request: number;
@@ -92,7 +91,7 @@ export interface RoomPull {
   readonly room_id: string;
 }
 
-/** The answer, in pages of one moment. */
+/** The answer, in pages of one snapshot. */
 export interface RoomSnapshot {
   readonly kind: "room_snapshot";
   readonly request: number;
@@ -107,7 +106,7 @@ export interface RoomSnapshot {
   readonly clocks: readonly WriterClock[];
 }
 
-/** Shield → `direct` of the owner: which of these have moved on? Also finds lost last updates. */
+/** Shield → `direct` of the owner: which of these rooms have newer updates? Also detects lost last updates. */
 export interface RoomCheck {
   readonly kind: "room_check";
   readonly from: string;
@@ -115,14 +114,14 @@ export interface RoomCheck {
   readonly rooms: readonly RoomPosition[];
 }
 
-/** The answer: only those that stand elsewhere. */
+/** The answer: only rooms with another position. */
 export interface RoomDiffers {
   readonly kind: "room_differs";
   readonly request: number;
   readonly rooms: readonly RoomPosition[];
 }
 
-/** Anybody → `HELLO`: everybody please say how you stand. */
+/** Any process → `HELLO`: requests the state of all processes. */
 export interface Hello {
   readonly kind: "hello";
   readonly from: string;
@@ -143,17 +142,17 @@ export type ClusterMessage =
   | Stays
   | StaysWritten;
 
-/** Everything that a presence machine needs of its process. */
+/** The process's parts that a presence machine needs. */
 export interface PresencePort extends Pick<Env, "now"> {
   /** In [0, 1). */
   readonly random: () => number;
   /** Runs once after `delay_ms`; the returned function cancels. */
   readonly after: (delay_ms: number, run: () => void) => () => void;
   /**
-   * Best effort: the message may be lost, repeated, late or out of order. Never throws. The message
-   * must not be changed afterwards, by either side.
+   * Best effort: the message may be lost, duplicated, late or out of order. Never throws. Neither side may change the
+   * message afterwards.
    */
   readonly send: (subject: Subject, message: ClusterMessage) => void;
-  /** Receives another subject (a room's) until the returned function is called. */
+  /** Subscribes to another subject (a room's) until the returned function is called. */
   readonly listen: (subject: Subject) => () => void;
 }

@@ -1,15 +1,15 @@
 /**
- * Sends long answers a few pages at a time, so that one Brain's start does not fill the Spine's
- * buffers to its receiver. Short ones go at once. Order holds within an answer, not between them.
+ * Sends long answers a few pages at a time, so that one Brain's start does not fill the Spine's buffers to its
+ * receiver. Short ones are sent at once. Order is kept within an answer, not between answers.
  */
 import type { Subject } from "../subjects/subject.ts";
 import type { ClusterMessage, PresencePort } from "./messages.ts";
 
-/** Pages sent in one go. */
+/** Pages in one burst. */
 export const BURST_PAGES = 4;
-/** Between two goes. */
+/** Pause between two bursts. */
 const PAUSE_MS = 10;
-/** Answers that may be under way; further questions are not answered and come again. */
+/** The most answers under way; further requests are dropped and will be retried. */
 export const ANSWERS_MAX = 64;
 
 interface Answer {
@@ -28,7 +28,7 @@ export class PacedSender {
     this.#port = port;
   }
 
-  /** Takes an answer. False when too many are under way; then nothing is sent. */
+  /** Sends an answer. False if too many are under way; then nothing is sent. */
   send(subject: Subject, pages: readonly ClusterMessage[]): boolean {
     const [only] = pages;
     if (pages.length === 1 && only !== undefined) {
@@ -41,13 +41,13 @@ export class PacedSender {
     return true;
   }
 
-  /** Drops what has not been sent. */
+  /** Drops unsent pages. */
   close(): void {
     this.#cancel?.();
     this.#answers.length = 0;
   }
 
-  /** A few pages of one answer; then it is the next one's turn. */
+  /** Sends a few pages of one answer; then the next answer follows. */
   #burst = (): void => {
     this.#cancel = undefined;
     const answer = this.#answers.shift();

@@ -1,37 +1,37 @@
 /**
- * Cuts what is too long for one message into pages. Sizes are upper bounds of what `wire.ts` makes
- * of an entry, from its strings; nothing is encoded here.
+ * Splits large payloads into pages. Sizes are upper bounds of the encoding of `wire.ts`, computed from an entry's
+ * strings; nothing is encoded here.
  */
 import { utf8Size } from "@arqon/proto";
 import type { Delta, Entry, Writer } from "./types.ts";
 
-/** What one message on `sys.presence.>` and `sys.cluster.>` aims at; a Spine may carry less. */
+/** Target size of a message on `sys.presence.>` and `sys.cluster.>`; a Spine's limit may be lower. */
 export const MESSAGE_BYTES = 524_288;
 
 /** Tags, lengths and numbers of an entry: 9 fields, four of them 64-bit numbers. */
 const ENTRY_OVERHEAD_BYTES = 64;
-/** Tag, length and number of a birth mark, and what is around writer and entry. */
+/** Tag, length and number of a birth mark, and the overhead of writer and entry. */
 const TAG_OVERHEAD_BYTES = 24;
 /** A 64-bit number in a packed field. */
 const COUNTER_BYTES = 10;
-/** What is around the entries of a delta. */
+/** Overhead of a delta beside its entries. */
 const DELTA_OVERHEAD_BYTES = 128;
 
-/** At least the bytes of an entry. */
+/** Upper bound of the bytes of an entry. */
 export function entryBytes(entry: Entry): number {
   return ENTRY_OVERHEAD_BYTES + entry.tenant_id.length + entry.room_id.length +
     entry.connection_id.length + utf8Size(entry.user_id) + utf8Size(entry.issuer) +
     utf8Size(entry.meta);
 }
 
-/** At least the bytes of a birth mark, or of what a `WrittenEntry` has beyond its entry. */
+/** Upper bound of the bytes of a birth mark, or of a `WrittenEntry` beyond its entry. */
 export function tagBytes(writer: Writer): number {
   return TAG_OVERHEAD_BYTES + writer.node_id.length;
 }
 
 /**
- * Cuts a list so that the bytes of each part stay below `limit_bytes`; an item that is larger gets a
- * part of its own. Always at least one part, which may be empty.
+ * Splits a list so that the bytes of each part stay below `limit_bytes`; a larger item gets its own part. Always at
+ * least one part, which may be empty.
  */
 export function cutPages<Item>(
   items: readonly Item[],
@@ -55,8 +55,8 @@ export function cutPages<Item>(
 }
 
 /**
- * Cuts a delta into pages of one moment: all have its writer, start and end, each a part of its
- * entries and removed counters. The pages only mean something together (`joinPages`).
+ * Splits a delta into pages of one snapshot: all have its writer, start and end, each a part of its entries and removed
+ * counters. The pages are valid only together (`joinPages`).
  */
 export function deltaPages(delta: Delta, limit_bytes: number): readonly Delta[] {
   const { writer, start, end } = delta;
@@ -72,7 +72,7 @@ export function deltaPages(delta: Delta, limit_bytes: number): readonly Delta[] 
   return delta.removed.length === 0 ? entries : [...entries, ...removed];
 }
 
-/** The delta that was cut; undefined unless all pages are of one writer, start and end. */
+/** The original delta; undefined unless all pages have one writer, start and end. */
 export function joinPages(pages: readonly Delta[]): Delta | undefined {
   const [first] = pages;
   if (first === undefined) return undefined;

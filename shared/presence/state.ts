@@ -1,10 +1,10 @@
 /**
- * The presence set: add-wins, observed-remove, one writer per replica (after Phoenix.Tracker). The
- * door to it: making a replica and marking its writers; the other files `state_*` have the rest.
- * Pure and without a clock: who is alive is `liveness.ts`, who asks whom is `shield` and `brain`.
+ * The presence set: add-wins, observed-remove, one writer per replica (after Phoenix.Tracker). This file creates
+ * replicas and marks writers; the other `state_*` files have the rest. Pure and without a clock: `liveness.ts` tracks
+ * liveness, `shield` and `brain` exchange messages.
  *
- * A state is used linearly: a call changes it in place, at the cost of the change and not of the
- * state, and returns it; what was passed in must no longer be used.
+ * A state is used linearly: a call changes it in place, at the cost of the change and not of the state, and returns it;
+ * the argument must no longer be used.
  */
 import { emptyDraft } from "./delta.ts";
 import { createGenerations } from "./generations.ts";
@@ -36,7 +36,7 @@ function newReplica(writer: Writer): Replica {
   };
 }
 
-/** An empty replica that writes as `self`, or, without it, only merges what others wrote. */
+/** An empty replica that writes as `self`, or, without it, only merges others' changes. */
 export function createState(self?: Writer): PresenceState {
   const state: PresenceState = {
     self,
@@ -66,8 +66,8 @@ function members(replica: Replica): WrittenEntry[] {
 }
 
 /**
- * A writer is alive: from now on its changes are merged, and what is held of it is online again.
- * One that is not known, or was forgotten, begins at 0. TypeError for the replica's own writer.
+ * Marks a writer as up: its changes are merged from now on, and its entries are online again. An unknown or forgotten
+ * one begins at 0. TypeError for the replica's own writer.
  */
 export function markUp(state: PresenceState, writer: Writer): MarkResult {
   const replica = foreign(state, writer);
@@ -81,7 +81,7 @@ export function markUp(state: PresenceState, writer: Writer): MarkResult {
   return { state, joins: members(replica), leaves: [] };
 }
 
-/** A writer is silent: its members are offline but kept. TypeError for the replica's own writer. */
+/** Marks a writer as down: its members are offline but kept. TypeError for the replica's own writer. */
 export function markDown(state: PresenceState, writer: Writer): MarkResult {
   const replica = foreign(state, writer);
   if (replica === undefined || !replica.up) return { state, joins: [], leaves: [] };
@@ -91,8 +91,8 @@ export function markDown(state: PresenceState, writer: Writer): MarkResult {
 }
 
 /**
- * A writer is gone for good: nothing of it is kept, neither members nor clock nor history, so that
- * nobody can learn of it from here. TypeError for the replica's own writer.
+ * Forgets a writer: its members, clock and history are dropped, so that it is no longer replicated from here. TypeError
+ * for the replica's own writer.
  */
 export function forget(state: PresenceState, writer: Writer): MarkResult {
   const replica = foreign(state, writer);

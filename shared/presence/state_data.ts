@@ -1,7 +1,7 @@
 /**
- * How a replica of presence lies in memory: one small record per member, linked into its room and
- * its connection, so that a member costs no Map of its own. Plain data; what happens to it is in
- * `state_index.ts` (links), `state_merge.ts` (others' changes) and `state_write.ts` (own changes).
+ * The memory layout of a presence replica: one small record per member, linked into its room and its connection, so
+ * that a member needs no Map of its own. Plain data; `state_index.ts` (links), `state_merge.ts` (others' changes) and
+ * `state_write.ts` (own changes) modify it.
  */
 import type { DeltaDraft } from "./delta.ts";
 import type { Generations } from "./generations.ts";
@@ -19,22 +19,22 @@ export interface Held {
   sibling: Held | undefined;
 }
 
-/** What is held of one writer: exactly what it had when its counter stood at `clock`. */
+/** The replica of one writer: exactly its state at counter `clock`. */
 export interface Replica {
   readonly writer: Writer;
   readonly key: WriterKey;
-  /** Everything up to this counter has been seen, and nothing beyond it is shown. */
+  /** All changes up to this counter are merged, and none beyond. */
   clock: number;
   /** False: the writer is down, and its entries are hidden. */
   up: boolean;
   /** By counter, ascending. */
   readonly held: Map<number, Held>;
-  /** Deltas that wait for a hole to be filled, by their start. Bounded; see `state_merge.ts`. */
+  /** Deltas after a gap, sorted by start. Bounded; see `state_merge.ts`. */
   pending: Delta[];
   readonly history: Generations;
 }
 
-/** A room of which some member is held. */
+/** A room with members in the replica. */
 export interface Room {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -44,25 +44,23 @@ export interface Room {
   last: Held | undefined;
   /** Members that are shown: the length of the list. */
   connections: number;
-  /** Members among those that are of a connection that another member is of, too. */
+  /** Shown members whose connection has another shown member. */
   moving: number;
   /** Distinct (issuer, user) among them. */
   users: number;
-  /** Shown members by issuer and user; only in rooms that are too large to count by walking. */
+  /** Shown members by issuer and user; only in rooms that are too large to count by iteration. */
   by_user: Map<string, Map<string, number>> | undefined;
 }
 
-/** The rooms of one tenant of which some member is held. */
+/** The rooms of one tenant with members in the replica. */
 export interface Tenant {
   readonly tenant_id: string;
   readonly rooms: Map<string, Room>;
 }
 
-/**
- * A replica of presence. Used linearly: after a call that takes one, only the returned one is it.
- */
+/** A replica of presence. Used linearly: after a call, use only the returned one. */
 export interface PresenceState {
-  /** The writer whose entries this replica makes; undefined: it only merges. */
+  /** The writer of this replica's own entries; undefined: it only merges. */
   readonly self: Writer | undefined;
   readonly replicas: Map<WriterKey, Replica>;
   readonly tenants: Map<string, Tenant>;
@@ -72,23 +70,22 @@ export interface PresenceState {
   readonly issuers: Map<string, { readonly issuer: string; held: number }>;
   /** Entries held, hidden ones too. */
   members: number;
-  /** What `self` did since the last `takeDelta`. */
+  /** The changes of `self` since the last `takeDelta`. */
   readonly draft: DeltaDraft | undefined;
-  /** By the counter of an entry in the draft: the older one, from before it, that it updates. */
+  /** By the counter of an entry in the draft: the earlier entry that it updates. */
   readonly updated: Map<number, number>;
 }
 
-/** What came and went, as seen online. An update is a leave of the old and a join of the new. */
+/** Online joins and leaves. An update is a leave of the old entry and a join of the new one. */
 export interface Changes {
   readonly joins: readonly WrittenEntry[];
   readonly leaves: readonly WrittenEntry[];
 }
 
 /**
- * The outcome of a delta. `merged`: it was new. `stale`: everything in it had been seen (a
- * heartbeat at the known clock, too). `gap`: something before it is missing; it waits, nothing is
- * shown. `unknown`: its writer was never marked up, or has been forgotten. `refused`: it breaks the
- * rules. In all cases but `merged` nothing that can be seen has changed.
+ * The outcome of a delta. `merged`: it was new. `stale`: everything in it was known (also a heartbeat at the known
+ * clock). `gap`: earlier changes are missing; it is pending. `unknown`: its writer was never marked up, or has been
+ * forgotten. `refused`: it breaks the rules. Only `merged` changes the visible state.
  */
 export type MergeOutcome = "merged" | "stale" | "gap" | "unknown" | "refused";
 
@@ -96,9 +93,9 @@ export type MergeOutcome = "merged" | "stale" | "gap" | "unknown" | "refused";
 export interface MergeResult extends Changes {
   readonly state: PresenceState;
   readonly outcome: MergeOutcome;
-  /** What a writer that is down did: not online, told when the writer is up again. */
+  /** Changes of a writer that is down: not online until the writer is up again. */
   readonly hidden: Changes;
-  /** Why it was refused: names the field and the value. */
+  /** Why it was refused: the field and the value. */
   readonly fault?: string;
 }
 

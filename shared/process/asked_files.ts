@@ -1,24 +1,23 @@
 /**
- * Compares the number of connections that a configuration asks for by name with the files that a
- * process may open. More than that can never be there, so such a pair is refused. A default is
- * never refused: where fewer files are allowed, the listener takes fewer. How many may be opened is
- * asked elsewhere, except for the trial here.
+ * Compares the configured number of connections with the files that a process may open. A higher number can never be
+ * reached, so it is refused. A default is never refused: with fewer files, the listener accepts fewer connections. The
+ * limit is determined elsewhere, except for the trial here.
  */
 import type { ConfigProblem } from "../config/problems.ts";
 import { parseToml } from "../config/toml.ts";
 
-/** Files of a process beside its connections: listeners, databases, NATS, workers. */
+/** Other open files of a process: listeners, databases, NATS, workers. */
 export const OTHER_FILES = 256;
 const PATH = ["limits", "connections_per_process"] as const;
 
-/** The number of connections asked for, and its place in the file. */
+/** The configured number of connections, and its position in the file. */
 export interface AskedFiles {
   readonly files: number;
   readonly source: string;
   readonly position: ConfigProblem["position"];
 }
 
-/** The number that `text`, a valid configuration, asks for; undefined when it names none. */
+/** The number in `text`, a valid configuration; undefined if it sets none. */
 export function askedFiles(text: string, connections: number): AskedFiles | undefined {
   const parsed = parseToml(text);
   const entry = parsed.ok ? parsed.document.entry([...PATH]) : undefined;
@@ -26,7 +25,7 @@ export function askedFiles(text: string, connections: number): AskedFiles | unde
   return { files: connections + OTHER_FILES, source: entry.source, position: entry.value };
 }
 
-/** The problem when only `limit` files may be opened; undefined when there is none. */
+/** The problem if only `limit` files may be opened; undefined if there is none. */
 export function fileProblem(
   { files, source, position }: AskedFiles,
   limit: number,
@@ -37,15 +36,15 @@ export function fileProblem(
   return { position, key: PATH.join("."), text };
 }
 
-/** How many of `OTHER_FILES` are open when a process begins to look. */
+/** How many of `OTHER_FILES` are open at the time of the trial. */
 const OPEN_FILES = 32;
 /** The most files that a trial opens: more would take seconds, and as much memory of the system. */
 const TRIAL_MAX = 262_144;
 
 /**
- * About how many files this process may open, found by opening as many as `wanted` at once for a
- * moment: no process can read its own limit with the permissions of a server. To be called before
- * the process opens anything else. Infinity when there are as many.
+ * The approximate number of files that this process may open, by briefly opening up to `wanted` at once: a server's
+ * permissions do not allow reading the limit. Call it before the process opens other files. Infinity if `wanted` are
+ * possible.
  */
 export function filesByTrial(wanted: number, open: () => { close(): void }): number {
   const held: { close(): void }[] = [];
@@ -61,8 +60,7 @@ export function filesByTrial(wanted: number, open: () => { close(): void }): num
 }
 
 /**
- * Finds a file that can be opened: one that everybody may read, or a source of this program; undefined
- * where neither may be read.
+ * Finds a file that can be opened: a world-readable one, or a source of this program; undefined if neither is readable.
  */
 export function placeholder(): string | undefined {
   const own = import.meta.filename;

@@ -1,4 +1,4 @@
-/** When the certificates end that this process shows to servers, as their files hold them at each scrape. */
+/** The expiry of this process's client certificates, read from their files at each scrape. */
 import { X509Certificate } from "node:crypto";
 import { Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
@@ -6,13 +6,13 @@ import type { ReadFile } from "./secret_file.ts";
 
 /** Tables whose server may ask for a certificate. */
 type Shown = { readonly tls_cert_file?: string | undefined } | undefined;
-/** What of a configuration names such files. */
+/** The parts of a configuration that name such files. */
 export interface ClientCertificates {
   readonly nats?: Shown;
   readonly quota?: Shown;
 }
 
-/** Registers a gauge; a file that cannot be read, or is no certificate, has no line. */
+/** Registers a gauge; an unreadable file, or one without a certificate, has no value. */
 export function registerClientCertificates(
   registry: Registry,
   { nats, quota }: ClientCertificates,
@@ -31,7 +31,7 @@ export function registerClientCertificates(
           const { validTo } = new X509Certificate(read(shown.tls_cert_file));
           this.set({ server }, Date.parse(validTo) / 1_000);
         } catch {
-          // Whoever connects with it says so.
+          // The connecting component reports it.
         }
       }
     },

@@ -1,10 +1,9 @@
 /**
- * The command that starts a program of ours in a process of its own. `deno` need not be on the
- * PATH: this process may have been started by its path. Not for compiled programs, which have no
- * `deno`.
+ * The command that starts one of our programs in a separate process. `deno` need not be on the PATH: this process may
+ * have been started by its path. Not for compiled programs, which have no `deno`.
  */
 
-/** Whether a permission is there; `Deno.permissions` in a process. */
+/** Whether a permission is granted; `Deno.permissions` in a process. */
 export type IsGranted = (descriptor: Deno.PermissionDescriptor) => boolean;
 
 /** Whether this process has a permission. */
@@ -12,7 +11,7 @@ export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(descriptor).state === "granted";
 }
 
-/** The path of the running deno if it may be started, else the name that the permissions give. */
+/** The path of the running deno if it may be started, otherwise `deno`, as the permissions name it. */
 export function denoCommand(is_granted: IsGranted = isGranted): string {
   const command = Deno.execPath();
   return is_granted({ name: "run", command }) ? command : "deno";

@@ -1,6 +1,6 @@
 /**
- * The configuration of a process that can be read again while it runs, and its logs, which follow it. Who asks
- * for that is SIGHUP here, and the admin API elsewhere.
+ * The reloadable configuration of a process, and its logs, which follow it. SIGHUP triggers a reload here, the admin
+ * API elsewhere.
  */
 import { ConfigReload } from "../config/live/reload.ts";
 import type { Config } from "../config/schema.ts";

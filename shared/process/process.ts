@@ -1,7 +1,7 @@
 /**
- * What the `main.ts` of every server does with its process: arguments, the config file, log lines
- * to stderr, stop signals, exit codes. Only a `main.ts`, `arq/serve/serve_main.ts` and the dev bus may
- * import more than the exit codes; nothing else reads files, arguments or signals.
+ * Process handling for the `main.ts` of every server: arguments, the config file, log lines to stderr, stop signals,
+ * exit codes. Only a `main.ts`, `arq/serve/serve_main.ts` and the dev bus may import more than the exit codes; nothing
+ * else reads files, arguments or signals.
  */
 import { parseArgs } from "node:util";
 import { ConfigError, configText, parseConfig, unreadable } from "../config/load.ts";
@@ -14,10 +14,7 @@ import type { Logger } from "../logs/log.ts";
 
 /** Exit code: the process could not start. */
 export const EXIT_FAILED = 1;
-/**
- * Exit code: the process ended for lack of memory, and is to be started again. The value is
- * EX_TEMPFAIL of sysexits.h.
- */
+/** Exit code: the process ended for lack of memory, and should be restarted. The value is EX_TEMPFAIL of sysexits.h. */
 export const EXIT_RESTART = 75;
 /** Exit code: wrong arguments or configuration. */
 export const EXIT_USAGE = 2;
@@ -33,12 +30,12 @@ let is_ending = false;
 const FLUSH_MS = 1_000;
 
 /**
- * Writes one log line in the background; false when it is dropped. A reader of the log that is gone or slow must
- * not stop a server.
+ * Writes one log line in the background; false if it is dropped. A closed or slow reader of the log must not stop a
+ * server.
  */
 export function writeStderr(line: string): boolean {
   if (!is_ending) return lines.write(line);
-  // Nothing runs after this. While older lines wait, their reader stalls.
+  // Nothing runs after this. If older lines are queued, their reader is stalled.
   if (lines.is_idle) writeLast(new TextEncoder().encode(line));
   return lines.is_idle;
 }
@@ -47,30 +44,27 @@ function writeLast(bytes: Uint8Array): void {
   try {
     for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
   } catch {
-    // Nobody is left to tell.
+    // The failure cannot be reported anywhere.
   }
 }
 
-/** Resolves when all log lines are written. A reader that stalls is not waited for. */
+/** Resolves when all log lines are written, with a timeout for a stalled reader. */
 export const flushStderr = (): Promise<void> => lines.flush(FLUSH_MS);
 
 let collected: Logger | undefined;
 
-/**
- * Makes `stopWith` write its text as a line of this log from now on: a collector of JSON lines
- * takes no others.
- */
+/** Makes `stopWith` write its text as a line of this log from now on: a collector of JSON lines rejects others. */
 export function endInLog(log: Logger): void {
   collected = log;
 }
 
-/** As `stopWith`, once the lines before it are written: for a process that has a log by now. */
+/** As `stopWith`, after the earlier lines are written: for a process that already has a log. */
 export async function endWith(program: string, code: number, text: string): Promise<never> {
   await flushStderr();
   return stopWith(program, code, text);
 }
 
-/** Runs a server to its end, and ends the process: with 0, 2 when the configuration is wrong, else 1. */
+/** Runs a server to its end, and exits: with 0, with 2 for an invalid configuration, otherwise with 1. */
 export async function exitAfter(program: string, run: () => Promise<void>): Promise<never> {
   try {
     await run();
@@ -90,7 +84,7 @@ export function stopWith(program: string, code: number, text: string): never {
   Deno.exit(code);
 }
 
-/** What a program tells people of itself: its name, `--help` text and version. */
+/** A program's name, `--help` text and version. */
 export interface ProgramText {
   readonly program: string;
   readonly help: string;
@@ -102,7 +96,7 @@ export function configArgument(text: ProgramText): string {
   return programArguments(text, []).config;
 }
 
-/** The values of `--config`, which must be there, and of more flags. Exits as `configArgument` does. */
+/** The values of `--config`, which is required, and of more flags. Exits as `configArgument` does. */
 export function programArguments<Flag extends string>(
   { program, help, version }: ProgramText,
   flags: readonly Flag[],
@@ -134,8 +128,8 @@ export function programArguments<Flag extends string>(
 }
 
 /**
- * The checked configuration of a file that a server of clients starts with. Throws a ConfigError, also when
- * more connections are asked for than this process may open files.
+ * The checked configuration of a server for clients. Throws a ConfigError, also if it sets more connections than this
+ * process may open files.
  */
 export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {
   const text = configText(bytes, file);
@@ -148,11 +142,11 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
   return config;
 }
 
-/** As `loadConfigFile`, for a process that runs: throws an Error that says what is wrong. */
+/** As `loadConfigFile`, for a running process: throws an Error with the problem. */
 export function readConfigFile(file: string, defaults: ConfigDefaults = {}): Config {
   let bytes: Uint8Array;
   try {
-    // A pipe would keep the whole process waiting for who writes it.
+    // A pipe would block the whole process until its writer writes.
     if (!Deno.statSync(file).isFile) throw new Error("it is no file that can be read again");
     bytes = Deno.readFileSync(file);
   } catch (error) {
@@ -161,10 +155,7 @@ export function readConfigFile(file: string, defaults: ConfigDefaults = {}): Con
   return parseConfig(configText(bytes, file), { file, defaults });
 }
 
-/**
- * The checked configuration of a file. Exits when it cannot be read or used; `serves_clients`: as
- * `clientConfig` has it.
- */
+/** The checked configuration of a file. Exits if it is unreadable or invalid; `serves_clients`: as `clientConfig`. */
 export function loadConfigFile(
   program: string,
   file: string,
@@ -204,10 +195,7 @@ export function tlsFiles({ server }: Config): { cert: string; key: string } | un
   return { cert: read("tls_cert", tls_cert), key: read("tls_key", tls_key) };
 }
 
-/**
- * Resolves at the first SIGINT or SIGTERM. At a second one, from somebody who does not want to
- * wait, `onAgain` is called and the process ends.
- */
+/** Resolves at the first SIGINT or SIGTERM. At a second one, `onAgain` is called and the process ends at once. */
 export function stopSignal(
   program: string,
   log: Logger,
@@ -230,9 +218,9 @@ export function stopSignal(
 }
 
 /**
- * As `stopSignal`, for a process that a supervisor has started. The supervisor's end, seen as the
- * end of stdin, is a reason too, and a second signal changes nothing: a terminal and a service
- * manager send their signals to both, and only the supervisor decides who does not get to drain.
+ * As `stopSignal`, for a process that a supervisor has started. The supervisor's end, detected as the end of stdin,
+ * also resolves it. A second signal has no effect: a terminal and a service manager signal both processes, and only the
+ * supervisor decides to skip a drain.
  */
 export function childStopSignal(log: Logger): Promise<string> {
   return new Promise((resolve) => {
@@ -247,7 +235,7 @@ export function childStopSignal(log: Logger): Promise<string> {
         asked = true;
       });
     }
-    // However it ends, the supervisor is gone.
+    // Either way the supervisor has ended.
     Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
       if (!asked) stop("the supervisor is gone");
       asked = true;
@@ -256,9 +244,8 @@ export function childStopSignal(log: Logger): Promise<string> {
 }
 
 /**
- * Calls `end` when the process is asked to stop before it serves; the returned function says that
- * now it serves. Nobody depends on a process that is starting: nothing has to drain, and whatever
- * the start waits for need not come.
+ * Calls `end` if the process is asked to stop before it serves; call the returned function once it serves. A starting
+ * process has no clients: there is nothing to drain, and the start is abandoned.
  */
 export function whileStarting(stopping: Promise<unknown>, end: () => void): () => void {
   let is_starting = true;
@@ -277,18 +264,15 @@ export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () =
 }
 
 /**
- * Ends the process, as failed, when it has not ended on its own within `timeout_ms`: whatever a
- * drain waits for, a supervisor must not have to kill it.
+ * Exits as failed if the process has not ended within `timeout_ms`, so that a supervisor need not kill it during a
+ * stuck drain.
  */
 export function stopWithin(program: string, timeout_ms: number): void {
   const text = `not done with draining after [server] drain_timeout_ms (${timeout_ms})`;
   Deno.unrefTimer(setTimeout(() => void endWith(program, EXIT_FAILED, text), timeout_ms));
 }
 
-/**
- * Logs errors that nobody catches and lets the process go on: such an error is a bug in one
- * callback.
- */
+/** Logs uncaught errors and keeps the process running: such an error is a bug in one callback. */
 export function logUnhandled(log: Logger): void {
   globalThis.addEventListener("error", (event) => {
     event.preventDefault();

@@ -1,7 +1,6 @@
 /**
- * Secrets in files that the configuration names: what such a file may hold, and reading it again
- * whenever it is needed, so that replacing the file needs no restart. Opens no file itself; no
- * error and no log line shows the content.
+ * Secrets in files that the configuration names: their format, and reading them again on each use, so that replacing a
+ * file needs no restart. Opens no file itself; no error and no log line shows the content.
  */
 import { ConfigError, unreadable } from "../config/load.ts";
 import type { Logger } from "../logs/log.ts";
@@ -15,7 +14,7 @@ export interface NamedFile {
   readonly path: string;
 }
 
-/** What makes a file unusable, in words that say nothing of its content, for example "is empty". */
+/** Why a file is unusable, without its content, for example "is empty". */
 export class SecretProblem extends Error {
   override readonly name = "SecretProblem";
 }
@@ -24,10 +23,7 @@ const NOT_PRINTABLE = /[^\x20-\x7e]/;
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*(.*?)[\t ]*$/;
 const HEADERS_MAX = 64;
 
-/**
- * Reads a file and makes of its text what it is for. Throws a ConfigError that names the key and
- * the file.
- */
+/** Reads a file and parses its text. Throws a ConfigError that names the key and the file. */
 export function readSecret<T>(
   read: ReadFile,
   { key, path }: NamedFile,
@@ -40,7 +36,7 @@ export function readSecret<T>(
     throw unreadable(key, path, cause);
   }
   try {
-    // What was not UTF-8 is these characters by now, and would be another secret.
+    // Invalid UTF-8 was replaced by these characters, and would be another secret.
     if (text.includes("\ufffd")) throw new SecretProblem("is not UTF-8 text");
     return parse(text.replace(/^\ufeff/, ""));
   } catch (cause) {
@@ -98,8 +94,8 @@ export function headersIn(text: string): Record<string, string> {
 }
 
 /**
- * A value made of one or more files, made anew each time that it is asked for. The first time it
- * has to be good. Later, the last good value is used while a file is missing or not what it should be.
+ * A value loaded from one or more files at each use. The first load must succeed. Later, the last valid value is used
+ * while a file is missing or invalid.
  */
 export class RenewedSecret<T> {
   readonly #load: () => T;
@@ -114,7 +110,7 @@ export class RenewedSecret<T> {
     this.#value = load();
   }
 
-  /** The value now. Never throws; a problem is logged once, and again when it is over. */
+  /** The present value. Never throws; a problem is logged once, and again when it is resolved. */
   current(): T {
     try {
       this.#value = this.#load();

@@ -1,7 +1,4 @@
-/**
- * The certificates and keys of a client's TLS, as files hold them. Reads no file and connects
- * nowhere.
- */
+/** Parses the certificates and keys of a TLS client. Reads no file and does not connect. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { ConfigError } from "../config/load.ts";
 import { SecretProblem } from "./secret_file.ts";
@@ -25,10 +22,7 @@ export function privateKeyIn(text: string): string {
   }
 }
 
-/**
- * Throws a ConfigError for a key of another certificate; does nothing where one of the two is not
- * set.
- */
+/** Throws a ConfigError if the key does not match the certificate; does nothing if one of the two is not set. */
 export function requirePair(
   { key: name, path }: NamedFile,
   cert: string | undefined,

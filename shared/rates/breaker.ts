@@ -1,6 +1,6 @@
 /**
- * Cuts off a module that keeps failing for a tenant. Pure: time is an argument. It counts failures in a row, and
- * opens only when several senders have failed: what one sender's bytes bring about slows that sender
+ * A circuit breaker for a module that keeps failing for a tenant. Pure: time is an argument. It counts consecutive
+ * failures, and opens only if several senders have failed: failures caused by one sender's bytes slow that sender
  * (`slowed_sender.ts`). A refusal is no failure.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
@@ -19,28 +19,28 @@ import {
 
 /** When a breaker opens, and for how long. */
 export interface BreakerLimits {
-  /** How many failures in a row open the breaker. */
+  /** Consecutive failures that open the breaker. */
   readonly failures: number;
   readonly cool_down_ms: number;
 }
 
-/** So many senders have to fail in a row, or as many as failures where those are fewer. */
+/** The number of senders that have to fail consecutively; fewer if `failures` is smaller. */
 export const SEVERAL_SENDERS = 3;
-/** The most breakers of a process; the one made longest ago goes first. */
+/** The most breakers of a process; the oldest is dropped first. */
 const BREAKERS_MAX = 4_096;
 /** The most senders of a process that are remembered for their faults, some 150 bytes each. */
 const SENDERS_MAX = 16_384;
-/** So long a failure counts that no sender answers for, in ms. */
+/** How long a failure without a responsible sender counts, in ms. */
 const QUIET_MS = 30_000;
 
-/** Who asks. */
+/** The caller of a module. */
 export interface Asking {
   readonly tenant_id: string;
-  /** Who answers for what fails. */
+  /** The sender responsible for a failure. */
   readonly sender: string;
-  /** As whom it counts where several have to fail. */
+  /** Its identity when several senders have to fail. */
   readonly source: string;
-  /** Whether there is a connection of the sender alone. */
+  /** Whether the sender has its own connection. */
   readonly can_be_closed: boolean;
 }
 
@@ -48,30 +48,30 @@ export interface Asking {
 export interface Hold {
   readonly fault: "breaker-open" | "sender-slowed";
   readonly retry_after_ms: number;
-  /** True when the sender goes on all the same, so that its connection is to be closed. */
+  /** True if the sender continues nevertheless, so that its connection has to be closed. */
   readonly closes?: true;
 }
 
-/** What followed from a failure. */
+/** The effect of a failure. */
 export type AfterFailure = "opened" | "slowed" | undefined;
 
 /** The breaker of one module of one tenant. */
 interface Breaker {
   readonly tenant_id: string;
   readonly sha256: string;
-  /** Failures in a row, without those of senders that are slowed already. */
+  /** Consecutive failures, without those of already slowed senders. */
   failures: number;
-  /** Who has failed in this row; as many as have to. */
+  /** The sources that have failed in this row; at most the required number. */
   readonly sources: Set<string>;
-  /** Whether it has failed in this row through no sender's doing. */
+  /** Whether a failure in this row was not caused by a sender. */
   has_own: boolean;
   /** When the next attempt of a sender without faults may run, in ms; 0 while the breaker is closed. */
   open_until_ms: number;
   /** The same for senders that have failed, so that they do not take the attempts of the others. */
   failed_until_ms: number;
-  /** When everything that it knows is forgiven, in ms. */
+  /** When all its failures have expired, in ms. */
   quiet_ms: number;
-  /** The senders that have failed, the one that did so longest ago first. */
+  /** The failed senders, the least recent failure first. */
   readonly senders: BoundedMap<string, SlowedSender>;
 }
 
@@ -93,7 +93,7 @@ export interface Breakers {
   openUntil(tenant_id: string, sha256: string): number | undefined;
   /** How many senders are remembered. */
   readonly senders: number;
-  /** How many senders were forgotten before their time, for want of room. */
+  /** How many senders were forgotten early because of the bound. */
   readonly senders_dropped: number;
 }
 
@@ -158,7 +158,7 @@ function breakerFailed(breaker: Breaker, limits: BreakerLimits, now_ms: number):
   return !was_open;
 }
 
-/** Counts a failure for which a sender answers, against that and in the row. */
+/** Counts a failure caused by a sender, for the sender and in the row. */
 function senderFailedIn(
   breaker: Breaker,
   slowed: SlowedSender,
@@ -201,7 +201,7 @@ class Known {
     return this.#by_tenant.get(tenant_id)?.get(sha256);
   }
 
-  /** The breaker, unless everything that it knows is forgiven: then it is dropped. */
+  /** The breaker, unless all its failures have expired: then it is dropped. */
   loud(tenant_id: string, sha256: string, now_ms: number): Breaker | undefined {
     const breaker = this.get(tenant_id, sha256);
     if (breaker === undefined || breaker.open_until_ms !== 0 || now_ms < breaker.quiet_ms) {
@@ -244,7 +244,7 @@ class Known {
     return made;
   }
 
-  /** Drops the oldest one of the breaker that has most, so that no tenant loses its own to another's many. */
+  /** Drops the oldest sender of the breaker with the most, so that no tenant evicts another's. */
   #dropSender(now_ms: number): void {
     let most: Breaker | undefined;
     for (const breaker of this.#all) {

@@ -1,9 +1,9 @@
 /**
- * What is there only later, told in the very turn in which it is: a promise reports about it by another turn of
- * microtasks, and so does each step behind it. One waits for it. Who does not mind awaits it like a promise.
+ * A value that becomes available later and is delivered synchronously: a promise adds a turn of microtasks, and so does
+ * each further step. It has one waiter. It can also be awaited like a promise.
  */
 
-/** Who waits for a value. */
+/** The waiter for a value. */
 export interface LaterWaiter<T> {
   passed(value: T): void;
   refused(error: unknown): void;
@@ -11,14 +11,14 @@ export interface LaterWaiter<T> {
 
 type Outcome<T> = { readonly value: T } | { readonly error: unknown };
 
-/** A value that is there later, or an error in its place. */
+/** A value, or an error, that becomes available later. */
 export class Later<T> implements PromiseLike<T> {
   #waiter: LaterWaiter<T> | undefined;
   #onRefused: ((error: unknown) => void) | undefined;
-  /** What it came to before anybody waited. */
+  /** The outcome before there was a waiter. */
   #missed: Outcome<T> | undefined;
 
-  /** Has the waiter told, never before this has returned. Throws when there is one already. */
+  /** Registers the waiter, which is never called before this has returned. Throws if there is already one. */
   tell(waiter: LaterWaiter<T>): void {
     if (this.#waiter !== undefined) throw new TypeError("somebody waits for it already");
     this.#waiter = waiter;
@@ -30,18 +30,18 @@ export class Later<T> implements PromiseLike<T> {
     });
   }
 
-  /** Calls this before the waiter when it comes to an error. It must not throw. */
+  /** Registers a callback for an error, called before the waiter. It must not throw. */
   watch(onRefused: (error: unknown) => void): void {
     this.#onRefused = onRefused;
   }
 
-  /** The value is there. Whoever has made a `Later` calls this or `refuse`, once, after it was handed out. */
+  /** Delivers the value. The creator of a `Later` calls this or `refuse`, once, after returning it. */
   pass(value: T): void {
     if (this.#waiter === undefined) this.#missed = { value };
     else this.#waiter.passed(value);
   }
 
-  /** There will be no value. */
+  /** Delivers an error instead of a value. */
   refuse(error: unknown): void {
     this.#onRefused?.(error);
     if (this.#waiter === undefined) this.#missed = { error };

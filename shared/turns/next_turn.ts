@@ -1,9 +1,8 @@
 /**
- * The next turn of the event loop in which sockets have been looked at. An immediate alone is no
- * such turn: Deno (2.9) runs its event loop as one task of tokio, which looks at sockets only after
- * 61 runs of a task that is always ready. While immediates follow each other, everything that
- * arrives waits for 61 of them. A byte that the process sends to itself arrives together with what
- * others have sent.
+ * The next turn of the event loop in which sockets were polled. An immediate alone is not such a turn: Deno (2.9) runs
+ * its event loop as one task of tokio, which polls sockets only after 61 runs of a task that is always ready. While
+ * immediates follow each other, received data wait for 61 of them. A byte that the process sends to itself arrives
+ * together with the data of others.
  */
 
 const BYTE = new Uint8Array(1);
@@ -18,27 +17,24 @@ let loop: Loop | undefined;
 let opening: Promise<void> | undefined;
 /** The number of users that have sockets. */
 let users = 0;
-/** Jobs for the turn that was asked for, and for the one after it. */
+/** Jobs for the requested turn, and for the one after it. */
 let jobs: (() => void)[] = [];
 let later: (() => void)[] = [];
 let is_asked = false;
 
-/**
- * Calls `job` once, in a later turn, after what the sockets have brought meanwhile. `job` must not
- * throw.
- */
+/** Calls `job` once, in a later turn, after the data that sockets have received meanwhile. `job` must not throw. */
 export function nextTurn(job: () => void): void {
   if (is_asked) return void later.push(job);
   jobs.push(job);
   ask();
 }
 
-/** Resolves in the next turn. For work that is done in small parts, one a turn. */
+/** Resolves in the next turn. For work in small parts, one a turn. */
 export const turn = (): Promise<void> => new Promise((resolve) => nextTurn(resolve));
 
 /**
- * Takes note that somebody has sockets, until the returned function is called. A moment later each
- * turn looks at them. Where the runtime gives no connection for that, a turn is an immediate.
+ * Registers a user of sockets, until the returned function is called. Soon after, each turn polls them. If the runtime
+ * allows no connection for that, a turn is an immediate.
  */
 export function lookAtSockets(): () => void {
   users++;
@@ -60,7 +56,7 @@ async function open(): Promise<void> {
     accepting.catch(() => {});
     const near = await Deno.connect({ hostname: "127.0.0.1", port });
     const far = await accepting;
-    // Somebody else's connection to our port: nobody is to speak here.
+    // Another process's connection to our port is refused.
     if ((far.remoteAddr as Deno.NetAddr).port === (near.localAddr as Deno.NetAddr).port) {
       near.setNoDelay(true);
       loop = { near, far };
@@ -76,7 +72,7 @@ async function open(): Promise<void> {
 }
 
 function close(): void {
-  // Whoever waits for its turn gets it first.
+  // A requested turn runs before the close.
   if (loop === undefined || is_asked) return;
   loop.near.close();
   loop.far.close();
@@ -87,7 +83,7 @@ function ask(): void {
   is_asked = true;
   if (loop === undefined) return void setImmediate(run);
   loop.far.read(BYTE).then(run, run);
-  // The read ends as well, and runs the turn.
+  // On failure the read ends, too, and runs the turn.
   loop.near.write(BYTE).catch(() => {});
 }
 

@@ -1,6 +1,6 @@
-/** What is opened by who needs it first. */
+/** Opens a resource on first use. */
 
-/** Opens with the first call, once for all; what could not be opened is opened anew by the next call. */
+/** Opens with the first call, once for all callers; the next call retries a failure. */
 export function opened<T>(open: () => Promise<T>): () => Promise<T> {
   let there: Promise<T> | undefined;
   return () => {

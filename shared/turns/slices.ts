@@ -1,25 +1,25 @@
 /**
- * Slices of the event loop for work that has more to do than fits into one turn of it: batches, pages of stored
- * messages, large requests. Within a turn such work goes on for SLICE_MS, whoever asks and over however many
- * connections; then sockets are looked at, and the tenant that has used least goes on.
+ * Time slices of the event loop for work that does not fit into one turn: batches, pages of stored messages, large
+ * requests. Within a turn such work runs for SLICE_MS in total, over all tenants and connections; then sockets are
+ * polled, and the tenant that has used least continues.
  */
 import { nextTurn } from "./next_turn.ts";
 import { createTurns, UNBOUNDED } from "./tenant_turns.ts";
 
-/** In the place of a tenant, for requests whose tenant is not known yet. */
+/** Replaces the tenant for requests whose tenant is not known yet. */
 export const STRANGERS = "";
-/** How long such work goes on in one turn, in ms. A piece of work that has begun is not interrupted. */
+/** How long such work runs in one turn, in ms. A started piece of work is not interrupted. */
 export const SLICE_MS = 2;
-/** How long a piece of work may be that is made of many small ones, so that one of somebody else fits into the same turn. */
+/** The longest piece of work made of many small ones, so that another tenant's piece fits into the same turn. */
 export const PIECE_MS = 0.5;
 
-/** What slices need of the event loop. */
+/** The event loop's functions that slices need. */
 export interface SliceLoop {
   /** Monotonic. */
   readonly now_ms: () => number;
-  /** Calls the job in a later turn, after sockets were looked at. */
+  /** Calls the job in a later turn, after sockets were polled. */
   readonly nextTurn: (job: () => void) => void;
-  /** Calls the job in this turn, behind the promises that are settled now. */
+  /** Calls the job in this turn, after the already settled promises. */
   readonly soon: (job: () => void) => void;
 }
 
@@ -31,9 +31,9 @@ interface Piece {
 /** The slices of one event loop. */
 export class Slices {
   readonly #loop: SliceLoop;
-  /** Requests under way bound it: each waits for one piece at a time. */
+  /** Bounded by the requests under way: each waits for one piece at a time. */
   readonly #waiting = createTurns<Piece>(UNBOUNDED);
-  /** Whether a piece has begun in this turn, or is to begin in the next one. */
+  /** Whether a piece has started in this turn, or will start in the next one. */
   #is_busy = false;
   #turn_began_ms = 0;
 
@@ -41,7 +41,7 @@ export class Slices {
     this.#loop = loop;
   }
 
-  /** To be awaited before each piece of work for a tenant; undefined: it may begin at once. */
+  /** Await it before each piece of work for a tenant; undefined: start at once. */
   enter(tenant_id: string): Promise<void> | undefined {
     if (!this.#is_busy) {
       this.#is_busy = true;
@@ -53,7 +53,7 @@ export class Slices {
     return new Promise((resume) => this.#waiting.push(tenant_id, { tenant_id, resume }, 0));
   }
 
-  /** Behind the piece of this tenant that begins now, the next one begins. */
+  /** Starts the next piece after this tenant's present one. */
   #follow(tenant_id: string): void {
     const from_ms = this.#loop.now_ms();
     this.#loop.soon(() => {

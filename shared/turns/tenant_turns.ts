@@ -1,14 +1,13 @@
 /**
- * A bounded queue in which tenants take turns by the time that they have used: the next is always the
- * waiting tenant that has used least, and its own items are in order. A tenant that comes back after a
- * pause begins where the others are, so that none saves time up and none pays for time that no other
- * wanted. Plain data, no clock. It is used before the ring (in the process) and behind it (in the
- * worker), so that neither the number nor the cost of one tenant's items stands before another's next
- * item.
+ * A bounded fair queue of tenants by used time: the next item is always of the waiting tenant that has used least, and
+ * each tenant's items are in order. A tenant that returns after a pause starts level with the others, so that no tenant
+ * saves up time, and none pays for time that no other wanted. Plain data, no clock. It is used before the ring (in the
+ * process) and after it (in the worker), so that neither the number nor the cost of one tenant's items delays another's
+ * next item.
  */
 import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
 
-/** The bounds of what may wait. */
+/** The bounds of the queue. */
 export interface TurnLimits {
   /** The most items of one tenant. */
   readonly per_tenant: number;
@@ -23,20 +22,18 @@ export const UNBOUNDED: TurnLimits = {
   total_bytes: Infinity,
 };
 
-/** The items that wait for their turn. */
+/** The queued items. */
 export interface Turns<T> {
   /**
-   * Adds an item. Returns the items that had to go for it, mostly none: when the limits leave no room,
-   * the newest of the tenant that has most waiting, or the new item itself when that is its own tenant.
+   * Adds an item. Returns the items that were dropped for it, mostly none: above the limits, the newest of the tenant
+   * with the longest queue, or the new item itself if that is its own tenant.
    */
   push(tenant_id: string, item: T, size_bytes: number): readonly T[];
-  /** Takes note of an item that has its turn at once, as nobody waits. */
+  /** Records an item that runs at once because the queue is empty. */
   pass(tenant_id: string): void;
-  /** Takes the next item of the tenant that has used least of those that `eligible` lets through. */
+  /** Takes the next item of the tenant that has used least among those that `eligible` accepts. */
   take(eligible?: (tenant_id: string, item: T) => boolean): T | undefined;
-  /**
-   * Charges the tenant with time that its items have used, which is found out after they were taken.
-   */
+  /** Charges the tenant with the time of its items, which is known only after they were taken. */
   charge(tenant_id: string, used_ms: number): void;
   /** Takes everything of one tenant, in order. */
   takeAll(tenant_id: string): T[];
@@ -49,16 +46,16 @@ export interface Turns<T> {
 interface Lane<T> extends HeapEntry {
   readonly tenant_id: string;
   readonly items: { item: T; size_bytes: number }[];
-  /** Index of the first item; the array is cut when half of it is behind. */
+  /** Index of the first item; the array is trimmed when half of it is used up. */
   head: number;
   bytes: number;
 }
 
-/** The weight of an item besides its bytes, so that many small ones weigh something too. */
+/** The weight of an item besides its bytes, so that many small ones count, too. */
 const ITEM_BYTES = 1_024;
 /**
- * The price of a turn besides the time that is charged: the way to the worker and back, which no clock
- * in it sees. So tenants whose items cost nothing measurable still take turns.
+ * The fixed cost of a turn besides the charged time: the way to the worker and back, which the worker cannot measure.
+ * So tenants with unmeasurably cheap items still alternate.
  */
 const TURN_US = 10;
 const NONE: readonly never[] = [];
@@ -67,9 +64,8 @@ const length = (lane: Lane<unknown>) => lane.items.length - lane.head;
 const weight = (lane: Lane<unknown>) => lane.bytes + length(lane) * ITEM_BYTES;
 
 /**
- * The most lanes without items that are kept. A lane made for every item would leave one behind for the
- * garbage collector each time, and in a `Map` a table for every few of them (`sequence_table.ts` has
- * what that costs).
+ * The most empty lanes that are kept. A lane made for every item would leave one behind for the garbage collector each
+ * time, and in a `Map` a table for every few of them (`sequence_table.ts` has what that costs).
  */
 const IDLE_LANES = 1_024;
 
@@ -77,7 +73,7 @@ interface Waiting<T> {
   readonly lanes: Map<string, Lane<T>>;
   /** The lanes that have items. */
   readonly heap: TurnHeap<Lane<T>>;
-  /** What the tenant of the last turn had used before it: a tenant that comes back begins here. */
+  /** The used time of the last turn's tenant before it: a returning tenant starts here. */
   clock_us: number;
   arrivals: number;
   size: number;
@@ -91,7 +87,7 @@ function append<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.add(lane);
 }
 
-/** Takes note that a tenant that was waiting has no items any longer. */
+/** Records that a waiting tenant has no more items. */
 function rest<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.heap.remove(lane);
   if (waiting.lanes.size > IDLE_LANES) waiting.lanes.delete(lane.tenant_id);
@@ -156,7 +152,7 @@ function push<T>(
   return gone ?? NONE;
 }
 
-/** Takes the next item of the lane, which then goes behind lanes that have used less. */
+/** Takes the next item of the lane, which then follows lanes that have used less. */
 function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
   const item = shift(waiting, lane);
   waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
@@ -167,7 +163,7 @@ function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
   return item;
 }
 
-/** Charges the lane with a turn, before which nobody had to wait. */
+/** Charges the lane with a turn without waiting. */
 function pass<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
   lane.used_us = waiting.clock_us + TURN_US;
@@ -177,7 +173,7 @@ function pass<T>(waiting: Waiting<T>, lane: Lane<T>): void {
   if (waiting.lanes.size < IDLE_LANES) waiting.lanes.set(lane.tenant_id, lane);
 }
 
-/** The lane that has used least of those that may go. */
+/** The eligible lane that has used least. */
 function nextOf<T>(
   { heap }: Waiting<T>,
   eligible: (tenant_id: string, item: T) => boolean,

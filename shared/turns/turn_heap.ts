@@ -1,6 +1,6 @@
 /**
- * Tenants in the order of the time that they have used: a binary heap in which an entry's time may grow
- * at its place. Plain data; what the time means is `tenant_turns.ts`'s business.
+ * Tenants in the order of their used time: a binary heap in which an entry's time may grow in place. Plain data;
+ * `tenant_turns.ts` defines the time.
  */
 
 /** An entry of the heap. */
@@ -9,7 +9,7 @@ export interface HeapEntry {
   used_us: number;
   /** The order of arrival: of equal entries the earlier one is first. */
   arrival: number;
-  /** The entry's place in the heap; -1 when it is not in it. */
+  /** The entry's index in the heap; -1 if it is not in it. */
   place: number;
 }
 
@@ -50,7 +50,7 @@ export class TurnHeap<T extends HeapEntry> {
     this.#sink(last);
   }
 
-  /** Restores the order; to be called after an entry's `used_us` or `arrival` has grown. */
+  /** Restores the order; call it after an entry's `used_us` or `arrival` has grown. */
   grown(entry: T): void {
     if (entry.place >= 0) this.#sink(entry);
   }

@@ -1,18 +1,18 @@
 /**
- * Shares the turns of the event loop fairly among connections that have more to do than fits into
- * one. Knows no sockets: what a connection does in its turn is its own.
+ * Shares the turns of the event loop fairly among connections with more work than fits into one turn. Knows no sockets:
+ * connections do their own work.
  */
 import { nextTurn } from "./next_turn.ts";
 
-/** A connection gives way after so many frames in one turn. */
+/** A connection yields after this many frames in one turn. */
 export const TURN_FRAMES = 128;
-/** The same for one that was sent to rest and still has more to say: others go before it. */
+/** The same for a rested connection that has more frames: others go first. */
 export const SMALL_TURN_FRAMES = 32;
-/** A connection gives way after so many bytes in one turn. */
+/** A connection yields after this many bytes in one turn. */
 export const TURN_BYTES = 65_536;
 /**
- * What a connection has used of its share is forgotten after so many ms: one that says little at a time
- * has had many turns since, and need not give way.
+ * A connection's used share is reset after this many ms: one that sends little at a time has had many turns since, and
+ * need not yield.
  */
 export const SHARE_MS = 10;
 /**
@@ -20,7 +20,7 @@ export const SHARE_MS = 10;
  * what ten of them bring many receivers leaves by one write each.
  */
 export const LOOK_FRAMES = 16;
-/** A share ends when the clock says that it has taken more than so many ms. */
+/** A share ends when it has taken more than this many ms. */
 const SHARE_BUSY_MS = 0.5;
 /** A few frames can be long, too: of one that took so many ms the next ones of the share are not handled. */
 const LONG_FRAMES = 4;
@@ -30,14 +30,11 @@ const LONG_MS = 2;
  * never rests has no credit with the system's scheduler when another one's message comes.
  */
 const REST_MS = 1;
-/** How long others count as speaking after they have spoken, in ms. */
+/** How long other connections count as active after their last frame, in ms. */
 const OTHERS_MS = 100;
 /** The number of a turn before the first. */
 export const NO_TURN = -1;
-/**
- * How many connections go on in one turn, unless it is said otherwise; the next ones go on after
- * everybody else had a turn.
- */
+/** Default of how many connections resume in one turn; the next ones resume after all others had a turn. */
 const RESUMED_MAX = 8;
 /** None goes on in a turn that has taken so many ms: eight large messages take a third of a second. */
 const RESUMED_MS = 2;
@@ -48,29 +45,26 @@ const RESUMED_MS = 2;
 const LARGE_BYTES = 1_024;
 const TURN_MS = 4;
 
-/**
- * A queue of those that have given way: the connections of one process, or one kind of work of
- * many.
- */
+/** A queue of yielded connections of one process, or of one kind of work of many connections. */
 export class Turns {
-  /** Bytes of all of them that wait here, and not at their senders. */
+  /** Bytes of all of them that are buffered here, not at their senders. */
   held_bytes = 0;
   #current = 0;
   #is_asked = false;
-  /** Those that have given way, in the order in which they did. */
+  /** Yielded connections, in order. */
   #waiting: (() => void)[] = [];
   readonly #resumed_max: number;
   readonly #now_ms: () => number;
-  /** When the share began whose frames are being handled, in monotonic ms. */
+  /** When the present share began, in monotonic ms. */
   #began_ms = NaN;
-  /** When the first share of this turn began; NaN: there was none. */
+  /** When the first share of this turn began; NaN: none yet. */
   #turn_began_ms = NaN;
   /** The owner of that share, and when it was last somebody else's than before. */
   #speaker: object | undefined;
   #changed_ms = -Infinity;
-  /** Those that rest before they wait here. */
+  /** Connections that rest before they are queued. */
   #resting: (() => void)[] = [];
-  /** True when somebody is to go on in the next turn. */
+  /** True if a connection resumes in the next turn. */
   #is_called = false;
   readonly #onTurn = () => {
     this.#is_asked = false;
@@ -87,19 +81,19 @@ export class Turns {
     this.#call();
   };
 
-  /** `resumed_max`: how many go on in one turn. `now_ms`: monotonic. */
+  /** `resumed_max`: how many resume in one turn. `now_ms`: monotonic. */
   constructor(resumed_max = RESUMED_MAX, now_ms: () => number = () => performance.now()) {
     this.#resumed_max = resumed_max;
     this.#now_ms = now_ms;
   }
 
-  /** The number of the present turn; in the next turn it is another. */
+  /** The number of the present turn; it changes with each turn. */
   enter(): number {
     this.#ask();
     return this.#current;
   }
 
-  /** Takes note that a share of `speaker` begins, and gives the time. */
+  /** Records that a share of `speaker` begins, and returns the time. */
   begin(speaker: object): number {
     const now_ms = this.#began_ms = this.#now_ms();
     if (Number.isNaN(this.#turn_began_ms)) {
@@ -114,8 +108,8 @@ export class Turns {
   }
 
   /**
-   * Whether the share that has begun last has taken its time with so many frames. A message may cost one
-   * microsecond or a thousand, and one that nobody has sent before costs ten times what it does later.
+   * Whether the present share has used up its time after this many frames. A message may cost one microsecond or a
+   * thousand, and the first one of a kind costs ten times as much as later ones.
    */
   isLong(frames: number): boolean {
     if (frames === 0 || frames % LONG_FRAMES !== 0) return false;
@@ -123,12 +117,12 @@ export class Turns {
     return this.#now_ms() - this.#began_ms > busy_ms;
   }
 
-  /** Whether the share that has begun last, with so many bytes, comes too late in its turn. */
+  /** Whether the present share, with this many bytes, comes too late in its turn. */
   isLate(size_bytes: number): boolean {
     return size_bytes >= LARGE_BYTES && this.#began_ms - this.#turn_began_ms > TURN_MS;
   }
 
-  /** As `wait`, for one that has had a share: while others speak too it rests first. */
+  /** As `wait`, for a connection that has had a share: while others are active it rests first. */
   giveWay(resume: () => void): void {
     const others_speak = this.#now_ms() - this.#changed_ms < OTHERS_MS;
     if (!others_speak) return this.wait(resume);
@@ -150,8 +144,8 @@ export class Turns {
   }
 
   /**
-   * Waits while `turn` is the present one; gives the number of the present turn. For a connection
-   * that does one thing a turn.
+   * Waits while `turn` is the present one; resolves with the number of the present turn. For a connection that does one
+   * operation a turn.
    */
   async next(turn: number): Promise<number> {
     if (this.enter() === turn) await this.later();
@@ -170,7 +164,7 @@ export class Turns {
     nextTurn(this.#onCalled);
   }
 
-  /** Lets so many go on, each behind the promises of the one before. */
+  /** Resumes up to `left` connections, each after the promises of the previous one. */
   #resume(left: number, began_ms: number): void {
     this.#waiting.shift()?.();
     setImmediate(() => {

@@ -1,4 +1,4 @@
-"""What drives a connection: sessions one after another, reactions, moves, requests."""
+"""Runs a connection: sessions one after another, reactions to their end, moves, requests."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from arqon.options import Options, Status, nothing, socket_url
 
 _T = TypeVar("_T")
 _LOG: Final = logging.getLogger("arqon")
-# A session that lived this long was a good one: the backoff starts anew after it.
+# A session that lasted this long resets the back-off.
 _GOOD_SESSION_SECONDS: Final = 5.0
-# New tokens that may be refused in a row before the connection gives up.
+# The most consecutive refused new tokens before the connection ends.
 _REFUSALS_MAX: Final = 5
 
 
 def _lost(error: Exception) -> ArqonError:
-    """The error for whatever ended a session; what nobody foresaw is a lost connection."""
+    """The error for an exception that ended a session; an unexpected one is a lost connection."""
     if isinstance(error, ArqonError):
         return error
     _LOG.error("an unforeseen error ended a session", exc_info=error)
@@ -42,10 +42,10 @@ def _lost(error: Exception) -> ArqonError:
 
 
 class Driver:
-    """One connection's inside. `open` before anything else; after `close` nothing of it is left."""
+    """The implementation of one connection. Call `open` first; `close` leaves nothing behind."""
 
     def __init__(self, url: str, options: Options) -> None:
-        """Starts nothing yet. Raises ValueError, `TokenMalformed`."""
+        """Does not connect yet. Raises ValueError, `TokenMalformed`."""
         self._url = socket_url(url)
         self.options = options
         self._clock = ServerClock(options.now)
@@ -66,7 +66,7 @@ class Driver:
         self._ended = asyncio.Event()
 
     async def open(self) -> None:
-        """Returns after the first WELCOME; raises why there is none."""
+        """Returns after the first WELCOME; raises the error."""
         if self._opened is None:
             self._opened = asyncio.get_running_loop().create_future()
             self.spawn(self._run())
@@ -77,7 +77,7 @@ class Driver:
             raise
 
     async def close(self) -> None:
-        """Ends it: loops finish, requests raise `ConnectionClosed`; no task or socket is left."""
+        """Closes it: loops finish, requests raise `ConnectionClosed`; no task or socket is left."""
         self._settle(None)
         if self._closing is None:
             self._closing = asyncio.get_running_loop().create_task(self._shut())
@@ -96,7 +96,7 @@ class Driver:
             self._settle(_lost(error))
 
     async def _sessions_forever(self) -> None:
-        """Sessions, one after another, until something ends the connection."""
+        """Runs sessions, one after another, until the connection ends."""
         failures = refusals = 0
         following: Session | None = None
         first = True
@@ -137,10 +137,10 @@ class Driver:
             await self._pause(reaction, 0 if refusals == 1 else failures)
 
     async def open_next(self) -> Session:
-        """One attempt: a session, or why there is none is raised."""
+        """Tries once to open a session; raises the error."""
         token, url = await self._tokens.current(), self._url
         if self._welcome is not None:
-            # On another Shield, when the former one stops, it stays the same connection.
+            # When a Shield stops, the connection keeps its identity on the next one.
             url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
         session = await open_session(self, url, token)
         self._sessions = {known for known in self._sessions if not known.over} | {session}
@@ -148,7 +148,7 @@ class Driver:
         return session
 
     async def _live(self, session: Session, moved: bool) -> Reaction | Session:
-        """A session from its WELCOME, or the move to it, to its end or the move to the next."""
+        """Runs a session from its WELCOME, or the move to it, until its end or the next move."""
         self._session, self._welcome = session, session.welcome
         self._report(Status("open"))
         if moved:
@@ -182,13 +182,13 @@ class Driver:
         self.outbox.disconnected(session, lost)
 
     async def _broken(self, session: Session, error: ArqonError) -> Reaction:
-        """Leaves a session that an error of this side has ended."""
+        """Closes a session after an error on this side."""
         await self._leave(session, error)
         self.subscriptions.detach()
         return refusal_reaction(error)
 
     async def _pause(self, reaction: Reaction, failures: int) -> None:
-        """Waits as the reaction says, else by the number of failures in a row; 0 goes at once."""
+        """Waits as the reaction requires, otherwise by the consecutive failures; 0: not at all."""
         options, wait_ms = self.options, float(reaction.floor_ms)
         if reaction.spread_ms > 0:
             wait_ms += options.random() * reaction.spread_ms
@@ -198,10 +198,10 @@ class Driver:
         await asyncio.sleep(wait_ms / 1_000)
 
     async def on_envelopes(self, envelopes: list[Envelope], session: Session) -> None:
-        """For the session: messages have come."""
+        """For the session: messages have arrived."""
         for envelope in envelopes:
             if envelope.room_id:
-                # Most have space: a coroutine for each would cost as much as all the rest.
+                # Most have space: a coroutine for each would double the cost.
                 if not self.subscriptions.deliver(envelope, session):
                     await self.subscriptions.space(envelope)
                     self.subscriptions.deliver(envelope, session, at_once=False)
@@ -213,13 +213,13 @@ class Driver:
         self.outbox.answer(ack)
 
     def on_err(self, error: ArqonError) -> None:
-        """For the session: a refusal that answers no request."""
+        """For the session: a refusal without a request."""
         if error.reason == "not-granted" and error.action in ("subscribe", "presence"):
             self.subscriptions.revoked(error.room, error, error.action == "presence")
         self.call(self.options.on_error, error)
 
     def failed(self, told: ArqonError, cause: Exception) -> None:
-        """The program's own code failed: `on_error` receives it, or else asyncio's handler does."""
+        """The program's code failed: `on_error` receives it, otherwise asyncio's handler."""
         if self.options.on_error is nothing:
             context = {"message": told.message, "exception": cause}
             asyncio.get_running_loop().call_exception_handler(context)
@@ -227,7 +227,7 @@ class Driver:
             self.call(self.options.on_error, told)
 
     def on_writable(self) -> None:
-        """For the session: the outbox may go on."""
+        """For the session: the outbox may continue."""
         self.outbox.pump()
 
     def _move_from(self, session: Session, until_ms: int) -> None:
@@ -237,18 +237,18 @@ class Driver:
         self._moving = self.spawn(hand_over(self, session, window_ms))
 
     async def move_locks(self) -> None:
-        """Returns when the Brain has answered; what it says of a lock is that lock's matter."""
+        """Renews held locks; returns when the Brain has answered. Each lock handles its answer."""
         moving = [self.spawn(lock.move()) for lock in self.held_locks]
         if moving:
             await asyncio.wait(moving)
 
     def next_id(self) -> int:
-        """A request id that no open request has."""
+        """A request id that no pending request has."""
         self._request_id += 1
         return self._request_id
 
     def _settle(self, error: ArqonError | None) -> None:
-        """Everything that waits learns of the end, once."""
+        """Notifies all pending requests and loops of the end, once."""
         if self.over:
             return
         self._report(Status("closed", error))
@@ -261,7 +261,7 @@ class Driver:
             self.subscriptions.close(error)
 
     async def _shut(self) -> None:
-        """Says goodbye to the peer and waits until nothing is left."""
+        """Closes the session and waits until nothing is left."""
         self.subscriptions.close(None)
         for task in self._tasks:
             task.cancel()
@@ -275,7 +275,7 @@ class Driver:
         return self._clock.now_ms()
 
     def spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Runs something for as long as the connection lives: its end cancels it."""
+        """Runs a task until the connection ends, which cancels it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -288,7 +288,7 @@ class Driver:
 
     @property
     def welcomed(self) -> Welcome:
-        """What the Shield said at the start of the present or last session."""
+        """The WELCOME of the present or last session."""
         if self._welcome is None:
             raise RuntimeError("the connection was never open: use `async with` or `await`")
         return self._welcome
@@ -299,7 +299,7 @@ class Driver:
         return "" if self._welcome is None else self._welcome.connection_id
 
     def closed_error(self) -> ArqonError:
-        """What a request receives after the end."""
+        """The error of a request after the end."""
         error = self.status.error
         return error_of("connection-closed", "" if error is None else error.message)
 
@@ -311,7 +311,7 @@ class Driver:
         self.call(self.options.on_status, status)
 
     def call(self, callback: Callable[[Any], None], value: object) -> None:
-        """A callback of the program must not break the connection."""
+        """Calls a callback of the program, which must not break the connection."""
         try:
             callback(value)
         except Exception as error:

@@ -1,6 +1,6 @@
-"""From a Shield that stops to another one (docs/protocol.md, When a node stops).
+"""Moves from a stopping Shield to another one (docs/protocol.md, When a node stops).
 
-Locks that are held are renewed over the next session: the Brain releases those of a connection that
+Held locks are renewed over the next session: the Brain releases the locks of a connection that
 ends.
 """
 
@@ -25,13 +25,13 @@ _WINDOW_MS_MAX: Final = 600_000
 
 
 async def _first(*futures: asyncio.Future[Any], timeout_seconds: float | None = None) -> None:
-    """Returns when one of them is done or the time is up; cancels none of them."""
+    """Returns when one of them is done or the timeout has passed; cancels none of them."""
     await asyncio.wait(futures, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | None:
-    """Moves within `window_ms`: the next session, on which everything is then, or None."""
-    # Everybody was notified at once: not everybody comes at once.
+    """Moves within `window_ms`: the next session with all subscriptions, or None."""
+    # All clients were notified at once, so each waits a random time.
     options = bus.options
     wait_ms = options.random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
     attempt = 0
@@ -54,7 +54,7 @@ async def hand_over(bus: Driver, old: Session, window_ms: float) -> Session | No
 
 
 async def _move(bus: Driver, old: Session, following: Session) -> bool:
-    """False when the next session was lost, or of no use, before everything was there."""
+    """False if the next session was lost or unusable before the move was complete."""
     outbox, subscriptions, moved = bus.outbox, bus.subscriptions, False
     try:
         outbox.pause()
@@ -79,7 +79,7 @@ async def _move(bus: Driver, old: Session, following: Session) -> bool:
     finally:
         if not moved:
             await following.close()
-    # A lock that is granted only now, on the old session, moves too: both are awaited together.
+    # A lock granted just now on the old session moves, too: both are awaited together.
     locks = asyncio.ensure_future(bus.move_locks())
     settled = asyncio.ensure_future(_settled(bus, old))
     both = asyncio.gather(locks, settled)
@@ -92,7 +92,7 @@ async def _move(bus: Driver, old: Session, following: Session) -> bool:
 
 
 async def _settled(bus: Driver, old: Session) -> None:
-    """Returns when the old session has answered what was sent to it, at the latest in that time."""
+    """Returns when the old session has answered all requests, or after the timeout."""
     loop = asyncio.get_running_loop()
     end = loop.time() + _SETTLE_SECONDS
     while bus.outbox.under_way(old) > 0 and not old.over and loop.time() < end:  # noqa: ASYNC110
@@ -100,7 +100,7 @@ async def _settled(bus: Driver, old: Session) -> None:
 
 
 async def settle(bus: Driver, session: Session) -> None:
-    """When everything that the old session had delivered has come again, nothing repeats."""
+    """Ends the overlap once the next session has delivered everything that the old one did."""
     await asyncio.sleep(_LINGER_SECONDS)
     if await session.echo():
         bus.subscriptions.settle()

@@ -1,8 +1,7 @@
-"""Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests.
+"""Outgoing publishes and commands: one bounded FIFO with a window of unanswered requests.
 
-Requests go out in the order of their ids, also those that are sent again. 429 holds everything
-back, for it is about the connection; so does 503, but for `log-unavailable`, which holds back its
-own room alone.
+Requests are sent in the order of their ids, retries included. A 429 pauses all requests, because it
+is about the connection; so does a 503, except `log-unavailable`, which pauses only its room.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from arqon.errors import ArqonError, error_of
 if TYPE_CHECKING:
     from arqon.options import Options
 
-# Wait before the first repeat after a 503 when the Shield names none; doubled up to the other.
+# Wait before the first retry after a 503 without a retry time; doubled up to the maximum.
 _RETRY_MS: Final = 250
 _RETRY_MAX_MS: Final = 2_000
 
@@ -33,21 +32,21 @@ class Request:
     room: str
     frame: bytes
     answered: bool
-    """An ACK answers it; if not, it is done as soon as it is handed over, with None."""
+    """An ACK answers it; if not, it is settled with None when it is passed to the session."""
     repeatable: bool
-    """It has an idempotency key: it may be sent again although it may have taken effect."""
+    """It has an idempotency key: resending it has no second effect."""
     deadline: float
     """On the clock of `time.monotonic`, in seconds."""
     answer: asyncio.Future[Ack | None]
     failures: int = 0
     sink: Session | None = None
-    """The session that it was sent to and that has yet to answer."""
+    """The session that it was sent to and that has not answered yet."""
 
     def fail(self, error: ArqonError) -> None:
         """Settles it, if nobody has."""
         if not self.answer.done():
             self.answer.set_exception(error.again())
-            self.answer.exception()  # Who waits gets it all the same.
+            self.answer.exception()  # Marks it as retrieved; waiters still get it.
 
     def done(self, ack: Ack | None) -> None:
         """Settles it, if nobody has."""
@@ -56,23 +55,23 @@ class Request:
 
 
 class Outbox:
-    """Holds a request from `add` until it is settled or forgotten."""
+    """Keeps requests from `add` until they are settled or forgotten."""
 
     def __init__(self, options: Options) -> None:
-        """Empty. With `get_token` what an expired token refused is kept for the next connection."""
+        """Empty. With `get_token` requests refused for an expired token wait for a reconnect."""
         self._options = options
         self._queue: list[Request] = []
         self._queue_bytes = 0
         self._in_flight: dict[int, Request] = {}
         self._sink: Session | None = None
         self._mixed = False
-        """Something in flight may have been sent to another session than the present one."""
+        """A request in flight may have been sent to another session than the present one."""
         self._paused_until = 0.0
         self._holds: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, request: Request) -> None:
-        """Takes a request; raises `TooManyPending` when the queue is full."""
+        """Adds a request; raises `TooManyPending` if the queue is full."""
         over = self._queue and self._queue_bytes + len(request.frame) > self._options.queue_bytes
         if len(self._queue) >= self._options.queue or over:
             raise error_of("too-many-pending", f"{len(self._queue)} requests wait in this client")
@@ -81,7 +80,7 @@ class Outbox:
         self.pump()
 
     def forget(self, request: Request) -> None:
-        """Nobody waits for it any longer: it is not sent if it was not; its ACK is ignored."""
+        """Forgets an abandoned request: it is not sent if it was not yet; its ACK is ignored."""
         if self._in_flight.pop(request.id, None) is not None:
             self.pump()
         elif request in self._queue:
@@ -89,21 +88,21 @@ class Outbox:
             self._queue_bytes -= len(request.frame)
 
     def connected(self, sink: Session) -> None:
-        """The connection is open: what was unanswered and may be repeated goes first."""
+        """The connection is open: unanswered repeatable requests are sent first."""
         self._sink = sink
         self._mixed = bool(self._in_flight)
         self.pump()
 
     def pause(self) -> None:
-        """Nothing is sent until `connected`; what was sent may still be answered."""
+        """Stops sending until `connected`; sent requests may still be answered."""
         self._sink = None
 
     def under_way(self, sink: Session) -> int:
-        """Requests that were sent to this session and are not answered."""
+        """The number of unanswered requests of this session."""
         return sum(1 for request in self._in_flight.values() if request.sink is sink)
 
     def disconnected(self, sink: Session, error: ArqonError) -> None:
-        """The session is gone: what cannot be repeated safely fails with `error`."""
+        """The session is lost: requests that cannot be repeated safely fail with `error`."""
         if self._sink is sink:
             self._sink = None
         for request in [r for r in self._in_flight.values() if r.sink is sink]:
@@ -115,7 +114,7 @@ class Outbox:
         self.pump()
 
     def close(self, error: ArqonError) -> None:
-        """Everything fails; the outbox is empty afterwards."""
+        """All requests fail; the outbox is empty afterwards."""
         everything = [*self._in_flight.values(), *self._queue]
         self._sink = None
         self._in_flight.clear()
@@ -127,7 +126,7 @@ class Outbox:
             request.fail(error)
 
     def answer(self, ack: Ack) -> None:
-        """Hands an ACK to its request; one that nobody waits for is ignored."""
+        """Settles a request with its ACK; an unknown one is ignored."""
         request = self._in_flight.pop(ack.request_id, None)
         if request is None:
             return
@@ -181,14 +180,14 @@ class Outbox:
         self._timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self.pump)
 
     def _refused(self, request: Request, error: ArqonError) -> None:
-        """429 was refused before it did anything: repeated. 503 only with a key.
+        """Retries after 429, which had no effect; after 503 only with an idempotency key.
 
-        Neither where the reason says never retry: a call that failed is remembered under its key,
-        and each repeat would get that answer and hold back the others.
+        Neither if the reason forbids a retry: a failed call is remembered under its key, and each
+        retry would get that answer and delay the others.
         """
         expired = self._options.get_token is not None and error.entry.client == "refresh-token"
         if error.reason == "draining" or expired:
-            # Refused before it did anything, and the Shield closes next.
+            # It was refused without effect, and the Shield will close.
             if self._sink is request.sink:
                 self._sink = None
             self._requeue(request)
@@ -212,7 +211,7 @@ class Outbox:
         self._requeue(request)
 
     def _requeue(self, request: Request) -> None:
-        """Puts a request back at its place in the order."""
+        """Queues a request again at its position."""
         request.sink = None
         bisect.insort(self._queue, request, key=lambda r: r.id)
         self._queue_bytes += len(request.frame)

@@ -1,6 +1,6 @@
-"""What a message says of its trace, and what is refused before it is sent: what no bus can decode.
+"""The trace of a message, and the check of envelopes that no bus can decode.
 
-A message that belongs to no trace gets one of its own, by which `arq why --trace` finds it.
+A message without a trace gets a new one, so that `arq why --trace` can find it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TEXT_BYTES_MAX: Final = 65_536
 _HEADERS_MAX: Final = 1_024
 _HEADER_BYTES_MAX: Final = 1_048_576
 _TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
-# Any version, ids that are not all zero. Of later versions, what version 00 has.
+# Any version, ids that are not all zero, and the fields of version 00.
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
 )
@@ -57,10 +57,10 @@ def traced_by(
     headers: dict[str, str],
     current: Callable[[], str | None] | None,
 ) -> tuple[str, dict[str, str]]:
-    """The envelope's trace id (a new one where none is given) and headers.
+    """The envelope's trace id (a new one if none is given) and headers.
 
-    `current` gives the traceparent of the active span, for example from an OpenTelemetry
-    propagator. Raises ValueError for a traceparent that is none, or of another trace.
+    `current` returns the traceparent of the active span, for example from an OpenTelemetry
+    propagator. Raises ValueError for an invalid traceparent, or one of another trace.
     """
     parent = traceparent
     if parent is None and trace_id is None and current is not None:

@@ -1,6 +1,6 @@
-"""What a client does after its connection ended or was refused: a pure decision.
+"""Decides what a client does after its connection ended or was refused. Pure.
 
-From the close code (`CLOSES`), the last error before it, and what the Shield said over HTTP.
+It uses the close code (`CLOSES`), the last error before it, and the Shield's HTTP answer.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Reaction:
     """What the connection does next."""
 
     reconnect: bool
-    """False: never again on its own."""
+    """False: no retry."""
     error: ArqonError | None
-    """None: it was closed on purpose."""
+    """None: the program closed it."""
     floor_ms: int = 0
     """Wait at least this long."""
     spread_ms: int = 0
-    """Instead of the backoff wait a random time up to this; 0: use the backoff."""
+    """Instead of the back-off, wait a random time up to this; 0: use the back-off."""
     new_token: bool = False
-    """The present token is of no use: ask for a new one first."""
+    """The present token is invalid: request a new one first."""
 
 
 def spread_of(reason: str) -> int:
-    """N of the close reason `restart;spread_ms=N`, in ms; 0 when it says nothing of the kind."""
+    """N of the close reason `restart;spread_ms=N`, in ms; 0 for other reasons."""
     found = re.search(r"(?:^|;)\s*spread_ms=([0-9]{1,9})(?:;|\Z)", reason)
     return 0 if found is None else min(int(found[1]), _SPREAD_MS_MAX)
 
@@ -62,8 +62,8 @@ def _close_error(code: int, reason: str) -> ArqonError:
 def close_reaction(code: int, reason: str, last_error: ArqonError | None) -> Reaction:
     """After an open connection ended with `code` and `reason`.
 
-    `last_error` is the ERR frame right before the close, if any: it says more than the code
-    (`refresh-mismatch` must not reconnect, 4401 may).
+    `last_error` is the ERR frame directly before the close, if any: it is more precise than the
+    code (`refresh-mismatch` must not reconnect, 4401 may).
     """
     told = last_error if last_error is not None and last_error.entry.close == code else None
     if told is None and reason in ERRORS and ERRORS[reason].close == code:
@@ -83,7 +83,7 @@ def close_reaction(code: int, reason: str, last_error: ArqonError | None) -> Rea
 
 
 def refusal_reaction(error: ArqonError) -> Reaction:
-    """After the upgrade was refused or nobody answered."""
+    """The reaction to an upgrade that was refused or not answered."""
     if error.entry.client == "never-retry":
         return Reaction(False, error)
     return _again(error, 0, error.entry.client == "refresh-token")
@@ -96,8 +96,8 @@ def _again(error: ArqonError, spread_ms: int = 0, new_token: bool = False) -> Re
 def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -> ArqonError:
     """The exception for a refused upgrade: its problem body (RFC 9457) and `Retry-After`.
 
-    An answer that is none of a Shield's (a proxy's 502) is `unreachable`, but for the codes that
-    the table of reasons knows.
+    An answer that is not from a Shield (a proxy's 502) is `unreachable`, except for codes in the
+    table of reasons.
     """
     problem: dict[str, Any] = {}
     if body is not None and len(body) <= _BODY_BYTES_MAX:

@@ -31,16 +31,16 @@ _PROTOCOL_VERSION: Final = 1
 
 @dataclass(frozen=True)
 class SessionEnd:
-    """How a session ended; `close_reaction` decides from it what comes next."""
+    """How a session ended; `close_reaction` decides what follows."""
 
     code: int
-    """1006 without a close frame, 4408 when the server fell silent."""
+    """1006 without a close frame, 4408 when the server stopped answering."""
     reason: str
     last_error: ArqonError | None
 
 
 class Session:
-    """One socket, made by `open_session`. Its tasks are gone once `ended` is done."""
+    """One socket, created by `open_session`. Its tasks have ended once `ended` is done."""
 
     def __init__(self, socket: Socket, bus: Driver) -> None:
         """Starts reading and writing. `bus` receives what comes in."""
@@ -64,14 +64,14 @@ class Session:
 
     @property
     def welcome(self) -> Welcome:
-        """What the Shield said first."""
+        """The Shield's WELCOME."""
         if self._welcome is None:
             raise RuntimeError("the session is not open")
         return self._welcome
 
     @property
     def connection_id(self) -> str:
-        """The id that WELCOME gave; empty before it."""
+        """The connection id from WELCOME; empty before it."""
         return "" if self._welcome is None else self._welcome.connection_id
 
     @property
@@ -85,7 +85,7 @@ class Session:
         return self._unsent_bytes < _UNSENT_BYTES_MAX
 
     def post(self, frame: bytes) -> None:
-        """Sends a frame, after those that were posted before."""
+        """Sends a frame, after the frames posted before."""
         if self.over:
             return
         self._unsent.append(frame)
@@ -105,7 +105,7 @@ class Session:
         self.post(frame)
 
     async def request(self, request_id: int, frame: bytes) -> Ack:
-        """As `ask`, but returns the ACK, or raises why there is none."""
+        """As `ask`, but returns the ACK, or raises the error."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.ask(request_id, frame, lambda a: None if future.done() else future.set_result(a))
         answer = await future
@@ -114,7 +114,7 @@ class Session:
         return answer
 
     async def echo(self) -> bool:
-        """True when everything sent before is with the bus, and what it had then has come."""
+        """True if the bus has received everything sent before, and the client its messages."""
         if self.over:
             return False
         self._echo_number += 1
@@ -131,7 +131,7 @@ class Session:
         await self.abort()
 
     async def abort(self) -> None:
-        """Ends it without waiting for the peer; returns when its tasks are gone."""
+        """Ends it without waiting for the peer; returns when its tasks have ended."""
         self._finish(1006, "")
         own = asyncio.current_task()
         tasks = [task for task in self._tasks if task is not own]
@@ -157,7 +157,7 @@ class Session:
         except OSError as error:
             reason = type(error).__name__
         except Exception:
-            # Without this the same message would end one session after another.
+            # Otherwise the same message would end one session after another.
             _LOG.exception("a message could not be handled: a bug of the SDK")
             code, reason = 1002, "a bug of the SDK"
         finally:
@@ -176,7 +176,7 @@ class Session:
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionClosed, OSError):
-            return  # The reader learns of the end, and says so.
+            return  # The reader detects the end, and reports it.
 
     async def _dispatch(self, data: bytes) -> None:
         frame = decode_server_frame(data)
@@ -190,7 +190,7 @@ class Session:
             self.last_error = self._here(error_from_wire(**asdict(frame)))
             self._bus.on_err(self.last_error)
         elif isinstance(frame, Ping):
-            # A server that asks and does not read must not fill the memory.
+            # A server that pings and does not read must not fill the memory.
             if self.writable:
                 self.post(encode_pong(frame.body))
         elif isinstance(frame, Pong):
@@ -215,7 +215,8 @@ class Session:
             self.opened.set_result(None)
 
     async def _beat(self, heartbeat_seconds: float) -> None:
-        # The Shield pings once a heartbeat: one silent beat asks, the third gives it up.
+        # The Shield pings once a heartbeat: after one missed ping the client pings, after three it
+        # closes.
         while True:
             await asyncio.sleep(heartbeat_seconds)
             self._silent_beats += 1
@@ -255,7 +256,7 @@ class Session:
         lost = self._here(error_of("connection-lost", text))
         if not self.opened.done():
             self.opened.set_exception(self.last_error or lost)
-            self.opened.exception()  # Marks it as seen: who waits for it gets it all the same.
+            self.opened.exception()  # Marks it as retrieved; waiters still get it.
         waiting, self._waiting = self._waiting, {}
         for on_answer, timer in waiting.values():
             timer.cancel()

@@ -1,4 +1,4 @@
-"""Where the token of a connection comes from, and when the next one does. Never logged."""
+"""The token of a connection: its source and its refresh. It is never logged."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ TokenSource: TypeAlias = (
 )
 
 _COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-# A token that ends within this is not worth a handshake.
+# A token that expires within this time is not used for a handshake.
 _MARGIN_MS: Final = 2_000
 _DELAY_MS_MAX: Final = 2_147_483_647
 
 
 def check_token(token: object) -> str:
-    """The token, if it can travel in a header. Raises `TokenMalformed`."""
+    """The token, if it is valid in a header. Raises `TokenMalformed`."""
     if isinstance(token, str) and _COMPACT_JWS.fullmatch(token):
         return token
     raise error_of("token-malformed", "expected three base64url parts with dots between them")
 
 
 def token_expiry_ms(token: str) -> int | None:
-    """`exp` of a JWT in Unix ms; None when it cannot be read."""
+    """`exp` of a JWT in Unix ms; None if it is unreadable."""
     try:
         part = token.split(".")[1]
         claims: Any = json_of(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -49,13 +49,13 @@ def token_expiry_ms(token: str) -> int | None:
 
 
 def refresh_delay_ms(remaining_ms: float, random: Callable[[], float]) -> int:
-    """When to ask for the next token: after 75 to 90 % of what is left, at least 1 s from now."""
+    """When to request the next token: after 75 to 90 % of the remaining time, at least 1 s."""
     share = 0.75 + 0.15 * random()
     return min(_DELAY_MS_MAX, max(1_000, int(remaining_ms * share)))
 
 
 def _wants_refusal(source: Callable[..., Any]) -> bool:
-    """Whether the program's function takes the refusal: it has a parameter without a default."""
+    """Whether the program's function accepts the refusal: it has a parameter without a default."""
     try:
         parameters = inspect.signature(source).parameters.values()
     except (TypeError, ValueError):
@@ -81,15 +81,15 @@ class TokenKeeper:
 
     @property
     def renewable(self) -> bool:
-        """Whether another token can be had at all."""
+        """Whether there is a source of new tokens."""
         return self._source is not None
 
     def refuse(self, error: ArqonError) -> None:
-        """The present token is of no use, and stays so until there is another."""
+        """Marks the present token as refused until there is another."""
         self._refused = error
 
     async def current(self) -> str:
-        """The token to use now; a new one after a refusal, or when the present one has ended."""
+        """The token to use now; a new one after a refusal, or if the present one has expired."""
         if self._token is not None and self._refused is None:
             expires_ms = token_expiry_ms(self._token)
             now_ms = self._clock.now_ms()
@@ -100,10 +100,10 @@ class TokenKeeper:
         return await self.renew()
 
     async def renew(self) -> str:
-        """Asks for a new token.
+        """Requests a new token.
 
-        Raises `Unreachable` for what the source raises: a token server that fails is worth another
-        try; `AnswerTimeout` when it hangs, `TokenMalformed` for what is no token.
+        Raises `Unreachable` for an exception of the source, because a failing token server is
+        retried; `AnswerTimeout` if it hangs, `TokenMalformed` for an invalid token.
         """
         if self._source is None:
             raise error_of("token-missing")
@@ -135,5 +135,6 @@ async def refresh_forever(bus: Driver, session: Session, tokens: TokenKeeper) ->
             await session.request(request_id, encode_refresh(token, request_id))
             expires_ms = token_expiry_ms(token) or expires_ms
         except ArqonError as error:
-            # Tried again in what is left; at the end 4401 and the reconnect ask anyway.
+            # It is retried in the remaining time; at expiry, 4401 and the reconnect request one
+            # anyway.
             bus.on_err(error)

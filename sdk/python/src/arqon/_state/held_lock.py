@@ -1,4 +1,4 @@
-"""A lock that renews itself while a block runs: `room.state.lock()`."""
+"""A lock that is renewed while a block runs: `room.state.lock()`."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from arqon.room_state import RoomState
 
 
-# Waits between two questions for a lock that somebody else holds: doubled, between these two.
+# The first and the longest pause between polls for another holder's lock; pauses double.
 _ASK_SECONDS: Final = 0.05
 _ASK_SECONDS_MAX: Final = 1.0
 
 
 class Lock:
-    """A lease on a room that is renewed on its own: give `fence` to everything that it guards."""
+    """A lease on a room with automatic renewal: pass `fence` to everything that it guards."""
 
     def __init__(self, fence: int, until_ms: int) -> None:
         self.fence = fence
         self.until_ms = until_ms
-        """By the Brain's clock, Unix ms; moves with each renewal."""
+        """When the lease ends, Unix ms by the Brain's clock; each renewal moves it."""
         self.lost = asyncio.Event()
-        """Set when a renewal was refused or the lease has run out: stop what it guards."""
+        """Set when a renewal was refused or the lease has expired: stop the guarded work."""
         self.error: ArqonError | None = None
-        """Why it was lost, if the bus said so."""
+        """Why it was lost, if the bus reported it."""
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def hold(
 ) -> AsyncIterator[Lock]:
     """Locks, renews while the block runs, unlocks."""
     held = HeldLock(state, bus, ttl_ms)
-    # Before it is granted: what is granted on a session that is being left must move, too.
+    # Registered before the grant: a lock granted during a move must move, too.
     bus.held_locks.add(held)
     try:
         yield await held.begin(wait_seconds)
@@ -49,7 +49,7 @@ async def hold(
 
 
 class HeldLock:
-    """A lock from before it is granted until it is given back. The driver knows them all."""
+    """A lock from before its grant until its release. The driver knows them all."""
 
     def __init__(self, state: RoomState, bus: Driver, ttl_ms: int) -> None:
         self._state = state
@@ -58,10 +58,10 @@ class HeldLock:
         self._asking: asyncio.Task[Lock] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ends = 0.0
-        """When the lease does, by the clock of the event loop, in seconds."""
+        """When the lease ends, by the clock of the event loop, in seconds."""
 
     async def begin(self, wait_seconds: float) -> Lock:
-        """The lock, within the wait if somebody else has it."""
+        """The lock; waits while another client holds it."""
         loop = asyncio.get_running_loop()
         over, pause_seconds = loop.time() + wait_seconds, _ASK_SECONDS
         while True:
@@ -82,7 +82,7 @@ class HeldLock:
         return lock
 
     async def _granted(self) -> Lock:
-        """Asks once; when nobody waits any longer the lock is given back, not left to its end."""
+        """Requests it once; if the caller was cancelled, a granted lock is released at once."""
         asking = self._asking = self._bus.spawn(self._ask())
 
         def give_back(done: asyncio.Task[Lock]) -> None:
@@ -109,7 +109,7 @@ class HeldLock:
             await self._release(lock)
 
     async def move(self) -> None:
-        """The client is on another connection: a renewal tells the Brain that it holds the lock."""
+        """The client has moved to another connection: a renewal transfers the lock to it."""
         if self._asking is None:
             return
         await asyncio.wait({self._asking})
@@ -141,7 +141,7 @@ class HeldLock:
                 ttl_ms=ttl_ms, fence=lock.fence, timeout_ms=left_ms
             )
         except ArqonError as error:
-            if self in self._bus.held_locks:  # Else it was given back meanwhile.
+            if self in self._bus.held_locks:  # Otherwise it was released meanwhile.
                 lock.error = error
                 if not error.retryable or error.reason == "locked":
                     lock.lost.set()
@@ -157,6 +157,6 @@ class HeldLock:
         try:
             await self._state.unlock(lock.fence)
         except ArqonError as error:
-            # Ended already, or out of reach: then its lease ends it.
+            # Already expired, or unreachable: the lease will expire.
             lock.error = error
             lock.lost.set()

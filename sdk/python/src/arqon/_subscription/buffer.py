@@ -1,7 +1,8 @@
-"""What is queued for one loop over a room: a FIFO, bounded in messages and bytes, with two ends.
+"""The buffer of one loop over a room: a FIFO, bounded in messages and bytes.
 
-What happens to a message that does not fit is the loop's policy. `"error"`: after the queue it gets
-`SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: one GAP is in place of what was dropped.
+The loop's policy decides about a message that does not fit. `"error"`: after the buffered messages
+the loop gets `SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: one GAP replaces the dropped
+messages.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class MessageBuffer:
         return len(self._items)
 
     def blocked(self, data_bytes: int) -> bool:
-        """No such message fits, and the policy would rather have the connection wait a moment."""
+        """No such message fits, and the policy lets the connection wait briefly."""
         return not self._fits(data_bytes) and self._overflow == "error" and not self._ended
 
     async def space(self, data_bytes: int) -> None:
@@ -74,7 +75,7 @@ class MessageBuffer:
         return waited
 
     def push(self, message: Message) -> None:
-        """Adds a message, or does what the policy says."""
+        """Adds a message, or applies the policy."""
         if self._ended:
             return
         data_bytes = len(message.raw)
@@ -86,7 +87,7 @@ class MessageBuffer:
             if self._overflow == "drop-newest":
                 self._dropped += 1
                 return
-            # The GAP that stands for what was dropped takes a place, too.
+            # The GAP that replaces dropped messages needs room, too.
             while self._items and not self._fits(data_bytes, gap=1):
                 self._bytes -= len(self._items.popleft().raw)
                 self._dropped += 1
@@ -98,7 +99,7 @@ class MessageBuffer:
         self._bytes += data_bytes
 
     def end(self, error: ArqonError | None) -> None:
-        """No more come: the loop gets what is queued, then ends, or raises `error`."""
+        """Ends the input: the loop gets the buffered messages, then ends, or raises `error`."""
         if self._ended:
             return
         self._ended, self._error = True, error
@@ -109,7 +110,7 @@ class MessageBuffer:
             tell()
 
     def when_ended(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Calls `tell` when no more come, at once if so already. Gives what takes it back."""
+        """Calls `tell` at the end, at once if ended. Returns a function that cancels it."""
         if self._ended:
             tell()
             return lambda: None
@@ -140,7 +141,7 @@ class MessageBuffer:
             gap = 1
         if len(self._items) + gap >= self._size_max:
             return False
-        # One message is taken however large it is.
+        # A single message is accepted whatever its size.
         return self._bytes + data_bytes <= self._bytes_max or not self._items
 
     def _gap(self) -> Message:

@@ -1,4 +1,4 @@
-"""The bus's clock as this client knows it, lengths of time, bounds of waits, waits in between."""
+"""The bus's clock as known to this client, durations, back-off and timeouts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 
 class ServerClock:
-    """Follows the time of the last WELCOME by a clock that only runs forward.
+    """The time of the last WELCOME, advanced by a monotonic clock.
 
-    That clock stalls while a laptop sleeps: then the bus is the first to say that a token
-    has ended, and a new one is asked for.
+    That clock stops while a laptop sleeps: then the bus reports an expired token first, and a new
+    one is requested.
     """
 
     def __init__(
@@ -73,17 +73,17 @@ def seconds_of(name: str, value: Duration) -> float:
 
 
 T = TypeVar("T")
-# What ignores that it is cancelled is not waited for any longer.
+# A task that ignores its cancellation is no longer awaited.
 _GIVE_UP_SECONDS: Final = 1.0
 
 
 async def within(
     seconds: float, work: Awaitable[T], discard: Callable[[T], None] | None = None
 ) -> T:
-    """What `work` gives; `asyncio.TimeoutError` after `seconds`, when it is cancelled.
+    """The result of `work`; after `seconds` it is cancelled, with `asyncio.TimeoutError`.
 
-    A result that comes although nobody waits any longer goes to `discard`. RuntimeError when `work`
-    has cancelled itself: a CancelledError means that the caller is cancelled, and nothing else.
+    A late result goes to `discard`. RuntimeError if `work` has cancelled itself: a CancelledError
+    always means that the caller is cancelled.
     """
     task = asyncio.ensure_future(work)
     in_time = False
@@ -107,7 +107,7 @@ def _settle(late: asyncio.Future[T], discard: Callable[[T], None] | None) -> Non
         discard(late.result())
 
 
-# As of the TypeScript SDK, whose timers take no longer wait.
+# As in the TypeScript SDK, whose timers allow no longer wait.
 _MS_MAX: Final = 2_147_483_647
 
 
@@ -130,7 +130,7 @@ class Backoff:
 
 
 def backoff_of(given: object) -> Backoff:
-    """The bounds, also of a dict such as the TypeScript SDK takes. Raises ValueError."""
+    """The bounds, also from a dict as in the TypeScript SDK. Raises ValueError."""
     if isinstance(given, Backoff):
         return given
     if not isinstance(given, dict):
@@ -145,8 +145,8 @@ def backoff_of(given: object) -> Backoff:
 def backoff_delay_ms(attempt: int, backoff: Backoff, random: Callable[[], float]) -> int:
     """The wait before attempt number `attempt` (0: the first after a failure).
 
-    `random` gives numbers in [0, 1). Full jitter, uniform from 0 to the ceiling, spreads a crowd
-    that lost the same node best.
+    `random` returns numbers in [0, 1). Full jitter, uniform from 0 to the ceiling, best spreads
+    clients that lost the same node.
 
     >>> [backoff_delay_ms(n, Backoff(), lambda: 0.5) for n in (0, 1, 2, 20)]
     [125, 250, 500, 7500]

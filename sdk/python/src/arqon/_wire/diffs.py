@@ -1,7 +1,7 @@
-"""Applies diffs, strictly: what does not fit altogether is refused. Makes none: the Shield does.
+"""Applies diffs strictly: invalid ones are refused. Creates none: the Shield does.
 
 Two forms: Fossil's (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki), and VCDIFF (RFC
-3284) in one window, with the default code table and nothing compressed on top.
+3284) in one window, with the default code table and no secondary compression.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _NUMBER_MAX: Final = 2**32
 
 
 def _number(diff: bytes, at: int, ends: bytes) -> tuple[int, bytes, int] | None:
-    """A number, the byte behind it, one of `ends`, and where it goes on; None: no such number."""
+    """A number, the byte after it, one of `ends`, and the next position; None: no such number."""
     found = _NUMBER.match(diff, at)
     if found is None or found[2] not in ends:
         return None
@@ -69,7 +69,7 @@ def apply_fossil(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
 
 
 MAGIC: Final = b"\xd6\xc3\xc4"
-"""How a diff begins that is VCDIFF; none of Fossil's does."""
+"""The magic bytes of VCDIFF; no Fossil diff begins with them."""
 _HEADER: Final = MAGIC + b"\x00\x00"
 _SOURCE: Final = 1
 _NEAR: Final = 4
@@ -77,7 +77,7 @@ _SAME: Final = 768
 
 
 class _NoDiffError(Exception):
-    """Bytes are no diff; it never leaves this file."""
+    """The diff is invalid; never leaves this file."""
 
 
 class _Section:
@@ -115,7 +115,7 @@ class _Section:
 
 
 class _Target:
-    """What one window makes, from its first byte to its last."""
+    """The output of one window."""
 
     def __init__(self, source: bytes, length: int, data: _Section, places: _Section) -> None:
         self.made = bytearray()
@@ -129,7 +129,7 @@ class _Target:
 
     @property
     def is_done(self) -> bool:
-        """Nothing is left, and nothing is missing."""
+        """Whether the output is complete."""
         return len(self.made) == self._length and self._data.is_over and self._places.is_over
 
     def _check(self, length: int) -> None:
@@ -152,7 +152,7 @@ class _Target:
             self.made += part
             length -= len(part)
             start = len(self._source)
-        # What is copied may be what this copy makes.
+        # The source may overlap the output of this copy.
         start -= len(self._source)
         while length > 0:
             part = bytes(self.made[start : start + length])
