@@ -315,11 +315,9 @@ export interface KeyValue {
  * `[A-Za-z0-9_.=-]` (TypeError otherwise). No revisions: who needs them names objects by content.
  */
 export interface ObjectStore {
-  /** Largest object in bytes. */
-  readonly object_bytes_max: number;
   /**
    * Stores a copy under the name; last write wins, and until it is complete readers get what was there
-   * before. Throws `message-too-large` over `object_bytes_max`.
+   * before. Throws `message-too-large` over `OBJECT_BYTES_MAX`.
    */
   put(name: string, bytes: Uint8Array): Promise<void>;
   /**
