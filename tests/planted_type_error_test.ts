@@ -4,7 +4,7 @@
  * `tests/images`.
  */
 import assert from "node:assert/strict";
-import { copyCheckout } from "../tasks/checkout/checkout_copy.ts";
+import { copyCheckout } from "./checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
 

@@ -23,7 +23,8 @@ function isJsonType(content_type: string): boolean {
   return type === "application/json" || type.endsWith("+json");
 }
 
-function isJson(text: string): boolean {
+/** Whether a text is JSON as a whole. */
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text);
     return true;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeEnvelope } from "./envelope.ts";
 import { scanEnvelope } from "./scan.ts";
 import { signingInput } from "./signing.ts";
-import { stampEnvelope } from "../frame/stamp.ts";
+import { OwnBuffers, stampRouted } from "../frame/stamp.ts";
 import { WIDE } from "../testing/arbitraries.ts";
 
 Deno.test("the signing input is each part after its big-endian length", () => {
@@ -33,7 +33,7 @@ Deno.test("a signature over the payload field still verifies after the stamp", a
   const event = { type: "chat", data: new TextEncoder().encode("hello") };
   const unsigned = input(writeEnvelope({ message_id: "m-1", event }));
   const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", privateKey, unsigned));
-  const frame = stampEnvelope(
+  const routed = stampRouted(
     scanEnvelope(writeEnvelope({ message_id: "m-1", signature, event }), WIDE),
     {
       trace_id: "f".repeat(32),
@@ -43,8 +43,8 @@ Deno.test("a signature over the payload field still verifies after the stamp", a
       sender_id: "ann",
       twist_id: "01890a5d-ac96-774b-bcce-b302099a8057",
     },
+    new OwnBuffers(),
   );
-  const routed = frame.subarray(1);
   const kept = new Uint8Array(scanEnvelope(routed, WIDE).signature ?? []);
   assert.equal(await crypto.subtle.verify("Ed25519", publicKey, kept, input(routed)), true);
 });

@@ -223,7 +223,7 @@ export function encodePong(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PONG, body);
 }
 
-/** For an envelope that is whole already; the message path has `stampEnvelope`. */
+/** For an envelope that is whole already; the message path has `stampRouted`. */
 export function encodeMsg(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.MSG, envelope);
 }

@@ -253,16 +253,8 @@ export class OwnBuffers implements FrameSpace {
   }
 }
 
-const buffers = /* @__PURE__ */ new OwnBuffers();
-
-/** The MSG frame for every receiver: byte 0 is the opcode, the routed envelope follows. */
-export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<ArrayBuffer> {
-  stampRouted(scan, stamp, buffers);
-  return buffers.bytes;
-}
-
 /**
- * Writes a MSG frame and returns the routed envelope in it: the opcode is in the byte before.
+ * Writes the MSG frame for every receiver, and returns the routed envelope in it: the opcode is in the byte before.
  * Dropped of the sender's: `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the
  * headers `x-arqon-*` and `X-Timestamp`. `X-Twist-ID` is kept when it is a UUID.
  */

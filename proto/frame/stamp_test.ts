@@ -7,7 +7,7 @@ import { readEnvelope } from "../envelope/envelope.ts";
 import { type Envelope, EnvelopeSchema } from "../testing/schemas.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "../envelope/scan.ts";
-import { hasShadowHeader, type Stamp, stampEnvelope } from "./stamp.ts";
+import { hasShadowHeader, OwnBuffers, type Stamp, stampRouted } from "./stamp.ts";
 import { envelopeBytes, nearlyEnvelope, text, WIDE } from "../testing/arbitraries.ts";
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
@@ -52,9 +52,11 @@ function expectedHeaders(sent: Record<string, string>, stamp: Stamp): [string, s
 function expectStamped(bytes: Uint8Array, stamp: Stamp): void {
   const scan = scanEnvelope(bytes, WIDE);
   const sent = readEnvelope(bytes.subarray());
-  const frame = stampEnvelope(scan, stamp);
-  assert.equal(frame[0], Opcode.MSG);
-  const routed: Envelope = fromBinary(EnvelopeSchema, frame.subarray(1));
+  const space = new OwnBuffers();
+  const stamped = stampRouted(scan, stamp, space);
+  assert.equal(space.bytes[0], Opcode.MSG);
+  assert.deepEqual(space.bytes.subarray(1), stamped);
+  const routed: Envelope = fromBinary(EnvelopeSchema, stamped);
   assert.equal(routed.traceId, stamp.trace_id);
   assert.equal(routed.tenantId, stamp.tenant_id);
   assert.equal(routed.roomId, stamp.room_id);
@@ -67,9 +69,12 @@ function expectStamped(bytes: Uint8Array, stamp: Stamp): void {
   assert.equal(routed.messageId, scan.message_id);
   assert.equal(routed.payload.case, scan.payload.kind);
   const sender_bytes = owned(scan);
-  assert.deepEqual(Array.from(frame.subarray(frame.length - sender_bytes.length)), sender_bytes);
-  assert.equal(readEnvelope(frame.subarray(1)).sender_id, stamp.sender_id);
-  const again = scanEnvelope(frame.subarray(1), WIDE);
+  assert.deepEqual(
+    Array.from(stamped.subarray(stamped.length - sender_bytes.length)),
+    sender_bytes,
+  );
+  assert.equal(readEnvelope(stamped).sender_id, stamp.sender_id);
+  const again = scanEnvelope(stamped, WIDE);
   assert.deepEqual(owned(again), sender_bytes);
 }
 
@@ -90,8 +95,8 @@ Deno.test("whatever the scanner accepts can be stamped", () => {
         return;
       }
       // The plain reader is for what was stamped: a client's own timestamp may be beyond 2^53.
-      const frame = stampEnvelope(scanEnvelope(bytes, WIDE), stamp);
-      assert.equal(readEnvelope(frame.subarray(1)).tenant_id, stamp.tenant_id);
+      const routed = stampRouted(scanEnvelope(bytes, WIDE), stamp, new OwnBuffers());
+      assert.equal(readEnvelope(routed).tenant_id, stamp.tenant_id);
     }),
     { numRuns: 3_000 },
   );
@@ -102,8 +107,8 @@ function stampWith(headers: Record<string, string>): Record<string, string> {
     EnvelopeSchema,
     create(EnvelopeSchema, { headers, payload: { case: "event", value: { type: "t" } } }),
   );
-  const frame = stampEnvelope(scanEnvelope(sent, WIDE), STAMP);
-  return fromBinary(EnvelopeSchema, frame.subarray(1)).headers;
+  const routed = stampRouted(scanEnvelope(sent, WIDE), STAMP, new OwnBuffers());
+  return fromBinary(EnvelopeSchema, routed).headers;
 }
 
 Deno.test("reserved headers are dropped in any case, all others kept", () => {
@@ -125,8 +130,9 @@ Deno.test("a header that a policy adds takes the place of the sender's, in any c
     }),
   );
   const added_headers = [["x-score", "0.9"], ["X-Lang", "é"]] as const;
-  const frame = stampEnvelope(scanEnvelope(sent, WIDE), { ...STAMP, added_headers });
-  assert.deepEqual(fromBinary(EnvelopeSchema, frame.subarray(1)).headers, {
+  const stamp = { ...STAMP, added_headers };
+  const routed = stampRouted(scanEnvelope(sent, WIDE), stamp, new OwnBuffers());
+  assert.deepEqual(fromBinary(EnvelopeSchema, routed).headers, {
     "X-Kept": "1",
     "x-score": "0.9",
     "X-Lang": "é",

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
-import { scanEnvelope, stampEnvelope, writeEnvelope } from "@arqon/proto";
+import { OwnBuffers, scanEnvelope, stampRouted, writeEnvelope } from "@arqon/proto";
 import { DEDUPLICATION_MS, messageKey, SeenMessages } from "./deduplicate.ts";
 
 const LIMITS = { headers: 16, header_bytes: 4_096, field_bytes: 4_096 };
@@ -23,14 +23,15 @@ const stamped = fc.record({ sender_id: sender, message_id: text, data: fc.uint8A
     const event = { type: "chat", data, content_type: "", schema_id: "" };
     const headers = { "X-Mood": "fine" };
     const sent = writeEnvelope({ room_id: "lobby", message_id, headers, event });
-    return stampEnvelope(scanEnvelope(sent, LIMITS), {
+    const stamp = {
       trace_id: "0123456789abcdef0123456789abcdef",
       tenant_id: "acme",
       room_id: "lobby",
       timestamp_ms: 1_767_323_045_000,
       sender_id,
       twist_id: "019b7c5d-7c88-7000-8000-000000000000",
-    }).subarray(1);
+    };
+    return stampRouted(scanEnvelope(sent, LIMITS), stamp, new OwnBuffers());
   },
 );
 

@@ -3,7 +3,7 @@
  * and runs the rows of the model there: each must be found. Says for each the first row that was wrong and the first wrong
  * fact, and what is not found; exits 1 then. `plants_test.ts` says whether the patches fit.
  */
-import { copyCheckout } from "../../tasks/checkout/checkout_copy.ts";
+import { copyCheckout } from "../checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
 import { applied, type Plant, readPlants } from "./plants.ts";

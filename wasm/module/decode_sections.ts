@@ -120,7 +120,6 @@ function readElement(reader: Reader, limits: ModuleLimits): ElementSegment {
     at,
     type,
     items: readElementItems(reader, flags, limits),
-    explicit,
     offset,
   };
 }
@@ -129,13 +128,12 @@ function readData(reader: Reader, limits: ModuleLimits): DataSegment {
   const offset = reader.position;
   const flags = reader.u32();
   if (flags > 2) throw malformed("a data segment has unknown flags", offset);
-  const explicit = flags === 2;
-  if (explicit && reader.u32() !== 0) {
+  if (flags === 2 && reader.u32() !== 0) {
     throw unsupported("several memories", "a data segment of another memory", offset);
   }
   const at = flags === 1 ? [] : readConstExpression(reader, limits);
   const bytes = reader.take(reader.u32());
-  return { mode: flags === 1 ? "passive" : "active", at, bytes, explicit, offset };
+  return { mode: flags === 1 ? "passive" : "active", at, bytes, offset };
 }
 
 function readFunctionSection(reader: Reader, limits: ModuleLimits): number[] {

@@ -1,5 +1,5 @@
 /**
- * Turns a `WasmModule` back into bytes, every integer in its shortest form: a binary that was encoded
+ * Turns a `WasmModule` back into bytes, every integer and segment in its shortest form: a binary that was encoded
  * that way comes back byte for byte. Checks nothing; `WebAssembly.validate` or `decodeModule` do.
  */
 import { writeBody, writeConstExpression } from "./encode_instructions.ts";
@@ -60,10 +60,10 @@ function writeImport(writer: Writer, { module, name, description }: Import): voi
 }
 
 /** The flags of an element segment: bit 0 not active, bit 1 explicit or declarative, bit 2 expressions. */
-function elementFlags({ mode, table, type, items, explicit }: ElementSegment): number {
+function elementFlags({ mode, table, type, items }: ElementSegment): number {
   const expressions = items.kind === "expressions" ? 4 : 0;
   if (mode !== "active") return expressions | (mode === "passive" ? 1 : 3);
-  const short = !explicit && table === 0 && type === ValueType.FUNCREF;
+  const short = table === 0 && type === ValueType.FUNCREF;
   return expressions | (short ? 0 : 2);
 }
 
@@ -83,12 +83,11 @@ function writeElement(writer: Writer, segment: ElementSegment): void {
   }
 }
 
-function writeData(writer: Writer, { mode, at, bytes, explicit }: DataSegment): void {
+function writeData(writer: Writer, { mode, at, bytes }: DataSegment): void {
   if (mode === "passive") {
     writer.u32(1);
   } else {
-    writer.u32(explicit ? 2 : 0);
-    if (explicit) writer.u32(0);
+    writer.u32(0);
     writeConstExpression(writer, at);
   }
   writer.sized(bytes);

@@ -66,8 +66,6 @@ class FactFinder {
       arities: new Uint16Array(length),
       partners: new Uint32Array(length),
       max_height: 0,
-      control_count: 0,
-      max_nesting: 0,
     };
     // The body is a block without parameters: those are locals.
     this.#open(Op.BLOCK, 0, results.length, -1);
@@ -169,9 +167,6 @@ class FactFinder {
     const results = type?.results.length ?? (block_type === EMPTY_BLOCK ? 0 : 1);
     this.#move(parameters, 0);
     this.#open(op, parameters, results, this.#index);
-    this.#facts.control_count += 1;
-    const nesting = this.#frames.length - 1;
-    if (nesting > this.#facts.max_nesting) this.#facts.max_nesting = nesting;
   }
 
   #stepElse(): void {

@@ -163,10 +163,6 @@ export interface BodyFacts {
   readonly partners: Uint32Array;
   /** The greatest operand height at any point, in values. */
   readonly max_height: number;
-  /** Blocks, loops and ifs; each counts one, dead ones too. */
-  readonly control_count: number;
-  /** The deepest nesting of them. */
-  readonly max_nesting: number;
 }
 
 /** Facts of a body that nobody asks about: code that was made and not read. */
@@ -176,8 +172,6 @@ export const NO_FACTS: BodyFacts = {
   arities: new Uint16Array(),
   partners: new Uint32Array(),
   max_height: 0,
-  control_count: 0,
-  max_nesting: 0,
 };
 
 /** A function that the module defines. */
@@ -217,8 +211,6 @@ export interface ElementSegment {
   readonly at: ConstExpression;
   readonly type: typeof ValueType.FUNCREF | typeof ValueType.EXTERNREF;
   readonly items: ElementItems;
-  /** Whether the binary names table and type even where a shorter form would do. */
-  readonly explicit: boolean;
   readonly offset: number;
 }
 
@@ -228,8 +220,6 @@ export interface DataSegment {
   /** Where in memory 0; empty unless active. */
   readonly at: ConstExpression;
   readonly bytes: Uint8Array;
-  /** Whether the binary names memory 0 although it need not. */
-  readonly explicit: boolean;
   readonly offset: number;
 }
 

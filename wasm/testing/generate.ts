@@ -34,7 +34,7 @@ const IMPORTS: readonly Import[] = [
 ];
 
 function elementsOf(functions: number, entries: readonly number[]): readonly ElementSegment[] {
-  const base = { table: 0, at: [], type: FUNCREF, explicit: false, offset: 0 } as const;
+  const base = { table: 0, at: [], type: FUNCREF, offset: 0 } as const;
   const all = Array.from({ length: functions }, (_none, index) => index);
   const listed = (indices: readonly number[]) => ({ kind: "functions", indices }) as const;
   const expressions = entries.map((index) => [instruction(Op.REF_FUNC, index)]);
@@ -75,7 +75,7 @@ export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidde
     init: [instruction(op, a)],
     offset: 0,
   });
-  const data = { at: [], bytes: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), explicit: false, offset: 0 };
+  const data = { at: [], bytes: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8), offset: 0 };
   return {
     types: TYPES,
     imports,

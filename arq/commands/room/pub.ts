@@ -4,6 +4,7 @@ import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
 import { failed, usageError } from "../../terminal/exit.ts";
+import { isJson } from "../../terminal/format.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
@@ -19,15 +20,6 @@ interface Source {
   open(): Promise<AsyncIterable<Uint8Array>>;
   /** Number of lines; undefined when the input can be read only once. */
   readonly total: number | undefined;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Opens the NDJSON input. A file is read twice, so that nothing of it is sent unless every line is valid. */

@@ -304,11 +304,9 @@ export interface KeyValue {
  * (TypeError otherwise). There are no revisions: callers that need them name objects by content.
  */
 export interface ObjectStore {
-  /** Largest object in bytes. */
-  readonly object_bytes_max: number;
   /**
    * Stores a copy under the name; last write wins, and readers get the previous object until it is complete. Throws
-   * `message-too-large` over `object_bytes_max`.
+   * `message-too-large` over `OBJECT_BYTES_MAX`.
    */
   put(name: string, bytes: Uint8Array): Promise<void>;
   /** The whole object, or undefined when there is none. Its digest is checked: corrupt bytes reject with `internal`. */

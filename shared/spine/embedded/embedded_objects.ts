@@ -51,7 +51,6 @@ export function objectStatements(database: DatabaseSync) {
 
 /** One object store of the embedded engine. */
 export class EmbeddedObjects implements ObjectStore {
-  readonly object_bytes_max = OBJECT_BYTES_MAX;
   readonly #bucket: string;
   readonly #store: Pick<KvStore, "objects" | "guard">;
   /** Throws when the engine is not open. */

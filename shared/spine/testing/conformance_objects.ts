@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { bytes, refusedWith, text } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
+import { OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore } from "../contract/spine.ts";
 
 const bucketName = (name: string) => `OBJECTS_${name.toUpperCase().replaceAll("-", "_")}`;
@@ -91,10 +92,10 @@ async function checksNames(bus: Bus): Promise<void> {
 
 async function limitsObjects(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
-  const largest = pattern(mine.object_bytes_max, 7);
+  const largest = pattern(OBJECT_BYTES_MAX, 7);
   await mine.put("largest", largest);
   assert.deepEqual(await theirs.get("largest"), largest);
-  const over = new Uint8Array(mine.object_bytes_max + 1);
+  const over = new Uint8Array(OBJECT_BYTES_MAX + 1);
   await assert.rejects(mine.put("largest", over), refusedWith("message-too-large"));
   assert.deepEqual(await theirs.get("largest"), largest);
 }

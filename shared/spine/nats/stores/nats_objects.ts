@@ -35,7 +35,6 @@ function hasDigest(bytes: Uint8Array, digest: string): boolean {
 }
 
 class NatsObjects implements ObjectStore, Persistent {
-  readonly object_bytes_max = OBJECT_BYTES_MAX;
   readonly link: Link;
   readonly what: string;
   readonly #bucket: string;

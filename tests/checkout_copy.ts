@@ -1,5 +1,5 @@
 /** Copies the checkout, for those who change it: what git knows, as it stands. */
-import { ROOT } from "./source_files.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
 
 /** Copies each file that git knows into the folder, which is there. */
 export async function copyCheckout(folder: string): Promise<void> {
