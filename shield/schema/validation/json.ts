@@ -5,6 +5,7 @@
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import { Numeral, parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
+import { type MessageWork, TooMuchWork } from "./message_work.ts";
 import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
@@ -21,6 +22,7 @@ export interface JsonContext {
    * The finder of missing required fields; undefined where no type that the message reaches has any.
    */
   readonly required: RequiredFields | undefined;
+  readonly work: MessageWork;
   readonly limits: SchemaLimits;
 }
 
@@ -63,9 +65,10 @@ function utf8(text: Uint8Array): string | undefined {
 /** Decodes a text. Throws an Error that says what is wrong. */
 function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean): Message {
   const { registry, limits } = context;
+  const work = context.work.begin();
   const value = parseNumerals(text);
   refuseDuplicates(text);
-  const options = { registry, ignoreUnknownFields, recursionLimit: limits.depth };
+  const options = { registry, work, ignoreUnknownFields, recursionLimit: limits.depth };
   return readJson(context.desc, value, options);
 }
 
@@ -83,13 +86,14 @@ function search(
     if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
     return undefined;
   }
-  new JsonSearch(context.registry, findings, context.limits).message(context.desc, value, "");
+  new JsonSearch(context, findings).message(context.desc, value, "");
   if (findings.total > 0) return undefined;
   try {
     const message = decode(context, text, true);
     // A search that ended early may not have come to the unknown field, which must not pass.
     if (findings.mode !== "refuse") return message;
   } catch (error) {
+    if (error instanceof TooMuchWork) throw error;
     tripped = errorText(error);
   }
   if (findings.count()) findings.describe("", "json", tripped);
@@ -118,7 +122,13 @@ export function validateJsonText(
   try {
     message = decode(context, string, false);
   } catch (error) {
-    message = search(context, string, findings, errorText(error));
+    if (error instanceof TooMuchWork) return refuse("rule-cost", error.message);
+    try {
+      message = search(context, string, findings, errorText(error));
+    } catch (again) {
+      if (again instanceof TooMuchWork) return refuse("rule-cost", again.message);
+      throw again;
+    }
   }
   if (message !== undefined) required?.report(context.desc, message, findings);
   const validation = findings.result();
@@ -160,14 +170,16 @@ const TRIALS = 4_000;
  */
 class JsonSearch {
   readonly #registry: Registry;
+  readonly #work: MessageWork;
   readonly #findings: Findings;
   readonly #depth: number;
   readonly #most: number;
   #trials = 0;
   readonly #names = new Map<DescMessage, ReadonlyMap<string, DescField>>();
 
-  constructor(registry: Registry, findings: Findings, limits: SchemaLimits) {
+  constructor({ registry, work, limits }: JsonContext, findings: Findings) {
     this.#registry = registry;
+    this.#work = work.begin();
     this.#findings = findings;
     this.#depth = limits.depth;
     this.#most = limits.violations;
@@ -275,13 +287,16 @@ class JsonSearch {
     try {
       const options = {
         registry: this.#registry,
+        work: this.#work,
         ignoreUnknownFields,
         recursionLimit: this.#depth,
       };
       readJson(desc, value, options);
       return undefined;
     } catch (error) {
-      return errorText(error);
+      if (!(error instanceof TooMuchWork)) return errorText(error);
+      this.#trials = TRIALS;
+      return undefined;
     }
   }
 
