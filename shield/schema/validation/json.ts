@@ -34,9 +34,10 @@ export interface JsonValidation {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Whether objects and arrays are nested deeper than `most`; strings are skipped. */
-function isNestedBeyond(text: Uint8Array, most: number): boolean {
+/** About how many values a text has; undefined: objects and arrays are nested deeper than `most`. Strings are skipped. */
+function countValues(text: Uint8Array, most: number): number | undefined {
   let depth = 0;
+  let values = 1;
   let in_string = false;
   for (let at = 0; at < text.length; at++) {
     const byte = text[at]!;
@@ -46,12 +47,15 @@ function isNestedBeyond(text: Uint8Array, most: number): boolean {
     } else if (byte === 0x22) {
       in_string = true;
     } else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > most) return true;
+      if (++depth > most) return undefined;
+      values++;
+    } else if (byte === 0x2c) {
+      values++;
     } else if (byte === 0x7d || byte === 0x5d) {
       depth--;
     }
   }
-  return false;
+  return values;
 }
 
 function utf8(text: Uint8Array): string | undefined {
@@ -62,12 +66,18 @@ function utf8(text: Uint8Array): string | undefined {
   }
 }
 
+/** A text, and about how many values it has. */
+interface JsonText {
+  readonly text: string;
+  readonly values: number;
+}
+
 /** Decodes a text. Throws an Error that says what is wrong. */
-function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean): Message {
+function decode(context: JsonContext, text: JsonText, ignoreUnknownFields: boolean): Message {
   const { registry, limits } = context;
   const work = context.work.begin();
-  const value = parseNumerals(text);
-  refuseDuplicates(text);
+  const value = parseNumerals(text.text, text.values, (steps) => work.spend(steps));
+  refuseDuplicates(text.text);
   const options = { registry, work, ignoreUnknownFields, recursionLimit: limits.depth };
   return readJson(context.desc, value, options);
 }
@@ -75,13 +85,13 @@ function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean
 /** Decodes leniently, and searches for what made the strict decoding fail with `tripped`. */
 function search(
   context: JsonContext,
-  text: string,
+  text: JsonText,
   findings: Findings,
   tripped: string,
 ): Message | undefined {
   let value: unknown;
   try {
-    value = parseNumerals(text);
+    value = parseNumerals(text.text);
   } catch (error) {
     if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
     return undefined;
@@ -117,14 +127,15 @@ export function validateJsonText(
   if (string === undefined) return refuse("utf8", "the text is not valid UTF-8");
   // Each message may be inside a list or a map.
   const most = 2 * limits.depth;
-  if (isNestedBeyond(text, most)) return refuse("depth", `JSON is nested more than ${most} deep`);
+  const values = countValues(text, most);
+  if (values === undefined) return refuse("depth", `JSON is nested more than ${most} deep`);
   let message: Message | undefined;
   try {
-    message = decode(context, string, false);
+    message = decode(context, { text: string, values }, false);
   } catch (error) {
     if (error instanceof TooMuchWork) return refuse("rule-cost", error.message);
     try {
-      message = search(context, string, findings, errorText(error));
+      message = search(context, { text: string, values }, findings, errorText(error));
     } catch (again) {
       if (again instanceof TooMuchWork) return refuse("rule-cost", again.message);
       throw again;

@@ -103,6 +103,25 @@ Deno.test("a walk ends when ten thousand required fields are missing, and each m
   assert.deepEqual(lacking.violations.map(({ path }) => path), ["f39"]);
 });
 
+Deno.test("where one number is wide each value costs more, and commas in texts are none", () => {
+  const schema = compileMessage(
+    registryOf({
+      syntax: "proto3",
+      messageType: [{ name: "M", field: [list("n", 1, "double"), field("s", 2, "string")] }],
+    }),
+    "t.M",
+  );
+  const judge = (first: string, rest: string) =>
+    schema.validateJson(
+      encoder.encode(`{"n":[${first}${rest}],"s":"${",".repeat(COUNT)}"}`),
+      ALLOW,
+    );
+  const many = ",1".repeat(COUNT);
+  assert.equal(judge("10", many).total, 0);
+  assert.equal(judge("1e1", many).violations[0]?.rule, "rule-cost");
+  assert.equal(judge("1e1", ",1").total, 0);
+});
+
 Deno.test("values of a Struct, and readings of a text that lacks its form, count as well", () => {
   const schema = compileMessage(
     registryOf({

@@ -39,6 +39,8 @@ const WIDE = /(?:\d\.?){16}|\d[eE][+-]?\d/;
 const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 /** The digits of the largest integer of 64 bits. */
 const INTEGER_DIGITS = 20;
+/** What it costs to see a value of a text as it is written there. */
+const LOOK_STEPS = 3;
 /** What a value of a Struct costs, which is a message. */
 const PLAIN_STEPS = 4;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
@@ -48,9 +50,13 @@ const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
 type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
 
-/** Parses a JSON text; wide numbers become `Numeral`s. Throws SyntaxError. */
-export function parseNumerals(text: string): unknown {
+/**
+ * Parses a JSON text; wide numbers become `Numeral`s. Where there is one, `spend` is called before with what a look at
+ * each value costs, of which a text has `values`. Throws SyntaxError, and what `spend` throws.
+ */
+export function parseNumerals(text: string, values = 0, spend?: (steps: number) => void): unknown {
   if (!WIDE.test(text)) return JSON.parse(text);
+  spend?.(LOOK_STEPS * values);
   const keep = (_: string, value: unknown, { source }: { source: string }) =>
     typeof value === "number" && WIDE.test(source) ? new Numeral(source) : value;
   return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
