@@ -1,5 +1,5 @@
 /**
- * What filters may take of a Shield's time: a share for each tenant, and slices of a turn for those who read what is
+ * What filters and checks of schemas may take of a Shield's time: a share for each tenant, and slices of a turn for those who read what is
  * stored. A tenant that has used up its share publishes no more until its debt is worked off; of what comes from other
  * Shields meanwhile its filters let nothing through, and its readers of stored messages wait.
  */
@@ -30,7 +30,7 @@ export class FilterShares {
     return this.#buckets.has(tenant_id, this.#now_ms()) ? "room" : "none";
   }
 
-  /** Charges a tenant with what its filters took. */
+  /** Charges a tenant with what its filters or checks of its messages took. */
   spend(tenant_id: string, steps: number): void {
     if (steps > 0) this.#buckets.spend(tenant_id, steps, this.#now_ms());
   }
@@ -41,7 +41,7 @@ export class FilterShares {
     const retry_after_ms = this.#buckets.wait(tenant_id, this.#now_ms());
     if (retry_after_ms === 0) return;
     const detail =
-      "the filters of this tenant's subscribers take more than their share of the Shield; " +
+      "the filters and schemas of this tenant take more than their share of the Shield; " +
       `retry after ${retry_after_ms} ms`;
     throw new ArqonError("rate-limited", detail, { retry_after_ms });
   }

@@ -29,7 +29,7 @@ Deno.test("a message that every gate refuses is refused by the first; without th
     const path: typeof test.path = {
       ...test.path,
       bans: { requireRoom: () => refuse(bans++ === 0 ? "ban" : "ban, again") },
-      shares: { require: () => refuse("filters' share") },
+      shares: { require: () => refuse("filters' share"), spend: () => {} },
       quota: { take: () => refuse("budget and quota") },
       signatures: { of: () => refusing.has("signature") ? [{ room: "*", role: "user" }] : [] },
       schemas: {

@@ -66,6 +66,8 @@ export interface Schemas {
   readonly isEmpty: boolean;
   /** All checks so far, and the steps of rules in them. */
   readonly steps: number;
+  /** What all checks so far have taken of the time of filters and schemas, in steps of half a microsecond. */
+  readonly work: number;
   /**
    * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
    * throws.
@@ -84,6 +86,7 @@ export interface Schemas {
 export const NO_SCHEMAS: Schemas = {
   isEmpty: true,
   steps: 0,
+  work: 0,
   check: () => undefined,
   keep: () => {},
 };

@@ -58,8 +58,11 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly logs: Pick<Logs, "append">;
   /** The tenants' quotas on all Shields together; absent: only those of `[limits]`. */
   readonly quota?: Quota | undefined;
-  /** Throws while a tenant's subscribers have used up what their filters may take; absent: what they want. */
-  readonly shares?: { require(tenant_id: string): void } | undefined;
+  /** Throws while a tenant has used up what its filters and schemas may take; absent: what they want. */
+  readonly shares?: {
+    require(tenant_id: string): void;
+    spend(tenant_id: string, steps: number): void;
+  } | undefined;
   /** The traces that are recorded; absent: nothing is traced. */
   readonly traces?: Traced | undefined;
   /** Says when the server has what the Spine was given; absent: at once. */
@@ -206,7 +209,7 @@ function checkSchema(
   if (envelope.event === undefined || schemas.isEmpty) return;
   step(AT.schema);
   for (const tell of observers.checking) tell(envelope);
-  const { steps } = schemas;
+  const { steps, work } = schemas;
   let refusal: unknown;
   try {
     requireSchema(path, caller.identity, envelope, mark, note);
@@ -214,6 +217,7 @@ function checkSchema(
     refusal = error;
     throw error;
   } finally {
+    path.shares?.spend(caller.identity.tenant_id, schemas.work - work);
     for (const tell of observers.checked) tell(caller, envelope, schemas.steps - steps, refusal);
   }
 }

@@ -3,7 +3,7 @@
  * Pure. Which of them are sent when is `pusher_socket.ts`. Source:
  * https://pusher.com/docs/channels/library_auth_reference/pusher-websockets-protocol/
  */
-import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
+import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import type { JsonMember } from "@arqon/proto";
 
 /** The header that names the socket which is not to receive a message. */
@@ -13,7 +13,12 @@ export const TERMINATE = "pusher_internal:terminate";
 /** Events of the protocol itself, which nobody may publish. */
 export const OWN_EVENT = /^pusher(?:_internal)?:/;
 
+/** How the events begin that clients publish. */
+export const CLIENT_EVENT = "client-";
+
 const MEMBERS_MAX = 32;
+/** Of the protocol's own messages values are made, and no longer ones are signed. */
+const DATA_UNITS_MAX = 32_768;
 
 /** A message of the protocol; `data` is JSON text. */
 export function eventText(event: string, data: string, channel?: string): string {
@@ -45,26 +50,31 @@ function membersOf(text: string, start = 0): Map<string, JsonMember> {
   return jsonMembers(text, start, MEMBERS_MAX, tooMany);
 }
 
-/** Reads a message. Throws `malformed-frame`, `repeated-field`. */
+/** Reads a message; of its data no values are made. Throws `malformed-frame`, `repeated-field`. */
 export function readClientMessage(text: string): ClientMessage {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    // Said below.
+  if (!isJson(text) || !/^\s*\{/.test(text)) throw notAMessage('expected {"event":"…","data":…}');
+  const members = membersOf(text);
+  const raw = (name: string) => {
+    const member = members.get(name);
+    return member && text.slice(member.start, member.end);
+  };
+  const event = textOf(raw("event"));
+  if (event === undefined) throw notAMessage('expected {"event":"…","data":…}');
+  const channel = raw("channel");
+  if (channel !== undefined && channel !== "null" && !channel.startsWith('"')) {
+    throw notAMessage("channel: expected a string");
   }
-  const right = 'expected {"event":"…","data":…}';
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw new ArqonError("malformed-frame", right);
+  const data = raw("data");
+  if (!event.startsWith(CLIENT_EVENT) && data !== undefined && data.length > DATA_UNITS_MAX) {
+    throw notAMessage(`data: at most ${DATA_UNITS_MAX} characters`);
   }
-  const { event, channel } = parsed as { event?: unknown; channel?: unknown };
-  if (typeof event !== "string") throw new ArqonError("malformed-frame", right);
-  if (channel !== undefined && channel !== null && typeof channel !== "string") {
-    throw new ArqonError("malformed-frame", "channel: expected a string");
-  }
-  const data = membersOf(text).get("data");
-  return { event, channel: channel ?? undefined, data: data && text.slice(data.start, data.end) };
+  return { event, channel: textOf(channel), data };
 }
+
+const notAMessage = (expected: string) => new ArqonError("malformed-frame", expected);
+
+const textOf = (json = ""): string | undefined =>
+  json.startsWith('"') ? JSON.parse(json) : undefined;
 
 /** A MSG of a Shield. */
 export interface RoomMessage {

@@ -27,12 +27,34 @@ Deno.test("what a client wrote as data is passed on as it was written", () => {
   }));
 });
 
+Deno.test("of data that is only passed on no values are made, however it is written", () => {
+  const { parse } = JSON;
+  const parsed: string[] = [];
+  JSON.parse = (text: string) => {
+    parsed.push(text);
+    return parse(text);
+  };
+  try {
+    const data = `${"[".repeat(100_000)}${"]".repeat(100_000)}`;
+    const text = ` { "event" : "client-\\u0078" , "channel" : null , "data" : ${data} } `;
+    assert.deepEqual(readClientMessage(text), { event: "client-x", channel: undefined, data });
+  } finally {
+    JSON.parse = parse;
+  }
+  assert.deepEqual(parsed, ['"client-\\u0078"']);
+});
+
 Deno.test("what is no message is refused", () => {
   for (
     const odd of ["", "1", "[]", "null", "{", "{}", '{"event":1}', '{"event":"x","channel":1}']
   ) {
     assert.throws(() => readClientMessage(odd), { reason: "malformed-frame" });
   }
+  const long = JSON.stringify("x".repeat(32_767));
+  assert.throws(() => readClientMessage(eventText("pusher:subscribe", long)), {
+    reason: "malformed-frame",
+  });
+  assert.equal(readClientMessage(eventText("client-x", long)).data, long);
   assert.throws(() => readClientMessage('{"event":"a","data":1,"data":2}'), {
     reason: "repeated-field",
   });

@@ -9,6 +9,7 @@ import { channelOf, channelProblem, kindOf, roomOf, userChannel } from "./channe
 import type { ChannelKind } from "./channel.ts";
 import type { SubscriptionCounts } from "./counts.ts";
 import {
+  CLIENT_EVENT,
   type ClientMessage,
   errorText,
   eventText,
@@ -23,7 +24,6 @@ import { isChannelAuth, isUserAuth } from "./signature.ts";
 
 /** So many messages that are none, or signatures that are wrong, and the connection ends. */
 const ODD_MAX = 64;
-const CLIENT_EVENT = "client-";
 
 /** Close codes of the protocol: reconnect never, later, at once. */
 export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;

@@ -70,6 +70,7 @@ export class Gate implements SchemaGate {
   readonly #parts: GateParts;
   readonly #subjects = new Map<string, Rule>();
   steps = 0;
+  work = 0;
 
   constructor(parts: GateParts) {
     this.#parts = parts;
@@ -167,9 +168,10 @@ export class Gate implements SchemaGate {
     const { tenant_id, envelope } = question;
     const { event } = envelope;
     if (event === undefined) return undefined;
-    const before = schema.rule_steps;
+    const { rule_steps: before, work } = schema;
     const found = checkEvent(mapping, schema, event, envelope.bytes);
     this.steps += 1 + Math.ceil(schema.rule_steps - before);
+    this.work += schema.work - work;
     const { schema_id, mode } = mapping;
     const violation = found.total === 0 ? undefined : firstOf(found);
     question.note?.checked(schema_id, compiled.version, violation);

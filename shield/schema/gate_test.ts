@@ -9,6 +9,7 @@ import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { NO_BANS } from "../auth/bans.ts";
 import { command } from "../message/command.ts";
+import { FilterShares } from "../filter/shares.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { NO_OBSERVERS } from "../message/testing/path.ts";
 import { publish } from "../message/pipeline.ts";
@@ -131,6 +132,16 @@ Deno.test("a good event passes untouched, a bad one is refused with path and rul
     2,
   );
   assert.equal(await t.metric('shield_schema_violation_tenant_total{tenant="acme"}'), 2);
+});
+
+Deno.test("what a check costs is paid by the tenant of the event", async () => {
+  await using t = await testPath({}, ruledPing());
+  const shares = new FilterShares(() => SPINE_NOW_MS);
+  Object.assign(t.path, { shares });
+  // Two seconds' worth, but for one step.
+  shares.spend(ann.tenant_id, 1_999_999);
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  assert.equal((await t.send({ data: GOOD_PING }))?.reason, "rate-limited");
 });
 
 Deno.test("several violations are counted in the text", async () => {

@@ -3,6 +3,7 @@
  * behind the message that is known to be the room's last, with a header that says which event it is. Who is too
  * late learns so from the log, and looks how far the other one came.
  */
+import { isJson } from "@arqon/proto";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
@@ -31,19 +32,6 @@ export interface DueEvent extends EventMark {
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** How JSON may begin; what does not is not parsed, since a failure costs most. */
-const JSON_BEGINS = /^[ \t\n\r]*["[{\-0-9tfn]/;
-
-function isJson(text: string): boolean {
-  if (!JSON_BEGINS.test(text)) return false;
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** What the bytes that a reducer gives are: JSON, another text, or neither. */
 export function contentOf(data: Uint8Array): { readonly type: string; readonly text?: string } {

@@ -5,6 +5,7 @@
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import { Numeral, parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
+import { type MessageWork, TooMuchWork } from "./message_work.ts";
 import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
@@ -21,6 +22,7 @@ export interface JsonContext {
    * The finder of missing required fields; undefined where no type that the message reaches has any.
    */
   readonly required: RequiredFields | undefined;
+  readonly work: MessageWork;
   readonly limits: SchemaLimits;
 }
 
@@ -32,9 +34,10 @@ export interface JsonValidation {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Whether objects and arrays are nested deeper than `most`; strings are skipped. */
-function isNestedBeyond(text: Uint8Array, most: number): boolean {
+/** About how many values a text has; undefined: objects and arrays are nested deeper than `most`. Strings are skipped. */
+function countValues(text: Uint8Array, most: number): number | undefined {
   let depth = 0;
+  let values = 1;
   let in_string = false;
   for (let at = 0; at < text.length; at++) {
     const byte = text[at]!;
@@ -44,12 +47,15 @@ function isNestedBeyond(text: Uint8Array, most: number): boolean {
     } else if (byte === 0x22) {
       in_string = true;
     } else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > most) return true;
+      if (++depth > most) return undefined;
+      values++;
+    } else if (byte === 0x2c) {
+      values++;
     } else if (byte === 0x7d || byte === 0x5d) {
       depth--;
     }
   }
-  return false;
+  return values;
 }
 
 function utf8(text: Uint8Array): string | undefined {
@@ -60,36 +66,44 @@ function utf8(text: Uint8Array): string | undefined {
   }
 }
 
+/** A text, and about how many values it has. */
+interface JsonText {
+  readonly text: string;
+  readonly values: number;
+}
+
 /** Decodes a text. Throws an Error that says what is wrong. */
-function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean): Message {
+function decode(context: JsonContext, text: JsonText, ignoreUnknownFields: boolean): Message {
   const { registry, limits } = context;
-  const value = parseNumerals(text);
-  refuseDuplicates(text);
-  const options = { registry, ignoreUnknownFields, recursionLimit: limits.depth };
+  const work = context.work.begin();
+  const value = parseNumerals(text.text, text.values, (steps) => work.spend(steps));
+  refuseDuplicates(text.text);
+  const options = { registry, work, ignoreUnknownFields, recursionLimit: limits.depth };
   return readJson(context.desc, value, options);
 }
 
 /** Decodes leniently, and searches for what made the strict decoding fail with `tripped`. */
 function search(
   context: JsonContext,
-  text: string,
+  text: JsonText,
   findings: Findings,
   tripped: string,
 ): Message | undefined {
   let value: unknown;
   try {
-    value = parseNumerals(text);
+    value = parseNumerals(text.text);
   } catch (error) {
     if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
     return undefined;
   }
-  new JsonSearch(context.registry, findings, context.limits).message(context.desc, value, "");
+  new JsonSearch(context, findings).message(context.desc, value, "");
   if (findings.total > 0) return undefined;
   try {
     const message = decode(context, text, true);
     // A search that ended early may not have come to the unknown field, which must not pass.
     if (findings.mode !== "refuse") return message;
   } catch (error) {
+    if (error instanceof TooMuchWork) throw error;
     tripped = errorText(error);
   }
   if (findings.count()) findings.describe("", "json", tripped);
@@ -113,12 +127,19 @@ export function validateJsonText(
   if (string === undefined) return refuse("utf8", "the text is not valid UTF-8");
   // Each message may be inside a list or a map.
   const most = 2 * limits.depth;
-  if (isNestedBeyond(text, most)) return refuse("depth", `JSON is nested more than ${most} deep`);
+  const values = countValues(text, most);
+  if (values === undefined) return refuse("depth", `JSON is nested more than ${most} deep`);
   let message: Message | undefined;
   try {
-    message = decode(context, string, false);
+    message = decode(context, { text: string, values }, false);
   } catch (error) {
-    message = search(context, string, findings, errorText(error));
+    if (error instanceof TooMuchWork) return refuse("rule-cost", error.message);
+    try {
+      message = search(context, { text: string, values }, findings, errorText(error));
+    } catch (again) {
+      if (again instanceof TooMuchWork) return refuse("rule-cost", again.message);
+      throw again;
+    }
   }
   if (message !== undefined) required?.report(context.desc, message, findings);
   const validation = findings.result();
@@ -160,14 +181,16 @@ const TRIALS = 4_000;
  */
 class JsonSearch {
   readonly #registry: Registry;
+  readonly #work: MessageWork;
   readonly #findings: Findings;
   readonly #depth: number;
   readonly #most: number;
   #trials = 0;
   readonly #names = new Map<DescMessage, ReadonlyMap<string, DescField>>();
 
-  constructor(registry: Registry, findings: Findings, limits: SchemaLimits) {
+  constructor({ registry, work, limits }: JsonContext, findings: Findings) {
     this.#registry = registry;
+    this.#work = work.begin();
     this.#findings = findings;
     this.#depth = limits.depth;
     this.#most = limits.violations;
@@ -275,13 +298,16 @@ class JsonSearch {
     try {
       const options = {
         registry: this.#registry,
+        work: this.#work,
         ignoreUnknownFields,
         recursionLimit: this.#depth,
       };
       readJson(desc, value, options);
       return undefined;
     } catch (error) {
-      return errorText(error);
+      if (!(error instanceof TooMuchWork)) return errorText(error);
+      this.#trials = TRIALS;
+      return undefined;
     }
   }
 

@@ -156,7 +156,7 @@ Deno.test("a long text with one fault far back is searched within bounds, and st
   const long = { many_int32: Array<unknown>(100_000).fill(1) };
   long.many_int32.push("x");
   assert.deepEqual(found(all, long), ["json "]);
-  const selves = Array.from({ length: 30_000 }, () => ({ oneInt32: 1 }) as Record<string, unknown>);
+  const selves = Array.from({ length: 4_500 }, () => ({ oneInt32: 1 }) as Record<string, unknown>);
   selves.push({ color: "GREEN" });
   assert.deepEqual(found(all, { selves }, "refuse"), ["json "]);
   assert.deepEqual(found(all, { selves }, "allow"), []);

@@ -6,6 +6,7 @@
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { dataView } from "./typed_fields.ts";
 import { formOf } from "./content_form.ts";
+import { MessageWork, type TooMuchWork } from "./message_work.ts";
 import { parseNumerals, readJson } from "./protojson.ts";
 import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
 import { validateJsonText } from "./json.ts";
@@ -40,6 +41,7 @@ export class MessageSchema {
   readonly #limits: SchemaLimits;
   readonly #walker: WireWalker;
   readonly #required: RequiredFields | undefined;
+  readonly #work: MessageWork;
 
   constructor(registry: FileRegistry, desc: DescMessage, limits: SchemaLimits) {
     this.type_name = desc.typeName;
@@ -51,7 +53,13 @@ export class MessageSchema {
     this.heap_bytes = this.#table.heap_bytes + (this.#rules?.heap_bytes ?? 0);
     this.#limits = limits;
     this.#walker = new WireWalker(limits);
+    this.#work = new MessageWork(limits);
     if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
+  }
+
+  /** The steps of decoding over all messages so far, with fractions; a step of rules is two of them. */
+  get work(): number {
+    return this.#work.taken + 2 * this.rule_steps;
   }
 
   /** The steps that the rules have taken over all messages so far, with fractions. */
@@ -61,16 +69,19 @@ export class MessageSchema {
 
   /**
    * Reads data in the form that its content type names, for filters: the message, by both names of its fields;
-   * undefined when no form is named. Throws when it is not the message.
+   * undefined when no form is named. Throws when it is not the message, or costs too much.
    */
   read(content_type: string, data: Uint8Array): unknown {
     const form = formOf(content_type);
     if (form === undefined) return undefined;
     const recursionLimit = this.#limits.depth;
+    const work = this.#work.begin();
     if (form === "binary") {
+      this.#walker.walk(this.#table, data, "allow");
+      work.spend(this.#walker.steps);
       return dataView(this.desc, fromBinary(this.desc, data, { recursionLimit }));
     }
-    const options = { registry: this.#registry, ignoreUnknownFields: true, recursionLimit };
+    const options = { registry: this.#registry, work, ignoreUnknownFields: true, recursionLimit };
     const text = new TextDecoder("utf-8", { fatal: true }).decode(data);
     return dataView(this.desc, readJson(this.desc, parseNumerals(text), options));
   }
@@ -78,7 +89,15 @@ export class MessageSchema {
   /** Judges data in the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation {
     let found = this.#walker.walk(this.#table, data, options.unknown_fields);
-    if (this.#walker.lacks_in_pieces) found = this.#judgeWhole(data, found);
+    const in_pieces = this.#walker.lacks_in_pieces;
+    if (!in_pieces && (this.#rules === undefined || found.total > 0)) return found;
+    try {
+      this.#work.begin().spend(this.#walker.steps);
+    } catch (error) {
+      const { message } = error as TooMuchWork;
+      return { ...found, violations: [{ path: "", rule: "rule-cost", message }], total: 1 };
+    }
+    if (in_pieces) found = this.#judgeWhole(data, found);
     if (this.#rules === undefined || found.total > 0) return found;
     const broken = this.#rules.judgeBinary(data);
     return broken === undefined ? found : { ...found, ...broken };
@@ -105,6 +124,7 @@ export class MessageSchema {
         desc: this.desc,
         registry: this.#registry,
         required: this.#required,
+        work: this.#work,
         limits: this.#limits,
       },
       text,

@@ -17,6 +17,7 @@ import {
   ScalarType,
 } from "@bufbuild/protobuf";
 import { EmptySchema, hasCustomJsonRepresentation, isWrapperDesc } from "@bufbuild/protobuf/wkt";
+import { messageSteps, type MessageWork, valueSteps } from "./message_work.ts";
 
 /** A number as the text has it, which a double may not hold exactly. */
 export class Numeral {
@@ -38,6 +39,10 @@ const WIDE = /(?:\d\.?){16}|\d[eE][+-]?\d/;
 const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 /** The digits of the largest integer of 64 bits. */
 const INTEGER_DIGITS = 20;
+/** What it costs to see a value of a text as it is written there. */
+const LOOK_STEPS = 3;
+/** What a value of a Struct costs, which is a message. */
+const PLAIN_STEPS = 4;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
 const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
 const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
@@ -45,9 +50,13 @@ const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
 type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
 
-/** Parses a JSON text; wide numbers become `Numeral`s. Throws SyntaxError. */
-export function parseNumerals(text: string): unknown {
+/**
+ * Parses a JSON text; wide numbers become `Numeral`s. Where there is one, `spend` is called before with what a look at
+ * each value costs, of which a text has `values`. Throws SyntaxError, and what `spend` throws.
+ */
+export function parseNumerals(text: string, values = 0, spend?: (steps: number) => void): unknown {
   if (!WIDE.test(text)) return JSON.parse(text);
+  spend?.(LOOK_STEPS * values);
   const keep = (_: string, value: unknown, { source }: { source: string }) =>
     typeof value === "number" && WIDE.test(source) ? new Numeral(source) : value;
   return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
@@ -63,13 +72,17 @@ export function refuseDuplicates(text: string): void {
   }
 }
 
-/** Decodes a value of `parseNumerals`, which it changes. Throws an Error that names what is wrong. */
-export function readJson(
-  desc: DescMessage,
-  value: unknown,
-  options: Partial<JsonReadOptions> & { readonly registry: Registry },
-): Message {
-  return fromJson(desc, readyMessage(desc, value, options.registry) as JsonValue, options);
+/** How a value is decoded, and what is charged for it before. */
+export interface ReadOptions extends Partial<JsonReadOptions> {
+  readonly registry: Registry;
+  readonly work: MessageWork;
+}
+
+/**
+ * Decodes a value of `parseNumerals`, which it changes. Throws an Error that names what is wrong, and `TooMuchWork`.
+ */
+export function readJson(desc: DescMessage, value: unknown, options: ReadOptions): Message {
+  return fromJson(desc, readyMessage(desc, value, options) as JsonValue, options);
 }
 
 function isMembers(value: unknown): value is Members {
@@ -101,24 +114,27 @@ function fieldsOf(desc: DescMessage): ReadonlyMap<string, DescField> {
   return fields;
 }
 
-function readyMessage(desc: DescMessage, value: unknown, registry: Registry): unknown {
-  if (hasCustomJsonRepresentation(desc)) return readyKnown(desc, value, registry);
+function readyMessage(desc: DescMessage, value: unknown, given: ReadOptions): unknown {
+  given.work.spend(messageSteps(desc));
+  if (hasCustomJsonRepresentation(desc)) return readyKnown(desc, value, given);
   if (value instanceof Numeral) return value.nearest;
   if (!isMembers(value)) return value;
   const fields = fieldsOf(desc);
-  for (const name of Object.keys(value)) {
+  const names = Object.keys(value);
+  given.work.spend(names.length);
+  for (const name of names) {
     const field = fields.get(name) ??
-      (name.startsWith("[") ? registry.getExtension(name.slice(1, -1)) : undefined);
+      (name.startsWith("[") ? given.registry.getExtension(name.slice(1, -1)) : undefined);
     const before = value[name];
     if (field === undefined || before === null) continue;
-    const ready = readyField(field, before, registry);
+    const ready = readyField(field, before, given);
     if (ready !== before) put(value, name, ready);
   }
   return value;
 }
 
 /** Prepares a value of the `google.protobuf` types that JSON writes in a way of their own. */
-function readyKnown(desc: DescMessage, value: unknown, registry: Registry): unknown {
+function readyKnown(desc: DescMessage, value: unknown, given: ReadOptions): unknown {
   if (isWrapperDesc(desc)) return readyScalar(desc.fields[0], desc.fields[0].scalar, value);
   switch (desc.typeName) {
     case "google.protobuf.Timestamp":
@@ -128,11 +144,11 @@ function readyKnown(desc: DescMessage, value: unknown, registry: Registry): unkn
       if (typeof value !== "string" || DURATION.test(value)) return value;
       throw wrong(desc, `${quoted(value)} is no duration such as "1.5s"`);
     case "google.protobuf.Any":
-      return readyAny(value, registry);
+      return readyAny(value, given);
     case "google.protobuf.Struct":
     case "google.protobuf.Value":
     case "google.protobuf.ListValue":
-      return readyPlain(desc, value);
+      return readyPlain(desc, value, given);
     default:
       return value;
   }
@@ -150,48 +166,52 @@ function refuseNoDay(desc: DescMessage, text: string): void {
   if (day > days || hour > 23) throw wrong(desc, `${quoted(text)} is no time that there is`);
 }
 
-function readyAny(value: unknown, registry: Registry): unknown {
+function readyAny(value: unknown, given: ReadOptions): unknown {
   if (!isMembers(value)) return value;
   const url = value["@type"];
   if (typeof url !== "string") return value;
-  const desc = registry.getMessage(url.slice(url.lastIndexOf("/") + 1));
+  const desc = given.registry.getMessage(url.slice(url.lastIndexOf("/") + 1));
   if (desc === undefined) return value;
-  if (!hasCustomJsonRepresentation(desc)) return readyMessage(desc, value, registry);
-  if (Object.hasOwn(value, "value")) value.value = readyMessage(desc, value.value, registry);
+  if (!hasCustomJsonRepresentation(desc)) return readyMessage(desc, value, given);
+  if (Object.hasOwn(value, "value")) value.value = readyMessage(desc, value.value, given);
   return value;
 }
 
 /** Prepares a value inside of a Struct, where every number is a double. */
-function readyPlain(desc: DescMessage, value: unknown): unknown {
+function readyPlain(desc: DescMessage, value: unknown, given: ReadOptions): unknown {
+  given.work.spend(PLAIN_STEPS);
   if (value instanceof Numeral) {
     if (Number.isFinite(value.nearest)) return value.nearest;
     throw wrong(desc, `${quoted(value.text)} is beyond a double`);
   }
   if (Array.isArray(value)) {
-    for (let at = 0; at < value.length; at++) value[at] = readyPlain(desc, value[at]);
+    for (let at = 0; at < value.length; at++) value[at] = readyPlain(desc, value[at], given);
   } else if (isMembers(value)) {
     for (const name of Object.keys(value)) {
-      const ready = readyPlain(desc, value[name]);
+      const ready = readyPlain(desc, value[name], given);
       if (ready !== value[name]) put(value, name, ready);
     }
   }
   return value;
 }
 
-function readyField(field: AnyField, value: unknown, registry: Registry): unknown {
+function readyField(field: AnyField, value: unknown, given: ReadOptions): unknown {
   if (field.fieldKind === "list") {
     if (!Array.isArray(value)) return readyNumeral(value);
-    for (let at = 0; at < value.length; at++) value[at] = readyValue(field, value[at], registry);
+    given.work.spend(value.length * valueSteps(field));
+    for (let at = 0; at < value.length; at++) value[at] = readyValue(field, value[at], given);
     return value;
   }
-  if (field.fieldKind !== "map") return readyValue(field, value, registry);
+  if (field.fieldKind !== "map") return readyValue(field, value, given);
   if (!isMembers(value)) return readyNumeral(value);
   const is_number = field.mapKey !== ScalarType.STRING && field.mapKey !== ScalarType.BOOL;
-  for (const key of Object.keys(value)) {
+  const keys = Object.keys(value);
+  given.work.spend(keys.length * valueSteps(field));
+  for (const key of keys) {
     if (is_number && !/^-?\d+$/.test(key)) {
       throw wrong(field, `the key ${quoted(key)} is no integer`);
     }
-    const ready = readyValue(field, value[key], registry);
+    const ready = readyValue(field, value[key], given);
     if (ready !== value[key]) put(value, key, ready);
   }
   return value;
@@ -200,8 +220,8 @@ function readyField(field: AnyField, value: unknown, registry: Registry): unknow
 const readyNumeral = (value: unknown) => value instanceof Numeral ? value.nearest : value;
 
 /** Prepares one value: of a field, of an element of a list, or of a map's entry. */
-function readyValue(field: AnyField, value: unknown, registry: Registry): unknown {
-  if (field.message !== undefined) return readyMessage(field.message, value, registry);
+function readyValue(field: AnyField, value: unknown, given: ReadOptions): unknown {
+  if (field.message !== undefined) return readyMessage(field.message, value, given);
   if (field.scalar !== undefined) return readyScalar(field, field.scalar, value);
   return readyNumeral(value);
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type Message, toBinary } from "@bufbuild/protobuf";
 import { validateJsonText } from "./json.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
+import { MessageWork } from "./message_work.ts";
 import { field, list, proto3, registryOf, rules } from "../testing/messages.ts";
 
 const registry = proto3();
@@ -10,7 +11,13 @@ const desc = registry.getMessage("t.All")!;
 const encoder = new TextEncoder();
 
 function read(text: string): Message | undefined {
-  const context = { desc, registry, required: undefined, limits: SCHEMA_LIMITS };
+  const context = {
+    desc,
+    registry,
+    required: undefined,
+    limits: SCHEMA_LIMITS,
+    work: new MessageWork(SCHEMA_LIMITS),
+  };
   return validateJsonText(context, encoder.encode(text), "refuse").message;
 }
 
@@ -187,7 +194,13 @@ Deno.test("a float is one of 32 bits before rules look at it, in JSON as in bina
   });
   const schema = compileMessage(ruled, "t.M");
   const ruled_desc = ruled.getMessage("t.M")!;
-  const context = { desc: ruled_desc, registry: ruled, required: undefined, limits: SCHEMA_LIMITS };
+  const context = {
+    desc: ruled_desc,
+    registry: ruled,
+    required: undefined,
+    limits: SCHEMA_LIMITS,
+    work: new MessageWork(SCHEMA_LIMITS),
+  };
   const texts = [
     '{"f":0.1}',
     '{"f":0.100000001}',

@@ -71,7 +71,7 @@ function packedElements(cursor: Cursor, end: number, wire: number): number {
 }
 
 /** How many elements of a field lie in the records of `bytes[from..to)`. */
-export function countElements(
+function countElements(
   bytes: Uint8Array,
   from: number,
   to: number,

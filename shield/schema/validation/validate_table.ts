@@ -6,6 +6,7 @@ import type { DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Registry, ScalarType } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { messageSteps, valueSteps } from "./message_work.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
 /** Wire types, which are the low three bits of a tag. */
@@ -49,6 +50,8 @@ export class FieldEntry {
   readonly values: ReadonlySet<number> | undefined;
   /** The type of a map's keys. */
   readonly map_key: ScalarType | undefined;
+  /** What decoding one value costs, with the rules of elements. */
+  readonly steps: number;
   /** The field's bit in the required mask; 0: the field is not required. */
   required_bit = 0;
   /** The bit of a field with a message that is not repeated; 0 for any other field. */
@@ -64,6 +67,7 @@ export class FieldEntry {
     this.packable = parts.repeated && parts.wire !== WIRE_BYTES && parts.wire !== WIRE_GROUP;
     this.values = parts.values;
     this.map_key = parts.map_key;
+    this.steps = parts.steps ?? 1;
   }
 }
 
@@ -76,6 +80,7 @@ interface FieldParts {
   readonly shape: Shape;
   readonly values?: ReadonlySet<number> | undefined;
   readonly map_key?: ScalarType | undefined;
+  readonly steps?: number;
 }
 
 /** The table of one message type. */
@@ -83,6 +88,8 @@ export class MessageTable {
   readonly type_name: string;
   /** True for an entry of a map: a message on the wire, but not in a path. */
   readonly is_entry: boolean;
+  /** What decoding one costs, without its values. */
+  steps = 0;
   readonly dense: (FieldEntry | undefined)[] = new Array(DENSE_NUMBERS).fill(undefined);
   readonly sparse = new Map<number, FieldEntry>();
   /** The required fields, in the order of their declaration. */
@@ -219,6 +226,7 @@ class TableCompiler {
   }
 
   #fill(table: MessageTable, desc: DescMessage): void {
+    table.steps = messageSteps(desc);
     for (const field of desc.fields) {
       const entry = this.#field(field, field.name);
       table.add(entry);
@@ -234,7 +242,8 @@ class TableCompiler {
     this.#heap_bytes += ENTRY_BYTES;
     if (field.fieldKind === "map") return this.#map(field, name);
     const repeated = field.fieldKind === "list";
-    const entry = new FieldEntry({ number, name, repeated, ...fieldValue(field) });
+    const steps = valueSteps(field);
+    const entry = new FieldEntry({ number, name, repeated, steps, ...fieldValue(field) });
     if (field.message !== undefined) entry.table = this.#tableOf(field.message);
     return entry;
   }
@@ -242,7 +251,15 @@ class TableCompiler {
   #map(field: Any & { fieldKind: "map" }, name: string): FieldEntry {
     const { number, mapKey: map_key } = field;
     const type = `map<${ScalarType[map_key].toLowerCase()}, …>`;
-    const parts = { number, name, repeated: true, type, wire: WIRE_BYTES, map_key };
+    const parts = {
+      number,
+      name,
+      repeated: true,
+      type,
+      wire: WIRE_BYTES,
+      map_key,
+      steps: valueSteps(field),
+    };
     const entry = new FieldEntry({ ...parts, shape: "message" });
     this.#heap_bytes += TABLE_BYTES + 2 * ENTRY_BYTES;
     entry.table = new MessageTable(`an entry of ${field.parent?.typeName}.${name}`, true);

@@ -56,6 +56,8 @@ export interface SchemaLimits {
    * The most steps of CEL macros and pattern matching for one message; each takes about a microsecond.
    */
   readonly rule_steps: number;
+  /** The most steps of making one message's values, and of asking rules once for each; two take about a microsecond. */
+  readonly decode_steps: number;
   /** How long the rules may take for one message, as steps differ in what they cost. */
   readonly rule_time_ms: number;
 }
@@ -68,6 +70,7 @@ export const SCHEMA_LIMITS: SchemaLimits = {
   expressions: 1_000,
   expression_chars: 4_096,
   rule_steps: 300_000,
+  decode_steps: 200_000,
   rule_time_ms: 500,
 };
 

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
-import { countElements, joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
+import { joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
 import {
   type FieldEntry,
   type MessageTable,
@@ -22,6 +22,10 @@ const SHORT_TEXT_BYTES = 64;
 /** Ends a walk: nothing after it can be read. Thrown and caught here only. */
 const STOP = new Error("the walk ends here");
 const NO_BYTES = new Uint8Array(0);
+/** How many steps a packed element costs less than another value. */
+const PACKED_LESS = 0.5;
+/** With one more field that is missing a walk ends: naming them may cost more than the data is long. */
+const LACKING_MAX = 10_000;
 
 /** Walks one message at a time; not to be entered again before it returns. */
 export class WireWalker {
@@ -38,6 +42,8 @@ export class WireWalker {
   #in_pieces = false;
   /** How many violations only say that a required field is missing. */
   #lacking = 0;
+  /** What decoding what the last walk has passed costs; see `message_work.ts`. */
+  steps = 0;
 
   constructor(limits: SchemaLimits) {
     this.#depth = limits.depth;
@@ -57,6 +63,7 @@ export class WireWalker {
     this.#level = 0;
     this.#in_pieces = false;
     this.#lacking = 0;
+    this.steps = 0;
     try {
       this.#message(table, bytes.length, 0);
     } catch (error) {
@@ -78,7 +85,9 @@ export class WireWalker {
     const bytes = this.#bytes;
     const { fields, records } = this.#levels;
     this.#levels.starts[level] = this.#pos;
+    this.steps += table.steps;
     let seen = 0;
+    const late = table.late_required.length > 0 ? new Set<number>() : undefined;
     let pieces = 0;
     let open = group !== 0;
     while (this.#pos < end) {
@@ -98,6 +107,7 @@ export class WireWalker {
       }
       const field = table.find(number);
       fields[level] = field;
+      this.steps += field === undefined ? 1 : field.steps;
       if (field === undefined) {
         this.#unknown(table, number, wire);
         this.#skip(number, wire, end);
@@ -105,12 +115,14 @@ export class WireWalker {
       }
       if ((pieces & field.piece_bit) !== 0) this.#in_pieces = true;
       pieces |= field.piece_bit;
-      if (this.#value(table, field, wire, end)) seen |= field.required_bit;
+      if (!this.#value(table, field, wire, end)) continue;
+      seen |= field.required_bit;
+      late?.add(number);
     }
     fields[level] = undefined;
     if (open) this.#fail("group", `the group has no end before byte ${end}`);
-    if (seen !== table.required_mask || table.late_required.length > 0) {
-      this.#missing(table, seen, end);
+    if (seen !== table.required_mask || late !== undefined) {
+      this.#missing(table, seen, late);
     }
   }
 
@@ -169,10 +181,12 @@ export class WireWalker {
         this.#fail("truncated", `${what} in ${table.type_name}`);
       }
       this.#pos = stop;
+      this.steps += size / width * (field.steps - PACKED_LESS);
       return true;
     }
     while (this.#pos < stop) {
       const at = this.#pos;
+      this.steps += field.steps - PACKED_LESS;
       if (this.#bytes[at]! < 0x80) {
         this.#low = this.#bytes[at]!;
         this.#pos++;
@@ -294,23 +308,20 @@ export class WireWalker {
     return this.#fail("varint", `the varint at byte ${start} is longer than 64 bits`);
   }
 
-  #missing(table: MessageTable, seen: number, end: number): void {
+  #missing(table: MessageTable, seen: number, late: ReadonlySet<number> | undefined): void {
     for (const field of table.required) {
       if ((seen & field.required_bit) !== 0) continue;
       // In an entry, the absent value stands for an empty message.
-      if (table.is_entry) this.#missing(field.table!, 0, 0);
+      if (table.is_entry) this.#missing(field.table!, 0, undefined);
       else this.#reportMissing(table, field);
     }
     for (const field of table.late_required) {
-      const start = this.#levels.starts[this.#level]!;
-      if (end === 0 || countElements(this.#bytes, start, this.#pos, field) === 0) {
-        this.#reportMissing(table, field);
-      }
+      if (late?.has(field.number) !== true) this.#reportMissing(table, field);
     }
   }
 
   #reportMissing(table: MessageTable, field: FieldEntry): void {
-    this.#lacking++;
+    if (++this.#lacking > LACKING_MAX) throw STOP;
     if (!this.#findings.count()) return;
     const path = joinPath(this.#path(), field.name);
     const message = `the required field ${field.name} of ${table.type_name} is missing`;

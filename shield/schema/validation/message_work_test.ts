@@ -1,0 +1,138 @@
+/** What the worst messages of a size make a schema do: counted in messages made and rules asked, never in time. */
+import assert from "node:assert/strict";
+import { field, list, map, registryOf, rules } from "../testing/messages.ts";
+import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
+
+const REQUIRED = { label: "LABEL_REQUIRED" };
+const encoder = new TextEncoder();
+const ALLOW = { unknown_fields: "allow" } as const;
+const COUNT = 80_000;
+
+/** A message with a list of items that have so many fields, which are like this one. */
+function itemsOf(count: number, more: Parameters<typeof field>[3] = {}, syntax = "proto3") {
+  const fields = Array.from({ length: count }, (_, at) => field(`f${at}`, at + 1, "string", more));
+  const messageType = [
+    { name: "M", field: [list("items", 1, ".t.Item")] },
+    { name: "Item", field: fields },
+  ];
+  return compileMessage(registryOf({ syntax, messageType }), "t.M");
+}
+
+/** Bytes of so many empty items. */
+function empties(count: number): Uint8Array {
+  const bytes = new Uint8Array(2 * count);
+  for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x0a;
+  return bytes;
+}
+
+const emptyTexts = (count: number) =>
+  encoder.encode(`{"items":[${new Array(count).fill("{}").join(",")}]}`);
+
+Deno.test("a message of empty messages with many fields is refused before they are made", () => {
+  const many = itemsOf(100);
+  const few = itemsOf(2);
+  assert.equal(many.validateJson(emptyTexts(COUNT), ALLOW).violations[0]?.rule, "rule-cost");
+  assert.ok(many.work <= SCHEMA_LIMITS.decode_steps);
+  assert.equal(few.validateJson(emptyTexts(COUNT / 4), ALLOW).total, 0);
+  // A walk makes nothing.
+  const { work } = many;
+  assert.equal(many.validate(empties(COUNT), ALLOW).total, 0);
+  assert.equal(many.work, work);
+  // A filter reads what was only walked.
+  assert.throws(() => many.read("application/protobuf", empties(COUNT)), /more than 200000 steps/);
+  assert.throws(() => many.read("application/json", emptyTexts(COUNT)), /more than 200000 steps/);
+});
+
+Deno.test("rules without loops count for each message that they are asked for", () => {
+  for (
+    const rule of [{ string: { maxLen: "5" } }, { cel: [{ id: "a", expression: "this != 'b'" }] }]
+  ) {
+    const ruled = itemsOf(3, rules(rule));
+    assert.equal(ruled.validate(empties(COUNT), ALLOW).violations[0]?.rule, "rule-cost");
+    assert.ok(ruled.work <= SCHEMA_LIMITS.decode_steps);
+    assert.equal(ruled.validate(empties(1_000), ALLOW).total, 0);
+    assert.ok(ruled.work > SCHEMA_LIMITS.decode_steps + 10_000);
+  }
+});
+
+Deno.test("rules of elements count for each of them, also where they come packed or in a map", () => {
+  const expression = `${"this + 0 >= 0 && ".repeat(200)}true`;
+  const each = { cel: [{ id: "a", expression }] };
+  const [entries, entry] = map("all", 2, "int32", field("value", 2, "int32"));
+  const schema = compileMessage(
+    registryOf({
+      syntax: "proto3",
+      messageType: [{
+        name: "All",
+        field: [
+          list("numbers", 1, "int32", rules({ repeated: { items: each } })),
+          { ...entries as object, ...rules({ map: { values: each } }) },
+        ],
+        nestedType: [entry],
+      }],
+    }),
+    "t.All",
+  );
+  const packed = new Uint8Array(4 + 2_000);
+  packed.set([0x0a, 0xd0, 0x0f]);
+  const entry_bytes = [0x12, 0x02, 0x08, 0x01];
+  const mapped = new Uint8Array(Array.from({ length: 2_000 }, () => entry_bytes).flat());
+  for (const bytes of [packed.subarray(0, 3 + 2_000), mapped]) {
+    assert.equal(schema.validate(bytes, ALLOW).violations[0]?.rule, "rule-cost");
+  }
+  const text = encoder.encode(`{"numbers":[${new Array(2_000).fill(0).join(",")}]}`);
+  assert.equal(schema.validateJson(text, ALLOW).violations[0]?.rule, "rule-cost");
+});
+
+Deno.test("a walk ends when ten thousand required fields are missing, and each message is looked through once", () => {
+  const required = itemsOf(100, REQUIRED, "proto2");
+  const found = required.validate(empties(COUNT), ALLOW);
+  assert.equal(found.total, 10_000);
+  assert.equal(found.violations[0]?.path, "items[0].f0");
+  // The 40 fields come in any order, each once; the last of them are found like the first.
+  const fields = Array.from({ length: 40 }, (_, at) => field(`f${at}`, at + 1, "int32", REQUIRED));
+  const wide = compileMessage(
+    registryOf({ syntax: "proto2", messageType: [{ name: "Wide", field: fields }] }),
+    "t.Wide",
+  );
+  const tag = (number: number) =>
+    number < 16 ? [number << 3] : [(number << 3) & 0x7f | 0x80, number >> 4];
+  const all = Array.from({ length: 40 }, (_, at) => [...tag(40 - at), 1]);
+  assert.equal(wide.validate(new Uint8Array(all.flat()), ALLOW).total, 0);
+  const lacking = wide.validate(new Uint8Array(all.slice(1).flat()), ALLOW);
+  assert.deepEqual(lacking.violations.map(({ path }) => path), ["f39"]);
+});
+
+Deno.test("where one number is wide each value costs more, and commas in texts are none", () => {
+  const schema = compileMessage(
+    registryOf({
+      syntax: "proto3",
+      messageType: [{ name: "M", field: [list("n", 1, "double"), field("s", 2, "string")] }],
+    }),
+    "t.M",
+  );
+  const judge = (first: string, rest: string) =>
+    schema.validateJson(
+      encoder.encode(`{"n":[${first}${rest}],"s":"${",".repeat(COUNT)}"}`),
+      ALLOW,
+    );
+  const many = ",1".repeat(COUNT);
+  assert.equal(judge("10", many).total, 0);
+  assert.equal(judge("1e1", many).violations[0]?.rule, "rule-cost");
+  assert.equal(judge("1e1", ",1").total, 0);
+});
+
+Deno.test("values of a Struct, and readings of a text that lacks its form, count as well", () => {
+  const schema = compileMessage(
+    registryOf({
+      syntax: "proto3",
+      messageType: [{ name: "M", field: [field("any", 1, ".google.protobuf.Struct")] }],
+    }),
+    "t.M",
+  );
+  const text = encoder.encode(`{"no":1,"any":{"a":[${new Array(COUNT).fill(1).join(",")}]}}`);
+  assert.equal(schema.validateJson(text, ALLOW).violations[0]?.rule, "rule-cost");
+  const before = schema.work;
+  assert.equal(schema.validateJson(encoder.encode(`{"no":1,"any":{"a":[1]}}`), ALLOW).total, 0);
+  assert.ok(schema.work > before);
+});
