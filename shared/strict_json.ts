@@ -39,8 +39,8 @@ function ambiguity(text: string): string | undefined {
       at = end;
       continue;
     }
-    const number_end = afterMatch(NUMBER, text, at);
-    if (number_end >= 0) {
+    if (unit === "-" || unit >= "0" && unit <= "9") {
+      const number_end = afterMatch(NUMBER, text, at);
       if (!Number.isFinite(Number(text.slice(at, number_end)))) {
         return "a number in it is too large";
       }

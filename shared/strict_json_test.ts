@@ -61,3 +61,21 @@ Deno.test("bytes are UTF-8 without a byte order mark", () => {
   assert.throws(() => parseStrictJsonBytes(latin), /^SyntaxError: it is not UTF-8$/);
   assert.throws(() => parseStrictJsonBytes(bytes('\ufeff{"a":1}')), /not JSON/);
 });
+
+Deno.test("what is neither a number nor a string is passed over without a look by a pattern", () => {
+  const { test } = RegExp.prototype;
+  let looks = 0;
+  RegExp.prototype.test = function (text) {
+    looks++;
+    return test.call(this, text);
+  };
+  try {
+    for (const [text, most] of [[`[${"[],".repeat(20_000)}[]]`, 0], ["[1,-2]", 2]] as const) {
+      looks = 0;
+      parseStrictJson(text);
+      assert.ok(looks <= most, `${looks} looks at ${text.length} characters`);
+    }
+  } finally {
+    RegExp.prototype.test = test;
+  }
+});

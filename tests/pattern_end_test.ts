@@ -34,7 +34,7 @@ Deno.test("the end of a connection leaves the rooms of its patterns in pieces, a
     },
   };
   const { shield, spine } = await startWith([...SHIELD_CAPABILITIES, probe], {
-    websocket: "native",
+    server: { websocket: "native" },
   });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, shield.client);
   const { stats } = parts!;

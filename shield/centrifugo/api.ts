@@ -48,9 +48,12 @@ export function createApi(context: ApiContext): ForeignEntry {
 }
 
 /** The refusal for an error, which is counted. One that is no refusal is a fault. */
-function refusalOf({ stats, log }: ApiContext, error: unknown): ArqonError {
+export function refusalOf(
+  { stats, log }: Pick<ApiContext, "log"> & { readonly stats: Pick<ShieldStats, "rejects"> },
+  error: unknown,
+): ArqonError {
   const known = error instanceof ArqonError ? error : new ArqonError("internal");
-  if (error !== known) log.error("a request of Centrifugo's API failed", { error });
+  if (error !== known) log.error("what a Centrifugo client or backend asked for failed", { error });
   bump(stats.rejects, known.reason);
   return known;
 }

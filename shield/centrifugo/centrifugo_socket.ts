@@ -6,7 +6,9 @@
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
+import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
+import { WaitingWork } from "../socket/waiting_work.ts";
 import { connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
 import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
@@ -17,7 +19,6 @@ import {
   ERROR,
   Refusal,
   saidError,
-  saidOf,
   TOO_BIG,
   UNSUBSCRIBE,
 } from "./codes.ts";
@@ -85,9 +86,8 @@ export class CentrifugoSocket implements ClientSocket {
   #opening: Opening | undefined;
   #welcome: Welcome | undefined;
   #is_open = false;
-  /** Commands that came before `connect` was answered. */
-  #early: Command[] = [];
-  #early_bytes = 0;
+  /** Commands: before `connect` is answered, and while others have their turn. */
+  readonly #waiting = new WaitingWork<Command>();
   readonly #channels = new Map<string, Channel>();
   readonly #asked = new Map<number, Answered>();
   #requests = 0;
@@ -125,6 +125,7 @@ export class CentrifugoSocket implements ClientSocket {
       tooLong: (problem) => this.#events?.tooLong(problem),
       closed: (code) => {
         this.#closed = code;
+        this.#waiting.clear();
         for (const room_id of this.#channels.keys()) this.#forget(room_id);
         this.#tokens.close();
         onClosed();
@@ -160,6 +161,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   close(code: number, reason: string): void {
+    this.#waiting.clear();
     const end = this.#end ?? { code: disconnectOf(code, reason), reason };
     const is_silent = this.#options.session === undefined && end.code === DISCONNECT.closed;
     this.#inner.close(is_silent ? 1000 : end.code, end.reason);
@@ -189,6 +191,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   rest(wait_ms: number): void {
+    this.#waiting.leaveRest();
     this.#inner.rest(wait_ms);
   }
 
@@ -211,6 +214,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #disconnect(code: number, reason: string): void {
+    this.#waiting.clear();
     // A close frame has room for 123 bytes.
     this.#inner.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 100));
   }
@@ -218,8 +222,8 @@ export class CentrifugoSocket implements ClientSocket {
   #receive(frame: string | Uint8Array<ArrayBuffer>): void {
     let commands: Command[];
     const { max_frame_bytes } = this.#options;
-    if (this.#connecting !== undefined && !this.#is_open) this.#early_bytes += frame.length;
-    if (Math.max(frame.length, this.#early_bytes) > max_frame_bytes) {
+    const is_open = this.#is_open || this.#connecting === undefined;
+    if (!this.#waiting.take(frame, max_frame_bytes, is_open)) {
       return this.#disconnect(TOO_BIG, `more than ${max_frame_bytes} bytes`);
     }
     try {
@@ -228,12 +232,18 @@ export class CentrifugoSocket implements ClientSocket {
       return this.#disconnect(DISCONNECT.bad_request, error instanceof Error ? error.message : "");
     }
     for (const command of commands) {
-      if (this.#is_open) this.#run(command);
-      else if (this.#connecting !== undefined) this.#early.push(command);
+      if (this.#connecting !== undefined) this.#waiting.push(command);
       else if (command.connect === undefined || !command.id) {
         return this.#disconnect(DISCONNECT.bad_request, "expected connect first");
       } else void this.#connect(command.id, command.connect);
     }
+    if (this.#is_open) this.#runAll();
+  }
+
+  #runAll(): void {
+    const tenant_id = this.#connection?.identity.tenant_id ?? STRANGERS;
+    const rest = (wait_ms: number) => this.#inner.rest(wait_ms);
+    void this.#waiting.run(tenant_id, (command) => this.#run(command), rest);
   }
 
   async #connect(id: number, { token = "", subs = {} }: Asked<"connect">): Promise<void> {
@@ -243,7 +253,7 @@ export class CentrifugoSocket implements ClientSocket {
       await this.#letIn?.(this, token);
     } catch (error) {
       this.#connecting = undefined;
-      this.#early = [];
+      this.#waiting.clear();
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
       // Its client then asks for another token, and comes again.
       if (refusal.reason === "token-expired") return this.#fail(id, saidError(refusal));
@@ -269,7 +279,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#is_open = true;
     this.#reply({ id: this.#connecting ?? NO_REPLY, connect });
     for (const frame of frames) this.#inner.send(frame);
-    for (const command of this.#early.splice(0)) this.#run(command);
+    this.#runAll();
   }
 
   #run(command: Command): void {
@@ -277,9 +287,8 @@ export class CentrifugoSocket implements ClientSocket {
     try {
       this.#runAsked(id, command);
     } catch (error) {
-      const said = saidOf(error);
-      if (said === undefined) throw error;
-      this.#fail(id, said);
+      if (!(error instanceof Refusal || error instanceof ArqonError)) throw error;
+      this.#fail(id, error instanceof Refusal ? error.said : saidError(error));
       this.#count();
     }
   }

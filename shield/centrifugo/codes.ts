@@ -2,8 +2,9 @@
  * Centrifugo's numbers for what the bus says: errors of replies, codes of disconnects and of unsubscribes. Its clients
  * read them to know whether they come again. Pure; docs/centrifugo.md has the same table.
  */
-import { ArqonError, isReason, ruleOf } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
+import { isReason, ruleOf } from "@arqon/proto";
+import type { ArqonError, Reason } from "@arqon/proto";
+import type { Answer } from "./answers.ts";
 
 /** Errors of replies. */
 export const ERROR = {
@@ -57,11 +58,7 @@ export interface SaidError {
 
 /** A refusal as a client gets it. */
 export function saidError(
-  { code, reason, message }: {
-    readonly code: number;
-    readonly reason?: string | undefined;
-    readonly message?: string | undefined;
-  },
+  { code, reason, message }: Pick<Answer, "code" | "reason" | "message">,
 ): SaidError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
@@ -78,12 +75,6 @@ export class Refusal extends Error {
     super(message);
     this.said = { code, message };
   }
-}
-
-/** What a client gets of an error; undefined: the client gets nothing of it. */
-export function saidOf(error: unknown): SaidError | undefined {
-  if (error instanceof Refusal) return error.said;
-  return error instanceof ArqonError ? saidError(error) : undefined;
 }
 
 /** Codes of disconnects: below 3500 a client comes again, from there on it does not. */

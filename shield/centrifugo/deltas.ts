@@ -4,13 +4,9 @@
  */
 
 /** The data that clients have of a channel; clients that receive the same share one. */
-export class DeltaBase {
+export interface DeltaBase {
   readonly bytes: Uint8Array;
-  holders = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
-  }
+  holders: number;
 }
 
 /** The bounds, as in `[limits]`. */
@@ -22,28 +18,24 @@ export interface DeltaBounds {
 /** What all clients of a process keep. */
 export class DeltaBases {
   readonly #bounds: DeltaBounds;
-  #bytes = 0;
+  bytes = 0;
 
   constructor(bounds: DeltaBounds) {
     this.#bounds = bounds;
   }
 
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Data that the next publication may be a diff from; undefined: it is too long for that. */
   of(bytes: Uint8Array): DeltaBase | undefined {
-    return bytes.length > this.#bounds.delta_message_bytes ? undefined : new DeltaBase(bytes);
+    return bytes.length > this.#bounds.delta_message_bytes ? undefined : { bytes, holders: 0 };
   }
 
   /** Keeps `after` for a client in place of `before`; undefined: nothing is kept, and its next publication is whole. */
   replace(before: DeltaBase | undefined, after: DeltaBase | undefined): DeltaBase | undefined {
-    if (before !== undefined && --before.holders === 0) this.#bytes -= before.bytes.length;
+    if (before !== undefined && --before.holders === 0) this.bytes -= before.bytes.length;
     if (after === undefined) return undefined;
     if (after.holders === 0) {
-      if (this.#bytes + after.bytes.length > this.#bounds.delta_bytes) return undefined;
-      this.#bytes += after.bytes.length;
+      if (this.bytes + after.bytes.length > this.#bounds.delta_bytes) return undefined;
+      this.bytes += after.bytes.length;
     }
     after.holders++;
     return after;

@@ -55,7 +55,7 @@ function wireOf(form: Form, written: (frame: string) => string): SessionWire {
   const encoder = new TextEncoder();
   let last: string | undefined;
   let bytes = new Uint8Array(0);
-  const bytesOf = (frame: string | Uint8Array<ArrayBuffer>) => {
+  const bytesOf = (frame: Frame) => {
     if (typeof frame !== "string") return frame;
     if (frame !== last) bytes = encoder.encode(written(last = frame));
     return bytes;
@@ -72,17 +72,13 @@ function wireOf(form: Form, written: (frame: string) => string): SessionWire {
   };
 }
 
+type Frame = string | Uint8Array<ArrayBuffer>;
+
 /** One kind of stream. */
 export interface Way {
   readonly form: Form;
   readonly wire: SessionWire;
   readonly content_type: string;
-}
-
-/** The first that a client says. */
-interface FirstFrame {
-  readonly way: Way;
-  readonly first: string | Uint8Array<ArrayBuffer>;
 }
 
 const SSE: Way = {
@@ -141,7 +137,10 @@ export class Emulation {
   }
 
   /** The kind of stream that a request asks for, and its first frame. Rejects with what is wrong with it. */
-  async read(request: Request, { pathname, searchParams }: URL): Promise<FirstFrame> {
+  async read(
+    request: Request,
+    { pathname, searchParams }: URL,
+  ): Promise<{ way: Way; first: Frame }> {
     const is_sse = pathname === SSE_PATH;
     const in_query = is_sse && request.method === "GET";
     if (!in_query) requireMethod(request, "POST");

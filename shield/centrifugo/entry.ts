@@ -24,6 +24,7 @@ import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import { refusalOf } from "./api.ts";
 import { CentrifugoSocket } from "./centrifugo_socket.ts";
 import type { CentrifugoSocketOptions } from "./centrifugo_socket.ts";
 import { DISCONNECT } from "./codes.ts";
@@ -132,10 +133,8 @@ interface Endpoint extends CentrifugoContext {
   readonly shared: Omit<CentrifugoSocketOptions, "form">;
 }
 
-function refusal({ stats, log }: CentrifugoContext, error: unknown): Response {
-  const known = error instanceof ArqonError ? error : new ArqonError("internal");
-  if (error !== known) log.error("a request of a Centrifugo client failed", { error });
-  bump(stats.rejects, known.reason);
+function refusal(context: CentrifugoContext, error: unknown): Response {
+  const known = refusalOf(context, error);
   if (known.reason === "not-a-websocket") return problemResponse(known, UPGRADE_HEADERS);
   return problemResponse(known, { connection: "close" });
 }
@@ -206,7 +205,7 @@ function listen(
     { ...endpoint.shared, ...spoken },
     (_, token) => letIn(endpoint, socket, { request, remote_ip, token }),
   );
-  endpoint.waiting.add(socket, (code, reason) => inner.close(code, reason));
+  endpoint.waiting.add(socket);
   opening.listen(socket.handlers(() => {
     if (!endpoint.waiting.delete(socket)) endpoint.open.connections--;
   }));
@@ -221,17 +220,11 @@ function upgraded({ socket_server }: Endpoint, request: Request, protocol: strin
   }
 }
 
-interface Coming {
-  readonly request: Request;
-  readonly remote_ip: string;
-  readonly token: string;
-}
-
 /** Lets a client in by its token. Rejects with a refusal. */
 async function letIn(
   endpoint: Endpoint,
   socket: CentrifugoSocket,
-  { request, remote_ip, token }: Coming,
+  { request, remote_ip, token }: Omit<Caller, "form"> & { readonly token: string },
 ): Promise<void> {
   endpoint.requireOpen();
   endpoint.requireCapacity();
@@ -248,16 +241,14 @@ async function letIn(
     if (endpoint.waiting.delete(socket)) endpoint.open.connections++;
     socket.begin(connection, server_side);
   } catch (error) {
-    const known = error instanceof ArqonError ? error : new ArqonError("internal");
-    if (error !== known) endpoint.log.error("a Centrifugo client was not let in", { error });
-    bump(endpoint.stats.rejects, known.reason);
-    throw known;
+    throw refusalOf(endpoint, error);
   }
 }
 
 /** Sockets whose clients have shown no token yet. */
 class Waiting {
-  readonly #sockets = new Map<CentrifugoSocket, Arrived>();
+  /** Since when each waits, in monotonic ms. */
+  readonly #sockets = new Map<CentrifugoSocket, number>();
   readonly #context: CentrifugoContext;
   #timer: ReturnType<typeof setInterval> | undefined;
 
@@ -277,8 +268,8 @@ class Waiting {
     throw new ArqonError("admission", detail, { retry_after_ms: 1_000 });
   }
 
-  add(socket: CentrifugoSocket, close: Arrived["close"]): void {
-    this.#sockets.set(socket, { since_ms: this.#context.monotonic_ms(), close });
+  add(socket: CentrifugoSocket): void {
+    this.#sockets.set(socket, this.#context.monotonic_ms());
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
   }
 
@@ -294,20 +285,15 @@ class Waiting {
 
   /** Sends all of them away. */
   drain(): void {
-    for (const { close } of this.#sockets.values()) close(DISCONNECT.shutdown, "shutdown");
+    for (const socket of this.#sockets.keys()) socket.close(DISCONNECT.shutdown, "shutdown");
   }
 
   /** Closes those that have waited for too long. */
   #sweep(): void {
     const { config: { centrifugo }, monotonic_ms } = this.#context;
     const before_ms = monotonic_ms() - centrifugo.connect_ms;
-    for (const { since_ms, close } of this.#sockets.values()) {
-      if (since_ms <= before_ms) close(DISCONNECT.stale, "stale");
+    for (const [socket, since_ms] of this.#sockets) {
+      if (since_ms <= before_ms) socket.close(DISCONNECT.stale, "stale");
     }
   }
-}
-
-interface Arrived {
-  readonly since_ms: number;
-  readonly close: (code: number, reason: string) => void;
 }

@@ -30,7 +30,7 @@ export interface Form {
 
 type Fields = Record<string, unknown>;
 
-/** As many as may wait for their answers by default: what a frame asks takes effect in one turn. */
+/** As many as may wait for their answers by default. */
 const COMMANDS_MAX = 1_024;
 const MEMBERS_MAX = 64;
 /** Entries of a map: as many channels as a client may be in by default. */

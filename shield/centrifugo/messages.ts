@@ -99,6 +99,8 @@ const SUBSCRIBE = table({
   flag: [14, "number"],
   type: [15, "number"],
 });
+const PAGE = { limit: [7, "number"], since: [8, POSITION], reverse: [9, "bool"] } as const;
+const HISTORY = table({ ...CHANNEL, ...PAGE });
 const TTL = { expires: [3, "bool"], ttl: [4, "number"] } as const;
 
 /** What a client asks; exactly one of the fields behind `id` is there, or none: a pong. */
@@ -110,15 +112,7 @@ export const COMMAND = table({
   publish: [7, table({ channel: [1, "string"], data: [2, "data"], type: [3, "number"] })],
   presence: [8, CHANNEL],
   presence_stats: [9, CHANNEL],
-  history: [
-    10,
-    table({
-      channel: [1, "string"],
-      limit: [7, "number"],
-      since: [8, POSITION],
-      reverse: [9, "bool"],
-    }),
-  ],
+  history: [10, HISTORY],
   ping: [11, table({})],
   send: [12, table({ data: [1, "data"] })],
   rpc: [13, table({ data: [1, "data"], method: [2, "string"] })],
@@ -212,11 +206,7 @@ export const EMULATION = table({
   data: [3, "string"],
 });
 /** The same in Protobuf, whose frames are bytes. */
-export const EMULATION_BYTES = table({
-  node: [1, "string"],
-  session: [2, "string"],
-  data: [3, "bytes"],
-});
+export const EMULATION_BYTES = table({ ...EMULATION, data: [3, "bytes"] });
 /** Commands of a client with a stream. */
 export interface Emulation {
   readonly node?: string;

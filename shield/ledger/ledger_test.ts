@@ -12,6 +12,7 @@ import { findMessages } from "./find_messages.ts";
 import { HandshakeNotes } from "./handshakes.ts";
 import { noting } from "./start.ts";
 import { gather } from "./history.ts";
+import { scan } from "./scan.ts";
 import { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { envelopeOf, Model, twistOf } from "./testing/model.ts";
@@ -376,4 +377,33 @@ Deno.test("what is refused for another action in the same room is told in its ow
     [10, new ArqonError("not-granted", "subscribe; retry after 0 ms").message.slice(-20)],
     [3, new ArqonError("not-granted", "publish").message.slice(-20)],
   ]);
+});
+
+Deno.test("a question goes through rows and messages in pieces, however many they are", async () => {
+  const MESSAGES = 5_000;
+  const now_ms = 1_700_000_000_000;
+  const ledger = new Ledger({ bytes_max: 2 ** 24, kept_ms: 1e9, now: () => now_ms });
+  const hall = ledger.openRoom("acme", "hall");
+  for (let at = 0; at < MESSAGES; at++) {
+    ledger.message(hall, envelopeOf(at), 0);
+    ledger.sent();
+  }
+  let [in_piece, most, rows] = [0, 0, 0];
+  await scan(ledger, () => {
+    rows++;
+    most = Math.max(most, ++in_piece);
+  }, () => void (in_piece = 0));
+  assert.equal(rows, MESSAGES);
+  assert.ok(most <= 1_000, `${most} rows in one piece`);
+  const asked = { tenant: "acme", user: "ann", room: "hall", since_ms: now_ms, messages: [] };
+  const mark = { number: 1, connection: 1, since: 0, since_ms: now_ms, episode: undefined };
+  const open = {
+    ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms: now_ms },
+    ...{ batch: false, subscription: () => mark },
+  };
+  const gathered = await gather(ledger, { asked, open: [open] }, breathe);
+  let pieces = 0;
+  const [account] = await accountsOf(gathered, asked, now_ms, () => void pieces++);
+  assert.equal(account?.room?.due, MESSAGES);
+  assert.ok(pieces >= MESSAGES / 64, `${MESSAGES} messages in ${pieces} pieces`);
 });

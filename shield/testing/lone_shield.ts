@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
-import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -30,13 +29,13 @@ const INFO = {
   completed: Promise.resolve(),
 } as Deno.ServeHandlerInfo<Deno.NetAddr>;
 
-/** Starts it on the embedded Spine; a line of its log fails the test. */
+/** Starts it on the embedded Spine, with `more` in its configuration; a line of its log fails the test. */
 export async function startWith(
   capabilities: readonly Capability[],
-  server: Partial<Config["server"]> = {},
+  more: Readonly<Record<string, object>> = {},
 ) {
   const config = configFrom({
-    server,
+    ...more,
     admin: { operator_tenants: ["*"] },
     // The memory of this process is not this Shield's alone.
     limits: { memory_bytes: 1_099_511_627_776 },

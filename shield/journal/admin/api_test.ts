@@ -8,6 +8,7 @@ import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy, decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
 import { JOURNAL_ROUTES } from "./api.ts";
+import { readJournal } from "./read.ts";
 
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
@@ -80,6 +81,30 @@ Deno.test("a journal is read in pieces of any size, each once and in order", asy
   const { next } = await test.read("?tenant=acme");
   await writeBlock(test.place, some(15, 17), { first: 15 });
   assert.deepEqual(await test.ids(`?tenant=acme&after=${next}`), ["m15", "m16"]);
+});
+
+Deno.test("the lines of a block are read over many turns, a bounded part in each", async () => {
+  await using test = api();
+  const LINES = 1_024;
+  await writeBlock(test.place, some(0, LINES));
+  const reading = {
+    store: () => test.place.store(),
+    keys: () => test.place.keys(),
+    ends: () => Promise.resolve([]),
+  };
+  let turn = 0;
+  const count = () => {
+    turn++;
+    counting = setImmediate(count);
+  };
+  let counting = setImmediate(count);
+  const in_turn = new Map<number, number>();
+  for await (const lines of readJournal(reading, { tenant: "acme", limit: 10 * LINES })) {
+    in_turn.set(turn, (in_turn.get(turn) ?? 0) + lines.length);
+  }
+  clearImmediate(counting);
+  assert.equal(in_turn.values().reduce((all, one) => all + one), LINES);
+  assert.ok(Math.max(...in_turn.values()) <= 256, `${[...in_turn.values()]} lines in turns`);
 });
 
 Deno.test("the newest lines are the last ones of all, in their order, and a cut is said", async () => {
