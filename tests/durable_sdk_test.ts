@@ -1,7 +1,7 @@
 // The SDK in durable rooms of a real bus: connections that are cut, programs that come back, a log
-// that is no longer the same.
+// that is no longer the same. What follows from each answer: `sdk/conformance`, `sdk/typescript/durable`.
 import assert from "node:assert/strict";
-import { ArqonError, connect } from "@arqon/sdk";
+import { connect } from "@arqon/sdk";
 import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -14,16 +14,6 @@ const CONFIG = `
 [[rooms]]
 room = "orders-*"
 durable = true
-
-[[rooms]]
-room = "short-*"
-durable = true
-history_size = 5
-
-[[rooms]]
-room = "last-*"
-durable = true
-cache_last = true
 `;
 
 /** A bus, and a way to it that can be cut. */
@@ -71,9 +61,6 @@ const numbers = (messages: readonly Message[]) =>
   messages.map((message) => message.signal?.reason ?? message.json());
 const upTo = (count: number, from = 0) => Array.from({ length: count }, (_, at) => from + at);
 
-const isRefused = (reason: string) => (error: unknown) =>
-  error instanceof ArqonError && error.reason === reason;
-
 /** Publishes so that a refusal is repeated: on a busy machine NATS may answer too late. */
 const say = (speaker: Connection, room: string, data: number | string) =>
   speaker.room(room).publish("n", data, {
@@ -110,22 +97,6 @@ async function cutAgainAndAgain({ proxy, straight, shaky }: Way): Promise<void> 
   assert.deepEqual(messages.position, { offset: offsets.at(-1), epoch: messages.epoch });
 }
 
-async function trimmed({ proxy, straight, shaky }: Way): Promise<void> {
-  await using speaker = await straight();
-  await using listener = await shaky();
-  using messages = listener.room("short-1").subscribe();
-  await messages.ready;
-  await publishAll(speaker, "short-1", 1);
-  assert.deepEqual(numbers(await take(messages, 1)), [0]);
-  await proxy.cut();
-  await publishAll(speaker, "short-1", 20, 1);
-  proxy.restore();
-  assert.deepEqual(numbers(await take(messages, 1)), ["history-trimmed"]);
-  assert.equal(messages.recovered, false);
-  await publishAll(speaker, "short-1", 1, 21);
-  assert.deepEqual(numbers(await take(messages, 1)), [21]);
-}
-
 async function historyAndPlaces({ straight }: Way): Promise<void> {
   await using speaker = await straight();
   const room = speaker.room("orders-2");
@@ -159,66 +130,9 @@ async function historyAndPlaces({ straight }: Way): Promise<void> {
   assert.deepEqual(await from({ offset: 0, epoch }, 10), all);
 }
 
-async function lastOne({ proxy, straight, shaky }: Way): Promise<void> {
-  await using speaker = await straight();
-  await publishAll(speaker, "last-1", 3);
-  await using listener = await shaky();
-  using messages = listener.room("last-1").subscribe();
-  assert.deepEqual(numbers(await take(messages, 1)), [2]);
-  await proxy.cut();
-  proxy.restore();
-  await listener.room("last-1").publish("n", 3, { message_id: "m3" });
-  assert.deepEqual(numbers(await take(messages, 1)), [3]);
-}
-
-async function ownOnes({ proxy, straight, shaky }: Way): Promise<void> {
-  await using speaker = await straight();
-  await using listener = await shaky();
-  const room = listener.room("orders-3");
-  using messages = room.subscribe({ no_echo: true });
-  await messages.ready;
-  await say(listener, "orders-3", "mine");
-  await proxy.cut();
-  await publishAll(speaker, "orders-3", 1);
-  proxy.restore();
-  assert.deepEqual(numbers(await take(messages, 1)), [0]);
-}
-
-async function notDurable({ proxy, straight, shaky }: Way): Promise<void> {
-  await using speaker = await straight();
-  const asking = speaker.room("plain").subscribe({ position: { offset: 7 } });
-  await assert.rejects(asking.ready, isRefused("not-durable"));
-  await assert.rejects(history(speaker.room("plain")), isRefused("not-durable"));
-  await using listener = await shaky();
-  using messages = listener.room("plain").subscribe();
-  await messages.ready;
-  assert.equal(messages.position, undefined);
-  await proxy.cut();
-  proxy.restore();
-  assert.deepEqual(numbers(await take(messages, 1)), ["reconnect"]);
-  assert.equal((await say(listener, "plain", 1)).offset, 0);
-}
-
-async function changedMeta({ straight }: Way): Promise<void> {
-  await using connection = await straight();
-  const room = connection.room("orders-4");
-  using messages = room.subscribe({ presence: true, member_meta: 1 });
-  await messages.ready;
-  const stored = publishAll(connection, "orders-4", 100);
-  for (let n = 2; n < 6; n += 1) await messages.update(n);
-  await stored;
-  assert.deepEqual(numbers(await take(messages, 100)), upTo(100));
-  assert.equal(messages.presence.count, 1);
-}
-
 const STEPS: Readonly<Record<string, (way: Way) => Promise<void>>> = {
   "a connection that is cut again and again misses nothing": cutAgainAndAgain,
-  "what is no longer kept is a GAP: 'history-trimmed'": trimmed,
   "history has exact bytes, and any place in it is one to begin at": historyAndPlaces,
-  "cache_last brings the last message at once, and only once": lastOne,
-  "no_echo holds over a reconnect": ownOnes,
-  "rooms that are not durable are as ever: 'not-durable'": notDurable,
-  "options change among messages without a loss": changedMeta,
 };
 
 Deno.test("durable rooms by the SDK", async (t) => {

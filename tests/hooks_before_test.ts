@@ -181,27 +181,3 @@ Deno.test("one user's questions that wait keep no other user's from being asked"
   release();
   assert.deepEqual(await Promise.all([first, bobs]), [200, 200]);
 });
-
-Deno.test("so many questions at a time, as many that wait, and one more has failed at once", async () => {
-  await using receiver = new Receiver();
-  const { promise: held, resolve: release } = Promise.withResolvers<void>();
-  receiver.answer = async () => {
-    await held;
-    return says({ allow: true });
-  };
-  await using bus = await startBus(receiver.url, 1);
-  const peer = new HttpPeer(bus.http_url, await bus.tokenFor());
-  const publish = async () =>
-    (await peer.call("POST", "rooms/narrow-1/messages", { type: "t" })).status;
-  const first = publish();
-  await until("it is asked", () => receiver.calls.length === 1);
-  const [second, third] = [publish(), publish()];
-  assert.equal(await Promise.race([second, third]), 503);
-  release();
-  assert.deepEqual(await Promise.all([first, second, third]).then((all) => all.toSorted()), [
-    200,
-    200,
-    503,
-  ]);
-  assert.equal(receiver.calls.length, 2);
-});

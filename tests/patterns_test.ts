@@ -151,6 +151,19 @@ async function putOut(place: Place): Promise<void> {
   assert.deepEqual(await ann.take(1), ["k-1 3"], "the kick is over with a SUB, the ban is not");
 }
 
+async function durable(place: Place): Promise<void> {
+  using ann = await join(place, "ann", 0);
+  using bob = await join(place, "bob", 1);
+  await bob.pub("log-1", 1);
+  await ann.sub("log-*");
+  for (const at of [2, 3]) await bob.pub("log-1", at);
+  while (ann.heard.length < 2) await ann.ask({ op: "unsub", room: "nothing" });
+  assert.deepEqual(ann.heard.map(({ room, data, offset }) => [room, data, offset]), [
+    ["log-1", 2, 2],
+    ["log-1", 3, 3],
+  ]);
+}
+
 /** A room's own subscription ends while its client has not all of the room yet: the pattern goes on there. */
 async function behind(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
@@ -275,9 +288,9 @@ async function ended({ ops_url }: Place): Promise<void> {
   });
 }
 
-const SCENARIOS = [heard, refused, echo, putOut, behind, letGo, many];
+const SCENARIOS = [heard, refused, echo, putOut, durable, behind, letGo, many];
 /** What another Shield and the log of NATS have a part in. */
-const ON_NATS: readonly unknown[] = [heard, putOut, behind];
+const ON_NATS: readonly unknown[] = [heard, putOut, durable, behind];
 
 async function scenarios(t: Deno.TestContext, place: Place, runs = SCENARIOS): Promise<void> {
   for (const run of runs) {

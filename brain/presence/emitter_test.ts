@@ -1,6 +1,5 @@
-/** What Brains say of rooms: sequences, batches, snapshots, checks and hand-overs. In virtual time. */
+/** What Brains say of rooms: sequences, batches, snapshots, bounds. In virtual time. What is lost, and hand-overs: `tests/presence_simulation`. */
 import assert from "node:assert/strict";
-import { BrainTable } from "../../shared/cluster/cluster.ts";
 import { IDLE_MS } from "./emitter.ts";
 import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
 import { TestCluster } from "./testing/cluster.ts";
@@ -96,39 +95,6 @@ Deno.test("a snapshot comes in pages with all clocks, and updates go on from it"
   assert.equal(late.gaps, 0);
 });
 
-Deno.test("an update that was lost is found by the next one, the last one by a check", () => {
-  const { cluster, brain, shield, follower } = stand();
-  const lose = () => cluster.loses = ({ kind }) => kind === "room_update";
-  lose();
-  shield.join(member("c1")).announce();
-  cluster.run(100);
-  cluster.loses = () => false;
-  shield.join(member("c2")).announce();
-  cluster.run(100);
-  assert.deepEqual(follower.list, ["c1", "c2"]);
-  assert.equal(follower.gaps, 1);
-  lose();
-  shield.leave("c1").announce();
-  cluster.run(100);
-  cluster.loses = () => false;
-  assert.deepEqual(follower.list, ["c1", "c2"]);
-  cluster.run(cluster.config.heartbeat_ms + 100);
-  assert.deepEqual(follower.list, ["c2"]);
-  assert.equal(brain.presence.ownerOf("acme", "lobby"), "b1");
-});
-
-Deno.test("members of a Shield that goes down leave the room, and come back with their marks", () => {
-  const { cluster, shield, follower } = stand();
-  shield.join(member("c1")).announce();
-  cluster.run(100);
-  const [mark] = follower.members.keys();
-  cluster.freeze(shield);
-  cluster.until(() => follower.list.length === 0, "c1 leaves");
-  cluster.thaw(shield);
-  cluster.until(() => follower.list.length === 1, "c1 comes back");
-  assert.deepEqual([...follower.members.keys()], [mark]);
-});
-
 function owned(brains: readonly TestBrain[], room_id: string): TestBrain {
   const owner = brains[0]!.presence.ownerOf("acme", room_id);
   return brains.find(({ id }) => id === owner)!;
@@ -150,43 +116,6 @@ Deno.test("one Brain speaks for a room, all of them for all rooms", () => {
       assert.equal(presence.ownerOf("acme", message.room_id), from);
     }
   }
-});
-
-Deno.test("a Brain that drains hands its rooms over at once; nothing is lost or told twice", () => {
-  const cluster = new TestCluster();
-  const brains = cluster.brains("b1", "b2", "b3");
-  const shield = cluster.shield("s1");
-  const follower = follow(cluster, "f1");
-  shield.join(member("c1")).announce();
-  cluster.run(2 * cluster.config.heartbeat_ms);
-  const owner = owned(brains, "lobby");
-  shield.join(member("c2")).announce();
-  cluster.run(10);
-  owner.presence.drain();
-  cluster.run(10);
-  cluster.kill(owner);
-  const left = brains.filter((brain) => brain !== owner);
-  assert.notEqual(owned(left, "lobby").id, owner.id);
-  shield.join(member("c3")).announce();
-  cluster.run(100);
-  assert.deepEqual(follower.list, ["c1", "c2", "c3"]);
-  assert.equal(follower.emitter?.brain_id, owned(left, "lobby").id);
-  assert.deepEqual(follower.mistakes, []);
-});
-
-Deno.test("rooms of a Brain that dies go to others when it has been silent for long enough", () => {
-  const cluster = new TestCluster();
-  const brains = cluster.brains("b1", "b2", "b3");
-  const shield = cluster.shield("s1");
-  const follower = follow(cluster, "f1");
-  cluster.run(2 * cluster.config.heartbeat_ms);
-  const owner = owned(brains, "lobby");
-  cluster.kill(owner);
-  shield.join(member("c1")).announce();
-  cluster.run(1_000);
-  assert.deepEqual(follower.list, []);
-  cluster.run(cluster.config.brain_timeout_ms + 2 * cluster.config.heartbeat_ms);
-  assert.deepEqual(follower.list, ["c1"]);
 });
 
 Deno.test("rooms that stay with their Brain keep their sequence when another one comes", () => {
@@ -212,41 +141,6 @@ Deno.test("rooms that stay with their Brain keep their sequence when another one
     assert.deepEqual(follower.mistakes, []);
     assert.equal(follower.gaps, 0, "the check found the new owner before the change");
   }
-});
-
-Deno.test("a room that was lost and won back begins anew, whoever noticed", () => {
-  const { cluster, brain, shield, follower } = stand();
-  shield.join(member("c1")).announce();
-  cluster.run(100);
-  const other = ids(100, "b-").find((brain_id) => {
-    const table = new BrainTable(cluster.config);
-    for (const id of ["b1", brain_id]) {
-      table.onBeat({ kind: "beat", brain_id: id, boot: 1, state: "serving", writers: [] }, 0);
-    }
-    return table.ownerOf("acme", "lobby") === brain_id;
-  })!;
-  const beat = { kind: "beat", brain_id: other, boot: 1, state: "serving", writers: [] } as const;
-  // Only this Brain hears of the other one.
-  brain.receive(`sys.cluster.beat.${other}`, beat);
-  shield.join(member("c2")).announce();
-  cluster.run(100);
-  assert.deepEqual(follower.list, ["c1"]);
-  brain.presence.suspect(other);
-  shield.join(member("c3")).announce();
-  cluster.run(100);
-  assert.deepEqual(follower.list, ["c1", "c2", "c3"]);
-});
-
-Deno.test("what waits for its batch is still told when the Brain drains", () => {
-  const { cluster, brain, shield, follower } = stand();
-  shield.join(member("c1")).announce();
-  cluster.run(2);
-  shield.join(member("c2")).announce();
-  cluster.run(2);
-  brain.presence.drain();
-  brain.presence.close();
-  cluster.run(2);
-  assert.deepEqual(follower.list, ["c1", "c2"]);
 });
 
 Deno.test("a room nobody cares for is dropped, and never says two things under one sequence", () => {

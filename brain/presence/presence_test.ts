@@ -52,25 +52,6 @@ Deno.test("I2: a late Shield is asked once, by each Brain, and answers with ever
   assert.deepEqual(lines, ["+c1"]);
 });
 
-Deno.test("I3: what another Brain has is asked of it when the Shield does not answer", () => {
-  const cluster = new TestCluster();
-  const [deaf, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
-  const shield = cluster.shield("s1");
-  shield.answers = false;
-  cluster.run(100);
-  cluster.loses = (message, _, to) => message.kind === "announcement" && to === "b1";
-  shield.join(member("c1"), member("c2"), member("c3")).announce();
-  cluster.run(10);
-  cluster.loses = () => false;
-  cluster.until(() => listed(deaf).length === 3, "b1 has it from b2");
-  assert.deepEqual(listed(other), listed(deaf));
-  const to = cluster.sent.filter(({ message }) => message.kind === "pull");
-  assert.deepEqual(to.map(({ subject }) => subject), [
-    "sys.presence.to.s1",
-    "sys.presence.to.b2",
-  ]);
-});
-
 Deno.test("what is said of stays comes from a Shield or a Brain, and what is written goes to both", () => {
   const cluster = new TestCluster();
   const [one, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
@@ -100,20 +81,6 @@ Deno.test("what is said of stays comes from a Shield or a Brain, and what is wri
   );
 });
 
-Deno.test("I5: a join, an update and a leave of a Shield reach a Brain once each", () => {
-  const cluster = new TestCluster();
-  const brain = one(cluster);
-  const lines = heard(brain);
-  const shield = cluster.shield("s1");
-  shield.join(member("c1")).announce();
-  cluster.run(10);
-  shield.join(member("c1", "lobby", '{"away":true}')).announce();
-  cluster.run(10);
-  shield.leave("c1").announce();
-  cluster.run(3 * cluster.config.heartbeat_ms);
-  assert.deepEqual(lines, ["+c1", "-c1 reported", "+c1", "-c1 reported"]);
-});
-
 Deno.test("I7: members of a Shield that is killed leave, come not back, and are purged", async () => {
   const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 20_000 });
   const brain = one(cluster);
@@ -132,40 +99,6 @@ Deno.test("I7: members of a Shield that is killed leave, come not back, and are 
   assert.equal(await brain.metric("brain_presence_members"), 1);
   assert.equal(await brain.metric("brain_presence_writers", { state: "forgotten" }), 1);
   assert.deepEqual(lines.slice(3), []);
-});
-
-Deno.test("I8: a Shield that stands still is down, and up again with the same members", () => {
-  const cluster = new TestCluster({ down_ms: 6_000 });
-  const brain = one(cluster);
-  const shield = cluster.shield("s1");
-  cluster.shield("s2").join(member("c2")).announce();
-  shield.join(member("c1")).announce();
-  cluster.run(100);
-  const lines = heard(brain);
-  cluster.freeze(shield);
-  cluster.run(10_000);
-  assert.deepEqual(listed(brain), ["c2"]);
-  cluster.thaw(shield);
-  cluster.run(1_000);
-  assert.deepEqual(lines, ["-c1 given-up", "+c1"]);
-  assert.deepEqual(listed(brain), ["c1", "c2"]);
-});
-
-Deno.test("I9: a Shield that restarts at once retires its former life, whose members go first", () => {
-  const cluster = new TestCluster();
-  const brain = one(cluster);
-  const former = cluster.shield("s1");
-  former.join(member("c1")).announce();
-  cluster.run(100);
-  const lines = heard(brain);
-  cluster.kill(former);
-  const later = cluster.shield("s1", former.writer.incarnation + 1);
-  later.join(member("c1-back")).announce();
-  cluster.run(100);
-  assert.deepEqual(lines, ["-c1 given-up", "+c1-back"]);
-  const announcement = cluster.of("announcement", "s1")[1]!;
-  brain.receive("sys.presence.announce.s1", announcement);
-  assert.deepEqual(listed(brain), ["c1-back"], "the former life does not come back");
 });
 
 Deno.test("I12: a Shield that says goodbye is gone at once where members have no time to move", () => {

@@ -25,12 +25,10 @@ import {
   drafted,
   enter,
   entry,
-  listed,
   member,
   namesOf,
   NOW,
   pendingDeltas,
-  rows,
   TENANT,
   writer,
 } from "./testing/replicas.ts";
@@ -62,29 +60,6 @@ Deno.test("F6 after it is taken a delta is empty and begins at the local counter
   assert.deepEqual(takeDelta(a), delta(A, 2, 3, [], [1]));
 });
 
-Deno.test("what begins after a hole waits unseen and is merged when the hole is filled", () => {
-  const brain = createState();
-  markUp(brain, A);
-  const [first, second, third] = [
-    delta(A, 0, 1, [entry(1, "alice")]),
-    delta(A, 1, 3, [entry(3, "bob")], [1]),
-    delta(A, 3, 4, [entry(4, "carol")]),
-  ] as const;
-  for (const early of [third, second, third]) {
-    const result = merge(brain, early);
-    assert.equal(result.outcome, "gap");
-    assert.deepEqual(namesOf(result), nothing);
-  }
-  assert.deepEqual(pendingDeltas(brain, A), [second, third]);
-  assert.deepEqual(listed(brain), []);
-  const result = merge(brain, first);
-  assert.equal(result.outcome, "merged");
-  // alice came and went meanwhile: nobody is told.
-  assert.deepEqual(namesOf(result), { joins: ["bob", "carol"], leaves: [] });
-  assert.equal(clockOf(brain, A), 4);
-  assert.deepEqual(pendingDeltas(brain, A), []);
-});
-
 Deno.test("only so many deltas wait for a hole", () => {
   const brain = createState();
   markUp(brain, A);
@@ -100,17 +75,6 @@ Deno.test("only so many deltas wait for a hole", () => {
   merge(other, delta(A, 1, 9_000));
   merge(other, delta(A, 9_000, 11_000));
   assert.equal(pendingDeltas(other, A).length, 1);
-});
-
-Deno.test("a heartbeat and anything seen before are stale", () => {
-  const brain = createState();
-  markUp(brain, A);
-  const first = delta(A, 0, 2, [entry(1, "alice")]);
-  assert.equal(merge(brain, first).outcome, "merged");
-  for (const seen of [first, delta(A, 2, 2), delta(A, 0, 1, [entry(1, "alice")])]) {
-    assert.equal(merge(brain, seen).outcome, "stale");
-  }
-  assert.equal(merge(brain, delta(A, 3, 3)).outcome, "gap");
 });
 
 Deno.test("what was missed comes from the history, and everything from what is held", () => {
@@ -137,17 +101,6 @@ Deno.test("what was missed comes from the history, and everything from what is h
   const late = deltaSince(a, A, 3)!;
   assert.deepEqual(late, { full: true, delta: delta(A, 0, 12_003, [entry(2, "bob")]) });
   assert.equal(deltaSince(a, A, 11_990)!.full, false);
-});
-
-Deno.test("a new entry of a connection takes the place of the old, though its end comes later", () => {
-  const brain = createState();
-  markUp(brain, A);
-  merge(brain, delta(A, 0, 1, [entry(1, "alice")]));
-  const replaced = merge(brain, delta(A, 1, 3, [entry(3, "alice")]));
-  assert.deepEqual(namesOf(replaced), { joins: ["alice"], leaves: ["alice"] });
-  assert.deepEqual(rows(brain, "alice"), ["a@1:3 lobby"]);
-  assert.deepEqual(namesOf(merge(brain, delta(A, 3, 4, [], [1]))), nothing);
-  assert.equal(memberCount(brain), 1);
 });
 
 Deno.test("a forgotten writer leaves nothing behind", () => {

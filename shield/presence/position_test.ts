@@ -1,4 +1,4 @@
-/** What updates and snapshots of a room do to its table, by where the table stands. */
+/** What a table believes of snapshots, and its bounds. In which order ever updates and snapshots come: `tests/presence_simulation`. */
 import assert from "node:assert/strict";
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
@@ -57,92 +57,6 @@ function fixture() {
     shown: () => [...table.shown.keys()].sort().join(" "),
   };
 }
-
-Deno.test("updates apply in sequence, once", () => {
-  const room = fixture();
-  assert.equal(room.snapshot(A, 4, 4, [1]), "applied");
-  assert.equal(room.update(A, 5, { joins: [written("w", 5)] }), "applied");
-  assert.equal(room.update(A, 5, { joins: [written("w", 6)] }), "known", "a repeated one");
-  assert.equal(room.update(A, 3, { leaves: [1] }), "known", "an old one");
-  assert.equal(room.update(A, 6, { leaves: [1] }), "applied");
-  assert.equal(room.shown(), "c5");
-});
-
-Deno.test("an update after a hole waits and applies when the hole is filled late", () => {
-  const room = fixture();
-  room.snapshot(A, 1, 1, []);
-  assert.equal(room.update(A, 3, { leaves: [2] }), "gap");
-  assert.equal(room.shown(), "");
-  assert.equal(room.update(A, 2, { joins: [written("w", 2)] }), "applied");
-  assert.equal(room.shown(), "", "joined by the second, left by the third");
-  assert.equal(room.position.sequence, 3);
-});
-
-Deno.test("a snapshot fills a hole, and what came after it is not lost", () => {
-  const room = fixture();
-  room.snapshot(A, 1, 1, [1]);
-  room.update(A, 3, { joins: [written("w", 3)] });
-  room.update(A, 5, { joins: [written("w", 5)] });
-  assert.equal(room.update(A, 4, { leaves: [3] }), "gap");
-  // The snapshot was made after the third and before the fourth update.
-  assert.equal(room.snapshot(A, 3, 3, [1, 2, 3]), "applied");
-  assert.equal(room.shown(), "c1 c2 c5");
-  assert.equal(room.position.sequence, 5);
-});
-
-Deno.test("a snapshot that leaves a hole asks for another", () => {
-  const room = fixture();
-  room.snapshot(A, 1, 1, []);
-  room.update(A, 5, { joins: [written("w", 5)] });
-  assert.equal(room.snapshot(A, 3, 3, [2]), "gap");
-  assert.equal(room.shown(), "c2");
-  assert.equal(room.snapshot(A, 4, 4, [2]), "applied");
-  assert.equal(room.shown(), "c2 c5");
-});
-
-Deno.test("another emitter is not believed without its snapshot", () => {
-  const room = fixture();
-  room.snapshot(A, 7, 7, [1, 2]);
-  assert.equal(room.update(B, 1, { leaves: [2] }), "gap");
-  assert.equal(room.shown(), "c1 c2");
-  assert.equal(room.snapshot(B, 0, 7, [1, 2]), "applied");
-  assert.equal(room.shown(), "c1", "its first update was kept");
-  assert.equal(room.position.sequence, 1);
-});
-
-Deno.test("an earlier term of the same Brain is over", () => {
-  const room = fixture();
-  const later = { ...A, term: 2 };
-  room.snapshot(later, 0, 5, [1]);
-  assert.equal(room.update(A, 1, { leaves: [1] }), "known");
-  assert.equal(room.snapshot(A, 9, 9, []), "outdated");
-  assert.equal(room.shown(), "c1");
-  assert.equal(room.snapshot({ ...A, boot: 2 }, 0, 5, [1, 2]), "applied");
-  assert.equal(
-    room.update(later, 1, { leaves: [1] }),
-    "gap",
-    "of two lives nobody knows the later",
-  );
-  assert.equal(room.shown(), "c1 c2");
-});
-
-Deno.test("a snapshot of the same emitter that was overtaken by updates changes nothing", () => {
-  const room = fixture();
-  room.snapshot(A, 1, 1, [1]);
-  room.update(A, 2, { leaves: [1] });
-  assert.equal(room.snapshot(A, 1, 1, [1]), "outdated");
-  assert.equal(room.shown(), "", "who left does not come back");
-});
-
-Deno.test("a Brain that has seen less of a writer than the table is not believed", () => {
-  const room = fixture();
-  room.snapshot(A, 0, 10, [1]);
-  room.update(A, 1, { leaves: [1], clock: 11 });
-  assert.equal(room.snapshot(B, 0, 10, [1]), "behind");
-  assert.equal(room.shown(), "", "who left does not come back");
-  assert.equal(room.position.emitter, A);
-  assert.equal(room.snapshot(B, 0, 11, []), "applied");
-});
 
 Deno.test("a Brain that stays behind is believed in the end", () => {
   const room = fixture();

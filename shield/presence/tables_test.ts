@@ -1,6 +1,6 @@
-/** Tables that follow the owners of their rooms: holes, hand-overs, silence, lost last updates. */
+/** Tables that follow the owners of their rooms: silence, pages, bounds. Holes, hand-overs and what is lost: `tests/presence_simulation`. */
 import assert from "node:assert/strict";
-import { emitterOf, machine, member, words } from "./testing/owner.ts";
+import { machine, member, words } from "./testing/owner.ts";
 import { writerOf, written } from "./testing/port.ts";
 
 const HEARTBEAT_MS = 1_500;
@@ -37,86 +37,6 @@ Deno.test("without an answer a watch fails after sync_timeout_ms, and asking goe
   port.advance(1);
   assert.deepEqual(results.map((error) => error?.reason), ["presence-unavailable"]);
   assert((stats.pulls.unanswered ?? 0) >= 2);
-});
-
-Deno.test("a lost update is found by the next one, and the difference is told once", () => {
-  const { port, beat, answer, update, watch, shown } = machine();
-  beat("b1");
-  const { told } = watch();
-  answer([written("w", 1)], { sequence: 4, clock: 4 });
-  update(6, [written("w", 6)]);
-  update(7, [], [1]);
-  port.advance(250);
-  answer([written("w", 1), written("w", 5), written("w", 6)], { sequence: 6, clock: 6 });
-  port.advance(1_000);
-  assert.deepEqual(told.map(words), ["+c5 +c6 -c1"]);
-  assert.equal(shown(), "c5 c6");
-});
-
-Deno.test("a lost last update is found by the check of a heartbeat", () => {
-  const { port, beat, answer, differs, watch, shown, stats } = machine();
-  beat("b1");
-  const { told } = watch();
-  answer([written("w", 1)], { sequence: 4, clock: 4 });
-  port.advance(HEARTBEAT_MS);
-  const [check] = port.take("room_check");
-  const position = { tenant_id: "acme", room_id: "lobby", emitter: emitterOf("b1"), sequence: 4 };
-  assert.deepEqual(check?.rooms, [position]);
-  differs([{ ...position, sequence: 5 }]);
-  answer([], { sequence: 5, clock: 5 });
-  assert.deepEqual([told.map(words), shown(), stats.check_differences], [["-c1"], "", 1]);
-  differs([position, { ...position, room_id: "unknown" }]);
-  assert.equal(port.take("room_pull").length, 0, "the table has moved on meanwhile");
-});
-
-Deno.test("a hand-over tells nobody anything: the new owner is asked, the list is the same", () => {
-  const { port, beat, answer, update, watch, shown, stats } = machine();
-  beat("b1");
-  const { told } = watch();
-  answer([written("w", 1), written("w", 2)], { sequence: 9, clock: 9 });
-  beat("b2");
-  beat("b1", [], { state: "draining" });
-  port.advance(HEARTBEAT_MS);
-  assert.equal(
-    port.sent.filter(({ message }) => message.kind === "room_check")[0]?.subject,
-    "sys.presence.to.b2",
-  );
-  port.take("room_check");
-  update(1, [written("w", 10)], [], { emitter: emitterOf("b2"), clock: 10 });
-  assert.equal(
-    answer([1, 2, 10].map((n) => written("w", n)), {
-      emitter: emitterOf("b2"),
-      sequence: 1,
-      clock: 10,
-    }),
-    "b2",
-  );
-  update(10, [], [2], { clock: 11 });
-  port.advance(100);
-  assert.deepEqual(told.map(words), ["+c10"]);
-  assert.equal(shown(), "c1 c10 c2", "the old owner's last word counts no more");
-  assert.equal(stats.pulls.applied, 2);
-});
-
-Deno.test("a new owner that is behind is asked again, and nobody comes back from the dead", () => {
-  const { port, beat, answer, update, watch, shown, stats } = machine();
-  beat("b1");
-  const { told } = watch();
-  answer([written("w", 1)], { clock: 1 });
-  update(1, [], [1], { clock: 2 });
-  const emitter = emitterOf("b2");
-  beat("b2");
-  beat("b1", [], { state: "draining" });
-  update(1, [], [], { emitter, clock: 1 });
-  port.advance(250);
-  answer([written("w", 1)], { emitter, sequence: 1, clock: 1 });
-  assert.equal(shown(), "");
-  assert.equal(port.take("room_pull").length, 0);
-  port.advance(250);
-  answer([written("w", 3)], { emitter, sequence: 2, clock: 3 });
-  port.advance(100);
-  assert.deepEqual(told.map(words), ["-c1", "+c3"]);
-  assert.deepEqual(stats.pulls, { applied: 2, behind: 1 });
 });
 
 Deno.test("an owner that does not answer is taken for dead until its next beat", () => {
