@@ -1,6 +1,6 @@
 /**
  * A tenant is erased beside clients of other protocols, orders that are under way, and faults of the Shields: nothing of
- * it is served, and nothing comes back. Two Shields on one real NATS, of which one is a process that is stopped.
+ * it is served, and nothing comes back. Two Shields on one real NATS, of which one is a process that is stopped and killed.
  */
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
@@ -15,7 +15,7 @@ import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./ro
 /** Two Shields; each row has a tenant of its own. */
 interface Beside {
   readonly nats_url: string;
-  /** May be stopped; the first one erases. */
+  /** May be stopped and killed; the first one erases. */
   readonly second: ServerProcess;
   readonly admin_urls: readonly [string, string];
   readonly tenant: string;
@@ -254,6 +254,28 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     assert.notEqual(more.code, 0, "its text is gone");
     await growing("finish", { id: "g", seq: 2 });
     assert.deepEqual(await stage.stocks(), {});
+  },
+  async "a Shield that is killed in the midst of it"(stage) {
+    using publisher = await stage.open(0);
+    const rooms = ["r", "s", "t"];
+    const all = new Map<string, number[]>();
+    for (const room of rooms) all.set(room, await fill(publisher, room, numbers(0, 300)));
+    using reader = await stage.open(0);
+    const { epoch } = await reader.join("r");
+    const admin = new HttpPeer(stage.admin_urls[1], await stage.token("root", "admin"));
+    const order = { tenant: stage.tenant, all: true };
+    const erasing = admin.call("POST", "data/erase", order).then(() => "done", () => "cut");
+    await seen("some are gone", () => stage.stocks(), ({ messages = 0 }) => messages < 900);
+    await stage.second.stop("SIGKILL");
+    assert.equal(await erasing, "cut");
+    const { messages = 0 } = await stage.stocks();
+    assert.ok(messages > 0, "it was killed in the midst");
+    const after_offset = all.get("r")![1];
+    const refused = () => returns(stage, 0, "r", { after_offset, epoch });
+    await seen("what is half gone is refused", refused, (told) => told === "erased");
+    await stage.erase();
+    assert.deepEqual(await stage.stocks(), {});
+    for (const room of rooms) assert.deepEqual(await offsetsOf(stage, 0, room), []);
   },
 };
 
