@@ -156,6 +156,59 @@ Deno.test("backup: a stopped bus is read from its folder; restoring over data as
   client.socket.close();
 });
 
+Deno.test("backup: what was erased after it comes back with a restore, and the audit log says how to erase it again", async () => {
+  await using folder = await initFolder();
+  const commands = await commandsIn(folder.path);
+  const { run, as, admin } = commands;
+  const file = `${folder.path}/bus.tar`;
+  type Entry = {
+    readonly outcome: string;
+    readonly tenant: string;
+    readonly about: Record<string, string | number>;
+  };
+  /** As docs/data.md has it. */
+  const again = ({ tenant, about: { user, room, offset } }: Entry): string[] => [
+    ...(user === undefined
+      ? ["room", "erase", String(room), ...(offset === undefined ? [] : ["--offset", `${offset}`])]
+      : ["user", "erase", String(user)]),
+    ...["--tenant", tenant, "--yes"],
+  ];
+  let tenant = "";
+  const erased: Entry[] = [];
+  {
+    await using bus = await startServe(folder.path);
+    for (let n = 0; n < 3; n++) {
+      succeeds(await run("pub", "orders", `{"n":${n}}`, ...as("user", bus)));
+      succeeds(await run("pub", "orders", `{"n":${n + 10}}`, ...as("service", bus)));
+    }
+    succeeds(await run("backup", file, ...admin(bus)));
+    const lines = succeeds(
+      await run("room", "history", "orders", "--all", "--json", ...as("user", bus)),
+    );
+    const messages = lines.trim().split("\n").map((line) => JSON.parse(line));
+    const { offset } = messages.find(({ data }) => data.n === 1);
+    const { sender: user } = messages.find(({ data }) => data.n === 10);
+    tenant = JSON.parse(atob(
+      as("user", bus)[3]!.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/"),
+    )).tenant_id;
+    for (const about of [{ room: "orders", offset }, { user }]) {
+      succeeds(await run(...again({ outcome: "", tenant, about }), ...admin(bus)));
+    }
+    const listed = succeeds(
+      await run("audit", "--action", "data.erase", "--json", ...admin(bus)),
+    );
+    for (const line of listed.trim().split("\n")) erased.push(JSON.parse(line));
+    assert.deepEqual((await found(commands, bus)).messages, [0, 2]);
+  }
+  succeeds(await run("restore", file, "--force"));
+  await using bus = await startServe(folder.path);
+  assert.deepEqual((await found(commands, bus)).messages, [0, 10, 1, 11, 2, 12], "all is back");
+  const done = erased.filter(({ outcome }) => outcome === "done");
+  assert.equal(done.length, 2);
+  for (const one of done) succeeds(await run(...again(one), ...admin(bus)));
+  assert.deepEqual((await found(commands, bus)).messages, [0, 2]);
+});
+
 Deno.test("backup: damaged, foreign and half-restored data are refused, and nothing is touched", async () => {
   await using folder = await initFolder();
   const { run, as } = await commandsIn(folder.path);

@@ -10,7 +10,11 @@ import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
-import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
@@ -82,7 +86,12 @@ const BUCKETS: readonly Kept[] = [
   },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
   { name: "policies", bucket: POLICIES_BUCKET, becomes: EMPTY_POLICIES, ofUser: set_by_admins },
-  { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
+  {
+    name: "settings",
+    bucket: TENANTS_BUCKET,
+    becomes: new TextDecoder().decode(encodeSettings(emptySettings())),
+    ofUser: set_by_admins,
+  },
 ];
 
 const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Whose): boolean =>

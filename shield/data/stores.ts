@@ -89,7 +89,8 @@ export const KEPT: Readonly<Record<string, string>> = {
   "transparency logs":
     "hash, offset and time of each message stay, for they prove what was; payloads are not in them",
   backups:
-    "arq backup and arq standby have their own copies: delete them, or erase again after a restore",
+    "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made; a site of " +
+    "arq standby copies no removals and has it until its age; erase again after a restore or a promotion",
   mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
 };
 

@@ -136,8 +136,14 @@ const SHOWN = [
   "component",
   "level",
   "durable",
+  // Of an erasure, which is repeated by them after a restore.
+  "offset",
+  "all",
+  "through",
 ] as const;
 const SHOWN_UNITS = 128;
+/** Of a user's id, which is to be whole. */
+const USER_UNITS = 256;
 /** Longest body that is looked into. */
 const BODY_BYTES = 16_384;
 
@@ -165,7 +171,8 @@ export async function aboutOf(
   if (typeof body !== "object" || body === null) return about;
   for (const name of SHOWN) {
     const value: unknown = Object.hasOwn(body, name) ? Reflect.get(body, name) : undefined;
-    if (typeof value === "string") about[name] = value.slice(0, SHOWN_UNITS).toWellFormed();
+    const units = name === "user" ? USER_UNITS : SHOWN_UNITS;
+    if (typeof value === "string") about[name] = value.slice(0, units).toWellFormed();
     else if (typeof value === "number" || typeof value === "boolean") about[name] = value;
   }
   return about;

@@ -1,0 +1,345 @@
+/**
+ * A tenant is erased beside clients of other protocols, orders that are under way, and faults of the Shields: nothing of
+ * it is served, and nothing comes back. Two Shields on one real NATS, of which one is a process that is stopped and killed.
+ */
+import assert from "node:assert/strict";
+import { seen, until } from "../shared/testing/until.ts";
+import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
+import { startLocalShield } from "./harness/local_bus.ts";
+import { startNats } from "./harness/nats_server.ts";
+import { listenOn } from "./mirror_cluster.ts";
+import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
+import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
+
+/** Two Shields; each row has a tenant of its own. */
+interface Beside {
+  readonly nats_url: string;
+  /** May be stopped and killed; the first one erases. */
+  readonly second: ServerProcess;
+  readonly admin_urls: readonly [string, string];
+  readonly tenant: string;
+  token(user: string, role?: "admin"): Promise<string>;
+  open(shield: 0 | 1): Promise<DurableClient>;
+  urlOf(shield: 0 | 1): string;
+  http(shield: 0 | 1): Promise<HttpPeer>;
+  /** Erases the whole tenant, and the rest of what was not in time. */
+  erase(shield?: 0 | 1): Promise<void>;
+  /** What is found of the tenant, by store. */
+  stocks(shield?: 0 | 1): Promise<Record<string, number>>;
+}
+
+const offsetsOf = async (stage: Beside, shield: 0 | 1, room: string): Promise<number[]> => {
+  const { body } = await (await stage.http(shield)).get(`rooms/${room}/messages?limit=1000`);
+  return body.messages.map(({ offset }: { offset: number }) => offset);
+};
+
+/** Has each stored, also where the log of a busy machine answers late. */
+async function fill(
+  client: DurableClient,
+  room: string,
+  all: readonly unknown[],
+): Promise<number[]> {
+  const offsets: number[] = [];
+  for (let at = 0; at < all.length; at += 25) {
+    const part = all.slice(at, at + 25).map((data, n) => ({
+      ...{
+        op: "pub",
+        room,
+        type: "t",
+        data,
+        message_id: `${room}.${at + n}.${crypto.randomUUID()}`,
+      },
+    }));
+    let ids = part.map((frame) => client.send(frame));
+    for (let left = part; left.length > 0;) {
+      const answers: { code: number; offset?: number }[] = [];
+      for (const id of ids) answers.push(await client.answer(id));
+      for (const { code, offset = 0 } of answers) if (code === 0) offsets.push(offset);
+      left = left.filter((_, n) => answers[n]!.code === 503);
+      ids = left.map((frame) => client.send(frame));
+    }
+  }
+  assert.equal(offsets.length, all.length);
+  return offsets;
+}
+
+/** What a client that returns hears. */
+async function returns(stage: Beside, at: 0 | 1, room: string, place: object): Promise<string> {
+  using client = await stage.open(at);
+  const { recovered, reason } = await client.join(room, place);
+  return recovered ? "recovered" : reason;
+}
+
+/** By the protocol of Centrifugo: each command's answer, and what was pushed. */
+async function centrifugo(stage: Beside, shield: 0 | 1) {
+  const socket = new WebSocket(`${stage.urlOf(shield)}/connection/websocket`);
+  // deno-lint-ignore no-explicit-any -- as the protocol has them
+  const told: any[] = [];
+  socket.onmessage = ({ data }) =>
+    void told.push(...data.split("\n").map((line: string) => JSON.parse(line)));
+  await new Promise((resolve) => socket.onopen = resolve);
+  let last = 0;
+  const ask = async (command: object) => {
+    const id = ++last;
+    socket.send(JSON.stringify({ id, ...command }));
+    const find = () => Promise.resolve(told.find((one) => one.id === id));
+    return await seen(`the answer of ${id}`, find, (one) => one !== undefined);
+  };
+  const connected = await ask({ connect: { token: await stage.token("ann") } });
+  assert.equal(connected.error, undefined, JSON.stringify(connected));
+  return { ask, told, [Symbol.dispose]: () => socket.close() };
+}
+
+const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
+  async "a Centrifugo client"(stage) {
+    using publisher = await stage.open(0);
+    using live = await centrifugo(stage, 1);
+    const { subscribe } = await live.ask({ subscribe: { channel: "r", recoverable: true } });
+    const all = await fill(publisher, "r", numbers(0, 10));
+    await until("it hears them", () => live.told.filter(({ push }) => push?.pub).length === 10);
+    await stage.erase();
+    const back = async (shield: 0 | 1) => {
+      using client = await centrifugo(stage, shield);
+      const { epoch } = subscribe;
+      const position = { recover: true, offset: all[2], epoch };
+      const answer = await client.ask({ subscribe: { channel: "r", ...position } });
+      const history = await client.ask({ history: { channel: "r", limit: 100 } });
+      return { ...answer.subscribe, history: history.history?.publications ?? [] };
+    };
+    for (const shield of [0, 1] as const) {
+      const told = await seen(
+        "its recovery is refused",
+        () => back(shield),
+        (one) => one.recovered !== true,
+      );
+      assert.equal(told.was_recovering, true);
+      assert.deepEqual([told.publications ?? [], told.history], [[], []]);
+    }
+    // Who has heard all goes on.
+    await fill(publisher, "r", ["next"]);
+    await until("it goes on", () => live.told.filter(({ push }) => push?.pub).length === 11);
+    assert.deepEqual(live.told.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
+  },
+  async "a Pusher client"(stage) {
+    const socket = new WebSocket(`${stage.urlOf(1)}/app/key-1?protocol=7`);
+    const told: { event: string; data: string }[] = [];
+    socket.onmessage = ({ data }) => void told.push(JSON.parse(data));
+    const heard = () => told.filter(({ event }) => event === "t").length;
+    await until("it is connected", () => told.length > 0);
+    socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "r" } }));
+    await until("it has subscribed", () => told.length > 1);
+    using publisher = await stage.open(0);
+    await fill(publisher, "r", numbers(0, 10));
+    await until(() => `it hears them: ${JSON.stringify(told)}`, () => heard() === 10, 20_000);
+    await stage.erase();
+    await fill(publisher, "r", ["next"]);
+    await until("it goes on", () => heard() > 10);
+    assert.deepEqual([heard(), told.at(-1)?.event, told.length], [11, "t", 13]);
+    socket.close();
+  },
+  async "a mirror"(stage) {
+    await using listener = await listenOn(stage.nats_url);
+    const admin = new HttpPeer(
+      stage.admin_urls[0],
+      await stage.token("root", "admin"),
+    );
+    const { tenant } = stage;
+    const copies: string[] = [];
+    listener.spine.subscribe(
+      `shadow.in.t.${tenant}.r.r` as Parameters<typeof listener.spine.subscribe>[0],
+      ({ payload }) => void copies.push(new TextDecoder().decode(payload)),
+    );
+    await listener.spine.flush();
+    const rule = { prefix: `in.t.${tenant}.r.r`, percent: 1 };
+    assert.equal((await admin.call("PUT", `tenants/${tenant}/mirror`, rule)).status, 200);
+    using publisher = await stage.open(0);
+    await fill(publisher, "r", numbers(0, 30));
+    await until("there are copies", () => copies.length === 30);
+    await stage.erase();
+    await seen("nothing is copied any longer", async () => {
+      const before = copies.length;
+      await fill(publisher, "r", ["later"]);
+      await listener.spine.flush();
+      return copies.length - before;
+    }, (more) => more === 0);
+  },
+  async "a rollout that is under way"(stage) {
+    const { tenant } = stage;
+    const ask = asker(
+      stage.admin_urls[0],
+      await stage.token("root", "admin"),
+    );
+    await putPolicy(ask, tenant, await upload(ask, OLD_RULE));
+    const body = await rolloutBody(ask, tenant, await upload(ask, GOOD_RULE), {});
+    assert.equal((await ask("POST", `rollouts/${tenant}`, body)).status, 200);
+    using publisher = await stage.open(0);
+    const traffic = async (n: number) => {
+      for (let at = 0; at < n; at++) await publisher.pub("r", "abc1");
+    };
+    await seen(
+      "the share grows",
+      async () => {
+        await traffic(5);
+        return (await ask("GET", `rollouts/${tenant}`)).body.share;
+      },
+      (share) => share > 0,
+      60_000,
+    );
+    const under_way = traffic(200);
+    await stage.erase();
+    await under_way;
+    await stage.erase();
+    const left = () => stage.stocks();
+    await seen(
+      "nothing of it is left",
+      left,
+      ({ messages = 0, journal: _, usage: __, ...rest }) =>
+        messages === 0 && Object.keys(rest).length === 0,
+    );
+    assert.equal((await ask("GET", `rollouts/${tenant}`)).status, 404);
+    const { body: { policies } } = await ask("GET", `tenants/${tenant}/state`);
+    assert.deepEqual(policies, []);
+  },
+  async "an export"(stage) {
+    using publisher = await stage.open(0);
+    for (const room of ["r", "s"]) {
+      await fill(publisher, room, numbers(0, 200).map((n) => `${n} ${"x".repeat(2_000)}`));
+    }
+    const admin_url = stage.admin_urls[1];
+    const response = await fetch(`${admin_url}/v1/data/export?tenant=${stage.tenant}`, {
+      headers: { authorization: `Bearer ${await stage.token("root", "admin")}` },
+    });
+    assert.equal(response.status, 200);
+    const erased = stage.erase();
+    const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+    await erased;
+    const { end, lines: told } = lines.pop();
+    assert.deepEqual([end, told], [true, lines.length]);
+    assert.deepEqual(await stage.stocks(1), {});
+  },
+  async "a second one"(stage) {
+    using publisher = await stage.open(0);
+    for (const room of ["r", "s"]) await fill(publisher, room, numbers(0, 300));
+    await Promise.all([stage.erase(0), stage.erase(1)]);
+    assert.deepEqual(await stage.stocks(), {});
+  },
+  async "a Shield that is stopped meanwhile"(stage) {
+    using reader = await stage.open(1);
+    const { epoch } = await reader.join("r");
+    using publisher = await stage.open(0);
+    const offsets = await fill(publisher, "r", numbers(0, 10));
+    await reader.hears(offsets);
+    const growing = async (name: string, data: object) =>
+      await reader.ask({ op: "cmd", room: "r", name: `growing.${name}`, data });
+    await growing("start", { id: "g" });
+    assert.equal((await growing("append", { id: "g", seq: 1, text: "secret" })).code, 0);
+    assert.deepEqual((await offsetsOf(stage, 1, "r")).slice(0, 10), offsets, "it has them cached");
+    stage.second.signal("SIGSTOP");
+    try {
+      await stage.erase();
+      const erased_ms = performance.now();
+      await until("a second has passed", () => performance.now() - erased_ms > 1_000);
+    } finally {
+      stage.second.signal("SIGCONT");
+    }
+    // As docs/data.md has it: from then on no Shield serves it, whether it knew of the second or not.
+    const told = [];
+    for (const after_offset of [offsets[1], offsets[3]]) {
+      told.push(await returns(stage, 1, "r", { after_offset, epoch }));
+    }
+    const history = await offsetsOf(stage, 1, "r");
+    assert.deepEqual([told, history], [["erased", "erased"], []]);
+    const more = await growing("append", { id: "g", seq: 2, text: "more" });
+    assert.notEqual(more.code, 0, "its text is gone");
+    await growing("finish", { id: "g", seq: 2 });
+    assert.deepEqual(await stage.stocks(), {});
+  },
+  async "a Shield that is killed in the midst of it"(stage) {
+    using publisher = await stage.open(0);
+    const rooms = ["r", "s", "t"];
+    const all = new Map<string, number[]>();
+    for (const room of rooms) all.set(room, await fill(publisher, room, numbers(0, 300)));
+    using reader = await stage.open(0);
+    const { epoch } = await reader.join("r");
+    const admin = new HttpPeer(stage.admin_urls[1], await stage.token("root", "admin"));
+    const order = { tenant: stage.tenant, all: true };
+    const erasing = admin.call("POST", "data/erase", order).then(() => "done", () => "cut");
+    await seen("some are gone", () => stage.stocks(), ({ messages = 0 }) => messages < 900);
+    await stage.second.stop("SIGKILL");
+    assert.equal(await erasing, "cut");
+    const { messages = 0 } = await stage.stocks();
+    assert.ok(messages > 0, "it was killed in the midst");
+    const after_offset = all.get("r")![1];
+    const refused = () => returns(stage, 0, "r", { after_offset, epoch });
+    await seen("what is half gone is refused", refused, (told) => told === "erased");
+    await stage.erase();
+    assert.deepEqual(await stage.stocks(), {});
+    for (const room of rooms) assert.deepEqual(await offsetsOf(stage, 0, room), []);
+  },
+};
+
+const BESIDE_CONFIG = `
+[limits]
+messages_per_second = 100_000
+[[rooms]]
+room = "*"
+durable = true
+history_size = 5_000
+`;
+const BESIDE_SHIELDS = `
+[growing]
+[centrifugo]
+enabled = true
+[pusher]
+enabled = true
+[[pusher.apps]]
+id = "app-1"
+key = "key-1"
+secret = "a secret of the app"
+tenant = "beside-1"
+room_prefix = ""
+`;
+
+Deno.test("a tenant is erased beside clients, orders and faults, and nothing of it is served or comes back", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${BESIDE_CONFIG}`;
+  // With a Brain.
+  await using one = await startLocalShield(`${config}${BESIDE_SHIELDS}`);
+  await using second = await startServer("shield", `${config}${BESIDE_SHIELDS}`, issuer.dir);
+  const urls = [one, second].map(({ ready }) => new URL(ready["url"] ?? "").origin);
+  const admin_urls = [one.ready["admin_url"] ?? "", second.ready["admin_url"] ?? ""] as const;
+  const urlOf = (shield: 0 | 1) => urls[shield]!.replace(/^http/, "ws");
+  for (const [at, [beside, run]] of Object.entries(BESIDE).entries()) {
+    const tenant = `beside-${at}`;
+    const token = (sub: string, role?: "admin") =>
+      issuer.tokenFor({ sub, tenant_id: tenant, ...(role === undefined ? {} : { role }) });
+    const admin = async (shield: 0 | 1) =>
+      new HttpPeer(admin_urls[shield], await token("root", "admin"));
+    await t.step(`beside ${beside}`, () =>
+      run({
+        ...{ nats_url: nats.url, second, admin_urls, tenant, token, urlOf },
+        open: async (shield) =>
+          await DurableClient.open(`${urlOf(shield)}/v1/socket`, await token("ann")),
+        http: async (shield) =>
+          new HttpPeer(urlOf(shield).replace(/^ws/, "http"), await token("ann")),
+        async erase(shield = 0) {
+          const order = { tenant, all: true };
+          const erased = async () =>
+            (await (await admin(shield)).call("POST", "data/erase", order)).body;
+          await seen("all of it is erased", erased, ({ stores }) =>
+            stores?.every((one: { failed?: string }) =>
+              one.failed === undefined
+            ));
+        },
+        async stocks(shield = 0) {
+          const { status, body } = await (await admin(shield)).call("GET", `data?tenant=${tenant}`);
+          assert.equal(status, 200, JSON.stringify(body));
+          return Object.fromEntries(
+            body.stores.map((one: { store: string; count: number }) => [one.store, one.count]),
+          );
+        },
+      }));
+  }
+});
