@@ -1,9 +1,10 @@
 /** Leaves of the wire format: scanner, text form, stamper, subjects. */
 import {
   decodeClientText,
+  OwnBuffers,
   readEnvelope,
   scanEnvelope,
-  stampEnvelope,
+  stampRouted,
   writeEnvelope,
 } from "@arqon/proto";
 import { parseRoomSubject, roomSubject } from "../../shared/subjects/subject.ts";
@@ -50,11 +51,12 @@ function textDecoded(): LeafRun {
 function stamped(size_bytes: number): LeafRun {
   const scans = ROOMS.map((room_id) => scanEnvelope(publication(room_id, size_bytes), SCAN_LIMITS));
   const stamp = { trace_id: TRACE_ID, tenant_id: "acme", sender_id: "user-1", twist_id: TWIST_ID };
+  const space = new OwnBuffers();
   return (times) => {
     for (let index = 0; index < times; index++) {
       const scan = scans[index % scans.length]!;
       const { room_id } = scan;
-      kept.value = stampEnvelope(scan, { ...stamp, room_id, timestamp_ms: NOW_MS });
+      kept.value = stampRouted(scan, { ...stamp, room_id, timestamp_ms: NOW_MS }, space);
     }
   };
 }

@@ -19,11 +19,12 @@ import {
   encodeUnsub,
   encodeWelcome,
   type EnvelopeInput,
+  OwnBuffers,
   readEnvelope,
   readPresenceLeave,
   readPresenceUpdate,
   scanEnvelope,
-  stampEnvelope,
+  stampRouted,
   writeEnvelope,
 } from "@arqon/proto";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
@@ -178,7 +179,7 @@ export function envelopeTarget(): Target {
   };
   const run = (bytes: Uint8Array) => {
     const scan = scanEnvelope(bytes, LIMITS);
-    const routed = readEnvelope(stampEnvelope(scan, stamp).subarray(1));
+    const routed = readEnvelope(stampRouted(scan, stamp, new OwnBuffers()));
     const { tenant_id, room_id, sender_id, trace_id, timestamp_ms, headers } = routed;
     assert.deepEqual(
       { tenant_id, room_id, sender_id, trace_id, timestamp_ms },

@@ -14,6 +14,7 @@ import { EnvelopeSchema } from "../../proto/testing/schemas.ts";
 import { validateJsonText } from "../../shield/schema/validation/json.ts";
 import { compileMessage, SCHEMA_LIMITS } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
+import { MessageWork } from "../../shield/schema/validation/message_work.ts";
 import { RequiredFields } from "../../shield/schema/validation/required.ts";
 import { readersSchema } from "../../shield/schema/testing/readers.ts";
 
@@ -45,7 +46,13 @@ function binary(desc: DescMessage, bytes: Uint8Array): string {
 }
 
 function json(desc: DescMessage, text: Uint8Array): string {
-  const context = { desc, registry, required, limits: SCHEMA_LIMITS };
+  const context = {
+    desc,
+    registry,
+    required,
+    work: new MessageWork(SCHEMA_LIMITS),
+    limits: SCHEMA_LIMITS,
+  };
   const { validation, message } = validateJsonText(context, text, "refuse");
   if (message !== undefined) return `+ ${toBinary(desc, message).toHex()}`;
   return `- ${validation.violations[0]?.message}`;
