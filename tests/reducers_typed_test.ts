@@ -12,6 +12,8 @@ import { until } from "../shared/testing/until.ts";
 import { ArqonProvider, useReduced } from "../sdk/react/mod.ts";
 import { optimistic, type OptimisticRoom, reduced, type ReducedRoom } from "@arqon/sdk/reducers";
 import type { Lot, Sale } from "../examples/auction/sale.ts";
+import { decodeModule } from "../wasm/module/decode.ts";
+import { encodeModule } from "../wasm/module/encode.ts";
 import { meterReducer } from "../wasm/reducer/reducer_check.ts";
 import { folderWith } from "../arq/testing/disk_io.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -53,14 +55,13 @@ reducer = "sale"
 reducer_visible = ["lot"]
 `;
 
-/** The same module with so much behind it that it takes three pages. */
+/** The same module with so much data that it takes three pages. */
 async function largeFile(): Promise<Uint8Array> {
-  const rest = new Uint8Array(250_000);
-  for (let at = 0; at < rest.length; at++) rest[at] = at * 31 >> 3;
-  const name = [4, ...new TextEncoder().encode("rest")];
-  const size = name.length + rest.length;
-  const head = [0, size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14, ...name];
-  return new Uint8Array([...await Deno.readFile(SALE), ...head, ...rest]);
+  const bytes = new Uint8Array(250_000);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = at * 31 >> 3;
+  const module = decodeModule(await Deno.readFile(SALE));
+  const segment = { mode: "passive", at: [], bytes, offset: 0 } as const;
+  return encodeModule({ ...module, data: [...module.data, segment] });
 }
 
 /** Whoever may subscribe gets the module where the class says so, and sees own calls at once by it. */
