@@ -2,6 +2,7 @@
  * How a received message is shown: as a readable line on a terminal, as the exact payload bytes in a pipe,
  * and with `--json` as one JSON object on each line. Pure.
  */
+import { isJson } from "@arqon/proto";
 import type { Message } from "@arqon/sdk";
 import { printable } from "./exit.ts";
 import { type Io, print } from "./io.ts";
@@ -21,16 +22,6 @@ function textOf(data: Uint8Array): string | undefined {
 function isJsonType(content_type: string): boolean {
   const type = (content_type.split(";")[0] ?? "").trim().toLowerCase();
   return type === "application/json" || type.endsWith("+json");
-}
-
-/** Whether a text is JSON as a whole. */
-export function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function base64(data: Uint8Array): string {

@@ -1,10 +1,10 @@
 /** `arq pub`: publishes one event, or one for each line of NDJSON, acknowledged and pipelined. */
+import { isJson } from "@arqon/proto";
 import { type Ack, ArqonError, type Room } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { plural } from "../../../shared/plural.ts";
 import { Acknowledged, dueAfter, pause, swappedText, Window } from "../../rooms/flow.ts";
 import { failed, usageError } from "../../terminal/exit.ts";
-import { isJson } from "../../terminal/format.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
 import { createProgress } from "../../terminal/progress.ts";
