@@ -85,3 +85,23 @@ const slices = new Slices({
 
 /** As `Slices.enter`, for the event loop of this thread. */
 export const slice = (tenant_id: string): Promise<void> | undefined => slices.enter(tenant_id);
+
+/**
+ * Takes steps in pieces of so many, the first one at once and each other one in a slice of the tenant; undefined: one
+ * piece had them all.
+ */
+export function inPieces(
+  tenant_id: string,
+  steps: Iterable<void>,
+  a_piece: number,
+): Promise<void> | undefined {
+  const left = steps[Symbol.iterator]();
+  const isOver = () => {
+    for (let taken = 0; taken < a_piece; taken++) if (left.next().done === true) return true;
+    return false;
+  };
+  if (isOver()) return undefined;
+  return (async () => {
+    do await slice(tenant_id); while (!isOver());
+  })();
+}

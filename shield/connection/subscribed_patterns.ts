@@ -12,7 +12,7 @@ import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
-import { slice } from "../../shared/turns/slices.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 import type { Connection } from "./connection.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
@@ -27,19 +27,6 @@ const PUT_OUT_MAX = 1_024;
 
 /** Rooms that are entered or left in one piece: most of half a millisecond. */
 const ROOMS_A_PIECE = 64;
-
-/** Takes the steps in pieces; undefined: they fitted into one, and were taken. */
-function inPieces(tenant_id: string, steps: Iterable<void>): Promise<void> | undefined {
-  const left = steps[Symbol.iterator]();
-  const isOver = () => {
-    for (let taken = 0; taken < ROOMS_A_PIECE; taken++) if (left.next().done === true) return true;
-    return false;
-  };
-  if (isOver()) return undefined;
-  return (async () => {
-    do await slice(tenant_id); while (!isOver());
-  })();
-}
 
 /** A room that is received by a pattern. */
 interface HeardRoom {
@@ -131,7 +118,7 @@ export class SubscribedPatterns {
       try {
         const entering = hub.patterns.add(tenant_id, added);
         filters.hold(tenant_id, pattern, filter);
-        return inPieces(tenant_id, entering);
+        return inPieces(tenant_id, entering, ROOMS_A_PIECE);
       } catch (error) {
         this.#patterns.delete(pattern);
         throw error;
@@ -146,7 +133,7 @@ export class SubscribedPatterns {
     filters.hold(tenant_id, pattern, filter);
     filters.release(tenant_id, pattern, before.filter);
     before.filter = filter;
-    return inPieces(tenant_id, this.#revisiting(before, is_changed));
+    return inPieces(tenant_id, this.#revisiting(before, is_changed), ROOMS_A_PIECE);
   }
 
   /** Receives a pattern no longer, at once; rooms that others match are received by those. */
@@ -156,7 +143,8 @@ export class SubscribedPatterns {
 
   /** As `leave`, for a client that asks for it: with a promise, wholly once that resolves. */
   leaveAsked(pattern: string): Promise<void> | undefined {
-    return inPieces(this.#connection.identity.tenant_id, this.#leaving(pattern, "unsubscribed"));
+    const { tenant_id } = this.#connection.identity;
+    return inPieces(tenant_id, this.#leaving(pattern, "unsubscribed"), ROOMS_A_PIECE);
   }
 
   *#leaving(pattern: string, why: LeaveWhy): Generator<void> {
@@ -180,7 +168,7 @@ export class SubscribedPatterns {
 
   /** The connection has ended, and receives nothing more: its rooms are left in pieces, which its tenant pays. */
   end(): void {
-    void inPieces(this.#connection.identity.tenant_id, this.#ending());
+    void inPieces(this.#connection.identity.tenant_id, this.#ending(), ROOMS_A_PIECE);
   }
 
   *#ending(): Generator<void> {

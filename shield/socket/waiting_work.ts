@@ -1,5 +1,5 @@
 /** Work that a client asks for by the dozen in one message: it is done in pieces, while its socket rests. */
-import { slice } from "../../shared/turns/slices.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Items that are done in one piece: some half a millisecond. */
 const ITEMS_A_PIECE = 16;
@@ -45,18 +45,23 @@ export class WaitingWork<Item> {
   ): Promise<void> {
     if (this.#is_running) return;
     this.#is_running = true;
-    for (let done = 1; this.#items.length > 0; done++) {
-      one(this.#items.shift()!);
-      if (done % ITEMS_A_PIECE !== 0 || this.#items.length === 0) continue;
-      if (done === ITEMS_A_PIECE) {
-        rest(REST_MS);
-        this.#rests = true;
-      }
-      await slice(tenant_id);
+    const later = inPieces(tenant_id, this.#each(one), ITEMS_A_PIECE);
+    if (later !== undefined) {
+      this.#rests = true;
+      rest(REST_MS);
+      await later;
     }
     this.#is_running = false;
     this.#bytes = 0;
     if (this.#rests) rest(0);
     this.#rests = false;
+  }
+
+  *#each(one: (item: Item) => void): Generator<void> {
+    for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) {
+      one(item);
+      // The last one needs no further piece.
+      if (this.#items.length > 0) yield;
+    }
   }
 }
