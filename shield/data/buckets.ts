@@ -15,12 +15,15 @@ import {
   encodeSettings,
   TENANTS_BUCKET,
 } from "../../shared/records/tenant_settings.ts";
-import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
-import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
-import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
-import { STREAMS_BUCKET } from "../../shared/records/buckets.ts";
-import { EMPTY_POLICIES, POLICIES_BUCKET } from "../../shared/records/buckets.ts";
-import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
+import {
+  EMPTY_POLICIES,
+  GROWING_BUCKET,
+  POLICIES_BUCKET,
+  ROLLOUTS_BUCKET,
+  SCHEDULES_BUCKET,
+  STREAMS_BUCKET,
+  TICKETS_BUCKET,
+} from "../../shared/records/buckets.ts";
 import { calledAbout, namesUser } from "./named.ts";
 import type { BrainOf, DataStore, Stock, Whose } from "./stores.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What filters and checks of schemas may take of a Shield's time: a share for each tenant, and slices of a turn for those who read what is
- * stored. A tenant that has used up its share publishes no more until its debt is worked off; of what comes from other
+ * What filters and checks of schemas may take of a Shield's time: a share for each tenant, and slices of a turn for
+ * those who read what is stored. A tenant that has used up its share publishes no more until its debt is worked off; of what comes from other
  * Shields meanwhile its filters let nothing through, and its readers of stored messages wait.
  */
 import { ArqonError } from "@arqon/proto";

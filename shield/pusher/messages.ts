@@ -52,14 +52,15 @@ function membersOf(text: string, start = 0): Map<string, JsonMember> {
 
 /** Reads a message; of its data no values are made. Throws `malformed-frame`, `repeated-field`. */
 export function readClientMessage(text: string): ClientMessage {
-  if (!isJson(text) || !/^\s*\{/.test(text)) throw notAMessage('expected {"event":"…","data":…}');
+  const right = 'expected {"event":"…","data":…}';
+  if (!isJson(text) || !/^\s*\{/.test(text)) throw notAMessage(right);
   const members = membersOf(text);
   const raw = (name: string) => {
     const member = members.get(name);
     return member && text.slice(member.start, member.end);
   };
   const event = textOf(raw("event"));
-  if (event === undefined) throw notAMessage('expected {"event":"…","data":…}');
+  if (event === undefined) throw notAMessage(right);
   const channel = raw("channel");
   if (channel !== undefined && channel !== "null" && !channel.startsWith('"')) {
     throw notAMessage("channel: expected a string");

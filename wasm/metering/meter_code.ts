@@ -265,8 +265,8 @@ class Writer {
 }
 
 /**
- * A body with its charges. The old locals keep their numbers, and branches lead where they led; where the frame is counted,
- * the old body is in one more block, and what left the function leaves that.
+ * A body with its charges. The old locals keep their numbers, and branches keep their targets; where the frame is
+ * counted, the old body is in one more block, and what left the function leaves that.
  */
 export function meterBody(
   target: CodeTarget,

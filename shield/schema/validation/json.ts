@@ -110,6 +110,16 @@ function search(
   return undefined;
 }
 
+/** Decodes strictly, else searches for what is wrong; undefined: `findings` say it. Throws `TooMuchWork`. */
+function read(context: JsonContext, text: JsonText, findings: Findings): Message | undefined {
+  try {
+    return decode(context, text, false);
+  } catch (error) {
+    if (error instanceof TooMuchWork) throw error;
+    return search(context, text, findings, errorText(error));
+  }
+}
+
 /** Checks a text. Throws nothing, whatever the text is. */
 export function validateJsonText(
   context: JsonContext,
@@ -131,15 +141,10 @@ export function validateJsonText(
   if (values === undefined) return refuse("depth", `JSON is nested more than ${most} deep`);
   let message: Message | undefined;
   try {
-    message = decode(context, { text: string, values }, false);
+    message = read(context, { text: string, values }, findings);
   } catch (error) {
     if (error instanceof TooMuchWork) return refuse("rule-cost", error.message);
-    try {
-      message = search(context, { text: string, values }, findings, errorText(error));
-    } catch (again) {
-      if (again instanceof TooMuchWork) return refuse("rule-cost", again.message);
-      throw again;
-    }
+    throw error;
   }
   if (message !== undefined) required?.report(context.desc, message, findings);
   const validation = findings.result();

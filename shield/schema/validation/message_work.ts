@@ -1,7 +1,7 @@
 /**
  * What decoding a message, and asking the rules of its fields, costs: known before it is done, from how many messages
- * and values there are and from what their types have. A decoder makes each field of a message that has no presence of its own, also of
- * an empty one, so that a message of two bytes may cost as much as a hundred values.
+ * and values there are and from what their types have. A decoder makes every field without presence, also of an empty
+ * message, so that two bytes may cost as much as a hundred values.
  */
 import {
   type DescExtension,
