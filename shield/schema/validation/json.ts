@@ -4,7 +4,13 @@
  */
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
-import { Numeral, parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
+import {
+  DuplicateMember,
+  Numeral,
+  parseNumerals,
+  readJson,
+  refuseDuplicates,
+} from "./protojson.ts";
 import { type MessageWork, TooMuchWork } from "./message_work.ts";
 import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
@@ -72,51 +78,57 @@ interface JsonText {
   readonly values: number;
 }
 
-/** Decodes a text. Throws an Error that says what is wrong. */
-function decode(context: JsonContext, text: JsonText, ignoreUnknownFields: boolean): Message {
-  const { registry, limits } = context;
-  const work = context.work.begin();
-  const value = parseNumerals(text.text, text.values, (steps) => work.spend(steps));
-  refuseDuplicates(text.text);
+/** Parses a text, which is paid for. */
+function parse({ work }: JsonContext, { text, values }: JsonText): unknown {
+  work.begin();
+  return parseNumerals(text, values, (steps) => work.spend(steps));
+}
+
+/** Decodes a value of `parse`. Throws an Error that says what is wrong. */
+function decode(context: JsonContext, value: unknown, ignoreUnknownFields: boolean): Message {
+  const { registry, limits, work } = context;
   const options = { registry, work, ignoreUnknownFields, recursionLimit: limits.depth };
   return readJson(context.desc, value, options);
 }
 
-/** Decodes leniently, and searches for what made the strict decoding fail with `tripped`. */
+/** Searches for what made the strict decoding fail with `tripped`, and decodes leniently where that helps. */
 function search(
   context: JsonContext,
   text: JsonText,
   findings: Findings,
-  tripped: string,
+  tripped: unknown,
 ): Message | undefined {
-  let value: unknown;
-  try {
-    value = parseNumerals(text.text);
-  } catch (error) {
-    if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
-    return undefined;
-  }
-  new JsonSearch(context, findings).message(context.desc, value, "");
+  new JsonSearch(context, findings).message(context.desc, parse(context, text), "");
   if (findings.total > 0) return undefined;
   try {
-    const message = decode(context, text, true);
+    if (tripped instanceof DuplicateMember) throw tripped;
+    const message = decode(context, parse(context, text), true);
     // A search that ended early may not have come to the unknown field, which must not pass.
     if (findings.mode !== "refuse") return message;
   } catch (error) {
     if (error instanceof TooMuchWork) throw error;
-    tripped = errorText(error);
+    tripped = error;
   }
-  if (findings.count()) findings.describe("", "json", tripped);
+  if (findings.count()) findings.describe("", "json", errorText(tripped));
   return undefined;
 }
 
 /** Decodes strictly, else searches for what is wrong; undefined: `findings` say it. Throws `TooMuchWork`. */
 function read(context: JsonContext, text: JsonText, findings: Findings): Message | undefined {
+  let value: unknown;
   try {
-    return decode(context, text, false);
+    value = parse(context, text);
   } catch (error) {
     if (error instanceof TooMuchWork) throw error;
-    return search(context, text, findings, errorText(error));
+    if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
+    return undefined;
+  }
+  try {
+    refuseDuplicates(text.text);
+    return decode(context, value, false);
+  } catch (error) {
+    if (error instanceof TooMuchWork) throw error;
+    return search(context, text, findings, error);
   }
 }
 
@@ -179,6 +191,8 @@ function isDefinedOnly(field: DescField): boolean {
  * microseconds.
  */
 const TRIALS = 4_000;
+/** What a name of no field costs, in steps: ever new names are parsed three times, and looked up where they are compared. */
+const UNKNOWN_NAME_STEPS = 5;
 
 /**
  * One search. Findings go where the constructor says. The search ends early when enough violations are
@@ -195,7 +209,7 @@ class JsonSearch {
 
   constructor({ registry, work, limits }: JsonContext, findings: Findings) {
     this.#registry = registry;
-    this.#work = work.begin();
+    this.#work = work;
     this.#findings = findings;
     this.#depth = limits.depth;
     this.#most = limits.violations;
@@ -217,7 +231,9 @@ class JsonSearch {
     }
     const names = this.#namesOf(desc);
     const seen = new Set<DescField>();
-    for (const [key, inner] of Object.entries(value)) {
+    const members = Object.entries(value);
+    this.#work.spend(UNKNOWN_NAME_STEPS * Math.max(0, members.length - names.size));
+    for (const [key, inner] of members) {
       if (this.#isOver()) return;
       const field = names.get(key);
       if (field === undefined) {

@@ -136,3 +136,19 @@ Deno.test("values of a Struct, and readings of a text that lacks its form, count
   assert.equal(schema.validateJson(encoder.encode(`{"no":1,"any":{"a":[1]}}`), ALLOW).total, 0);
   assert.ok(schema.work > before);
 });
+
+Deno.test("names of no field are paid in each mode, and refused where they are too many", () => {
+  const names = (count: number) =>
+    encoder.encode(`{${Array.from({ length: count }, (_, at) => `"k${at}":1`).join(",")}}`);
+  const schema = itemsOf(2);
+  for (const unknown_fields of ["allow", "warn", "refuse"] as const) {
+    const before = schema.work;
+    schema.validateJson(names(10_000), { unknown_fields });
+    assert.ok(schema.work - before >= 50_000, `${unknown_fields}: ${schema.work - before}`);
+    const { violations } = schema.validateJson(names(COUNT / 2 + 5_000), { unknown_fields });
+    assert.equal(violations[0]?.rule, "rule-cost");
+  }
+  const before = schema.work;
+  assert.equal(schema.validateJson(encoder.encode(`{"items":[],"k":1}`), ALLOW).unknown, 1);
+  assert.ok(schema.work - before < 50);
+});

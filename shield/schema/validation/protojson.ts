@@ -62,13 +62,18 @@ export function parseNumerals(text: string, values = 0, spend?: (steps: number) 
   return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
 }
 
-/** Throws an Error when an object of a JSON text has a member twice. */
+/** An object of a text has a member twice. */
+export class DuplicateMember extends Error {}
+
+/** Throws `DuplicateMember` when an object of a JSON text has a member twice. */
 export function refuseDuplicates(text: string): void {
   try {
     fromJsonString(EmptySchema, `{"":${text}}`, { ignoreUnknownFields: true });
   } catch (error) {
     const { message } = error as Error;
-    throw new Error(message.replace(/^cannot decode message google\.protobuf\.Empty from /, ""));
+    throw new DuplicateMember(
+      message.replace(/^cannot decode message google\.protobuf\.Empty from /, ""),
+    );
   }
 }
 
