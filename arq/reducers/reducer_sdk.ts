@@ -8,8 +8,8 @@ import fields from "../../policies/reducer_sdk/fields.ts" with { type: "text" };
 import guest from "../../policies/reducer_sdk/guest.ts" with { type: "text" };
 import json from "../../policies/sdk/json.ts" with { type: "text" };
 import mod from "../../policies/reducer_sdk/mod.ts" with { type: "text" };
-import number from "../../policies/reducer_sdk/number.ts" with { type: "text" };
 import quote from "../../policies/reducer_sdk/quote.ts" with { type: "text" };
+import reject from "../../policies/reducer_sdk/reject.ts" with { type: "text" };
 import room from "../../policies/reducer_sdk/room.ts" with { type: "text" };
 
 /** The text of each file of the guest SDK, by its name. */
@@ -20,7 +20,7 @@ export const REDUCER_SDK: Readonly<Record<string, string>> = {
   "guest.ts": guest,
   "json.ts": json,
   "mod.ts": mod,
-  "number.ts": number,
   "quote.ts": quote,
+  "reject.ts": reject,
   "room.ts": room,
 };

@@ -7,8 +7,7 @@ import {
   room_offset,
   room_random,
 } from "./arqon_room_v1.ts";
-import { Fields } from "./fields.ts";
-import { wholeNumber } from "./number.ts";
+import { Fields, wholeNumber } from "./fields.ts";
 
 /** Bytes of the length before every value of the host. */
 const LENGTH_BYTES: usize = 4;

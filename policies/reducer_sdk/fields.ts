@@ -1,9 +1,8 @@
 // The members of the JSON object that a command brings: what `call("offer", { title, price })` of an SDK sends. What
 // is not as the reducer asks for is rejected with 400. Objects in objects are for `JsonReader`, ../sdk/json.ts.
-import { reject } from "./guest.ts";
 import { JsonKind, JsonReader } from "./json.ts";
-import { wholeNumber } from "./number.ts";
 import { quote } from "./quote.ts";
+import { reject } from "./reject.ts";
 
 /** A JSON object. */
 export class Fields {
@@ -65,4 +64,19 @@ export class Fields {
   private refuse(name: string, expected: string): void {
     reject("expected " + quote(name) + ": " + expected, 400);
   }
+}
+
+/** A whole number of at most 18 digits, perhaps with a minus. Anything else is rejected with 400. */
+export function wholeNumber(text: string): i64 {
+  const negative = text.length > 0 && text.charCodeAt(0) == 0x2D;
+  const first = negative ? 1 : 0;
+  const digits = text.length - first;
+  if (digits < 1 || digits > 18) reject("expected a whole number of at most 18 digits", 400);
+  let value: i64 = 0;
+  for (let at = first; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) reject("expected a whole number of at most 18 digits", 400);
+    value = value * 10 + digit;
+  }
+  return negative ? -value : value;
 }

@@ -1,7 +1,8 @@
 // The guest's side of the ABI: memory that the host fills, and the handlers of commands that a reducer
 // registers.
-import { room_field, room_reject } from "./arqon_room_v1.ts";
+import { room_field } from "./arqon_room_v1.ts";
 import { Command, textAt } from "./command.ts";
+import { reject } from "./reject.ts";
 
 /** What a reducer sets up for its commands: memory that grows costs the next one a new instance. */
 const WORKING_BYTES: usize = 65_536;
@@ -23,15 +24,6 @@ let migration: ((from: string) => void) | null = null;
  */
 export function migrate(handler: (from: string) => void): void {
   migration = handler;
-}
-
-/**
- * Refuses the command and ends it at once: nothing that it has written counts. `reason` is shown to the
- * sender (512 bytes at most); `code` is 400 to 599 and means what HTTP means by it.
- */
-export function reject(reason: string, code: i32 = 409): void {
-  const bytes = String.UTF8.encode(reason);
-  room_reject(code, changetype<usize>(bytes), <usize> bytes.byteLength);
 }
 
 /** Runs the reducer's top-level statements, once. The compiler fills in its body. */

@@ -92,7 +92,27 @@ export function checkFolders(
       violations.push({ path, line, message });
     }
   }
-  return [...violations, ...crowded(modules)];
+  return [...violations, ...circular(modules), ...crowded(modules)];
+}
+
+/** Every module that is part of a cycle of value imports, or between two of them. */
+function circular(modules: readonly Module[]): Violation[] {
+  const rest = new Map(modules.map(({ path, imports }) => [
+    path,
+    new Set(imports.filter(({ is_type }) => is_type !== true).map(({ target }) => target)),
+  ]));
+  for (let before = -1; before !== rest.size;) {
+    before = rest.size;
+    const needed = new Set([...rest.values()].flatMap((targets) => [...targets]));
+    for (const [path, targets] of rest) {
+      const is_end = !needed.has(path) || ![...targets].some((target) => rest.has(target));
+      if (is_end) rest.delete(path);
+    }
+  }
+  return [...rest].map(([path, targets]) => {
+    const next = [...targets].filter((target) => rest.has(target)).join(", ");
+    return { path, line: 0, message: `needs itself by way of ${next}` };
+  });
 }
 
 /** Every folder with more product files directly in it than a newcomer can survey. */

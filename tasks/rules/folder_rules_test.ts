@@ -32,6 +32,25 @@ Deno.test("tests and entries are on no floor, a new folder needs a place", () =>
   assert.match(check("a/new/x.ts", "a/low/y.ts").join(), /a\/new\/ has no place in FOLDERS/);
 });
 
+Deno.test("files that need each other are reported, of types and of what stands beside them nothing is", () => {
+  const module = (path: string, ...targets: string[]): Module => ({
+    path,
+    imports: targets.map((target) => ({ specifier: target, target, line: 1 })),
+  });
+  const cycle = [module("b/x.ts", "b/y.ts", "b/leaf.ts"), module("b/y.ts", "b/z.ts")];
+  const user = module("b/user.ts", "b/x.ts");
+  const messages = (modules: Module[]) =>
+    checkFolders(modules, PACKAGES).map(({ path, message }) => `${path} ${message}`);
+  assert.deepEqual(messages([...cycle, module("b/z.ts"), user]), []);
+  assert.deepEqual(messages([...cycle, module("b/z.ts", "b/x.ts"), module("b/leaf.ts"), user]), [
+    "b/x.ts needs itself by way of b/y.ts",
+    "b/y.ts needs itself by way of b/z.ts",
+    "b/z.ts needs itself by way of b/x.ts",
+  ]);
+  const type = { specifier: "b/x.ts", target: "b/x.ts", line: 1, is_type: true };
+  assert.deepEqual(messages([...cycle, { path: "b/z.ts", imports: [type] }]), []);
+});
+
 Deno.test("a crowded folder is reported", () => {
   const files = Array.from({ length: FOLDER_FILES + 1 }, (_, at) => ({
     path: `b/file_${at}.ts`,
