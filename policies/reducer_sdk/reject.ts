@@ -1,3 +1,4 @@
+// How a reducer refuses a command.
 import { room_reject } from "./arqon_room_v1.ts";
 
 /**
