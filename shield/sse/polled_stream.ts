@@ -9,9 +9,13 @@ import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 /** What waits for an answer before its writer has to wait, in bytes. */
 const WAITING_BYTES = 65_536;
 
-/** One stream. It is only written: a client that has gone is noticed by its silence. */
+/** One stream. It is only written: a client that has gone is noticed by the poll that does not come. */
 export class PolledStream implements LiveStream {
+  readonly #patience_ms: number;
   #sink: ByteSink | undefined;
+  #missing: ReturnType<typeof setTimeout> | undefined;
+  /** How many polls have come, those that repeat one included. */
+  #polls = 0;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   #waiting_bytes = 0;
   /** The number of the answer that is asked for next, and the one before it. */
@@ -20,6 +24,11 @@ export class PolledStream implements LiveStream {
   #come = Promise.withResolvers<void>();
   readonly #emptied = Promise.withResolvers<void>();
   #is_closing = false;
+
+  /** `patience_ms`: how long the next poll is waited for where the client of the last one may have gone. */
+  constructor(patience_ms: number) {
+    this.#patience_ms = patience_ms;
+  }
 
   flow(sink: ByteSink): void {
     this.#sink = sink;
@@ -34,9 +43,17 @@ export class PolledStream implements LiveStream {
 
   /**
    * The answer with that number, from 0: what has come since the one before it, at the latest after so many ms. The last
-   * one may be asked for again, as a proxy or a client may repeat a request. Rejects with `invalid-field` (400).
+   * one may be asked for again, as a proxy or a client may repeat a request. `gone`: the client of this request left.
+   * Rejects with `invalid-field` (400).
    */
-  take(number: number, within_ms: number): Promise<Uint8Array<ArrayBuffer>> {
+  take(
+    number: number,
+    within_ms: number,
+    gone?: AbortSignal,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    clearTimeout(this.#missing);
+    const poll = ++this.#polls;
+    gone?.addEventListener("abort", () => poll === this.#polls && this.#await(), { once: true });
     if (number === this.#next) {
       this.#next++;
       return this.#answer = this.#taken(within_ms);
@@ -57,7 +74,15 @@ export class PolledStream implements LiveStream {
     this.#waiting_bytes = 0;
     if (was_full) this.#sink?.written();
     if (this.#is_closing) this.#emptied.resolve();
+    // A client that has gone before its first answer does not know where to poll.
+    if (this.#polls === 1) this.#await();
     return bytes;
+  }
+
+  /** Ends unless a poll comes. */
+  #await(): void {
+    if (this.#is_closing) return;
+    this.#missing = setTimeout(() => this.#sink?.ended(), this.#patience_ms);
   }
 
   /** Resolves once the last answer has been asked for. */
@@ -70,6 +95,7 @@ export class PolledStream implements LiveStream {
   close(): void {
     this.#sink = undefined;
     this.#is_closing = true;
+    clearTimeout(this.#missing);
     this.#come.resolve();
     this.#emptied.resolve();
   }

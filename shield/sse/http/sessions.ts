@@ -8,6 +8,7 @@
 import type { EventsContext } from "./events.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
+import { clientGone } from "../../../shared/http1/client_gone.ts";
 import type { Identity } from "../../auth/identity.ts";
 import { GzipStream } from "../gzip.ts";
 import { PolledStream } from "../polled_stream.ts";
@@ -70,7 +71,9 @@ class Sessions {
     context.rates.take(client.identity, request.url.length);
     requireAccepted(request);
     const headers = headersOf(context, request);
-    const polled = url.searchParams.get("poll") === "0" ? new PolledStream() : undefined;
+    const polled = url.searchParams.get("poll") === "0"
+      ? new PolledStream(Math.max(context.heartbeat_ms, POLL_MS))
+      : undefined;
     if (polled !== undefined) headers.delete("content-encoding");
     // Nobody listens to the answer of a HEAD: it says what a GET would be, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
@@ -109,15 +112,15 @@ class Sessions {
     const owner = ownerOf(client.identity);
     const forwarded = { connection, owner: encodeURIComponent(owner), poll };
     const body = node === context.node_id
-      ? await this.#polled(connection, owner, Number(poll))
+      ? await this.#polled(connection, owner, Number(poll), clientGone(request))
       : await context.forwarding.forward("frames", node, forwarded, NOTHING);
     return new Response(new Uint8Array(body), { headers });
   }
 
-  async #polled(connection: string, owner: string, number: number) {
+  async #polled(connection: string, owner: string, number: number, gone?: AbortSignal) {
     const session = this.#open.get(connection);
     if (session?.polled === undefined || session.owner !== owner) throw unknown(connection);
-    return await session.polled.take(number, POLL_MS);
+    return await session.polled.take(number, POLL_MS, gone);
   }
 
   async frames(

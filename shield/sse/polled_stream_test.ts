@@ -1,0 +1,38 @@
+/** Polls that do not come: a client that has gone is not kept. */
+import assert from "node:assert/strict";
+import { PolledStream } from "./polled_stream.ts";
+
+const PATIENCE_MS = 1;
+const WITHIN_MS = 60_000;
+
+function opened() {
+  const stream = new PolledStream(PATIENCE_MS);
+  const ended = Promise.withResolvers<void>();
+  stream.flow({ arrived: () => {}, written: () => {}, ended: ended.resolve });
+  stream.send(new Uint8Array([1]));
+  return { stream, ended: ended.promise };
+}
+
+Deno.test("a client that opens a stream and never polls has gone", async () => {
+  const { stream, ended } = opened();
+  assert.deepEqual([...await stream.take(0, WITHIN_MS)], [1]);
+  await ended;
+  stream.close();
+});
+
+Deno.test("a client that goes while it polls is waited for, and a poll that was repeated is not", async () => {
+  const { stream, ended } = opened();
+  await stream.take(0, WITHIN_MS);
+  const [first, repeated] = [new AbortController(), new AbortController()];
+  void stream.take(1, WITHIN_MS, first.signal);
+  const answer = stream.take(1, WITHIN_MS, repeated.signal);
+  let is_ended = false;
+  void ended.then(() => is_ended = true);
+  first.abort();
+  await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+  assert.equal(is_ended, false, "the client has asked again");
+  repeated.abort();
+  await ended;
+  stream.close();
+  await answer;
+});
