@@ -62,7 +62,6 @@ export const SLOW: readonly string[] = [
   "tests/bridge_rights_test.ts",
   "tests/bridge_serve_test.ts",
   "tests/bridge_slot_test.ts",
-  "tests/closed_unions_test.ts",
   "tests/console_test.ts",
   "tests/cookbook/token_servers_test.ts",
   "tests/deploy_chart_test.ts",
