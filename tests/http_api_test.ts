@@ -18,7 +18,6 @@ import { startNats } from "./harness/nats_server.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 
 /** A bus as `deno task dev` starts it, for the tests that need no other. */
@@ -236,20 +235,6 @@ async function signed({ bus }: Stage): Promise<void> {
   );
 }
 
-/** Policies see a command over HTTP as any other. */
-async function policies({ bus }: Stage): Promise<void> {
-  const tenant = "watched";
-  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant }));
-  const admin = await policyAdmin(bus);
-  const file = new URL("../policies/build/bad_words.wasm", import.meta.url);
-  const { body: { sha256 } } = await admin.upload(await Deno.readFile(file));
-  const deployed = await admin.post("deploy", { sha256, tenant, name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  const path = "rooms/lobby/state/k";
-  assert.equal(await peer.refused("PUT", path, { value: "malware" }), "403 policy-rejected");
-  await peer.done("PUT", path, { value: "fine" });
-}
-
 Deno.test("what HTTP refuses", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
@@ -258,7 +243,6 @@ Deno.test("what HTTP refuses", async (t) => {
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
   await t.step("a room that wants signatures gets them by …/commands", () => signed(stage));
-  await t.step("policies judge commands", () => policies(stage));
 });
 
 Deno.test("without a Brain commands are refused at once, and messages pass", async () => {
