@@ -98,24 +98,3 @@ Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not r
     });
   }
 });
-
-Deno.test("a start that fails says so in a line of JSON too, with the node's id", async (t) => {
-  // Port 1 takes no connections.
-  const spine = '[nats]\nurls = ["nats://127.0.0.1:1"]\n';
-  for (const part of ["shield", "brain"] as const) {
-    await t.step(part, async () => {
-      await withConfig(`${JSON_LOG}${spine}`, async (file) => {
-        const child = startTask(part, file);
-        const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
-        const all: Line[] = [];
-        for await (const line of linesOf(child)) all.push(line);
-        clearTimeout(timer);
-        assert.equal((await child.status).code, 1);
-        const last = all.at(-1);
-        assert.deepEqual([last?.level, last?.exit_code], ["error", 1]);
-        assert.match(String(last?.msg), /127\.0\.0\.1:1/);
-        assert.deepEqual(all.filter(({ node_id }) => node_id !== all[0]?.node_id), []);
-      });
-    });
-  }
-});
