@@ -13,7 +13,7 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import { adminRequests, withoutUnknown } from "../admin/admin_requests.ts";
-import { batches, locks, moderation, presence, state, tenants } from "../http_commands.ts";
+import { locks, moderation, presence, state, tenants } from "../http_commands.ts";
 import type { TwoWays } from "../http_commands.ts";
 import { shippedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
@@ -30,14 +30,14 @@ const publish = async (world: AccountsWorld, at: 0 | 1, room: string, body: obje
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
 };
 
-/** State, locks, presence, bans, kicks, batches: each on either Shield. */
+/** State, locks, presence, bans, kicks: each on either Shield. */
 const commands: Capability = async ({ url, issuer }) => {
   const bus: TwoWays = {
     urls: [url(0), url(1)],
     tokenFor: ({ user, role = "user", tenant = "acme", claims = {} }) =>
       issuer.tokenFor({ sub: user, role, tenant_id: tenant, ...claims }),
   };
-  for (const one of [state, locks, presence, moderation, batches, tenants]) await one(bus);
+  for (const one of [state, locks, presence, moderation, tenants]) await one(bus);
 };
 
 /** Stored by one Shield, heard and read at the other, also what came meanwhile; the oldest goes. */
