@@ -86,7 +86,6 @@ export const SLOW: readonly string[] = [
   "tests/restore/restore_test.ts",
   "tests/rollout_test.ts",
   "tests/site_test.ts",
-  "tests/standby_test.ts",
   "tests/thawed_server_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/tutorial/tutorial_test.ts",
