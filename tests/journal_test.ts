@@ -62,9 +62,15 @@ Deno.test("journal: headers and keyed state are written with their values, as th
     using client = await openText(bus.url, bus.token);
     assert.equal(await send(client, "lobby", "hello"), 0);
     assert.equal(await send(client, "lobby", "again"), 0);
+    client.send("{");
+    assert.equal((await client.json()).op, "err");
     client[Symbol.dispose]();
     await bus.stop();
     const records = recordsOf(await journalLines({ server: { data_dir } }, TENANT));
+    const unread = records.filter(({ reason }) => reason === "malformed-frame");
+    assert.deepEqual(unread.map(({ hook, payload }) => [hook, payload.form]), [
+      ["on_message", "none"],
+    ]);
     const [first, second] = records.filter(({ room }) => room === "lobby");
     const { time_ms, policies: [policy] } = first!;
     const reads = new Map(policy!.reads.map(({ name, value }) => [name, value]));
