@@ -161,31 +161,6 @@ Deno.test("ArqonCertificateEnds: the certificate ends in two days, and the renew
   }
 });
 
-Deno.test("ArqonCertificateEnds: so does the one that NATS is shown, until the renewed pair is written", async () => {
-  await using issuer = await createIssuer();
-  const write = async (name: string, end?: Date) => {
-    const { cert, key } = await testCertificate(undefined, end);
-    await Deno.writeTextFile(`${issuer.dir}/${name}.pem`, cert);
-    await Deno.writeTextFile(`${issuer.dir}/${name}.key`, key);
-  };
-  await write("nats");
-  await write("own", new Date(Date.now() + 2 * DAY_MS));
-  const file = (name: string) => `"${issuer.dir}/${name}"`;
-  await using nats = await startNats({
-    jetstream: true,
-    config: `tls { cert_file: ${file("nats.pem")}, key_file: ${file("nats.key")} }`,
-  });
-  const tls = `tls_ca_file = ${file("nats.pem")}\ntls_cert_file = ${file("own.pem")}\n` +
-    `tls_key_file = ${file("own.key")}\n`;
-  const config = `[nats]\nurls = ["tls://127.0.0.1:${nats.port}"]\n${tls}${issuer.config}`;
-  await using brain = await startServer("brain", config, issuer.dir);
-  await using prometheus = await watch({ "arqon-brain": brain.ready.ops_url! });
-  await prometheus.fires("ArqonCertificateEnds");
-  runbookSays("ArqonCertificateEnds", /write the renewed pair to the files/);
-  await write("own");
-  await prometheus.ends("ArqonCertificateEnds");
-});
-
 Deno.test("ArqonHookOff: a receiver says that it is gone, is repaired, and the hook is resumed", async () => {
   await using receiver = new Receiver();
   await using bus = await startLocalBus(BUS + OPERATORS + hookTables(receiver.url, "default"));

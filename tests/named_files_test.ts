@@ -261,26 +261,6 @@ Deno.test("a start refuses more connections than it may open files, where they a
         assert.ok(Math.abs(Number(limit) - 2_000) < 100, stderr);
         assert.doesNotMatch(stderr, /^\s+at /m);
       });
-      for (
-        const [name, limits] of [
-          ["the default is no wish", ""],
-          ["one that fits", "[limits]\nconnections_per_process = 1_000\n"],
-        ] as const
-      ) {
-        await t.step(`${part}, ${name}`, async () => {
-          await write(limits);
-          const child = startTask(part, file, withFiles(2_000));
-          let [text, is_ready] = ["", false];
-          for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
-            text += chunk;
-            if (is_ready || !text.includes('msg="ready"')) continue;
-            is_ready = true;
-            child.kill("SIGTERM");
-          }
-          assert.ok(is_ready, text);
-          assert.equal((await child.status).code, 0, text);
-        });
-      }
     }
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });

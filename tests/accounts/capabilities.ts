@@ -118,18 +118,28 @@ const http: Capability = async (world) => {
   using reader = await EventReader.open(`${world.url(1)}/v1/rooms/lobby/events?ticket=${ticket}`);
   await reader.until("subscribed");
   const [first, second] = [0, 1].map((at) => new URL(world.url(at as 0 | 1)).host);
+  /** Holds streams back, so that the client polls. */
+  let holds = false;
+  const held = Promise.withResolvers<Response>();
   const proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const url = new URL(request.url);
-    url.host = (request.method === "POST" ? second : first) ?? "";
+    const is_stream = url.pathname === "/v1/connections";
+    url.host = (is_stream ? first : second) ?? "";
+    if (holds && is_stream && !url.searchParams.has("poll")) return held.promise;
     return fetch(new Request(url, request));
   });
-  {
+  for (holds of [false, true]) {
     const url = `http://127.0.0.1:${proxy.addr.port}`;
     await using bus = await connect({
       ...{ url, token: await world.issuer.tokenFor(), webSocket: HttpSocket },
     });
+    assert.equal(bus.welcome.node_id, "shield-0");
+    await using heard = bus.room("lobby").subscribe();
+    await heard.ready;
     await bus.room("lobby").publish("t", 1);
+    assert.equal((await heard.next()).value?.json(), 1);
   }
+  held.resolve(new Response());
   await proxy.shutdown();
 };
 
