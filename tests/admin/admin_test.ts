@@ -12,6 +12,8 @@ import { openText } from "../peers/raw_client.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
+const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
+
 async function adminOf(bus: TestBus): Promise<AdminClient> {
   return new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
 }
@@ -49,6 +51,15 @@ Deno.test("pages of other sites get nothing, and every answer says how it may be
   ) {
     assert.equal((await stranger.get(path)).status, 404, path);
   }
+});
+
+Deno.test("limits are shown without secrets", async () => {
+  await using bus = await startLocalBus(QUOTA);
+  const answer = await (await adminOf(bus)).read("/v1/limits");
+  assert.equal(answer.limits.max_frame_bytes, 262_144);
+  assert.equal(answer.quota.tenants, 0);
+  assert.equal(answer.quota.url, undefined);
+  assert.ok(!JSON.stringify(answer).includes("hidden-word"));
 });
 
 Deno.test("what a policy decided and cost is shown", async () => {
