@@ -91,7 +91,6 @@ export const SLOW: readonly string[] = [
   "tests/tutorial/tutorial_test.ts",
   "tests/upgrade/upgrade_test.ts",
   "tests/walks/focuses_test.ts",
-  "tests/yjs_many_test.ts",
 ];
 
 /** Groups of `test` that take longest; the longest first. */
