@@ -57,6 +57,7 @@ async function arq(bus: Pick<TestBus, "admin_url" | "tokenFor">, ...words: strin
   const token = await bus.tokenFor({ role: "admin" });
   const done = await runArq([...words, "--admin-url", bus.admin_url, "--token", token]);
   assert.equal(done.code, 0, done.stderr);
+  return done.stdout;
 }
 
 Deno.test("ArqonShieldDown: a Shield is killed, and started again with its node_id", async () => {
@@ -173,6 +174,10 @@ Deno.test("ArqonHookOff: a receiver says that it is gone, is repaired, and the h
   await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
   await prometheus.fires("ArqonHookOff");
   runbookSays("ArqonHookOff", /repair the receiver, then `arq hook resume ID`/);
+  const { state, problem } = await hook();
+  assert.deepEqual([state, /answered 410/.test(problem)], ["off", true], problem);
+  assert.match(await arq(bus, "hook", "list"), /^h +off \(PROBLEM\)/m);
+  assert.match(await arq(bus, "hook", "show", "h"), /PROBLEM +it answered 410/);
   receiver.answer = () => undefined;
   await arq(bus, "hook", "resume", "h");
   await prometheus.ends("ArqonHookOff");

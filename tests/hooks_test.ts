@@ -3,7 +3,6 @@
  * `brain/hooks/` and the focus `hook` of `walks/`.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
@@ -77,30 +76,6 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   await until("it comes", () => numbers()?.at(-1) === 4);
   assert.equal(receiver.calls.length, calls + 1);
   assert.deepEqual(receiver.problems, []);
-});
-
-Deno.test("a hook whose receiver is gone is shown as off with the cause, by the API and arq, until it is resumed", async () => {
-  await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
-  const token = await bus.tokenFor({ role: "admin" });
-  const admin = new HttpPeer(bus.admin_url, token);
-  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
-  const path = "tenants/default/hooks/h";
-  const hook = async () => (await admin.call("GET", path)).body.hook;
-  await until("a Brain has it", async () => (await hook()).since !== null);
-  receiver.answer = () => new Response(null, { status: 410 });
-  await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
-  await until("it is off", async () => (await hook()).state === "off");
-  assert.match((await hook()).problem, /answered 410/);
-  const at = ["--admin-url", bus.admin_url, "--token", token];
-  const shown = await runArq(["hook", "list", ...at]);
-  assert.match(shown.stdout, /^h +off \(PROBLEM\)/m, shown.stderr);
-  assert.match((await runArq(["hook", "show", "h", ...at])).stdout, /PROBLEM +it answered 410/);
-  assert.equal((await admin.call("POST", `${path}/pause`)).body.hook.state, "paused");
-  receiver.answer = () => undefined;
-  assert.equal((await admin.call("POST", `${path}/resume`)).body.hook.state, "on");
-  await until("it comes", () => receiver.taken.length === 1);
 });
 
 Deno.test("what the operator's hooks may call, a tenant's may not", async () => {

@@ -299,16 +299,6 @@ async function doesNotRead({ bus }: World): Promise<void> {
   });
 }
 
-async function isCounted({ bus, read }: World): Promise<void> {
-  await until("no reader", async () => await metric(bus, "shield_event_streams") === 0);
-  {
-    using reader = await read("rooms/plain/events");
-    await reader.until("subscribed");
-    await until("it is counted", async () => await metric(bus, "shield_event_streams") === 1);
-  }
-  await until("it has gone", async () => await metric(bus, "shield_event_streams") === 0);
-}
-
 async function expires({ bus }: World): Promise<void> {
   const token = await bus.tokenFor({ ttl_seconds: -20 });
   using reader = await EventReader.open(`${bus.http_url}/v1/rooms/plain/events`, { token });
@@ -344,14 +334,13 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a quiet room has heartbeats": beats,
   "kicks and bans end it": isPutOut,
   "a reader that does not read": doesNotRead,
-  "readers are counted while they are there": isCounted,
   "a token that ends": expires,
   "a drain": isSentAway,
 };
 
 /** What depends on how bytes leave the process. */
 const BY_SOCKET: readonly unknown[] = [
-  ...[follows, isRefused, isCompressed, showsItsHead, beats, doesNotRead, isCounted, isSentAway],
+  ...[follows, isRefused, isCompressed, showsItsHead, beats, doesNotRead, isSentAway],
 ];
 
 for (const websocket of ["own", "native"] as const) {

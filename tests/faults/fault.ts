@@ -4,7 +4,6 @@
  */
 
 /** From and to, both included. */
-export type Range = readonly [low: number, high: number];
 
 /**
  * `kill` is SIGKILL and a new start, `stop` SIGSTOP and SIGCONT, `restart` SIGTERM and a new start,
