@@ -20,10 +20,6 @@ import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "folded-*"
 delta = "fossil"

@@ -10,7 +10,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 Deno.test("a tenant's own hook is set, called, paused, has dead letters called for again, and is removed", async () => {
   await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
+  const config =
     `[admin]\noperator_tenants = ["*"]\n[webhooks]\ntenant_private_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
     `[[rooms]]\nroom = "o-*"\ndurable = true\n`;
   await using bus = await startLocalBus(config);
@@ -80,8 +80,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
 
 Deno.test("what the operator's hooks may call, a tenant's may not", async () => {
   await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
-    `[admin]\noperator_tenants = ["*"]\n`;
+  const config = `[admin]\noperator_tenants = ["*"]\n`;
   await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());

@@ -29,10 +29,7 @@ const running = sharedByTests(() => startLocalBus());
 const WRONG = 'transport is "udp"; expected "auto" or "websocket" or "http"';
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 allowed_origins = ["https://app.example.com"]
-[ops]
-host = "127.0.0.1"
 [auth]
 query_token = true
 require_signature = [{ role = "user", room = "signed" }]

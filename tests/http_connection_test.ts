@@ -17,11 +17,8 @@ import { startNginx } from "./proxies/proxies.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 heartbeat_ms = 1_000
 drain_ms = 1_000
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "kept*"
 durable = true

@@ -218,10 +218,6 @@ Deno.test("the HTTP side", async (t) => {
 // is refused as a whole. Order, policies and schemas: the source `batch` of `tests/model/`.
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [limits]
 max_frame_bytes = 100_000
 messages_per_second = 40

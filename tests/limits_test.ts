@@ -15,10 +15,6 @@ import { openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [limits]
 max_frame_bytes = 65_536
 #constant limits.close_frame_bytes = 131_072
@@ -319,10 +315,6 @@ Deno.test("what waits while policies run is bounded, and others go on", async (t
 // What a schedule publishes comes in as what anybody publishes: it is counted, and waits where a rate is used up.
 
 const ONE_A_SECOND = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [limits]
 tenant_messages_per_second = 1
 `;
@@ -366,11 +358,8 @@ const BOUNDS = {
 
 const config = (websocket: string, limits: string) => `
 [server]
-host = "127.0.0.1"
 websocket = "${websocket}"
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [limits]
 ${limits}
 [[rooms]]

@@ -17,11 +17,7 @@ const built = (name: string) =>
 const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [[reducers]]

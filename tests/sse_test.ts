@@ -15,12 +15,9 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 heartbeat_ms = 1_000
 drain_ms = 1_000
 allowed_origins = ["https://app.example"]
-[ops]
-host = "127.0.0.1"
 [limits]
 unsent_bytes = 65_536
 bytes_per_second = 100_000_000
@@ -364,7 +361,7 @@ const DOORMAN = `(module
   (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
 Deno.test("a reader of events under policies, and before operators", async (t) => {
-  await using bus = await startLocalBus(`[ops]\nhost = "127.0.0.1"\n${PATIENT_POLICIES}`);
+  await using bus = await startLocalBus(PATIENT_POLICIES);
   const open = (path: string) =>
     EventReader.open(`${bus.http_url}/v1/${path}`, { token: bus.token });
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
@@ -405,15 +402,8 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
 
 // Tickets over real requests: a page reads events with one, once, and only what it is for.
 
-const TICKETS = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
-`;
-
 Deno.test("a ticket in place of a token", async (t) => {
-  await using bus = await startLocalBus(TICKETS, { constants: { sse: { tickets: 8 } } });
+  await using bus = await startLocalBus("", { constants: { sse: { tickets: 8 } } });
   const grants = [{ room: "mine*", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "ann", claims: { grants } });
   const peer = new HttpPeer(bus.http_url, token);

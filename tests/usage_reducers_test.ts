@@ -7,11 +7,7 @@ const built = (name: string) =>
   new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [limits]

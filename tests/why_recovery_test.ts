@@ -13,10 +13,6 @@ import { ask, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [[rooms]]

@@ -11,10 +11,6 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [limits]

@@ -24,13 +24,7 @@ const built = (name: string) =>
   new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-port = 0
-[ops]
-host = "127.0.0.1"
 [admin]
-host = "127.0.0.1"
 operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
