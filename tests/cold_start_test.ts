@@ -55,14 +55,10 @@ async function ask(ops_url: unknown, path: string): Promise<{ status: number; bo
 }
 
 async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
-  const issuer = await createIssuer();
-  try {
-    const file = `${issuer.dir}/config.toml`;
-    await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
-    await work(file);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+  await work(file);
 }
 
 Deno.test("a process that cannot reach NATS yet lives, has metrics, and is not ready", async (t) => {

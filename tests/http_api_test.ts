@@ -244,31 +244,27 @@ Deno.test("what HTTP refuses", async (t) => {
 
 Deno.test("without a Brain commands are refused at once, and messages pass", async () => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  try {
-    // A hang would end as 408, after a time that no test waits for.
-    const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}\n` +
-      "[limits]\n#constant limits.command_timeout_ms = 600_000\n";
-    await using shield = await startServer("shield", config, issuer.dir);
-    const url = new URL(shield.ready.url ?? "").origin.replace(/^ws/, "http");
-    const peer = new HttpPeer(url, await issuer.tokenFor({ role: "service" }));
-    for (
-      const [method, path, body] of [
-        ["GET", "rooms/r/state", undefined],
-        ["PUT", "rooms/r/state/k", { value: 1 }],
-        ["POST", "rooms/r/lock", undefined],
-        ["GET", "rooms/r/presence/count", undefined],
-        ["GET", "bans", undefined],
-        ["POST", "rooms/r/commands", { name: "room.get" }],
-      ] as const
-    ) assert.equal(await peer.refused(method, path, body), "503 brain-unavailable", path);
-    const { body } = await peer.call("POST", "messages", { rooms: ["a", "b"], type: "x" });
-    assert.equal(body.refused, 0);
-    await using _brain = await startServer("brain", config, issuer.dir);
-    assert.ok((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version > 0);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  // A hang would end as 408, after a time that no test waits for.
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}\n` +
+    "[limits]\n#constant limits.command_timeout_ms = 600_000\n";
+  await using shield = await startServer("shield", config, issuer.dir);
+  const url = new URL(shield.ready.url ?? "").origin.replace(/^ws/, "http");
+  const peer = new HttpPeer(url, await issuer.tokenFor({ role: "service" }));
+  for (
+    const [method, path, body] of [
+      ["GET", "rooms/r/state", undefined],
+      ["PUT", "rooms/r/state/k", { value: 1 }],
+      ["POST", "rooms/r/lock", undefined],
+      ["GET", "rooms/r/presence/count", undefined],
+      ["GET", "bans", undefined],
+      ["POST", "rooms/r/commands", { name: "room.get" }],
+    ] as const
+  ) assert.equal(await peer.refused(method, path, body), "503 brain-unavailable", path);
+  const { body } = await peer.call("POST", "messages", { rooms: ["a", "b"], type: "x" });
+  assert.equal(body.refused, 0);
+  await using _brain = await startServer("brain", config, issuer.dir);
+  assert.ok((await peer.done("PUT", "rooms/r/state/k", { value: 1 })).version > 0);
 });
 
 // The SDK where WebSocket does not go: nginx and HAProxy that pass no upgrade on, sockets that are cut off soon, a

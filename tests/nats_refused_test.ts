@@ -37,14 +37,10 @@ function refusals(member: ClusterMember): number {
 }
 
 async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
-  const issuer = await createIssuer();
-  try {
-    const file = `${issuer.dir}/config.toml`;
-    await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
-    await work(file);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+  await work(file);
 }
 
 Deno.test("a wrong password against a cluster is one line and exit 1, after one attempt a server", async (t) => {

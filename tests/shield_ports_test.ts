@@ -42,30 +42,26 @@ async function echoed(client: RawClient): Promise<void> {
 
 async function heldUp(websocket: string): Promise<void> {
   const lines = `heartbeat_ms = 1_000\nwebsocket = "${websocket}"`;
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
+  await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
+  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const token = await issuer.tokenFor();
+  const clients = await Promise.all(
+    Array.from({ length: CLIENTS }, () => openBinary(url, token)),
+  );
+  const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
   try {
-    await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
-    const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
-    const token = await issuer.tokenFor();
-    const clients = await Promise.all(
-      Array.from({ length: CLIENTS }, () => openBinary(url, token)),
-    );
-    const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
-    try {
-      await Promise.all(clients.map((client) => client.pinged()));
-      // Who has answered once has to go on.
-      answer();
-      await Promise.all(clients.map((client) => client.pinged()));
-      shield.signal("SIGSTOP");
-      answer();
-      await pace(HELD_UP_MS);
-      shield.signal("SIGCONT");
-      await Promise.all(clients.map(echoed));
-    } finally {
-      for (const client of clients) client[Symbol.dispose]();
-    }
+    await Promise.all(clients.map((client) => client.pinged()));
+    // Who has answered once has to go on.
+    answer();
+    await Promise.all(clients.map((client) => client.pinged()));
+    shield.signal("SIGSTOP");
+    answer();
+    await pace(HELD_UP_MS);
+    shield.signal("SIGCONT");
+    await Promise.all(clients.map(echoed));
   } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+    for (const client of clients) client[Symbol.dispose]();
   }
 }
 

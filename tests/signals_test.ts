@@ -348,7 +348,7 @@ async function accounts(): Promise<string> {
 
 Deno.test("signals of backends", async (t) => {
   await using nats = await startNats({ jetstream: true, config: await accounts() });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const configOf = (user: string) =>
     `[nats]\nurls = ["${nats.url.replace("nats://", `nats://${user}:…@`)}"]\n${issuer.config}`;
   await using _brain = await startServer("brain", configOf("brain"), issuer.dir);
@@ -363,6 +363,5 @@ Deno.test("signals of backends", async (t) => {
   } finally {
     await backend.close();
     for (const shield of cluster.shields) await shield.stop();
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

@@ -353,7 +353,7 @@ async function nothingSecret({ collector, issuer }: Cluster): Promise<void> {
 Deno.test("a trace is one over client, Shields, policies, schemas and Brain", async (t) => {
   await using collector = await startOtlpReceiver();
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
@@ -367,38 +367,34 @@ otlp_url = "${collector.url}"
 traces_ratio = 0.0
 metrics = false
 `;
-  try {
-    const start = (part: "shield" | "brain", id: string) =>
-      startServer(part, config, issuer.dir, `node_id = "${id}"`);
-    await using brain = await start("brain", "brain-0");
-    await using first = await start("shield", "shield-0");
-    await using second = await start("shield", "shield-1");
-    assert.ok(brain.pid > 0);
-    const nats_port = Number(new URL(nats.url).port);
-    const ready = { collector, issuer, nats_port, shields: [first, second] as const };
-    await prepare(ready);
-    const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
-      await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
-    await using sender = await open(first, "ann");
-    await using listener = await open(second, "bob");
-    const cluster = { ...ready, sender, listener };
-    await t.step("one message, three processes, one trace", () => oneTrace(cluster));
-    await t.step("a command reaches the Brain within its trace", () => commands(cluster));
-    await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
-    await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
-    await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
-    await t.step("refusals are exported although not sampled", () => refusals(cluster));
-    {
-      await using _other = await start("brain", "brain-1");
-      await t.step(
-        "a Brain that forwards a command is a hop of the trace",
-        () => forwarded(cluster),
-      );
-    }
-    await t.step("no span has a token or a payload", () => nothingSecret(cluster));
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  const start = (part: "shield" | "brain", id: string) =>
+    startServer(part, config, issuer.dir, `node_id = "${id}"`);
+  await using brain = await start("brain", "brain-0");
+  await using first = await start("shield", "shield-0");
+  await using second = await start("shield", "shield-1");
+  assert.ok(brain.pid > 0);
+  const nats_port = Number(new URL(nats.url).port);
+  const ready = { collector, issuer, nats_port, shields: [first, second] as const };
+  await prepare(ready);
+  const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
+    await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
+  await using sender = await open(first, "ann");
+  await using listener = await open(second, "bob");
+  const cluster = { ...ready, sender, listener };
+  await t.step("one message, three processes, one trace", () => oneTrace(cluster));
+  await t.step("a command reaches the Brain within its trace", () => commands(cluster));
+  await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
+  await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
+  await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
+  await t.step("refusals are exported although not sampled", () => refusals(cluster));
+  {
+    await using _other = await start("brain", "brain-1");
+    await t.step(
+      "a Brain that forwards a command is a hop of the trace",
+      () => forwarded(cluster),
+    );
   }
+  await t.step("no span has a token or a payload", () => nothingSecret(cluster));
 });
 
 Deno.test("a collector that is gone slows nothing, and what is lost is counted", async () => {

@@ -11,7 +11,7 @@ import { grown, publish, served, verifierOf } from "./served.ts";
 
 Deno.test("two Shields on NATS write one tree, also when one of them is stopped, goes on, or is killed", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["nats://shield:secret@127.0.0.1:${nats.port}"]\n` +
     `${issuer.config}${ROOMS}`;
   const start = (name: string) => startServer("shield", config, issuer.dir, `node_id = "${name}"`);
@@ -54,6 +54,5 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
     assert.deepEqual(offsets, offsets.toSorted((a, b) => a - b));
   } finally {
     await Promise.all(shields.map((shield) => shield.stop()));
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });
