@@ -4,11 +4,11 @@
  * log under SIGKILL is `durable_kill_test.ts`.
  */
 import assert from "node:assert/strict";
-import { createLogger } from "../shared/logs/log.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
+import { testLog } from "../shared/testing/test_log.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createRandom } from "./presence_simulation/random.ts";
@@ -124,14 +124,7 @@ function isAsNew(stored: string, acknowledged: string): boolean {
 }
 
 async function verify(data_dir: string, written: readonly Written[]): Promise<void> {
-  const log = createLogger({
-    level: "warn",
-    format: "logfmt",
-    component: "test",
-    now: Date.now,
-    write: (line) => console.error(line),
-  });
-  const spine = openEmbedded({ log, now: Date.now, data_dir });
+  const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
   try {
     const bucket = await spine.keyValue("TORN");
     const objects = await spine.objects("TORN");

@@ -2,23 +2,17 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole } from "../shared/journal/record.ts";
-import { createLogger } from "../shared/logs/log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { Lives } from "../shared/lives/lives.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { openText } from "./peers/raw_client.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
+const log = testLog();
 
 /** The folder of a bus on that NATS server, which writes every decision and stores none for a minute. */
 async function folderOn(nats_url: string, node_id = "shield-1") {
