@@ -18,7 +18,6 @@ import { startValkey } from "./harness/valkey_server.ts";
 import { hookTables, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
-const BUS = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;
 const OPERATORS = `[admin]\noperator_tenants = ["*"]\n`;
 const LIMIT_MS = 90_000;
 const DAY_MS = 86_400_000;
@@ -57,6 +56,7 @@ async function arq(bus: Pick<TestBus, "admin_url" | "tokenFor">, ...words: strin
   const token = await bus.tokenFor({ role: "admin" });
   const done = await runArq([...words, "--admin-url", bus.admin_url, "--token", token]);
   assert.equal(done.code, 0, done.stderr);
+  return done.stdout;
 }
 
 Deno.test("ArqonShieldDown: a Shield is killed, and started again with its node_id", async () => {
@@ -104,7 +104,7 @@ Deno.test("ArqonSpineDisconnected: NATS dies and comes back, and no process is r
 if (noSmallDisk() === undefined) {
   Deno.test("ArqonStorageFull: the disk is full, and has room again", async () => {
     await using disk = await mountSmallDisk(24);
-    await using bus = await startLocalBus(BUS, { data_dir: `${disk.folder}/data` });
+    await using bus = await startLocalBus("", { data_dir: `${disk.folder}/data` });
     await using prometheus = await watch({ "arqon-dev": bus.ops_url });
     await disk.fill();
     await prometheus.fires("ArqonStorageFull");
@@ -116,7 +116,7 @@ if (noSmallDisk() === undefined) {
 
 Deno.test("ArqonQuotaDegraded: the server of quotas dies and comes back, empty", async () => {
   await using valkey = await startValkey();
-  await using bus = await startLocalBus(`${BUS}[quota]\nurl = "${valkey.url}"\n`);
+  await using bus = await startLocalBus(`[quota]\nurl = "${valkey.url}"\n`);
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   await valkey.kill();
   await prometheus.fires("ArqonQuotaDegraded");
@@ -129,7 +129,7 @@ Deno.test("ArqonExportFailing: the collector is away, and comes back", async () 
   const port = freePort();
   const telemetry =
     `[telemetry]\notlp_url = "http://127.0.0.1:${port}"\n#constant telemetry.metrics_interval_ms = 1_000\n`;
-  await using bus = await startLocalBus(BUS + telemetry);
+  await using bus = await startLocalBus(telemetry);
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   await prometheus.fires("ArqonExportFailing");
   runbookSays("ArqonExportFailing", /repair it/);
@@ -150,7 +150,7 @@ Deno.test("ArqonCertificateEnds: the certificate ends in two days, and the renew
   try {
     await write(new Date(Date.now() + 2 * DAY_MS));
     const tls = `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
-    await using bus = await startLocalBus(BUS.replace("port = 0\n", `port = 0\n${tls}`));
+    await using bus = await startLocalBus(`[server]\n${tls}`);
     await using prometheus = await watch({ "arqon-dev": bus.ops_url });
     await prometheus.fires("ArqonCertificateEnds");
     runbookSays("ArqonCertificateEnds", /write the renewed pair to the files/);
@@ -161,34 +161,9 @@ Deno.test("ArqonCertificateEnds: the certificate ends in two days, and the renew
   }
 });
 
-Deno.test("ArqonCertificateEnds: so does the one that NATS is shown, until the renewed pair is written", async () => {
-  await using issuer = await createIssuer();
-  const write = async (name: string, end?: Date) => {
-    const { cert, key } = await testCertificate(undefined, end);
-    await Deno.writeTextFile(`${issuer.dir}/${name}.pem`, cert);
-    await Deno.writeTextFile(`${issuer.dir}/${name}.key`, key);
-  };
-  await write("nats");
-  await write("own", new Date(Date.now() + 2 * DAY_MS));
-  const file = (name: string) => `"${issuer.dir}/${name}"`;
-  await using nats = await startNats({
-    jetstream: true,
-    config: `tls { cert_file: ${file("nats.pem")}, key_file: ${file("nats.key")} }`,
-  });
-  const tls = `tls_ca_file = ${file("nats.pem")}\ntls_cert_file = ${file("own.pem")}\n` +
-    `tls_key_file = ${file("own.key")}\n`;
-  const config = `[nats]\nurls = ["tls://127.0.0.1:${nats.port}"]\n${tls}${issuer.config}`;
-  await using brain = await startServer("brain", config, issuer.dir);
-  await using prometheus = await watch({ "arqon-brain": brain.ready.ops_url! });
-  await prometheus.fires("ArqonCertificateEnds");
-  runbookSays("ArqonCertificateEnds", /write the renewed pair to the files/);
-  await write("own");
-  await prometheus.ends("ArqonCertificateEnds");
-});
-
 Deno.test("ArqonHookOff: a receiver says that it is gone, is repaired, and the hook is resumed", async () => {
   await using receiver = new Receiver();
-  await using bus = await startLocalBus(BUS + OPERATORS + hookTables(receiver.url, "default"));
+  await using bus = await startLocalBus(OPERATORS + hookTables(receiver.url, "default"));
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());
@@ -198,6 +173,10 @@ Deno.test("ArqonHookOff: a receiver says that it is gone, is repaired, and the h
   await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
   await prometheus.fires("ArqonHookOff");
   runbookSays("ArqonHookOff", /repair the receiver, then `arq hook resume ID`/);
+  const { state, problem } = await hook();
+  assert.deepEqual([state, /answered 410/.test(problem)], ["off", true], problem);
+  assert.match(await arq(bus, "hook", "list"), /^h +off \(PROBLEM\)/m);
+  assert.match(await arq(bus, "hook", "show", "h"), /PROBLEM +it answered 410/);
   receiver.answer = () => undefined;
   await arq(bus, "hook", "resume", "h");
   await prometheus.ends("ArqonHookOff");
@@ -212,7 +191,7 @@ Deno.test("ArqonJwksFetchFailing: keys of an issuer cannot be fetched, until the
   );
   const issuer = `[[auth.issuers]]\nissuer = "away"\naudience = "arqon"\ntenants = ["*"]\n` +
     `jwks_url = "http://127.0.0.1:${identities.addr.port}/jwks.json"\n`;
-  await using bus = await startLocalBus(BUS + issuer);
+  await using bus = await startLocalBus(issuer);
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   await prometheus.fires("ArqonJwksFetchFailing");
   runbookSays("ArqonJwksFetchFailing", /repair the route/);
@@ -222,7 +201,7 @@ Deno.test("ArqonJwksFetchFailing: keys of an issuer cannot be fetched, until the
 
 Deno.test("ArqonLogLinesLeftOut: a program asks too often, until it is stopped", async () => {
   const constants = { log: { lines_per_second: 1 } };
-  await using bus = await startLocalBus(BUS + OPERATORS, { constants });
+  await using bus = await startLocalBus(OPERATORS, { constants });
   await using prometheus = await watch({ "arqon-dev": bus.ops_url });
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   // Each of its questions is a line of the log.

@@ -199,7 +199,7 @@ const stopAll = (shields: readonly ServerProcess[]) =>
 
 Deno.test("several Shields write one chain on NATS, which a check in Python follows", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const { shields, clients } = await shieldsOn(nats, issuer, ["one", "two", "three"]);
   try {
     const changes = clients.flatMap((client, at) =>
@@ -230,14 +230,13 @@ Deno.test("several Shields write one chain on NATS, which a check in Python foll
     assert.ok(shields.some((shield) => shield.log().includes(`hash=${last.hash}`)));
   } finally {
     await stopAll(shields);
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });
 
 Deno.test("audit-unavailable: what cannot be written is not done, unless it may be", async () => {
   const accounts = (await documentedAccounts()).replace(', "ledger.ARQON_AUDIT"', "");
   await using nats = await startNats({ jetstream: true, config: accounts });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const { shields, clients } = await shieldsOn(nats, issuer, ["strict"]);
   const open = await shieldsOn(nats, issuer, ["open"], '[audit]\non_failure = "allow"\n');
   try {
@@ -255,6 +254,5 @@ Deno.test("audit-unavailable: what cannot be written is not done, unless it may 
     await until(log, () => log().includes("the audit log cannot be written"));
   } finally {
     await stopAll([...shields, ...open.shields]);
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
-import { until } from "../shared/testing/until.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import type { ServedBus } from "./harness/serve_bus.ts";
@@ -276,47 +275,4 @@ Deno.test("backup: encrypted for a key or with a passphrase, it opens with that 
     [`${path}/${key}`, `${path}/back${path}/${key}`].map((name) => Deno.readTextFile(name)),
   );
   assert.equal(one, two);
-});
-
-Deno.test("backup: the admin API hands out a backup to operators only", async () => {
-  await using folder = await initFolder();
-  await using bus = await startServe(folder.path);
-  const ask = async (role: string) => {
-    const headers = { authorization: `Bearer ${await tokenOf(folder.path, role)}` };
-    return await fetch(`${bus.admin_url}/v1/backup`, { headers });
-  };
-  for (const [role, status] of [["user", 403], ["service", 403], ["admin", 200]] as const) {
-    const response = await ask(role);
-    assert.equal(response.status, status, role);
-    await response.body?.cancel();
-  }
-  // The one that was left ends, and makes room.
-  await until("the end of the backup that nobody reads", async () => {
-    const response = await ask("admin");
-    await response.body?.cancel();
-    if (response.status === 200) return true;
-    assert.equal(response.status, 429);
-    return false;
-  });
-  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  assert.match(metrics, /shield_backups_total\{outcome="(done|failed)"\} [1-9]/);
-});
-
-Deno.test("backup: a name may have the time in it, and of that name the newest stay", async () => {
-  await using folder = await initFolder();
-  const { path } = folder;
-  const { run } = await commandsIn(path);
-  await (await startServe(path)).stop();
-  for (const name of ["b-20200101T000000Z.tar", "b-20200102T000000Z.tar", "b-other.tar"]) {
-    await Deno.writeTextFile(`${path}/${name}`, "");
-  }
-  fails(await run("backup", "b.tar", "--keep", "2"), /--keep needs a file with \{time\}/, 2);
-  const told = JSON.parse(succeeds(await run("backup", "b-{time}.tar", "--keep", "2", "--json")));
-  assert.match(told.file, /\/b-\d{8}T\d{6}Z\.tar$/);
-  assert.deepEqual(told.removed, [`${path}/b-20200101T000000Z.tar`]);
-  const left = (await Array.fromAsync(Deno.readDir(path), ({ name }) => name))
-    .filter((name) => name.startsWith("b-")).sort();
-  const made = told.file.slice(path.length + 1);
-  assert.deepEqual(left, ["b-20200102T000000Z.tar", made, "b-other.tar"].sort());
-  succeeds(await run("backup", "verify", made));
 });

@@ -7,7 +7,6 @@ import { emptySettings } from "../shared/records/tenant_settings.ts";
 import { configFrom } from "../shared/config/load.ts";
 import { Lives } from "../shared/lives/lives.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
-import { createLogger } from "../shared/logs/log.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { markKey } from "../shared/usage/exhausted_marks.ts";
 import { until } from "../shared/testing/until.ts";
@@ -21,14 +20,12 @@ import {
 import type { Audited } from "../shield/admin/routing/audited.ts";
 import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 
 const budgets = (["warn", "refuse"] as const)
   .map((action) => ({ per: "month", unit: "fuel", limit: 1, action }));
 const usage = { enabled: true, flush_ms: 20, budgets };
-const log = createLogger({
-  ...{ level: "error", format: "logfmt", component: "shield" },
-  ...{ now: Date.now, write: () => {} },
-});
+const log = testLog();
 
 /** A Shield's ledger of use, and what it writes into the audit log. */
 async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: string) {

@@ -1,12 +1,12 @@
 /** Budgets of tenants over two real Shields on a real NATS, also when one is killed, and on one bus alone. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { encodeMinute } from "../shared/usage/minute.ts";
 import { runningKey } from "../shared/usage/usage_stores.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -196,10 +196,8 @@ Deno.test("budgets: one that slows takes few messages, one that warns takes all 
 
 /** Killed Shields have left so many minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
-  const options = { level: "error", format: "logfmt", component: "test", write: () => {} } as const;
-  const log = createLogger({ ...options, now: Date.now });
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {
-    ...{ log, now: Date.now },
+    ...{ log: testLog(), now: Date.now },
   });
   const bucket = await spine.keyValue("ARQON_USAGE", { unwatched: true });
   const told = { life_ms: 1, minute: Math.floor(Date.now() / 60_000), until_ms: Date.now() };

@@ -149,23 +149,6 @@ Deno.test("what a backend says is not taken for the bus's own, and reaches every
   pusher.disconnect();
 });
 
-Deno.test("each command of a frame counts", async () => {
-  await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 1\n`);
-  const socket = new WebSocket(new URL("/connection/websocket", bus.url));
-  const told: { id?: number; error?: { code: number } }[] = [];
-  socket.onmessage = ({ data }) => void told.push(...data.split("\n").map(JSON.parse));
-  await new Promise((resolve) => socket.onopen = resolve);
-  const publish = Array.from({ length: 40 }, (_, n) => ({
-    ...{ id: n + 2, publish: { channel: CHANNEL, data: { n } } },
-  }));
-  const commands = [{ id: 1, connect: { token: await bus.tokenFor() } }, ...publish];
-  socket.send(commands.map((command) => JSON.stringify(command)).join("\n"));
-  await until("all are answered", () => told.filter(({ id }) => id).length === commands.length);
-  const refused = told.flatMap(({ error }) => error?.code ?? []);
-  assert.ok(refused.length >= 20 && refused.every((code) => code === 111), refused.join());
-  socket.close();
-});
-
 Deno.test("a Shield that stops answers what its clients have asked before they go", async () => {
   await using receiver = new Receiver();
   const decided = Promise.withResolvers<Response>();

@@ -33,10 +33,6 @@ interface Document {
 }
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "kept"
 durable = true

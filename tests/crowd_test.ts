@@ -8,11 +8,8 @@ import { startLocalBus } from "./harness/local_bus.ts";
 
 const configOf = (websocket: string) => `
 [server]
-host = "127.0.0.1"
 websocket = "${websocket}"
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 `;
 
 /**

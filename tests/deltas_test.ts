@@ -20,10 +20,6 @@ import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "folded-*"
 delta = "fossil"
@@ -124,30 +120,6 @@ async function binaries(client: RawClient, held: Held): Promise<string[]> {
     }
   }
 }
-
-Deno.test("a SUB again and a log begin with all of the data; a class without deltas has none", async () => {
-  await using bus = await startLocalBus(CONFIG);
-  using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
-  const held = new Held();
-  for (const room of ["folded-b", "log-b"]) {
-    await ask(client, { op: "sub", room, delta: true });
-    await publish(bus, room, [0, 2]);
-    assert.deepEqual(await texts(client, held), [0, 2].map(wholeOf));
-    await ask(client, { op: "sub", room, delta: true });
-    const before = held.diffs;
-    await publish(bus, room, [4]);
-    assert.deepEqual(await texts(client, held), [wholeOf(4)]);
-    assert.equal(held.diffs, before);
-    await publish(bus, room, [6]);
-    assert.deepEqual(await texts(client, held), [wholeOf(6)]);
-    assert.equal(held.diffs, before + 1);
-  }
-  const none = new Held();
-  await ask(client, { op: "sub", room: "other", delta: true });
-  await publish(bus, "other", [0, 2]);
-  assert.deepEqual(await texts(client, none), [0, 2].map(wholeOf));
-  assert.equal(none.diffs, 0);
-});
 
 Deno.test("a pattern gets diffs of each of its rooms, for who keeps enough bytes; for who keeps less, of those that came last", async () => {
   await using bus = await startLocalBus(CONFIG);

@@ -31,26 +31,6 @@ async function announcements(): Promise<string[]> {
   }
 }
 
-Deno.test("dev --help names every flag", async () => {
-  const { code, stdout } = await dev(["--help"]);
-  assert.equal(code, 0);
-  for (
-    const flag of [
-      "port",
-      "ops-port",
-      "admin-port",
-      "data-dir",
-      "config",
-      "nats",
-      "json",
-      "observe",
-      "observe-port",
-    ]
-  ) {
-    assert.match(stdout, new RegExp(`--${flag}\\b`));
-  }
-});
-
 Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
   const cases: [args: string[], text: RegExp][] = [
     [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
@@ -66,19 +46,6 @@ Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
     assert.match(stderr, text);
     assert.doesNotMatch(stderr, /^\s+at /m);
   }
-});
-
-Deno.test("dev says what is wrong with its config: file, line, column, key", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, "[server]\nprot = 1\n[policy]\nfail_closed = false\n");
-  const { code, stderr } = await dev(["--config", file]);
-  assert.equal(code, 2, stderr);
-  assert.match(stderr, /:2:1 server\.prot: .*"port"/);
-  assert.match(stderr, /:4:\d+ policy\.fail_closed/);
-  const gone = await dev(["--config", `${file}.gone`]);
-  assert.equal(gone.code, 2, gone.stderr);
-  assert.match(gone.stderr, /cannot read .*\.gone/);
-  await Deno.remove(file);
 });
 
 Deno.test("dev is found by its announcement while it runs, and leaves nothing behind", async () => {

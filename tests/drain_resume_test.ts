@@ -24,22 +24,18 @@ interface Pair {
 async function withPair(run: (pair: Pair) => Promise<void>, drain_ms = 30_000): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   await using way = startTcpProxy(nats.port);
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const configOf = (port: number) =>
     `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nrequest_timeout_ms = 60_000\n${issuer.config}`;
   const start = (port: number, name: string) => {
     const lines = `node_id = "${name}"\ndrain_ms = ${drain_ms}\ndrain_timeout_ms = 150_000`;
     return startServer("shield", configOf(port), issuer.dir, lines);
   };
-  try {
-    await using _brain = await startServer("brain", configOf(nats.port), issuer.dir);
-    await using going = await start(nats.port, "going");
-    await using staying = await start(way.port, "staying");
-    const again = () => start(nats.port, "going");
-    await run({ issuer, going, staying, again, way });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using _brain = await startServer("brain", configOf(nats.port), issuer.dir);
+  await using going = await start(nats.port, "going");
+  await using staying = await start(way.port, "staying");
+  const again = () => start(nats.port, "going");
+  await run({ issuer, going, staying, again, way });
 }
 
 /** Opens a connection that names the one before, and gives the id that WELCOME says. */

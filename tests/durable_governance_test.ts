@@ -3,7 +3,6 @@
  * mirroring act at publish; room classes change while the bus runs.
  */
 import assert from "node:assert/strict";
-import { fromText } from "../wasm/testing/bytes.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -22,12 +21,6 @@ durable = true
 [platform.mirroring]
 rules = [{ prefix = "in.t.default.r.log-*", percent = 1.0 }]
 `;
-/** Refuses every SUB. */
-const DOORMAN = `(module
-  (memory (export "memory") 1)
-  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
-
 interface Stage {
   readonly bus: TestBus;
   open(): Promise<DurableClient>;
@@ -92,22 +85,6 @@ async function oldShapes({ bus, open }: Stage): Promise<void> {
   assert.deepEqual(await reader.hears(stored), ["no ping at all"]);
 }
 
-async function doorman({ bus, open }: Stage): Promise<void> {
-  const room = "log-guarded";
-  using client = await open();
-  await client.fill(room, [1]);
-  await deploy(bus, fromText(DOORMAN), { name: "door", room, hooks: ["on_subscribe"] });
-  const history = await client.ask({ op: "cmd", room, name: "history.get" });
-  assert.deepEqual([history.code, history.reason], [403, "policy-rejected"]);
-  const place = await client.sub(room, { after_offset: 1 });
-  assert.deepEqual([place.code, place.reason], [403, "policy-rejected"]);
-  const response = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
-    headers: { authorization: `Bearer ${bus.token}` },
-  });
-  assert.equal((await response.json()).reason, "policy-rejected");
-  await client.fill(room, [2]);
-}
-
 async function setClass(bus: TestBus, room_class: object): Promise<void> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const response = await fetch(`${bus.admin_url}/v1/tenants/default/rooms`, {
@@ -158,6 +135,5 @@ Deno.test("durable rooms and those who watch over them", async (t) => {
     t.step(name, () => run({ bus, open }));
   await step("policies and mirroring see a message once, at publish", onlyOnce);
   await step("what was stored before a schema is delivered as it is", oldShapes);
-  await step("a policy that refuses SUB refuses history and recovery", doorman);
   await step("a room becomes durable and stops being so under its subscribers", turned);
 });

@@ -5,7 +5,6 @@
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { createLogger } from "../shared/logs/log.ts";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import {
@@ -15,6 +14,7 @@ import {
   problems,
   readAcknowledgements,
 } from "./durable_kill.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import type { Acknowledged, Stored } from "./durable_kill.ts";
 import { createRandom } from "./presence_simulation/random.ts";
 import type { Random } from "./presence_simulation/random.ts";
@@ -90,14 +90,7 @@ async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowled
 }
 
 async function withLog(data_dir: string, run: (log: DurableLog) => Promise<void>): Promise<void> {
-  const logger = createLogger({
-    level: "warn",
-    format: "logfmt",
-    component: "test",
-    now: Date.now,
-    write: (line) => console.error(line),
-  });
-  const spine = openEmbedded({ log: logger, now: Date.now, data_dir });
+  const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
   try {
     await run(await spine.log(KILL_TENANT, KILL_RETENTION));
   } finally {

@@ -1,20 +1,18 @@
 /**
- * Rooms when something breaks, as the wire shows it: a NATS that dies, a log of a real one that is deleted, a reader that
- * does not read.
+ * Rooms when something breaks, as the wire shows it: a log of a real NATS that is deleted, a reader that does not read. A
+ * NATS that dies: `tests/model/faults_nats_test.ts`.
  */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { pace } from "../shared/testing/pace.ts";
-import { seen, until } from "../shared/testing/until.ts";
+import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
-import { openText } from "./peers/raw_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
-import { logged } from "./harness/server_state.ts";
 
 const CLASS = `
 [[rooms]]
@@ -49,35 +47,6 @@ async function publishAnyhow(client: DurableClient, room: string, data: unknown)
   });
   return offset as number;
 }
-
-Deno.test("a dead NATS: 503, not ready; then a GAP at the other Shield, and on", async () => {
-  await using nats = await startNats({ jetstream: true });
-  const config = `${ROOMS}[nats]\nurls = ["${nats.url}"]\n`;
-  await using one = await startLocalBus(config);
-  await using two = await startLocalBus(config);
-  const isReady = async ({ ops_url }: TestBus, status: number) => {
-    const response = await fetch(`${ops_url}/health/ready`);
-    await response.body?.cancel();
-    return response.status === status;
-  };
-  using subscriber = await openText(two.url, two.token);
-  subscriber.send({ op: "sub", room: "plain", id: 1 });
-  assert.equal((await subscriber.json()).code, 0);
-  using publisher = await openText(one.url, one.token);
-  await nats.kill();
-  await until("shield one is not ready", () => isReady(one, 503));
-  publisher.send({ op: "pub", room: "plain", type: "lost", id: 2 });
-  const { code, reason } = await publisher.json();
-  assert.deepEqual([code, reason], [503, "spine-unavailable"]);
-  await logged(one, /connection to NATS is lost/);
-  await nats.start();
-  for (const bus of [one, two]) await until("it comes back", () => isReady(bus, 200));
-  const { room, signal } = await subscriber.json();
-  assert.deepEqual([room, signal.kind], ["plain", "GAP"]);
-  publisher.send({ op: "pub", room: "plain", type: "after", id: 3 });
-  assert.equal((await publisher.json()).code, 0);
-  assert.equal((await subscriber.json()).type, "after", "subscribed again, nothing in between");
-});
 
 Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
   await using nats = await startNats({ jetstream: true });

@@ -4,21 +4,15 @@
  * log under SIGKILL is `durable_kill_test.ts`.
  */
 import assert from "node:assert/strict";
-import { createLogger } from "../shared/logs/log.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { connect } from "../sdk/typescript/mod.ts";
-import type { Connection, Room } from "../sdk/typescript/mod.ts";
+import type { Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
-import { history } from "@arqon/sdk/history";
-import { ArqonError } from "@arqon/proto";
+import { testLog } from "../shared/testing/test_log.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createRandom } from "./presence_simulation/random.ts";
 
-/** In blocks of 512 bytes or of 1 KiB, as the shell has it; every file of the bus has this limit. */
-const FILE_BLOCKS = 4_000;
-const FULL = ["sh", "-c", `trap '' XFSZ; ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh"];
-const REFUSALS = 3;
 const KILLS = 25;
 const SEED = 20_240_707;
 /** The child lives so long after its first acknowledgement, at most. */
@@ -37,95 +31,12 @@ async function withFolder(run: (data_dir: string) => Promise<void>): Promise<voi
 const dial = async (bus: TestBus): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
 
-/** Writes until it is refused; what was acknowledged, and the refusals. */
-async function fill<T>(
-  write: (number: number) => Promise<T>,
-): Promise<{ readonly taken: T[]; readonly refused: ArqonError[] }> {
-  const taken: T[] = [];
-  const refused: ArqonError[] = [];
-  while (refused.length < REFUSALS) {
-    try {
-      taken.push(await write(taken.length));
-    } catch (error) {
-      assert.ok(error instanceof ArqonError, String(error));
-      refused.push(error);
-    }
-    assert.ok(taken.length < 20_000, "the disk is never full");
-  }
-  return { taken, refused };
-}
-
 /** What a room of the bus holds, after what was acknowledged. */
 interface Acknowledged {
   readonly offsets: readonly number[];
   /** The keys that `room.set` was acknowledged for. */
   readonly keys: readonly string[];
 }
-
-async function offsetsOf(room: Room): Promise<number[]> {
-  const offsets: number[] = [];
-  for (let after = 0;;) {
-    const { messages, more } = await history(room, { after, limit: 100 });
-    offsets.push(...messages.map(({ offset }) => Number(offset)));
-    if (!more || messages.length === 0) return offsets;
-    after = offsets.at(-1) ?? 0;
-  }
-}
-
-async function fillDisk(bus: TestBus): Promise<Acknowledged> {
-  await using client = await dial(bus);
-  const log = client.room("durable-1");
-  const plain = client.room("plain");
-  using heard = plain.subscribe();
-  await heard.ready;
-  const data = new Uint8Array(20_000).fill(65);
-  const messages = await fill(() => log.publish("t", data));
-  for (const { reason } of messages.refused) assert.equal(reason, "log-unavailable");
-  const keys: string[] = [];
-  const value = "x".repeat(8_000);
-  const states = await fill(async (number) => {
-    // A room's state is one document of bounded size: many rooms fill the disk.
-    const room = `state-${number}`;
-    await roomState(client.room(room)).set("k", value);
-    keys.push(room);
-  });
-  for (const { code, message } of states.refused) assert.equal(code, 503, message);
-  await plain.publish("t", "still here");
-  const { value: message } = await heard.next();
-  assert.equal(message?.text(), "still here", "rooms that keep nothing are served");
-  const offsets = messages.taken.map(({ offset }) => Number(offset));
-  assert.deepEqual(await offsetsOf(log), offsets, "what is stored can be read");
-  assert.ok(offsets.length > 20 && keys.length > 20, `${offsets.length}, ${keys.length}`);
-  return { offsets, keys };
-}
-
-Deno.test("a data_dir that is full: 503, and all that was acknowledged is there afterwards", async () => {
-  await withFolder(async (data_dir) => {
-    let known: Acknowledged;
-    {
-      await using bus = await startBus(["--data-dir", data_dir], false, FULL);
-      known = await fillDisk(bus);
-      const { code } = await bus.stop();
-      assert.equal(code, 0, bus.log());
-    }
-    await using bus = await startBus(["--data-dir", data_dir]);
-    await using client = await dial(bus);
-    const log = client.room("durable-1");
-    const stored = new Set(await offsetsOf(log));
-    // What was refused may be there all the same; what was acknowledged must be.
-    assert.deepEqual(known.offsets.filter((offset) => !stored.has(offset)), []);
-    for (const room of known.keys) {
-      assert.equal(
-        JSON.stringify((await roomState(client.room(room)).get("k")).value).length,
-        8_002,
-        room,
-      );
-    }
-    const { offset } = await log.publish("t", "there is room again");
-    assert.ok(Number(offset) > (known.offsets.at(-1) ?? 0));
-    await roomState(client.room("state-0")).set("k", "new");
-  });
-});
 
 /** A process of root's may write everywhere, unless it gives that right away. */
 const UNPRIVILEGED = Deno.uid() === 0
@@ -213,14 +124,7 @@ function isAsNew(stored: string, acknowledged: string): boolean {
 }
 
 async function verify(data_dir: string, written: readonly Written[]): Promise<void> {
-  const log = createLogger({
-    level: "warn",
-    format: "logfmt",
-    component: "test",
-    now: Date.now,
-    write: (line) => console.error(line),
-  });
-  const spine = openEmbedded({ log, now: Date.now, data_dir });
+  const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
   try {
     const bucket = await spine.keyValue("TORN");
     const objects = await spine.objects("TORN");

@@ -61,7 +61,7 @@ interface Round {
 
 async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<void> {
   const random = createRandom(seed).next;
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   await using proxy = startPausingProxy(nats_port);
   const slow_issuer = random() < 0.3
     ? `[[auth.issuers]]\nissuer = "slow"\naudience = "a"\ntenants = ["slow"]\n` +
@@ -112,7 +112,6 @@ async function oneEnd({ part, seed, nats_port, silent_port }: Round): Promise<vo
   } finally {
     clearTimeout(timer);
     proxy.resume();
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 }
 

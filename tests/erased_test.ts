@@ -13,7 +13,6 @@ import { startNats } from "./harness/nats_server.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TcpProxy } from "./harness/tcp_proxy.ts";
-import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const KEPT = 20;
@@ -172,63 +171,6 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
   }
 }
 
-/** Readers of events and of streams over HTTP. */
-async function overHttp(stage: Stage): Promise<void> {
-  const room = "erased-http";
-  const { token, urls } = stage;
-  using publisher = await stage.open(0);
-  const events = (shield: 0 | 1, headers: Record<string, string> = {}) =>
-    EventReader.open(`${urls[shield]}/v1/rooms/${room}/events`, { token, headers });
-  const stream = (shield: 0 | 1, method: string, query = "", body?: string) =>
-    fetch(`${urls[shield]}/v1/streams/${room}${query}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, "content-type": "text/plain" },
-      ...(body === undefined ? {} : { body }),
-    });
-  assert.equal((await stream(0, "PUT")).status, 201);
-  using reader = await events(0);
-  await reader.until("subscribed");
-  const ids: string[] = [];
-  const places: string[] = [];
-  for (let n = 0; n < 5; n++) {
-    const { status, headers } = await stream(0, "POST", "", `${n}`);
-    assert.equal(status, 204);
-    places.push(headers.get("stream-next-offset") ?? "");
-    ids.push((await reader.until("message")).id ?? "");
-  }
-  await publisher.fill("busy", numbers(0, 3 * KEPT));
-  await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
-  for (const shield of [0, 1] as const) {
-    const gone = async () => {
-      using back = await events(shield, { "last-event-id": ids[1] ?? "" });
-      const { recovered, reason } = (await back.until("subscribed")).data;
-      return recovered ? "" : reason;
-    };
-    const told = await seen("the events to be refused", gone, (reason) => reason !== "", 5_000);
-    assert.equal(told, "history-trimmed");
-    const read = await stream(shield, "GET", `?offset=${places[1]}`);
-    assert.equal(read.status, 410, `what follows is gone, but: ${await read.text()}`);
-  }
-}
-
-async function lastIsGone(stage: Stage, way: "purge" | "trim"): Promise<void> {
-  const room = `last-${way}`;
-  using reader = await stage.open(0);
-  await reader.join(room);
-  using publisher = await stage.open(0);
-  const [offset = 0] = await publisher.fill(room, ["secret"]);
-  await reader.hears([offset]);
-  if (way === "trim") await stage.admin("POST", `rooms/acme/${room}/trim`, {});
-  else await stage.manager.streams.purge(stage.stream, { filter: stage.subjectOf(room) });
-  const heard = async () => {
-    using client = await stage.open(0);
-    await client.join(room);
-    await client.pub(room, "marker");
-    return (await client.told()).data;
-  };
-  await seen("the last message to be forgotten", heard, (data) => data !== "secret", 5_000);
-}
-
 async function neverMissing(stage: Stage): Promise<void> {
   const room = "quiet";
   using publisher = await stage.open(0);
@@ -355,8 +297,6 @@ Deno.test("what was erased in NATS is served by no Shield, and recovery is whole
     for (const way of ["whole", "up-to", "keep", "trim", "trim-up-to"] as const) {
       await erases(stage, way);
     }
-    await overHttp(stage);
-    for (const way of ["purge", "trim"] as const) await lastIsGone(stage, way);
     for (const way of ["erase", "rmm"] as const) await singleMessages(stage, way);
   });
 });

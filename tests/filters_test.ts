@@ -16,10 +16,6 @@ import type { Place } from "./peers/room_listener.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [filters]
 #constant filters.filters_per_room = 3
 [[rooms]]

@@ -24,11 +24,7 @@ ${lines}
 
 const startBus = (url: string, in_flight = 64): Promise<TestBus> =>
   startLocalBus(`[server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [webhooks]
 private_hosts = ["127.0.0.1"]
 #constant webhooks.before_in_flight = ${in_flight}

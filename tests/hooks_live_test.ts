@@ -11,11 +11,6 @@ import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const BASE = `
-[server]
-host = "127.0.0.1"
-port = 0
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["*"]
 [[rooms]]

@@ -25,11 +25,7 @@ const FEW = { constants: { webhooks: { refusals_per_second: 5 } } };
 
 const configOf = (url: string) => `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["*"]
 [[rooms]]

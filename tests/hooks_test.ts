@@ -3,34 +3,14 @@
  * `brain/hooks/` and the focus `hook` of `walks/`.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
-
-Deno.test("members who come and go are told, each once, with the cause", async () => {
-  await using receiver = new Receiver();
-  const config =
-    `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
-  const client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
-  client.send({ op: "sub", room: "o-1", id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
-  const types = () => receiver.taken.map(({ body }) => body.type);
-  await until("ann", () => types().length === 2);
-  client.socket.close(1000);
-  await until("ann goes", () => types().length === 4);
-  assert.deepEqual(types(), ["member.joined", "room.occupied", "member.left", "room.vacated"]);
-  const [joined, , left] = receiver.taken.map(({ body }) => body.data);
-  assert.deepEqual([joined.room, joined.change.user_id], ["o-1", "ann"]);
-  assert.deepEqual([left.change.user_id, left.change.cause], ["ann", "closed"]);
-});
 
 Deno.test("a tenant's own hook is set, called, paused, has dead letters called for again, and is removed", async () => {
   await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
+  const config =
     `[admin]\noperator_tenants = ["*"]\n[webhooks]\ntenant_private_hosts = ["127.0.0.1"]\ntenant_hooks = 1\n` +
     `[[rooms]]\nroom = "o-*"\ndurable = true\n`;
   await using bus = await startLocalBus(config);
@@ -98,34 +78,9 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   assert.deepEqual(receiver.problems, []);
 });
 
-Deno.test("a hook whose receiver is gone is shown as off with the cause, by the API and arq, until it is resumed", async () => {
-  await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n`;
-  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
-  const token = await bus.tokenFor({ role: "admin" });
-  const admin = new HttpPeer(bus.admin_url, token);
-  const client = new HttpPeer(bus.http_url, await bus.tokenFor());
-  const path = "tenants/default/hooks/h";
-  const hook = async () => (await admin.call("GET", path)).body.hook;
-  await until("a Brain has it", async () => (await hook()).since !== null);
-  receiver.answer = () => new Response(null, { status: 410 });
-  await client.call("POST", "rooms/o-1/messages", { type: "t", data: { n: 1 } });
-  await until("it is off", async () => (await hook()).state === "off");
-  assert.match((await hook()).problem, /answered 410/);
-  const at = ["--admin-url", bus.admin_url, "--token", token];
-  const shown = await runArq(["hook", "list", ...at]);
-  assert.match(shown.stdout, /^h +off \(PROBLEM\)/m, shown.stderr);
-  assert.match((await runArq(["hook", "show", "h", ...at])).stdout, /PROBLEM +it answered 410/);
-  assert.equal((await admin.call("POST", `${path}/pause`)).body.hook.state, "paused");
-  receiver.answer = () => undefined;
-  assert.equal((await admin.call("POST", `${path}/resume`)).body.hook.state, "on");
-  await until("it comes", () => receiver.taken.length === 1);
-});
-
 Deno.test("what the operator's hooks may call, a tenant's may not", async () => {
   await using receiver = new Receiver();
-  const config = `[server]\nhost = "127.0.0.1"\nport = 0\n[ops]\nhost = "127.0.0.1"\n` +
-    `[admin]\noperator_tenants = ["*"]\n`;
+  const config = `[admin]\noperator_tenants = ["*"]\n`;
   await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const client = new HttpPeer(bus.http_url, await bus.tokenFor());

@@ -238,22 +238,6 @@ export async function moderation(bus: TwoWays): Promise<void> {
   );
 }
 
-/** A batch through one way in, heard at the other: in order, in the request's trace. */
-export async function batches(bus: TwoWays): Promise<void> {
-  const [ann] = await peers(bus, { user: "ann" });
-  using bob = await client(bus, { user: "zoe is let in" }, 1);
-  await bob.sub("batch");
-  const messages = Array.from({ length: 200 }, (_, n) => ({ room: "batch", type: "n", data: n }));
-  const trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
-  const traceparent = `00-${trace_id}-00f067aa0ba902b7-01`;
-  const { body } = await ann.call("POST", "messages", { messages }, { traceparent });
-  assert.equal(body.refused, 0);
-  for (const { data } of messages) {
-    const told = await bob.raw.json();
-    assert.deepEqual([told.data, told.trace_id], [data, trace_id]);
-  }
-}
-
 /** What one tenant does another never sees. */
 export async function tenants(bus: TwoWays): Promise<void> {
   const [ours] = await peers(bus, { user: "mod", role: "admin" });

@@ -9,21 +9,16 @@ import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
 import { HttpSocket } from "@arqon/sdk/http";
 import { until } from "../shared/testing/until.ts";
-import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { createIssuer } from "./harness/cluster.ts";
-import { startNats } from "./harness/nats_server.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { startNginx } from "./proxies/proxies.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 heartbeat_ms = 1_000
 drain_ms = 1_000
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "kept*"
 durable = true
@@ -185,43 +180,6 @@ Deno.test("behind a proxy that holds streams back the client polls, and everythi
   await using proxy = await startNginx(Number(new URL(bus.http_url).port), false, buffering);
   const behind = { ...bus, http_url: `http://127.0.0.1:${proxy.port}` };
   for (const step of [speaks, isPutOut, polled]) await step(behind);
-});
-
-Deno.test("requests that come to another Shield reach the one that has the stream", async () => {
-  // The rights that it needs, by which batches go from Shield to Shield: `accounts_test.ts`.
-  await using nats = await startNats({ jetstream: true });
-  await using issuer = await createIssuer();
-  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
-  await using one = await startLocalShield(config, 'node_id = "one"\n');
-  await using two = await startLocalShield(config, 'node_id = "two"\n');
-  const [first, second] = [one, two].map(({ ready: { url = "" } }) => new URL(url).host);
-  const token = await issuer.tokenFor();
-  /** A proxy without stickiness: streams here, requests there. */
-  let requests = 0;
-  let holds = false;
-  const held = Promise.withResolvers<Response>();
-  const proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
-    const url = new URL(request.url);
-    const is_stream = url.pathname === "/v1/connections";
-    if (!is_stream) requests++;
-    url.host = (is_stream ? first : second) ?? "";
-    if (holds && is_stream && !url.searchParams.has("poll")) return held.promise;
-    return fetch(new Request(url, request));
-  });
-  for (holds of [false, true]) {
-    const url = `http://127.0.0.1:${proxy.addr.port}`;
-    await using bus = await connect({ url, token, webSocket: HttpSocket });
-    assert.equal(bus.welcome.node_id, "one");
-    await using heard = bus.room("lobby").subscribe();
-    await heard.ready;
-    for (const n of NUMBERS.slice(0, 20)) await bus.room("lobby").publish("t", n);
-    assert.deepEqual(await taken(heard, 20), NUMBERS.slice(0, 20));
-    assert.ok(requests >= 20);
-    requests = 0;
-  }
-  // A server that owes an answer does not end.
-  held.resolve(new Response());
-  await proxy.shutdown();
 });
 
 Deno.test("requests go with the token that the connection was given last", async () => {

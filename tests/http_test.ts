@@ -204,21 +204,6 @@ async function upgrades(bus: TestBus): Promise<void> {
   }
 }
 
-async function admin(bus: TestBus): Promise<void> {
-  const get = async (token: string) =>
-    await fetch(`${bus.admin_url}/v1/status`, { headers: { authorization: `Bearer ${token}` } });
-  const user = await get(bus.token);
-  assert.equal(user.status, 403);
-  assert.equal((await user.json()).reason, "role-forbidden");
-  const response = await get(await bus.tokenFor({ role: "admin" }));
-  assert.equal(response.status, 200);
-  const status = await response.json();
-  assert.equal(status.spine.state, "connected");
-  const none = await fetch(`${bus.admin_url}/v1/status`);
-  assert.equal(none.status, 401);
-  await none.body?.cancel();
-}
-
 Deno.test("the HTTP side", async (t) => {
   await using bus = await startLocalBus();
   await t.step("refusals", (t) => refused(bus, t));
@@ -227,17 +212,12 @@ Deno.test("the HTTP side", async (t) => {
   await t.step("HEAD and OPTIONS are answered", () => reads(bus));
   await t.step("browsers of allowed origins may call", () => cors(bus));
   await t.step("upgrades are refused before they happen, and counted", () => upgrades(bus));
-  await t.step("the admin API needs role admin", () => admin(bus));
 });
 
 // `POST /v1/messages` on a running bus: many messages and many rooms in one request, each with its own answer; and what
 // is refused as a whole. Order, policies and schemas: the source `batch` of `tests/model/`.
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [limits]
 max_frame_bytes = 100_000
 messages_per_second = 40

@@ -2,24 +2,17 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { isHole, type JournalHole } from "../shared/journal/record.ts";
-import { createLogger } from "../shared/logs/log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { Lives } from "../shared/lives/lives.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { startArq } from "../arq/testing/run_arq.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { openText } from "./peers/raw_client.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
+const log = testLog();
 
 /** The folder of a bus on that NATS server, which writes every decision and stores none for a minute. */
 async function folderOn(nats_url: string, node_id = "shield-1") {
@@ -80,41 +73,4 @@ Deno.test("journal: a Shield that is killed leaves a hole, and one that ends in 
   } finally {
     await spine.drain();
   }
-});
-
-Deno.test("arq journal --follow shows the hole of a Shield that is killed meanwhile, once", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using folder = await folderOn(nats.url);
-  await using other = await folderOn(nats.url, "shield-2");
-  const token = await tokenOf(folder.path, "admin");
-  const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now: Date.now });
-  await using reader = await startServe(other.path);
-  const admin = ["--admin-url", reader.admin_url, "--token", await tokenOf(other.path, "admin")];
-  const flags = ["journal", "--follow", "--tenant", "default", "--json", ...admin];
-  const arq = await startArq(flags);
-  const lines = arq.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  const untilThere = async (wanted: string) => {
-    while (!text.includes(wanted)) {
-      const { value, done } = await lines.read();
-      assert.ok(!done, `it ended after ${JSON.stringify(text)}\n${arq.stderr()}`);
-      text += value;
-    }
-  };
-  {
-    await using killed = await startServe(folder.path);
-    await send(killed, token, "m-lost");
-    await until("its mark is there", async () => await marksIn(spine) === 1);
-    await killed.stop("SIGKILL");
-  }
-  await spine.drain();
-  await using ended = await startServe(folder.path);
-  await send(ended, token, "m-kept");
-  await untilThere('"killed"');
-  assert.equal(await ended.stop(), 0, ended.log());
-  await untilThere("m-kept");
-  assert.equal(text.split('"killed"').length, 2, "each once");
-  arq.child.kill("SIGINT");
-  await lines.cancel();
-  assert.equal((await arq.child.status).code, 130);
 });

@@ -9,7 +9,6 @@ import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
@@ -123,20 +122,6 @@ Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay",
   await edit(issuer, "shield", (text) => text.replace("connection = 2", "connection = 1"));
   // The supervisor and its two processes.
   await hangUp(node, READ, 3);
-  await ask(client, { op: "sub", room: "one" });
-  await assert.rejects(ask(client, { op: "sub", room: "two" }), /429/);
-  client[Symbol.dispose]();
-});
-
-Deno.test("SIGHUP: arq serve reads its file again, with a client connected", async () => {
-  await using folder = await initFolder();
-  await using bus = await startServe(folder.path);
-  const client = await openText(bus.url, await tokenOf(folder.path, "user"));
-  const file = `${folder.path}/config.toml`;
-  const text = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, `${text}\n[limits]\nrooms_per_connection = 1\n`);
-  const server = { log: bus.log, signal: bus.signal };
-  await hangUp(server, READ);
   await ask(client, { op: "sub", room: "one" });
   await assert.rejects(ask(client, { op: "sub", room: "two" }), /429/);
   client[Symbol.dispose]();

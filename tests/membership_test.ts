@@ -12,11 +12,7 @@ import { runArq } from "../arq/testing/run_arq.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "stage-*"
 membership = "journal"

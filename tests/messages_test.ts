@@ -3,12 +3,12 @@
  * order, echo, other tenants and repeated ids: tests/model.
  */
 import assert from "node:assert/strict";
-import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
+import { encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary, openText, RawClient } from "./peers/raw_client.ts";
+import { openBinary, RawClient } from "./peers/raw_client.ts";
 
 function event(room_id: string, data: Uint8Array, more: Partial<PlainEnvelope> = {}): Uint8Array {
   const payload = { type: "chat", data, content_type: "application/octet-stream", schema_id: "" };
@@ -77,19 +77,6 @@ async function stamped(bus: TestBus): Promise<void> {
   client[Symbol.dispose]();
 }
 
-async function pings(bus: TestBus): Promise<void> {
-  const binary = await openBinary(bus.url, bus.token);
-  binary.send(new Uint8Array([Opcode.PING, 1, 2, 3]));
-  const pong = await binary.frame();
-  assert(pong.kind === "pong");
-  assert.deepEqual([...pong.body], [1, 2, 3]);
-  const json = await openText(bus.url, bus.token);
-  json.send({ op: "ping", data: "x" });
-  assert.deepEqual(await json.json(), { op: "pong", data: "x" });
-  binary[Symbol.dispose]();
-  json[Symbol.dispose]();
-}
-
 /** One bus for all tests. */
 const running = sharedByTests(() => startLocalBus());
 
@@ -97,5 +84,4 @@ Deno.test("messages end to end", async (t) => {
   const bus = await running();
   await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
   await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
-  await t.step("PING is answered with the same bytes", () => pings(bus));
 });

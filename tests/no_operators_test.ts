@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
-import { startBusWith } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
@@ -15,39 +14,35 @@ const REFUSED =
   /admin\.operator_tenants: missing; expected .*several.* the line operator_tenants = \["ops"\]/;
 
 Deno.test("shield, arq serve and arq config check refuse it with the line to add, and with it they go on", async () => {
-  const issuer = await createIssuer();
-  try {
-    const without = `${issuer.dir}/without.toml`;
-    const having = `${issuer.dir}/having.toml`;
-    await Deno.writeTextFile(without, `${PORTS}[admin]\nport = 0\n${issuer.config}`);
-    await Deno.writeTextFile(having, `${PORTS}[admin]\nport = 0\n${LINE}\n${issuer.config}`);
-    const refusals = [
-      await ended(startTask("shield", without)),
-      await runArq(["serve", "--config", without], { cwd: issuer.dir }),
-    ];
-    for (const { code, stderr } of refusals) {
-      assert.equal(code, 2, stderr);
-      assert.match(stderr, REFUSED);
-    }
-    const wrong = await runArq(["config", "check", without], { cwd: issuer.dir });
-    assert.equal(wrong.code, 1);
-    assert.match(wrong.stdout, REFUSED);
-    const checked = await runArq(["config", "check", having], { cwd: issuer.dir });
-    assert.equal(checked.code, 0, checked.stderr);
-    const serving = await startArq(["serve", "--config", having], { cwd: issuer.dir });
-    await serving.says('msg="ready"');
-    const admin_url = /admin_url="?(http:[^\s"]+)/.exec(serving.stderr())?.[1] ?? "";
-    const access = async (tenant_id: string) => {
-      const token = await issuer.tokenFor({ tenant_id, role: "admin" });
-      return await new AdminClient(admin_url, token).read("/v1/access");
-    };
-    assert.equal((await access("ops")).operator, true);
-    assert.equal((await access("acme")).operator, false);
-    serving.child.kill("SIGTERM");
-    assert.equal((await serving.result()).code, 0);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  await using issuer = await createIssuer();
+  const without = `${issuer.dir}/without.toml`;
+  const having = `${issuer.dir}/having.toml`;
+  await Deno.writeTextFile(without, `${PORTS}[admin]\nport = 0\n${issuer.config}`);
+  await Deno.writeTextFile(having, `${PORTS}[admin]\nport = 0\n${LINE}\n${issuer.config}`);
+  const refusals = [
+    await ended(startTask("shield", without)),
+    await runArq(["serve", "--config", without], { cwd: issuer.dir }),
+  ];
+  for (const { code, stderr } of refusals) {
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, REFUSED);
   }
+  const wrong = await runArq(["config", "check", without], { cwd: issuer.dir });
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stdout, REFUSED);
+  const checked = await runArq(["config", "check", having], { cwd: issuer.dir });
+  assert.equal(checked.code, 0, checked.stderr);
+  const serving = await startArq(["serve", "--config", having], { cwd: issuer.dir });
+  await serving.says('msg="ready"');
+  const admin_url = /admin_url="?(http:[^\s"]+)/.exec(serving.stderr())?.[1] ?? "";
+  const access = async (tenant_id: string) => {
+    const token = await issuer.tokenFor({ tenant_id, role: "admin" });
+    return await new AdminClient(admin_url, token).read("/v1/access");
+  };
+  assert.equal((await access("ops")).operator, true);
+  assert.equal((await access("acme")).operator, false);
+  serving.child.kill("SIGTERM");
+  assert.equal((await serving.result()).code, 0);
 });
 
 Deno.test("what arq init writes says it", async () => {
@@ -68,16 +63,5 @@ Deno.test("what arq init writes says it", async () => {
     assert.equal(checked.code, 0, checked.stderr);
   } finally {
     await Deno.remove(folder, { recursive: true });
-  }
-});
-
-Deno.test("a development bus takes such a file as it is", async () => {
-  const issuer = await createIssuer();
-  try {
-    await using bus = await startBusWith(issuer.config);
-    const token = await issuer.tokenFor({ tenant_id: "acme", role: "admin" });
-    assert.equal((await new AdminClient(bus.admin_url, token).read("/v1/access")).operator, true);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

@@ -46,14 +46,10 @@ const opsLines = (dir: string) => `${tlsLines(dir)}token_file = "${dir}/ops.toke
 
 /** With a certificate and a token in its folder. */
 async function withIssuer(body: (issuer: Issuer) => Promise<void>): Promise<void> {
-  const issuer = await createIssuer();
-  try {
-    await writePair(issuer.dir);
-    await Deno.writeTextFile(`${issuer.dir}/ops.token`, `${FIRST}\n`);
-    await body(issuer);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  await writePair(issuer.dir);
+  await Deno.writeTextFile(`${issuer.dir}/ops.token`, `${FIRST}\n`);
+  await body(issuer);
 }
 
 /** Who shows the token sees all, who shows none only that it lives and is ready, any other nothing. */

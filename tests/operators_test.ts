@@ -45,21 +45,17 @@ Deno.test("a log on a full disk stops nothing", async () => {
 // What a Shield says when its NATS server is not what it needs. Real processes.
 
 Deno.test("a Shield whose NATS has no JetStream does not start, and names the setting", async () => {
-  const issuer = await createIssuer();
-  try {
-    await using server = await startNats();
-    const config = `${issuer.config}\n[nats]\nurls = ["${server.url}"]\n`;
-    await assert.rejects(startServer("shield", config, issuer.dir), (error) => {
-      assert.ok(error instanceof Error);
-      assert.match(error.message, /ended before it was ready/);
-      assert.match(error.message, /JetStream is not enabled on the NATS server 127\.0\.0\.1:\d+/);
-      assert.match(error.message, /jetstream \{ store_dir: /);
-      assert.match(error.message, /--jetstream/);
-      return true;
-    });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  await using server = await startNats();
+  const config = `${issuer.config}\n[nats]\nurls = ["${server.url}"]\n`;
+  await assert.rejects(startServer("shield", config, issuer.dir), (error) => {
+    assert.ok(error instanceof Error);
+    assert.match(error.message, /ended before it was ready/);
+    assert.match(error.message, /JetStream is not enabled on the NATS server 127\.0\.0\.1:\d+/);
+    assert.match(error.message, /jetstream \{ store_dir: /);
+    assert.match(error.message, /--jetstream/);
+    return true;
+  });
 });
 
 // `arq doctor` against Brains whose `[[rooms]]` differ, and then do not.
@@ -68,7 +64,7 @@ const ROOMS = '[[rooms]]\nroom = "stage-*"\nmembership = "journal"\n';
 
 Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothing when none is", async () => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
   const spine = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   const startBrain = (rooms: string) =>
@@ -106,7 +102,6 @@ Deno.test("arq doctor names the Brain whose [[rooms]] are others, and says nothi
     await until("nothing is said", async () => await found() === undefined);
   } finally {
     await Deno.remove(home, { recursive: true });
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });
 
@@ -186,52 +181,48 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
   await makeLonely(cluster.urls);
   const leader = await cluster.leaderOf(STREAM);
   const others = cluster.members.filter((member) => member !== leader);
-  const issuer = await createIssuer();
-  try {
-    const nats = `[nats]\nurls = ${JSON.stringify(others.map(({ url }) => url))}\n`;
-    const config = nats + issuer.config;
-    await using brain = await startServer("brain", config, issuer.dir);
-    await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");
-    const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
-    using client = await DurableClient.open(url, await issuer.tokenFor());
-    const set = () =>
-      client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
-    await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);
-    await until(
-      "the storage to be well",
-      async () => (await storageOf(brain)).status === "ok",
-      OUTAGE_MS,
-    );
-    const file = `${issuer.dir}/doctor.toml`;
-    await Deno.writeTextFile(file, nats);
-    const doctor = async () => (await runArq(["doctor", "--config", file])).stdout;
-    assert.match(await doctor(), /ok +NATS storage/);
-    await leader.kill();
-    await until("a refusal", async () => (await set()).code !== 0, OUTAGE_MS);
-    let told = await storageOf(brain);
-    await until(
-      "the reason",
-      async () => (told = await storageOf(brain)).detail.includes(STREAM),
-      OUTAGE_MS,
-    );
-    const { status, detail } = told;
-    assert.equal(status, "unavailable");
-    assert.match(
-      detail,
-      /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
-    );
-    await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
-    // The killed server may have led JetStream itself, which says nothing until another one does.
-    const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
-    await until("arq doctor to name the bucket", names, OUTAGE_MS);
-    await leader.start();
-    await until(
-      "the bucket's leader",
-      async () => (await storageOf(brain)).status === "ok",
-      OUTAGE_MS,
-    );
-    await until("a change of the room again", async () => (await set()).code === 0, OUTAGE_MS);
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  const nats = `[nats]\nurls = ${JSON.stringify(others.map(({ url }) => url))}\n`;
+  const config = nats + issuer.config;
+  await using brain = await startServer("brain", config, issuer.dir);
+  await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0");
+  const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+  using client = await DurableClient.open(url, await issuer.tokenFor());
+  const set = () =>
+    client.ask({ op: "cmd", room: "desk", name: "room.set", data: { key: "k", value: 1 } });
+  await until("a change of the room", async () => (await set()).code === 0, OUTAGE_MS);
+  await until(
+    "the storage to be well",
+    async () => (await storageOf(brain)).status === "ok",
+    OUTAGE_MS,
+  );
+  const file = `${issuer.dir}/doctor.toml`;
+  await Deno.writeTextFile(file, nats);
+  const doctor = async () => (await runArq(["doctor", "--config", file])).stdout;
+  assert.match(await doctor(), /ok +NATS storage/);
+  await leader.kill();
+  await until("a refusal", async () => (await set()).code !== 0, OUTAGE_MS);
+  let told = await storageOf(brain);
+  await until(
+    "the reason",
+    async () => (told = await storageOf(brain)).detail.includes(STREAM),
+    OUTAGE_MS,
+  );
+  const { status, detail } = told;
+  assert.equal(status, "unavailable");
+  assert.match(
+    detail,
+    /nobody answers in NATS for KV_ARQON_ROOMS \((it has no leader|its leader does not answer)\)/,
+  );
+  await until("the metric", async () => await writable(brain) === "0", OUTAGE_MS);
+  // The killed server may have led JetStream itself, which says nothing until another one does.
+  const names = async () => /no leader answers for .*KV_ARQON_ROOMS/.test(await doctor());
+  await until("arq doctor to name the bucket", names, OUTAGE_MS);
+  await leader.start();
+  await until(
+    "the bucket's leader",
+    async () => (await storageOf(brain)).status === "ok",
+    OUTAGE_MS,
+  );
+  await until("a change of the room again", async () => (await set()).code === 0, OUTAGE_MS);
 });

@@ -12,10 +12,6 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "log-*"
 durable = true

@@ -12,12 +12,9 @@ import { sendUpgrade } from "./peers/raw_upgrade.ts";
 const GRACE_MS = 400;
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 drain_ms = 0
 # A bus that stops waits for members in grace as long as this lets it.
 drain_timeout_ms = 2_000
-[ops]
-host = "127.0.0.1"
 [limits]
 #constant limits.member_meta_bytes = 64
 [presence]

@@ -197,7 +197,7 @@ Deno.test("the failures of the bus are the reasons of code 500 and above", async
 Deno.test("every panel, recording rule and alert asks for what there is", async () => {
   await using nats = await startNats({ jetstream: true });
   await using broken = startBroken();
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = configOf(nats.url, broken.url, issuer.config);
   await using shield = await startServer("shield", config, issuer.dir);
   const stage = { shield, issuer };
@@ -238,6 +238,5 @@ Deno.test("every panel, recording rule and alert asks for what there is", async 
     }
   } finally {
     await prometheus.stop();
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

@@ -189,6 +189,7 @@ for (const websocket of KINDS) {
         CLIENT,
         "who is no proxy may say anything",
       );
+      assert.doesNotMatch(door.lines.join(""), /not believed/);
     });
   }
 }
@@ -220,15 +221,6 @@ Deno.test("a trusted proxy that names its clients in the other header is noticed
     assert.equal((await ask(proxy.port, { from })).from, "127.0.0.1");
   }
   assert.match(door.lines.join(""), /not believed/);
-});
-
-Deno.test("clients behind a trusted proxy are seen, and nothing is said", async () => {
-  await using door = await Door.open("own", 'trusted_proxies = ["127.0.0.1"]\n');
-  await using proxy = await startNginx(door.listener.port);
-  for (const from of ["127.0.0.8", "127.0.0.9", "127.0.0.8"]) {
-    assert.equal((await ask(proxy.port, { from })).from, from);
-  }
-  assert.doesNotMatch(door.lines.join(""), /not believed/);
 });
 
 Deno.test("a trusted proxy has to send its PROXY header", async () => {

@@ -12,11 +12,7 @@ const RUNS = 1_000;
 const SEED = 20_261_122;
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [streams]
 #constant streams.long_poll_ms = 5
 [[rooms]]

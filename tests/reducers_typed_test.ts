@@ -24,11 +24,7 @@ const SALE = new URL("../policies/build/reducers/sale.wasm", import.meta.url).pa
 const request_timeout_ms = 60_000;
 const configOf = (large: string) => `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [[reducers]]

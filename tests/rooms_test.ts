@@ -19,10 +19,7 @@ import { openText } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [brain]
 rooms_per_tenant = 4
 `;
@@ -71,10 +68,6 @@ Deno.test("rooms on a running bus", async (t) => {
 const ROOM = "stage-1";
 
 const STAGES = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "stage-*"
 durable = true
@@ -162,8 +155,6 @@ Deno.test("a filter is checked before policies are asked, of a room and of a pat
 // A room that ends and is born again, as one sees it who has heard it all the time: no GAP, and `first`.
 
 const IDLE = `
-[server]
-host = "127.0.0.1"
 [brain]
 idle_timeout_ms = 500
 `;

@@ -12,10 +12,6 @@ import type { Connection, Explanation } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [[rooms]]

@@ -44,25 +44,6 @@ Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM"
   assert.doesNotMatch(bus.log(), /level=error/);
 });
 
-Deno.test("serve keeps durable messages in data_dir, which one process has at a time", async () => {
-  await using folder = await initFolder();
-  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
-  const user = await token(folder.path, "user");
-  {
-    await using bus = await startServe(folder.path);
-    succeeds(await run("pub", "orders", '{"item":"tea"}', "--url", bus.url, "--token", user));
-    const second = await run("serve", "--config", "config.toml");
-    assert.equal(second.code, 1);
-    assert.match(second.stderr, /data_dir data is in use by another ArqonBus process; stop that/);
-    // A crash keeps them as well.
-    assert.equal(await bus.stop("SIGKILL"), 137);
-  }
-  await using bus = await startServe(folder.path);
-  const where = ["--url", bus.url, "--token", user];
-  const kept = await run("sub", "orders", "--from", "0", "--count", "1", "--json", ...where);
-  assert.deepEqual(JSON.parse(succeeds(kept)).data, { item: "tea" });
-});
-
 Deno.test("serve says in a sentence why it cannot start", async () => {
   await using folder = await initFolder();
   const cwd = folder.path;

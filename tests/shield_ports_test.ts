@@ -6,13 +6,11 @@ import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
-import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
-import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { freePorts } from "./harness/free_ports.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -21,78 +19,11 @@ import { logged } from "./harness/server_state.ts";
 // A Shield whose certificate is replaced while clients are connected. Listeners alone:
 // `shared/listeners/tls_reload_test.ts`.
 
-/** Whether somebody who trusts only this certificate gets an answer. */
-async function trusts({ ready }: ServerProcess, cert: string): Promise<boolean> {
-  using client = Deno.createHttpClient({ caCerts: [cert] });
-  try {
-    const response = await fetch(`${ready.url}/v1/auth/check`, { client });
-    await response.body?.cancel();
-    return response.status === 401;
-  } catch (error) {
-    assert.ok(error instanceof TypeError);
-    return false;
-  }
-}
-
 interface Client extends Disposable {
   readonly socket: WebSocket;
   readonly messages: string[];
   /** `CODE reason`, once it is closed. */
   readonly ends: string[];
-}
-
-async function open({ ready }: ServerProcess, issuer: Issuer, cert: string): Promise<Client> {
-  const client = Deno.createHttpClient({ caCerts: [cert] });
-  const socket = new WebSocket(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, {
-    protocols: ["arqon.v1.json", `arqon.token.${await issuer.tokenFor()}`],
-    client,
-  });
-  const messages: string[] = [];
-  const ends: string[] = [];
-  socket.onmessage = ({ data }) => void messages.push(String(data));
-  socket.onclose = ({ code, reason }) => void ends.push(`${code} ${reason}`);
-  await until("a WELCOME", () => messages.length === 1 || ends.length > 0);
-  return {
-    socket,
-    messages,
-    ends,
-    [Symbol.dispose]() {
-      socket.onclose = null;
-      socket.close();
-      client.close();
-    },
-  };
-}
-
-for (const websocket of ["native", "own"] as const) {
-  Deno.test(`a Shield serves another certificate without a restart (${websocket})`, async () => {
-    const issuer = await createIssuer();
-    const [first, second] = [await testCertificate(), await testCertificate()];
-    const [cert_file, key_file] = [`${issuer.dir}/cert.pem`, `${issuer.dir}/key.pem`];
-    await Deno.writeTextFile(cert_file, first.cert);
-    await Deno.writeTextFile(key_file, first.key);
-    const lines = [
-      `websocket = "${websocket}"`,
-      `tls_cert = "${cert_file}"`,
-      `tls_key = "${key_file}"`,
-    ];
-    await using shield = await startServer("shield", issuer.config, issuer.dir, lines.join("\n"));
-    assert.equal(await trusts(shield, first.cert), true);
-    using client = await open(shield, issuer, first.cert);
-    await Deno.writeTextFile(cert_file, second.cert);
-    await until("half a pair is told", () => shield.log().includes("cannot be used"));
-    assert.equal(await trusts(shield, first.cert), true);
-    assert.deepEqual(client.ends, []);
-    await Deno.writeTextFile(key_file, second.key);
-    await until("the new certificate is served", () => trusts(shield, second.cert));
-    assert.equal(await trusts(shield, first.cert), false);
-    client.socket.send(JSON.stringify({ op: "ping" }));
-    await until("the connection lives", () => client.messages.length === 2);
-    assert.deepEqual(client.ends, []);
-    using again = await open(shield, issuer, second.cert);
-    assert.deepEqual(again.ends, []);
-    await Deno.remove(issuer.dir, { recursive: true });
-  });
 }
 
 // A Shield that gets no CPU for longer than clients have to answer its PING: their answers lie unread in its own
@@ -111,30 +42,26 @@ async function echoed(client: RawClient): Promise<void> {
 
 async function heldUp(websocket: string): Promise<void> {
   const lines = `heartbeat_ms = 1_000\nwebsocket = "${websocket}"`;
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
+  await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
+  const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
+  const token = await issuer.tokenFor();
+  const clients = await Promise.all(
+    Array.from({ length: CLIENTS }, () => openBinary(url, token)),
+  );
+  const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
   try {
-    await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
-    const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
-    const token = await issuer.tokenFor();
-    const clients = await Promise.all(
-      Array.from({ length: CLIENTS }, () => openBinary(url, token)),
-    );
-    const answer = () => clients.forEach((client) => client.send(encodePong(new Uint8Array())));
-    try {
-      await Promise.all(clients.map((client) => client.pinged()));
-      // Who has answered once has to go on.
-      answer();
-      await Promise.all(clients.map((client) => client.pinged()));
-      shield.signal("SIGSTOP");
-      answer();
-      await pace(HELD_UP_MS);
-      shield.signal("SIGCONT");
-      await Promise.all(clients.map(echoed));
-    } finally {
-      for (const client of clients) client[Symbol.dispose]();
-    }
+    await Promise.all(clients.map((client) => client.pinged()));
+    // Who has answered once has to go on.
+    answer();
+    await Promise.all(clients.map((client) => client.pinged()));
+    shield.signal("SIGSTOP");
+    answer();
+    await pace(HELD_UP_MS);
+    shield.signal("SIGCONT");
+    await Promise.all(clients.map(echoed));
   } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+    for (const client of clients) client[Symbol.dispose]();
   }
 }
 

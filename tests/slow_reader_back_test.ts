@@ -17,10 +17,6 @@ import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [limits]
 #constant limits.slow_reader_bytes = 1_048_576
 bytes_per_second = 1_000_000_000

@@ -112,10 +112,7 @@ const PLACES = 3;
 
 const waitingOn = (websocket: string) => `
 [server]
-host = "127.0.0.1"
 websocket = "${websocket}"
-[ops]
-host = "127.0.0.1"
 [limits]
 pending_operations = ${PLACES}
 #constant limits.command_timeout_ms = 60_000

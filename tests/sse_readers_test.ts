@@ -11,11 +11,7 @@ import type { Proxy } from "./proxies/proxies.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 500
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "kept*"
 durable = true

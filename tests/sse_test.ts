@@ -15,12 +15,9 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 heartbeat_ms = 1_000
 drain_ms = 1_000
 allowed_origins = ["https://app.example"]
-[ops]
-host = "127.0.0.1"
 [limits]
 unsent_bytes = 65_536
 bytes_per_second = 100_000_000
@@ -299,16 +296,6 @@ async function doesNotRead({ bus }: World): Promise<void> {
   });
 }
 
-async function isCounted({ bus, read }: World): Promise<void> {
-  await until("no reader", async () => await metric(bus, "shield_event_streams") === 0);
-  {
-    using reader = await read("rooms/plain/events");
-    await reader.until("subscribed");
-    await until("it is counted", async () => await metric(bus, "shield_event_streams") === 1);
-  }
-  await until("it has gone", async () => await metric(bus, "shield_event_streams") === 0);
-}
-
 async function expires({ bus }: World): Promise<void> {
   const token = await bus.tokenFor({ ttl_seconds: -20 });
   using reader = await EventReader.open(`${bus.http_url}/v1/rooms/plain/events`, { token });
@@ -344,14 +331,13 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a quiet room has heartbeats": beats,
   "kicks and bans end it": isPutOut,
   "a reader that does not read": doesNotRead,
-  "readers are counted while they are there": isCounted,
   "a token that ends": expires,
   "a drain": isSentAway,
 };
 
 /** What depends on how bytes leave the process. */
 const BY_SOCKET: readonly unknown[] = [
-  ...[follows, isRefused, isCompressed, showsItsHead, beats, doesNotRead, isCounted, isSentAway],
+  ...[follows, isRefused, isCompressed, showsItsHead, beats, doesNotRead, isSentAway],
 ];
 
 for (const websocket of ["own", "native"] as const) {
@@ -375,7 +361,7 @@ const DOORMAN = `(module
   (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
 Deno.test("a reader of events under policies, and before operators", async (t) => {
-  await using bus = await startLocalBus(`[ops]\nhost = "127.0.0.1"\n${PATIENT_POLICIES}`);
+  await using bus = await startLocalBus(PATIENT_POLICIES);
   const open = (path: string) =>
     EventReader.open(`${bus.http_url}/v1/${path}`, { token: bus.token });
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
@@ -416,15 +402,8 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
 
 // Tickets over real requests: a page reads events with one, once, and only what it is for.
 
-const TICKETS = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
-`;
-
 Deno.test("a ticket in place of a token", async (t) => {
-  await using bus = await startLocalBus(TICKETS, { constants: { sse: { tickets: 8 } } });
+  await using bus = await startLocalBus("", { constants: { sse: { tickets: 8 } } });
   const grants = [{ room: "mine*", actions: ["subscribe"] }];
   const token = await bus.tokenFor({ user: "ann", claims: { grants } });
   const peer = new HttpPeer(bus.http_url, token);

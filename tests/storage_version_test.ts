@@ -1,8 +1,8 @@
 /** A start on a storage that a later ArqonBus has raised: one line that says which one it needs, exit code 1. */
 import assert from "node:assert/strict";
-import { createLogger } from "../shared/logs/log.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { requireStorageVersion } from "../shared/spine/storage_version.ts";
+import { testLog } from "../shared/testing/test_log.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
 
@@ -11,11 +11,7 @@ const PORTS = '[ops]\nport = 0\n[admin]\nport = 0\noperator_tenants = ["*"]\n[se
 Deno.test("a storage that runs with later versions only is refused in one line", async () => {
   await using issuer = await createIssuer();
   const data_dir = `${issuer.dir}/data`;
-  const write = () => {};
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write },
-  });
-  const spine = openEmbedded({ log, now: Date.now, data_dir });
+  const spine = openEmbedded({ log: testLog(), now: Date.now, data_dir });
   await requireStorageVersion(spine, 0, { storage: 9, oldest: 8, reads: 1, by: "9.1.0" });
   await spine.drain();
   const file = `${issuer.dir}/config.toml`;

@@ -5,11 +5,7 @@ import { startNginx } from "./proxies/proxies.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [[rooms]]
 room = "s-*"
 durable = true

@@ -12,10 +12,7 @@ import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const CONFIG = `
 [server]
-host = "127.0.0.1"
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [streams]
 #constant streams.long_poll_ms = 60_000
 [limits]

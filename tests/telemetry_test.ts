@@ -1,5 +1,5 @@
 /**
- * What processes say of themselves on a real NATS: metrics, as a page and by OTLP, and traces.
+ * What processes say of themselves on a real NATS: metrics, and traces.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -12,7 +12,6 @@ import type { ServerProcess } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
-import type { OtlpMetric, OtlpReceiver } from "./otlp/receiver.ts";
 import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
 import type { Family } from "./peers/metrics_page.ts";
 import { openText } from "./peers/raw_client.ts";
@@ -32,18 +31,16 @@ import type { Cluster } from "./tracing_cluster.ts";
 import { logged } from "./harness/server_state.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
-// list in docs/metrics.md, and the same by OTLP.
+// list in docs/metrics.md. By OTLP: shared/telemetry.
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const DEADLINE_MS = 60_000;
 const MESSAGES = 20;
-const CUMULATIVE = 2;
 type Page = ReadonlyMap<string, Family>;
 
 interface Bus {
   readonly shield: ServerProcess;
   readonly brain: ServerProcess;
-  readonly collector: OtlpReceiver;
 }
 
 async function textOf(server: ServerProcess): Promise<string> {
@@ -146,62 +143,6 @@ async function counted({ shield }: Bus): Promise<void> {
   assert.equal(total("shield_tenant_ingress_bytes_total"), bytes);
 }
 
-/** The one that a process sent. */
-function sentBy(collector: OtlpReceiver, service: string, name: string): OtlpMetric | undefined {
-  return collector.metrics().get(name)?.find(({ resource }) =>
-    resource["service.name"] === service
-  );
-}
-
-function requireSame(family: Family, metric: OtlpMetric): void {
-  const kind = family.type === "counter" ? "sum" : family.type;
-  assert.equal(metric.kind, kind, family.name);
-  assert.equal(metric.description, family.help);
-  if (kind === "gauge") return;
-  assert.equal(metric.temporality, CUMULATIVE, family.name);
-  if (kind === "sum") return assert.equal(metric.is_monotonic, true, family.name);
-  for (const { count, bucket_counts = [], explicit_bounds = [] } of metric.points) {
-    assert.equal(bucket_counts.length, explicit_bounds.length + 1, family.name);
-    assert.equal(bucket_counts.reduce((sum, one) => sum + one, 0), count, family.name);
-    assert.deepEqual(explicit_bounds, explicit_bounds.toSorted((a, b) => a - b), family.name);
-  }
-}
-
-async function exported({ shield, brain, collector }: Bus): Promise<void> {
-  for (const [service, server] of [["arqon-shield", shield], ["arqon-brain", brain]] as const) {
-    const page = await pageOf(server);
-    await until(`all of ${service}`, () => (
-      [...page.keys()].every((name) => sentBy(collector, service, name) !== undefined)
-    ));
-    for (const family of page.values()) {
-      requireSame(family, sentBy(collector, service, family.name)!);
-    }
-  }
-  for (const name of Object.keys(CONTRACT)) assert.ok(collector.metrics().has(name), name);
-  await until("the messages, too", () => {
-    const points = sentBy(collector, "arqon-shield", "shield_egress_messages_total")?.points;
-    return points?.[0]?.value === MESSAGES;
-  });
-  const latency = sentBy(collector, "arqon-shield", "shield_delivery_latency_seconds");
-  assert.equal(latency?.points[0]?.count, MESSAGES);
-  assert.equal(latency?.unit, "s");
-  const { resource } = latency ?? {};
-  assert.equal(resource?.["service.instance.id"], "edge");
-  assert.equal(resource?.["service.version"], shield.ready.version);
-  const rooms = sentBy(collector, "arqon-brain", "brain_room_count");
-  assert.equal(rooms?.resource["service.instance.id"], brain.ready.node_id);
-}
-
-/** Both still say it when they drain, and their last values go out. */
-async function ended({ shield, brain, collector }: Bus): Promise<void> {
-  const requests = collector.requests.metrics;
-  for (const server of [shield, brain]) assert.equal((await server.stop()).code, 0, server.log());
-  assert.ok(collector.requests.metrics >= requests + 2);
-  const [connections] = sentBy(collector, "arqon-shield", "shield_active_connections")?.points ??
-    [];
-  assert.equal(connections?.value, 0);
-}
-
 Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using collector = await startOtlpReceiver();
@@ -211,13 +152,11 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   const lines = 'node_id = "edge"\ndrain_ms = 0\n';
   await using brain = await startServer("brain", config, issuer.dir, lines);
   await using shield = await startServer("shield", config, issuer.dir, lines);
-  const bus = { shield, brain, collector };
+  const bus = { shield, brain };
   const client = await traffic(shield, await issuer.tokenFor());
   await t.step("the contract's names are there, and all names keep the rules", () => ruled(bus));
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
   await t.step("what has happened is counted, by tenant too", () => counted(bus));
-  await t.step("all of it goes out by OTLP, as what it is", () => exported(bus));
-  await t.step("at the end the last values go out", () => ended(bus));
   client[Symbol.dispose]();
   await Deno.remove(issuer.dir, { recursive: true });
 });
@@ -414,7 +353,7 @@ async function nothingSecret({ collector, issuer }: Cluster): Promise<void> {
 Deno.test("a trace is one over client, Shields, policies, schemas and Brain", async (t) => {
   await using collector = await startOtlpReceiver();
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `${issuer.config}
 [nats]
 urls = ["${nats.url}"]
@@ -428,38 +367,34 @@ otlp_url = "${collector.url}"
 traces_ratio = 0.0
 metrics = false
 `;
-  try {
-    const start = (part: "shield" | "brain", id: string) =>
-      startServer(part, config, issuer.dir, `node_id = "${id}"`);
-    await using brain = await start("brain", "brain-0");
-    await using first = await start("shield", "shield-0");
-    await using second = await start("shield", "shield-1");
-    assert.ok(brain.pid > 0);
-    const nats_port = Number(new URL(nats.url).port);
-    const ready = { collector, issuer, nats_port, shields: [first, second] as const };
-    await prepare(ready);
-    const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
-      await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
-    await using sender = await open(first, "ann");
-    await using listener = await open(second, "bob");
-    const cluster = { ...ready, sender, listener };
-    await t.step("one message, three processes, one trace", () => oneTrace(cluster));
-    await t.step("a command reaches the Brain within its trace", () => commands(cluster));
-    await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
-    await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
-    await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
-    await t.step("refusals are exported although not sampled", () => refusals(cluster));
-    {
-      await using _other = await start("brain", "brain-1");
-      await t.step(
-        "a Brain that forwards a command is a hop of the trace",
-        () => forwarded(cluster),
-      );
-    }
-    await t.step("no span has a token or a payload", () => nothingSecret(cluster));
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
+  const start = (part: "shield" | "brain", id: string) =>
+    startServer(part, config, issuer.dir, `node_id = "${id}"`);
+  await using brain = await start("brain", "brain-0");
+  await using first = await start("shield", "shield-0");
+  await using second = await start("shield", "shield-1");
+  assert.ok(brain.pid > 0);
+  const nats_port = Number(new URL(nats.url).port);
+  const ready = { collector, issuer, nats_port, shields: [first, second] as const };
+  await prepare(ready);
+  const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
+    await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
+  await using sender = await open(first, "ann");
+  await using listener = await open(second, "bob");
+  const cluster = { ...ready, sender, listener };
+  await t.step("one message, three processes, one trace", () => oneTrace(cluster));
+  await t.step("a command reaches the Brain within its trace", () => commands(cluster));
+  await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
+  await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
+  await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
+  await t.step("refusals are exported although not sampled", () => refusals(cluster));
+  {
+    await using _other = await start("brain", "brain-1");
+    await t.step(
+      "a Brain that forwards a command is a hop of the trace",
+      () => forwarded(cluster),
+    );
   }
+  await t.step("no span has a token or a payload", () => nothingSecret(cluster));
 });
 
 Deno.test("a collector that is gone slows nothing, and what is lost is counted", async () => {

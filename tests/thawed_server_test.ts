@@ -33,7 +33,7 @@ async function putOut(backend: NatsConnection, target: string, count: number): P
 
 Deno.test("a server of the cluster that stops and goes on puts nobody out twice", async () => {
   await using nats = await startNatsCluster();
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const [urls, [, frozen]] = [nats.urls, nats.members];
   const config = (at: number) => `${issuer.config}\n[nats]\nurls = ["${urls[at]}"]\n`;
   // Where no Shield is, so that the server chooses among those of others.
@@ -65,6 +65,5 @@ Deno.test("a server of the cluster that stops and goes on puts nobody out twice"
     }
   } finally {
     await backend.close();
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

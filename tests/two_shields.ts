@@ -11,31 +11,27 @@ const write = (said: unknown) =>
 
 async function main(users: readonly string[]): Promise<void> {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  try {
-    const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
-    const drain = "drain_ms = 20_000\ndrain_timeout_ms = 60_000";
-    await using _brain = await startServer("brain", config, issuer.dir);
-    await using one = await startServer("shield", config, issuer.dir, `node_id = "one"\n${drain}`);
-    await using two = await startServer("shield", config, issuer.dir, `node_id = "two"\n${drain}`);
-    const shields = [one, two];
-    const tokens = await Promise.all(
-      users.map(async (sub) => [sub, await issuer.tokenFor({ sub })]),
-    );
-    const ports = shields.map(({ ready }) => Number(new URL(ready.url ?? "").port));
-    await write({ ports, tokens: Object.fromEntries(tokens) });
-    let text = "";
-    for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
-      text += chunk;
-      const lines = text.split("\n");
-      text = lines.pop() ?? "";
-      for (const line of lines) {
-        const status = await shields[Number(line.replace("stop ", ""))]?.stop();
-        await write({ code: status?.code });
-      }
+  await using issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const drain = "drain_ms = 20_000\ndrain_timeout_ms = 60_000";
+  await using _brain = await startServer("brain", config, issuer.dir);
+  await using one = await startServer("shield", config, issuer.dir, `node_id = "one"\n${drain}`);
+  await using two = await startServer("shield", config, issuer.dir, `node_id = "two"\n${drain}`);
+  const shields = [one, two];
+  const tokens = await Promise.all(
+    users.map(async (sub) => [sub, await issuer.tokenFor({ sub })]),
+  );
+  const ports = shields.map(({ ready }) => Number(new URL(ready.url ?? "").port));
+  await write({ ports, tokens: Object.fromEntries(tokens) });
+  let text = "";
+  for await (const chunk of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    const lines = text.split("\n");
+    text = lines.pop() ?? "";
+    for (const line of lines) {
+      const status = await shields[Number(line.replace("stop ", ""))]?.stop();
+      await write({ code: status?.code });
     }
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 }
 

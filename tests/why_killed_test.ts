@@ -9,7 +9,6 @@ import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { ledgerMarkOf } from "./harness/ledger_mark.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
@@ -22,7 +21,6 @@ store = true
 `;
 
 const SHORT_MS = 50;
-const LONG_MS = 60_000;
 type Server = Awaited<ReturnType<typeof startServer>>;
 const socketOf = ({ ready }: Server) => `${(ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
 
@@ -111,39 +109,6 @@ Deno.test("a killed Shield's ledger is told up to its last writing, and that the
   assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is gone/);
   const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
-});
-
-Deno.test("a Shield that ends in order leaves its whole ledger to the one that is started next", async () => {
-  await using folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
-  const text = await Deno.readTextFile(file);
-  const named = text.replace("[server]\n", '[server]\nnode_id = "one"\n');
-  await Deno.writeTextFile(file, `${named}${configOf(LONG_MS)}`);
-  const token = await tokenOf(folder.path, "admin");
-  const { sub: user } = JSON.parse(
-    atob(token.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/")),
-  );
-  const first = await startServe(folder.path);
-  using bob = await openText(first.url, token);
-  await answered(bob, { op: "sub", room: "hall" });
-  await say(bob, bob, "m-1");
-  assert.equal(await first.stop(), 0, first.log());
-  const next = await startServe(folder.path);
-  const asked = `message_id=m-1&user=${user}`;
-  const answer = await whyOf(next, token, asked);
-  assert.deepEqual(wordsOf(answer), ["sent"]);
-  assert.deepEqual(answer.former.map(({ state }: Json) => state), ["ended"]);
-  assert.equal(answer.connections[0].ended.code, 1012);
-  // What this one had not written when it was killed is gone, and the next says so at once.
-  using again = await openText(next.url, token);
-  await answered(again, { op: "sub", room: "hall" });
-  await say(again, again, "m-2");
-  await next.stop("SIGKILL");
-  await using last = await startServe(folder.path);
-  const later = await whyOf(last, token, `message_id=m-2&user=${user}`);
-  assert.deepEqual(later.former.map(({ state }: Json) => state), ["ended", "killed"]);
-  assert.deepEqual(later.messages, []);
-  assert.deepEqual(wordsOf(await whyOf(last, token, asked)), ["sent"]);
 });
 
 // What `GET /v1/why` and `arq why` say of a message of a durable room that no Shield tells of: the one that heard it

@@ -11,10 +11,6 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [admin]
 operator_tenants = ["default"]
 [limits]
@@ -123,32 +119,6 @@ async function refusedHandshake(world: World) {
   await refused.closed();
   return await world.admin.read("/v1/why?user=cat");
 }
-
-Deno.test("an id that came twice: the second was left out for all; a trace has all its messages", async () => {
-  await withBus(async (world) => {
-    using ann = await client(world, "ann");
-    await ask(ann, { op: "sub", room: "hall" });
-    await publish(ann, "hall", "twice");
-    await publish(ann, "hall", "twice");
-    const { messages, connections } = await world.admin.read(
-      "/v1/why?message_id=twice&user=ann",
-    );
-    assert.deepEqual(messages.map((one: { duplicate: boolean }) => one.duplicate), [false, true]);
-    assert.equal(connections[0].outcomes.length, 1);
-    const trace = "0af7651916cd43dd8448eb211c80319c";
-    for (const room of ["hall", "yard"]) await ask(ann, { op: "sub", room });
-    for (const room of ["hall", "yard"]) {
-      await ask(ann, { op: "pub", room, type: "t", data: 1, trace_id: trace });
-    }
-    const traced = await world.admin.read(`/v1/why?trace=${trace}`);
-    assert.deepEqual(
-      traced.messages.map(({ room_id }: { room_id: string }) => room_id).toSorted(),
-      ["hall", "yard"],
-    );
-    const twist = traced.messages[0].twist_id;
-    assert.equal((await world.admin.read(`/v1/why?twist=${twist}`)).messages.length, 1);
-  });
-});
 
 Deno.test("fifty messages with the longest ids are one question, though each character is escaped", async () => {
   await withBus(async (world) => {

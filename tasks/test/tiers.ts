@@ -62,7 +62,6 @@ export const SLOW: readonly string[] = [
   "tests/bridge_rights_test.ts",
   "tests/bridge_serve_test.ts",
   "tests/bridge_slot_test.ts",
-  "tests/closed_unions_test.ts",
   "tests/console_test.ts",
   "tests/cookbook/token_servers_test.ts",
   "tests/deploy_chart_test.ts",
@@ -87,13 +86,11 @@ export const SLOW: readonly string[] = [
   "tests/restore/restore_test.ts",
   "tests/rollout_test.ts",
   "tests/site_test.ts",
-  "tests/standby_test.ts",
   "tests/thawed_server_test.ts",
   "tests/tutorial/tutorial_sdks_test.ts",
   "tests/tutorial/tutorial_test.ts",
   "tests/upgrade/upgrade_test.ts",
   "tests/walks/focuses_test.ts",
-  "tests/yjs_many_test.ts",
 ];
 
 /** Groups of `test` that take longest; the longest first. */

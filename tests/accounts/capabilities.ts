@@ -13,7 +13,7 @@ import { runArq } from "../../arq/testing/run_arq.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
 import { adminRequests, withoutUnknown } from "../admin/admin_requests.ts";
-import { batches, locks, moderation, presence, state, tenants } from "../http_commands.ts";
+import { locks, moderation, presence, state, tenants } from "../http_commands.ts";
 import type { TwoWays } from "../http_commands.ts";
 import { shippedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
@@ -30,14 +30,14 @@ const publish = async (world: AccountsWorld, at: 0 | 1, room: string, body: obje
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
 };
 
-/** State, locks, presence, bans, kicks, batches: each on either Shield. */
+/** State, locks, presence, bans, kicks: each on either Shield. */
 const commands: Capability = async ({ url, issuer }) => {
   const bus: TwoWays = {
     urls: [url(0), url(1)],
     tokenFor: ({ user, role = "user", tenant = "acme", claims = {} }) =>
       issuer.tokenFor({ sub: user, role, tenant_id: tenant, ...claims }),
   };
-  for (const one of [state, locks, presence, moderation, batches, tenants]) await one(bus);
+  for (const one of [state, locks, presence, moderation, tenants]) await one(bus);
 };
 
 /** Stored by one Shield, heard and read at the other, also what came meanwhile; the oldest goes. */
@@ -118,18 +118,28 @@ const http: Capability = async (world) => {
   using reader = await EventReader.open(`${world.url(1)}/v1/rooms/lobby/events?ticket=${ticket}`);
   await reader.until("subscribed");
   const [first, second] = [0, 1].map((at) => new URL(world.url(at as 0 | 1)).host);
+  /** Holds streams back, so that the client polls. */
+  let holds = false;
+  const held = Promise.withResolvers<Response>();
   const proxy = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
     const url = new URL(request.url);
-    url.host = (request.method === "POST" ? second : first) ?? "";
+    const is_stream = url.pathname === "/v1/connections";
+    url.host = (is_stream ? first : second) ?? "";
+    if (holds && is_stream && !url.searchParams.has("poll")) return held.promise;
     return fetch(new Request(url, request));
   });
-  {
+  for (holds of [false, true]) {
     const url = `http://127.0.0.1:${proxy.addr.port}`;
     await using bus = await connect({
       ...{ url, token: await world.issuer.tokenFor(), webSocket: HttpSocket },
     });
+    assert.equal(bus.welcome.node_id, "shield-0");
+    await using heard = bus.room("lobby").subscribe();
+    await heard.ready;
     await bus.room("lobby").publish("t", 1);
+    assert.equal((await heard.next()).value?.json(), 1);
   }
+  held.resolve(new Response());
   await proxy.shutdown();
 };
 

@@ -11,10 +11,10 @@ import { exitCodeOf, explain } from "../../arq/terminal/exit.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { decodeBatch, encodeBatch } from "../../brain/reducers/log/batch.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
+import { testLog } from "../../shared/testing/test_log.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { startNats } from "../harness/nats_server.ts";
@@ -24,13 +24,7 @@ const built = (name: string) =>
   new URL(`../../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-port = 0
-[ops]
-host = "127.0.0.1"
 [admin]
-host = "127.0.0.1"
 operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
@@ -226,12 +220,8 @@ const LOG_ROOM = "count-1~reducer";
 
 /** Writes a further entry into the log, as its owner would, with a digest that is not the entry's. */
 async function writeFalse(nats_url: string): Promise<void> {
-  const write = () => {};
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write },
-  });
   const config = configFrom({ nats: { urls: [nats_url], request_timeout_ms: 60_000 } });
-  const spine = await openSpine(config, { log, now: Date.now });
+  const spine = await openSpine(config, { log: testLog(), now: Date.now });
   try {
     const durable = await spine.log("default", RETENTION);
     const { messages } = await durable.read(LOG_ROOM, {

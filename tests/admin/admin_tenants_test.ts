@@ -182,7 +182,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
     .map(({ template }) => template).filter((template) => !template.includes("{"))
     // Those are about one tenant whoever asks: `tests/why_test.ts`, `tests/usage_test.ts`, and
-    // `admin_stored_rooms_test.ts`.
+    // `arq/arq_why_test.ts`.
     .filter((template) => !["/v1/why", "/v1/usage", "/v1/rooms/stored"].includes(template))
     // Nobody's rollout is under way here; `tests/rollout_test.ts` has some.
     .filter((template) => template !== "/v1/rollouts");

@@ -26,14 +26,7 @@ const TRAPS = moduleOf({
 
 const configWith = (file: string) => `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
-[admin]
-host = "127.0.0.1"
-port = 0
 [limits]
 #constant limits.command_timeout_ms = 60_000
 [[reducers]]

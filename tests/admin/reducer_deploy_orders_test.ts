@@ -10,13 +10,13 @@ import { HOUR_MS, Remover } from "../../brain/reducers/testing/remover.ts";
 import { variantOf } from "../../brain/reducers/testing/variants.ts";
 import { SETTLE_MS } from "../../brain/reducers/removal/module_removal.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import { decodeDeployment, DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { moduleName, REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { AdminCall, ServedRoute } from "../../shield/admin/routing/admin_routes.ts";
 import { REDUCER_ROUTES, type ReducerAdminContext } from "../../shield/reducers/api.ts";
+import { testLog } from "../../shared/testing/test_log.ts";
 
 const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),
@@ -36,9 +36,7 @@ function contextOf(spine: Spine, gate: Gate): ReducerAdminContext {
     ...{ reducers, limits: { reducer_modules: 200 }, now: () => 1, node_id: "s" },
     check: () => Promise.resolve(),
     requireBudget: () => Promise.resolve(),
-    log: createLogger({
-      ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-    }),
+    log: testLog(),
   };
 }
 

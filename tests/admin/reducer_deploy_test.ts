@@ -15,14 +15,8 @@ const built = (name: string) =>
 const request_timeout_ms = 60_000;
 const CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [admin]
-host = "127.0.0.1"
-port = 0
 operator_tenants = ["ops"]
 [limits]
 #constant limits.command_timeout_ms = 60_000
@@ -73,6 +67,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   });
   const room = reduced<{ add: [number, number]; open: [number, null] }>(client.room("count-1"));
   assert.equal((await room.call("add", 2)).answer, 2);
+  const { connection_id } = client.welcome;
   const deployed = await admin.put(rust!, "?number=0");
   assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
   const { number, current, before } = deployed.body.reducer;
@@ -110,6 +105,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.match(none.body.detail, /count-\* has no deploy to take back/);
   const all = await admin.ask("GET", "", "/v1/tenants/default/reducers");
   assert.deepEqual(all.body.reducers.map((one: { class: string }) => one.class), ["count-*"]);
+  assert.equal(client.welcome.connection_id, connection_id, "none of it ends a connection");
 });
 
 Deno.test("what is no reducer, and a class that has none, are refused with what would be right", async () => {

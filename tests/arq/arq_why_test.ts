@@ -220,12 +220,7 @@ Deno.test("arq why reads on in the journal, and tells what the ledgers have when
 const COUNTER = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 
 const CONFIG = `
-[server]
-host = "127.0.0.1"
-[ops]
-host = "127.0.0.1"
 [admin]
-host = "127.0.0.1"
 operator_tenants = ["default"]
 [[rooms]]
 room = "log-*"

@@ -3,9 +3,6 @@
  * `fleet.ts` carries it out.
  */
 
-/** From and to, both included. */
-export type Range = readonly [low: number, high: number];
-
 /**
  * `kill` is SIGKILL and a new start, `stop` SIGSTOP and SIGCONT, `restart` SIGTERM and a new start,
  * `cut` the loss of every TCP connection and of the way to make new ones.

@@ -1,6 +1,5 @@
 /**
- * Starts `examples/auction` and `examples/game` by their commands, and two people play in Chromium; and two pages call a
- * room whose module they have, too. For `games_example_test.ts`. Arguments: words that the names of the wanted scenarios contain.
+ * Starts `examples/auction` and `examples/game` by their commands, and two people play in Chromium. For `games_example_test.ts`. Arguments: words that the names of the wanted scenarios contain.
  */
 import assert from "node:assert/strict";
 import { stop } from "esbuild";
@@ -8,7 +7,6 @@ import type { Browser, BrowserContext, Page } from "playwright-core";
 import { found, until } from "../../shared/testing/until.ts";
 import { startChromium } from "../console/world.ts";
 import { startExample } from "../examples/example_task.ts";
-import { optimisticCalls } from "./optimistic_calls.ts";
 import { announce, type ChildScenario, runAll, wanted } from "../harness/child_scenarios.ts";
 
 const WAIT_MS = 60_000;
@@ -174,7 +172,6 @@ async function game(browser: World): Promise<void> {
 
 const SCENARIOS: readonly ChildScenario<World>[] = [
   { name: "an auction: a late bid makes it longer, and the room says who has it", run: auction },
-  { name: "calls that are seen at once, by the room's module in the page", run: optimisticCalls },
   { name: "a game at twenty ticks a second: one runs, the other sees it", run: game },
 ];
 

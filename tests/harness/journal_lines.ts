@@ -3,17 +3,11 @@ import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { JournalPlace } from "../../shield/journal/journal_place.ts";
+import { testLog } from "../../shared/testing/test_log.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
+const log = testLog();
 
 /**
  * All lines of a tenant's journal, the oldest block first. `tables` is the configuration by which the Spine is

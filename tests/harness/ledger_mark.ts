@@ -1,16 +1,10 @@
 /** Up to when a Shield's ledger is stored, as a real NATS says. Not what the ledger holds. */
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { Lives } from "../../shared/lives/lives.ts";
+import { testLog } from "../../shared/testing/test_log.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
+const log = testLog();
 
 /** Up to when the ledger of that Shield is stored, in Unix ms, as the bucket of lives says; 0: nothing is. */
 export async function ledgerMarkOf(nats_url: string, node_id: string): Promise<number> {

@@ -119,12 +119,8 @@ async function upgradeStatus(http_url: string, token: string): Promise<string> {
 /** NATS keeps the bans while the Shield is away. */
 async function withNats(run: (place: Place) => Promise<void>): Promise<void> {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
-  try {
-    await run({ ...issuer, nats: nats.url });
-  } finally {
-    await Deno.remove(issuer.dir, { recursive: true });
-  }
+  await using issuer = await createIssuer();
+  await run({ ...issuer, nats: nats.url });
 }
 
 /** Users that the Shield says it has banned. */

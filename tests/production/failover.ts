@@ -91,11 +91,19 @@ export async function secondSite(
   return { site, config, safe_ms };
 }
 
+/** Runs `arq room` at a site, as a service. */
+async function room({ tokenFor }: Stage, site: Site, ...args: string[]): Promise<string> {
+  const token = await tokenFor({ sub: "desk", role: "service" });
+  return await arqDone("room", ...args, "--url", site.shield_urls[0] ?? "", "--token", token);
+}
+
 /** Loses the first site, and lets the second take over. */
 export async function failOver(stage: Stage, first: Site, second: SecondSite): Promise<void> {
   const { traffic, ingress } = stage;
   const { site, config, safe_ms } = second;
   await calm(stage);
+  await room(stage, first, "set", "desk", "a", "1");
+  await seen("the mirrors have it", () => lagOf(config), (lag) => lag === 0, WAIT_MS);
   const began_ms = performance.now();
   const lost_ms = Date.now();
   await first.destroy();
@@ -116,4 +124,8 @@ export async function failOver(stage: Stage, first: Site, second: SecondSite): P
   await traffic.acknowledgedIn();
   note(stage, "after the failover: RTO", seconds(performance.now() - began_ms));
   await judgeLogs(stage, "after the failover", { safe_ms, lost_ms, forgets_ids: true });
+  const { state } = JSON.parse(await room(stage, site, "get", "desk", "--json"));
+  if (state.a !== 1) {
+    stage.problems.push(`after the failover: the room has ${JSON.stringify(state)}`);
+  }
 }

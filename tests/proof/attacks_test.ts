@@ -10,7 +10,6 @@ import type { RecordBreak } from "../../shared/proof/entry.ts";
 import { encodeVerifier, openCheckpoint } from "../../shared/proof/note.ts";
 import type { Signer } from "../../shared/proof/note.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
-import { widthOf } from "../../shared/proof/tiles.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { filesOf, signerOf } from "./made_tree.ts";
 import type { Files } from "./made_tree.ts";
@@ -190,17 +189,4 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
     if (wrong) await assert.rejects(verified, /the message at/, place);
     else assert.equal(await verified, 0);
   }
-});
-
-Deno.test("an older copy of everything is found by who has seen more", async () => {
-  const signer = await signerOf("bus.example/acme.bets");
-  const honest = Array.from({ length: 20 }, (_, at) => entryOf(at));
-  const seen = new TextDecoder().decode((await filesOf(honest, signer)).get("checkpoint"));
-  const restored = await filesOf(honest.slice(0, 12), signer);
-  await read(restored, signer, []);
-  await assert.rejects(
-    read(restored, signer, [seen]),
-    /has 12 entries, and a signed checkpoint has 20/,
-  );
-  assert.equal(widthOf(12, { level: 0, index: 0 }), 12);
 });

@@ -3,11 +3,11 @@
  * Shield; then everything that was answered is judged.
  */
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Fault } from "../faults/fault.ts";
 import { Fleet } from "../faults/fleet.ts";
+import { testLog } from "../../shared/testing/test_log.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { createRandom } from "../presence_simulation/random.ts";
@@ -99,11 +99,8 @@ async function judge(
   const problems = verdicts.flatMap((verdict, at) =>
     verdict === "Ok" ? [] : [`${histories[at]!.room}: porcupine says ${verdict}`]
   );
-  const log = createLogger({
-    ...{ level: "error", format: "logfmt", component: "chaos", now: Date.now, write: () => {} },
-  });
   const config = configFrom({ nats: { urls: [...bus.nats_urls], request_timeout_ms: 60_000 } });
-  const spine = await openSpine(config, { log, now: Date.now });
+  const spine = await openSpine(config, { log: testLog(), now: Date.now });
   let entries = 0;
   let elsewhere = 0;
   const folds_elsewhere = await wasmtimeThere() ? plan.elsewhere ?? ELSEWHERE : 0;

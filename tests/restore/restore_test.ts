@@ -88,7 +88,7 @@ async function putBack(nats: NatsServer, copy: string): Promise<void> {
 
 Deno.test("NATS: an older copy under running Shields and Brains", async () => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const token = await issuer.tokenFor({ role: "service" });
   const config = NATS_CONFIG(nats.url, issuer.config);
   const copy = `${issuer.dir}/copy`;
@@ -136,6 +136,5 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     await cluster[Symbol.asyncDispose]();
   } finally {
     for (const client of clients) client[Symbol.dispose]();
-    await Deno.remove(issuer.dir, { recursive: true });
   }
 });

@@ -1,7 +1,7 @@
 /**
  * Connections that say nothing, many more than the system gives files for, beside a client that talks:
  * what the client notices, whether a new one gets in, and what the ports of operators say. The sizes
- * are the caller's: `tests/strangers_test.ts` takes small ones, `main.ts` those of the record.
+ * are those of `tests/strangers_test.ts`.
  */
 import assert from "node:assert/strict";
 import type { TlsPair } from "../../shared/http1/door.ts";
