@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
 import { startListeners } from "./listeners.ts";
@@ -18,13 +18,7 @@ async function withListeners(
   const listeners = await startListeners({
     config: configFrom({ ops: LOOPBACK, admin: LOOPBACK }),
     read: Deno.readTextFileSync,
-    log: createLogger({
-      level: "error",
-      format: "json",
-      component: "brain",
-      now: () => 0,
-      write() {},
-    }),
+    log: QUIET,
     registry: createMetrics({ node_id: "b1", version: "0" }),
     health: () => READY,
     now: Date.now,

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { QUIET } from "../shared/testing/logs.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
 import { VERSION } from "../shared/version.ts";
@@ -125,8 +125,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
     await admin.body?.cancel();
 
     const now = Date.now;
-    const write = () => {};
-    const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+    const log = QUIET;
     const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
     try {
       const set = await accepted(spine, { name: "room.set", data: { key: "topic", value: "hi" } });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -26,10 +26,7 @@ import { startMembership } from "./service.ts";
 
 /** So many a Brain keeps here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
 const member = (counter: number, room_id = "stage"): WrittenEntry => ({
   writer: SHIELD,

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -18,10 +18,7 @@ import { RoomRecorder } from "./room_recorder.ts";
 
 const ROOM = "stage~members";
 const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 
 const WRITER = { node_id: "s1", incarnation: 1 };
 const member = (connection_id: string, joined_ms = 1): RecordedMember => ({

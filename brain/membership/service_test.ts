@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
@@ -14,10 +14,7 @@ import { until } from "../../shared/testing/until.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
 
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 const MEMBER: WrittenEntry = {
   writer: { node_id: "s1", incarnation: 1 },
   entry: {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -16,8 +16,7 @@ import { listed, QUICK, SpineNetwork, startPresence } from "./testing/spine_netw
 import type { RunningBrain } from "./testing/spine_network.ts";
 
 const now = Date.now;
-const write = () => {};
-const log = createLogger({ level: "error", format: "logfmt", component: "spine", now, write });
+const log = QUIET;
 
 async function withEmbedded(body: (spine: Spine, network: SpineNetwork) => Promise<void>) {
   const spine = openEmbedded({ log, now });

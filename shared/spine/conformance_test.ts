@@ -2,7 +2,7 @@
  * Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS; its logs
  * also where tenants share a stream.
  */
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { bytes } from "./testing/conformance.ts";
 import type { Case } from "./testing/conformance.ts";
 import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
@@ -18,13 +18,7 @@ import { openSpine } from "./open.ts";
 import type { Spine } from "./contract/spine.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "spine",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 
 function embedded(engine: string, cases: readonly Case[], data_dir?: string): void {
   cases.forEach(({ behaviour, run }, number) => {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
@@ -28,13 +28,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** In a month that goes on for long enough. */
 const START_MS = Date.UTC(2026, 2, 5, 22, 20);
 const TENANT_BYTES = 67_108_864;
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 const away = () => Promise.reject(new ArqonError("spine-unavailable", "away"));
 
 /** The store, to be given other methods. */
@@ -399,13 +393,10 @@ Deno.test("folding: a Shield folds each hour, also tenants of whom nobody counts
       await bench.count({});
       bench.now_ms += MINUTE_MS;
     }
-    const lines: string[] = [];
-    const loud = createLogger({
+    const { log: loud, lines } = keptLog({
       level: "warn",
-      format: "logfmt",
       component: "shield",
       now: () => bench.now_ms,
-      write: (line) => void lines.push(line),
     });
     let is_away = true;
     const folder = new UsageFolder({

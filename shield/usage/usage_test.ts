@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../../shared/lives/lives.ts";
@@ -26,13 +26,7 @@ const FLUSH_MS = 5_000;
 /** Long, so that only what comes back in time can end it. */
 const CLOSE_MS = 600_000;
 const START_MS = 1_700_000_040_000;
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 const USAGE = { enabled: true, user_claim: "plan", flush_ms: FLUSH_MS };
 const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
 

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
@@ -128,11 +128,7 @@ export class ReducerWorld implements AsyncDisposable {
       // What a Brain has left is another's within less than calls wait.
       watchdog: { stall_ms: 10_000 },
     });
-    const lines: string[] = [];
-    const write = (line: string) => void lines.push(line);
-    const log = createLogger({
-      ...{ level: "info", format: "logfmt", component: "test", now: Date.now, write },
-    });
+    const { log, lines } = keptLog({ level: "info" });
     const spine = through(later(await this.#open(), () => this.ahead_ms));
     const registry = createMetrics({ node_id: brain_id, version: "0" });
     const view = new View(brain_id, this);
@@ -267,9 +263,7 @@ export async function metric(
   ).reduce((sum, { value }) => sum + value, 0);
 }
 
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 
 /** The Spine for which so much more time has passed, as far as its logs tell the time. */
 function later(spine: Spine, by_ms: () => number): Spine {
