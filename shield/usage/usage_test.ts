@@ -272,28 +272,6 @@ Deno.test("usage: while minutes that are over wait for a slow store, the running
   });
 });
 
-Deno.test("usage: a minute whose answer was lost is stored once", async () => {
-  await onBus(async ({ clock, place, shield, read }) => {
-    const one = shield("one");
-    one.ledger.taken(identity("acme", "pro"), "", 10);
-    await flushed(one);
-    const store = await place.store();
-    const append = store.append.bind(store);
-    let answers = 0;
-    store.append = async (block) => {
-      await append(block);
-      if (answers++ === 0) throw new ArqonError("spine-unavailable", "no answer");
-    };
-    clock.now_ms += MINUTE_MS;
-    await flushed(one);
-    assert.ok(one.writer.waiting_bytes > 0);
-    await flushed(one);
-    const { blocks } = await store.status("acme");
-    assert.deepEqual([answers, blocks, one.writer.waiting_bytes], [2, 1, 0]);
-    assert.equal((await read("acme")).total.messages_in, 1);
-  });
-});
-
 Deno.test("usage: what no store takes by the end is told as lost", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
     const one = shield("one");
