@@ -23,6 +23,7 @@ import type {
 } from "../cluster_view.ts";
 import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 /** So many a Brain keeps here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
@@ -128,14 +129,9 @@ async function startBrain() {
   const spine = await openSpine(config, { log: quiet, now: Date.now });
   const world = new World();
   let is_away = true;
-  const shaky = new Proxy(spine, {
-    get(target, name) {
-      if (name === "log" && is_away) {
-        return () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
-      }
-      const value = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
+  const away = () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
+  const shaky = overriding(spine, {
+    log: (...given) => is_away ? away() : spine.log(...given),
   });
   const monotonic_ms = () => performance.now();
   const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms, max: KEPT_MAX });

@@ -15,6 +15,7 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { turn } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { RoomRecorder } from "./room_recorder.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const ROOM = "stage~members";
 const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
@@ -45,20 +46,14 @@ function recorderOf(
   now: () => number = Date.now,
 ): RoomRecorder {
   const { log } = world;
-  const shaky = new Proxy(log, {
-    get(target, name) {
-      if (name !== "append") {
-        const value = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
+  const shaky = overriding(log, {
+    async append(...args) {
+      const appended = await log.append(...args);
+      if (world.lost_answers > 0) {
+        world.lost_answers--;
+        throw new ArqonError("log-unavailable", "it may have been stored");
       }
-      return async (...args: Parameters<DurableLog["append"]>) => {
-        const appended = await log.append(...args);
-        if (world.lost_answers > 0) {
-          world.lost_answers--;
-          throw new ArqonError("log-unavailable", "it may have been stored");
-        }
-        return appended;
-      };
+      return appended;
     },
   });
   return new RoomRecorder({

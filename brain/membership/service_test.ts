@@ -13,6 +13,7 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const quiet = QUIET;
 const MEMBER: WrittenEntry = {
@@ -55,16 +56,12 @@ class World implements ClusterView, StaysView {
 
 /** The same Spine, whose list of rooms with members comes by way of `read`. */
 function listedBy(spine: Spine, read: <T>(keys: () => Promise<T>) => Promise<T>): Spine {
-  return new Proxy(spine, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (name !== "keyValue") return typeof value === "function" ? value.bind(target) : value;
-      return async (...args: Parameters<Spine["keyValue"]>) => {
-        const bucket = await target.keyValue(...args);
-        if (args[0] !== "ARQON_MEMBERS") return bucket;
-        const keys = bucket.keys.bind(bucket);
-        return Object.assign(bucket, { keys: () => read(keys) });
-      };
+  return overriding(spine, {
+    async keyValue(...args) {
+      const bucket = await spine.keyValue(...args);
+      if (args[0] !== "ARQON_MEMBERS") return bucket;
+      const keys = bucket.keys.bind(bucket);
+      return Object.assign(bucket, { keys: () => read(keys) });
     },
   });
 }

@@ -17,6 +17,7 @@ import { configFrom } from "../config/load.ts";
 import { openSpine } from "./open.ts";
 import type { Spine } from "./contract/spine.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
+import { overriding } from "../testing/overriding.ts";
 
 const log = QUIET;
 
@@ -79,13 +80,7 @@ nats([...MESSAGE_CASES, ...STATE_CASES]);
 function sharing(spine: Spine): Spine {
   const log: Spine["log"] = (tenant_id, retention) =>
     spine.log(tenant_id, { ...retention, common: retention });
-  return new Proxy(spine, {
-    get(target, key) {
-      if (key === "log") return log;
-      const found = Reflect.get(target, key, target);
-      return typeof found === "function" ? found.bind(target) : found;
-    },
-  });
+  return overriding(spine, { log });
 }
 
 /** Two connections to a server of the case's own, where another tenant has stored something before. */

@@ -17,6 +17,7 @@ import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { ReducerService } from "../service.ts";
 import { startReducers } from "../service.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 /** What the world is made with. */
 export interface WorldOptions {
@@ -267,18 +268,11 @@ const quiet = QUIET;
 
 /** The Spine for which so much more time has passed, as far as its logs tell the time. */
 function later(spine: Spine, by_ms: () => number): Spine {
-  const bound = <Whole extends object>(whole: Whole, own: Partial<Whole>): Whole =>
-    new Proxy(whole, {
-      get(target, name) {
-        const value = Reflect.get(own, name) ?? Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
   const log: Spine["log"] = async (tenant_id, retention) => {
     const durable = await spine.log(tenant_id, retention);
-    return bound(durable, { now: () => durable.now() + by_ms() });
+    return overriding(durable, { now: () => durable.now() + by_ms() });
   };
-  return bound(spine, { log });
+  return overriding(spine, { log });
 }
 
 /** Both engines: each makes a world on a bus of its own. */
@@ -286,13 +280,7 @@ export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise
   embedded: async (options) => {
     const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
     // All Brains have this one: it must not end with the first of them.
-    const shared = new Proxy(spine, {
-      get(target, name) {
-        if (name === "drain") return () => Promise.resolve();
-        const value = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    const shared = overriding(spine, { drain: () => Promise.resolve() });
     const world = new ReducerWorld(options, () => Promise.resolve(shared));
     world.defer(() => spine.drain());
     return world;

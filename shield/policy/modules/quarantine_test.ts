@@ -6,6 +6,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { openQuarantine } from "./quarantine.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 const ONE = "1".repeat(64);
 const TWO = "2".repeat(64);
@@ -78,18 +79,11 @@ Deno.test("an entry that cannot be read holds; a key that is no module says noth
 Deno.test("a quarantine that cannot be stored yet holds here, and is stored when it can be", async () => {
   await using engine = testSpine();
   let refusals = 3;
-  const failing = (bucket: KeyValue): KeyValue => ({
-    get: (key) => bucket.get(key),
-    put: (...entry) => bucket.put(...entry),
-    delete: (...key) => bucket.delete(...key),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (...watch) => bucket.watch(...watch),
-    update(...entry) {
-      return refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry);
-    },
-  });
+  const failing = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      update: (...entry) =>
+        refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry),
+    });
   const spine = {
     keyValue: async (name: string) => failing(await engine.spine.keyValue(name)),
   } as unknown as Spine;
