@@ -36,25 +36,6 @@ async function answer(address: string, path: string, init?: RequestInit) {
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
 
-Deno.test("ops serves metrics and health", async () => {
-  await withListeners({}, async ({ ops_url: ops }) => {
-    assert.match((await answer(ops, "/metrics")).body, /^arqon_build_info\{.*node_id="b1".*\} 1$/m);
-    const ready = await answer(ops, "/health/ready");
-    assert.equal(ready.status, 200);
-    assert.equal(JSON.parse(ready.body).checks.spine.detail, "fine");
-  });
-});
-
-Deno.test("a Brain that is not ready answers its probe with 503", async () => {
-  const health = (): HealthReport => ({
-    checks: { spine: { ok: false, since_ms: 0, detail: "" } },
-  });
-  await withListeners({ health }, async ({ ops_url: ops }) => {
-    assert.equal((await answer(ops, "/health/ready")).status, 503);
-    assert.equal((await answer(ops, "/health/live")).status, 200);
-  });
-});
-
 Deno.test("without a check of tokens the admin listener has no path", async () => {
   await withListeners({}, async ({ admin_url: admin }) => {
     for (const path of ["/", "/v1/status", "/metrics"]) {

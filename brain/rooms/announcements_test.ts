@@ -149,26 +149,6 @@ Deno.test("a kick that its expectation refuses, or that is a repetition, reaches
   });
 });
 
-Deno.test("what an owner left unsaid the next one says, under the same ids", async () => {
-  await withTestBed(async ({ spine, cluster, hear, start }) => {
-    const heard = await hear("out.t.acme.r.lobby");
-    const lifecycle = await hear("sys.t.acme.rooms");
-    cluster.owner = () => "b1";
-    // It writes, and ends before anybody hears of it.
-    const first = await start("b1", { isLost: (subject) => !subject.startsWith("_") });
-    const { epoch } = await accepted(spine, set("k", 1));
-    await accepted(spine, set("k", 2));
-    await first.rooms.drain();
-    assert.equal(heard.length + lifecycle.length, 0);
-    cluster.owner = () => "b2";
-    await start("b2");
-    await until("the events are said", () => heard.length >= 2 && lifecycle.length >= 1);
-    const ids = heard.map((message) => eventOf(message).id);
-    assert.deepEqual(ids.slice(0, 2), [`room:${epoch}:1`, `room:${epoch}:2`]);
-    assert.equal(eventOf(lifecycle[0]!).id, `lobby:${epoch}:ROOM_CREATED`);
-  });
-});
-
 Deno.test("what could not be published is published with the next look at the room", async () => {
   let lost = true;
   const isLost = (subject: string) => lost && subject.startsWith("out.");
