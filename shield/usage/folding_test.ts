@@ -10,8 +10,6 @@ import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
-import { openSpine } from "../../shared/spine/open.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import { Lives } from "../../shared/lives/lives.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
@@ -286,26 +284,6 @@ Deno.test("folding, embedded: what is read is the same to the unit, whatever is 
     }),
     { numRuns: 60 },
   );
-});
-
-Deno.test("folding, NATS: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
-  await using server = await startNats({ jetstream: true });
-  const config = configFrom({ nats: { urls: [server.url], request_timeout_ms: 60_000 } });
-  const spine = await openSpine(config, { log, now: Date.now });
-  let at = 0;
-  try {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40 }), async (steps) => {
-        const now_ms = Date.now();
-        const bench = new Bench(spine, `acme-${at++}`, now_ms);
-        bench.stored_since_ms = now_ms;
-        await play(bench, steps);
-      }),
-      { numRuns: 6 },
-    );
-  } finally {
-    await spine.drain();
-  }
 });
 
 /** A bench on an engine in memory. */
