@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
 import { startListeners } from "./listeners.ts";
@@ -18,13 +18,7 @@ async function withListeners(
   const listeners = await startListeners({
     config: configFrom({ ops: LOOPBACK, admin: LOOPBACK }),
     read: Deno.readTextFileSync,
-    log: createLogger({
-      level: "error",
-      format: "json",
-      component: "brain",
-      now: () => 0,
-      write() {},
-    }),
+    log: QUIET,
     registry: createMetrics({ node_id: "b1", version: "0" }),
     health: () => READY,
     now: Date.now,
@@ -41,25 +35,6 @@ async function answer(address: string, path: string, init?: RequestInit) {
   const response = await fetch(`${address}${path}`, init);
   return { status: response.status, headers: response.headers, body: await response.text() };
 }
-
-Deno.test("ops serves metrics and health", async () => {
-  await withListeners({}, async ({ ops_url: ops }) => {
-    assert.match((await answer(ops, "/metrics")).body, /^arqon_build_info\{.*node_id="b1".*\} 1$/m);
-    const ready = await answer(ops, "/health/ready");
-    assert.equal(ready.status, 200);
-    assert.equal(JSON.parse(ready.body).checks.spine.detail, "fine");
-  });
-});
-
-Deno.test("a Brain that is not ready answers its probe with 503", async () => {
-  const health = (): HealthReport => ({
-    checks: { spine: { ok: false, since_ms: 0, detail: "" } },
-  });
-  await withListeners({ health }, async ({ ops_url: ops }) => {
-    assert.equal((await answer(ops, "/health/ready")).status, 503);
-    assert.equal((await answer(ops, "/health/live")).status, 200);
-  });
-});
 
 Deno.test("without a check of tokens the admin listener has no path", async () => {
   await withListeners({}, async ({ admin_url: admin }) => {

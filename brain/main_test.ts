@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { QUIET } from "../shared/testing/logs.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
-import { VERSION } from "../shared/version.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/testing/command_probe.ts";
 
@@ -125,8 +124,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
     await admin.body?.cancel();
 
     const now = Date.now;
-    const write = () => {};
-    const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+    const log = QUIET;
     const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
     try {
       const set = await accepted(spine, { name: "room.set", data: { key: "topic", value: "hi" } });
@@ -162,27 +160,6 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
   });
 });
 
-Deno.test("what is wrong with the arguments or the file is said without a stack trace, exit 2", async () => {
-  await withFolder(async (folder) => {
-    const file = `${folder}/config.toml`;
-    const cases: [args: string[], config: string, said: string][] = [
-      [[], "", "--config FILE is missing"],
-      [["--bogus"], "", "--bogus"],
-      [["extra", "--config", file], "", "extra"],
-      [["--config", `${folder}/none.toml`], "", `cannot read ${folder}/none.toml`],
-      [["--config", file], "[brain]\ntapp = 1\n", "config.toml:2:1 brain.tapp"],
-      [["--config", file], "", "[nats] is missing: a Brain of its own needs NATS"],
-    ];
-    for (const [args, config, said] of cases) {
-      await Deno.writeTextFile(file, config);
-      const { code, stderr } = await run(folder, args);
-      assert.equal(code, 2, stderr);
-      assert.ok(stderr.includes(said), `${stderr} should say: ${said}`);
-      assert.doesNotMatch(stderr, /^\s+at /m);
-    }
-  });
-});
-
 Deno.test("a NATS that is not there is said without a stack trace, exit 1", async () => {
   await withFolder(async (folder) => {
     const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -195,15 +172,5 @@ Deno.test("a NATS that is not there is said without a stack trace, exit 1", asyn
     assert.equal(code, 1, stderr);
     assert.match(stderr, /brain: Spine unavailable: /);
     assert.doesNotMatch(stderr, /^\s+at /m);
-  });
-});
-
-Deno.test("--help and --version answer on stdout with exit 0", async () => {
-  await withFolder(async (folder) => {
-    const help = await run(folder, ["--help"]);
-    assert.equal(help.code, 0);
-    assert.match(help.stdout, /^Usage: brain --config FILE/);
-    const version = await run(folder, ["--version"]);
-    assert.equal(version.stdout, `brain ${VERSION}\n`);
   });
 });

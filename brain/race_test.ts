@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readAck } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { isReady } from "../shared/listeners/ops.ts";
 import { commandSubject } from "../shared/subjects/subject.ts";
@@ -30,8 +30,7 @@ interface Desk extends AsyncDisposable {
 /** Rooms that the queue group does not feed, and that believe to own every room. */
 async function startDesk(nats: NatsServer, brain_id: string): Promise<Desk> {
   const now = Date.now;
-  const write = () => {};
-  const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
+  const log = QUIET;
   const connection = await openClient(nats);
   const { spine, handle } = faulty(connection, {}, false);
   const rooms = await startRooms({

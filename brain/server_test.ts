@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/logs/log.ts";
+import { keptLog, QUIET } from "../shared/testing/logs.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { isReady } from "../shared/listeners/ops.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
@@ -27,10 +27,8 @@ async function withBrain(
   settings: Record<string, unknown>,
   body: (stand: Stand) => Promise<void>,
 ) {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
   const now = Date.now;
-  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const { log, lines } = keptLog({ level: "info", now });
   const spine = openEmbedded({ log, now });
   const registry = createMetrics({ node_id: "b1", version: "0" });
   const config = configFrom(settings);
@@ -101,9 +99,8 @@ Deno.test("a Brain does not start without its Spine", async () => {
     await spine.drain();
     assert.equal(isReady(brain.health()), false);
     const registry = createMetrics({ node_id: "b2", version: "0" });
-    const write = () => {};
     const now = Date.now;
-    const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
+    const log = QUIET;
     const config = configFrom({});
     const parts = { config, spine, log, registry, now, ...FILES };
     await assert.rejects(

@@ -119,6 +119,10 @@ Deno.test("a named epoch refuses a room that began anew, and accepts one that go
     start,
   );
   assert.deepEqual([stdout, stderr], ["9\n", ""]);
+  const later = new StoredRoom([4, 9, 10]);
+  later.epoch = "e2";
+  const on = await read(later, [storedMessage(9, "e2"), gap("slow-consumer")], start);
+  assert.deepEqual([on.stdout, on.stderr], ["9\n10\n", ""], "the epoch that it has now");
 });
 
 Deno.test("an offset ahead of the room is an error at the start only", async () => {

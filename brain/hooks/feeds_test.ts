@@ -1,7 +1,7 @@
 /** What hooks subscribe to, what a message costs them, and how a hook whose rooms cannot be read says so. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -116,11 +116,7 @@ Deno.test("rooms that cannot be read are counted, looked at more and more seldom
     attempts_ms.push(performance.now());
     return Promise.reject(new ArqonError("log-unavailable"));
   };
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({
-    ...{ level: "info", format: "logfmt", component: "brain", now: Date.now, write },
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const warnings = () => lines.filter((line) => line.includes("level=warn")).length;
   const registry = new Registry();
   await world.brain("b1", registry, { log });

@@ -52,19 +52,6 @@ Deno.test("a receiver that fails in every way has everything in order in the end
   assert.deepEqual(world.taken("o1"), upTo(30));
 });
 
-Deno.test("a receiver that was away gets everything that was stored meanwhile", async () => {
-  await using world = await World.open();
-  await world.brain();
-  await world.send("o1");
-  await until("the first", () => world.taken("o1").length === 1);
-  await world.receiver.stop();
-  await world.send("o1", 50);
-  await world.send("o2", 50);
-  world.receiver.start();
-  await until("all", () => world.taken("o1").length + world.taken("o2").length === 101);
-  assert.deepEqual([...world.taken("o1"), ...world.taken("o2")], upTo(101));
-});
-
 Deno.test("no more calls are made at a time than are allowed", async () => {
   await using world = await World.open({ in_flight: 2 });
   await world.brain();

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -23,13 +23,11 @@ import type {
 } from "../cluster_view.ts";
 import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 /** So many a Brain keeps here: few enough that a busy machine writes them soon. */
 const KEPT_MAX = 100;
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 const SHIELD: Writer = { node_id: "s1", incarnation: 1 };
 const member = (counter: number, room_id = "stage"): WrittenEntry => ({
   writer: SHIELD,
@@ -131,14 +129,9 @@ async function startBrain() {
   const spine = await openSpine(config, { log: quiet, now: Date.now });
   const world = new World();
   let is_away = true;
-  const shaky = new Proxy(spine, {
-    get(target, name) {
-      if (name === "log" && is_away) {
-        return () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
-      }
-      const value = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
+  const away = () => Promise.reject(new ArqonError("log-unavailable", "it is away"));
+  const shaky = overriding(spine, {
+    log: (...given) => is_away ? away() : spine.log(...given),
   });
   const monotonic_ms = () => performance.now();
   const kept = new KeptStays({ view: world, now: Date.now, monotonic_ms, max: KEPT_MAX });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -15,13 +15,11 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { turn } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { RoomRecorder } from "./room_recorder.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const ROOM = "stage~members";
 const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 
 const WRITER = { node_id: "s1", incarnation: 1 };
 const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
@@ -48,20 +46,14 @@ function recorderOf(
   now: () => number = Date.now,
 ): RoomRecorder {
   const { log } = world;
-  const shaky = new Proxy(log, {
-    get(target, name) {
-      if (name !== "append") {
-        const value = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
+  const shaky = overriding(log, {
+    async append(...args) {
+      const appended = await log.append(...args);
+      if (world.lost_answers > 0) {
+        world.lost_answers--;
+        throw new ArqonError("log-unavailable", "it may have been stored");
       }
-      return async (...args: Parameters<DurableLog["append"]>) => {
-        const appended = await log.append(...args);
-        if (world.lost_answers > 0) {
-          world.lost_answers--;
-          throw new ArqonError("log-unavailable", "it may have been stored");
-        }
-        return appended;
-      };
+      return appended;
     },
   });
   return new RoomRecorder({

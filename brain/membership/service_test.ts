@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
@@ -13,11 +13,9 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test" },
-  ...{ now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 const MEMBER: WrittenEntry = {
   writer: { node_id: "s1", incarnation: 1 },
   entry: {
@@ -58,16 +56,12 @@ class World implements ClusterView, StaysView {
 
 /** The same Spine, whose list of rooms with members comes by way of `read`. */
 function listedBy(spine: Spine, read: <T>(keys: () => Promise<T>) => Promise<T>): Spine {
-  return new Proxy(spine, {
-    get(target, name) {
-      const value = Reflect.get(target, name);
-      if (name !== "keyValue") return typeof value === "function" ? value.bind(target) : value;
-      return async (...args: Parameters<Spine["keyValue"]>) => {
-        const bucket = await target.keyValue(...args);
-        if (args[0] !== "ARQON_MEMBERS") return bucket;
-        const keys = bucket.keys.bind(bucket);
-        return Object.assign(bucket, { keys: () => read(keys) });
-      };
+  return overriding(spine, {
+    async keyValue(...args) {
+      const bucket = await spine.keyValue(...args);
+      if (args[0] !== "ARQON_MEMBERS") return bucket;
+      const keys = bucket.keys.bind(bucket);
+      return Object.assign(bucket, { keys: () => read(keys) });
     },
   });
 }

@@ -135,12 +135,6 @@ Deno.test("a goodbye that is repeated is no reason to complain", async () => {
   assert.equal(await it.brain.metric("brain_presence_refused_total"), 0);
 });
 
-Deno.test("a delta whose entries lie beyond its end is refused", async () => {
-  const it = stand();
-  const message = announcement(it.shield, [entryOf(it.shield, 99)]);
-  await refuses(it, "invalid-delta", SUBJECT, message);
-});
-
 Deno.test("a connection that belongs to another tenant is refused", async () => {
   const it = stand();
   const stolen = entryOf(it.shield, 2, { connection_id: "c1", tenant_id: "globex" });
@@ -155,21 +149,6 @@ Deno.test("too much metadata is refused, counted in bytes", async () => {
   const allowed = `"${"é".repeat(49)}"`;
   it.brain.receive(SUBJECT, announcement(it.shield, [entryOf(it.shield, 2, { meta: allowed })]));
   assert.equal(members(it.brain).length, 2);
-});
-
-Deno.test("a delta after a hole changes nothing until the hole is filled", async () => {
-  const it = stand();
-  it.cluster.loses = (message) => message.kind === "announcement";
-  it.shield.join(member("c2")).announce();
-  it.cluster.loses = () => false;
-  it.shield.answers = false;
-  it.shield.join(member("c3")).announce();
-  it.cluster.run(10);
-  assert.equal(members(it.brain).length, 1);
-  assert.equal(await it.brain.metric("brain_presence_gaps_total"), 1);
-  it.shield.answers = true;
-  it.cluster.run(2 * it.cluster.config.heartbeat_ms);
-  assert.equal(members(it.brain).length, 3);
 });
 
 Deno.test("more members than one Brain holds are refused; other Shields go on", async () => {

@@ -1,7 +1,7 @@
 /** Brains with other classes of rooms are found by their beats, told once, and counted while they serve. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import type { Beat } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
@@ -23,15 +23,7 @@ Deno.test("classes have one number in any order, and others have another", () =>
 });
 
 Deno.test("a Brain that differs is told of once, and counted until one of them changes or it is gone", async () => {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({
-    level: "warn",
-    format: "logfmt",
-    component: "brain",
-    now: Date.now,
-    write,
-  });
+  const { log, lines } = keptLog({ level: "warn" });
   const registry = new Registry();
   let own = roomsOf(A, B);
   let brains = ["b1", "b2", "b3", "b4"];

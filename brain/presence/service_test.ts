@@ -1,8 +1,8 @@
-/** A Brain's presence on a real Spine: the embedded one, and three Brains on a real NATS server. */
+/** A Brain's presence on a real Spine: the embedded one, and one Brain on a real NATS server. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -13,11 +13,9 @@ import type { NatsServer } from "../../tests/harness/nats_server.ts";
 import { TestFollower } from "./testing/follower.ts";
 import { member, TestShield } from "./testing/shield.ts";
 import { listed, QUICK, SpineNetwork, startPresence } from "./testing/spine_network.ts";
-import type { RunningBrain } from "./testing/spine_network.ts";
 
 const now = Date.now;
-const write = () => {};
-const log = createLogger({ level: "error", format: "logfmt", component: "spine", now, write });
+const log = QUIET;
 
 async function withEmbedded(body: (spine: Spine, network: SpineNetwork) => Promise<void>) {
   const spine = openEmbedded({ log, now });
@@ -144,93 +142,6 @@ Deno.test("a Spine that is closed fails the start", async () => {
   const unavailable = (error: unknown) =>
     error instanceof ArqonError && error.reason === "spine-unavailable";
   await assert.rejects(startPresence(spine), unavailable);
-});
-
-interface Cluster extends AsyncDisposable {
-  readonly brains: RunningBrain[];
-  readonly network: SpineNetwork;
-  /** A Brain with a connection of its own. */
-  start(): Promise<RunningBrain>;
-  stop(brain: RunningBrain): Promise<void>;
-}
-
-async function natsCluster(server: NatsServer): Promise<Cluster> {
-  const spines = new Map<RunningBrain, Spine>();
-  const brains: RunningBrain[] = [];
-  const own = await openNats(server);
-  const network = new SpineNetwork(own);
-  const start = async () => {
-    const spine = await openNats(server);
-    const brain = await startPresence(spine);
-    spines.set(brain, spine);
-    brains.push(brain);
-    return brain;
-  };
-  const stop = async (brain: RunningBrain) => {
-    brains.splice(brains.indexOf(brain), 1);
-    await brain.service.drain();
-    await spines.get(brain)?.drain();
-  };
-  return {
-    ...{ brains, network, start, stop },
-    [Symbol.asyncDispose]: async () => {
-      for (const brain of [...brains]) await stop(brain);
-      network[Symbol.dispose]();
-      await own.drain();
-    },
-  };
-}
-
-function agree(brains: readonly RunningBrain[], room_ids: readonly string[]): boolean {
-  return room_ids.every((room_id) => {
-    const owners = new Set(brains.map(({ service }) => service.ownerOf("acme", room_id)));
-    return owners.size === 1 && brains.some(({ service }) => owners.has(service.brain_id));
-  });
-}
-
-Deno.test("on NATS three Brains agree, and hand rooms over while members come and go", async () => {
-  await using server = await startNats();
-  await using cluster = await natsCluster(server);
-  const { network, brains } = cluster;
-  const shields = await Promise.all(["s1", "s2"].map((node_id) => shieldOf(network, node_id)));
-  const room_ids = ids(8, "room-");
-  const followers = await Promise.all(
-    room_ids.map((room_id) => network.join(new TestFollower(network, `f-${room_id}`, room_id))),
-  );
-  let round = 0;
-  const change = () => {
-    round++;
-    for (const shield of shields) {
-      const id = (room_id: string, at: number) => `${shield.id}-${room_id}-${at}`;
-      shield.leave(...room_ids.map((room_id) => id(room_id, round - 2)));
-      shield.join(...room_ids.map((room_id) => member(id(room_id, round), room_id))).announce();
-    }
-  };
-  const settled = () =>
-    agree(brains, room_ids) && followers.every(({ list, room_id }) => {
-      const truth = shields.flatMap(({ entries }) => entries)
-        .filter((entry) => entry.room_id === room_id)
-        .map(({ connection_id }) => connection_id).sort().join();
-      return list.join() === truth &&
-        brains.every((brain) => listed(brain, room_id).join() === truth);
-    });
-  for (let count = 0; count < 3; count++) {
-    change();
-    await cluster.start();
-    change();
-    await until(`${brains.length} Brains agree`, settled);
-  }
-  change();
-  await cluster.stop(brains[0]!);
-  change();
-  await until("two agree", settled);
-  await cluster.stop(brains[0]!);
-  change();
-  await until("one is left", settled);
-  await cluster.start();
-  change();
-  await until("another one has come", settled);
-  for (const { mistakes } of followers) assert.deepEqual(mistakes, []);
 });
 
 Deno.test("a NATS server that restarts costs no member", async () => {

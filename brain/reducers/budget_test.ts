@@ -26,6 +26,7 @@ import {
   type ReducerWorld,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const DAY_MS = 86_400_000;
 const MINUTE_MS = 60_000;
@@ -157,13 +158,6 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
 
 /** The Spine without its store of blocks. */
 function withoutLedger(spine: Spine): Spine {
-  return new Proxy(spine, {
-    get(target, name) {
-      if (name === "blocks") {
-        return () => Promise.reject(new ArqonError("spine-unavailable", "away"));
-      }
-      const value = Reflect.get(target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  const blocks = () => Promise.reject(new ArqonError("spine-unavailable", "away"));
+  return overriding(spine, { blocks });
 }

@@ -80,19 +80,6 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(reasonOf(await callOf(brain, "t", "plain")), "applied");
   });
 
-  Deno.test(`${engine}: timers are paid by their tenant, and go on when it has fuel again`, async () => {
-    await using world = await open({ modules: { ticks: TICKS, plain: PLAIN }, brain: BRAIN });
-    const brain = await world.start("a");
-    await applied(brain, "ticks", "begin");
-    const isOut = async () => reasonOf(await callOf(brain, "t", "plain")) === "rate-limited";
-    await until("its timers have used the tenant's fuel", isOut);
-    assert.equal(reasonOf(await callOf(brain, "other", "plain")), "applied");
-    const before = (await entriesOf(brain, "ticks")).length;
-    world.passed_ms += LONG_MS;
-    await until("a call has its turn", async () => !await isOut());
-    await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
-  });
-
   Deno.test(`${engine}: timers have half of the tenant's fuel, so that its calls have the other`, async () => {
     const own = { reducer_fuel_per_second: 6_000 };
     await using world = await open({ modules: { ticks: TICKS, plain: PLAIN }, brain: own });

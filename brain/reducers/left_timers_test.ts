@@ -21,6 +21,7 @@ import {
   metric,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 /** `do` sets a timer in an hour, whose command is `aaaa`: that publishes an event. `all` does nothing. */
 const TEXT = {
@@ -43,15 +44,6 @@ const LEFT_MS = 31_000;
 const DEADLY = "wakes";
 const WELL = "wakes-well";
 
-/** The same object with another function. */
-const having = <T extends object>(target: T, own: Partial<T>): T =>
-  new Proxy(target, {
-    get(_, name) {
-      const value = Reflect.get(name in own ? own : target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-
 /** A Brain that dies before an entry of the room is stored: of what it did then nobody hears. */
 class Death implements Disposable {
   readonly #reached = Promise.withResolvers<void>();
@@ -66,10 +58,10 @@ class Death implements Disposable {
   }
 
   through = (spine: Spine): Spine =>
-    having(spine, { log: async (...about) => this.#log(await spine.log(...about)) });
+    overriding(spine, { log: async (...about) => this.#log(await spine.log(...about)) });
 
   #log(log: DurableLog): DurableLog {
-    return having(log, {
+    return overriding(log, {
       append: async (room_id, ...message) => {
         if (room_id !== `${DEADLY}~reducer`) return await log.append(room_id, ...message);
         this.#reached.resolve();
@@ -93,10 +85,10 @@ class Writes {
   count = 0;
 
   through = (spine: Spine): Spine =>
-    having(spine, {
+    overriding(spine, {
       keyValue: async (...about) => {
         const records = await spine.keyValue(...about);
-        return having(records, {
+        return overriding(records, {
           update: (key, ...value) => {
             if (key[1] === DEADLY) this.count++;
             return records.update(key, ...value);

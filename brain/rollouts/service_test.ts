@@ -10,6 +10,7 @@ import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startRollouts } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const STARTED: Rollout = {
@@ -67,19 +68,12 @@ class Bus implements AsyncDisposable {
   }
 
   #failing(bucket: KeyValue): KeyValue {
-    return {
-      get: (...given) => bucket.get(...given),
-      put: (...given) => bucket.put(...given),
-      update: (...given) => bucket.update(...given),
-      keys: (...given) => bucket.keys(...given),
-      sizes: (...given) => bucket.sizes(...given),
-      watch: (...given) => bucket.watch(...given),
-      limit_bytes: bucket.limit_bytes,
+    return overriding(bucket, {
       delete: async (...given) => {
         if (this.refused_deletes-- > 0) throw new ArqonError("spine-unavailable");
         await bucket.delete(...given);
       },
-    };
+    });
   }
 
   async begin(more: Partial<Rollout> = {}): Promise<void> {

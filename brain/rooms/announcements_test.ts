@@ -7,6 +7,7 @@ import { commandSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { accepted, commandEnvelope, sendCommand, TRACE_ID } from "./testing/command_probe.ts";
 import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "set",
@@ -148,26 +149,6 @@ Deno.test("a kick that its expectation refuses, or that is a repetition, reaches
   });
 });
 
-Deno.test("what an owner left unsaid the next one says, under the same ids", async () => {
-  await withTestBed(async ({ spine, cluster, hear, start }) => {
-    const heard = await hear("out.t.acme.r.lobby");
-    const lifecycle = await hear("sys.t.acme.rooms");
-    cluster.owner = () => "b1";
-    // It writes, and ends before anybody hears of it.
-    const first = await start("b1", { isLost: (subject) => !subject.startsWith("_") });
-    const { epoch } = await accepted(spine, set("k", 1));
-    await accepted(spine, set("k", 2));
-    await first.rooms.drain();
-    assert.equal(heard.length + lifecycle.length, 0);
-    cluster.owner = () => "b2";
-    await start("b2");
-    await until("the events are said", () => heard.length >= 2 && lifecycle.length >= 1);
-    const ids = heard.map((message) => eventOf(message).id);
-    assert.deepEqual(ids.slice(0, 2), [`room:${epoch}:1`, `room:${epoch}:2`]);
-    assert.equal(eventOf(lifecycle[0]!).id, `lobby:${epoch}:ROOM_CREATED`);
-  });
-});
-
 Deno.test("what could not be published is published with the next look at the room", async () => {
   let lost = true;
   const isLost = (subject: string) => lost && subject.startsWith("out.");
@@ -207,13 +188,13 @@ for (const hours of [2, -2]) {
   Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
     await withTestBed(async ({ spine, cluster, hear, start }) => {
       // As a server tells it, by its own clock.
-      const wrap = (bucket: KeyValue): KeyValue => ({
-        ...stalledWrites().wrap(bucket),
-        get: async (key) => {
-          const entry = await bucket.get(key);
-          return entry && { ...entry, age_ms: 700 };
-        },
-      });
+      const wrap = (bucket: KeyValue): KeyValue =>
+        overriding(bucket, {
+          get: async (key) => {
+            const entry = await bucket.get(key);
+            return entry && { ...entry, age_ms: 700 };
+          },
+        });
       cluster.owner = () => "b1";
       const first = await start("b1", { isLost: (subject) => subject.startsWith("out.") });
       const { epoch, version } = await accepted(spine, set("k", 1));
@@ -240,20 +221,14 @@ for (const hours of [2, -2]) {
 function stalledWrites() {
   let stalled = false;
   const late: (() => Promise<unknown>)[] = [];
-  const wrap = (bucket: KeyValue): KeyValue => ({
-    get: (key) => bucket.get(key),
-    put: (key, value) => bucket.put(key, value),
-    delete: (key, expected) => bucket.delete(key, expected),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (prefix, onChange, options) => bucket.watch(prefix, onChange, options),
-    update: (key, value, expected) => {
-      if (!stalled) return bucket.update(key, value, expected);
-      late.push(() => bucket.update(key, value, expected));
-      return Promise.reject(new ArqonError("spine-unavailable", "no answer"));
-    },
-  });
+  const wrap = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      update: (...given) => {
+        if (!stalled) return bucket.update(...given);
+        late.push(() => bucket.update(...given));
+        return Promise.reject(new ArqonError("spine-unavailable", "no answer"));
+      },
+    });
   return {
     wrap,
     stall: () => void (stalled = true),

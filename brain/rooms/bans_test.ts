@@ -1,6 +1,6 @@
 /** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import {
   banKey,
   BANS_BUCKET,
@@ -136,9 +136,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
         ...{ created_ms: clocks.wall_ms, until_ms: clocks.wall_ms + 2 * HOUR_MS },
       };
       await bucket.put(banKey("acme", EVERY_ROOM, "u2"), encodeBan(stored));
-      const log = createLogger({
-        ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-      });
+      const log = QUIET;
       const book = new BanBook({ bucket, bans_per_tenant: 10, log, ...clocks });
       await book.ready;
       const swept = () => book.sweep(() => true);

@@ -6,29 +6,25 @@ import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.t
 import { until } from "../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
 import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 const unavailable = () => new ArqonError("spine-unavailable", "a test says so");
 
 /** A bucket whose calls fail while the test wants it. `after`: a write that fails has happened. */
 function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
-  return (bucket: KeyValue): KeyValue => ({
-    get: (key) => fails("get") ? Promise.reject(unavailable()) : bucket.get(key),
-    put: (key, value) => bucket.put(key, value),
-    update: async (key, value, expected_revision) => {
-      const written = after || !fails("update")
-        ? await bucket.update(key, value, expected_revision)
-        : 0;
-      if (fails("update")) throw unavailable();
-      return written;
-    },
-    delete: (key, expected_revision) =>
-      fails("delete") ? Promise.reject(unavailable()) : bucket.delete(key, expected_revision),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => fails("sizes") ? Promise.reject(unavailable()) : bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (prefix, onChange) => bucket.watch(prefix, onChange),
-  });
+  const refused = () => Promise.reject(unavailable());
+  return (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      get: (key) => fails("get") ? refused() : bucket.get(key),
+      update: async (...given) => {
+        const written = after || !fails("update") ? await bucket.update(...given) : 0;
+        if (fails("update")) throw unavailable();
+        return written;
+      },
+      delete: (...given) => fails("delete") ? refused() : bucket.delete(...given),
+      sizes: (prefix) => fails("sizes") ? refused() : bucket.sizes(prefix),
+    });
 }
 
 Deno.test("a write whose answer is lost is 503, applied once, and published all the same", async () => {
@@ -94,14 +90,16 @@ Deno.test("a damaged document does not keep the sweep from the other rooms", asy
 Deno.test("a room that somebody uses as it is about to end stays", async () => {
   const config = { brain: { idle_timeout_ms: 100 } };
   let raced = 0;
-  const wrap = (bucket: KeyValue): KeyValue => ({
-    ...failing(() => false)(bucket),
-    delete: async (key, expected_revision) => {
-      // Another Brain's write lands before the first deletion.
-      if (raced++ === 0) await bucket.put(key, (await bucket.get(key))?.value ?? new Uint8Array());
-      return await bucket.delete(key, expected_revision);
-    },
-  });
+  const wrap = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      delete: async (key, expected_revision) => {
+        // Another Brain's write lands before the first deletion.
+        if (raced++ === 0) {
+          await bucket.put(key, (await bucket.get(key))?.value ?? new Uint8Array());
+        }
+        return await bucket.delete(key, expected_revision);
+      },
+    });
   await withRooms({ config, wrap }, async ({ spine, bucket, metric }) => {
     await accepted(spine, set(1));
     await until("it has ended", async () => await bucket.get(["acme", "lobby"]) === undefined);
@@ -124,13 +122,10 @@ Deno.test("a kick that the Spine does not take is refused and leaves no version"
 
 Deno.test("an effect that was done stands when the room moves on before it is written down", async () => {
   let interfere: (() => Promise<void>) | undefined;
-  const wrap = (bucket: KeyValue): KeyValue => ({
-    ...failing(() => false)(bucket),
-    update: async (key, value, expected_revision) => {
-      await interfere?.();
-      return await bucket.update(key, value, expected_revision);
-    },
-  });
+  const wrap = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      update: async (...given) => (await interfere?.(), await bucket.update(...given)),
+    });
   await withTestBed(async ({ spine, start }) => {
     const one = await start("b1", { wrap });
     const two = await start("b2");

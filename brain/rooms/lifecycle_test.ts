@@ -8,6 +8,7 @@ import { emptyDocument } from "./store/document.ts";
 import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "./testing/room_test_bed.ts";
 import { encodeDocument } from "./store/stored_document.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const IDLE_MS = 1_000;
 const config = { brain: { idle_timeout_ms: IDLE_MS } };
@@ -20,16 +21,8 @@ function controls() {
   let now_ms = START_MS;
   let monotonic_ms = 0;
   let listings = 0;
-  const wrap = (bucket: KeyValue): KeyValue => ({
-    get: (key) => bucket.get(key),
-    put: (key, value) => bucket.put(key, value),
-    update: (key, value, expected_revision) => bucket.update(key, value, expected_revision),
-    delete: (key, expected_revision) => bucket.delete(key, expected_revision),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => (listings++, bucket.sizes(prefix)),
-    limit_bytes: bucket.limit_bytes,
-    watch: (prefix, onChange) => bucket.watch(prefix, onChange),
-  });
+  const wrap = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, { sizes: (prefix) => (listings++, bucket.sizes(prefix)) });
   const clocks = { now: () => now_ms, monotonic_ms: () => monotonic_ms };
   const options: TestBedOptions = { config, wrap, ...clocks };
   return {
@@ -229,16 +222,8 @@ Deno.test("idle_timeout_ms = 0: rooms never end", async () => {
     const document = { ...emptyDocument(), version: 1, created_ms: 1 };
     await bed.bucket.put(["acme", "old"], encodeDocument(document));
     let looked = 0;
-    const wrap = (bucket: KeyValue): KeyValue => ({
-      get: (key) => (looked++, bucket.get(key)),
-      put: (key, value) => bucket.put(key, value),
-      update: (key, value, expected) => bucket.update(key, value, expected),
-      delete: (key, expected) => bucket.delete(key, expected),
-      keys: (prefix) => bucket.keys(prefix),
-      sizes: (prefix) => bucket.sizes(prefix),
-      limit_bytes: bucket.limit_bytes,
-      watch: (prefix, onChange) => bucket.watch(prefix, onChange),
-    });
+    const wrap = (bucket: KeyValue): KeyValue =>
+      overriding(bucket, { get: (key) => (looked++, bucket.get(key)) });
     const { rooms } = await bed.start("b1", { ...never, wrap });
     await until("it was looked at", () => looked > 0);
     await rooms.drain();

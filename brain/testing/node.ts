@@ -1,6 +1,6 @@
 /** For tests: whole Brains with connections of their own on one NATS server. */
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
@@ -24,8 +24,7 @@ export interface Node extends AsyncDisposable {
 /** A connection to the server. */
 export function openClient(nats: NatsServer): Promise<Spine> {
   const now = Date.now;
-  const write = () => {};
-  const log = createLogger({ level: "error", format: "logfmt", component: "client", now, write });
+  const log = QUIET;
   return openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
 }
 
@@ -35,10 +34,8 @@ export async function startNode(
   settings: Record<string, unknown> = {},
 ): Promise<Node> {
   const config = configFrom({ nats: { urls: [nats.url] }, presence: QUICK, ...settings });
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
   const now = Date.now;
-  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const { log, lines } = keptLog({ level: "info", now });
   const registry = createMetrics({ node_id: "b", version: "0" });
   const spine = await openSpine(config, { log, now });
   const brain = await startBrain({

@@ -1,14 +1,12 @@
 /** Blocks that wait for a store: each tenant's own bytes and refusals are no concern of the others. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { BlockQueue } from "./block_queue.ts";
 import type { WaitingBlock } from "./block_queue.ts";
 
-const log = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const log = QUIET;
 const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
   id: crypto.randomUUID(),
   tenant_id,

@@ -8,7 +8,7 @@ import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
 import type { RegisteredShield } from "./known_nodes.ts";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../spine/contract/spine.ts";
@@ -16,13 +16,7 @@ import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 import { pace } from "../testing/pace.ts";
 import { until } from "../testing/until.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 /** Nobody is so slow that it matters, unless it is what a test is about. */
 const LONG_MS = 30_000;
 const SHORT_MS = 50;

@@ -1,13 +1,11 @@
 /** Who may join which cluster: a process that starts beside those that run, of other releases. */
 import assert from "node:assert/strict";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { type AnswerHandlers, startAnswerer } from "./cluster_answerer.ts";
 import { requireWireVersion, type WireVersions } from "./wire_version.ts";
 
-const log = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const log = QUIET;
 const wire = (version: number, oldest: number): WireVersions => ({ version, oldest });
 const node = (version: string, gauges: object) => () => ({ version, gauges, of_a_newer: true });
 const of = ({ version, oldest }: WireVersions) =>

@@ -1,6 +1,6 @@
 /** The ops handler as a function, and once behind a real listener. */
 import assert from "node:assert/strict";
-import { createLogger } from "../logs/log.ts";
+import { keptLog } from "../testing/logs.ts";
 import { createMetrics, Gauge } from "../metrics/metrics.ts";
 import { opsHandler } from "./ops.ts";
 import type { HealthReport } from "./ops.ts";
@@ -12,14 +12,7 @@ const down = { ok: false, since_ms: started_ms + 5_000, detail: "reconnecting, a
 function handler(health: () => HealthReport = () => ({ checks: { spine: up } })) {
   const registry = createMetrics({ node_id: "n1", version: "1" });
   let now_ms = started_ms;
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "shield",
-    now: () => now_ms,
-    write: (line) => lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info", component: "shield", now: () => now_ms });
   const handle = opsHandler({ registry, health, now: () => now_ms, log });
   const get = (path: string, init?: RequestInit) => handle(new Request(`http://ops${path}`, init));
   return { get, registry, lines, at: (ms: number) => now_ms = ms };

@@ -4,7 +4,7 @@ import { ConfigError } from "../config/load.ts";
 import { until } from "../testing/until.ts";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
-import { createLogger } from "../logs/log.ts";
+import { keptLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { testCertificate } from "./testing/certificate.ts";
 import { CertificateError, followTls, requireUsable, requireUsableAs } from "./tls_reload.ts";
@@ -28,15 +28,7 @@ async function answered(listener: Listener, { cert }: TlsPair): Promise<boolean>
 for (const websocket of ["native", "own"] as const) {
   Deno.test(`another certificate is served without a restart, a bad one never (${websocket})`, async () => {
     const [first, second] = [await testCertificate(), await testCertificate()];
-    const lines: string[] = [];
-    const write = (line: string) => void lines.push(line);
-    const log = createLogger({
-      level: "info",
-      format: "logfmt",
-      component: "shield",
-      now: () => 0,
-      write,
-    });
+    const { log, lines } = keptLog({ level: "info", now: () => 0 });
     const registry = createMetrics({ node_id: "s1", version: "0" });
     const listener = await listenClient({
       name: "client",
@@ -117,15 +109,8 @@ Deno.test("a certificate that has ended is not taken, and the metric says when t
   const [first, past] = [await testCertificate([25, 40]), await testCertificate([20, 21])];
   const second = await testCertificate([25, 41]);
   const registry = createMetrics({ node_id: "s1", version: "0" });
-  const [lines, served] = [[] as string[], [first]];
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "b",
-    now: () => 0,
-    write,
-  });
+  const served = [first];
+  const { log, lines } = keptLog({ level: "info" });
   let files = first;
   const ends = async () =>
     /brain_tls_certificate_not_after_seconds\{listener="ops"\} (\d+)/

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
 import { watched } from "../spine/nats/testing/nats_harness.ts";
 import { endOf, lossesOf, SILENT_MS } from "./life.ts";
@@ -12,9 +12,7 @@ import { registeredOf } from "./registered.ts";
 
 const START_MS = 1_767_323_045_000;
 const HOUR_MS = 3_600_000;
-const log = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const log = QUIET;
 
 function testLives() {
   const spine = openEmbedded({ log, now: () => START_MS });

@@ -49,25 +49,6 @@ function fiveUsers() {
   return { generations, r2 };
 }
 
-Deno.test("G1 slots grow to their limits and take over from the smaller ones", () => {
-  const seen: unknown[] = [];
-  fourUsers((generations, pushed) => {
-    seen.push([users(generations), tags(generations)]);
-    if (seen.length === 1) {
-      pushDeltas(generations, [pushed]);
-      assert.deepEqual([users(generations), tags(generations)], seen[0]);
-    }
-    if (seen.length === 3) assert.deepEqual(slotsOf(generations)[0], [pushed]);
-  });
-  const names = (...counters: number[]) => counters.map((each) => `user${each}`).join(" ");
-  assert.deepEqual(seen, [
-    [[names(1), names(1), names(1)], ["r1:1", "r1:1", "r1:1"]],
-    [[names(2), names(1, 2), names(1, 2)], ["r1:2", "r1:1,2", "r1:1,2"]],
-    [[names(3), names(2, 3), names(1, 2, 3)], ["r1:3", "r1:2,3", "r1:1,2,3"]],
-    [[names(4), names(3, 4), names(2, 3, 4)], ["r1:4", "r1:3,4", "r1:2,3,4"]],
-  ]);
-});
-
 Deno.test("G2 deltas of another writer join the slots", () => {
   const { generations } = fiveUsers();
   assert.deepEqual(users(generations), ["user5", "user4 user5", "user3 user4 user5"]);

@@ -52,13 +52,6 @@ Deno.test("H3 a node that was known is up, and was seen now", () => {
   assert.deepEqual(table.lives.get("a"), { writer: A, state: "up", last_seen_ms: 11 });
 });
 
-Deno.test("H4 after a short silence a writer is down and kept", () => {
-  const table = heardOnce();
-  assert.deepEqual(said(sweep(table, 6)), ["a@7 down"]);
-  assert.deepEqual(table.lives.get("a"), { writer: A, state: "down", last_seen_ms: 0 });
-  assert.deepEqual(sweep(table, 7), []);
-});
-
 Deno.test("H5 after a long silence a writer is forgotten", () => {
   const table = heardOnce();
   assert.deepEqual(said(sweep(table, 11)), ["a@7 down", "a@7 forgotten"]);

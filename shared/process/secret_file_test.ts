@@ -1,7 +1,7 @@
 /** What may be in a secret's file, and what becomes of one that changes. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createLogger } from "../logs/log.ts";
+import { keptLog } from "../testing/logs.ts";
 import { headersIn, passwordIn, readSecret, RenewedSecret, tokenIn } from "./secret_file.ts";
 
 const FILE = { key: "nats.password_file", path: "/run/secrets/nats" };
@@ -91,14 +91,7 @@ Deno.test("what is wrong with a file is told with its key and path, and never wi
 
 Deno.test("a secret that cannot be read again is used on, and that is told once", () => {
   let text: string | undefined = "s-1\n";
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "test",
-    now: () => 0,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info", now: () => 0 });
   const read = () => {
     if (text === undefined) throw new Error("gone");
     return text;

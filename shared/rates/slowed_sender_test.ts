@@ -26,31 +26,11 @@ Deno.test("the first faults cost nothing, each further one twice the pause, up t
   assert.equal(waits.at(-1), LONGEST_PAUSE_MS);
 });
 
-Deno.test("after a pause one operation runs, and the others when that one has succeeded", () => {
-  const sender = createSender(0);
-  for (let fault = 0; fault < SLOWED_FROM; fault++) senderFailed(sender, 0);
-  assert.equal(senderWait(sender, 999), 1);
-  assert.equal(senderWait(sender, 1_000), 0);
-  senderRuns(sender, 1_000);
-  assert.equal(senderWait(sender, 1_001), 999);
-  senderSucceeded(sender);
-  assert.equal(senderWait(sender, 1_002), 0);
-});
-
 Deno.test("what was under way before the pause and succeeds does not end it", () => {
   const sender = createSender(0);
   for (let fault = 0; fault < SLOWED_FROM; fault++) senderFailed(sender, 0);
   senderSucceeded(sender);
   assert.equal(senderWait(sender, 0), FIRST_PAUSE_MS);
-});
-
-Deno.test("an attempt that fails begins a longer pause", () => {
-  const sender = createSender(0);
-  for (let fault = 0; fault < SLOWED_FROM; fault++) senderFailed(sender, 0);
-  senderRuns(sender, 1_000);
-  senderFailed(sender, 1_001);
-  senderSucceeded(sender);
-  assert.equal(senderWait(sender, 1_001), 2 * FIRST_PAUSE_MS);
 });
 
 Deno.test("who obeys every pause and always fails costs a few faults, then one in the longest pause", () => {

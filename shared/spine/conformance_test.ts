@@ -2,7 +2,7 @@
  * Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS; its logs
  * also where tenants share a stream.
  */
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { bytes } from "./testing/conformance.ts";
 import type { Case } from "./testing/conformance.ts";
 import { BLOCK_CASES } from "./testing/conformance_blocks.ts";
@@ -17,14 +17,9 @@ import { configFrom } from "../config/load.ts";
 import { openSpine } from "./open.ts";
 import type { Spine } from "./contract/spine.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
+import { overriding } from "../testing/overriding.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "spine",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 
 function embedded(engine: string, cases: readonly Case[], data_dir?: string): void {
   cases.forEach(({ behaviour, run }, number) => {
@@ -85,13 +80,7 @@ nats([...MESSAGE_CASES, ...STATE_CASES]);
 function sharing(spine: Spine): Spine {
   const log: Spine["log"] = (tenant_id, retention) =>
     spine.log(tenant_id, { ...retention, common: retention });
-  return new Proxy(spine, {
-    get(target, key) {
-      if (key === "log") return log;
-      const found = Reflect.get(target, key, target);
-      return typeof found === "function" ? found.bind(target) : found;
-    },
-  });
+  return overriding(spine, { log });
 }
 
 /** Two connections to a server of the case's own, where another tenant has stored something before. */

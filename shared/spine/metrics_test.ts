@@ -1,20 +1,13 @@
 /** The Spine's gauges follow its state. */
 import assert from "node:assert/strict";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { registerSpineMetrics, watchRoundTrip } from "./metrics.ts";
 
 function embedded() {
-  const write = () => {};
-  const log = createLogger({
-    level: "error",
-    format: "json",
-    component: "t",
-    now: Date.now,
-    write,
-  });
+  const log = QUIET;
   const spine = openEmbedded({ log, now: Date.now });
   const registry = createMetrics({ node_id: "n", version: "0" });
   return { spine, registry };

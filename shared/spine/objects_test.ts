@@ -3,19 +3,13 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { bytes, refusedWith, text, within } from "./testing/conformance.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { connectNats } from "./nats/connection/nats_connect.ts";
 import { natsConfig, watched } from "./nats/testing/nats_harness.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "spine",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 const unavailable = refusedWith("spine-unavailable");
 const internal = refusedWith("internal");
 

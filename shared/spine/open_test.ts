@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { bytes, collect, refusedWith, subject, within } from "./testing/conformance.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import { openSpine } from "./open.ts";
@@ -14,13 +14,7 @@ const tlsServer = {
     JSON.stringify(`${tls}server_key.pem`)
   } }`,
 };
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "spine",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 
 Deno.test("without a [nats] table the embedded engine opens, in data_dir when it is set", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-open-" });

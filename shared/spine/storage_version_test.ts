@@ -1,7 +1,7 @@
 /** Who may run on which storage: each pair of releases in the order in which they start. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createLogger } from "../logs/log.ts";
+import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { STORAGE_BUCKET } from "./contract/storage_plan.ts";
 import { requireStorageVersion, type StorageVersions } from "./storage_version.ts";
@@ -14,9 +14,7 @@ const NEXT = release("1.1", 2);
 const CLOSED = release("2.0", 3, 3);
 const LATE = release("3.0", 4, 3, 3);
 
-const log = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const log = QUIET;
 
 /** Releases that start on one storage, one after another; the last may be refused, in these words. */
 const CASES: readonly [name: string, starts: readonly StorageVersions[], refused?: RegExp][] = [

@@ -8,6 +8,7 @@ import { connect } from "@nats-io/transport-deno";
 import { Registry } from "prom-client";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
+import { keptLog } from "../testing/logs.ts";
 import { createLogger } from "../logs/log.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
@@ -39,14 +40,7 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
   await using one = await logEngine([server.url], { log_bytes: 8 * MIB });
   await using outside = await operator(server.url);
   const log = await one.spine.log("acme", RETENTION);
-  const lines: string[] = [];
-  const logger = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "shield",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log: logger, lines } = keptLog({ level: "info" });
   const watch = (tenants: number) => {
     const config = configFrom({
       nats: { urls: [server.url] },
@@ -90,9 +84,7 @@ Deno.test("too little storage is one warning with both figures, or no start; gau
 const now = Date.now;
 
 function watching(spine: Spine) {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+  const { log, lines } = keptLog({ level: "info", now });
   const registry = createMetrics({ node_id: "n", version: "0" });
   const watch = watchWrites({ spine, registry, log, now });
   const gauge = async () =>

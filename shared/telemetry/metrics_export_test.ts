@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import { configFrom } from "../config/load.ts";
-import { createLogger } from "../logs/log.ts";
+import { keptLog, QUIET } from "../testing/logs.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
 import type { MetricsExport } from "./metrics_start.ts";
@@ -24,15 +24,7 @@ interface Exporting {
 async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): Promise<Exporting> {
   const registry = createMetrics({ node_id: "n1", version: "1.2.3" });
   const things = new Counter({ name: "things_total", help: "Things.", registers: [registry] });
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "t",
-    now: Date.now,
-    write,
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const { telemetry } = configFrom({
     telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
   });
@@ -150,8 +142,7 @@ Deno.test("headers of a file go with each export, as the file has them then", as
 
 Deno.test("without a collector, or with metrics off, nothing is started", async () => {
   const registry = createMetrics({ node_id: "n1", version: "1" });
-  const write = () => {};
-  const log = createLogger({ level: "info", format: "json", component: "t", now: Date.now, write });
+  const log = QUIET;
   for (const text of [{}, { otlp_url: "http://127.0.0.1:9", metrics: false }]) {
     const { telemetry } = configFrom({ telemetry: text });
     const readTextFile = Deno.readTextFileSync;

@@ -3,12 +3,10 @@
  * What happens to open connections is `signals_test.ts`.
  */
 import assert from "node:assert/strict";
-import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { within } from "../../shared/spine/testing/conformance.ts";
-import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import type { Bans } from "./bans.ts";
 import { banOf, putBan, testBans } from "./testing/bans.ts";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
@@ -104,30 +102,6 @@ Deno.test("a ban ends with its time, with its deletion and with its change", asy
   assert.equal(stats.bans, before + 1, "only the marker is one more");
 });
 
-Deno.test("a ban is in force once it is taken up, and not again when it was lifted before that", async () => {
-  await using engine = testSpine();
-  using test = await testBans(engine.spine);
-  const { bans, bucket } = test;
-  await bans.ready;
-  const key = banKey("acme", EVERY_ROOM, "ann");
-  const value = encodeBan(banOf());
-  const first = { key, value, revision: await bucket.put(key, value) };
-  // Another process lifts it, and this one hears of that before its own write is answered.
-  await bucket.delete(key);
-  await settled(engine.spine, test);
-  bans.take(first);
-  assert.deepEqual(refusals(bans), {});
-  const put = bucket.put(key, value);
-  const lifted = bucket.delete(key);
-  const again = bucket.put(key, value);
-  await put;
-  bans.take({ key, value, revision: await again });
-  await lifted;
-  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
-  await settled(engine.spine, test);
-  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
-});
-
 Deno.test("a ban that cannot be read keeps its user out for good, and is counted", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine);
@@ -152,66 +126,18 @@ Deno.test("a ban that cannot be read keeps its user out for good, and is counted
 Deno.test("a tenant with more bans than fit gets nobody in until there is space; others do", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine, 2);
-  const { bans, bucket, stats, clock } = test;
+  const { bans, bucket, stats } = test;
   await bans.ready;
   for (const user_id of ["u1", "u2"]) await putBan(bucket, "acme", banOf({ user_id }));
   await putBan(bucket, "globex", banOf());
   await test.arrived.count(3);
   const free = { tenant_id: "globex", user_id: "free" };
-  const spared = { ...ann, user_id: "spared" };
   assert.deepEqual(refusals(bans, { ...ann, user_id: "u1" }), { entry: "banned", room: "banned" });
   assert.deepEqual(refusals(bans, free), { entry: "spine-unavailable" });
-  assert.deepEqual(refusals(bans, spared), {});
-  assert.equal(stats.bans, 2);
-  assert.equal(stats.ban_problems["unheld"], 1);
+  assert.deepEqual(refusals(bans, { ...ann, user_id: "spared" }), {});
+  assert.deepEqual([stats.bans, stats.ban_problems["unheld"]], [2, 1]);
   assert.match(bans.check().detail, /2 bans; 1 tenant has more/);
-
   await bucket.delete(banKey("acme", EVERY_ROOM, "u1"));
-  // Listed anew, so the others are told once more.
-  await test.arrived.count(5);
   await until("the listing", () => bans.check().detail === "2 bans");
   assert.deepEqual(refusals(bans, free), {});
-  assert.deepEqual(refusals(bans, { ...free, user_id: "ann" }), {
-    entry: "banned",
-    room: "banned",
-  });
-
-  await bucket.delete(banKey("globex", EVERY_ROOM, "ann"));
-  await putBan(bucket, "acme", banOf({ user_id: "u3", until_ms: UNTIL_MS }));
-  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "u3"), "u3");
-  assert.equal(stats.bans, 2);
-  clock.now_ms = UNTIL_MS;
-  await putBan(bucket, "acme", banOf({ user_id: "u4" }));
-  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "u4"), "u4");
-  assert.deepEqual(refusals(bans, spared), {}, "u3 has made space");
-});
-
-Deno.test("while NATS is away nobody new gets in; then what was banned and lifted meanwhile counts", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using here = await watched(server.port, { request_timeout_ms: 20_000 });
-  using test = await testBans(here.spine);
-  const { bans, bucket } = test;
-  await within(bans.ready, "the bans");
-  for (const user_id of ["ann", "bob"]) await putBan(bucket, "acme", banOf({ user_id }));
-  await test.arrived.count(2);
-  const bob = { ...ann, user_id: "bob" };
-  const carl = { ...ann, user_id: "carl" };
-
-  await server.kill();
-  await here.reached("disconnected");
-  assert.deepEqual(refusals(bans, carl), { entry: "spine-unavailable" });
-  assert.deepEqual(refusals(bans), { entry: "spine-unavailable", room: "banned" });
-  assert.equal(bans.check().ok, false);
-
-  await server.start();
-  await using there = await watched(server.port, { request_timeout_ms: 20_000 });
-  const other = await there.spine.keyValue("ARQON_BANS");
-  await other.delete(banKey("acme", EVERY_ROOM, "ann"));
-  await putBan(other, "acme", banOf({ user_id: "carl" }));
-  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "carl"), "carl");
-  // Told during the listing or after it: the end of the listing is what opens the door.
-  await until("the listing", () => bans.check().ok);
-  assert.deepEqual(refusals(bans), {});
-  assert.deepEqual(refusals(bans, bob), { entry: "banned", room: "banned" });
-  assert.deepEqual(refusals(bans, carl), { entry: "banned", room: "banned" });
 });

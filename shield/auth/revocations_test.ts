@@ -4,14 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import {
-  encodeRevocation,
-  revocationKey,
-  REVOCATIONS_BUCKET,
-} from "../../shared/records/revocations.ts";
-import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import { refusingRevoked } from "./revocations.ts";
 import { ann } from "./testing/identity.ts";
 import { holderOf, putRevocation, revocationOf, testRevocations } from "./testing/revocations.ts";
@@ -106,20 +99,6 @@ Deno.test("a clock that was set lets revoked tokens in while it is wrong, and no
   assert.equal((await test.bucket.keys()).length, 1);
 });
 
-Deno.test("before the bucket is known nobody is let in; what is stored before the start is known with it", async () => {
-  await using engine = testSpine();
-  const bucket = await engine.spine.keyValue(REVOCATIONS_BUCKET);
-  await putRevocation(bucket, "acme", revocationOf());
-  using test = await testRevocations(engine.spine);
-  assert.equal(reasonOf(() => test.held.requireEntry(holderOf())), "spine-unavailable");
-  assert.equal(test.held.check().ok, false);
-  await test.held.ready;
-  assert.equal(test.held.check().ok, true);
-  assert.equal(reasonOf(() => test.held.requireEntry(holderOf())), "token-revoked");
-  assert.equal(reasonOf(() => test.held.requireEntry(holderOf({ user_id: "bob" }))), "");
-  await until("somebody is told", () => test.changes() === 1);
-});
-
 Deno.test("more than limits.revocations shuts out the tenant that has them, until there is space", async () => {
   await using engine = testSpine();
   using test = await testRevocations(engine.spine, 2);
@@ -153,27 +132,6 @@ Deno.test("what cannot be read revokes all that its key can be about; other keys
   assert.match(await test.metrics(), /shield_revocation_problems_total\{problem="malformed"\} 2/);
 });
 
-Deno.test("a revocation is in force once it is taken up, and not again when it was lifted before that", async () => {
-  await using engine = testSpine();
-  using test = await testRevocations(engine.spine);
-  await test.held.ready;
-  const key = revocationKey("acme", revocationOf());
-  const value = encodeRevocation(revocationOf());
-  const first = { key, value, revision: await test.bucket.put(key, value) };
-  // Another process lifts it, and this one hears of that before its own write is answered.
-  await test.bucket.delete(key);
-  await putRevocation(test.bucket, "acme", revocationOf({ id: "bob" }));
-  const isRevoked = (user_id: string) => test.held.find(holderOf({ user_id })) !== undefined;
-  await until("bob is told", () => isRevoked("bob") && !isRevoked("ann"));
-  test.held.take(first);
-  assert.equal(isRevoked("ann"), false);
-  test.held.take({ key, value, revision: await test.bucket.put(key, value) });
-  assert.equal(isRevoked("ann"), true);
-  await putRevocation(test.bucket, "acme", revocationOf({ id: "carol" }));
-  await until("carol is told", () => isRevoked("carol"));
-  assert.equal(isRevoked("ann"), true);
-});
-
 Deno.test("a good signature does not help a revoked token", async () => {
   await using engine = testSpine();
   using test = await testRevocations(engine.spine);
@@ -189,22 +147,4 @@ Deno.test("a good signature does not help a revoked token", async () => {
     reason: "token-revoked",
     message: "The token was revoked: lost phone",
   });
-});
-
-Deno.test("while NATS is unreachable nobody new gets in; what was revoked and lifted meanwhile counts after", async () => {
-  await using nats = await startNats({ jetstream: true });
-  await using here = await watched(nats.port, { request_timeout_ms: 20_000 });
-  using test = await testRevocations(here.spine);
-  await test.held.ready;
-  await putRevocation(test.bucket, "acme", revocationOf());
-  await until("it is held", () => test.held.size === 1);
-  const entry = (user_id: string) => reasonOf(() => test.held.requireEntry(holderOf({ user_id })));
-  await nats.kill();
-  await until("bob is shut out", () => entry("bob") === "spine-unavailable");
-  assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
-  await nats.start();
-  await until("bob is let in again", () => entry("bob") === "");
-  assert.equal(entry("ann"), "token-revoked", "it is durable");
-  await test.bucket.delete(["acme", "user", "ann"]);
-  await until("it is lifted", () => entry("ann") === "");
 });

@@ -5,13 +5,10 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import type { ArqonError } from "@arqon/proto";
-import { configFrom } from "../../shared/config/load.ts";
-import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import { FlushQueue } from "./flush_queue.ts";
-import { keptLog, listenToAll, testSpine } from "../testing/spine.ts";
+import { listenToAll, testSpine } from "../testing/spine.ts";
 
 const room = roomSubject("in", "acme", "lobby");
 
@@ -33,11 +30,6 @@ function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
       resolve(error);
     })
   );
-}
-
-async function openNatsSpine(url: string): Promise<Spine> {
-  const { nats, server } = configFrom({ nats: { urls: [url] } });
-  return await openSpine({ nats, server }, { log: keptLog().log, now: Date.now });
 }
 
 Deno.test("all who ask in one turn share one flush, and each is answered once", async () => {
@@ -114,37 +106,6 @@ Deno.test("a callback that throws takes nothing from the others", async () => {
   const after = pushed(queue);
   assert.deepEqual(await Promise.all([before, after]), [undefined, undefined]);
   assert.equal(await reported, bug);
-});
-
-Deno.test("when NATS dies with a flush under way, all who wait are refused once, later ones served", async () => {
-  await using server = await startNats();
-  const engine = await openNatsSpine(server.url);
-  const { spine, flushes } = counted(engine);
-  const queue = new FlushQueue(spine);
-  const back = new Promise<void>((resolve) => {
-    engine.onEvent((event) => event.type === "gap" && resolve());
-  });
-  try {
-    assert.deepEqual(await Promise.all([pushed(queue), pushed(queue)]), [undefined, undefined]);
-    assert.equal(flushes(), 1);
-    await server.freeze();
-    const told: (ArqonError | undefined)[] = [];
-    engine.publish(room, new Uint8Array(10));
-    const waiting = Array.from({ length: 20 }, () => pushed(queue, told));
-    await setImmediate();
-    const later = Array.from({ length: 20 }, () => pushed(queue, told));
-    await server.kill();
-    const refused = await Promise.all([...waiting, ...later]);
-    assert.ok(refused.every((error) => error?.reason === "spine-unavailable"));
-    assert.equal(flushes(), 3);
-    assert.equal((await pushed(queue))?.reason, "spine-unavailable", "also while it is away");
-    await server.start();
-    await back;
-    assert.equal(await pushed(queue), undefined);
-    assert.equal(told.length, 40);
-  } finally {
-    await engine.drain();
-  }
 });
 
 Deno.test("who waits is counted until the answer, whatever it is", async () => {

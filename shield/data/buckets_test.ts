@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { startAnswerer } from "../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { eraseEntries } from "../../shared/cluster/cluster_erase.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { deadKey, hookBytes, HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
@@ -17,13 +17,7 @@ import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { bucketStores, findBrain } from "./buckets.ts";
 import { dataStores } from "./stores.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  write() {},
-  now: Date.now,
-});
+const log = QUIET;
 const BRAINS = [ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET];
 
 Deno.test("an erasure asks once which Brain erases, however many of a Brain's buckets it is about", async () => {

@@ -57,27 +57,6 @@ Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where the
   assert.equal(stats.unsent_bytes, 0);
 });
 
-Deno.test("once its GAP has left, what is left out later gets another one", () => {
-  const { queue, drain } = backlog();
-  const a = of("a", "drop-oldest");
-  for (const name of ["a1", "a2", "a3", "a4"]) queue.push(named(name), a, 0);
-  assert.equal(queue.shift(), "GAP a   ");
-  assert.equal(queue.shift(), named("a2"));
-  for (const name of ["a5", "a6"]) queue.push(named(name), a, 0);
-  assert.deepEqual(drain(), ["GAP a", "a4", "a5", "a6"]);
-});
-
-Deno.test("a room's flood costs that room's messages only", () => {
-  const { queue, drain } = backlog();
-  queue.push(named("b1"), of("b", "drop-oldest"), 0);
-  queue.push(named("disconnect 1", 20), undefined, 0);
-  for (let count = 0; count < 100; count++) {
-    queue.push(named(`a${count}`), of("a", "drop-oldest"), 0);
-  }
-  queue.push(named("b2"), of("b", "drop-oldest"), 0);
-  assert.deepEqual(drain(), ["b1", "disconnect 1", "GAP a", "a97", "a98", "a99", "b2"]);
-});
-
 Deno.test("what has no key is never left out: it is refused when nothing else fits", () => {
   const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
   const asked = { ...of("a", "drop-oldest"), key: () => undefined };
@@ -98,15 +77,6 @@ Deno.test("latest keeps the newest of each key in the place of the oldest, witho
   assert.deepEqual(drain(), ["x3", "y1", "x of b"]);
   queue.push(named("x4"), of("a", "latest", "x"), 0);
   assert.deepEqual(drain(), ["x4"], "what has left is not replaced");
-});
-
-Deno.test("latest of a durable room keeps the order of the offsets, and says GAP", () => {
-  const { queue, drain } = backlog();
-  queue.push(named("x1"), of("a", "latest", "x", true), 0);
-  queue.push(named("y2"), of("a", "latest", "y", true), 0);
-  queue.push(named("x3"), of("a", "latest", "x", true), 0);
-  queue.push(named("y4"), of("a", "latest", "y", true), 0);
-  assert.deepEqual(drain(), ["GAP a", "x3", "y4"]);
 });
 
 Deno.test("latest of a durable room: a GAP stands at each jump of the offsets, one for messages side by side", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { readTenantEvent } from "../../shared/hooks/tenant_event.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { hookBytes, hookKey, NEW_HOOK } from "../../shared/records/hook_document.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
@@ -10,13 +10,7 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
 import { TenantEvents } from "./tenant_events.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write() {},
-});
+const log = QUIET;
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 const secret = `whsec_${"A".repeat(32)}`;
 

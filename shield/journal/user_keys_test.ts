@@ -1,7 +1,7 @@
 /** The journal's keys: one a user, the same on every Shield, and gone for good once the user is erased. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { isNoKey, NO_KEY, type UserKey } from "../../shared/journal/user_keys.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
@@ -11,13 +11,7 @@ import { JOURNAL_KEYS_BUCKET, JournalKeys } from "./user_keys.ts";
 
 const DAY_MS = 86_400_000;
 const WEEK_MS = 7 * DAY_MS;
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 
 interface Bed {
   readonly bucket: KeyValue;

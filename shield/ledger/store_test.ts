@@ -3,7 +3,6 @@
  * between, and with what is missing told. What a real Shield leaves when it is killed is `tests/why_killed_test.ts`.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { Lives } from "../../shared/lives/lives.ts";
 import { OwnLife } from "../../shared/lives/own_life.ts";
@@ -316,26 +315,6 @@ Deno.test("what does not fit into the queue while the store is away is told as o
     assert.equal(stored[0]!.since_ms, START_MS + 1_000);
     assert.deepEqual(await outcomes(stored, [1, 101]), ["unknown", "sent"]);
   }, { queue_bytes: 4_096 });
-});
-
-Deno.test("a block of a ledger whose answer was lost is stored once", async () => {
-  const clock = { now_ms: START_MS };
-  const { ledger, connection, say } = twoTenants(clock);
-  await withStore(ledger, clock, () => [connection], async ({ writer, blocks, flush }) => {
-    const append = blocks.append.bind(blocks);
-    let answers = 0;
-    blocks.append = async (block) => {
-      await append(block);
-      if (answers++ === 0) throw new ArqonError("spine-unavailable", "no answer");
-    };
-    say(1);
-    await flush();
-    assert.ok(writer.waiting_bytes > 0);
-    await flush();
-    const { blocks: stored } = await blocks.read({ tenant_id: "acme", limit: 9 });
-    const numbers = stored.map(({ payload }) => readBlock(payload)?.number);
-    assert.deepEqual([writer.waiting_bytes, numbers], [0, numbers.map((_, at) => at)]);
-  });
 });
 
 Deno.test("more subscriptions than one block has room for are stored in several, and other tenants' rows with them", async () => {

@@ -1,6 +1,5 @@
 /** The mirror's admin API as requests and answers, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
-import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { testMirror } from "./testing/mirror.ts";
 
 const RULES = "/v1/tenants/acme/mirror";
@@ -95,30 +94,6 @@ Deno.test("what is not valid is refused with invalid-settings that names it", as
     assert.deepEqual([refused.status, refused.body.reason], [400, "invalid-settings"], path);
   }
   assert.equal((await test.ask("GET", RULES)).body.version, 0, "nothing was written");
-});
-
-Deno.test("unknown paths and methods, and bodies that are too large", async () => {
-  await using test = await testMirror();
-  assert.equal((await test.ask("GET", "/v1/mirror/nothing")).status, 404);
-  assert.equal((await test.ask("POST", RULES, {})).status, 405);
-  assert.equal((await test.ask("GET", "/v1/mirror/diff")).body.reason, "malformed-body");
-  assert.equal((await test.ask("PUT", RULES, { prefix: "x".repeat(5_000) })).status, 413);
-});
-
-Deno.test("settings that cannot be read are a conflict until they are reset", async () => {
-  await using test = await testMirror();
-  const bucket = await test.engine.spine.keyValue(TENANTS_BUCKET);
-  await bucket.put(["acme"], new TextEncoder().encode("damage"));
-  while (test.settings.problem("acme") === undefined) await test.engine.spine.flush();
-  const rule = { prefix: "in.t.acme.*", percent: 1 };
-  for (const [method, body] of [["GET", undefined], ["PUT", rule]] as const) {
-    const refused = await test.ask(method, RULES, body);
-    assert.deepEqual([refused.status, refused.body.reason], [409, "settings-conflict"]);
-  }
-  const reset = await test.ask("POST", "/v1/tenants/acme/reset");
-  assert.deepEqual([reset.status, reset.body.rules], [200, []]);
-  assert.equal((await test.ask("PUT", RULES, rule)).status, 200);
-  assert.equal((await test.ask("POST", "/v1/tenants/acme/reset")).status, 409);
 });
 
 Deno.test("a diff is forgotten for a tenant or one candidate", async () => {

@@ -174,21 +174,3 @@ Deno.test("on a real NATS that denies one tenant's shadow, that fails and nothin
     await spine.drain();
   }
 });
-
-Deno.test("what NATS does not confirm before it dies has failed", async () => {
-  await using server = await startNats();
-  const config = configFrom({ nats: { urls: [server.url], request_timeout_ms: 60_000 } }).nats!;
-  const spine = await openNats({ config, log: keptLog().log, now: Date.now });
-  try {
-    const { sender, copy, totals } = testSender(spine);
-    await server.freeze();
-    for (let n = 0; n < 500; n++) sender.push(copy(n));
-    await until("some sent", () => sender.messages === 0);
-    assert.equal(totals.published, 0);
-    await server.kill();
-    await until("all failed", () => totals.failed === 500);
-    await sender.close();
-  } finally {
-    await spine.drain();
-  }
-});

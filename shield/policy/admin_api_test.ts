@@ -1,6 +1,5 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/logs/log.ts";
 import { askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
@@ -251,20 +250,8 @@ Deno.test("other paths are 404, other methods 405 with those that are allowed", 
 Deno.test("a fault of the check is a 500 in the log, not in the answer", async () => {
   await using api = await startApi();
   const context = {
-    registry: api.one.registry,
+    ...api.context,
     check: () => Promise.reject(new TypeError("secret detail")),
-    quarantine: api.quarantine,
-    isStateful: () => undefined,
-    followers: api.followers,
-    memory: api.memory,
-    log: createLogger({
-      level: "info",
-      format: "logfmt",
-      component: "overseer",
-      now: Date.now,
-      write: (line) => void api.lines.push(line),
-    }),
-    now: Date.now,
   };
   const request = new Request(`http://admin${MODULES}`, {
     method: "PUT",

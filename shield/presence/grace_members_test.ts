@@ -12,17 +12,6 @@ function fixture() {
   return { port, ended, holds: new GraceMembers({ port, round_ms: 50, onEnd }) };
 }
 
-Deno.test("a held member ends after its grace time", () => {
-  const { port, ended, holds } = fixture();
-  holds.add(entryOf(1), 5_000);
-  port.advance(4_999);
-  assert.deepEqual(ended, []);
-  port.advance(1);
-  assert.deepEqual(ended, [["c1"]]);
-  assert.equal(holds.size, 0);
-  assert.equal(port.timers.size, 0);
-});
-
 Deno.test("different grace times end in their own order", () => {
   const { port, ended, holds } = fixture();
   holds.add(entryOf(1), 5_000);

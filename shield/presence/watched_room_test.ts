@@ -69,17 +69,6 @@ Deno.test("the first change is told at once, what follows at the end of the wind
   assert.equal(port.timers.size, 0, "no timer while nothing happens");
 });
 
-Deno.test("10,000 joins in one turn are two batches", () => {
-  const { port, room, join, watch } = fixture();
-  const { watch: one, told } = watch();
-  room.onSynced();
-  one.ready(() => {});
-  for (let index = 0; index < 10_000; index++) join(`m${index}`);
-  assert.equal(port.timers.size, 1);
-  port.advance(50);
-  assert.deepEqual(told.map(({ updates }) => updates.length), [1, 9_999]);
-});
-
 Deno.test("the window grows with the number of watchers, up to a second", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();

@@ -24,7 +24,6 @@ import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
 import { tileOf } from "../../shared/proof/tiles.ts";
 import { Witness } from "../../shared/proof/witness.ts";
-import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { signerOf } from "../../tests/proof/made_tree.ts";
@@ -35,6 +34,7 @@ import type { RecordTreeOptions } from "./record_tree.ts";
 import { auditSource, blockSource, roomSource } from "./sources.ts";
 import type { RecordSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const ORIGIN = "bus.example/acme.bets";
 const PLACE = ["acme", "bets"];
@@ -82,18 +82,6 @@ const filesOf = (tree: RecordTree): TreeFiles => async (path) => {
   return bytes;
 };
 
-const bucketOf = (bucket: KeyValue, own: Partial<KeyValue>): KeyValue => ({
-  get: (...given) => bucket.get(...given),
-  put: (...given) => bucket.put(...given),
-  update: (...given) => bucket.update(...given),
-  delete: (...given) => bucket.delete(...given),
-  keys: (...given) => bucket.keys(...given),
-  sizes: (...given) => bucket.sizes(...given),
-  watch: (...given) => bucket.watch(...given),
-  limit_bytes: bucket.limit_bytes,
-  ...own,
-});
-
 /** A witness of the log on a socket, which takes note of each fork that it is shown. */
 async function witnessOf(verifier: Verifier) {
   const signer = cosigner(await signerOf("witness.example"), () => 0);
@@ -127,7 +115,7 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
   const lose = () => {
     if (random.chance(0.04)) throw new ArqonError("spine-unavailable", "lost");
   };
-  const lossy = bucketOf(bucket, {
+  const lossy = overriding(bucket, {
     async update(...given) {
       lose();
       const revision = await bucket.update(...given);
@@ -210,7 +198,7 @@ Deno.test("a Shield that was stopped does not write over the tiles of the one th
   const { record, source } = growing(1_000);
   const asked = Promise.withResolvers<void>();
   const thaw = Promise.withResolvers<void>();
-  const freezing = bucketOf(bucket, {
+  const freezing = overriding(bucket, {
     async get(key, ...given) {
       if (key.at(-2) !== "head" && key.at(-1) === "1") {
         asked.resolve();
@@ -391,18 +379,11 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
   };
   const lives = [...log.lives];
   const view = { lives, stream: log.stream };
-  const seen = new Proxy(log, {
-    get(target, name) {
-      if (name === "lives") return view.lives;
-      if (name === "read") {
-        return async (...given: Parameters<typeof log.read>) => ({
-          ...await log.read(...given),
-          stream: view.stream,
-        });
-      }
-      const member = Reflect.get(target, name);
-      return typeof member === "function" ? member.bind(target) : member;
+  const seen = overriding(log, {
+    get lives() {
+      return view.lives;
     },
+    read: async (...given) => ({ ...await log.read(...given), stream: view.stream }),
   });
   const one = tree(roomSource(() => Promise.resolve(seen), "bets"));
   await fill(2);
@@ -521,7 +502,7 @@ Deno.test("a head that was read before the next one was published is no fork", a
   const { record, source } = growing(100);
   const held: PromiseWithResolvers<void>[] = [];
   let holds = false;
-  const slow = bucketOf(bucket, {
+  const slow = overriding(bucket, {
     async get(key) {
       const entry = await bucket.get(key);
       if (holds && key.at(-1) === "head") {

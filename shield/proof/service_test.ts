@@ -10,6 +10,7 @@ import { keptLog, testSpine } from "../testing/spine.ts";
 import { ProofKeys } from "./keys.ts";
 import { ProofService } from "./service.ts";
 import type { ProofServiceOptions } from "./service.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const EMPTY = new Uint8Array();
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
@@ -96,15 +97,10 @@ Deno.test("a log made anew whose newest message has the old one's offset has a t
   one.begin();
   await until("its tree", async () => await sizeOf("bets") === 1);
   const stream = "anew";
-  told.log = new Proxy(kept, {
-    get(target, name) {
-      if (name === "lives") return [{ name: stream, first: 0 }];
-      const member = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return name === "read" || name === "status"
-        ? async (...given: unknown[]) => ({ ...await member.call(target, ...given), stream })
-        : member.bind(target);
-    },
+  told.log = overriding(kept, {
+    lives: [{ name: stream, first: 0 }],
+    read: async (...given) => ({ ...await kept.read(...given), stream }),
+    status: async (...given) => ({ ...await kept.status(...given), stream }),
   });
   await until(
     "it has the new log's message behind the break",

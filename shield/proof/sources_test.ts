@@ -5,6 +5,7 @@ import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { testSpine } from "../testing/spine.ts";
 import { leafAt, roomSource } from "./sources.ts";
 import type { Position, RecordSource } from "./sources.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
@@ -29,18 +30,9 @@ Deno.test("a message has the epoch in which it was stored, also when a tree read
   const promised = (await fill(2)).map((stored) => leafAt(log, "bets", stored));
   const leaves = await Promise.all(promised);
   const lives = [...log.lives, { name: "later", first: 3 }];
-  const later = new Proxy(log, {
-    get(target, name) {
-      if (name === "lives") return lives;
-      const member = Reflect.get(target, name);
-      if (typeof member !== "function") return member;
-      return name === "read"
-        ? async (...given: unknown[]) => ({
-          ...await member.call(target, ...given),
-          stream: "later",
-        })
-        : member.bind(target);
-    },
+  const later = overriding(log, {
+    lives,
+    read: async (...given) => ({ ...await log.read(...given), stream: "later" }),
   });
   const source = roomSource(() => Promise.resolve(later), "bets");
   const first = await next(source, { stream: "", offset: 0 });

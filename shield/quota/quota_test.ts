@@ -5,7 +5,7 @@ import { pace } from "../../shared/testing/pace.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { emptySettings } from "../../shared/records/tenant_settings.ts";
@@ -32,14 +32,7 @@ async function join(
   settings: QuotaOptions["settings"] = NO_SETTINGS,
 ): Promise<Member> {
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "test",
-    now: Date.now,
-    write: (line) => lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const quota = await startQuota({
     config: configFrom({ quota: { url, retry_ms: 100, ...more } }),
     settings,
@@ -281,13 +274,7 @@ Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", a
 });
 
 Deno.test("without [quota] there is none, and a wrong one stops the start", async () => {
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "test",
-    now: Date.now,
-    write() {},
-  });
+  const log = QUIET;
   const registry = createMetrics({ node_id: "test", version: "0" });
   const config = configFrom({});
   const parts = { config, settings: NO_SETTINGS, registry, log };

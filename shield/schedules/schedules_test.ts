@@ -14,6 +14,7 @@ import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
 import type { SchedulesOptions } from "./schedules.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 
 const KEY = ["acme", "tick"];
 const EVERY_MS = 1_000;
@@ -38,18 +39,6 @@ const optionsOf = (bucket: KeyValue, more: Partial<SchedulesOptions> = {}): Sche
   ...more,
 });
 
-/** Its methods, for a bucket of which a test makes one otherwise. */
-const bucketOf = (bucket: KeyValue): KeyValue => ({
-  get: (...given) => bucket.get(...given),
-  put: (...given) => bucket.put(...given),
-  update: (...given) => bucket.update(...given),
-  delete: (...given) => bucket.delete(...given),
-  keys: (...given) => bucket.keys(...given),
-  sizes: (...given) => bucket.sizes(...given),
-  watch: (...given) => bucket.watch(...given),
-  limit_bytes: bucket.limit_bytes,
-});
-
 async function read(bucket: KeyValue, key = KEY): Promise<Schedule | undefined> {
   const entry = await bucket.get(key);
   return entry && decodeSchedule(entry.value);
@@ -60,18 +49,12 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const random = createRandom(30);
   const times = new Map<string, number>();
-  const lossy: KeyValue = new Proxy(bucket, {
-    get(target, name) {
-      if (name !== "update") {
-        const member = Reflect.get(target, name);
-        return typeof member === "function" ? member.bind(target) : member;
-      }
-      return async (...given: Parameters<KeyValue["update"]>) => {
-        if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "before");
-        const revision = await target.update(...given);
-        if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "after");
-        return revision;
-      };
+  const lossy = overriding(bucket, {
+    async update(...given) {
+      if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "before");
+      const revision = await bucket.update(...given);
+      if (random.chance(0.1)) throw new ArqonError("spine-unavailable", "after");
+      return revision;
     },
   });
   let alive = 0;
@@ -270,14 +253,13 @@ Deno.test("a schedule that is over is deleted when the store has had it for a da
   await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now(), over)), 0);
   const shieldOf = (ahead_ms: number, age_ms: number) => {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const aged: KeyValue = {
-      ...bucketOf(bucket),
+    const aged = overriding(bucket, {
       get: async (key) => {
         resolve();
         const entry = await bucket.get(key);
         return entry && { ...entry, age_ms };
       },
-    };
+    });
     const now = () => Date.now() + ahead_ms;
     return { schedules: new Schedules(optionsOf(aged, { now, random: () => 0 })), asked: promise };
   };

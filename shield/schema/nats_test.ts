@@ -43,29 +43,3 @@ Deno.test("without its server the last known good serves and says so; then it is
   await t.push("ping", ping(["extra", 99, "int32"]));
   await until("a version of afterwards", () => check(t, UNKNOWN_PING) === undefined);
 });
-
-Deno.test("a Shield that starts while a schema cannot be read refuses its subjects until it can", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using one = await watched(server.port);
-  const bucket = await one.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
-  await bucket.put(["ping"], new TextEncoder().encode("damaged"));
-  using t = await testSchemas(one.spine);
-  assert.equal(check(t, GOOD_PING), "schema-unavailable");
-  assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 1);
-  await bucket.delete(["ping"]);
-  await t.push("ping", ping());
-  await until("the repair", () => check(t, GOOD_PING) === undefined);
-});
-
-Deno.test("two nodes on one server come to the same version", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using left = await watched(server.port);
-  await using right = await watched(server.port);
-  using one = await testSchemas(left.spine, { mappings: [{ unknown_fields: "refuse" }] });
-  using other = await testSchemas(right.spine, { mappings: [{ unknown_fields: "refuse" }] });
-  await one.push("ping", ping());
-  await until("version 1", () => [one, other].every((t) => check(t, GOOD_PING) === undefined));
-  assert.equal(check(other, UNKNOWN_PING), "schema-violation");
-  await one.push("ping", ping(["extra", 99, "int32"]));
-  await until("version 2", () => [one, other].every((t) => check(t, UNKNOWN_PING) === undefined));
-});

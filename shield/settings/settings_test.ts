@@ -1,7 +1,6 @@
 /** What tenants set at run time: told, changed by several at once, damaged; also on a real NATS. */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
-import { openNats } from "../../shared/spine/nats/nats.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import {
   emptySettings,
@@ -9,9 +8,7 @@ import {
   TENANTS_BUCKET,
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { configFrom } from "../../shared/config/load.ts";
 import { until } from "../../shared/testing/until.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import { openSettings } from "./settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 
@@ -159,32 +156,4 @@ Deno.test("whoever is overtaken every time gives up with settings-conflict", asy
     message: "Settings conflict: 64 attempts were overtaken by others",
   });
   await test.settings.change("acme", "root", withRule(1));
-});
-
-Deno.test("on a real NATS, many at once on two Shields lose no change", async () => {
-  await using server = await startNats({ jetstream: true });
-  const config = configFrom({ nats: { urls: [server.url] } }).nats!;
-  const open = () => openNats({ config, log: keptLog().log, now: Date.now });
-  const [one, two] = await Promise.all([open(), open()]);
-  try {
-    using here = await settingsOn(one);
-    using there = await settingsOn(two);
-    const add = (n: number) =>
-      (n % 2 === 0 ? here : there).settings.change("acme", `admin-${n}`, (before) => ({
-        ...before,
-        mirror: {
-          rules: [...before.mirror.rules, { prefix: `in.t.acme.r.r${n}`, percent: 1 }],
-        },
-      }));
-    const changes = await Promise.all(Array.from({ length: 20 }, (_, n) => add(n)));
-    const last = Math.max(...changes.map(({ revision }) => revision));
-    assert.ok(await here.settings.reached("acme", last, 30_000));
-    assert.ok(await there.settings.reached("acme", last, 30_000));
-    const { mirror, version } = here.settings.get("acme");
-    assert.equal(version, 20);
-    assert.equal(new Set(mirror.rules.map(({ prefix }) => prefix)).size, 20);
-    assert.deepEqual(there.settings.get("acme"), here.settings.get("acme"));
-  } finally {
-    await Promise.all([one.drain(), two.drain()]);
-  }
 });

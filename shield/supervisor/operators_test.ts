@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { listen } from "../../shared/listeners/listen.ts";
 import type { Handler } from "../../shared/http1/exchange.ts";
 import type { Listener } from "../../shared/listeners/listen.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { supervisorAdmin, supervisorOps } from "./operators.ts";
 import type { OperatorOptions } from "./operators.ts";
@@ -48,13 +48,7 @@ function start(fakes: readonly Fake[]) {
     slots,
     registry: createMetrics({ node_id: "edge", version: "0" }),
     now: Date.now,
-    log: createLogger({
-      level: "error",
-      format: "logfmt",
-      component: "test",
-      now: Date.now,
-      write() {},
-    }),
+    log: QUIET,
     fetch,
     timeout_ms: 2_000,
   };

@@ -1,6 +1,6 @@
 /** Processes that die, hang or cannot start, as a supervisor meets them: small real programs. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
 import { readProcesses, supervise } from "./supervisor.ts";
@@ -19,7 +19,7 @@ interface Running {
 
 /** Each start runs the next of the scripts, the last one again and again. */
 function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_000): Running {
-  const lines: string[] = [];
+  const { log, lines } = keptLog({ level: "info" });
   const registry = new Registry();
   const starts = new Map<number, number>();
   const supervisor = supervise({
@@ -32,13 +32,7 @@ function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_00
     backoff: { first_ms: 5, max_ms: 20, reset_ms: 60_000 },
     // No jitter: half of a pause is by chance.
     random: () => 1 - 2 ** -20,
-    log: createLogger({
-      level: "info",
-      format: "logfmt",
-      component: "supervisor",
-      now: Date.now,
-      write: (line) => lines.push(line),
-    }),
+    log,
     spawn({ index }) {
       const start = starts.get(index) ?? 0;
       starts.set(index, start + 1);

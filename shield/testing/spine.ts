@@ -2,8 +2,7 @@
  * A Spine for tests of the Shield's core: the embedded engine in memory, with its log kept. Tests
  * that need a server to die take NATS from `tests/harness/nats_server.ts`.
  */
-import { createLogger } from "../../shared/logs/log.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import { keptLog as keptLogOf } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { EmbeddedLimits } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
@@ -20,17 +19,7 @@ export interface TestSpine extends AsyncDisposable {
 }
 
 /** A logger in debug level, and where its lines go. */
-export function keptLog(): { log: Logger; lines: string[] } {
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "debug",
-    format: "logfmt",
-    component: "shield",
-    now: () => SPINE_NOW_MS,
-    write: (line) => void lines.push(line),
-  });
-  return { log, lines };
-}
+export const keptLog = () => keptLogOf({ component: "shield", now: () => SPINE_NOW_MS });
 
 /** `limits` makes a small engine, whose subscriptions overflow. */
 export function testSpine(

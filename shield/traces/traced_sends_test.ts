@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
@@ -39,8 +39,7 @@ async function spansOf(
 ): Promise<readonly OtlpSpan[]> {
   await using collector = await startOtlpReceiver();
   const now = Date.now;
-  const write = () => {};
-  const log = createLogger({ level: "error", format: "logfmt", component: "shield", now, write });
+  const log = QUIET;
   const tracing = await startTracing({
     telemetry: configFrom({ telemetry: { otlp_url: collector.url } }).telemetry,
     resource: telemetryResource({ service_name: "arqon-shield", node_id: "s1", version: "0" }),

@@ -1,7 +1,7 @@
 /** Budgets of one Shield as they come in force and end: whoever has the answer need not wait. */
 import assert from "node:assert/strict";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import { Budgets, type BudgetsOptions } from "./budgets.ts";
 
 const NOW_MS = Date.UTC(2026, 1, 28, 13);
@@ -28,13 +28,7 @@ Deno.test("budgets: one that is removed holds nothing back once it is said how t
         new Promise((resolve) => setTimeout(() => resolve({ day: [], month: [] }), 0)) as never,
     }),
     tell: () => Promise.resolve(),
-    log: createLogger({
-      level: "error",
-      format: "json",
-      component: "t",
-      now: Date.now,
-      write() {},
-    }),
+    log: QUIET,
     now: () => NOW_MS,
   };
   const budgets = new Budgets(options);

@@ -6,12 +6,10 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
 import type { BlockStore } from "../../shared/spine/contract/block_store.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
-import { openSpine } from "../../shared/spine/open.ts";
-import { startNats } from "../../tests/harness/nats_server.ts";
 import { Lives } from "../../shared/lives/lives.ts";
 import { TenantUsed } from "../../shared/usage/budget_used.ts";
 import { encodeMinute } from "../../shared/usage/minute.ts";
@@ -28,13 +26,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** In a month that goes on for long enough. */
 const START_MS = Date.UTC(2026, 2, 5, 22, 20);
 const TENANT_BYTES = 67_108_864;
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 const away = () => Promise.reject(new ArqonError("spine-unavailable", "away"));
 
 /** The store, to be given other methods. */
@@ -294,26 +286,6 @@ Deno.test("folding, embedded: what is read is the same to the unit, whatever is 
   );
 });
 
-Deno.test("folding, NATS: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
-  await using server = await startNats({ jetstream: true });
-  const config = configFrom({ nats: { urls: [server.url], request_timeout_ms: 60_000 } });
-  const spine = await openSpine(config, { log, now: Date.now });
-  let at = 0;
-  try {
-    await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 40 }), async (steps) => {
-        const now_ms = Date.now();
-        const bench = new Bench(spine, `acme-${at++}`, now_ms);
-        bench.stored_since_ms = now_ms;
-        await play(bench, steps);
-      }),
-      { numRuns: 6 },
-    );
-  } finally {
-    await spine.drain();
-  }
-});
-
 /** A bench on an engine in memory. */
 async function onBench(
   run: (bench: Bench, spine: Spine) => Promise<void>,
@@ -399,13 +371,10 @@ Deno.test("folding: a Shield folds each hour, also tenants of whom nobody counts
       await bench.count({});
       bench.now_ms += MINUTE_MS;
     }
-    const lines: string[] = [];
-    const loud = createLogger({
+    const { log: loud, lines } = keptLog({
       level: "warn",
-      format: "logfmt",
       component: "shield",
       now: () => bench.now_ms,
-      write: (line) => void lines.push(line),
     });
     let is_away = true;
     const folder = new UsageFolder({

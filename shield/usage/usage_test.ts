@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { QUIET } from "../../shared/testing/logs.ts";
 import type { BlockAppend, BlockStore } from "../../shared/spine/contract/block_store.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { Lives } from "../../shared/lives/lives.ts";
@@ -26,13 +26,7 @@ const FLUSH_MS = 5_000;
 /** Long, so that only what comes back in time can end it. */
 const CLOSE_MS = 600_000;
 const START_MS = 1_700_000_040_000;
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "shield",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 const USAGE = { enabled: true, user_claim: "plan", flush_ms: FLUSH_MS };
 const identity = (tenant_id: string, plan: string) => ({ tenant_id, claims: { plan } });
 
@@ -275,28 +269,6 @@ Deno.test("usage: while minutes that are over wait for a slow store, the running
     assert.equal(await there(), 3);
     const bucket = await place.running();
     assert.deepEqual(await bucket.keys(["minute"]), []);
-  });
-});
-
-Deno.test("usage: a minute whose answer was lost is stored once", async () => {
-  await onBus(async ({ clock, place, shield, read }) => {
-    const one = shield("one");
-    one.ledger.taken(identity("acme", "pro"), "", 10);
-    await flushed(one);
-    const store = await place.store();
-    const append = store.append.bind(store);
-    let answers = 0;
-    store.append = async (block) => {
-      await append(block);
-      if (answers++ === 0) throw new ArqonError("spine-unavailable", "no answer");
-    };
-    clock.now_ms += MINUTE_MS;
-    await flushed(one);
-    assert.ok(one.writer.waiting_bytes > 0);
-    await flushed(one);
-    const { blocks } = await store.status("acme");
-    assert.deepEqual([answers, blocks, one.writer.waiting_bytes], [2, 1, 0]);
-    assert.equal((await read("acme")).total.messages_in, 1);
   });
 });
 

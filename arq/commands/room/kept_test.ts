@@ -7,7 +7,7 @@ import { connect } from "@arqon/sdk";
 import type { Connection, PresenceSubscription } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
-import { startBus, startBusWith } from "../../../tests/harness/bus.ts";
+import { startBusWith } from "../../../tests/harness/bus.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { storedIn } from "../../rooms/history.ts";
 import { runArq, startArq } from "../../testing/run_arq.ts";
@@ -230,111 +230,10 @@ Deno.test("arq in durable rooms", async (t) => {
   await t.step("a room that is not durable is refused in words", () => notDurable(bus));
 });
 
-// Positions from before a restart of an embedded bus, and from an older copy that was restored: what `arq room history`,
-// `arq room replay` and `arq sub` make of them is the same.
-
-const PLACES = "durable-places";
-const TARGET = "durable-target";
-
 interface Place {
   readonly offset: number;
   readonly epoch: string;
 }
-
-async function arq(bus: TestBus, args: readonly string[], stdin?: string) {
-  const all = [...args, "--url", bus.url, "--token", await bus.tokenFor({ role: "service" })];
-  return await runArq(all, stdin === undefined ? {} : { stdin });
-}
-
-async function doneAs(bus: TestBus, args: readonly string[], stdin?: string): Promise<string> {
-  const { code, stdout, stderr } = await arq(bus, args, stdin);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-/** Publishes a number a line; the place of the last one. */
-async function publishPlace(bus: TestBus, numbers: readonly number[]): Promise<Place> {
-  const lines = numbers.map((n) => `${n}\n`).join("");
-  const { offset, epoch } = JSON.parse(
-    await doneAs(bus, ["pub", PLACES, "--ndjson", "-", "--json"], lines),
-  );
-  return { offset, epoch };
-}
-
-const historyFrom = (from: Place, ...more: string[]) => [
-  ...["room", "history", PLACES, "--after", String(from.offset), "--epoch", from.epoch, ...more],
-];
-
-const replayFrom = (from: Place, ...more: string[]) => [
-  ...["room", "replay", PLACES, "--to", TARGET, "--from", String(from.offset)],
-  ...["--epoch", from.epoch, "--json", ...more],
-];
-
-const subFrom = (from: Place, count: number) => [
-  ...["sub", PLACES, "--from", String(from.offset), "--epoch", from.epoch],
-  ...["--count", String(count)],
-];
-
-async function refuses(bus: TestBus, from: Place): Promise<void> {
-  for (const args of [historyFrom(from), replayFrom(from), subFrom(from, 1)]) {
-    const { code, stdout, stderr } = await arq(bus, args);
-    assert.deepEqual([code, stdout], [1, ""], `${args.join(" ")}: ${stderr}`);
-    assert.match(stderr, new RegExp(`began anew: its epoch is \\S+, not ${from.epoch}`));
-  }
-}
-
-async function copyFolder(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to);
-  for await (const { name } of Deno.readDir(from)) {
-    await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
-  }
-}
-
-Deno.test("an epoch from before a restart is good for what is still there, and for nothing else", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-places-" });
-  const args = ["--data-dir", `${folder}/data`];
-  try {
-    const [first, second] = await (async () => {
-      await using bus = await startBus(args);
-      const first = await publishPlace(bus, [1, 2]);
-      const second = await publishPlace(bus, [3]);
-      const usage = await arq(bus, ["room", "history", PLACES, "--epoch", first.epoch]);
-      assert.equal(usage.code, 2, usage.stderr);
-      assert.match(usage.stderr, /--epoch needs --after or --before/);
-      return [first, second];
-    })();
-    await copyFolder(`${folder}/data`, `${folder}/copy`);
-    const lost = await (async () => {
-      await using bus = await startBus(args);
-      const third = await publishPlace(bus, [4, 5]);
-      assert.notEqual(third.epoch, first.epoch, "a restart is another life");
-      for (const from of [first, { ...first, epoch: third.epoch }]) {
-        assert.equal(await doneAs(bus, historyFrom(from)), "3\n4\n5\n");
-        assert.equal(await doneAs(bus, subFrom(from, 3)), "3\n4\n5\n");
-      }
-      const before = ["room", "history", PLACES, "--before", String(second.offset)];
-      assert.equal(await doneAs(bus, [...before, "--epoch", first.epoch]), "1\n2\n");
-      const { published, epoch } = JSON.parse(await doneAs(bus, replayFrom(first)));
-      assert.deepEqual([published, epoch], [3, third.epoch]);
-      // What went on and what begins again name the messages alike as long as they can.
-      const until = ["--until", String(second.offset)];
-      await doneAs(bus, replayFrom({ ...first, offset: 0 }, ...until));
-      await doneAs(bus, replayFrom({ ...first, offset: 0 }, ...until));
-      assert.equal(await doneAs(bus, ["room", "history", TARGET]), "3\n4\n5\n1\n2\n3\n");
-      await refuses(bus, { offset: third.offset, epoch: first.epoch });
-      await refuses(bus, { offset: first.offset, epoch: "older" });
-      return third;
-    })();
-    await Deno.remove(`${folder}/data`, { recursive: true });
-    await Deno.rename(`${folder}/copy`, `${folder}/data`);
-    await using bus = await startBus(args);
-    await publishPlace(bus, [6]);
-    assert.equal(await doneAs(bus, historyFrom(first)), "3\n6\n");
-    await refuses(bus, lost);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
 
 // `arq room watch` against a real bus: who is there, who comes and goes, and over a restart.
 
@@ -417,33 +316,11 @@ async function interrupted(bus: TestBus): Promise<void> {
   assert.deepEqual([code, stdout], [130, ""]);
 }
 
-async function kickedOut(bus: TestBus): Promise<void> {
-  const token = await bus.tokenFor({ user: "bob" });
-  const watch = await startArq(["room", "watch", "hall", ...at(bus), "--token", token]);
-  await watch.says("Watching hall");
-  await runArq(["room", "kick", "hall", "bob", "--reason", "enough", ...at(bus)]);
-  const { code, stderr } = await watch.result();
-  assert.equal(code, 1);
-  assert.match(stderr, /\narq: DISCONNECT in hall: enough\n$/);
-}
-
-async function notGranted(bus: TestBus): Promise<void> {
-  const claims = { grants: [{ room: "hall", actions: ["subscribe", "command"] }] };
-  const token = ["--token", await bus.tokenFor({ claims })];
-  for (const command of ["watch", "members"]) {
-    const { code, stderr } = await runArq(["room", command, "hall", ...at(bus), ...token]);
-    assert.equal(code, 3, stderr);
-    assert.match(stderr, /presence.*403 not-granted/);
-  }
-}
-
 Deno.test("arq room watch on a running bus", async (t) => {
   const bus = await running();
   await t.step("prints who is there, then each kind of change", () => everyKind(bus));
   await t.step("--json is an object a line, with the room's numbers", () => asJson(bus));
   await t.step("Ctrl-C ends it, and who watches is no member", () => interrupted(bus));
-  await t.step("who is kicked out sees no more, and is told why", () => kickedOut(bus));
-  await t.step("needs the grant presence, as members does", () => notGranted(bus));
 });
 
 // `arq room watch --values` against a real bus: what is there, what becomes of it, as text and as JSON.

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { bytesFrom } from "../../../shared/ids.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import { hookKey } from "../../../shared/records/hook_document.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
@@ -15,13 +15,7 @@ import type { ClusterView } from "../../cluster_view.ts";
 import { startHooks } from "../service.ts";
 import type { HookService } from "../service.ts";
 
-const quiet = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "brain",
-  now: Date.now,
-  write() {},
-});
+const quiet = QUIET;
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 
 /** One bus with a log, and as many Brains as a test starts; `owner` has all hooks. */

@@ -5,7 +5,7 @@
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { configFrom } from "../../../shared/config/load.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
@@ -170,10 +170,8 @@ export class TestCluster {
 
   /** A Brain that has been told to start; it serves a while later. */
   brain(id: string, more: Partial<BrainPresenceMachineOptions> = {}): TestBrain {
-    const lines: string[] = [];
-    const write = (line: string) => void lines.push(line);
     const now = () => this.#now_ms;
-    const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+    const { log, lines } = keptLog({ level: "info", now });
     const registry = new Registry();
     const metrics = createBrainPresenceMetrics(registry, () => this.#now_ms);
     const port = this.port(id);

@@ -5,7 +5,7 @@
 import { brainIdOf } from "../../../shared/cluster/cluster.ts";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import type { PresencePort } from "../../../shared/presence/messages.ts";
@@ -44,10 +44,8 @@ export async function startPresence(
   spine: Spine,
   settings: Record<string, unknown> = {},
 ): Promise<RunningBrain> {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
   const now = Date.now;
-  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const { log, lines } = keptLog({ level: "info", now });
   const registry = createMetrics({ node_id: "b", version: "0" });
   const config = configFrom({ presence: QUICK, ...settings });
   const random = Math.random;

@@ -1,7 +1,7 @@
 /** A room with a reducer without a Brain around it: what it reads and writes is the test's to choose. For tests only. */
 import { ArqonError } from "@arqon/proto";
 import { randomPool } from "../../../shared/ids.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { createBreakers } from "../../../shared/rates/breaker.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
@@ -39,9 +39,7 @@ export async function partsOf(
   const breakers = createBreakers(BREAKER);
   return {
     ...{ records, objects, host, now: Date.now },
-    log: createLogger({
-      ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-    }),
+    log: QUIET,
     openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
     programById: (id) => loadProgram(objects, id),
     keepProgram: (program) => kept.keep(program),

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
@@ -17,6 +17,7 @@ import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { ReducerService } from "../service.ts";
 import { startReducers } from "../service.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 /** What the world is made with. */
 export interface WorldOptions {
@@ -128,11 +129,7 @@ export class ReducerWorld implements AsyncDisposable {
       // What a Brain has left is another's within less than calls wait.
       watchdog: { stall_ms: 10_000 },
     });
-    const lines: string[] = [];
-    const write = (line: string) => void lines.push(line);
-    const log = createLogger({
-      ...{ level: "info", format: "logfmt", component: "test", now: Date.now, write },
-    });
+    const { log, lines } = keptLog({ level: "info" });
     const spine = through(later(await this.#open(), () => this.ahead_ms));
     const registry = createMetrics({ node_id: brain_id, version: "0" });
     const view = new View(brain_id, this);
@@ -267,24 +264,15 @@ export async function metric(
   ).reduce((sum, { value }) => sum + value, 0);
 }
 
-const quiet = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now: Date.now, write: () => {} },
-});
+const quiet = QUIET;
 
 /** The Spine for which so much more time has passed, as far as its logs tell the time. */
 function later(spine: Spine, by_ms: () => number): Spine {
-  const bound = <Whole extends object>(whole: Whole, own: Partial<Whole>): Whole =>
-    new Proxy(whole, {
-      get(target, name) {
-        const value = Reflect.get(own, name) ?? Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
   const log: Spine["log"] = async (tenant_id, retention) => {
     const durable = await spine.log(tenant_id, retention);
-    return bound(durable, { now: () => durable.now() + by_ms() });
+    return overriding(durable, { now: () => durable.now() + by_ms() });
   };
-  return bound(spine, { log });
+  return overriding(spine, { log });
 }
 
 /** Both engines: each makes a world on a bus of its own. */
@@ -292,13 +280,7 @@ export const ENGINES: Readonly<Record<string, (options: WorldOptions) => Promise
   embedded: async (options) => {
     const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
     // All Brains have this one: it must not end with the first of them.
-    const shared = new Proxy(spine, {
-      get(target, name) {
-        if (name === "drain") return () => Promise.resolve();
-        const value = Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    const shared = overriding(spine, { drain: () => Promise.resolve() });
     const world = new ReducerWorld(options, () => Promise.resolve(shared));
     world.defer(() => spine.drain());
     return world;

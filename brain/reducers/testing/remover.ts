@@ -1,5 +1,5 @@
 /** What removes modules, with a clock that the test moves. For tests only; stores and logs are real ones. */
-import { createLogger } from "../../../shared/logs/log.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import { DEPLOYMENTS_BUCKET } from "../../../shared/records/reducer_deployment.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../../shared/records/reducer_record.ts";
@@ -32,10 +32,7 @@ export class Remover {
       openLog: (tenant_id) => spine.log(tenant_id, RETENTION),
       ...{ configured: () => configured, owns: () => true, unused_ms: HOUR_MS },
       metrics: createRemovalMetrics(createMetrics({ node_id: "remover", version: "0" })),
-      log: createLogger({
-        ...{ level: "warn", format: "logfmt", component: "test", now: Date.now },
-        write: () => {},
-      }),
+      log: QUIET,
       monotonic_ms: () => 0,
     }));
   }

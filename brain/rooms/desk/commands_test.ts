@@ -13,6 +13,7 @@ import {
   sendCommand,
 } from "../testing/command_probe.ts";
 import { withRooms } from "../testing/room_test_bed.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "room.set",
@@ -92,18 +93,6 @@ Deno.test("a repeated command_id is answered once for its sender and anew for an
   });
 });
 
-Deno.test("of many that expect the same version exactly one wins", async () => {
-  await withRooms({}, async ({ spine }) => {
-    await accepted(spine, set("k", "base"));
-    const racers = Array.from(
-      { length: 20 },
-      (_, index) => sendCommand(spine, set("k", index, { expect_version: 1 })),
-    );
-    const codes = (await Promise.all(racers)).map(({ code }) => code).sort();
-    assert.deepEqual(codes, [0, ...Array(19).fill(409)]);
-  });
-});
-
 Deno.test("a turn's commands share one compare-and-set", async () => {
   await withRooms({}, async ({ spine, bucket }) => {
     const all = Array.from({ length: 200 }, (_, index) => accepted(spine, set("k", index)));
@@ -117,19 +106,13 @@ Deno.test("a turn's commands share one compare-and-set", async () => {
 /** A bucket where another Brain's copy of the document lands before each of our first `times` writes. */
 function contended(times: number): (bucket: KeyValue) => KeyValue {
   let left = times;
-  return (bucket) => ({
-    get: (key) => bucket.get(key),
-    put: (key, value) => bucket.put(key, value),
-    update: async (key, value, expected_revision) => {
-      if (left-- > 0) await bucket.put(key, (await bucket.get(key))?.value ?? value);
-      return bucket.update(key, value, expected_revision);
-    },
-    delete: (key, expected_revision) => bucket.delete(key, expected_revision),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (prefix, onChange) => bucket.watch(prefix, onChange),
-  });
+  return (bucket) =>
+    overriding(bucket, {
+      update: async (key, value, expected_revision) => {
+        if (left-- > 0) await bucket.put(key, (await bucket.get(key))?.value ?? value);
+        return bucket.update(key, value, expected_revision);
+      },
+    });
 }
 
 Deno.test("a lost race is run again from the newest document", async () => {
@@ -218,14 +201,6 @@ Deno.test("a command that nobody waits for any more is not run", async () => {
       assert.equal(await bucket.get(["acme", "lobby"]), undefined);
     },
   );
-});
-
-Deno.test("a state that would grow too large is 413 and stays as it was", async () => {
-  await withRooms({ config: { brain: { state_bytes: 100 } } }, async ({ spine }) => {
-    await accepted(spine, set("k", "small"));
-    assert.equal(await refused(spine, set("k", "x".repeat(100))), "413 message-too-large");
-    assert.equal((await accepted(spine, { name: "get", data: { key: "k" } })).value, "small");
-  });
 });
 
 Deno.test("a handler that throws fails its own command and restarts that room alone", async () => {

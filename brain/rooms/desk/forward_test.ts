@@ -90,19 +90,6 @@ Deno.test("a forwarded command that is none is refused, and so is one from nowhe
   });
 });
 
-Deno.test("a repeated command_id is applied once, whichever Brain it comes to", async () => {
-  await withTestBed(async ({ spine, cluster, start }) => {
-    await start("b1");
-    await start("b2");
-    for (const owner of ["b1", "b2", "b1", "b2"]) {
-      cluster.handOver(() => owner);
-      const { version } = await accepted(spine, set(owner, { command_id: "once" }));
-      assert.equal(version, 1);
-    }
-    assert.equal((await accepted(spine, { name: "get", data: { key: "k" } })).value, "b1");
-  });
-});
-
 Deno.test("a command_id is known after hundreds of other changes, also to the next owner", async () => {
   await withTestBed(async ({ spine, bucket, cluster, start }) => {
     const one = await start("b1");
@@ -158,25 +145,6 @@ for (const hours of [2, -2]) {
     });
   });
 }
-
-Deno.test("two Brains that both believe to own a room lose no update", async () => {
-  await withTestBed(async ({ spine, start }) => {
-    const one = await start("b1");
-    const two = await start("b2");
-    const sets = Array.from({ length: 50 }, (_, index) => set(index));
-    const codes = await Promise.all([
-      sendAtOnce(one.handle, sets),
-      sendAtOnce(two.handle, sets),
-    ]);
-    assert.deepEqual(codes.flat(), Array(100).fill(0));
-    assert.equal((await accepted(spine, { name: "get" })).version, 100);
-    const conflicts = await one.metric("brain_command_conflicts_total") +
-      await two.metric("brain_command_conflicts_total");
-    const retries = await one.metric("brain_command_retries_total") +
-      await two.metric("brain_command_retries_total");
-    assert.ok(conflicts > 0 && retries >= conflicts);
-  });
-});
 
 Deno.test("a draining Brain answers what it has and what is still sent to it", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {

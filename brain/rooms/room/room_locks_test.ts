@@ -14,27 +14,6 @@ async function eventsAfter({ spine }: RoomTestBed, version: number): Promise<str
   return events.map(({ op, cause = "" }: { op: string; cause?: string }) => `${op} ${cause}`);
 }
 
-Deno.test("one of many gets the lock, and writes with its fence; the others wait for the lease", async () => {
-  await withRooms({}, async ({ spine }) => {
-    const all = ["c1", "c2", "c3", "c4"].map((origin) => sendCommand(spine, lock(origin)));
-    const replies = await Promise.all(all);
-    const [won, ...lost] = replies.toSorted((a, b) => a.code - b.code);
-    assert.equal(won?.code, 0);
-    for (const { code, reason, retry_after_ms } of lost) {
-      assert.equal(`${code} ${reason}`, "409 locked");
-      assert.ok(retry_after_ms > 0 && retry_after_ms <= 30_000);
-    }
-    const { fence } = JSON.parse(won?.result ?? "");
-    const holder = `c${replies.findIndex(({ code }) => code === 0) + 1}`;
-    assert.equal(await refused(spine, set(1, { origin: "c9" })), "409 locked");
-    assert.equal((await accepted(spine, set(1, { origin: holder }))).version, 2);
-    assert.equal((await accepted(spine, set(2, { fence }))).version, 3);
-    assert.equal(await refused(spine, set(2, { fence: fence + 1 })), "409 fence-mismatch");
-    assert.equal((await accepted(spine, { name: "unlock", fence })).version, 4);
-    assert.equal(await refused(spine, set(2, { fence })), "409 fence-mismatch");
-  });
-});
-
 Deno.test("commands of one turn that lock and unlock get fences of their own", async () => {
   await withRooms({}, async ({ spine, handle }) => {
     const turn = ["c1", "c2", "c3"].flatMap((origin) => [
@@ -46,18 +25,6 @@ Deno.test("commands of one turn that lock and unlock get fences of their own", a
     const fences = events.map(({ fence }: { fence: number }) => fence);
     assert.equal(new Set(fences).size, 3);
     assert.deepEqual(fences, fences.toSorted((a: number, b: number) => a - b));
-  });
-});
-
-Deno.test("a lease that is over becomes an event without anybody asking", async () => {
-  await withRooms({}, async (bed) => {
-    const { spine, hear, metric } = bed;
-    const heard = await hear("out.t.acme.r.lobby");
-    await accepted(spine, lock("c1", { data: { ttl_ms: 20 } }));
-    await until("the end is told", () => heard.length >= 2);
-    assert.deepEqual(await eventsAfter(bed, 0), ["lock ", "unlock expired"]);
-    assert.equal(await metric('brain_locks_fallen_total{cause="expired"}'), 1);
-    assert.equal((await accepted(spine, lock("c2"))).version, 3);
   });
 });
 
@@ -136,22 +103,6 @@ Deno.test("a leave between two owners is not forgotten", async () => {
   });
 });
 
-Deno.test("an owner ends locks that an earlier one granted", async () => {
-  await withTestBed(async (bed) => {
-    const { spine, cluster, start } = bed;
-    cluster.owner = () => "b1";
-    const first = await start("b1");
-    await accepted(spine, lock("c1", { data: { ttl_ms: 100 } }));
-    await first.rooms.drain();
-    const heard = await bed.hear("out.t.acme.r.lobby");
-    cluster.owner = () => "b2";
-    await start("b2");
-    const isEnd = () =>
-      heard.some(({ payload }) => new TextDecoder().decode(payload).includes("expired"));
-    await until("it has expired", isEnd);
-  });
-});
-
 for (const [clock, ahead_ms] of [["ahead", 3_600_000], ["behind", -3_600_000]] as const) {
   Deno.test(`a Brain whose clock is ${clock} by an hour takes a room over: its lock stays, and ends`, async () => {
     await withTestBed(async (bed) => {
@@ -174,13 +125,3 @@ for (const [clock, ahead_ms] of [["ahead", 3_600_000], ["behind", -3_600_000]] a
     });
   });
 }
-
-Deno.test("a repeated lock command_id answers the fence that it was given", async () => {
-  await withRooms({}, async ({ spine }) => {
-    const command = lock("c1", { command_id: "x" });
-    const first = await accepted(spine, command);
-    await accepted(spine, { name: "unlock", fence: first.fence });
-    await accepted(spine, lock("c2"));
-    assert.deepEqual(await accepted(spine, command), first);
-  });
-});

@@ -3,7 +3,7 @@
  * sets. Presence itself is tested where it is; not part of the Brain.
  */
 import { configFrom } from "../../../shared/config/load.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Entry } from "../../../shared/presence/types.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
@@ -200,10 +200,8 @@ async function startNode(
   view: ClusterView,
   options: TestBedOptions,
 ): Promise<RoomNode> {
-  const lines: string[] = [];
   const now = options.now ?? Date.now;
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({ level: "debug", format: "logfmt", component: "brain", now, write });
+  const { log, lines } = keptLog({ now });
   const registry = createMetrics({ node_id: view.brain_id, version: "0" });
   const { spine: faults, handle } = faulty(spine, options);
   const life_events = await options.lifeEvents?.({ spine: faults, log, now, random: () => 0 });
@@ -231,9 +229,8 @@ async function startNode(
 
 /** Runs `body` with an embedded Spine and no Brain yet. */
 export async function withTestBed(body: (bed: RoomTestBed) => Promise<void>): Promise<void> {
-  const write = () => {};
   const now = Date.now;
-  const log = createLogger({ level: "error", format: "logfmt", component: "spine", now, write });
+  const log = QUIET;
   const spine = openEmbedded({ log, now });
   const cluster = new ProbeCluster();
   const nodes: RoomNode[] = [];

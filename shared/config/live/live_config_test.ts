@@ -5,7 +5,7 @@ import { LIVE_KEYS } from "../keys/live_keys.ts";
 import { ConfigReload } from "./reload.ts";
 import { ConfigError, configFrom, parseConfig } from "../load.ts";
 import { configJsonSchema, schemaAt } from "../json_schema.ts";
-import { createLogger } from "../../logs/log.ts";
+import { keptLog } from "../../testing/logs.ts";
 
 const PAIR = { tls_cert: "a.pem", tls_key: "a.key" };
 
@@ -116,10 +116,8 @@ Deno.test("live config: a broken file changes nothing, and its report says what 
     "[limits]\nconnections_per_user = 3\n",
   ];
   let now_ms = 1_000;
-  const lines: string[] = [];
   const now = () => now_ms;
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+  const { log, lines } = keptLog({ level: "info", now });
   const read = () => parseConfig(texts.shift() ?? "", { file: "c.toml" });
   const reload = new ConfigReload({ started: read(), file: "c.toml", read, log, now });
   now_ms = 2_000;

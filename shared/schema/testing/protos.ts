@@ -32,11 +32,6 @@ export async function compileProtos(files: Readonly<Record<string, string>>): Pr
   }
 }
 
-/** One file, `a.proto`, compiled and read. */
-export async function readProto(text: string): Promise<DescriptorSet> {
-  return readUnpackedSet(await compileProtos({ "a.proto": text }));
-}
-
 /**
  * Many schemas in one run of buf: name to the text of a `.proto` file, in which `PACKAGE` stands for
  * a package of its own. Each comes back alone, as its file `m.proto`.

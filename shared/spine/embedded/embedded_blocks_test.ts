@@ -1,18 +1,12 @@
 /** The embedded journal's own: its bound for all tenants, its file, and what a damaged file does. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../logs/log.ts";
+import { QUIET } from "../../testing/logs.ts";
 import type { Spine } from "../contract/spine.ts";
 import { openEmbedded } from "./embedded.ts";
 
 const RETENTION = { max_bytes: 65_536, max_age_seconds: 60 };
 const BLOCK = { node_id: "shield-1", ttl_seconds: 3_600, max_bytes: 1_048_576 };
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "spine",
-  now: Date.now,
-  write: () => {},
-});
+const log = QUIET;
 
 async function onDisk(
   run: (

@@ -1,18 +1,12 @@
 /** A database is read as it was at one moment while it is written to, and keeps its lock. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { createLogger } from "../../logs/log.ts";
+import { QUIET } from "../../testing/logs.ts";
 import { openEmbedded } from "./embedded.ts";
 import type { EmbeddedOptions } from "./embedded.ts";
 import type { Spine, SpineBackup } from "../contract/spine.ts";
 
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: () => 0,
-  write: () => {},
-});
+const log = QUIET;
 const RETENTION = { history_size: 1_000_000, history_ttl_seconds: 3_600, replicas: undefined };
 const payload = (text: string) => new TextEncoder().encode(text);
 

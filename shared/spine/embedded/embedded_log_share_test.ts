@@ -1,7 +1,7 @@
 /** That no tenant takes the whole of the embedded log: what each may have, and what is left for the others. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { createLogger } from "../../logs/log.ts";
+import { keptLog } from "../../testing/logs.ts";
 import { refusedWith } from "../testing/conformance.ts";
 import type { DurableLog } from "../contract/durable_log.ts";
 import { openEmbedded } from "./embedded.ts";
@@ -12,14 +12,7 @@ const full = (error: unknown) =>
   refusedWith("log-unavailable")(error) && /have their share .*tenant_bytes/.test(String(error));
 
 function engine(limits: { log_bytes: number; tenant_bytes?: number }) {
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "spine",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const spine = openEmbedded({ log, now: Date.now, log_limits: limits });
   return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
 }

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
-import { createLogger } from "../../logs/log.ts";
+import { keptLog } from "../../testing/logs.ts";
 import { roomSubject } from "../../subjects/subject.ts";
 import { until } from "../../testing/until.ts";
 import { bytes, collect, Collected, refusedWith, text } from "../testing/conformance.ts";
@@ -20,17 +20,8 @@ import type { Spine, SpineEvent } from "../contract/spine.ts";
 
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 600, replicas: undefined };
 const LOTS = { after: 0, limit: 10_000, max_bytes: 100_000_000 };
-const lines: string[] = [];
-const options: EmbeddedOptions = {
-  now: Date.now,
-  log: createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "spine",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  }),
-};
+const { log, lines } = keptLog({ level: "info" });
+const options: EmbeddedOptions = { now: Date.now, log };
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-log-" });

@@ -1,7 +1,7 @@
 /** What only the embedded engine has: bounded queues in this process, and a locked `data_dir`. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
-import { createLogger } from "../../logs/log.ts";
+import { keptLog } from "../../testing/logs.ts";
 import {
   bytes,
   collect,
@@ -15,17 +15,8 @@ import { openEmbedded } from "./embedded.ts";
 import type { EmbeddedOptions } from "./embedded.ts";
 import type { Spine, SpineEvent } from "../contract/spine.ts";
 
-const lines: string[] = [];
-const options: EmbeddedOptions = {
-  now: Date.now,
-  log: createLogger({
-    level: "warn",
-    format: "logfmt",
-    component: "spine",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  }),
-};
+const { log, lines } = keptLog({ level: "warn" });
+const options: EmbeddedOptions = { now: Date.now, log };
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-embedded-" });

@@ -1,6 +1,6 @@
 /** Rules in a watched bucket, whose store and connection the test controls. Tests only. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../logs/log.ts";
+import { keptLog } from "../../testing/logs.ts";
 import type { KvEntry, KvKey } from "../contract/spine.ts";
 import { WatchedBucket } from "../watched_bucket.ts";
 import type { EntryReader, EntryTable } from "../watched_bucket.ts";
@@ -69,21 +69,16 @@ const READER: EntryReader<Place, Rule> = {
 export function watching(max = 10) {
   const script = new ScriptedBucket();
   const table = new Rules();
-  const lines: string[] = [];
   const puts: string[] = [];
   const problems: string[] = [];
   const now = () => table.now_ms;
+  const { log, lines } = keptLog({ now });
   const watched = new WatchedBucket({
     entry: "rule",
     name: "RULES",
     bucket: script.bucket,
     spine: script.spine,
-    log: createLogger({
-      ...{ level: "debug", format: "logfmt", component: "test", now },
-      write: (line) => void lines.push(line),
-    }),
-    now,
-    max,
+    ...{ log, now, max },
     reader: READER,
     table,
     onPut: ({ id }, { text }) => void puts.push(`${id} ${text}`),

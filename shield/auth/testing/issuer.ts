@@ -7,7 +7,7 @@ import type { JWK } from "@panva/jose";
 import { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
 import { configFrom } from "../../../shared/config/load.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { createAuthenticator } from "../authenticate.ts";
 import type { Authenticator, AuthenticatorOptions } from "../authenticate.ts";
 import type { Algorithm } from "../keys.ts";
@@ -114,10 +114,8 @@ export async function testAuthenticator(
   limits: Partial<Config["limits"]> = {},
   reloading?: AuthenticatorOptions["reloading"],
 ): Promise<TestAuthenticator> {
-  const lines: string[] = [];
+  const { log, lines } = keptLog({ now: () => NOW_MS });
   const registry = new Registry();
-  const write = (line: string) => void lines.push(line);
-  const log_now = () => NOW_MS;
   const authenticator = await createAuthenticator({
     auth,
     limits: { ...configFrom({}).limits, token_bytes: 4_096, ...limits },
@@ -128,13 +126,7 @@ export async function testAuthenticator(
     },
     now,
     fetch,
-    log: createLogger({
-      level: "debug",
-      format: "logfmt",
-      component: "shield",
-      now: log_now,
-      write,
-    }),
+    log,
     registry,
     reloading,
   });

@@ -16,22 +16,6 @@ function controlled(options: { reads_max?: number; waiting_max?: number } = {}) 
   return { ask, begun };
 }
 
-Deno.test("a thousand equal questions at once are one read, and what comes later is another", async () => {
-  const { ask, begun } = controlled();
-  const first = Array.from({ length: 1_000 }, () => ask("a"));
-  await turn();
-  assert.equal(begun.length, 1);
-  const later = Array.from({ length: 1_000 }, () => ask("a"));
-  await turn();
-  assert.equal(begun.length, 1, "one after the other");
-  begun[0]?.resolve(1);
-  assert.deepEqual(new Set(await Promise.all(first)), new Set([1]));
-  await turn();
-  assert.equal(begun.length, 2);
-  begun[1]?.resolve(2);
-  assert.deepEqual(new Set(await Promise.all(later)), new Set([2]), "asked after the first began");
-});
-
 Deno.test("a read that fails fails for its own askers only", async () => {
   const { ask, begun } = controlled();
   const first = [ask("a"), ask("a")];

@@ -6,6 +6,7 @@ import type { TenantLogs } from "./logs.ts";
 import { tenantClass, testDurable } from "../testing/durable.ts";
 import type { TestDurable } from "../testing/durable.ts";
 import type { LogAppend } from "../../message/logs.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 const DURABLE = [{ room: "log-*", durable: true, history_size: 5 }];
 
@@ -73,16 +74,9 @@ Deno.test("a message id is stored once for each sender and room, and said to be 
 
 Deno.test("a log that could not be opened is tried again by the next message", async () => {
   let fails = true;
+  const no_space = () => Promise.reject(new ArqonError("log-unavailable", "no space"));
   const wrap = (spine: Spine): Spine =>
-    new Proxy(spine, {
-      get(target, name) {
-        if (name === "log" && fails) {
-          return () => Promise.reject(new ArqonError("log-unavailable", "no space"));
-        }
-        const value = Reflect.get(target, name, target);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    });
+    overriding(spine, { log: (...given) => fails ? no_space() : spine.log(...given) });
   await using test = testDurable(DURABLE, wrap);
   const refused = (error: unknown) =>
     error instanceof ArqonError && error.reason === "log-unavailable";

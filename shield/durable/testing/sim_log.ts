@@ -104,8 +104,6 @@ export class SimLog implements DurableLog {
   readonly truth = new Map<string, number[]>();
   /** How often each kind of call was made. */
   readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, oldest: 0, erased: 0, status: 0 };
-  /** Changes a page before it is answered, to plant a bug. */
-  tamper: (page: LogPage) => LogPage = (page) => page;
   readonly #clock: SimClock;
   readonly #deliver: (message: SpineMessage) => void;
   #incarnation = 1;
@@ -276,7 +274,7 @@ export class SimLog implements DurableLog {
       const erased = after < this.#erased ? { erased: this.#erased } : {};
       const complete = after >= Math.max(this.#removed, this.#erased);
       const more = messages.length < all.length;
-      return this.tamper({ stream: this.stream, messages, complete, more, ...erased });
+      return { stream: this.stream, messages, complete, more, ...erased };
     });
   }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import { byOwnClock, WhyUser } from "../../../shared/cluster/cluster_why.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { random } from "../../fanout/testing/hub.ts";
@@ -13,13 +13,7 @@ import { Clocks } from "./why_clocks.ts";
 const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
 const OF = { node_id: "one", kind: "shield" as const, now: () => NOW_MS };
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: OF.now,
-  write: () => {},
-});
+const log = QUIET;
 /** What Shields read that know nothing of clocks that are apart. */
 const Older = WhyUser.omit({ now_ms: true });
 

@@ -3,12 +3,11 @@
  * it have done: real instances, as a worker has them, beside fresh ones.
  */
 import assert from "node:assert/strict";
-import fc from "fast-check";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { restoreUnits } from "../../../wasm/metering/renewal.ts";
 import type { ChainOutcome } from "../ring/ring_message.ts";
 import { FORGETFUL } from "../testing/forgetful_guests.ts";
-import { type GuestText, runnableGuest } from "../testing/guests.ts";
+import { runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
 import { createInstances } from "../worker/worker_instances.ts";
 
@@ -74,70 +73,6 @@ Deno.test("the same policies of version 1 do find what they left, so that the wa
   ]);
   const expected = Object.keys(FORGETFUL).filter((way) => !never.has(way));
   assert.deepEqual(carried.map(([way]) => way), expected);
-});
-
-/** Does what the payload says, and tells before what it found. */
-const OBEDIENT: GuestText = {
-  abi: 2,
-  pages: 2,
-  more: `
-    (global $a (mut i32) (i32.const 1))
-    (global $b (mut i64) (i64.const 2))
-    (global $c (mut f32) (f32.const nan:0x200001))
-    (global $d (mut f64) (f64.const -0))
-    (global $e (mut funcref) (ref.null func))
-    (elem declare func $show)
-    (data (i32.const 70000) "something")
-    (func (export "arqon_init") (i32.store (i32.const 8) (i32.const 99)) (global.set $a (i32.const 3)))
-    (func $tell
-      (i32.store (i32.const 32) (global.get $a))
-      (i64.store (i32.const 40) (global.get $b))
-      (f32.store (i32.const 48) (global.get $c))
-      (f64.store (i32.const 56) (global.get $d))
-      (i32.store (i32.const 64) (ref.is_null (global.get $e)))
-      (i32.store (i32.const 68) (memory.size))
-      (i64.store (i32.const 72) (i64.load (i32.const 70000)))
-      (call $log (i32.const 1) (i32.const 0) (i32.const 80)))
-    (func $obey (param $order i32)
-      (block $h (block $g (block $f (block $e (block $d (block $c (block $b (block $a
-        (br_table $a $b $c $d $e $f $g $h (local.get $order)))
-        (i32.store (i32.const 70004) (i32.add (global.get $a) (i32.const 7))) (return))
-        (global.set $a (i32.add (global.get $a) (i32.const 1)))
-        (global.set $b (i64.rotl (global.get $b) (i64.const 3))) (return))
-        (global.set $c (f32.neg (global.get $c)))
-        (global.set $d (f64.div (global.get $d) (f64.const 0))) (return))
-        (global.set $e (ref.func $show)) (return))
-        (drop (memory.grow (i32.const 1))) (return))
-        unreachable)
-        (call $reject (i32.const 403) (i32.const 0) (i32.const 8)))
-      (memory.fill (i32.const 0) (i32.const 255) (i32.const 4096)))
-    (func $obey_all (local $i i32) (local $end i32)
-      (local.set $i (call $get_payload))
-      (local.set $end (i32.add (local.get $i) (i32.load (local.get $i))))
-      (block $done (loop $next
-        (br_if $done (i32.ge_u (local.get $i) (local.get $end)))
-        (call $obey (i32.load8_u offset=4 (local.get $i)))
-        (local.set $i (i32.add (local.get $i) (i32.const 1)))
-        (br $next))))`,
-  body: "(call $tell) (call $obey_all) (call $tell) i32.const 0",
-};
-
-Deno.test("calls in any order give what they give on a fresh instance, units and logs included", () => {
-  const module = runnableGuest(OBEDIENT);
-  assert.equal(module.renewal?.by, "restore");
-  const orders = fc.uint8Array({ max: 9, maxLength: 6 });
-  fc.assert(
-    fc.property(fc.array(orders, { minLength: 1, maxLength: 8 }), (calls) => {
-      const run = runnerOf(module);
-      for (const payload of calls) {
-        const { ran, logs } = run(payload);
-        const fresh = runnerOf(module)(payload);
-        assert.deepEqual(logs, fresh.logs);
-        assert.deepEqual(judged(ran), judged(fresh.ran));
-      }
-    }),
-    { numRuns: 200 },
-  );
 });
 
 Deno.test("a call pays for its instance, or for putting its state back", () => {

@@ -203,12 +203,6 @@ Deno.test("a rollout keeps its keys when it grows, and covers none at 0 and all 
   }));
 });
 
-Deno.test("for on_connect the room is not looked at", () => {
-  const document = deployed({ room: "chat-*", hooks: ["on_connect", "on_subscribe"] });
-  const found = (hook: typeof HOOKS[number]) => applicable(document.current.policies, hook, "");
-  assert.deepEqual(HOOKS.map((hook) => found(hook).length), [1, 0, 0, 0]);
-});
-
 Deno.test("what is not exactly a document is malformed, and the sentence says where", () => {
   const good = JSON.parse(new TextDecoder().decode(documentBytes(deployed({ name: "a" }))));
   const [policy] = good.current.policies;

@@ -1,4 +1,4 @@
-/** Policies in force: swaps, failures, damage. On the embedded Spine; several nodes: `registry_nats_test.ts`. */
+/** Policies in force: swaps, failures, damage. On the embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";

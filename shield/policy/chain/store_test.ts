@@ -1,9 +1,7 @@
 /** Documents and modules as they are stored: compare-and-set, damage, repair. Embedded and real NATS. */
 import assert from "node:assert/strict";
-import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { documentBytes, withoutPolicy, withPolicy } from "./chain.ts";
 import { openPolicyStore } from "./store.ts";
@@ -29,13 +27,6 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
 Deno.test("embedded: concurrent deployments are all kept", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
-});
-
-Deno.test("nats: concurrent deployments from two nodes are all kept", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using one = await watched(server.port, { request_timeout_ms: 20_000 });
-  await using other = await watched(server.port, { request_timeout_ms: 20_000 });
-  await losesNothing(one.spine, other.spine);
 });
 
 Deno.test("a change is asked again for what others wrote meanwhile, and may then be refused", async () => {

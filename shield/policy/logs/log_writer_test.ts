@@ -1,14 +1,12 @@
 /** How many lines of a tenant's policies reach the process's log, and that it says what it leaves out. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { createPolicyLogWriter, LINES_PER_SECOND } from "./log_writer.ts";
 
 function writer() {
-  const lines: string[] = [];
   const clock = { now_ms: 1_790_000_000_000 };
   const now = () => clock.now_ms;
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({ level: "debug", format: "logfmt", component: "overseer", now, write });
+  const { log, lines } = keptLog({ component: "overseer", now });
   return { lines, clock, write: createPolicyLogWriter(log, now) };
 }
 

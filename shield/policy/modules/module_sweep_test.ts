@@ -1,14 +1,11 @@
 /**
- * Stored modules that nothing names are swept, those that a chain or a rollback needs stay. Every case on
- * the embedded engine and on a real NATS server.
+ * Stored modules that nothing names are swept, those that a chain or a rollback needs stay.
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
-import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { rolledBack, withoutPolicy, withPolicy } from "../chain/chain.ts";
 import { ModuleSweep } from "./module_sweep.ts";
@@ -19,15 +16,10 @@ import { binding, tinyModule } from "../testing/modules.ts";
 const AUTHOR = { by: "ops", at_ms: 0 };
 const KEPT_MS = 3_600_000;
 
-function onBoth(what: string, run: (spine: Spine) => Promise<void>): void {
-  Deno.test(`embedded: ${what}`, async () => {
+function onSpine(what: string, run: (spine: Spine) => Promise<void>): void {
+  Deno.test(what, async () => {
     await using engine = testSpine();
     await run(engine.spine);
-  });
-  Deno.test(`nats: ${what}`, async () => {
-    await using server = await startNats({ jetstream: true });
-    await using one = await watched(server.port);
-    await run(one.spine);
   });
 }
 
@@ -48,7 +40,7 @@ function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
 const deploy = (store: PolicyStore, name: string, sha256: string) =>
   store.change("acme", (one) => withPolicy(one, binding({ name, sha256 }), AUTHOR));
 
-onBoth("a module that nothing names goes when it is old; a rollback still finds its own", async (
+onSpine("a module that nothing names goes when it is old; a rollback still finds its own", async (
   spine,
 ) => {
   const store = await openPolicyStore(spine);
@@ -79,7 +71,7 @@ onBoth("a module that nothing names goes when it is old; a rollback still finds 
   assert.equal(document.current.policies.length, 2);
 });
 
-onBoth("an upload of what was there already counts as new", async (spine) => {
+onSpine("an upload of what was there already counts as new", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const [before] = await store.modules();
@@ -94,7 +86,7 @@ onBoth("an upload of what was there already counts as new", async (spine) => {
   assert.ok(await store.module(sha256));
 });
 
-onBoth("while a document cannot be read nothing is swept", async (spine) => {
+onSpine("while a document cannot be read nothing is swept", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const bucket = await spine.keyValue("ARQON_POLICIES");
@@ -105,7 +97,7 @@ onBoth("while a document cannot be read nothing is swept", async (spine) => {
   assert.ok(await store.module(sha256));
 });
 
-onBoth("a deployment in the moment of the sweep has its module", async (spine) => {
+onSpine("a deployment in the moment of the sweep has its module", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const deleteModule = store.deleteModule.bind(store);
@@ -121,7 +113,7 @@ onBoth("a deployment in the moment of the sweep has its module", async (spine) =
   assert.equal(await metric("shield_policy_modules_swept_total"), 0);
 });
 
-onBoth("it sweeps by itself, and not when it is closed", async (spine) => {
+onSpine("it sweeps by itself, and not when it is closed", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const { sweep, clock } = sweepOf(store, 1);

@@ -1,11 +1,10 @@
-/** The quarantine of a bus, on both engines: held at once, by all, over restarts and outages. */
+/** The quarantine of a bus: held at once, by all, over restarts and outages. */
 import assert from "node:assert/strict";
-import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { openQuarantine } from "./quarantine.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 const ONE = "1".repeat(64);
 const TWO = "2".repeat(64);
@@ -31,7 +30,9 @@ async function opened(spine: Spine, node: string) {
   };
 }
 
-async function heldByAll(spine: Spine): Promise<void> {
+Deno.test("a module in quarantine is held by every node, over restarts", async () => {
+  await using engine = testSpine();
+  const { spine } = engine;
   await using here = await opened(spine, "a");
   await using there = await opened(spine, "b");
   here.quarantine.add(ONE, "wedge");
@@ -53,17 +54,6 @@ async function heldByAll(spine: Spine): Promise<void> {
   await until("all nodes", () => !there.quarantine.has(ONE) && !restarted.quarantine.has(ONE));
   assert.ok(here.told.includes("released 1") && there.told.includes("released 1"));
   assert.deepEqual(restarted.quarantine.list().map(({ sha256 }) => sha256), [TWO]);
-}
-
-Deno.test("a module in quarantine is held by every node, over restarts: embedded", async () => {
-  await using engine = testSpine();
-  await heldByAll(engine.spine);
-});
-
-Deno.test("a module in quarantine is held by every node, over restarts: NATS", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using own = await watched(server.port);
-  await heldByAll(own.spine);
 });
 
 Deno.test("an entry that cannot be read holds; a key that is no module says nothing", async () => {
@@ -78,18 +68,11 @@ Deno.test("an entry that cannot be read holds; a key that is no module says noth
 Deno.test("a quarantine that cannot be stored yet holds here, and is stored when it can be", async () => {
   await using engine = testSpine();
   let refusals = 3;
-  const failing = (bucket: KeyValue): KeyValue => ({
-    get: (key) => bucket.get(key),
-    put: (...entry) => bucket.put(...entry),
-    delete: (...key) => bucket.delete(...key),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (...watch) => bucket.watch(...watch),
-    update(...entry) {
-      return refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry);
-    },
-  });
+  const failing = (bucket: KeyValue): KeyValue =>
+    overriding(bucket, {
+      update: (...entry) =>
+        refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry),
+    });
   const spine = {
     keyValue: async (name: string) => failing(await engine.spine.keyValue(name)),
   } as unknown as Spine;

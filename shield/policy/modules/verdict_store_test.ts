@@ -1,8 +1,6 @@
-/** Remembered trials on both engines: for exact bytes, one transform and one engine, and never too many. */
+/** Remembered trials: for exact bytes, one transform and one engine, and never too many. */
 import assert from "node:assert/strict";
-import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";
 import { createCompiler } from "./compile.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";
@@ -24,7 +22,9 @@ async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
   return { ...verdicts, lines };
 }
 
-async function rememberedByAll(spine: Spine): Promise<void> {
+Deno.test("a trial that passed is known to every process and after a restart", async () => {
+  await using engine = testSpine();
+  const { spine } = engine;
   const here = await opened(spine);
   assert.equal(await here.passed(ONE), undefined);
   await here.remember(ONE, TRIAL);
@@ -34,17 +34,6 @@ async function rememberedByAll(spine: Spine): Promise<void> {
   assert.equal(await there.passed(TWO), undefined);
   const upgraded = await opened(spine, { engine: "v8 2" });
   assert.equal(await upgraded.passed(ONE), undefined, "another engine has made no trial");
-}
-
-Deno.test("a trial that passed is known to every process and after a restart: embedded", async () => {
-  await using engine = testSpine();
-  await rememberedByAll(engine.spine);
-});
-
-Deno.test("a trial that passed is known to every process and after a restart: NATS", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using node = await watched(server.port);
-  await rememberedByAll(node.spine);
 });
 
 Deno.test("an entry that was moved, changed or made up vouches for nothing", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { parseConfig } from "../../../shared/config/load.ts";
 import { chainState } from "../state/chain_state.ts";
 import { parseStateKeys } from "../state/declaration.ts";
-import { keptPolicyLog } from "../testing/guests.ts";
+import { QUIET } from "../../../shared/testing/logs.ts";
 import { message, policy } from "../testing/pool.ts";
 import { createChainGate } from "./chain_gate.ts";
 
@@ -17,7 +17,7 @@ Deno.test("a call that its chain had no fuel for ends no pause of its sender", (
       sha256: () => "p",
     },
     quarantine: { has: () => false },
-    log: keptPolicyLog().log,
+    log: QUIET,
     now: () => 0,
   });
   const request = message([policy("p")]);
@@ -53,7 +53,7 @@ Deno.test("a request that came before a module with state was loaded finds it mi
       sha256: () => "count",
     },
     quarantine: { has: () => false },
-    log: keptPolicyLog().log,
+    log: QUIET,
     now: () => 0,
   });
   const request = message([policy("count")]);

@@ -73,15 +73,6 @@ Deno.test("a marked module runs on this thread once a worker has run it well", a
   assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 0 });
 });
 
-Deno.test("without modules of its own nothing runs on this thread", async () => {
-  await using open = await started(["marked"], { policy: { inline_modules: [] } });
-  const { test } = open;
-  test.load("marked", { body: "i32.const 0" });
-  for (let time = 0; time < 3; time++) {
-    assert.equal((await judge(test, ask("marked"))).inline, false);
-  }
-});
-
 Deno.test("a verdict of this thread has what one of a worker has: code, headers, logs, fuel", async () => {
   await using open = await started(["says"]);
   const { test } = open;

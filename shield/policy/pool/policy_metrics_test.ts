@@ -37,20 +37,3 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
   assert.match(body, /^shield_policy_failing_senders_dropped_total 2$/m);
   assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
 });
-
-Deno.test("what workers were busy with adds up, to be set against how many there are", async () => {
-  const registry = createMetrics({ node_id: "test", version: "0" });
-  const metrics = createPolicyMetrics(registry, {
-    pending: () => 0,
-    workers: () => 2,
-    slow_tenants: () => 0,
-    quarantined: () => 0,
-    senders: () => 0,
-    senders_dropped: () => 0,
-  });
-  metrics.busy(1_000);
-  metrics.busy(250);
-  const { body } = await exposition(registry);
-  assert.match(body, /^shield_policy_worker_busy_seconds_total 1\.25$/m);
-  assert.match(body, /^shield_policy_workers 2$/m);
-});

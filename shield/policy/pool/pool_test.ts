@@ -4,7 +4,6 @@
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../../message/verdict.ts";
-import { unmeteredGuest } from "../testing/guests.ts";
 import { message, policy, startTestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };
@@ -270,16 +269,4 @@ Deno.test("a chain that adds more headers than an envelope takes is a fault", as
   assert.deepEqual([six.allowed, six.added_headers.length], [true, 60]);
   const seven: Verdict = await test.pool.evaluate(message(names.map((name) => policy(name))));
   assert.deepEqual([seven.allowed, seven.name, seven.outcomes.at(-1)?.fault], [false, "g", "abi"]);
-});
-
-Deno.test("a module that cannot be instantiated fails its messages only", async () => {
-  await using test = await startTestPool();
-  test.load("allow", ALLOW);
-  test.pool.load("start", unmeteredGuest({ ...ALLOW, more: "(func $s unreachable) (start $s)" }));
-  test.load("segment", { ...ALLOW, more: '(data (i32.const 65536) "x")' });
-  for (const name of ["start", "segment"]) {
-    const verdict = await test.pool.evaluate(message([policy(name)]));
-    assert.deepEqual([verdict.allowed, verdict.outcomes[0]?.fault], [false, "trap"], name);
-  }
-  assert.equal((await test.pool.evaluate(message([policy("allow")]))).allowed, true);
 });

@@ -1,6 +1,6 @@
 /** The admin API over a real registry on the embedded Spine, as requests and answers. Tests only. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import { askPart, operator } from "../../admin/routing/testing/admin.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { POLICY_ROUTES } from "../admin_api.ts";
@@ -40,14 +40,7 @@ export async function startApi(): Promise<Api> {
   const engine = testSpine();
   const one = await testRegistry(engine.spine);
   const followers = new LogFollowers(Date.now);
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "overseer",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const quarantine = await openQuarantine({
     spine: engine.spine,
     log,

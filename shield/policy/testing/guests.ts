@@ -3,8 +3,6 @@
  * are not, which only tests can load. Tests only.
  */
 import loadWabt from "wabt";
-import { createLogger } from "../../../shared/logs/log.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
 import { meter } from "../../../wasm/metering/meter.ts";
 import { type AbiVersion, HOST_MODULE } from "../abi/host_functions.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -133,16 +131,3 @@ export const FOREVER = "(loop $l (br $l)) i32.const 0";
 export const SPIN = `(loop $again
   (local.set $i (i32.add (local.get $i) (i32.const 1)))
   (br_if $again (local.get $i))) i32.const 0`;
-
-/** A logger in debug level, and where its lines go. */
-export function keptPolicyLog(): { log: Logger; lines: string[] } {
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "debug",
-    format: "logfmt",
-    component: "overseer",
-    now: () => 0,
-    write: (line) => void lines.push(line),
-  });
-  return { log, lines };
-}

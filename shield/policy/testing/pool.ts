@@ -9,7 +9,8 @@ import type { QuarantinedModule } from "../modules/quarantine.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
-import { type GuestText, keptPolicyLog, loadableGuest } from "./guests.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
+import { type GuestText, loadableGuest } from "./guests.ts";
 
 /** A running pool, closed when the scope ends. */
 export interface TestPool extends AsyncDisposable {
@@ -43,7 +44,7 @@ export interface TestPoolOptions {
 export async function startTestPool(options: TestPoolOptions = {}): Promise<TestPool> {
   const config = parseConfig("", { file: "test" });
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const { log, lines } = keptPolicyLog();
+  const { log, lines } = keptLog();
   const fatal: string[] = [];
   const quarantined: QuarantinedModule[] = [];
   let forward_ms = 0;

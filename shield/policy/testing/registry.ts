@@ -1,6 +1,6 @@
 /** What the tests of registry and admin API share: a registry on a Spine, with its loader and log. Tests only. */
 import { Registry } from "prom-client";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { withPolicy } from "../chain/chain.ts";
 import type { PolicyBinding } from "../../message/verdict.ts";
@@ -27,16 +27,9 @@ export async function testRegistry(
   spine: Spine,
   more: Partial<PolicyRegistryOptions> & { wait?: boolean } = {},
 ): Promise<TestRegistry> {
-  const lines: string[] = [];
   const loader = compilingLoader();
   const metrics = new Registry();
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "overseer",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info", component: "overseer" });
   const { wait = true, ...options } = more;
   const base = { spine, loader, log, now: Date.now, registry: metrics };
   const registry = await createPolicyRegistry({ ...base, ...options });

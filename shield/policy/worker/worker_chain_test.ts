@@ -81,19 +81,6 @@ Deno.test("headers are not looked at before a policy asks, and names fold in ASC
   assert.deepEqual(logs.map(({ message }) => message), ["right"]);
 });
 
-Deno.test("a fault throws the instance away, a refusal keeps it", async () => {
-  const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
-    (if (i32.eq (global.get $calls) (i32.const 3)) (then unreachable))
-    (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
-    i32.const 0`;
-  const { runner } = await runnerOf([{ body }]);
-  const codes = Array.from(
-    { length: 5 },
-    () => runChain(runner, requestOf([entry(1)])).outcomes[0]?.code,
-  );
-  assert.deepEqual(codes, [401, 402, 503, 401, 402]);
-});
-
 Deno.test("progress is shown around each policy, and time is told of each", async () => {
   const { runner, steps } = await runnerOf([{ body: "i32.const 0" }, { body: "i32.const 1" }]);
   const reply = runChain(runner, requestOf([entry(1), entry(2), entry(1)]));
@@ -129,25 +116,6 @@ const burns = (times: number) => ({
     (loop $again (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`,
 });
 const FUEL_OF_INSTANCE = INSTANCE_UNITS / UNITS_PER_FUEL;
-
-Deno.test("policies that are each within their limit are refused together, by the first one beyond the chain's", async () => {
-  const { runner } = await runnerOf([burns(500_000)]);
-  const chain = Array.from({ length: 64 }, () => entry(1));
-  const { outcomes } = runChain(runner, requestOf(chain));
-  const last = outcomes.at(-1)!;
-  assert.deepEqual([last.allowed, last.code, last.fault], [false, 503, "chain-fuel"]);
-  assert.ok(outcomes.length < 8, "the others have not run");
-  assert.ok(outcomes.slice(0, -1).every(({ allowed }) => allowed));
-  const used = outcomes.reduce((sum, { units, instance_units }) => sum + units + instance_units, 0);
-  const most = runner.chain_fuel_limit * UNITS_PER_FUEL;
-  assert.ok(used <= most && used > most - runner.fuel_limit * UNITS_PER_FUEL, String(used));
-});
-
-Deno.test("a call alone runs out of its own fuel, not of the chain's", async () => {
-  const { runner } = await runnerOf([burns(10_000_000)]);
-  const [ran] = runChain(runner, requestOf([entry(1)])).outcomes;
-  assert.equal(ran?.fault, "fuel");
-});
 
 Deno.test("what only observes uses up no budget of what enforces, and cannot use more than one", async () => {
   const { runner } = await runnerOf([burns(500_000), { body: "i32.const 0" }]);

@@ -4,8 +4,7 @@
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
-import type { Logger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types.ts";
 
@@ -85,13 +84,7 @@ export function presenceConfig(values: Record<string, unknown> = {}): Config["pr
 }
 
 /** A logger whose lines can be looked at. */
-export function presenceLog(): { log: Logger; lines: string[] } {
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const now = () => START_MS;
-  const component = "shield";
-  return { log: createLogger({ level: "debug", format: "logfmt", component, now, write }), lines };
-}
+export const presenceLog = () => keptLog({ now: () => START_MS });
 
 /** A writer for tests. */
 export function writerOf(node_id: string, incarnation = START_MS): Writer {

@@ -1,7 +1,7 @@
 /** Puts of other tools when several Shields hear of them, one dies in between, or one puts as well. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { sha256Of } from "./schema_record.ts";
 import { register } from "./register.ts";
@@ -12,6 +12,7 @@ import type { ToolStage } from "../testing/bucket_tool.ts";
 import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
 
 const ID = "v1.events.user_created";
 const MAPPED = { mappings: [{ schema_id: ID }] };
@@ -80,16 +81,8 @@ const { work } = new SetWorker();
 
 /** A bucket whose process ends just before it writes. */
 function dying(bucket: KeyValue): KeyValue {
-  return {
-    get: (key: KvKey) => bucket.get(key),
-    put: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
-    update: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
-    delete: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
-    keys: (prefix) => bucket.keys(prefix),
-    sizes: (prefix) => bucket.sizes(prefix),
-    limit_bytes: bucket.limit_bytes,
-    watch: (...watch) => bucket.watch(...watch),
-  };
+  const killed = () => Promise.reject(new ArqonError("spine-unavailable", "killed"));
+  return overriding(bucket, { put: killed, update: killed, delete: killed });
 }
 
 for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {

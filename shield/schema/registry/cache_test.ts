@@ -1,6 +1,6 @@
 /** Schemas in memory: loaded, swapped, kept when the registry has nothing better, bounded. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { testSpine } from "../../testing/spine.ts";
@@ -24,11 +24,9 @@ async function testCache(
   const bucket = await spine.keyValue(versionsBucket(BUCKET));
   const sets = await spine.keyValue(BUCKET, { plain: true });
   const store = new SchemaStore(bucket, sets);
-  const lines: string[] = [];
   const clock = { now_ms: 1_000_000 };
   const now = () => clock.now_ms;
-  const write = (line: string) => void lines.push(line);
-  const log = createLogger({ level: "info", format: "logfmt", component: "registry", now, write });
+  const { log, lines } = keptLog({ level: "info", component: "registry", now });
   const loads: LoadOutcome[] = [];
   const { schemas_max = 100, ttl_ms = 300_000 } = options;
   const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);

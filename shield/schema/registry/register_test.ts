@@ -1,9 +1,7 @@
 /** Registration as it is stored: versions, compatibility, damage, concurrency. Embedded and real NATS. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
-import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
-import { startNats } from "../../../tests/harness/nats_server.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { sha256Of, versionKey } from "./schema_record.ts";
 import { IncompatibleError, register, setCompatibility } from "./register.ts";
@@ -50,13 +48,6 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
 Deno.test("embedded: concurrent registrations are all kept, each under a number of its own", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
-});
-
-Deno.test("nats: concurrent registrations from two nodes are all kept", async () => {
-  await using server = await startNats({ jetstream: true });
-  await using one = await watched(server.port, { request_timeout_ms: 20_000 });
-  await using other = await watched(server.port, { request_timeout_ms: 20_000 });
-  await losesNothing(one.spine, other.spine);
 });
 
 Deno.test("equal bytes are registered once, also by many at a time", async () => {

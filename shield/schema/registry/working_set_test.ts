@@ -89,25 +89,3 @@ Deno.test("what does not compile takes nothing, and does not take the types from
 Deno.test("rules count for what they take", () => {
   assert.ok(costOf(ruledPing()) > costOf() + 150_000);
 });
-
-Deno.test("bringing back stops at its share of a second, and goes on when that has passed", () => {
-  // Each one takes 300 ms by this clock, and there are 200 ms a second, two seconds' worth at once.
-  const { working, clock, source } = testSet({ compiled_bytes: 1, restore_ms: 200, step_ms: 300 });
-  const [one, other] = [1, 2].map((version) => working.compile(source(version), "t.Ping"));
-  assert.ok(one && other);
-  const turns: boolean[] = [];
-  for (let turn = 0; turn < 20; turn++) {
-    turns.push(working.use(turn % 2 === 0 ? one : other) !== undefined);
-    if (turns.at(-1) === false) break;
-  }
-  assert.ok(turns.length > 2 && turns.length < 20, `${turns.length} turns`);
-  assert.equal(turns.at(-1), false);
-  clock.step_ms = 0;
-  const away = one.message === undefined ? one : other;
-  const here = away === one ? other : one;
-  assert.equal(working.use(away), undefined);
-  assert.ok(working.use(here), "what is here is not refused");
-  clock.now_ms += 2_000;
-  assert.ok(working.use(away));
-  assert.equal(working.totals.refused, 2);
-});

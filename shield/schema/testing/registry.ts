@@ -4,7 +4,7 @@ import type { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
-import { createLogger } from "../../../shared/logs/log.ts";
+import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import type { CandidateVerdict } from "../../message/gates.ts";
@@ -62,10 +62,7 @@ export async function testSchemas(
   options: TestSchemasOptions = {},
 ): Promise<TestSchemas> {
   const now = options.now ?? Date.now;
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const form = { level: "info", format: "logfmt", component: "registry", write } as const;
-  const log = createLogger({ ...form, now });
+  const { log, lines } = keptLog({ level: "info", component: "registry", now });
   const registry = new Registry();
   const settings = await openSettings({ spine, log, registry, now });
   await settings.ready;

@@ -1,6 +1,6 @@
 /** What the tests of the NATS engine share: configuration, a log that is kept, waiting for states. Tests only. */
 import { configFrom } from "../../../config/load.ts";
-import { createLogger } from "../../../logs/log.ts";
+import { keptLog } from "../../../testing/logs.ts";
 import { Collected } from "../../testing/conformance.ts";
 import type { NatsConfig } from "../connection/nats_connect.ts";
 import { openSpine } from "../../open.ts";
@@ -32,14 +32,7 @@ export async function watched(
   more: Record<string, unknown> = {},
   options: Partial<OpenSpineOptions> = {},
 ): Promise<Watched> {
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "spine",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const nats = natsConfig({ urls: [`nats://127.0.0.1:${port}`], ...more });
   const { server } = configFrom({});
   const spine = await openSpine({ nats, server }, { log, now: Date.now, ...options });

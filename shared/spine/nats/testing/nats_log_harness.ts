@@ -3,7 +3,7 @@ import { connect } from "@nats-io/transport-deno";
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
 import { ArqonError } from "@arqon/proto";
-import { createLogger } from "../../../logs/log.ts";
+import { keptLog } from "../../../testing/logs.ts";
 import { pace } from "../../../testing/pace.ts";
 import { bytes, Collected, text } from "../../testing/conformance.ts";
 import { LOG_LIMITS } from "../../contract/durable_log.ts";
@@ -42,14 +42,7 @@ export async function logEngine(
   limits: Partial<LogLimits> = {},
   nats: Record<string, unknown> = {},
 ): Promise<LogEngine> {
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "spine",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
+  const { log, lines } = keptLog({ level: "info" });
   const spine = await openNats({
     config: natsConfig({ urls: [...urls], ...nats }),
     log,
