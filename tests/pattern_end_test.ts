@@ -1,18 +1,20 @@
 /**
- * A connection that ends leaves the rooms of its patterns in pieces, however many they are: it gets and counts nothing
- * of them meanwhile, and `why` knows it. What patterns hear is `patterns_test.ts`.
+ * A connection that ends, or whose new token grants less, leaves its rooms in pieces, however many they are: after its
+ * end it gets and counts nothing of them meanwhile, and `why` knows it. What patterns hear is `patterns_test.ts`.
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
 import type { Parts } from "../shield/parts.ts";
-import { startWith, TOKENS } from "../shield/testing/lone_shield.ts";
+import { startWith, tokenOf, TOKENS } from "../shield/testing/lone_shield.ts";
 import { roomSubject } from "../shared/subjects/subject.ts";
 import { until } from "../shared/testing/until.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 
 const ROOMS = 2_000;
+/** Rooms that are subscribed to by their names. */
+const NAMED = 500;
 /** As many as may be left in the turn of the end. */
 const PIECE = 64;
 
@@ -21,13 +23,14 @@ function messageTo(room_id: string): Uint8Array {
   return writeEnvelope({ tenant_id: "acme", room_id, timestamp_ms: Date.now(), event });
 }
 
-Deno.test("the end of a connection leaves the rooms of its patterns in pieces, and hears no more of them", async () => {
+/** A Shield, and a client of it with a pattern, whose rooms all have had a message, and rooms of its own. */
+async function withRooms() {
   let parts: Parts | undefined;
-  let atEnd = () => {};
+  const hooks = { atEnd: () => {} };
   const probe: Capability = {
     name: "probe",
     title: "Looks at a connection's end.",
-    open: () => ({ observer: { ended: () => atEnd() } }),
+    open: () => ({ observer: { ended: () => hooks.atEnd() } }),
     start: (_env, given) => {
       parts = given;
       return {};
@@ -38,27 +41,57 @@ Deno.test("the end of a connection leaves the rooms of its patterns in pieces, a
   });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, shield.client);
   const { stats } = parts!;
-  const send = (at: number) => {
-    const room = `m-${at}`;
-    spine.publish(roomSubject("in", "acme", room), messageTo(room));
+  const sendAll = () => {
+    for (let at = 0; at < ROOMS; at++) {
+      const room = `m-${at}`;
+      spine.publish(roomSubject("in", "acme", room), messageTo(room));
+    }
   };
-  {
-    using ann = await openText(`ws://127.0.0.1:${server.addr.port}/v1/socket`, TOKENS[0]!);
-    await ask(ann, { op: "sub", room: "m-*" });
-    for (let at = 0; at < ROOMS; at++) send(at);
-    await until("all rooms are heard", () => stats.pattern_rooms === ROOMS);
-    const sent = stats.egress_messages;
-    const left = Promise.withResolvers<number>();
-    atEnd = () => {
-      left.resolve(ROOMS - stats.pattern_rooms);
-      for (let at = 0; at < ROOMS; at++) send(at);
-    };
-    ann.socket.close();
-    assert.equal(await left.promise, PIECE, "rooms that are left in the turn of the end");
-    await until("nothing is left of it", () => stats.patterns + stats.rooms === 0);
-    assert.equal(stats.egress_messages, sent, "messages that are counted after the end");
-  }
-  await server.shutdown();
-  await shield.drain();
-  await spine.drain();
+  const client = await openText(`ws://127.0.0.1:${server.addr.port}/v1/socket`, TOKENS[0]!);
+  await ask(client, { op: "sub", room: "m-*" });
+  for (let at = 0; at < NAMED; at++) await ask(client, { op: "sub", room: `own-${at}` });
+  sendAll();
+  await until("all rooms are heard", () => stats.pattern_rooms === ROOMS);
+  return {
+    ...{ stats, hooks, sendAll, client },
+    async [Symbol.asyncDispose]() {
+      client.socket.close();
+      await server.shutdown();
+      await shield.drain();
+      await spine.drain();
+    },
+  };
+}
+
+Deno.test("the end of a connection leaves its rooms in pieces, and hears no more of them", async () => {
+  await using world = await withRooms();
+  const { stats, hooks, sendAll, client } = world;
+  const sent = stats.egress_messages;
+  const left = Promise.withResolvers<number>();
+  hooks.atEnd = () => {
+    left.resolve(ROOMS + NAMED - stats.rooms);
+    sendAll();
+  };
+  client.socket.close();
+  assert.equal(await left.promise, PIECE, "rooms that are left in the turn of the end");
+  await until("nothing is left of it", () => stats.patterns + stats.rooms === 0);
+  assert.equal(stats.egress_messages, sent, "messages that are counted after the end");
+});
+
+Deno.test("what a new token does not grant is left in pieces, and wholly when the refresh is answered", async () => {
+  await using world = await withRooms();
+  const { stats, client } = world;
+  const token = await tokenOf("user", { grants: [{ room: "other", actions: ["subscribe"] }] });
+  let most = 0;
+  let before = stats.rooms;
+  const look = () => {
+    most = Math.max(most, before - stats.rooms);
+    before = stats.rooms;
+    timer = setImmediate(look);
+  };
+  let timer = setImmediate(look);
+  await ask(client, { op: "refresh", token });
+  clearImmediate(timer);
+  assert.equal(stats.patterns + stats.rooms, 0);
+  assert.ok(most <= 4 * PIECE, `${most} rooms are left in one turn`);
 });

@@ -18,6 +18,8 @@ import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { pongFrame } from "./reply_frames.ts";
+import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscribe_pattern.ts";
@@ -281,23 +283,35 @@ async function runRefresh(
   // The token may have been revoked since it was authenticated; from here on a revocation finds it.
   context.requireNotRevoked(next);
   connection.caller = { ...connection.caller, identity: next };
-  for (const { pattern } of [...connection.patterns?.patterns ?? []]) {
-    if (canActInAll(next, "subscribe", pattern)) continue;
-    connection.patterns?.leave(pattern, "not-granted");
-    connection.fail(notGranted("subscribe", pattern));
-  }
-  for (const room_id of [...connection.subscriptions.keys()]) {
-    if (canAct(next, "subscribe", room_id)) continue;
-    leave(context, connection, room_id, "not-granted");
-    connection.fail(notGranted("subscribe", room_id));
-  }
-  for (const [room_id, attendance] of [...connection.attendances]) {
-    if (canAct(next, "presence", room_id)) continue;
-    attendance.end(true);
-    connection.fail(notGranted("presence", room_id));
-  }
+  await inPieces(next.tenant_id, endingNotGranted(context, connection), ROOMS_A_PIECE);
+  if (connection.ended) return;
   const result = JSON.stringify({ token_expires_ms: next.expires_ms });
   answer(connection, { request_id, ack_requested: false }, {
     result: new TextEncoder().encode(result),
   });
+}
+
+/** The steps in which a connection leaves what its token does not grant. */
+function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
+  const { identity, patterns, subscriptions, attendances } = connection;
+  const left: string[] = [];
+  for (const { pattern } of [...patterns?.patterns ?? []]) {
+    yield;
+    if (canActInAll(identity, "subscribe", pattern)) continue;
+    left.push(pattern);
+    connection.fail(notGranted("subscribe", pattern));
+  }
+  yield* patterns?.leaving(left, "not-granted") ?? [];
+  for (const room_id of [...subscriptions.keys()]) {
+    yield;
+    if (!subscriptions.has(room_id) || canAct(identity, "subscribe", room_id)) continue;
+    leave(context, connection, room_id, "not-granted");
+    connection.fail(notGranted("subscribe", room_id));
+  }
+  for (const [room_id, attendance] of [...attendances]) {
+    yield;
+    if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
+    attendance.end(true);
+    connection.fail(notGranted("presence", room_id));
+  }
 }

@@ -33,6 +33,8 @@ import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
+import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it does not come back. */
 const DELIBERATE_CLOSES = [1000, 4403];
@@ -325,8 +327,8 @@ export function leave(
 }
 
 /**
- * Ends all subscriptions of a connection that has ended with this close code. While this process is
- * `stopping`, a client that closes in order moves to another one, as it was told to.
+ * Ends all subscriptions of a connection that has ended with this close code, in pieces that its tenant pays; it receives
+ * nothing more. While this process is `stopping`, a client that closes in order moves to another one, as it was told to.
  */
 export function leaveAll(
   context: LeaveContext,
@@ -335,8 +337,22 @@ export function leaveAll(
   stopping = false,
 ): void {
   const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
-  connection.patterns?.end();
+  const steps = leavingAll(context, connection, code, deliberate);
+  void inPieces(connection.identity.tenant_id, steps, ROOMS_A_PIECE);
+}
+
+function* leavingAll(
+  context: LeaveContext,
+  connection: Connection,
+  code: number,
+  deliberate: boolean,
+): Generator<void> {
+  const { hub } = context;
+  hub.gone.add(connection.id);
+  yield* connection.patterns?.ending() ?? [];
   for (const room_id of [...connection.subscriptions.keys()]) {
     leave(context, connection, room_id, "closed", deliberate, code);
+    yield;
   }
+  hub.gone.delete(connection.id);
 }

@@ -88,7 +88,7 @@ function hear(
   if (from !== undefined) {
     return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });
   }
-  const onFailure = () => patterns.leave(pattern, "refused");
+  const onFailure = () => void patterns.leave([pattern], "refused");
   const acknowledge = () => ackAfterFlush(context, connection, request, onFailure);
   const entering = patterns.hear(pattern, wish);
   if (entering === undefined) return acknowledge();
@@ -104,7 +104,7 @@ export function runUnsubscribePattern(
   const { patterns } = connection;
   if (patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
   const acknowledge = () => answer(connection, { request_id, ack_requested: false });
-  const leaving = patterns.leaveAsked(pattern);
+  const leaving = patterns.leave([pattern], "unsubscribed");
   if (leaving === undefined) return void acknowledge();
   return leaving.then(() => connection.ended ? undefined : acknowledge());
 }
@@ -174,7 +174,7 @@ async function hearFrom(
     await inTurns(awaited, AT_ONCE, enter);
     await context.flushes.confirmed();
   } catch (error) {
-    if (!connection.ended) patterns.leave(pattern, "refused");
+    if (!connection.ended) await patterns.leave([pattern], "refused");
     throw error;
   } finally {
     patterns.awaitNone();

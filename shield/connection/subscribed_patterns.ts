@@ -26,7 +26,7 @@ const REFUSED_MAX = 4_096;
 const PUT_OUT_MAX = 1_024;
 
 /** Rooms that are entered or left in one piece: most of half a millisecond. */
-const ROOMS_A_PIECE = 64;
+export const ROOMS_A_PIECE = 64;
 
 /** A room that is received by a pattern. */
 interface HeardRoom {
@@ -136,25 +136,29 @@ export class SubscribedPatterns {
     return inPieces(tenant_id, this.#revisiting(before, is_changed), ROOMS_A_PIECE);
   }
 
-  /** Receives a pattern no longer, at once; rooms that others match are received by those. */
-  leave(pattern: string, why: LeaveWhy): void {
-    for (const _ of this.#leaving(pattern, why));
+  /** Receives these patterns no longer; with a promise, wholly once that resolves. */
+  leave(patterns: Iterable<string>, why: LeaveWhy): Promise<void> | undefined {
+    const { tenant_id } = this.#connection.identity;
+    return inPieces(tenant_id, this.leaving(patterns, why), ROOMS_A_PIECE);
   }
 
-  /** As `leave`, for a client that asks for it: with a promise, wholly once that resolves. */
-  leaveAsked(pattern: string): Promise<void> | undefined {
+  /**
+   * The steps of `leave`, a room in each. No room is entered by these patterns from the first step on; rooms that others
+   * match are received by those.
+   */
+  *leaving(patterns: Iterable<string>, why: LeaveWhy): Generator<void> {
+    const { hub, filters } = this.#context;
     const { tenant_id } = this.#connection.identity;
-    return inPieces(tenant_id, this.#leaving(pattern, "unsubscribed"), ROOMS_A_PIECE);
-  }
-
-  *#leaving(pattern: string, why: LeaveWhy): Generator<void> {
-    const heard = this.#patterns.get(pattern);
-    if (heard === undefined) return;
-    const { tenant_id } = this.#connection.identity;
-    this.#patterns.delete(pattern);
-    this.#context.filters.release(tenant_id, pattern, heard.filter);
+    const left = new Set<SubscribedPattern>();
+    for (const pattern of patterns) {
+      const heard = this.#patterns.get(pattern);
+      if (heard === undefined) continue;
+      left.add(heard);
+      this.#patterns.delete(pattern);
+      filters.release(tenant_id, pattern, heard.filter);
+    }
     for (const [room_id, room] of this.#rooms) {
-      if (room.pattern !== heard) continue;
+      if (!left.has(room.pattern)) continue;
       const next = this.#longest(room_id);
       if (next === undefined) this.#part(room_id, why);
       else {
@@ -163,29 +167,19 @@ export class SubscribedPatterns {
       }
       yield;
     }
-    this.#context.hub.patterns.delete(tenant_id, heard);
+    for (const heard of left) {
+      hub.patterns.delete(tenant_id, heard);
+      yield;
+    }
   }
 
-  /** The connection has ended, and receives nothing more: its rooms are left in pieces, which its tenant pays. */
-  end(): void {
-    void inPieces(this.#connection.identity.tenant_id, this.#ending(), ROOMS_A_PIECE);
-  }
-
-  *#ending(): Generator<void> {
-    const { hub, filters } = this.#context;
-    const { id, identity: { tenant_id } } = this.#connection;
-    hub.gone.add(id);
+  /** The connection has ended, and receives nothing more: the steps in which its rooms are left. */
+  *ending(): Generator<void> {
     for (const room_id of this.#rooms.keys()) {
       this.#part(room_id, "closed");
       yield;
     }
-    for (const [pattern, heard] of this.#patterns) {
-      this.#patterns.delete(pattern);
-      filters.release(tenant_id, pattern, heard.filter);
-      hub.patterns.delete(tenant_id, heard);
-      yield;
-    }
-    hub.gone.delete(id);
+    yield* this.leaving([...this.#patterns.keys()], "closed");
   }
 
   /**
@@ -300,7 +294,7 @@ export class SubscribedPatterns {
     this.#put_out.add(room_id);
     this.#part(room_id, why);
     if (this.#put_out.size <= PUT_OUT_MAX) return;
-    for (const pattern of [...this.#patterns.keys()]) this.leave(pattern, "refused");
+    void this.leave([...this.#patterns.keys()], "refused");
     this.#put_out.clear();
     this.#connection.fail(new ArqonError("too-many-rooms", "that the connection was put out of"));
   }

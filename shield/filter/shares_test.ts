@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { HistoryAnswer } from "../durable/history/history_answer.ts";
+import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
 import { readFiltered } from "../durable/history/history.ts";
 import { createStats } from "../stats/stats.ts";
 import { Filters } from "./filters.ts";
@@ -100,6 +101,24 @@ for (
     for (const steps of waits) assert.ok(steps < 12_000, `${steps} steps in a slice`);
   });
 }
+
+Deno.test("readers of history with cheap filters are served in the slices of their tenant", async () => {
+  const filters = new Filters(LIMITS, { stats: createStats() });
+  const filter = filters.of("a", 'type == "t"')!;
+  const payload = writeEnvelope({ room_id: "r", event: { type: "t" } });
+  const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload }));
+  const answer = {
+    page: { entries: entries as unknown as LogMessage[], more: false },
+    only: (seen: readonly LogMessage[]) => seen,
+  } as unknown as HistoryAnswer;
+  const range = { after: 0, before: 0, limit: 100, reverse: false };
+  const share = { tenant_id: "a", shares: filters.shares };
+  const readers = Array.from(
+    { length: 32 },
+    () => readFiltered(() => Promise.resolve(answer), range, [filter], share),
+  );
+  assert.ok(await mostInOneTurn(readers) <= 4);
+});
 
 Deno.test("values made of a large message are paid once for all its filters, and none fails for them", () => {
   const filters = new Filters(LIMITS, { stats: createStats() });

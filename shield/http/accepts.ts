@@ -1,11 +1,10 @@
-/** What a request takes as an answer: `Accept` and `Accept-Encoding` (RFC 9110, 12.5). Pure. */
-import { gzip } from "node:zlib";
+/** What a request takes as an answer: `Accept` and `Accept-Encoding` (RFC 9110, 12.5). */
 import { headerItems } from "../../shared/http1/header_list.ts";
+import { slice } from "../../shared/turns/slices.ts";
+import { gzipped } from "./gzip.ts";
 
 /** A shorter body is sent as it is. */
 const FROM_BYTES = 1_024;
-/** The level of compression: half of the bytes for a fifth of the time that the usual level takes. */
-const LEVEL = 1;
 
 /** Whether a list takes one of these, which are in lower case; a weight of 0 takes nothing. */
 export function isAccepted(list: string, names: readonly string[]): boolean {
@@ -20,26 +19,22 @@ export function acceptsGzip({ headers }: Request): boolean {
   return isAccepted(headers.get("accept-encoding") ?? "", ["gzip", "x-gzip"]);
 }
 
-/** An answer whose body is there, compressed where the request takes that and it is worth it. */
+/**
+ * An answer whose body is there, compressed where the request takes that and it is worth it. It is made in slices of the
+ * tenant, whose readers may all wait for the same body.
+ */
 export async function answerWith(
   request: Request,
-  body: Uint8Array<ArrayBuffer>,
+  body: Uint8Array,
   headers: Record<string, string>,
+  tenant_id: string,
 ): Promise<Response> {
+  await slice(tenant_id);
   const all = new Headers(headers);
   all.append("vary", "accept-encoding");
   if (body.length < FROM_BYTES || !acceptsGzip(request)) {
-    return new Response(body, { headers: all });
+    return new Response(new Uint8Array(body), { headers: all });
   }
   all.set("content-encoding", "gzip");
-  return new Response(await compressed(body), { headers: all });
-}
-
-function compressed(body: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array<ArrayBuffer>>();
-  gzip(body, { level: LEVEL }, (error, bytes) => {
-    if (error) reject(error);
-    else resolve(new Uint8Array(bytes));
-  });
-  return promise;
+  return new Response(await gzipped(body, tenant_id), { headers: all });
 }

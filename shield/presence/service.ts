@@ -279,8 +279,10 @@ export class Attendance implements AskedAttendance {
     }
     for (const { place } of this.#later) this.#release(place);
     this.#later = [];
-    const error = new ArqonError("presence-unavailable", "the subscription ended meanwhile");
-    for (const [{ request }, place] of this.#take()) this.#refuseOne(request, error, place);
+    for (const [{ request }, place] of this.#take()) {
+      const error = new ArqonError("presence-unavailable", "the subscription ended meanwhile");
+      this.#refuseOne(request, error, place);
+    }
   }
 
   #take(): [AttendanceRequest, number][] {

@@ -6,6 +6,7 @@ import { readEnvelope } from "@arqon/proto";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { readHistory } from "../durable/history/history_window.ts";
 import { legible } from "../../shared/spine/contract/legible_message.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { StreamContext } from "./context.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
@@ -14,6 +15,8 @@ import type { StreamKey } from "./records.ts";
 /** Messages and bytes of one answer, roughly. */
 const PAGE_MESSAGES = 1_000;
 const PAGE_BYTES = 1_048_576;
+/** How many messages are read in one piece: less than half a millisecond. */
+export const MESSAGES_A_PIECE = 32;
 /** How long a chain of forks may be. */
 export const CHAIN_MAX = 64;
 
@@ -164,7 +167,11 @@ async function readSegment(
     const is_cut = !whole.complete || first <= to && first !== page.entries[0]?.offset;
     if (is_cut) throw new StreamRefusal("stream-trimmed");
   }
-  const entries = page.entries.map(({ offset, payload }) => ({ offset, data: dataOf(payload) }));
+  const entries: { offset: number; data: Uint8Array | undefined }[] = [];
+  for (const { offset, payload } of page.entries) {
+    if (entries.length % MESSAGES_A_PIECE === 0) await slice(tenant_id);
+    entries.push({ offset, data: dataOf(payload) });
+  }
   return { entries, more: page.more };
 }
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { testSpine } from "../testing/spine.ts";
+import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
 import { callerOf } from "../message/testing/path.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { findStream, removeStream } from "./lifecycle.ts";
@@ -79,4 +80,24 @@ Deno.test("reading: a place behind which messages are gone is refused in each wa
     await assert.rejects(read(context, reading), { reason: "stream-trimmed" }, live);
   }
   gone.abort();
+});
+
+Deno.test("reading: however many read or wait for the same, few are served in one turn", async () => {
+  await using engine = testSpine();
+  const shield = streamShield(engine.spine);
+  const { context } = shield;
+  await shield.put("r", { "content-type": "application/json" });
+  await shield.post("r", { "content-type": "application/json" }, `[${"0,".repeat(199)}0]`);
+  const { record } = await findStream(context, key);
+  const readers = (count: number) =>
+    Array.from({ length: count }, () => readStream(context, key, record, undefined));
+  assert.ok(await mostInOneTurn(readers(32)) <= 4, "readers");
+  using wake = await context.wakes.watch(key);
+  const { signal } = new AbortController();
+  const waiting = Array.from(
+    { length: 32 },
+    () => wake.after(wake.count, 60_000, signal, () => true),
+  );
+  await shield.post("r", { "content-type": "application/json" }, "1");
+  assert.ok(await mostInOneTurn(waiting) <= 4, "who waits");
 });

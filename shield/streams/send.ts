@@ -10,6 +10,7 @@ import type { Caller, HeaderPair } from "../message/caller.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { bump } from "../stats/stats.ts";
 import type { StreamContext } from "./context.ts";
+import { MESSAGES_A_PIECE } from "./read.ts";
 import { StreamRefusal } from "./refusal.ts";
 
 /** The event type of what is appended. */
@@ -17,9 +18,6 @@ const APPEND_TYPE = "append";
 
 /** Bytes of an envelope beside its data, at most. */
 const ENVELOPE_BYTES = 1_024;
-
-/** How many messages are read between two looks whether the slice is over. */
-const MESSAGES_A_PIECE = 32;
 
 type Sends = Pick<
   StreamContext,
@@ -81,6 +79,8 @@ export async function send(
   { caller, envelopes, added }: Admitted,
   leaveOut: ReadonlySet<number> = new Set(),
 ): Promise<number> {
+  // Nothing comes between the messages of one request.
+  await slice(caller.identity.tenant_id);
   const stored = envelopes.flatMap((envelope, index) =>
     leaveOut.has(index)
       ? []

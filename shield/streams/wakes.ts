@@ -4,6 +4,7 @@
  */
 import type { KvWatch, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import type { Records, StreamKey } from "./records.ts";
 
 /** How often those who wait look whether the process drains, and whether they may wait on, in ms. */
@@ -67,6 +68,8 @@ export class StreamWakes {
       after: async (seen, wait_ms, gone, mayWait) => {
         if (this.#options.isDraining()) return;
         await changed(watched, seen, wait_ms, gone, mayWait);
+        // One message wakes everybody who waits for it.
+        await slice(key.tenant_id);
       },
       [Symbol.dispose]: () => {
         if (!left) this.#leave(name, watched);

@@ -11,18 +11,18 @@ import { startShield } from "../server.ts";
 
 const { publicKey, privateKey } = await generateKeyPair("RS256");
 const PEM = await exportSPKI(publicKey);
-/** Tokens of tenant `acme`: of a user and of an admin. */
-export const TOKENS = await Promise.all(
-  ["user", "admin"].map((role) =>
-    new SignJWT({
-      exp: Math.floor(Date.now() / 1_000) + 3_600,
-      tenant_id: "acme",
-      role,
-      sub: "ann",
-    })
-      .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon").sign(privateKey)
-  ),
-);
+/** A token of tenant `acme` for the user `ann`. */
+export const tokenOf = (role: string, claims: object = {}) =>
+  new SignJWT({
+    exp: Math.floor(Date.now() / 1_000) + 3_600,
+    tenant_id: "acme",
+    role,
+    sub: "ann",
+    ...claims,
+  })
+    .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon").sign(privateKey);
+/** Tokens of a user and of an admin. */
+export const TOKENS = await Promise.all(["user", "admin"].map((role) => tokenOf(role)));
 
 const INFO = {
   remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },

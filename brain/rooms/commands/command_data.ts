@@ -11,6 +11,8 @@ import { objectMembers } from "./json_text.ts";
 /** The members of a JSON object: name to compact JSON text. */
 export type Members = ReadonlyMap<string, string>;
 
+/** More members than any command has: data with more is refused before all are read. */
+const MEMBERS_MAX = 32;
 /** Longest user id that a token can have. */
 const USER_ID_BYTES_MAX = 128;
 const JSON_TYPE = /^application\/json\s*(;.*)?$/i;
@@ -38,9 +40,10 @@ export function dataMembers(
   }
   let members: Members;
   try {
-    members = objectMembers(strictUtf8.decode(command.data));
+    members = objectMembers(strictUtf8.decode(command.data), MEMBERS_MAX);
   } catch (cause) {
-    const detail = "data must be one JSON object in UTF-8 that names no member twice";
+    const detail =
+      `data must be one JSON object in UTF-8 that has at most ${MEMBERS_MAX} members and names no member twice`;
     throw invalidCommand(detail, cause);
   }
   for (const member of members.keys()) {

@@ -1,7 +1,9 @@
 /**
  * JSON kept as text. Values pass through the Brain unchanged, so that a number beyond 2^53 or `1.0` keeps its form.
- * `JSON.parse` validates the text; these functions only split and compact valid text. Not a JSON parser.
+ * `isJson` validates the text; these functions only split and compact valid text. Not a JSON parser.
  */
+import { DecodeError, isJson, jsonMembers } from "@arqon/proto";
+
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
@@ -10,23 +12,6 @@ function stringEnd(text: string, start: number): number {
   let at = start + 1;
   while (text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
   return at + 1;
-}
-
-/** The index of the `,` or `}` that ends the value at `start`, in valid and compact JSON. */
-function valueEnd(text: string, start: number): number {
-  let depth = 0;
-  let at = start;
-  for (;;) {
-    const char = text[at];
-    if (char === '"') {
-      at = stringEnd(text, at);
-      continue;
-    }
-    if (depth === 0 && (char === "," || char === "}")) return at;
-    if (char === "{" || char === "[") depth++;
-    if (char === "}" || char === "]") depth--;
-    at++;
-  }
 }
 
 /**
@@ -54,25 +39,18 @@ export function compactJson(text: string): string {
 }
 
 /**
- * The members of one JSON object: name to compact value text. Throws SyntaxError when the text is
- * not JSON, is not an object, or names a member twice (`JSON.parse` would keep the last, so that a
- * reader before us might have seen another).
+ * The members of one JSON object: name to compact value text. Throws SyntaxError for a text that is not JSON or not an
+ * object, DecodeError for one that names a member twice (`JSON.parse` would keep the last, so that a reader before us
+ * might have seen another) and, before the others are read, for one with more than `most` members.
  */
-export function objectMembers(text: string): Map<string, string> {
-  const parsed: unknown = JSON.parse(text);
-  if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) {
+export function objectMembers(text: string, most = Infinity): Map<string, string> {
+  // Values of many small objects would take ten times as long to make as they are read here.
+  if (!isJson(text) || !text.trimStart().startsWith("{")) {
     throw new SyntaxError("expected a JSON object");
   }
-  const compact = compactJson(text);
-  const members = new Map<string, string>();
-  let at = 1;
-  while (compact[at] === '"') {
-    const nameEnd = stringEnd(compact, at);
-    const name: string = JSON.parse(compact.slice(at, nameEnd));
-    const end = valueEnd(compact, nameEnd + 1);
-    if (members.has(name)) throw new SyntaxError("a member is there twice");
-    members.set(name, compact.slice(nameEnd + 1, end));
-    at = end + 1;
-  }
-  return members;
+  const tooMany = () => new DecodeError("malformed-frame", `more than ${most} members`);
+  const members = jsonMembers(text, 0, most, tooMany).values();
+  return new Map(
+    Array.from(members, ({ key, start, end }) => [key, compactJson(text.slice(start, end))]),
+  );
 }

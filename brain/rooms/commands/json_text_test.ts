@@ -31,8 +31,14 @@ Deno.test("the members of any object are found with their own text", () => {
 });
 
 Deno.test("a member that is there twice is refused, also when it is escaped differently", () => {
-  assert.throws(() => objectMembers('{"key":1,"key":2}'), SyntaxError);
-  assert.throws(() => objectMembers('{"key":1,"\\u006bey":2}'), SyntaxError);
+  const repeated = { reason: "repeated-field" };
+  assert.throws(() => objectMembers('{"key":1,"key":2}'), repeated);
+  assert.throws(() => objectMembers('{"key":1,"\\u006bey":2}'), repeated);
+});
+
+Deno.test("of an object with too many members no more are read than it may have", () => {
+  assert.deepEqual([...objectMembers('{"a":1,"b":2}', 2).keys()], ["a", "b"]);
+  assert.throws(() => objectMembers('{"a":1,"b":2,"c":3,"a":4}', 2), { detail: "more than 2 members" });
 });
 
 Deno.test("what is not a JSON object is refused", () => {

@@ -118,6 +118,10 @@ Deno.test("a command that makes no sense is refused with what is wrong", () => {
     'unknown name "room.room.get"': { name: "room.room.get" },
     'unknown name "toString"': { name: "toString" },
     "data must be one JSON object": { name: "set", data: "{" },
+    "at most 32 members": {
+      name: "set",
+      data: Object.fromEntries(Array.from({ length: 33 }, (_, at) => [`m${at}`, at])),
+    },
     "names no member twice": { name: "set", data: '{"key":"a","key":"b","value":1}' },
     "in UTF-8": { name: "set", data: new Uint8Array([0x7b, 0xff, 0x7d]) },
     'data has "extra"': { name: "set", data: { key: "k", value: 1, extra: 1 } },

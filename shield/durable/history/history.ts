@@ -21,6 +21,7 @@ import type { Filters } from "../../filter/filters.ts";
 import { HistoryAnswer } from "./history_answer.ts";
 import { HISTORY_GET, isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryQuestion, HistoryRange } from "./history_query.ts";
+import { slice } from "../../../shared/turns/slices.ts";
 import { type HistoryRoom, readHistory, TrimMemory } from "./history_window.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { Policies } from "../../message/gates.ts";
@@ -237,6 +238,8 @@ async function historyCommand(
 /** Messages that are read at once, and how often: no room keeps more than a million. */
 const PAGE_MESSAGES = 1_000;
 const PAGES_MAX = 1_001;
+/** Messages that are looked at in one piece, unless their filters take longer. */
+const MESSAGES_A_PIECE = 32;
 /** What filters say of history is not counted: it is not fan-out. */
 const UNCOUNTED = { match: 0, no_match: 0, error: 0, cost: 0 };
 
@@ -261,8 +264,10 @@ export async function readFiltered(
     const { entries, more } = answer.page;
     const seen: LogMessage[] = [];
     let next = 0;
-    for (const entry of entries) {
+    for (const [at, entry] of entries.entries()) {
       if (seen.length === range.limit) break;
+      // Many readers may be here at once, none of whom is over its own steps.
+      if (at % MESSAGES_A_PIECE === 0) await slice(tenant_id);
       next = entry.offset;
       const view = new MessageView(entry.payload, UNCOUNTED, undefined, mapped);
       if (filters.every((filter) => filter.lets(view))) seen.push(entry);

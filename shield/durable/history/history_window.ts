@@ -11,6 +11,7 @@ import type {
   LogPage,
   RoomHead,
 } from "../../../shared/spine/contract/durable_log.ts";
+import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryRange } from "./history_query.ts";
 
 /** A page, and where the room stands. */
@@ -97,24 +98,27 @@ function readAt(
   return range.reverse ? backward(room, range, head) : forward(room, range, head);
 }
 
-function read(
+/** Asks the log in a slice of its tenant, whose readers may all come at once. */
+async function read(
   room: HistoryRoom,
   after: number,
   limit: number,
   max_bytes = room.page_bytes,
 ): Promise<LogPage> {
+  await slice(room.log.tenant_id);
   room.onRead();
-  return room.log.read(room.room_id, { after, limit, max_bytes });
+  return await room.log.read(room.room_id, { after, limit, max_bytes });
 }
 
-function readBack(
+async function readBack(
   room: HistoryRoom,
   before: number,
   limit: number,
   max_bytes = room.page_bytes,
 ): Promise<LogPage> {
+  await slice(room.log.tenant_id);
   room.onRead();
-  return room.log.readBack(room.room_id, { before, limit, max_bytes });
+  return await room.log.readBack(room.room_id, { before, limit, max_bytes });
 }
 
 /** Cuts the room in the log to what its class keeps, unless that was done and nothing came since. */

@@ -53,11 +53,12 @@ export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
     const answer = await history.answer(caller, room, ask);
     const protobuf = acceptsProtobuf(request);
     const body = await history.give(caller, room, answer, protobuf);
-    return await answerWith(request, new Uint8Array(body), {
+    const headers = {
       "content-type": protobuf ? "application/protobuf" : "application/json",
       "cache-control": "no-store",
       "vary": "accept",
-    });
+    };
+    return await answerWith(request, body, headers, identity.tenant_id);
   };
 }
 

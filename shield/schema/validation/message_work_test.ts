@@ -152,3 +152,19 @@ Deno.test("names of no field are paid in each mode, and refused where they are t
   assert.equal(schema.validateJson(encoder.encode(`{"items":[],"k":1}`), ALLOW).unknown, 1);
   assert.ok(schema.work - before < 50);
 });
+
+Deno.test("keys of a map are paid as names are, and refused where they are too many", () => {
+  const [entries, entry] = map("all", 1, "string", field("value", 2, "int32"));
+  const messageType = [{ name: "All", field: [entries], nestedType: [entry] }];
+  const schema = compileMessage(registryOf({ syntax: "proto3", messageType }), "t.All");
+  const keys = (count: number) => {
+    const members = Array.from({ length: count }, (_, at) => `"k${at}":1`);
+    return encoder.encode(`{"all":{${members.join(",")}}}`);
+  };
+  assert.equal(schema.validateJson(keys(10_000), ALLOW).total, 0);
+  assert.ok(schema.work >= 50_000, `${schema.work}`);
+  assert.equal(
+    schema.validateJson(keys(COUNT / 2 + 5_000), ALLOW).violations[0]?.rule,
+    "rule-cost",
+  );
+});

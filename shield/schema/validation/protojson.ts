@@ -43,6 +43,8 @@ const INTEGER_DIGITS = 20;
 const LOOK_STEPS = 3;
 /** What a value of a Struct costs, which is a message. */
 const PLAIN_STEPS = 4;
+/** What a key of a map costs beside its value: keys that are ever new, or are numbers, cost as much as names that no field has. */
+const KEY_STEPS = 4;
 const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
 const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
 const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
@@ -211,7 +213,7 @@ function readyField(field: AnyField, value: unknown, given: ReadOptions): unknow
   if (!isMembers(value)) return readyNumeral(value);
   const is_number = field.mapKey !== ScalarType.STRING && field.mapKey !== ScalarType.BOOL;
   const keys = Object.keys(value);
-  given.work.spend(keys.length * valueSteps(field));
+  given.work.spend(keys.length * (KEY_STEPS + valueSteps(field)));
   for (const key of keys) {
     if (is_number && !/^-?\d+$/.test(key)) {
       throw wrong(field, `the key ${quoted(key)} is no integer`);

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { Buffer } from "node:buffer";
-import { EventPacker, GzipStream } from "./gzip.ts";
+import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
+import { EventPacker, gzipped, GzipStream } from "./gzip.ts";
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 const EVENTS = ["", "data: 1\n\n", `data: ${"long ".repeat(500)}\n\n`, "x".repeat(600), ":\n\n"];
@@ -40,4 +41,11 @@ Deno.test("an event is compressed once for all its readers, and is smaller", () 
   two.pack(bytesOf("id: e:1\n"));
   assert.equal(two.pack(event), packed);
   assert.ok(packed.length < event.length / 10);
+});
+
+Deno.test("large bodies are compressed in pieces, and are what they were", async () => {
+  const body = bytesOf(Array.from({ length: 50_000 }, (_, at) => `${at},`).join(""));
+  const all = Array.from({ length: 8 }, () => gzipped(body, "acme"));
+  assert.ok(await mostInOneTurn(all) <= 2);
+  assert.deepEqual(new Uint8Array(gunzipSync(await all[0]!)), body);
 });
