@@ -25,7 +25,7 @@ import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts"
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { WHY_ABOUT } from "./openapi_why.ts";
 import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
-import { Clocks } from "./why_clocks.ts";
+import { Clocks } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
