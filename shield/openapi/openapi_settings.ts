@@ -1,5 +1,4 @@
-/** What the routes about mirroring, room classes, revocations and a Shield itself say of themselves. */
-import { REVOCATION_KINDS } from "../../shared/records/revocations.ts";
+/** What the routes about mirroring, room classes, states and rollouts say of themselves. */
 import {
   abouts,
   BOOLEAN,
@@ -11,7 +10,6 @@ import {
   ref,
   TENANT,
   TEXT,
-  UNIX_MS,
 } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
 
@@ -186,53 +184,5 @@ export const ROLLOUT_ABOUT = abouts({
     summary: "ends a rollout: the old state is in force again",
     answer: ROLLOUT,
     refusals: [404, 409],
-  },
-});
-
-/** Routes of revocations. */
-export const REVOCATIONS_ABOUT = abouts({
-  listRevocations: {
-    tag: "revocations",
-    summary: "what is revoked",
-    query: [inQuery("tenant", "only of this tenant", TEXT)],
-    answer: object({ node_id: ID, revocations: list(OBJECT), truncated: BOOLEAN }),
-  },
-  revoke: {
-    tag: "revocations",
-    summary: "revokes a user's tokens, one token, or a tenant's earlier ones",
-    answer: object({ node_id: ID, tenant: ID, revocation: OBJECT }),
-    refusals: [409, 429],
-  },
-  liftRevocation: {
-    tag: "revocations",
-    summary: "lifts a revocation",
-    query: [
-      TENANT,
-      inQuery("kind", "what it is about", { type: "string", enum: [...REVOCATION_KINDS] }, true),
-      inQuery("id", "the user or the token; not for issued-before", TEXT),
-    ],
-    answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
-  },
-});
-
-/** Routes of status. */
-export const STATUS_ABOUT = abouts({
-  getStatus: {
-    tag: "cluster",
-    summary: "the Shield that answers",
-    answer: object({ node_id: ID, version: TEXT, uptime_ms: COUNT, draining: BOOLEAN }),
-  },
-  getAccess: {
-    tag: "cluster",
-    summary:
-      "who the token is for, whether it operates the whole bus or only its tenant, and what is switched off",
-    answer: object({
-      user_id: TEXT,
-      tenant_id: ID,
-      operator: BOOLEAN,
-      token_expires_ms: UNIX_MS,
-      off: list(TEXT),
-      room_cards: list(object({ title: TEXT, path: TEXT })),
-    }),
   },
 });

@@ -31,22 +31,9 @@ interface NamedInBody {
   readonly answer: () => Promise<Response>;
 }
 
-/** What every method of a path says of itself. There is none without a description. */
-interface Described {
-  readonly about: RouteAbout;
-  /** What reads it; absent: it has no body, and its handler cannot come by one. */
-  readonly body?: DescribedBody;
-  /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
-  readonly is_query_strict?: true;
-}
-
-/**
- * One method of one path, and what it is about; without a scope it is for operators. Parameters that
- * `about.query` does not name are refused before the handler runs. A handler that overlooked one, such
- * as a `dry_run` that does not exist, would do what the caller did not want.
- */
-export type AdminMethod<C> =
-  & Described
+/** What answers a method. Without a scope it is for operators. */
+type Answering<C> =
+  & Asked
   & (
     | {
       readonly scope?: Exclude<RouteScope, "tenant-in-body">;
@@ -57,6 +44,20 @@ export type AdminMethod<C> =
       readonly read: (context: C, call: AdminCall) => Promise<NamedInBody>;
     }
   );
+
+interface Asked {
+  /** What reads it; absent: it has no body, and its handler cannot come by one. */
+  readonly body?: DescribedBody;
+  /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
+  readonly is_query_strict?: true;
+}
+
+/**
+ * One method of one path, and what it is about: there is none without a description. Parameters that
+ * `about.query` does not name are refused before the handler runs. A handler that overlooked one, such
+ * as a `dry_run` that does not exist, would do what the caller did not want.
+ */
+export type AdminMethod<C> = Answering<C> & { readonly about: RouteAbout };
 
 /** A body of a request: its description, and the function that reads it. */
 export interface RouteBody<C, B> extends DescribedBody {
@@ -100,14 +101,34 @@ export type AdminRoutes<C> = Readonly<
   Record<string, Readonly<Record<string, AdminMethod<C>>>>
 >;
 
+/** Routes of one tag by `METHOD /path`, each with its description beside what answers it. */
+export function routes<C>(
+  tag: string,
+  all: Readonly<Record<`${string} /v1/${string}`, Omit<RouteAbout, "tag"> & Answering<C>>>,
+): AdminRoutes<C> {
+  const found: Record<string, Record<string, AdminMethod<C>>> = {};
+  for (const [route, one] of Object.entries(all)) {
+    const [method = "", template = ""] = route.split(" ");
+    found[template] = { ...found[template], [method]: { ...one, about: { ...one, tag } } };
+  }
+  return found;
+}
+
 /** A method whose body names the tenant. Reading it must change nothing. */
 export function tenantInBody<C, B extends { readonly tenant: string }>(
   about: RouteAbout,
   body: RouteBody<C, B>,
   handle: (context: C, call: AdminCall, body: B) => Promise<Response>,
 ): AdminMethod<C> {
+  return { about, ...inBody(body, handle) };
+}
+
+/** The same for a route that says what it is about itself. */
+export function inBody<C, B extends { readonly tenant: string }>(
+  body: RouteBody<C, B>,
+  handle: (context: C, call: AdminCall, body: B) => Promise<Response>,
+): Extract<Answering<C>, { readonly scope: "tenant-in-body" }> {
   return {
-    about,
     body,
     scope: "tenant-in-body",
     async read(context, call) {
@@ -193,7 +214,7 @@ export class AdminTable<C extends { readonly log: Logger }> {
 }
 
 /** The parameters that a route knows. */
-function knownBy({ about: { query = [] } }: Described): readonly string[] {
+function knownBy({ about: { query = [] } }: Pick<ListedRoute, "about">): readonly string[] {
   return query.map(({ name }) => name);
 }
 

@@ -5,19 +5,10 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { AdminTable } from "../../admin/routing/admin_routes.ts";
+import { AdminTable, routes } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
-import {
-  abouts,
-  answerOf,
-  ID,
-  inQuery,
-  list,
-  object,
-  TEXT,
-  UNIX_MS,
-} from "../../openapi/openapi_parts.ts";
+import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
@@ -63,37 +54,35 @@ const Amounts = z.strictObject({
   cost: amount,
 });
 const TIME = { type: "integer", minimum: 0 };
-const ABOUT = abouts({
-  readUsage: {
-    tag: "usage",
-    summary: "what a tenant has used, and what that costs",
-    query: [
-      inQuery("tenant", "the tenant; absent: that of the token"),
-      inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
-      inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
-      inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
-    ],
-    answer: object({
-      node_id: ID,
-      tenant: ID,
-      since_ms: UNIX_MS,
-      until_ms: UNIX_MS,
-      by: list({ type: "string", enum: [...USAGE_BY] }),
-      rows: list({ type: "object" }),
-      total: answerOf(Amounts),
-      lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
-      whole_since_ms: UNIX_MS,
-      damaged: { type: "number" },
-    }),
-  },
-});
-
 /** The routes of the ledger of use, and of budgets. */
 export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>({
   ...BUDGET_ROUTES,
-  "/v1/usage": {
-    GET: { scope: "own", about: ABOUT.readUsage, handle: read },
-  },
+  ...routes("usage", {
+    "GET /v1/usage": {
+      id: "readUsage",
+      summary: "what a tenant has used, and what that costs",
+      query: [
+        inQuery("tenant", "the tenant; absent: that of the token"),
+        inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
+        inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
+        inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
+      ],
+      answer: object({
+        node_id: ID,
+        tenant: ID,
+        since_ms: UNIX_MS,
+        until_ms: UNIX_MS,
+        by: list({ type: "string", enum: [...USAGE_BY] }),
+        rows: list({ type: "object" }),
+        total: answerOf(Amounts),
+        lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
+        whole_since_ms: UNIX_MS,
+        damaged: { type: "number" },
+      }),
+      scope: "own",
+      handle: read,
+    },
+  }),
 });
 
 async function read(context: UsageAdminContext, call: AdminCall): Promise<Response> {
