@@ -6,7 +6,7 @@ import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/open
 import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
 import type { RoomCard } from "../capability.ts";
-import { AdminTable, routes } from "./routing/admin_routes.ts";
+import { AdminTable } from "./routing/admin_routes.ts";
 import type { AdminCall } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
 
@@ -41,7 +41,7 @@ export interface StatusContext extends Pick<Env, "log"> {
 }
 
 /** The routes of status and access. */
-export const STATUS_ROUTES = new AdminTable<StatusContext>(routes("cluster", {
+export const STATUS_ROUTES = new AdminTable<StatusContext>("cluster", {
   "GET /v1/status": {
     id: "getStatus",
     summary: "the Shield that answers",
@@ -64,7 +64,7 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>(routes("cluster", {
     scope: "shared",
     handle: showAccess,
   },
-}));
+});
 
 /**
  * Answers what the configuration of this Shield makes of the token, which is not what the token says, which parts it

@@ -4,7 +4,7 @@
  * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
  */
 import { z } from "zod";
-import { AdminTable, routes } from "../routing/admin_routes.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import {
   connection,
@@ -80,144 +80,141 @@ const TENANT_FIGURES = {
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
 /** The routes of the admin API about the whole cluster. */
-export const INSPECT_ROUTES = new AdminTable<InspectContext>({
-  ...routes("cluster", {
-    "GET /v1/cluster": {
-      id: "getCluster",
-      summary: "every Shield and Brain: its health, totals since its start, gauges",
-      query: [NODE],
-      answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
-      refusals: [404, 429],
-      scope: "bus",
-      handle: reading(cluster),
-    },
-    "GET /v1/cluster/history": {
-      id: "getClusterHistory",
-      summary: "the last five minutes of every Shield and Brain, from its memory",
-      query: [NODE],
-      answer: object({
-        now_ms: UNIX_MS,
-        every_ms: COUNT,
-        nodes: list(answerOf(NodeSamples)),
-        silent: list(ID),
+export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
+  "GET /v1/cluster": {
+    id: "getCluster",
+    summary: "every Shield and Brain: its health, totals since its start, gauges",
+    query: [NODE],
+    answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(cluster),
+  },
+  "GET /v1/cluster/history": {
+    id: "getClusterHistory",
+    summary: "the last five minutes of every Shield and Brain, from its memory",
+    query: [NODE],
+    answer: object({
+      now_ms: UNIX_MS,
+      every_ms: COUNT,
+      nodes: list(answerOf(NodeSamples)),
+      silent: list(ID),
+    }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(clusterHistory),
+  },
+  "GET /v1/connections": {
+    id: "listConnections",
+    summary: "clients of every Shield",
+    query: [
+      inQuery("tenant", "only of this tenant"),
+      inQuery("user", "only of users with this id", {
+        type: "string",
+        minLength: 1,
+        maxLength: 256,
       }),
-      refusals: [404, 429],
-      scope: "bus",
-      handle: reading(clusterHistory),
+      inQuery("room", "only those that are subscribed to this room"),
+      sortBy("unsent", "age", "messages"),
+      NODE,
+      LIMIT,
+    ],
+    answer: object({
+      connections: list(ref("Connection")),
+      total: COUNT,
+      truncated: BOOLEAN,
+      nodes: NODES,
+    }),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(connections),
+  },
+  // An id does not tell its tenant, so connections of other tenants are not found.
+  "GET /v1/connections/{connection}": {
+    id: "getConnection",
+    summary: "one client and its rooms",
+    answer: ref("ConnectionDetail"),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(connection),
+  },
+  // An id does not tell its tenant, so connections of other tenants are not found.
+  "DELETE /v1/connections/{connection}": {
+    id: "disconnect",
+    summary: "the client is told, and its connection closed with 1008",
+    answer: undefined,
+    status: 204,
+    refusals: [404, 429],
+    scope: "own",
+    async handle(context, call) {
+      await disconnect(context, call);
+      return new Response(null, { status: 204 });
     },
-    "GET /v1/connections": {
-      id: "listConnections",
-      summary: "clients of every Shield",
-      query: [
-        inQuery("tenant", "only of this tenant"),
-        inQuery("user", "only of users with this id", {
-          type: "string",
-          minLength: 1,
-          maxLength: 256,
-        }),
-        inQuery("room", "only those that are subscribed to this room"),
-        sortBy("unsent", "age", "messages"),
-        NODE,
-        LIMIT,
-      ],
-      answer: object({
-        connections: list(ref("Connection")),
-        total: COUNT,
-        truncated: BOOLEAN,
-        nodes: NODES,
-      }),
-      refusals: [404, 429],
-      scope: "own",
-      handle: reading(connections),
-    },
-    // An id does not tell its tenant, so connections of other tenants are not found.
-    "GET /v1/connections/{connection}": {
-      id: "getConnection",
-      summary: "one client and its rooms",
-      answer: ref("ConnectionDetail"),
-      refusals: [404, 429],
-      scope: "own",
-      handle: reading(connection),
-    },
-    // An id does not tell its tenant, so connections of other tenants are not found.
-    "DELETE /v1/connections/{connection}": {
-      id: "disconnect",
-      summary: "the client is told, and its connection closed with 1008",
-      answer: undefined,
-      status: 204,
-      refusals: [404, 429],
-      scope: "own",
-      async handle(context, call) {
-        await disconnect(context, call);
-        return new Response(null, { status: 204 });
-      },
-    },
-    "GET /v1/tenants": {
-      id: "listTenants",
-      summary: "what each tenant has done since the Shields started",
-      query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
-      answer: object({
-        tenants: list(object(TENANT_FIGURES)),
-        truncated: BOOLEAN,
-        nodes: NODES,
-      }),
-      refusals: [404, 429],
-      scope: "own",
-      handle: reading(tenants),
-    },
-    "GET /v1/limits": {
-      id: "getLimits",
-      summary: "the limits of the Shield that answers, without secrets",
-      answer: object({ node_id: ID, limits: { type: "object" } }),
-      scope: "bus",
-      handle: reading(limits),
-    },
-    "POST /v1/drain": {
-      id: "drain",
-      summary: "one Shield or Brain drains and ends, as at SIGTERM",
-      answer: object({ node_id: ID, draining: BOOLEAN }),
-      status: 202,
-      refusals: [404, 409, 429],
-      scope: "bus",
-      ...doing(DrainBody, drain, 202),
-    },
-    "GET /v1/config": {
-      id: "getConfig",
-      summary:
-        "the configuration that is in force in each process, and what its file has otherwise",
-      query: [NODE],
-      answer: object({ configs: list(ref("Config")), nodes: NODES }),
-      refusals: [404, 429],
-      scope: "bus",
-      handle: reading(config),
-    },
-    "POST /v1/config/reload": {
-      id: "reloadConfig",
-      summary:
-        "each process, or one, reads its configuration again; a file with mistakes changes nothing",
-      answer: object({ configs: list(ref("Config")), nodes: NODES }),
-      refusals: [404, 429],
-      scope: "bus",
-      ...doing(ReloadBody, reloadConfig),
-    },
-    "GET /v1/log": {
-      id: "getLogLevels",
-      summary: "the levels of the logs of each process",
-      query: [NODE],
-      answer: object({ levels: list(ref("Levels")), nodes: NODES }),
-      refusals: [404, 429],
-      scope: "bus",
-      handle: reading(log),
-    },
-    "PUT /v1/log": {
-      id: "setLogLevel",
-      summary: "sets the level of a component, or with null takes its own away",
-      answer: object({ levels: list(ref("Levels")), nodes: NODES }),
-      refusals: [404, 429],
-      scope: "bus",
-      ...doing(LogBody, setLog),
-    },
-  }),
+  },
+  "GET /v1/tenants": {
+    id: "listTenants",
+    summary: "what each tenant has done since the Shields started",
+    query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
+    answer: object({
+      tenants: list(object(TENANT_FIGURES)),
+      truncated: BOOLEAN,
+      nodes: NODES,
+    }),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(tenants),
+  },
+  "GET /v1/limits": {
+    id: "getLimits",
+    summary: "the limits of the Shield that answers, without secrets",
+    answer: object({ node_id: ID, limits: { type: "object" } }),
+    scope: "bus",
+    handle: reading(limits),
+  },
+  "POST /v1/drain": {
+    id: "drain",
+    summary: "one Shield or Brain drains and ends, as at SIGTERM",
+    answer: object({ node_id: ID, draining: BOOLEAN }),
+    status: 202,
+    refusals: [404, 409, 429],
+    scope: "bus",
+    ...doing(DrainBody, drain, 202),
+  },
+  "GET /v1/config": {
+    id: "getConfig",
+    summary: "the configuration that is in force in each process, and what its file has otherwise",
+    query: [NODE],
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(config),
+  },
+  "POST /v1/config/reload": {
+    id: "reloadConfig",
+    summary:
+      "each process, or one, reads its configuration again; a file with mistakes changes nothing",
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    ...doing(ReloadBody, reloadConfig),
+  },
+  "GET /v1/log": {
+    id: "getLogLevels",
+    summary: "the levels of the logs of each process",
+    query: [NODE],
+    answer: object({ levels: list(ref("Levels")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(log),
+  },
+  "PUT /v1/log": {
+    id: "setLogLevel",
+    summary: "sets the level of a component, or with null takes its own away",
+    answer: object({ levels: list(ref("Levels")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    ...doing(LogBody, setLog),
+  },
   ...CLUSTER_ROOM_ROUTES,
 });
 

@@ -1,7 +1,7 @@
 /** Rooms in the admin API: those of the whole cluster, what is in one, and what an operator does to it. */
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { type AdminRoutes, jsonBody, routes, withBody } from "../routing/admin_routes.ts";
+import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../routing/admin_body.ts";
 import { room } from "./details.ts";
@@ -119,7 +119,7 @@ export const doing = <Z extends z.ZodType>(
   );
 
 /** The routes of rooms. */
-export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = routes("cluster", {
+export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms": {
     id: "listRooms",
     summary: "rooms with subscribers, over all Shields",
@@ -391,7 +391,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = routes("cluster"
     scope: "tenant-in-path",
     handle: reading(cutOffRooms),
   },
-});
+};
 
 async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
   readQuery(call.url, {});

@@ -18,7 +18,7 @@ import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Env } from "../../../shared/env.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable, routes } from "../routing/admin_routes.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
@@ -52,7 +52,7 @@ const Wanted = { tenant: Id.optional(), room: Id.optional(), user: User.optional
 const Lifted = { tenant: Id, room: Id.optional(), user: User };
 
 /** The routes of bans. */
-export const BAN_ROUTES = new AdminTable<BansAdminContext>(routes("bans", {
+export const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
   "GET /v1/bans": {
     id: "listBans",
     summary: "who is kept out, of tenants and of rooms",
@@ -83,7 +83,7 @@ export const BAN_ROUTES = new AdminTable<BansAdminContext>(routes("bans", {
     scope: "tenant-in-query",
     handle: lift,
   },
-}));
+});
 
 /** The order of bans: those of a whole tenant come before those of its rooms. */
 function orderOf({ tenant_id, room_id, user_id }: ArrivedBan): string {

@@ -16,7 +16,7 @@ import {
 } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable, inBody, jsonBody, routes } from "../routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../routing/admin_body.ts";
@@ -56,7 +56,7 @@ const Body = z.strictObject({
 type Body = z.output<typeof Body>;
 
 /** The routes of this part. */
-export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>(routes("revocations", {
+export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revocations", {
   "GET /v1/revocations": {
     id: "listRevocations",
     summary: "what is revoked",
@@ -84,7 +84,7 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>(routes(
     scope: "tenant-in-query",
     handle: lift,
   },
-}));
+});
 
 const refuse = (detail: string): never => {
   throw new ArqonError("invalid-settings", detail);

@@ -8,7 +8,7 @@ import { isHole } from "../../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../../shared/journal/record.ts";
 import type { Env } from "../../../shared/env.ts";
 import { readValue } from "../../admin/routing/admin_body.ts";
-import { AdminTable, inBody, jsonBody, routes } from "../../admin/routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../../admin/routing/query.ts";
 import { BOOLEAN, COUNT, ID, inQuery, object, TENANT, TEXT } from "../../openapi/openapi_parts.ts";
@@ -69,7 +69,7 @@ const Erased = z.strictObject({
 });
 
 /** The routes of the journal's admin API. */
-export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>(routes("journal", {
+export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "GET /v1/journal": {
     id: "readJournal",
     summary:
@@ -135,7 +135,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>(routes("journa
       erase,
     ),
   },
-}));
+});
 
 async function read(context: JournalAdminContext, call: AdminCall): Promise<Response> {
   const { payload, newest, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;

@@ -39,7 +39,7 @@ import { WayIn, wayIn } from "../../journal/admin/way_in.ts";
 import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../parts.ts";
-import { type AdminCall, AdminTable, routes } from "../../admin/routing/admin_routes.ts";
+import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
 import { Clocks } from "./why_ask.ts";
@@ -109,7 +109,7 @@ const MESSAGE = object({
 }, ["stored_ms"]);
 
 /** The route. */
-export const WHY_ROUTES = new AdminTable<WhyContext>(routes("cluster", {
+export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
   "GET /v1/why": {
     id: "why",
     summary: "how a message came in and its outcome, or those of a user's messages",
@@ -156,7 +156,7 @@ export const WHY_ROUTES = new AdminTable<WhyContext>(routes("cluster", {
     scope: "own",
     handle: why,
   },
-}));
+});
 
 /** The open connections that a question is about. */
 export function openOf(

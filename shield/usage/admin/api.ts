@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
-import { AdminTable, routes } from "../../admin/routing/admin_routes.ts";
+import { AdminTable } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
@@ -55,34 +55,32 @@ const Amounts = z.strictObject({
 });
 const TIME = { type: "integer", minimum: 0 };
 /** The routes of the ledger of use, and of budgets. */
-export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>({
+export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
   ...BUDGET_ROUTES,
-  ...routes("usage", {
-    "GET /v1/usage": {
-      id: "readUsage",
-      summary: "what a tenant has used, and what that costs",
-      query: [
-        inQuery("tenant", "the tenant; absent: that of the token"),
-        inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
-        inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
-        inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
-      ],
-      answer: object({
-        node_id: ID,
-        tenant: ID,
-        since_ms: UNIX_MS,
-        until_ms: UNIX_MS,
-        by: list({ type: "string", enum: [...USAGE_BY] }),
-        rows: list({ type: "object" }),
-        total: answerOf(Amounts),
-        lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
-        whole_since_ms: UNIX_MS,
-        damaged: { type: "number" },
-      }),
-      scope: "own",
-      handle: read,
-    },
-  }),
+  "GET /v1/usage": {
+    id: "readUsage",
+    summary: "what a tenant has used, and what that costs",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
+      inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
+      inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
+    ],
+    answer: object({
+      node_id: ID,
+      tenant: ID,
+      since_ms: UNIX_MS,
+      until_ms: UNIX_MS,
+      by: list({ type: "string", enum: [...USAGE_BY] }),
+      rows: list({ type: "object" }),
+      total: answerOf(Amounts),
+      lost: list(object({ node_id: ID, after_ms: UNIX_MS, most_ms: UNIX_MS })),
+      whole_since_ms: UNIX_MS,
+      damaged: { type: "number" },
+    }),
+    scope: "own",
+    handle: read,
+  },
 });
 
 async function read(context: UsageAdminContext, call: AdminCall): Promise<Response> {

@@ -7,7 +7,7 @@ import { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { problemText } from "../../../shared/problem.ts";
 import { TENANT_BUDGETS_MAX } from "../../../shared/records/tenant_settings.ts";
 import { parameterOf, readValue } from "../../admin/routing/admin_body.ts";
-import { jsonBody, routes, withBody } from "../../admin/routing/admin_routes.ts";
+import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Settings, StoredSettings } from "../../settings/settings.ts";
@@ -38,7 +38,7 @@ const ANSWER = object({
   here: OBJECT,
 });
 /** The routes of budgets. */
-export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = routes("usage", {
+export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
   "GET /v1/tenants/{tenant}/budgets": {
     id: "getBudgets",
     summary: "a tenant's budgets, and how much of each is used",
@@ -67,7 +67,7 @@ export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = routes("usage", {
     scope: "bus",
     handle: remove,
   },
-});
+};
 
 async function readBody(request: Request, schema: typeof TenantBudget): Promise<TenantBudget> {
   const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
