@@ -1,9 +1,10 @@
 /**
  * Writes a state as the files of a folder. Pure. The same state gives the same bytes, whoever made it in
- * whichever order: things are sorted, members stand as the form has them.
+ * whichever order: things are sorted, members are in the order of the form.
  */
 import { HOOKS } from "../../shield/message/verdict.ts";
-import { type Members, percentText } from "../answers/policy_text.ts";
+import { listOf, type Members, percentText } from "../answers/policy_text.ts";
+import { formOf, type Kind, KINDS, nameOf } from "./form.ts";
 import type { State, StateReducer, StateSchema } from "./form.ts";
 
 /** The names of the files that an export writes, besides modules and sets. */
@@ -37,86 +38,67 @@ function tomlOf(value: unknown): string {
   return JSON.stringify(value).replaceAll("\x7f", "\\u007f");
 }
 
-function sorted<Thing>(list: readonly Thing[] | undefined, name: (thing: Thing) => string) {
-  return (list ?? []).toSorted((a, b) => name(a) < name(b) ? -1 : Number(name(a) > name(b)));
+/** The file of each kind, and what it says where there is none. */
+const FILES: Readonly<Record<Kind, readonly [file: string, none: string]>> = {
+  policies: ["policies", "no policy decides"],
+  schemas: ["schemas", "no mapping needs one"],
+  mappings: ["mappings", "no event is checked"],
+  rooms: ["rooms", "rooms are as the configuration says"],
+  mirror: ["mirror", "nothing is copied but by the configuration"],
+  quotas: ["quotas", "those of the configuration hold"],
+  budgets: ["budgets", "those of the configuration hold"],
+  require_signature: ["signatures", "only as the configuration demands"],
+  hooks: ["hooks", "those of the configuration are called"],
+  schedules: ["schedules", "nothing is published by itself"],
+  reducers: ["reducers", "the configuration's files are in force"],
+};
+/** Where a bus does not have these, or leaves them to others, they are not said to be none. */
+const NOT_EVERYWHERE: readonly Kind[] = ["hooks", "schedules", "reducers"];
+
+/** What a file says otherwise than the bus: the place of a file for its hash, and lists in one order. */
+const SAID: { readonly [One in Kind]?: (one: Members) => Members } = {
+  policies: ({ name, hooks }) => ({
+    module: moduleFile(String(name)),
+    hooks: HOOKS.filter((hook) => listOf(hooks).includes(hook)),
+  }),
+  schemas: ({ id }) => ({ set: setFile(String(id)) }),
+  // What is not paused says nothing: a later pause by hand is nothing that an apply takes back.
+  hooks: ({ events, paused }) => ({
+    events: listOf(events).toSorted(),
+    paused: paused || undefined,
+  }),
+  schedules: ({ paused }) => ({ paused: paused || undefined }),
+  reducers: (one) => ({ module: reducerFile(String(one["class"])) }),
+};
+
+/** The text of the file of a kind. */
+function kindText(kind: Kind, list: readonly object[] = []): string {
+  const placeOf = (one: Members) => nameOf(kind, one);
+  const things = list.map((one): Members => ({ ...one })).toSorted((a, b) =>
+    kind === "policies" && a["order"] !== b["order"]
+      ? Number(a["order"]) - Number(b["order"])
+      : placeOf(a) < placeOf(b)
+      ? -1
+      : Number(placeOf(a) > placeOf(b))
+  );
+  const entries = things.map((one) => {
+    const said: Members = { ...one, ...SAID[kind]?.(one) };
+    return Object.fromEntries(formOf(kind).map((member) => [member, said[member]]));
+  });
+  return tables(kind, entries, FILES[kind][1]);
 }
 
 /** The text of each file, by its name. */
 export function exportTexts(tenant: string, state: State): Map<string, string> {
-  const policies = (state.policies ?? []).toSorted((a, b) =>
-    a.order - b.order || (a.name < b.name ? -1 : 1)
-  ).map(({ name, room, hooks, order, mode, percent }) => ({
-    name,
-    module: moduleFile(name),
-    room,
-    hooks: HOOKS.filter((hook) => hooks.includes(hook)),
-    order,
-    mode,
-    percent,
-  }));
-  const mappings = sorted(state.mappings, ({ subject }) => subject).map((
-    { subject, schema_id, message, mode, unknown_fields },
-  ) => ({ subject, schema_id, message, mode, unknown_fields }));
-  const rooms = sorted(state.rooms, ({ room }) => room).map(({ room, ...options }) => ({
-    room,
-    ...Object.fromEntries(Object.entries(options).sort(([a], [b]) => a < b ? -1 : 1)),
-  }));
-  const mirror = sorted(state.mirror, ({ prefix }) => prefix)
-    .map(({ prefix, percent }) => ({ prefix, percent }));
-  const quotas = sorted(state.quotas, ({ unit }) => unit)
-    .map(({ unit, per_second }) => ({ unit, per_second }));
-  const budgets = sorted(state.budgets, ({ per, unit, action }) => `${per} ${unit} ${action}`).map((
-    { per, unit, limit, action, messages_per_second },
-  ) => ({ per, unit, limit, action, messages_per_second }));
-  const signed = sorted(state.require_signature, ({ role, room }) => `${role} ${room}`)
-    .map(({ role, room }) => ({ role, room }));
-  const hooks = sorted(state.hooks, ({ id }) => id).map((
-    { id, events, paused, ...said },
-  ) => ({
-    id,
-    events: events.toSorted(),
-    // What is not paused says nothing: a later pause by hand is nothing that an apply takes back.
-    paused: paused || undefined,
-    ...Object.fromEntries(Object.entries(said).sort(([a], [b]) => a < b ? -1 : 1)),
-  }));
-  const schedules = sorted(state.schedules, ({ id }) => id).map((
-    { id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user, paused },
-  ) => ({
-    ...{ id, room, message, at_ms, every_ms, from_ms, cron, zone, until_ms, user },
-    paused: paused || undefined,
-  }));
-  const reducers = sorted(state.reducers, (one) => one.class)
-    .map((one) => ({ class: one.class, module: reducerFile(one.class) }));
-  const files = new Map([
+  const kinds = KINDS.filter((kind) => state[kind] !== undefined || !NOT_EVERYWHERE.includes(kind));
+  return new Map([
     ["tenant.toml", `${HEAD}\ntenant = ${JSON.stringify(tenant)}\n`],
-    ["policies.toml", tables("policies", policies, "no policy decides")],
-    ["schemas.toml", schemasText(state.schemas ?? [])],
-    ["mappings.toml", tables("mappings", mappings, "no event is checked")],
-    ["rooms.toml", tables("rooms", rooms, "rooms are as the configuration says")],
-    ["mirror.toml", tables("mirror", mirror, "nothing is copied but by the configuration")],
-    ["quotas.toml", tables("quotas", quotas, "those of the configuration hold")],
-    ["budgets.toml", tables("budgets", budgets, "those of the configuration hold")],
-    ["signatures.toml", tables("require_signature", signed, "only as the configuration demands")],
-    ["hooks.toml", tables("hooks", hooks, "those of the configuration are called")],
-    ["schedules.toml", tables("schedules", schedules, "nothing is published by itself")],
-    ["reducers.toml", tables("reducers", reducers, "the configuration's files are in force")],
+    ...kinds.map((kind) => [`${FILES[kind][0]}.toml`, kindText(kind, state[kind])] as const),
   ]);
-  // What this bus does not have, or leaves to others, is not said to be none.
-  for (const kind of ["hooks", "schedules", "reducers"] as const) {
-    if (state[kind] === undefined) files.delete(`${kind}.toml`);
-  }
-  return files;
 }
 
 /** The text of the file that says which schemas the bus has. */
-export function schemasText(all: readonly StateSchema[]): string {
-  const schemas = sorted(all, ({ id }) => id).map(({ id, compatibility }) => ({
-    id,
-    set: setFile(id),
-    compatibility,
-  }));
-  return tables("schemas", schemas, "no mapping needs one");
-}
+export const schemasText = (all: readonly StateSchema[]): string => kindText("schemas", all);
 
 /** The files of modules and sets: by path, where the bus has a module's bytes, or the id of a schema. */
 export function exportFiles(tenant: string, state: State): {

@@ -112,6 +112,10 @@ export type Kind = keyof typeof KIND_NAMES;
 /** All of them. */
 export const KINDS = Object.keys(KIND_NAMES) as Kind[];
 
+/** What names one of a kind. */
+export const nameOf = (kind: Kind, one: Thing): string =>
+  KIND_NAMES[kind].map((member) => String(one[member])).join(" ");
+
 /** A list of a kind, whose entries differ in what names them. */
 function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
   const members: readonly string[] = KIND_NAMES[list];
@@ -145,6 +149,10 @@ export const StateFile = z.strictObject({
 });
 /** What one file says. */
 export type StateFile = z.output<typeof StateFile>;
+
+/** The members of one of a kind, in the order of the form. */
+export const formOf = (kind: Kind): readonly string[] =>
+  Object.keys((StateFile.shape[kind].unwrap() as z.ZodArray<z.ZodObject>).element.shape);
 
 /** The JSON Schema of such a file, for editors and error messages. */
 export function stateJsonSchema(): JsonSchema {
@@ -268,9 +276,8 @@ function withKept(kind: Kind, thing: Thing, there: Thing | undefined): Thing {
 
 function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[]): Change[] {
   const names: readonly string[] = KIND_NAMES[kind];
-  const nameOf = (thing: Thing) => names.map((member) => String(thing[member])).join(" ");
-  const before = new Map(live.map((thing) => [nameOf(thing), thing]));
-  const after = new Map(wanted.map((thing) => [nameOf(thing), thing]));
+  const before = new Map(live.map((thing) => [nameOf(kind, thing), thing]));
+  const after = new Map(wanted.map((thing) => [nameOf(kind, thing), thing]));
   const kept: Change[] = [...after].flatMap(([name_, thing]) => {
     const there = before.get(name_);
     const members = membersBetween(names, there ?? {}, withKept(kind, thing, there));

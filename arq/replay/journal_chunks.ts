@@ -2,7 +2,33 @@
  * Cuts a stream of journal lines into pieces of whole lines, which threads then read, in a browser, too. It looks for
  * ends of lines only and reads no record.
  */
+import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { CommandError } from "../terminal/exit.ts";
+
+/** What was read besides records. */
+interface ReadCounts {
+  lines: number;
+  bad_lines: number;
+  holes: number;
+}
+
+/** Yields the records of a journal; holes and bad lines are counted. */
+export async function* journalRecords(
+  chunks: AsyncIterable<JournalChunk>,
+  counts: ReadCounts,
+): AsyncGenerator<JournalRecord> {
+  const decoder = new TextDecoder();
+  for await (const { bytes } of chunks) {
+    for (const text of decoder.decode(bytes).split("\n")) {
+      if (text.trim() === "") continue;
+      counts.lines++;
+      const parsed = parseLine(text);
+      if ("problem" in parsed) counts.bad_lines++;
+      else if (isHole(parsed.line)) counts.holes++;
+      else yield parsed.line;
+    }
+  }
+}
 
 /** Whole lines, in the order in which they came. */
 export interface JournalChunk {

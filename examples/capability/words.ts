@@ -10,7 +10,7 @@ import { AdminTable } from "../../shield/admin/routing/admin_routes.ts";
 import type { Capability } from "../../shield/capability.ts";
 import { answered } from "../../shield/message/command.ts";
 import { EMPTY_ACK } from "../../shield/message/request_ref.ts";
-import { abouts, COUNT, ID, object } from "../../shield/openapi/openapi_parts.ts";
+import { COUNT, ID, object } from "../../shield/openapi/openapi_parts.ts";
 
 /** The command that asks a room for its count; whoever may send commands there may ask. */
 const COUNT_WORDS = "words.count";
@@ -22,33 +22,21 @@ export interface WordCounts {
   ofTenant(tenant_id: string): { readonly rooms: number; readonly words: number };
 }
 
-const ROUTES = new AdminTable<WordCounts & { readonly log: Logger }>({
-  "/v1/tenants/{tenant}/words": {
-    GET: {
-      scope: "tenant-in-path",
-      about: abouts({
-        countWords: {
-          tag: "words",
-          summary: "how many words were published in a tenant's rooms here",
-          answer: object({ tenant: ID, rooms: COUNT, words: COUNT }),
-        },
-      }).countWords,
-      handle: (counts, { tenant }) => Response.json({ tenant, ...counts.ofTenant(tenant) }),
-    },
+const ROUTES = new AdminTable<WordCounts & { readonly log: Logger }>("words", {
+  "GET /v1/tenants/{tenant}/words": {
+    id: "countWords",
+    summary: "how many words were published in a tenant's rooms here",
+    answer: object({ tenant: ID, rooms: COUNT, words: COUNT }),
+    scope: "tenant-in-path",
+    handle: (counts, { tenant }) => Response.json({ tenant, ...counts.ofTenant(tenant) }),
   },
-  "/v1/rooms/{tenant}/{room}/words": {
-    GET: {
-      scope: "tenant-in-path",
-      about: abouts({
-        countRoomWords: {
-          tag: "words",
-          summary: "how many words were published in a room here",
-          answer: object({ words: COUNT }),
-        },
-      }).countRoomWords,
-      handle: (counts, { tenant, names: { room = "" } }) =>
-        Response.json({ words: counts.of(tenant, room) }),
-    },
+  "GET /v1/rooms/{tenant}/{room}/words": {
+    id: "countRoomWords",
+    summary: "how many words were published in a room here",
+    answer: object({ words: COUNT }),
+    scope: "tenant-in-path",
+    handle: (counts, { tenant, names: { room = "" } }) =>
+      Response.json({ words: counts.of(tenant, room) }),
   },
 });
 

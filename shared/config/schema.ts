@@ -4,29 +4,284 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { isDatabaseUrl, SLOT } from "./values/postgres.ts";
+import {
+  always,
+  count,
+  fraction,
+  hostName,
+  id,
+  idOrAny,
+  namedFile,
+  port,
+  roomPattern,
+} from "./values/schema_values.ts";
+import { decodeWitness } from "../proof/note.ts";
+import { Durable, Filters, NatsStorage, Rooms, Streams } from "./schema_durable.ts";
 import { refuseUnnamedOperators } from "./operators.ts";
-import { Bridge } from "./automation/bridge.ts";
 import { HookTables } from "./automation/hooks.ts";
 import { Centrifugo } from "./automation/centrifugo.ts";
-import { Proof } from "./automation/proof.ts";
 import { Pusher } from "./automation/pusher.ts";
 import { Reducers, refuseUnknownReducers } from "./automation/reducers.ts";
-import { Growing } from "./automation/growing.ts";
-import { Schedules } from "./automation/schedules.ts";
 import { Auth } from "./schema_auth.ts";
-import { Durable, Filters, Rooms, Streams } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Audit, Journal, LedgerTable } from "./schema_journal.ts";
 import { LimitsTable } from "./schema_limits.ts";
 import { Usage } from "./schema_usage.ts";
-import { Admin, Ops } from "./schema_listeners.ts";
-import { Nats } from "./schema_nats.ts";
 import { Quota } from "./schema_quota.ts";
-import { Brain, Presence } from "./schema_state.ts";
-import { Telemetry } from "./schema_telemetry.ts";
 import { Server, Sse } from "./schema_server.ts";
 import type { WithConstants } from "./keys/constants.ts";
-import { count } from "./values/schema_values.ts";
+
+const Postgres = z.strictObject({
+  tenant: id.describe("whose rooms transactions publish to"),
+  database: z.string().max(2_048).refine(isDatabaseUrl, {
+    error: 'expected a URL such as "postgres://bridge@127.0.0.1:5432/app"',
+  }).optional().describe("the database; with a password rather in database_file"),
+  database_file: namedFile(
+    "instead of database: a file with that URL and its password; read for each connection",
+  ),
+  slot: z.string().regex(SLOT, { error: "expected 1 to 63 of [a-z0-9_]" }).default("arqon")
+    .describe("the replication slot; of several bridges with the same one, one is active"),
+  mode: z.enum(["replication", "polling"]).default("replication").describe(
+    "how it reads the log: by the replication protocol, or by SQL every poll_ms",
+  ),
+}).refine(
+  ({ database, database_file }) => (database === undefined) !== (database_file === undefined),
+  { error: "expected exactly one of database and database_file", ...always },
+);
+
+/** `[bridge]`. */
+const Bridge = z.strictObject({
+  postgres: Postgres.optional().describe(
+    "`arq serve` publishes what a PostgreSQL commits; beside a separate Shield run `arq bridge postgres`",
+  ),
+});
+
+/** `[growing]`. */
+const Growing = z.strictObject({
+  message_bytes: count(65_536, 196_608, "bytes of UTF-8 that one message may grow to"),
+});
+/** A checked `[growing]`. */
+type Growing = z.output<typeof Growing>;
+
+const isWitnessUrl = (text: string) =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+
+/** `[proof]`. */
+const Proof = z.strictObject({
+  records: z.array(z.enum(["audit", "journal", "usage"])).max(3).default([]).describe(
+    "records that have a transparency log: audit of the bus, journal and usage of each tenant; rooms have one by proof of their class",
+  ),
+  origin: z.string().regex(/^[a-z0-9][a-z0-9./-]{0,127}$/, {
+    error: 'expected a host and a path without a scheme, for example "bus.example.com/log"',
+  }).default("arqonbus").describe(
+    "begins the name of each log and of its key; choose one that no other bus has, and never change it",
+  ),
+  key_file: z.string().min(1).optional().describe(
+    "file with an Ed25519 private key (PKCS #8 PEM) that signs every log; absent: a key for each tenant, made at first use and kept in the bus",
+  ),
+  witnesses: z.array(z.strictObject({
+    url: z.string().max(2_048).refine(isWitnessUrl, { error: "expected an http or https URL" })
+      .meta({ format: "uri" }).describe("its submission prefix, before /add-checkpoint"),
+    vkey: z.string().max(512).refine((text) => decodeWitness(text) !== undefined, {
+      error: "expected NAME+ID+KEY of an Ed25519 key, as arq proof witness prints it",
+    }).describe("its verifier key"),
+  })).max(16).default([]).describe(
+    "witnesses (c2sp.org/tlog-witness) that are asked to cosign each checkpoint; one that does not answer within 2 s stops nothing",
+  ),
+  public_records: z.boolean().default(false).describe(
+    "whether anybody may read checkpoints and tiles of the audit log, without a token; else operators may",
+  ),
+});
+/** A checked `[proof]`. */
+type Proof = z.output<typeof Proof>;
+
+/** `[schedules]`. */
+const Schedules = z.strictObject({});
+
+const listener = (default_port: number, what: string) => ({
+  host: z.string().min(1).default("127.0.0.1").describe(`address of the ${what} listener`),
+  port: port(default_port),
+  tls_cert: namedFile("file with the PEM certificate chain; with tls_key the listener speaks TLS"),
+  tls_key: namedFile("file with the PEM private key"),
+});
+
+interface Pair {
+  readonly tls_cert?: unknown;
+  readonly tls_key?: unknown;
+}
+
+/** Refuses one of certificate and key without the other. */
+function refuseHalfPair({ tls_cert, tls_key }: Pair, context: z.core.$RefinementCtx): void {
+  if ((tls_cert === undefined) === (tls_key === undefined)) return;
+  const [set, missing] = tls_key === undefined ? ["tls_cert", "tls_key"] : ["tls_key", "tls_cert"];
+  const message = `${set} is set without ${missing}; expected both or neither`;
+  context.addIssue({ code: "custom", path: [set], message });
+}
+
+/** `[ops]`. */
+const Ops = z.strictObject({
+  ...listener(4001, "metrics and health"),
+  token_file: namedFile(
+    "file with a token, then required as Authorization: Bearer for /metrics and the details of /health/ready",
+  ),
+}).superRefine(refuseHalfPair, always);
+
+/** `[admin]`. */
+const Admin = z.strictObject({
+  ...listener(4002, "admin API"),
+  allowed_hosts: z.array(hostName).default([]).describe(
+    'more names of the admin API, besides localhost, addresses and `host`: those of a proxy, for example "admin.example.com"',
+  ),
+  operator_tenants: z.array(idOrAny).min(1).optional().describe(
+    'tenants whose admins operate the whole bus; "*" is any; other admins act on their own tenant (docs/security.md); required if issuers may vouch for admins of several tenants',
+  ),
+}).superRefine(refuseHalfPair, always);
+
+/** `[presence]`: who is in which room. */
+const Presence = z.strictObject({
+  grace: z.array(z.strictObject({
+    room: roomPattern.describe("room id or prefix pattern"),
+    grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),
+  })).default([]).describe(
+    "grace period of a lost connection (not one that left) by room; the first match counts",
+  ),
+});
+
+/** `[brain]`: the state of rooms. */
+const Brain = z.strictObject({
+  tap: z.union([z.boolean(), fraction]).default(0.01).describe(
+    "fraction of messages that the Brain logs, log.lines_per_second at most; false is 0 (no tap at all), true is 1",
+  ),
+  state_bytes: count(262_144, 786_432, "size of one room's state document"),
+  rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
+  rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
+  room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
+    "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",
+  ),
+  idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
+    "a room without members and commands for this long ends with its state; 0: never",
+  ),
+  reducer_fuel_per_second: count(
+    2_000_000,
+    1_000_000_000_000,
+    "reducers' fuel per second and tenant on this Brain, with timers; burst: twice that; 2,000,000 is at most one core",
+  ),
+});
+
+const isCollector = (text: string) =>
+  URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).search === "";
+
+/** `[telemetry]`; without `otlp_url` nothing is sent. */
+const Telemetry = z.strictObject({
+  otlp_url: z.string().refine(isCollector, {
+    error: 'expected a URL such as "http://127.0.0.1:4318"',
+  }).meta({ format: "uri" }).optional().describe(
+    "base URL of an OpenTelemetry collector (OTLP over HTTP with Protobuf; /v1/traces and /v1/metrics are added); absent: nothing is sent",
+  ),
+  headers_file: namedFile(
+    'file with headers of each export, one a line, for example "authorization: Bearer …"; read before each',
+  ),
+  traces: z.boolean().default(true).describe("send traces"),
+  traces_ratio: fraction.default(0.01).describe(
+    "share of traces that begin at this Shield; a client's traceparent decides for its own",
+  ),
+  metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),
+  tenant_series: z.int().min(0).max(10_000).default(50).describe(
+    'tenants with their own series on /metrics, those with the most messages; others are tenant="_other"',
+  ),
+});
+
+/** The ways to log in by a file; at most one of them may be given. */
+const LOGIN_FILES = ["password_file", "token_file", "nkey_file", "credentials_file"] as const;
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The login in the URLs: none, a user alone (which NATS takes for a token), or both. */
+function loginInUrls(urls: unknown): { user: string; has_password: boolean } | undefined {
+  for (const text of Array.isArray(urls) ? urls : []) {
+    if (typeof text !== "string") continue;
+    const plain = text.replace(/^(nats|tls):/, "http:");
+    if (!URL.canParse(plain)) continue;
+    const { username, password } = new URL(plain);
+    if (username !== "") return { user: decoded(username), has_password: password !== "" };
+  }
+  return undefined;
+}
+
+type Given = Partial<Record<(typeof LOGIN_FILES)[number] | "user", unknown>> & { urls?: unknown };
+
+/** Refuses an incomplete login, and two logins: it would be undefined which one is used. */
+function refuseHalfOrTwo(given: Given, context: z.core.$RefinementCtx): void {
+  const refuse = (key: string, message: string) =>
+    context.addIssue({ code: "custom", path: [key], message });
+  const [first, second] = LOGIN_FILES.filter((key) => given[key] !== undefined);
+  if (first !== undefined && second !== undefined) {
+    refuse(second, `expected one login: ${first} is set too`);
+  }
+  const in_urls = loginInUrls(given.urls);
+  if (given.user !== undefined && given.password_file === undefined) {
+    refuse("user", "expected password_file beside it");
+  }
+  if (first === undefined) {
+    if (given.user !== undefined && in_urls !== undefined) {
+      refuse("user", "expected one login: urls hold one too");
+    }
+    return;
+  }
+  if (in_urls?.has_password === true || (in_urls !== undefined && first !== "password_file")) {
+    return refuse(first, "expected one login: urls hold one too");
+  }
+  if (first !== "password_file") return;
+  if (given.user === undefined && in_urls === undefined) {
+    refuse(first, "expected user beside it, in a key or in urls");
+  } else if (given.user !== undefined && in_urls !== undefined && in_urls.user !== given.user) {
+    refuse("user", "expected one user: urls hold another");
+  }
+}
+
+/** `[nats]`; without this table the embedded Spine runs. */
+const Nats = z.strictObject({
+  urls: z.array(
+    z.string().regex(/^(nats|tls):\/\/[^\s]+$/, {
+      error: 'expected a URL such as "nats://127.0.0.1:4222"',
+    }),
+  ).min(1).describe("servers to connect to; without this table the embedded Spine runs"),
+  user: z.string().min(1).optional().describe(
+    "the user of password_file; urls may have it instead",
+  ),
+  password_file: namedFile("file with the password of user"),
+  token_file: namedFile("file with a token, instead of user and password"),
+  nkey_file: namedFile("file with the seed of a user's nkey (SU…), instead of a password"),
+  credentials_file: namedFile("NATS .creds file, with a JWT and its seed"),
+  tls_ca_file: namedFile("PEM of the authority that signed the server's certificate"),
+  tls_cert_file: namedFile("PEM certificate chain that this process shows the server"),
+  tls_key_file: namedFile("PEM private key of tls_cert_file"),
+  request_timeout_ms: count(
+    2_000,
+    600_000,
+    "timeout of flushes and key-value operations; opening a bucket at the start: 30 s",
+  ),
+  api: z.boolean().default(false).describe(
+    "answer backends that ask by NATS on api.t.{tenant}.r.{room}.publish, .history and .command",
+  ),
+  ...NatsStorage,
+}).superRefine(refuseHalfOrTwo, always)
+  .refine((nats) => nats.tls_cert_file === undefined || nats.tls_key_file !== undefined, {
+    error: "tls_cert_file is set without tls_key_file; expected both or neither",
+    path: ["tls_cert_file"],
+    ...always,
+  }).refine((nats) => nats.tls_key_file === undefined || nats.tls_cert_file !== undefined, {
+    error: "tls_key_file is set without tls_cert_file; expected both or neither",
+    path: ["tls_key_file"],
+    ...always,
+  });
 
 const PolicyLimits = z.strictObject({
   timeout_ms: count(5, 60_000, "a verdict later than this is counted as late"),

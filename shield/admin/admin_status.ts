@@ -2,13 +2,13 @@
  * What a Shield answers to admins about itself and about them: `/v1/status`, and `/v1/access`, which
  * says how far the token reaches. Everything about the cluster is `inspect/`.
  */
+import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
 import type { RoomCard } from "../capability.ts";
 import { AdminTable } from "./routing/admin_routes.ts";
 import type { AdminCall } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
-import { STATUS_ABOUT } from "../openapi/openapi_settings.ts";
 
 /** The answer of `GET /v1/status`. */
 export interface ShieldStatus {
@@ -41,15 +41,29 @@ export interface StatusContext extends Pick<Env, "log"> {
 }
 
 /** The routes of status and access. */
-export const STATUS_ROUTES = new AdminTable<StatusContext>({
-  "/v1/status": {
-    GET: {
-      scope: "bus",
-      about: STATUS_ABOUT.getStatus,
-      handle: ({ status }) => Response.json(status()),
-    },
+export const STATUS_ROUTES = new AdminTable<StatusContext>("cluster", {
+  "GET /v1/status": {
+    id: "getStatus",
+    summary: "the Shield that answers",
+    answer: object({ node_id: ID, version: TEXT, uptime_ms: COUNT, draining: BOOLEAN }),
+    scope: "bus",
+    handle: ({ status }) => Response.json(status()),
   },
-  "/v1/access": { GET: { scope: "shared", about: STATUS_ABOUT.getAccess, handle: showAccess } },
+  "GET /v1/access": {
+    id: "getAccess",
+    summary:
+      "who the token is for, whether it operates the whole bus or only its tenant, and what is switched off",
+    answer: object({
+      user_id: TEXT,
+      tenant_id: ID,
+      operator: BOOLEAN,
+      token_expires_ms: UNIX_MS,
+      off: list(TEXT),
+      room_cards: list(object({ title: TEXT, path: TEXT })),
+    }),
+    scope: "shared",
+    handle: showAccess,
+  },
 });
 
 /**

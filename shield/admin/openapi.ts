@@ -4,9 +4,8 @@
  * of each route what it is, and of the schemas that read the bodies; `tests/admin/openapi_test.ts` tries it.
  */
 import type { ListedRoute } from "./routing/admin_routes.ts";
-import { inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inPath, object, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
-import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
 import { templateNames } from "../../shared/path_template.ts";
 import { listedRoutes } from "./route_list.ts";
 import type { Described } from "./route_list.ts";
@@ -28,6 +27,11 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",
   "room classes": "options of rooms",
+};
+
+/** What several paths use. */
+const SETTINGS_SCHEMAS: Readonly<Record<string, Schema>> = {
+  TenantSettings: object({ tenant: ID, version: COUNT, revision: COUNT, here: { type: "object" } }),
 };
 
 /** What is in braces in the kernel's paths, and in those of several capabilities. */

@@ -3,6 +3,7 @@
  * replaced in one step. It knows requests and answers, and checks what is to be in force; how the step is
  * made is `applies.ts`.
  */
+import { ID, list, object } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
@@ -24,7 +25,6 @@ import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
-import { STATE_ABOUT } from "../openapi/openapi_settings.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
@@ -41,6 +41,8 @@ import type { BusApplies } from "./bus_applies.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import type { Given } from "../capability.ts";
 import type { Wanted } from "./decision.ts";
+
+const OBJECT = { type: "object" };
 
 /** The largest body, in bytes: what one document can hold, twice. */
 const BODY_BYTES = 2_097_152;
@@ -114,22 +116,38 @@ export const readStateBody = settingsWithin(BODY_BYTES);
 
 /** The routes of a tenant's whole state, and of what is the bus's. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
+  "state",
   {
-    "/v1/state": {
-      GET: { scope: "bus", about: STATE_ABOUT.listStates, handle: listStates },
-      PUT: {
-        scope: "bus",
-        about: STATE_ABOUT.applyBusState,
-        ...withBody(jsonBody(BusBody, readStateBody), applyToBus),
-      },
+    "GET /v1/state": {
+      id: "listStates",
+      summary: "the tenants that have set anything at run time, from policies to quotas",
+      answer: object({ node_id: ID, tenants: list(ID) }),
+      scope: "bus",
+      handle: listStates,
     },
-    "/v1/tenants/{tenant}/state": {
-      GET: { scope: "tenant-in-path", about: STATE_ABOUT.getTenantState, handle: show },
-      PUT: {
-        scope: "tenant-in-path",
-        about: STATE_ABOUT.applyTenantState,
-        ...withBody(jsonBody(StateBody, readStateBody), apply),
-      },
+    "PUT /v1/state": {
+      id: "applyBusState",
+      summary: "puts versions of schemas that are stored in force for the whole bus, all or none",
+      answer: object({ node_id: ID, apply: {}, schemas: list(ID) }),
+      refusals: [409, 429],
+      scope: "bus",
+      ...withBody(jsonBody(BusBody, readStateBody), applyToBus),
+    },
+    "GET /v1/tenants/{tenant}/state": {
+      id: "getTenantState",
+      summary: "all that a tenant has in force, from policies to quotas, and its revisions",
+      answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
+      scope: "tenant-in-path",
+      handle: show,
+    },
+    "PUT /v1/tenants/{tenant}/state": {
+      id: "applyTenantState",
+      summary:
+        "replaces all that is given in one step, if nobody has changed anything since `basis`",
+      answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
+      refusals: [409, 429],
+      scope: "tenant-in-path",
+      ...withBody(jsonBody(StateBody, readStateBody), apply),
     },
   },
   stateRefusal,

@@ -2,6 +2,7 @@
  * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and takes orders. It checks what is to be
  * in force and writes the rollout's document; what happens then is `rollouts.ts` and the Brains' part.
  */
+import { ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
@@ -24,13 +25,22 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
-import { ROLLOUT_ABOUT } from "../openapi/openapi_settings.ts";
 import { canaryLists } from "../policy/chain/canary.ts";
 import { checkState, readStateBody, StateBody, stateRefusal } from "./api.ts";
 import type { ApplyAdminContext } from "./api.ts";
 import { hasDocuments, STATE_KINDS } from "./decision.ts";
 import { madeSecrets } from "./documents.ts";
 import { fuelAt, type PolicyTally } from "../../shared/rollout/tally.ts";
+
+const OBJECT = { type: "object" };
+const ROLLOUT = object({
+  tenant: ID,
+  rollout: OBJECT,
+  share: { type: "number" },
+  waits: TEXT,
+  tallies: list(OBJECT),
+  nodes: list(OBJECT),
+});
 
 /** The longest time at one share: a week. */
 const HOLD_MS_MAX = 604_800_000;
@@ -59,26 +69,58 @@ const RolloutBody = StateBody.extend({
 });
 type RolloutBody = z.output<typeof RolloutBody>;
 
-const order = (about: typeof ROLLOUT_ABOUT.pauseRollout, given: Order) => ({
+const order = (given: Order) => ({
   scope: "tenant-in-path" as const,
-  about,
   handle: (context: RolloutAdminContext, call: AdminCall) => obey(context, call, given),
 });
 
 /** The routes of rollouts. */
-export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>({
-  "/v1/rollouts": { GET: { scope: "own", about: ROLLOUT_ABOUT.listRollouts, handle: listAll } },
-  "/v1/rollouts/{tenant}": {
-    GET: { scope: "tenant-in-path", about: ROLLOUT_ABOUT.getRollout, handle: show },
-    POST: {
-      scope: "tenant-in-path",
-      about: ROLLOUT_ABOUT.startRollout,
-      ...withBody(jsonBody(RolloutBody, readStateBody), start),
-    },
+export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
+  "GET /v1/rollouts": {
+    id: "listRollouts",
+    summary: "the latest rollout of each tenant, and those before it",
+    query: [inQuery("tenant", "only of this tenant", TEXT)],
+    answer: object({ node_id: ID, rollouts: list(OBJECT) }),
+    scope: "own",
+    handle: listAll,
   },
-  "/v1/rollouts/{tenant}/pause": { POST: order(ROLLOUT_ABOUT.pauseRollout, "pause") },
-  "/v1/rollouts/{tenant}/resume": { POST: order(ROLLOUT_ABOUT.resumeRollout, "resume") },
-  "/v1/rollouts/{tenant}/abort": { POST: order(ROLLOUT_ABOUT.abortRollout, "abort") },
+  "GET /v1/rollouts/{tenant}": {
+    id: "getRollout",
+    summary: "a tenant's latest rollout: how far it is, what it waits for, what was counted",
+    answer: ROLLOUT,
+    refusals: [404],
+    scope: "tenant-in-path",
+    handle: show,
+  },
+  "POST /v1/rollouts/{tenant}": {
+    id: "startRollout",
+    summary: "puts a state in force in steps, and takes it back when a condition is not held",
+    answer: ROLLOUT,
+    refusals: [409, 429],
+    scope: "tenant-in-path",
+    ...withBody(jsonBody(RolloutBody, readStateBody), start),
+  },
+  "POST /v1/rollouts/{tenant}/pause": {
+    id: "pauseRollout",
+    summary: "holds a rollout at its share; its conditions are still looked after",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+    ...order("pause"),
+  },
+  "POST /v1/rollouts/{tenant}/resume": {
+    id: "resumeRollout",
+    summary: "lets a rollout go on that was paused",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+    ...order("resume"),
+  },
+  "POST /v1/rollouts/{tenant}/abort": {
+    id: "abortRollout",
+    summary: "ends a rollout: the old state is in force again",
+    answer: ROLLOUT,
+    refusals: [404, 409],
+    ...order("abort"),
+  },
 }, stateRefusal);
 
 interface Stored {

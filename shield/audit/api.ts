@@ -2,17 +2,56 @@
  * `/v1/audit` of the admin listener: searches the audit log, and gives out its entries as they are
  * stored. Whether the caller is an admin has been checked before; nothing here writes.
  */
+import {
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  LIMIT,
+  list,
+  object,
+  TEXT,
+  UNIX_MS,
+} from "../openapi/openapi_parts.ts";
+import { AUDIT_ACTIONS } from "../admin/routing/audit_actions.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES, type AuditOutcome } from "../../shared/audit/outcome.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
-import { AUDIT_ABOUT } from "./openapi_audit.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
 import { slice as piece, STRANGERS } from "../../shared/turns/slices.ts";
+
+const HASH: Schema = { type: "string", pattern: "^[0-9a-f]{64}$" };
+const PLACE: Schema = { type: "integer", minimum: 0 };
+const orNull = (type: string): Schema => ({ type: [type, "null"] });
+
+const ENTRY = object({
+  format: { type: "integer", const: 1 },
+  seq: { type: "integer", minimum: 1, description: "place in the log" },
+  previous: { ...HASH, description: "hash of the entry before" },
+  hash: { ...HASH, description: "SHA-256 of this entry as it is stored" },
+  at_ms: UNIX_MS,
+  node: { ...TEXT, description: "the Shield that wrote it" },
+  request: { ...TEXT, description: "the same in both entries of one request" },
+  outcome: { type: "string", enum: [...AUDIT_OUTCOMES] },
+  action: { type: "string", enum: [...new Set(AUDIT_ACTIONS)] },
+  tenant: { ...orNull("string"), description: "what it is about; null: no tenant, or all" },
+  by: { ...orNull("string"), description: "user id; null: nobody with a good token" },
+  by_tenant: orNull("string"),
+  operator: BOOLEAN,
+  from: { ...TEXT, description: "address; empty where it is an operator's and not yours to see" },
+  method: TEXT,
+  path: TEXT,
+  about: { type: "object" },
+  status: orNull("integer"),
+  reason: orNull("string"),
+  count: { ...COUNT, description: "so many alike, one of which is shown" },
+});
 
 const NEWLINE = new Uint8Array([0x0a]);
 
@@ -43,13 +82,45 @@ const Wanted = {
 const Exported = { after: whole.optional(), limit: Limit };
 
 /** The routes of the audit log's admin API. */
-export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
-  "/v1/audit": { GET: { scope: "own", about: AUDIT_ABOUT.listAudit, handle: list } },
+export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
+  "GET /v1/audit": {
+    id: "listAudit",
+    summary: "who did what on the admin API, the newest first",
+    query: [
+      inQuery("tenant", "about this tenant"),
+      inQuery("actor", "by this user", TEXT),
+      inQuery("action", "an action, or the part before its dot", TEXT),
+      inQuery("outcome", "how it ended", { type: "string", enum: [...AUDIT_OUTCOMES] }),
+      inQuery("since_ms", "not before this time", PLACE),
+      inQuery("until_ms", "not after this time", PLACE),
+      inQuery("after", "entries above this place, the oldest first", PLACE),
+      inQuery("before", "entries below this place, the newest first", PLACE),
+      LIMIT,
+    ],
+    answer: object({
+      node_id: ID,
+      entries: list(ENTRY),
+      next: {
+        type: ["integer", "null"],
+        description: "after or before of the next page; null: there is no more",
+      },
+    }),
+    scope: "own",
+    handle: listed,
+  },
   // Whole entries one after the other are a chain; the entries of one tenant are not.
-  "/v1/audit/entries": { GET: { scope: "bus", about: AUDIT_ABOUT.exportAudit, handle: entries } },
+  "GET /v1/audit/entries": {
+    id: "exportAudit",
+    summary: "entries exactly as they are stored, one a line, the oldest first",
+    query: [inQuery("after", "entries above this place", PLACE), LIMIT],
+    answer: TEXT,
+    type: "application/x-ndjson",
+    scope: "bus",
+    handle: entries,
+  },
 });
 
-async function list(
+async function listed(
   { ledger, node_id }: AuditAdminContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {

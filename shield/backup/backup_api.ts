@@ -14,18 +14,6 @@ import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import { abouts } from "../openapi/openapi_parts.ts";
-
-/** Routes of this part. */
-const BACKUP_ABOUT = abouts({
-  downloadBackup: {
-    tag: "backup",
-    summary: "all that the embedded Spine keeps, at one moment, as arq backup writes it",
-    answer: { type: "string", format: "binary" },
-    type: "application/x-tar",
-    refusals: [429, 503],
-  },
-});
 
 /** What backups need of the process. */
 export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
@@ -41,8 +29,16 @@ export interface BackupContext extends BackupStart {
 }
 
 /** The routes of backups. */
-export const BACKUP_ROUTES = new AdminTable<BackupContext>({
-  "/v1/backup": { GET: { scope: "bus", about: BACKUP_ABOUT.downloadBackup, handle: download } },
+export const BACKUP_ROUTES = new AdminTable<BackupContext>("backup", {
+  "GET /v1/backup": {
+    id: "downloadBackup",
+    summary: "all that the embedded Spine keeps, at one moment, as arq backup writes it",
+    answer: { type: "string", format: "binary" },
+    type: "application/x-tar",
+    refusals: [429, 503],
+    scope: "bus",
+    handle: download,
+  },
 });
 
 const ELSEWHERE =

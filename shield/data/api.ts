@@ -2,19 +2,28 @@
  * `/v1/data` of the admin listener: what the bus keeps of somebody, all of it as lines, and its removal. What is kept is
  * `stores.ts`; whether the caller may is checked before.
  */
+import { COUNT, ID, inQuery, list, object, TENANT, TEXT } from "../openapi/openapi_parts.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { readValue } from "../admin/routing/admin_body.ts";
-import { AdminTable, jsonBody, tenantInBody } from "../admin/routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";
-import { DATA_ABOUT } from "./openapi_data.ts";
 import { isTenant } from "./blocks.ts";
 import { findBrain } from "./buckets.ts";
 import { KEPT } from "./stores.ts";
 import type { DataStore, StoresContext, Whose } from "./stores.ts";
+
+const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
+const WHOSE = [
+  TENANT,
+  inQuery("user", "of this user", TEXT),
+  inQuery("room", "of this room and what stands beside it"),
+  inQuery("offset", "this one message of the room", OFFSET),
+];
 
 const BODY_BYTES = 4_096;
 
@@ -45,16 +54,41 @@ const Erased = z.strictObject({
 });
 
 /** The routes. */
-export const DATA_ROUTES = new AdminTable<DataContext>({
-  "/v1/data": {
-    GET: { scope: "tenant-in-query", about: DATA_ABOUT.findData, handle: find },
+export const DATA_ROUTES = new AdminTable<DataContext>("data", {
+  "GET /v1/data": {
+    id: "findData",
+    summary:
+      "what the bus keeps of a tenant, a user, a room or a message, by store; what stays, and why",
+    query: WHOSE,
+    answer: object({
+      node_id: ID,
+      tenant: ID,
+      stores: list(
+        object({ store: TEXT, where: TEXT, count: COUNT, bytes: COUNT, stays: TEXT }, ["stays"]),
+      ),
+      kept: { type: "object", additionalProperties: TEXT },
+    }),
+    scope: "tenant-in-query",
+    handle: find,
   },
-  "/v1/data/export": {
-    GET: { scope: "tenant-in-query", about: DATA_ABOUT.exportData, handle: exportAll },
+  "GET /v1/data/export": {
+    id: "exportData",
+    summary: "all of it, one JSON object a line; the last line says how many there were",
+    query: WHOSE,
+    answer: TEXT,
+    type: "application/x-ndjson",
+    scope: "tenant-in-query",
+    handle: exportAll,
   },
-  "/v1/data/erase": {
-    POST: tenantInBody(
-      DATA_ABOUT.eraseData,
+  "POST /v1/data/erase": {
+    id: "eraseData",
+    summary: "erases it: nobody is served it a second later, and recovery over the hole is refused",
+    answer: object({
+      node_id: ID,
+      tenant: ID,
+      stores: list(object({ store: TEXT, erased: COUNT, failed: TEXT }, ["failed"])),
+    }),
+    ...inBody(
       jsonBody(
         Erased,
         async (request, schema) => checked(await readValue(request, BODY_BYTES), schema),

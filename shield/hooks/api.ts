@@ -17,7 +17,7 @@ import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
 import { hasOrder, resumed, withAgain } from "../../shared/records/hook_document.ts";
 import type { HookDocument } from "../../shared/records/hook_document.ts";
-import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { HookStore, StoredHook } from "./hook_store.ts";
 
 const FromMs = z.string().regex(/^\d{1,15}$/, { error: "expected a time in Unix ms" })
@@ -42,29 +42,56 @@ const about = (summary: string, answer: ReturnType<typeof object>) => ({
   ...{ tag: "hooks", summary, answer },
   refusals: [404],
 });
-const ABOUT = abouts({
-  listHooks: {
-    tag: "hooks",
+const scope = "tenant-in-path" as const;
+
+/** The routes of hooks. */
+export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
+  "GET /v1/tenants/{tenant}/hooks": {
+    id: "listHooks",
     summary: "a tenant's hooks",
     answer: object({ tenant: ID, hooks: list(OBJECT), node_id: ID }),
+    scope,
+    handle: showAll,
   },
-  getHook: about(
-    "one hook, how far it has come in each room, and its dead letters",
-    object({ tenant: ID, hook: OBJECT, rooms: list(OBJECT), dead: list(OBJECT), node_id: ID }),
-  ),
-  setHook: {
-    tag: "hooks",
+  "GET /v1/tenants/{tenant}/hooks/{hook}": {
+    id: "getHook",
+    ...about(
+      "one hook, how far it has come in each room, and its dead letters",
+      object({ tenant: ID, hook: OBJECT, rooms: list(OBJECT), dead: list(OBJECT), node_id: ID }),
+    ),
+    scope,
+    handle: show,
+  },
+  "PUT /v1/tenants/{tenant}/hooks/{hook}": {
+    id: "setHook",
     summary: "sets a hook, or changes it; without a secret it gets one, which is told once",
     answer: HOOK,
     refusals: [409],
+    scope,
+    ...withBody(jsonBody(TenantHook, settingsWithin(BODY_BYTES)), set),
   },
-  removeHook: {
+  "DELETE /v1/tenants/{tenant}/hooks/{hook}": {
+    id: "removeHook",
     ...about("removes a hook", object({ tenant: ID, removed: COUNT, node_id: ID })),
     refusals: [404, 409],
+    scope,
+    handle: remove,
   },
-  pauseHook: about("calls it for nothing until it is resumed", HOOK),
-  resumeHook: about("calls it for everything since it was paused", HOOK),
-  replayHook: {
+  "POST /v1/tenants/{tenant}/hooks/{hook}/pause": {
+    id: "pauseHook",
+    ...about("calls it for nothing until it is resumed", HOOK),
+    scope,
+    handle: (context, call) =>
+      order(context, call, "paused", (document) => ({ ...resumed(document), paused: true })),
+  },
+  "POST /v1/tenants/{tenant}/hooks/{hook}/resume": {
+    id: "resumeHook",
+    ...about("calls it for everything since it was paused", HOOK),
+    scope,
+    handle: (context, call) => order(context, call, "resumed", resumed),
+  },
+  "POST /v1/tenants/{tenant}/hooks/{hook}/replay": {
+    id: "replayHook",
     ...about(
       "calls it once more for its dead letters, or for all that was stored since a time",
       HOOK,
@@ -75,47 +102,18 @@ const ABOUT = abouts({
         minimum: 0,
       }),
     ],
+    scope,
+    handle: replay,
   },
-  testHook: about(
-    "calls it from this Shield, once, for nothing",
-    object({ tenant: ID, status: COUNT, problem: TEXT, took_ms: COUNT, node_id: ID }),
-  ),
-});
-
-const ONE = "/v1/tenants/{tenant}/hooks/{hook}";
-const scope = "tenant-in-path" as const;
-
-/** The routes of hooks. */
-export const HOOK_ROUTES = new AdminTable<HookAdminContext>({
-  "/v1/tenants/{tenant}/hooks": { GET: { scope, about: ABOUT.listHooks, handle: showAll } },
-  [ONE]: {
-    GET: { scope, about: ABOUT.getHook, handle: show },
-    PUT: {
-      scope,
-      about: ABOUT.setHook,
-      ...withBody(jsonBody(TenantHook, settingsWithin(BODY_BYTES)), set),
-    },
-    DELETE: { scope, about: ABOUT.removeHook, handle: remove },
+  "POST /v1/tenants/{tenant}/hooks/{hook}/test": {
+    id: "testHook",
+    ...about(
+      "calls it from this Shield, once, for nothing",
+      object({ tenant: ID, status: COUNT, problem: TEXT, took_ms: COUNT, node_id: ID }),
+    ),
+    scope,
+    handle: test,
   },
-  [`${ONE}/pause`]: {
-    POST: {
-      scope,
-      about: ABOUT.pauseHook,
-      handle: (context, call) =>
-        order(context, call, "paused", (document) => ({ ...resumed(document), paused: true })),
-    },
-  },
-  [`${ONE}/resume`]: {
-    POST: {
-      scope,
-      about: ABOUT.resumeHook,
-      handle: (context, call) => order(context, call, "resumed", resumed),
-    },
-  },
-  [`${ONE}/replay`]: {
-    POST: { scope, about: ABOUT.replayHook, handle: replay },
-  },
-  [`${ONE}/test`]: { POST: { scope, about: ABOUT.testHook, handle: test } },
 });
 
 /** The id in the path. Throws `invalid-settings`. */

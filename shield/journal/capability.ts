@@ -1,14 +1,100 @@
 /** What journal brings to a Shield. */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
+import { METER_VERSION } from "../../wasm/metering/meter_costs.ts";
+import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
+import type { RoomClasses } from "../../shared/rooms/classes.ts";
+import { Journal } from "./journal.ts";
+import { JournalTotals } from "./metrics.ts";
+import { JournalPlace } from "./journal_place.ts";
+import { JournalQueue } from "./queue.ts";
+import { JournalRules } from "./rules.ts";
+import { TermsOf, type TermsParts } from "./terms.ts";
 import type { Capability } from "../capability.ts";
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";
 import { MIRROR } from "../mirror/capability.ts";
-import { QUOTA_KEYS } from "../rates/rates.ts";
-import { RATE_KEYS } from "../rates/rates.ts";
+import { QUOTA_KEYS, RATE_KEYS } from "../rates/rates.ts";
 import { JOURNAL_ROUTES } from "./admin/api.ts";
 import { linesOf } from "./admin/read.ts";
-import { type StartedJournal, startJournal } from "./start.ts";
+
+/** How long the end of the process waits until the last blocks are stored, in ms. */
+const CLOSE_MS = 5_000;
+/** A decision is written so much later than it was asked for, at most: a policy may take a while. */
+const IN_DECISION_MS = 1_000;
+
+/** What the journal needs of the process. */
+interface JournalStart
+  extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms"> {
+  readonly config: Pick<Config, "journal" | "platform" | "policy" | "limits" | "quota">;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly settings?: TermsParts["settings"];
+  /** The mirror's rules; absent: nothing is mirrored. */
+  readonly mirror?: TermsParts["mirror"];
+  readonly life: Pick<OwnLife, "begin" | "lives" | "node_id" | "began_ms">;
+}
+
+/** A running journal. */
+interface StartedJournal {
+  readonly journal: Journal;
+  /** For its admin API: its store and keys, for those who read. */
+  readonly admin: {
+    readonly place: JournalPlace;
+    readonly node_id: string;
+    readonly log: Logger;
+  };
+  /** Puts into force what the configuration says now of what is written. */
+  renew(): void;
+  /** Stores what is queued, then ends; decisions are taken until then. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** Starts the journal. */
+function startJournal(start: JournalStart): StartedJournal {
+  const { config, registry, node_id, now, monotonic_ms, classes } = start;
+  const { fuel_limit } = config.platform.overseer;
+  const { chain_fuel_limit } = config.policy;
+  const log = start.log.child({ part: "journal" });
+  const place = new JournalPlace({ ...start, lives: start.life.lives, own: start.life, log });
+  const totals = new JournalTotals();
+  const queue = new JournalQueue({
+    owner: { node: node_id, meter_version: METER_VERSION, fuel_limit, chain_fuel_limit },
+    store: () => place.store(),
+    keys: () => place.keys(),
+    queue_bytes: config.journal.queue_bytes,
+    flush_ms: config.journal.flush_ms,
+    totals,
+    log,
+    now,
+    monotonic_ms,
+  });
+  // Without a decision there is nothing that could be missing.
+  let living: LivingPart | undefined;
+  totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
+  const rules = new JournalRules(config.journal);
+  const told: Pick<JournalQueue, "write"> = {
+    write(tenant_id, keeping, entry) {
+      living ??= start.life.begin("journal", () => queue.sure_ms - IN_DECISION_MS);
+      queue.write(tenant_id, keeping, entry);
+    },
+  };
+  const terms = new TermsOf(start);
+  return {
+    journal: new Journal({ rules, classes, queue: told, terms, now }),
+    admin: { place, node_id, log },
+    renew() {
+      rules.renew();
+      terms.renew();
+    },
+    async close() {
+      const is_whole = await queue.close(CLOSE_MS);
+      living?.end(is_whole);
+      await place.close();
+    },
+  };
+}
 
 /** What is written, and what every decision depends on. */
 const KEYS: readonly LiveKey[] = [

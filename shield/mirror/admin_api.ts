@@ -3,6 +3,7 @@
  * is about a subject, and what candidates would have decided. It knows requests and answers; whether
  * the caller is an admin has been checked before.
  */
+import { BOOLEAN, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
 import type { Env } from "../../shared/env.ts";
@@ -11,11 +12,13 @@ import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import { MIRROR_ABOUT } from "../openapi/openapi_settings.ts";
 import { parameterOf, readValue, tenantOf } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
+
+const SETTINGS = ref("TenantSettings");
+const OBJECT = { type: "object" };
 
 /** The largest body of a request, in bytes. */
 const RULE_BYTES = 4_096;
@@ -34,26 +37,72 @@ export interface MirrorAdminContext extends Pick<Env, "log"> {
 }
 
 /** The routes of the mirror's admin API. */
-export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
-  "/v1/mirror": { GET: { scope: "own", about: MIRROR_ABOUT.listMirrorRules, handle: listRules } },
-  "/v1/mirror/explain": {
-    GET: { scope: "tenant-in-subject", about: MIRROR_ABOUT.explainMirror, handle: explain },
+export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
+  "GET /v1/mirror": {
+    id: "listMirrorRules",
+    summary: "the mirror rules in force here",
+    answer: object({ node_id: ID, rules: list(OBJECT), truncated: BOOLEAN }),
+    scope: "own",
+    handle: listRules,
   },
-  "/v1/mirror/diff": {
-    GET: { scope: "tenant-in-query", about: MIRROR_ABOUT.getMirrorDiff, handle: showDiff },
-    DELETE: { scope: "tenant-in-query", about: MIRROR_ABOUT.resetMirrorDiff, handle: resetDiff },
+  "GET /v1/mirror/explain": {
+    id: "explainMirror",
+    summary: "which rule a subject is under, and whether a key is mirrored",
+    query: [
+      inQuery("subject", "in.t.TENANT.r.ROOM", TEXT, true),
+      inQuery("key", "a trace id, or a connection's id", TEXT),
+    ],
+    answer: OBJECT,
+    scope: "tenant-in-subject",
+    handle: explain,
   },
-  "/v1/tenants/{tenant}/mirror": {
-    GET: { scope: "tenant-in-path", about: MIRROR_ABOUT.getMirrorRules, handle: showTenant },
-    PUT: {
-      scope: "tenant-in-path",
-      about: MIRROR_ABOUT.setMirrorRule,
-      ...withBody(jsonBody(MirrorRule, readRule), setRule),
-    },
-    DELETE: { scope: "tenant-in-path", about: MIRROR_ABOUT.removeMirrorRule, handle: removeRule },
+  "GET /v1/mirror/diff": {
+    id: "getMirrorDiff",
+    summary: "what candidates would have decided otherwise, at this Shield",
+    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
+    answer: object({ node_id: ID, tenant: ID, candidates: list(OBJECT) }),
+    scope: "tenant-in-query",
+    handle: showDiff,
   },
-  "/v1/tenants/{tenant}/reset": {
-    POST: { scope: "tenant-in-path", about: MIRROR_ABOUT.resetSettings, handle: resetTenant },
+  "DELETE /v1/mirror/diff": {
+    id: "resetMirrorDiff",
+    summary: "forgets what candidates have decided",
+    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
+    answer: OBJECT,
+    scope: "tenant-in-query",
+    handle: resetDiff,
+  },
+  "GET /v1/tenants/{tenant}/mirror": {
+    id: "getMirrorRules",
+    summary: "a tenant's own mirror rules",
+    answer: SETTINGS,
+    scope: "tenant-in-path",
+    handle: showTenant,
+  },
+  "PUT /v1/tenants/{tenant}/mirror": {
+    id: "setMirrorRule",
+    summary: "sets a tenant's mirror rule of one prefix",
+    answer: SETTINGS,
+    refusals: [409],
+    scope: "tenant-in-path",
+    ...withBody(jsonBody(MirrorRule, readRule), setRule),
+  },
+  "DELETE /v1/tenants/{tenant}/mirror": {
+    id: "removeMirrorRule",
+    summary: "removes a tenant's mirror rule",
+    query: [inQuery("prefix", "the rule's prefix", TEXT, true)],
+    answer: SETTINGS,
+    refusals: [409],
+    scope: "tenant-in-path",
+    handle: removeRule,
+  },
+  "POST /v1/tenants/{tenant}/reset": {
+    id: "resetSettings",
+    summary: "begins a tenant's settings anew that cannot be read",
+    answer: SETTINGS,
+    refusals: [409],
+    scope: "tenant-in-path",
+    handle: resetTenant,
   },
 });
 

@@ -48,16 +48,6 @@ export interface RouteAbout
   readonly query?: readonly Parameter[];
 }
 
-/** By their ids, which name the operations in generated clients. */
-export function abouts<Id extends string>(
-  all: Readonly<Record<Id, Omit<RouteAbout, "id">>>,
-): Readonly<Record<Id, RouteAbout>> {
-  const named = Object.entries<Omit<RouteAbout, "id">>(all).map((
-    [id, about],
-  ) => [id, { id, ...about }]);
-  return Object.fromEntries(named);
-}
-
 /** The body of a route, as it is described. */
 export type DescribedBody = NonNullable<OperationOptions["body"]>;
 

@@ -3,14 +3,15 @@
  * follow logs. It knows requests and answers; whether the caller is an admin has been checked before,
  * and `check` decides what a good module is.
  */
+import { COUNT, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { AdminTable, jsonBody, tenantInBody, withBody } from "../admin/routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
-import { POLICIES_ABOUT } from "./openapi_policies.ts";
 import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
 import { Deployment, Reset, Rollback } from "./chain/deployment.ts";
 import { rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
@@ -22,6 +23,21 @@ import type { Hook } from "../message/verdict.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import type { StoredDocument } from "./chain/store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
+
+const OBJECT: Schema = { type: "object" };
+
+/** What makes a new version of a tenant's policies. */
+const change = (summary: string) => ({
+  tag: "policies",
+  summary,
+  answer: ref("PolicyChange"),
+  refusals: [404, 409],
+});
+
+/** What several paths use. */
+export const POLICY_SCHEMAS: Readonly<Record<string, Schema>> = {
+  PolicyChange: object({ tenant: ID, revision: COUNT, version: COUNT, here: OBJECT }),
+};
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
@@ -66,35 +82,89 @@ const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
  * The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes can name
  * their hash.
  */
-export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
-  "/v1/policies": { GET: { scope: "own", about: POLICIES_ABOUT.listPolicies, handle: list } },
-  "/v1/policies/modules": {
-    PUT: { scope: "shared", about: POLICIES_ABOUT.uploadModule, ...withBody(MODULE, upload) },
+export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
+  "GET /v1/policies": {
+    id: "listPolicies",
+    summary: "tenants with policies, or one tenant's document",
+    query: [inQuery("tenant", "only this tenant's document and its history")],
+    answer: OBJECT,
+    scope: "own",
+    handle: listed,
   },
-  "/v1/policies/modules/{module}": {
-    GET: { scope: "tenant-in-query", about: POLICIES_ABOUT.downloadModule, handle: download },
+  "PUT /v1/policies/modules": {
+    id: "uploadModule",
+    summary: "checks and stores a WebAssembly module",
+    answer: object({ sha256: TEXT, hooks: list(TEXT), size_bytes: COUNT }),
+    scope: "shared",
+    ...withBody(MODULE, upload),
   },
-  "/v1/policies/deploy": {
-    POST: tenantInBody(POLICIES_ABOUT.deployPolicy, jsonBody(Deployment, readJson), deploy),
+  "GET /v1/policies/modules/{module}": {
+    id: "downloadModule",
+    summary: "the bytes of a module that a tenant's policies name, or did in a remembered version",
+    query: [TENANT],
+    answer: { type: "string", format: "binary" },
+    type: "application/wasm",
+    refusals: [404],
+    scope: "tenant-in-query",
+    handle: download,
   },
-  "/v1/policies/rollback": {
-    POST: tenantInBody(POLICIES_ABOUT.rollBackPolicies, jsonBody(Rollback, readJson), rollback),
+  "POST /v1/policies/deploy": {
+    id: "deployPolicy",
+    ...change("binds a module to a tenant's rooms and hooks"),
+    ...inBody(jsonBody(Deployment, readJson), deploy),
   },
-  "/v1/policies/reset": {
-    POST: tenantInBody(POLICIES_ABOUT.resetPolicies, jsonBody(Reset, readJson), reset),
+  "POST /v1/policies/rollback": {
+    id: "rollBackPolicies",
+    ...change("makes the policies of an earlier version the next one"),
+    ...inBody(jsonBody(Rollback, readJson), rollback),
   },
-  "/v1/policies/logs": {
-    GET: { scope: "tenant-in-query", about: POLICIES_ABOUT.followPolicyLogs, handle: logs },
+  "POST /v1/policies/reset": {
+    id: "resetPolicies",
+    ...change("begins a document anew that cannot be read"),
+    ...inBody(jsonBody(Reset, readJson), reset),
   },
-  "/v1/policies/quarantine": {
-    GET: { scope: "own", about: POLICIES_ABOUT.listQuarantine, handle: quarantined },
+  "GET /v1/policies/logs": {
+    id: "followPolicyLogs",
+    summary:
+      "what policies of this Shield log from now on, without end, or have logged: lines of JSON",
+    query: [
+      TENANT,
+      inQuery("follow", "false: the last lines that the Shield remembers, and the end", {
+        type: "boolean",
+        default: true,
+      }),
+    ],
+    answer: TEXT,
+    type: "application/x-ndjson",
+    refusals: [429],
+    scope: "tenant-in-query",
+    handle: logs,
   },
-  "/v1/policies/quarantine/{module}": {
-    DELETE: { about: POLICIES_ABOUT.releaseModule, handle: release },
+  "GET /v1/policies/quarantine": {
+    id: "listQuarantine",
+    summary: "modules that no node runs because they wedged or killed a worker",
+    query: [inQuery("tenant", "only those that this tenant's policies name")],
+    answer: object({
+      modules: list(object({ sha256: TEXT, why: TEXT, at_ms: COUNT, node: TEXT })),
+      truncated: { type: "boolean" },
+    }),
+    scope: "own",
+    handle: quarantined,
+  },
+  "DELETE /v1/policies/quarantine/{module}": {
+    id: "releaseModule",
+    summary: "lets a module out of quarantine, on every node",
+    answer: object({ sha256: TEXT, released: { type: "boolean" } }),
+    refusals: [404],
+    handle: release,
   },
   // A policy may be named like a route, so methods other than the route's own are about the policy.
-  "/v1/policies/{policy}": {
-    DELETE: { scope: "tenant-in-query", about: POLICIES_ABOUT.removePolicy, handle: remove },
+  "DELETE /v1/policies/{policy}": {
+    id: "removePolicy",
+    ...change("takes a policy out of a tenant's chain"),
+    query: [TENANT],
+    scope: "tenant-in-query",
+    handle: remove,
   },
 }, badModule);
 
@@ -267,7 +337,7 @@ async function release(context: PolicyAdminContext, { names, by }: AdminCall): P
   return Response.json({ sha256, released: true });
 }
 
-async function list(
+async function listed(
   context: PolicyAdminContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {

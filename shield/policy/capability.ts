@@ -1,8 +1,7 @@
 /** What policies bring to a Shield. */
 import type { Capability, Opened } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
-import { POLICY_ROUTES } from "./admin_api.ts";
-import { POLICY_SCHEMAS } from "./openapi_policies.ts";
+import { POLICY_ROUTES, POLICY_SCHEMAS } from "./admin_api.ts";
 import { POLICY_STATS_ROUTES } from "./policy_stats.ts";
 import { type StartedOverseer, startOverseer } from "./start.ts";
 

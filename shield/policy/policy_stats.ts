@@ -1,11 +1,21 @@
 /** `/v1/policies/stats`: what each policy has decided and cost at all Shields. What one of them knows is `policy_table.ts`. */
+import {
+  BOOLEAN,
+  COUNT,
+  inQuery,
+  LIMIT,
+  list,
+  NODE,
+  object,
+  ref,
+  TEXT,
+} from "../openapi/openapi_parts.ts";
 import type { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { topOf } from "../../shared/containers/top.ts";
 import type { Env } from "../../shared/env.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, Limit, readQuery } from "../admin/routing/query.ts";
-import { POLICIES_ABOUT } from "./openapi_policies.ts";
 import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
 
@@ -14,10 +24,32 @@ interface StatsContext extends Pick<Env, "log"> {
   readonly asker: ClusterAsker;
 }
 
+const stats = object({
+  policies: list(object({
+    tenant_id: TEXT,
+    name: TEXT,
+    module: TEXT,
+    hook: TEXT,
+    verdicts: object({ allow: COUNT, reject: COUNT, error: COUNT }),
+    fuel_mean: COUNT,
+    fuel_max: COUNT,
+    p50_us: COUNT,
+    p99_us: COUNT,
+  })),
+  truncated: BOOLEAN,
+  nodes: ref("Nodes"),
+});
+
 /** The route. */
-export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>({
-  "/v1/policies/stats": {
-    GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: policyStats },
+export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>("policies", {
+  "GET /v1/policies/stats": {
+    id: "getPolicyStats",
+    summary: "verdicts, fuel and time of each policy, over all Shields",
+    query: [inQuery("tenant", "only of this tenant"), NODE, LIMIT],
+    answer: stats,
+    refusals: [404, 429],
+    scope: "own",
+    handle: policyStats,
   },
 });
 

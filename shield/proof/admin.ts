@@ -2,7 +2,7 @@
 import type { Logger } from "../../shared/logs/log.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
-import { abouts, ID, inQuery, object } from "../openapi/openapi_parts.ts";
+import { ID, inQuery, object } from "../openapi/openapi_parts.ts";
 import { BUS } from "./service.ts";
 import type { ProofKeys } from "./keys.ts";
 
@@ -13,19 +13,15 @@ export interface ProofAdminContext {
   readonly node_id: string;
 }
 
-const ABOUT = abouts({
-  rotateProofKey: {
-    tag: "proof",
+/** The routes of transparency logs. */
+export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
+  "POST /v1/proof/rotate": {
+    id: "rotateProofKey",
     summary: "makes a new key for a tenant's transparency logs; the one before signs beside it",
     query: [inQuery("tenant", "whose; absent: the records of the bus", ID)],
     answer: object({ node_id: ID }),
-  },
-});
-
-/** The routes of transparency logs. */
-export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>({
-  "/v1/proof/rotate": {
-    POST: { scope: "tenant-in-query", about: ABOUT.rotateProofKey, handle: rotate },
+    scope: "tenant-in-query",
+    handle: rotate,
   },
 });
 

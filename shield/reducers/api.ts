@@ -35,7 +35,7 @@ import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { readQuery } from "../admin/routing/query.ts";
-import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { ReducerCheck } from "./check.ts";
 
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
@@ -59,46 +59,6 @@ const number = inQuery("number", "only when this is the number of what is deploy
   type: "integer",
   minimum: 0,
 });
-const ABOUT = abouts({
-  listReducers: {
-    tag: "reducers",
-    summary: "the tenant's classes of rooms with reducers, and what is deployed to each",
-    answer: object({ tenant: ID, reducers: list(OBJECT), node_id: ID }),
-  },
-  getReducer: {
-    tag: "reducers",
-    summary: "what is deployed to one class, and what its module may use",
-    answer: CLASS,
-    refusals: [404],
-  },
-  deployReducer: {
-    tag: "reducers",
-    summary: "makes a module the program of all rooms of a class",
-    query: [number],
-    answer: object({ tenant: ID, reducer: OBJECT, size_bytes: COUNT, node_id: ID }),
-    refusals: [404, 409, 413, 415, 429],
-  },
-  getReducerModule: {
-    tag: "reducers",
-    summary: "a module that is stored for one class, WebAssembly",
-    answer: { type: "string", format: "binary" },
-    refusals: [404],
-  },
-  storeReducerModule: {
-    tag: "reducers",
-    summary: "stores a module for one class, which an apply or a deploy then puts in force",
-    answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
-    refusals: [404, 409, 413, 415, 429],
-  },
-  rollBackReducer: {
-    tag: "reducers",
-    summary: "makes the previous module the program again",
-    query: [number],
-    answer: CLASS,
-    refusals: [404, 409],
-  },
-});
-
 /** The body of a deploy: a module. */
 const MODULE: RouteBody<ReducerAdminContext, Uint8Array> = {
   type: "application/wasm",
@@ -109,21 +69,59 @@ const MODULE: RouteBody<ReducerAdminContext, Uint8Array> = {
   },
 };
 
-const ONE = "/v1/tenants/{tenant}/reducers/{class}";
 const scope = "tenant-in-path" as const;
 
 /** The routes of reducers. */
-export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>({
-  "/v1/tenants/{tenant}/reducers": { GET: { scope, about: ABOUT.listReducers, handle: showAll } },
-  [ONE]: {
-    GET: { scope, about: ABOUT.getReducer, handle: show },
-    PUT: { scope, about: ABOUT.deployReducer, ...withBody(MODULE, deploy) },
+export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
+  "GET /v1/tenants/{tenant}/reducers": {
+    id: "listReducers",
+    summary: "the tenant's classes of rooms with reducers, and what is deployed to each",
+    answer: object({ tenant: ID, reducers: list(OBJECT), node_id: ID }),
+    scope,
+    handle: showAll,
   },
-  [`${ONE}/modules/{module}`]: {
-    GET: { scope, about: ABOUT.getReducerModule, handle: readModule },
-    PUT: { scope, about: ABOUT.storeReducerModule, ...withBody(MODULE, storeModule) },
+  "GET /v1/tenants/{tenant}/reducers/{class}": {
+    id: "getReducer",
+    summary: "what is deployed to one class, and what its module may use",
+    answer: CLASS,
+    refusals: [404],
+    scope,
+    handle: show,
   },
-  [`${ONE}/rollback`]: { POST: { scope, about: ABOUT.rollBackReducer, handle: rollBack } },
+  "PUT /v1/tenants/{tenant}/reducers/{class}": {
+    id: "deployReducer",
+    summary: "makes a module the program of all rooms of a class",
+    query: [number],
+    answer: object({ tenant: ID, reducer: OBJECT, size_bytes: COUNT, node_id: ID }),
+    refusals: [404, 409, 413, 415, 429],
+    scope,
+    ...withBody(MODULE, deploy),
+  },
+  "GET /v1/tenants/{tenant}/reducers/{class}/modules/{module}": {
+    id: "getReducerModule",
+    summary: "a module that is stored for one class, WebAssembly",
+    answer: { type: "string", format: "binary" },
+    refusals: [404],
+    scope,
+    handle: readModule,
+  },
+  "PUT /v1/tenants/{tenant}/reducers/{class}/modules/{module}": {
+    id: "storeReducerModule",
+    summary: "stores a module for one class, which an apply or a deploy then puts in force",
+    answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
+    refusals: [404, 409, 413, 415, 429],
+    scope,
+    ...withBody(MODULE, storeModule),
+  },
+  "POST /v1/tenants/{tenant}/reducers/{class}/rollback": {
+    id: "rollBackReducer",
+    summary: "makes the previous module the program again",
+    query: [number],
+    answer: CLASS,
+    refusals: [404, 409],
+    scope,
+    handle: rollBack,
+  },
 });
 
 const QUERY = {

@@ -3,6 +3,7 @@
  * force, the class of a room, and those that a tenant sets. It knows requests and answers; whether the
  * caller is an admin has been checked before.
  */
+import { BOOLEAN, ID, inQuery, list, object, ref, TENANT, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
@@ -10,7 +11,6 @@ import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { Env } from "../../shared/env.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import { CLASSES_ABOUT } from "../openapi/openapi_settings.ts";
 import { parameterOf, readValue, settingsWithin } from "../admin/routing/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -19,6 +19,9 @@ import { canonicalJson } from "../../shared/canonical_json.ts";
 import { recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import { reducedRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+
+const SETTINGS = ref("TenantSettings");
+const OBJECT = { type: "object" };
 
 /** The largest body, in bytes. */
 const CLASS_BYTES = 4_096;
@@ -43,28 +46,59 @@ const ClassesBody = z.strictObject({ rooms: z.array(TenantRoomClass).max(TENANT_
 type ClassesBody = z.output<typeof ClassesBody>;
 
 /** The routes of the rooms' admin API. */
-export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
-  "/v1/rooms/classes": {
-    GET: { scope: "own", about: CLASSES_ABOUT.listRoomClasses, handle: listClasses },
+export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
+  "GET /v1/rooms/classes": {
+    id: "listRoomClasses",
+    summary: "the room classes in force",
+    answer: object({ node_id: ID, classes: list(OBJECT), truncated: BOOLEAN }),
+    scope: "own",
+    handle: listClasses,
   },
-  "/v1/rooms/classes/explain": {
-    GET: { scope: "tenant-in-query", about: CLASSES_ABOUT.explainRoomClass, handle: explain },
+  "GET /v1/rooms/classes/explain": {
+    id: "explainRoomClass",
+    summary: "which class a room is of, and why",
+    query: [TENANT, inQuery("room", "the room", ID, true)],
+    answer: OBJECT,
+    scope: "tenant-in-query",
+    handle: explain,
   },
-  "/v1/tenants/{tenant}/rooms": {
-    GET: { scope: "tenant-in-path", about: CLASSES_ABOUT.getRoomClasses, handle: showTenant },
-    PUT: {
-      scope: "tenant-in-path",
-      about: CLASSES_ABOUT.setRoomClass,
-      ...withBody(jsonBody(TenantRoomClass, readClass), setClass),
-    },
-    DELETE: { scope: "tenant-in-path", about: CLASSES_ABOUT.removeRoomClass, handle: removeClass },
+  "GET /v1/tenants/{tenant}/rooms": {
+    id: "getRoomClasses",
+    summary: "a tenant's own room classes",
+    answer: SETTINGS,
+    scope: "tenant-in-path",
+    handle: showTenant,
   },
-  "/v1/tenants/{tenant}/rooms/unreachable": {
-    POST: {
-      scope: "tenant-in-path",
-      about: CLASSES_ABOUT.findUnreachable,
-      ...withBody(jsonBody(ClassesBody, settingsWithin(CLASSES_BYTES)), showUnreachable),
-    },
+  "PUT /v1/tenants/{tenant}/rooms": {
+    id: "setRoomClass",
+    summary: "sets a tenant's room class",
+    answer: SETTINGS,
+    refusals: [409],
+    scope: "tenant-in-path",
+    ...withBody(jsonBody(TenantRoomClass, readClass), setClass),
+  },
+  "DELETE /v1/tenants/{tenant}/rooms": {
+    id: "removeRoomClass",
+    summary: "removes a tenant's room class",
+    query: [inQuery("room", "the class's pattern", TEXT, true)],
+    answer: SETTINGS,
+    refusals: [409],
+    scope: "tenant-in-path",
+    handle: removeClass,
+  },
+  "POST /v1/tenants/{tenant}/rooms/unreachable": {
+    id: "findUnreachable",
+    summary: "which stored messages nobody could reach with these classes of the tenant; no change",
+    answer: object({
+      tenant: ID,
+      hidden: OBJECT,
+      cut: OBJECT,
+      named: list(OBJECT),
+      more: BOOLEAN,
+      node_id: ID,
+    }),
+    scope: "tenant-in-path",
+    ...withBody(jsonBody(ClassesBody, settingsWithin(CLASSES_BYTES)), showUnreachable),
   },
 });
 

@@ -12,7 +12,7 @@ import { settingsWithin } from "../admin/routing/admin_body.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id } from "../admin/routing/query.ts";
-import { abouts, COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
+import { COUNT, ID, list, object } from "../openapi/openapi_parts.ts";
 import { ScheduleBody } from "../../shared/records/schedule.ts";
 import { begun, requireDue } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
@@ -32,62 +32,58 @@ export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now
 
 const OBJECT = { type: "object" };
 const SCHEDULE = object({ tenant: ID, schedule: OBJECT, node_id: ID });
-const ABOUT = abouts({
-  listSchedules: {
-    tag: "schedules",
+const pausing = (is_paused: boolean) => ({
+  scope: "tenant-in-path" as const,
+  handle: (context: ScheduleAdminContext, call: AdminCall) => pause(context, call, is_paused),
+});
+
+/** The routes of schedules. */
+export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>("schedules", {
+  "GET /v1/tenants/{tenant}/schedules": {
+    id: "listSchedules",
     summary: "a tenant's schedules",
     answer: object({ tenant: ID, schedules: list(OBJECT), node_id: ID }),
+    scope: "tenant-in-path",
+    handle: showAll,
   },
-  getSchedule: { tag: "schedules", summary: "one schedule", answer: SCHEDULE, refusals: [404] },
-  setSchedule: {
-    tag: "schedules",
+  "GET /v1/tenants/{tenant}/schedules/{schedule}": {
+    id: "getSchedule",
+    summary: "one schedule",
+    answer: SCHEDULE,
+    refusals: [404],
+    scope: "tenant-in-path",
+    handle: show,
+  },
+  "PUT /v1/tenants/{tenant}/schedules/{schedule}": {
+    id: "setSchedule",
     summary: "sets a schedule, or replaces it by one that begins anew",
     answer: SCHEDULE,
     refusals: [409],
+    scope: "tenant-in-path",
+    ...withBody(jsonBody(ScheduleBody, readBody), set),
   },
-  removeSchedule: {
-    tag: "schedules",
+  "DELETE /v1/tenants/{tenant}/schedules/{schedule}": {
+    id: "removeSchedule",
     summary: "removes a schedule",
     answer: object({ tenant: ID, removed: COUNT, node_id: ID }),
     refusals: [404],
+    scope: "tenant-in-path",
+    handle: remove,
   },
-  pauseSchedule: {
-    tag: "schedules",
+  "POST /v1/tenants/{tenant}/schedules/{schedule}/pause": {
+    id: "pauseSchedule",
     summary: "pauses a schedule: its times pass",
     answer: SCHEDULE,
     refusals: [404],
+    ...pausing(true),
   },
-  resumeSchedule: {
-    tag: "schedules",
+  "POST /v1/tenants/{tenant}/schedules/{schedule}/resume": {
+    id: "resumeSchedule",
     summary: "goes on with the next time that is to come",
     answer: SCHEDULE,
     refusals: [404],
+    ...pausing(false),
   },
-});
-
-const pausing = (about: typeof ABOUT.pauseSchedule, is_paused: boolean) => ({
-  scope: "tenant-in-path" as const,
-  about,
-  handle: (context: ScheduleAdminContext, call: AdminCall) => pause(context, call, is_paused),
-});
-const ONE = "/v1/tenants/{tenant}/schedules/{schedule}";
-
-/** The routes of schedules. */
-export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>({
-  "/v1/tenants/{tenant}/schedules": {
-    GET: { scope: "tenant-in-path", about: ABOUT.listSchedules, handle: showAll },
-  },
-  [ONE]: {
-    GET: { scope: "tenant-in-path", about: ABOUT.getSchedule, handle: show },
-    PUT: {
-      scope: "tenant-in-path",
-      about: ABOUT.setSchedule,
-      ...withBody(jsonBody(ScheduleBody, readBody), set),
-    },
-    DELETE: { scope: "tenant-in-path", about: ABOUT.removeSchedule, handle: remove },
-  },
-  [`${ONE}/pause`]: { POST: pausing(ABOUT.pauseSchedule, true) },
-  [`${ONE}/resume`]: { POST: pausing(ABOUT.resumeSchedule, false) },
 });
 
 async function readBody(

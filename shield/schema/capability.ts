@@ -3,7 +3,7 @@ import type { Capability } from "../capability.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { SCHEMA_ID_PATTERN } from "../../shared/schema_id.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
-import { SCHEMA_SCHEMAS, VERSION } from "./admin/openapi_schemas.ts";
+import { SCHEMA_SCHEMAS, VERSION } from "./admin/admin_api.ts";
 import { type StartedSchemas, startSchemas } from "./start.ts";
 
 /** Protobuf schemas of events. */

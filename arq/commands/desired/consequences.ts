@@ -21,7 +21,7 @@ import {
 } from "../../replay/tally.ts";
 import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
-import { journalRecords } from "../../replay/journal_records.ts";
+import { journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";

@@ -17,7 +17,7 @@ import {
   runCase,
   shrinkFlip,
 } from "../../replay/case_file.ts";
-import { journalRecords } from "../../replay/journal_records.ts";
+import { journalRecords } from "../../replay/journal_chunks.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { isSelected } from "../../replay/selection.ts";

@@ -6,7 +6,7 @@ import { blockTree, payloadHash } from "../../../shared/proof/entry.ts";
 import type { ReadEntry } from "../../../shared/proof/reader.ts";
 import { findAdmin } from "../../bus/admin.ts";
 import { busModules } from "../../replay/bus_replay.ts";
-import { journalRecords } from "../../replay/journal_records.ts";
+import { journalRecords } from "../../replay/journal_chunks.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { createRepeater, type ReplayModule } from "../../replay/repeater.ts";
 import { createModuleBook } from "../../replay/replay_modules.ts";

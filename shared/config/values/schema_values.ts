@@ -1,4 +1,4 @@
-/** Values that several tables of `config.toml` share. The tables: `schema.ts`, `schema_state.ts`. */
+/** Values that several tables of `config.toml` share. The tables: `schema.ts`. */
 import { z } from "zod";
 import { isId, isRoomPattern } from "@arqon/proto";
 

@@ -4,10 +4,8 @@
  * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
  */
 import { z } from "zod";
-import type { Logger } from "../../../shared/logs/log.ts";
-import { AdminTable, jsonBody, withBody } from "../routing/admin_routes.ts";
-import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
-import { readValue } from "../routing/admin_body.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
 import {
   connection,
   disconnect,
@@ -16,239 +14,209 @@ import {
   limits,
   log,
   LogBody,
-  room,
   setLog,
 } from "./details.ts";
-import type { DetailContext } from "./details.ts";
-import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
-import {
-  ForkBody,
-  forkRoom,
-  RepairBody,
-  repairRoom,
-  roomPast,
-  TrimBody,
-  trimRoom,
-} from "./reduced_past.ts";
-import type { ReducedPastContext } from "./reduced_past.ts";
-import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
-import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
-import type { OrderContext } from "./room_orders.ts";
-import { cluster, clusterHistory, connections, rooms, tenants } from "./lists.ts";
+import { cluster, clusterHistory, connections, tenants } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
-import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
-import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
-import { REDUCED_ABOUT, REDUCED_PAST_ABOUT } from "./openapi_reduced.ts";
-import { checked, Id, readQuery, requireId } from "../routing/query.ts";
-import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
-import type { Tails } from "./tail.ts";
+import { Id, readQuery } from "../routing/query.ts";
 import { NodeConfigAnswer } from "../../../shared/cluster/cluster_control.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
 
-/** The largest body, in bytes. */
-const BODY_BYTES = 4_096;
+import {
+  answerOf,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  LIMIT,
+  list,
+  NODE,
+  object,
+  ref,
+  sortBy,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
+import type { Schema } from "../../openapi/openapi_parts.ts";
+import { NodeConfig, NodeLevels } from "../../../shared/cluster/cluster_control.ts";
+import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
+import { NodeSamples } from "../../../shared/cluster/cluster_samples.ts";
+import { ConnectionDetail, ConnectionRow } from "./rows.ts";
+import { CLUSTER_ROOM_ROUTES, doing, type InspectContext, reading } from "./rooms_api.ts";
 
-/** What these paths need of the process. */
-export type InspectContext =
-  & DetailContext
-  & ContentsContext
-  & OrderContext
-  & StoredRoomsContext
-  & ReducedPastContext
-  & {
-    readonly tails: Pick<Tails, "open">;
-    readonly log: Logger;
-  };
+const NODES = ref("Nodes");
 
-type Handler = AdminHandler<InspectContext>;
+/** What several paths use. */
+export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Nodes: {
+    ...object({ answered: list(ID), silent: list(ID) }),
+    description: "who answered within a second, and who is known and did not",
+  },
+  Node: answerOf(ClusterNode),
+  Connection: answerOf(ConnectionRow),
+  ConnectionDetail: answerOf(ConnectionDetail.unwrap()),
+  Config: object({ node_id: ID, kind: TEXT, ...propertiesOf(answerOf(NodeConfig), "") }),
+  Levels: object({ node_id: ID, kind: TEXT, ...propertiesOf(answerOf(NodeLevels), "known") }),
+};
 
-const json = (body: Answer, status = 200) => Response.json(body, { status });
+function propertiesOf({ properties }: Schema, left_out: string): Record<string, Schema> {
+  const all = { ...properties as Record<string, Schema> };
+  delete all[left_out];
+  return all;
+}
 
-const reading =
-  (read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>): Handler =>
-  async (context, call) => json(await read(context, call));
-
-const doing = <B>(
-  act: (context: InspectContext, call: AdminCall, body: B) => Promise<Answer>,
-  status?: number,
-) =>
-async (context: InspectContext, call: AdminCall, body: B) =>
-  json(await act(context, call, body), status);
+const TENANT_FIGURES = {
+  tenant_id: TEXT,
+  connections: COUNT,
+  users: COUNT,
+  rooms: COUNT,
+  ingress_messages: COUNT,
+  ingress_bytes: COUNT,
+  egress_messages: COUNT,
+  rejects: COUNT,
+};
 
 /** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
 
-/** A small body that names what it is about. */
-const smallBody = <Z extends z.ZodType>(schema: Z) =>
-  jsonBody(
-    schema,
-    async (request: Request, schema) => checked(await readValue(request, BODY_BYTES), schema),
-  );
-const DRAIN_BODY = smallBody(DrainBody);
-const LOG_BODY = smallBody(LogBody);
-const RELOAD_BODY = smallBody(ReloadBody);
-const KICK_BODY = smallBody(KickBody);
-const BAN_BODY = smallBody(BanBody);
-const FORK_BODY = smallBody(ForkBody);
-const TRIM_BODY = smallBody(TrimBody);
-const REPAIR_BODY = smallBody(RepairBody);
-
 /** The routes of the admin API about the whole cluster. */
-export const INSPECT_ROUTES = new AdminTable<InspectContext>({
-  "/v1/cluster": {
-    GET: { scope: "bus", about: NODES_ABOUT.getCluster, handle: reading(cluster) },
+export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
+  "GET /v1/cluster": {
+    id: "getCluster",
+    summary: "every Shield and Brain: its health, totals since its start, gauges",
+    query: [NODE],
+    answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(cluster),
   },
-  "/v1/cluster/history": {
-    GET: { scope: "bus", about: NODES_ABOUT.getClusterHistory, handle: reading(clusterHistory) },
+  "GET /v1/cluster/history": {
+    id: "getClusterHistory",
+    summary: "the last five minutes of every Shield and Brain, from its memory",
+    query: [NODE],
+    answer: object({
+      now_ms: UNIX_MS,
+      every_ms: COUNT,
+      nodes: list(answerOf(NodeSamples)),
+      silent: list(ID),
+    }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(clusterHistory),
   },
-  "/v1/connections": {
-    GET: {
-      scope: "own",
-      about: CONNECTIONS_ABOUT.listConnections,
-      handle: reading(connections),
-    },
+  "GET /v1/connections": {
+    id: "listConnections",
+    summary: "clients of every Shield",
+    query: [
+      inQuery("tenant", "only of this tenant"),
+      inQuery("user", "only of users with this id", {
+        type: "string",
+        minLength: 1,
+        maxLength: 256,
+      }),
+      inQuery("room", "only those that are subscribed to this room"),
+      sortBy("unsent", "age", "messages"),
+      NODE,
+      LIMIT,
+    ],
+    answer: object({
+      connections: list(ref("Connection")),
+      total: COUNT,
+      truncated: BOOLEAN,
+      nodes: NODES,
+    }),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(connections),
   },
   // An id does not tell its tenant, so connections of other tenants are not found.
-  "/v1/connections/{connection}": {
-    GET: { scope: "own", about: CONNECTIONS_ABOUT.getConnection, handle: reading(connection) },
-    DELETE: {
-      scope: "own",
-      about: CONNECTIONS_ABOUT.disconnect,
-      async handle(context, call) {
-        await disconnect(context, call);
-        return new Response(null, { status: 204 });
-      },
+  "GET /v1/connections/{connection}": {
+    id: "getConnection",
+    summary: "one client and its rooms",
+    answer: ref("ConnectionDetail"),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(connection),
+  },
+  // An id does not tell its tenant, so connections of other tenants are not found.
+  "DELETE /v1/connections/{connection}": {
+    id: "disconnect",
+    summary: "the client is told, and its connection closed with 1008",
+    answer: undefined,
+    status: 204,
+    refusals: [404, 429],
+    scope: "own",
+    async handle(context, call) {
+      await disconnect(context, call);
+      return new Response(null, { status: 204 });
     },
   },
-  "/v1/rooms": {
-    GET: {
-      scope: "own",
-      about: CLUSTER_ROOMS_ABOUT.listRooms,
-      handle: reading(rooms),
-    },
+  "GET /v1/tenants": {
+    id: "listTenants",
+    summary: "what each tenant has done since the Shields started",
+    query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
+    answer: object({
+      tenants: list(object(TENANT_FIGURES)),
+      truncated: BOOLEAN,
+      nodes: NODES,
+    }),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(tenants),
   },
-  "/v1/rooms/stored": {
-    GET: {
-      scope: "own",
-      about: CLUSTER_ROOMS_ABOUT.listStoredRooms,
-      is_query_strict: true,
-      handle: reading(storedRooms),
-    },
+  "GET /v1/limits": {
+    id: "getLimits",
+    summary: "the limits of the Shield that answers, without secrets",
+    answer: object({ node_id: ID, limits: { type: "object" } }),
+    scope: "bus",
+    handle: reading(limits),
   },
-  "/v1/rooms/{tenant}/{room}": {
-    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.getRoom, handle: reading(room) },
+  "POST /v1/drain": {
+    id: "drain",
+    summary: "one Shield or Brain drains and ends, as at SIGTERM",
+    answer: object({ node_id: ID, draining: BOOLEAN }),
+    status: 202,
+    refusals: [404, 409, 429],
+    scope: "bus",
+    ...doing(DrainBody, drain, 202),
   },
-  "/v1/rooms/{tenant}/{room}/tail": {
-    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.tailRoom, handle: tail },
+  "GET /v1/config": {
+    id: "getConfig",
+    summary: "the configuration that is in force in each process, and what its file has otherwise",
+    query: [NODE],
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(config),
   },
-  "/v1/rooms/{tenant}/{room}/state": {
-    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.getRoomState, handle: roomState },
+  "POST /v1/config/reload": {
+    id: "reloadConfig",
+    summary:
+      "each process, or one, reads its configuration again; a file with mistakes changes nothing",
+    answer: object({ configs: list(ref("Config")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    ...doing(ReloadBody, reloadConfig),
   },
-  "/v1/rooms/{tenant}/{room}/messages": {
-    GET: {
-      scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.readRoom,
-      is_query_strict: true,
-      handle: roomHistory,
-    },
-    POST: {
-      scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.publishInRoom,
-      ...withBody(MESSAGE_BODY, publishTest),
-    },
+  "GET /v1/log": {
+    id: "getLogLevels",
+    summary: "the levels of the logs of each process",
+    query: [NODE],
+    answer: object({ levels: list(ref("Levels")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    handle: reading(log),
   },
-  "/v1/rooms/{tenant}/{room}/reducer": {
-    GET: {
-      scope: "tenant-in-path",
-      about: REDUCED_ABOUT.getReducedRoom,
-      handle: reading(reducedRoom),
-    },
+  "PUT /v1/log": {
+    id: "setLogLevel",
+    summary: "sets the level of a component, or with null takes its own away",
+    answer: object({ levels: list(ref("Levels")), nodes: NODES }),
+    refusals: [404, 429],
+    scope: "bus",
+    ...doing(LogBody, setLog),
   },
-  "/v1/rooms/{tenant}/{room}/reducer/{object}": {
-    GET: {
-      scope: "tenant-in-path",
-      about: REDUCED_ABOUT.getReducedObject,
-      handle: reducedObject,
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/past": {
-    GET: {
-      scope: "tenant-in-path",
-      about: REDUCED_PAST_ABOUT.getRoomPast,
-      handle: reading(roomPast),
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/fork": {
-    POST: {
-      scope: "tenant-in-path",
-      about: REDUCED_PAST_ABOUT.forkRoom,
-      ...withBody(FORK_BODY, doing(forkRoom)),
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/trim": {
-    POST: {
-      scope: "tenant-in-path",
-      about: REDUCED_PAST_ABOUT.trimRoom,
-      ...withBody(TRIM_BODY, doing(trimRoom)),
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/repair": {
-    POST: {
-      scope: "tenant-in-path",
-      about: REDUCED_PAST_ABOUT.repairRoom,
-      ...withBody(REPAIR_BODY, doing(repairRoom)),
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/kick": {
-    POST: {
-      scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.kick,
-      ...withBody(KICK_BODY, doing(kick)),
-    },
-  },
-  "/v1/rooms/{tenant}/{room}/ban": {
-    POST: {
-      scope: "tenant-in-path",
-      about: CLUSTER_ROOMS_ABOUT.ban,
-      ...withBody(BAN_BODY, doing(ban)),
-    },
-  },
-  "/v1/tenants": {
-    GET: { scope: "own", about: NODES_ABOUT.listTenants, handle: reading(tenants) },
-  },
-  "/v1/tenants/{tenant}/rooms/cut-off": {
-    GET: {
-      scope: "tenant-in-path",
-      about: REDUCED_ABOUT.listCutOffRooms,
-      handle: reading(cutOffRooms),
-    },
-  },
-  "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
-  "/v1/drain": {
-    POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, doing(drain, 202)) },
-  },
-  "/v1/config": { GET: { scope: "bus", about: NODES_ABOUT.getConfig, handle: reading(config) } },
-  "/v1/config/reload": {
-    POST: {
-      scope: "bus",
-      about: NODES_ABOUT.reloadConfig,
-      ...withBody(RELOAD_BODY, doing(reloadConfig)),
-    },
-  },
-  "/v1/log": {
-    GET: { scope: "bus", about: NODES_ABOUT.getLogLevels, handle: reading(log) },
-    PUT: { scope: "bus", about: NODES_ABOUT.setLogLevel, ...withBody(LOG_BODY, doing(setLog)) },
-  },
+  ...CLUSTER_ROOM_ROUTES,
 });
-
-async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
-  readQuery(call.url, {});
-  const { tenant: tenant_id, names, by, expires_ms, only_tenant } = call;
-  const room_id = requireId(names.room ?? "", "room");
-  const is_operator = only_tenant === undefined;
-  const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
-  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
-}
 
 /** Answers `GET /v1/config`. */
 async function config(context: ListContext, { url }: AdminCall): Promise<Answer> {

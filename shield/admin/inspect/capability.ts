@@ -1,9 +1,9 @@
 /** What inspect brings to a Shield. */
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
-import { INSPECT_ROUTES } from "./api.ts";
+import { CLUSTER_SCHEMAS, INSPECT_ROUTES } from "./api.ts";
 import type { ListContext } from "./lists.ts";
-import { CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
+
 import { startInspect } from "./start.ts";
 
 /** What all processes of the bus do now, and what operators ask of them. */

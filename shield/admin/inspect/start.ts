@@ -13,7 +13,7 @@ import { HttpRates } from "../../rates/http_rates.ts";
 import { DURABLE } from "../../durable/capability.ts";
 import type { Parts } from "../../parts.ts";
 import { shieldAnswers } from "./answers.ts";
-import type { InspectContext } from "./api.ts";
+import type { InspectContext } from "./rooms_api.ts";
 import { Id } from "../routing/query.ts";
 import { Tails } from "./tail.ts";
 import {

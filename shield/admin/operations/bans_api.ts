@@ -2,6 +2,18 @@
  * `/v1/bans` of the admin listener: lists bans, and lifts one. Banning is a command of a room
  * (`inspect/room_orders.ts`). Whether the caller is an admin has been checked before.
  */
+import {
+  answerOf,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  LIMIT,
+  list,
+  object,
+  TENANT,
+  TEXT,
+} from "../../openapi/openapi_parts.ts";
 import { z } from "zod";
 import { banKey, decodeBan, EVERY_ROOM, isUserId } from "../../../shared/records/bans.ts";
 import type { Env } from "../../../shared/env.ts";
@@ -10,7 +22,6 @@ import { AdminTable } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import type { Bans } from "../../auth/bans.ts";
-import { BANS_ABOUT } from "./openapi_bans.ts";
 import { Id, Limit, readQuery } from "../routing/query.ts";
 import { topOf } from "../../../shared/containers/top.ts";
 
@@ -23,33 +34,56 @@ export interface BansAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly bucket: Pick<KeyValue, "get" | "delete">;
 }
 
+/** A ban as answers show it. */
+const ShownBan = z.strictObject({
+  tenant_id: Id,
+  user_id: z.string(),
+  scope: z.enum(["tenant", "room"]),
+  room_id: Id.optional(),
+  until_ms: z.number().describe("Unix time in milliseconds; 0: without end"),
+  reason: z.string(),
+  by: z.string().describe("the user id of the one who banned; empty when it cannot be read"),
+  created_ms: z.number().describe("Unix time in milliseconds; 0 when it cannot be read"),
+});
+type ShownBan = z.output<typeof ShownBan>;
+
 const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
 const Wanted = { tenant: Id.optional(), room: Id.optional(), user: User.optional(), limit: Limit };
 const Lifted = { tenant: Id, room: Id.optional(), user: User };
 
 /** The routes of bans. */
-export const BAN_ROUTES = new AdminTable<BansAdminContext>({
-  "/v1/bans": {
-    GET: { scope: "own", about: BANS_ABOUT.listBans, handle: list },
-    DELETE: { scope: "tenant-in-query", about: BANS_ABOUT.liftBan, handle: lift },
+export const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
+  "GET /v1/bans": {
+    id: "listBans",
+    summary: "who is kept out, of tenants and of rooms",
+    query: [
+      inQuery("tenant", "only of this tenant"),
+      inQuery("room", "only bans of this room alone"),
+      inQuery("user", "only of users with this id", TEXT),
+      LIMIT,
+    ],
+    answer: object({
+      node_id: ID,
+      bans: list(answerOf(ShownBan)),
+      total: COUNT,
+      truncated: BOOLEAN,
+    }),
+    scope: "own",
+    handle: listed,
+  },
+  "DELETE /v1/bans": {
+    id: "liftBan",
+    summary: "lifts the ban of a user from a room, or without ?room= from the tenant",
+    query: [
+      TENANT,
+      inQuery("user", "the user's id", TEXT, true),
+      inQuery("room", "the room; absent: the ban of the whole tenant"),
+    ],
+    answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
+    scope: "tenant-in-query",
+    handle: lift,
   },
 });
-
-/** A ban as answers show it. */
-export interface ShownBan {
-  readonly tenant_id: string;
-  readonly user_id: string;
-  /** `tenant`: the ban is for the whole tenant; `room`: for `room_id`. */
-  readonly scope: "tenant" | "room";
-  readonly room_id?: string;
-  /** The end of the ban, in Unix ms; 0: without end. */
-  readonly until_ms: number;
-  readonly reason: string;
-  /** The user id of the one who banned; "" when it cannot be read. */
-  readonly by: string;
-  /** When the ban was made, in Unix ms; 0 when that cannot be read. */
-  readonly created_ms: number;
-}
 
 /** The order of bans: those of a whole tenant come before those of its rooms. */
 function orderOf({ tenant_id, room_id, user_id }: ArrivedBan): string {
@@ -75,7 +109,7 @@ async function shown(
   }
 }
 
-async function list(
+async function listed(
   context: BansAdminContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {

@@ -2,6 +2,7 @@
  * `/v1/revocations` of the admin listener: revoke tokens, list what is revoked, lift it. Knows
  * requests and answers; that the caller is an admin has been checked before.
  */
+import { BOOLEAN, ID, inQuery, list, object, TENANT, TEXT } from "../../openapi/openapi_parts.ts";
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -15,9 +16,8 @@ import {
 } from "../../../shared/records/revocations.ts";
 import type { Revocation } from "../../../shared/records/revocations.ts";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
-import { AdminTable, jsonBody, tenantInBody } from "../routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
-import { REVOCATIONS_ABOUT } from "../../openapi/openapi_settings.ts";
 import { Id } from "../routing/query.ts";
 import { parameterOf, settingsWithin } from "../routing/admin_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
@@ -56,15 +56,33 @@ const Body = z.strictObject({
 type Body = z.output<typeof Body>;
 
 /** The routes of this part. */
-export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
-  "/v1/revocations": {
-    GET: { scope: "own", about: REVOCATIONS_ABOUT.listRevocations, handle: list },
-    POST: tenantInBody(
-      REVOCATIONS_ABOUT.revoke,
-      jsonBody(Body, settingsWithin(BODY_BYTES)),
-      revoke,
-    ),
-    DELETE: { scope: "tenant-in-query", about: REVOCATIONS_ABOUT.liftRevocation, handle: lift },
+export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revocations", {
+  "GET /v1/revocations": {
+    id: "listRevocations",
+    summary: "what is revoked",
+    query: [inQuery("tenant", "only of this tenant", TEXT)],
+    answer: object({ node_id: ID, revocations: list({ type: "object" }), truncated: BOOLEAN }),
+    scope: "own",
+    handle: listed,
+  },
+  "POST /v1/revocations": {
+    id: "revoke",
+    summary: "revokes a user's tokens, one token, or a tenant's earlier ones",
+    answer: object({ node_id: ID, tenant: ID, revocation: { type: "object" } }),
+    refusals: [409, 429],
+    ...inBody(jsonBody(Body, settingsWithin(BODY_BYTES)), revoke),
+  },
+  "DELETE /v1/revocations": {
+    id: "liftRevocation",
+    summary: "lifts a revocation",
+    query: [
+      TENANT,
+      inQuery("kind", "what it is about", { type: "string", enum: [...REVOCATION_KINDS] }, true),
+      inQuery("id", "the user or the token; not for issued-before", TEXT),
+    ],
+    answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
+    scope: "tenant-in-query",
+    handle: lift,
   },
 });
 
@@ -139,7 +157,7 @@ async function revoke(
   return Response.json({ node_id, tenant: tenant_id, revocation });
 }
 
-function list(
+function listed(
   { revocations, node_id }: RevocationsAdminContext,
   { url, only_tenant }: AdminCall,
 ): Response {

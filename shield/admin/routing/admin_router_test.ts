@@ -1,7 +1,7 @@
 /** Which route a request takes, and what is checked before a handler runs: scope, tenant, method, body. */
 import assert from "node:assert/strict";
 import { AdminRouter } from "./admin_router.ts";
-import { AdminTable, tenantInBody } from "./admin_routes.ts";
+import { AdminTable, inBody } from "./admin_routes.ts";
 import type { AdminCall } from "./admin_routes.ts";
 import type { Admin } from "./admin_scope.ts";
 import { readBytes } from "./admin_body.ts";
@@ -19,22 +19,20 @@ const note = (what: string) => (_: unknown, call: AdminCall) => {
 };
 
 /** What a route has to say of itself. */
-const about = { id: "x", tag: "x", summary: "x", answer: undefined };
+const about = { id: "x", summary: "x", answer: undefined };
 
-const TABLE = new AdminTable<typeof context>({
-  "/v1/forgotten": { POST: { about, handle: note("forgotten") } },
-  "/v1/forgotten/{tenant}": { PUT: { about, handle: note("forgotten") } },
-  "/v1/large": { PUT: { scope: "bus", about, handle: note("large") } },
-  "/v1/nowhere": { GET: { scope: "tenant-in-path", about, handle: note("nowhere") } },
-  "/v1/things/special": { GET: { scope: "shared", about, handle: note("special") } },
-  "/v1/things/{thing}": {
-    GET: { scope: "bus", about, handle: note("thing") },
-    DELETE: { scope: "shared", about, handle: note("delete") },
-  },
-  "/v1/tenants/{tenant}/x": { GET: { scope: "tenant-in-path", about, handle: note("x") } },
-  "/v1/named": {
-    POST: tenantInBody(
-      about,
+const TABLE = new AdminTable<typeof context>("x", {
+  "POST /v1/forgotten": { ...about, handle: note("forgotten") },
+  "PUT /v1/forgotten/{tenant}": { ...about, handle: note("forgotten") },
+  "PUT /v1/large": { ...about, scope: "bus", handle: note("large") },
+  "GET /v1/nowhere": { ...about, scope: "tenant-in-path", handle: note("nowhere") },
+  "GET /v1/things/special": { ...about, scope: "shared", handle: note("special") },
+  "GET /v1/things/{thing}": { ...about, scope: "bus", handle: note("thing") },
+  "DELETE /v1/things/{thing}": { ...about, scope: "shared", handle: note("delete") },
+  "GET /v1/tenants/{tenant}/x": { ...about, scope: "tenant-in-path", handle: note("x") },
+  "POST /v1/named": {
+    ...about,
+    ...inBody(
       {
         schema: {},
         read: async (request) => ({
@@ -44,20 +42,18 @@ const TABLE = new AdminTable<typeof context>({
       async (_, call, { tenant }) => await note(`named ${tenant}`)(_, call),
     ),
   },
-  "/v1/broken": {
-    GET: {
-      scope: "shared",
-      about,
-      handle() {
-        throw new TypeError("secret detail");
-      },
+  "GET /v1/broken": {
+    ...about,
+    scope: "shared",
+    handle() {
+      throw new TypeError("secret detail");
     },
   },
 });
 
 /** Another part: it has a path below `/v1/things`, as a thing may be named. */
-const OTHER = new AdminTable<typeof context>({
-  "/v1/things/list": { GET: { scope: "own", about, handle: note("list") } },
+const OTHER = new AdminTable<typeof context>("x", {
+  "GET /v1/things/list": { ...about, scope: "own", handle: note("list") },
 });
 
 const ROUTER = new AdminRouter([...TABLE.serve(context), ...OTHER.serve(context)]);
@@ -156,14 +152,12 @@ Deno.test("a path may belong to two parts, each with methods of its own", async 
 });
 
 Deno.test("a part answers the errors that only it knows", async () => {
-  const known = new AdminTable<typeof context>({
-    "/v1/limited": {
-      GET: {
-        scope: "shared",
-        about,
-        handle() {
-          throw new RangeError("of this part");
-        },
+  const known = new AdminTable<typeof context>("x", {
+    "GET /v1/limited": {
+      ...about,
+      scope: "shared",
+      handle() {
+        throw new RangeError("of this part");
       },
     },
   }, (error) => error instanceof RangeError ? new Response(null, { status: 409 }) : undefined);

@@ -31,22 +31,14 @@ interface NamedInBody {
   readonly answer: () => Promise<Response>;
 }
 
-/** What every method of a path says of itself. There is none without a description. */
-interface Described {
-  readonly about: RouteAbout;
-  /** What reads it; absent: it has no body, and its handler cannot come by one. */
-  readonly body?: DescribedBody;
-  /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
-  readonly is_query_strict?: true;
-}
-
-/**
- * One method of one path, and what it is about; without a scope it is for operators. Parameters that
- * `about.query` does not name are refused before the handler runs. A handler that overlooked one, such
- * as a `dry_run` that does not exist, would do what the caller did not want.
- */
-export type AdminMethod<C> =
-  & Described
+/** What answers a method. Without a scope it is for operators. */
+export type Answering<C> =
+  & {
+    /** What reads it; absent: it has no body, and its handler cannot come by one. */
+    readonly body?: DescribedBody;
+    /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
+    readonly is_query_strict?: true;
+  }
   & (
     | {
       readonly scope?: Exclude<RouteScope, "tenant-in-body">;
@@ -57,6 +49,15 @@ export type AdminMethod<C> =
       readonly read: (context: C, call: AdminCall) => Promise<NamedInBody>;
     }
   );
+
+/**
+ * The routes of a part, by `METHOD /path`: each says what it is about, and what answers it. Parameters that
+ * its `query` does not name are refused before the handler runs. A handler that overlooked one, such as a
+ * `dry_run` that does not exist, would do what the caller did not want.
+ */
+export type AdminRoutes<C> = Readonly<
+  Record<`${string} /v1/${string}`, Omit<RouteAbout, "tag"> & Answering<C>>
+>;
 
 /** A body of a request: its description, and the function that reads it. */
 export interface RouteBody<C, B> extends DescribedBody {
@@ -95,19 +96,12 @@ export function withBody<C, B, Call extends AdminCall = AdminCall>(
   };
 }
 
-/** The routes of a part: by template, for example `/v1/rooms/{tenant}/{room}`, then by method. */
-export type AdminRoutes<C> = Readonly<
-  Record<string, Readonly<Record<string, AdminMethod<C>>>>
->;
-
 /** A method whose body names the tenant. Reading it must change nothing. */
-export function tenantInBody<C, B extends { readonly tenant: string }>(
-  about: RouteAbout,
+export function inBody<C, B extends { readonly tenant: string }>(
   body: RouteBody<C, B>,
   handle: (context: C, call: AdminCall, body: B) => Promise<Response>,
-): AdminMethod<C> {
+): Extract<Answering<C>, { readonly scope: "tenant-in-body" }> {
   return {
-    about,
     body,
     scope: "tenant-in-body",
     async read(context, call) {
@@ -152,31 +146,34 @@ export type ServedRoute =
 
 /** The routes of one part of the admin API. */
 export class AdminTable<C extends { readonly log: Logger }> {
+  readonly #tag: string;
   readonly #routes: AdminRoutes<C>;
   readonly #refusalOf: ServedRoute["refusalOf"];
 
-  /** `refusalOf` answers errors that only the part knows, and no ArqonError. */
-  constructor(routes: AdminRoutes<C>, refusalOf: ServedRoute["refusalOf"] = () => undefined) {
+  /** Described under `tag`. `refusalOf` answers errors that only the part knows, and no ArqonError. */
+  constructor(
+    tag: string,
+    routes: AdminRoutes<C>,
+    refusalOf: ServedRoute["refusalOf"] = () => undefined,
+  ) {
+    this.#tag = tag;
     this.#routes = routes;
     this.#refusalOf = refusalOf;
   }
 
   /** All routes of the table. */
   *list(): Iterable<ListedRoute> {
-    for (const [template, method, route] of this.#all()) {
-      const { scope = "bus", about, body } = route;
-      yield { template, method, scope, query: knownBy(route), about, body };
+    for (const [name, { scope = "bus", body, ...about }] of Object.entries(this.#routes)) {
+      yield { ...nameOf(name, about), scope, about: { ...about, tag: this.#tag }, body };
     }
   }
 
   /** All routes of the table, each with handlers that act on `context`; without one it is switched off, and has none. */
   *serve(context: C | undefined): Iterable<ServedRoute> {
     if (context === undefined) return;
-    for (const [template, method, route] of this.#all()) {
+    for (const [name, route] of Object.entries(this.#routes)) {
       yield {
-        template,
-        method,
-        query: knownBy(route),
+        ...nameOf(name, route),
         is_query_strict: route.is_query_strict === true,
         refusalOf: this.#refusalOf,
         log: context.log,
@@ -184,20 +181,15 @@ export class AdminTable<C extends { readonly log: Logger }> {
       };
     }
   }
-
-  *#all(): Iterable<readonly [template: string, method: string, AdminMethod<C>]> {
-    for (const [template, methods] of Object.entries(this.#routes)) {
-      for (const [method, route] of Object.entries(methods)) yield [template, method, route];
-    }
-  }
 }
 
-/** The parameters that a route knows. */
-function knownBy({ about: { query = [] } }: Described): readonly string[] {
-  return query.map(({ name }) => name);
+/** The method and path of a route, and the parameters that it knows. */
+function nameOf(name: string, { query = [] }: Pick<RouteAbout, "query">) {
+  const [method = "", template = ""] = name.split(" ");
+  return { method, template, query: query.map(({ name }) => name) };
 }
 
-function boundTo<C>(context: C, route: AdminMethod<C>): BoundHandler {
+function boundTo<C>(context: C, route: Answering<C>): BoundHandler {
   if (route.scope === "tenant-in-body") {
     return { scope: route.scope, read: (call) => route.read(context, call) };
   }

@@ -8,10 +8,11 @@ import { isHole } from "../../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../../shared/journal/record.ts";
 import type { Env } from "../../../shared/env.ts";
 import { readValue } from "../../admin/routing/admin_body.ts";
-import { AdminTable, jsonBody, tenantInBody } from "../../admin/routing/admin_routes.ts";
+import { AdminTable, inBody, jsonBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../../admin/routing/query.ts";
-import { JOURNAL_ABOUT, LINES_MAX } from "./openapi_journal.ts";
+import { BOOLEAN, COUNT, ID, inQuery, object, TENANT, TEXT } from "../../openapi/openapi_parts.ts";
+import type { Schema } from "../../openapi/openapi_parts.ts";
 import type { JournalPlace } from "../journal_place.ts";
 import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
@@ -21,6 +22,11 @@ import { legible } from "../../../shared/spine/contract/legible_message.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
+
+/** Lines of one answer at most. */
+const LINES_MAX = 10_000;
+const TIME: Schema = { type: "integer", minimum: 0 };
+const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
 /** What the admin API needs of the process. */
 export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
@@ -63,16 +69,65 @@ const Erased = z.strictObject({
 });
 
 /** The routes of the journal's admin API. */
-export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>({
-  "/v1/journal": {
-    GET: { scope: "tenant-in-query", about: JOURNAL_ABOUT.readJournal, handle: read },
+export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
+  "GET /v1/journal": {
+    id: "readJournal",
+    summary:
+      "decisions with their inputs, one a line, the oldest block first; the last line says where to go on",
+    query: [
+      TENANT,
+      inQuery("room", "decisions about this room"),
+      inQuery("user", "about this user", TEXT),
+      inQuery("connection", "about this connection"),
+      inQuery("trace", "of this W3C trace", { type: "string", pattern: "^[0-9a-f]{32}$" }),
+      inQuery("message_id", "about this message", TEXT),
+      inQuery("policy", "for which this policy was asked", TEXT),
+      inQuery("outcome", "how they ended", { type: "string", enum: [...OUTCOMES] }),
+      inQuery("since_ms", "not before this time", TIME),
+      inQuery("until_ms", "not after this time", TIME),
+      inQuery("after", "`next` of the answer before", TEXT),
+      inQuery("limit", "how many lines", {
+        type: "integer",
+        minimum: 1,
+        maximum: LINES_MAX,
+        default: 1_000,
+      }),
+      inQuery("newest", "1: the newest lines, still the oldest block first; without `after`", {
+        type: "string",
+        enum: ["0", "1"],
+        default: "0",
+      }),
+      inQuery("payload", "1: with the payloads that stand in rooms' logs", {
+        type: "string",
+        enum: ["0", "1"],
+        default: "0",
+      }),
+    ],
+    answer: TEXT,
+    type: "application/x-ndjson",
+    scope: "tenant-in-query",
+    handle: read,
   },
-  "/v1/journal/status": {
-    GET: { scope: "tenant-in-query", about: JOURNAL_ABOUT.journalStatus, handle: status },
+  "GET /v1/journal/status": {
+    id: "journalStatus",
+    summary: "how much of a tenant's journal there is",
+    query: [TENANT],
+    answer: object({
+      node_id: ID,
+      tenant: ID,
+      blocks: COUNT,
+      bytes: COUNT,
+      first_ms: TIME_OR_NULL,
+      last_ms: TIME_OR_NULL,
+    }),
+    scope: "tenant-in-query",
+    handle: status,
   },
-  "/v1/journal/erase": {
-    POST: tenantInBody(
-      JOURNAL_ABOUT.eraseFromJournal,
+  "POST /v1/journal/erase": {
+    id: "eraseFromJournal",
+    summary: "deletes the keys of a user, so that nobody can read what the journal says of it",
+    answer: object({ node_id: ID, tenant: ID, erased: BOOLEAN }),
+    ...inBody(
       jsonBody(
         Erased,
         async (request, schema) => checked(await readValue(request, BODY_BYTES), schema),

@@ -3,9 +3,27 @@
  * user, or what a user should have had of a room. Asks all Shields; what each knows is `shield/ledger/`, what
  * was decided is `shield/journal/`.
  */
+import {
+  answerOf,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  list,
+  object,
+  ref,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
 import { z } from "zod";
-import { byOwnClock, surelyAhead, WHY_MESSAGES_MAX } from "../../../shared/cluster/cluster_why.ts";
+import {
+  byOwnClock,
+  surelyAhead,
+  WHY_MESSAGES_MAX,
+  WhyRead,
+  WhyTold,
+} from "../../../shared/cluster/cluster_why.ts";
 import type {
   AskedMessage,
   WhyFind,
@@ -17,15 +35,14 @@ import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../../shared/env.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
-import { type WayIn, wayIn } from "../../journal/admin/way_in.ts";
+import { WayIn, wayIn } from "../../journal/admin/way_in.ts";
 import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../parts.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
-import { WHY_ABOUT } from "./openapi_why.ts";
 import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
-import { Clocks } from "./why_clocks.ts";
+import { Clocks } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
@@ -77,9 +94,68 @@ interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly ledgerNow: () => number;
 }
 
+const { rows: { element: Row }, refusals: { element: Refusal } } = WhyTold.shape;
+const node_id = Row.shape.connection_id;
+
+const MESSAGE = object({
+  room_id: ID,
+  offset: COUNT,
+  trace_id: TEXT,
+  twist_id: TEXT,
+  message_id: TEXT,
+  duplicate: BOOLEAN,
+  heard: list(object({ node_id: ID, time_ms: UNIX_MS, here_ms: UNIX_MS })),
+  stored_ms: UNIX_MS,
+}, ["stored_ms"]);
+
 /** The route. */
-export const WHY_ROUTES = new AdminTable<WhyContext>({
-  "/v1/why": { GET: { scope: "own", about: WHY_ABOUT.why, handle: why } },
+export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
+  "GET /v1/why": {
+    id: "why",
+    summary: "how a message came in and its outcome, or those of a user's messages",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("trace", "messages with this trace id", TEXT),
+      inQuery("twist", "the message with this X-Twist-ID", TEXT),
+      inQuery("message_id", "messages with this message_id", TEXT),
+      inQuery("room", "the room; needed beside offset and since_ms"),
+      inQuery("offset", "the message with this offset", COUNT),
+      inQuery("user", "their outcome for the connections of this user", TEXT),
+      inQuery("connection", "their outcome for this connection"),
+      inQuery("address", "handshakes and operations that were refused from there", TEXT),
+      inQuery("after", "`way_in.next` of the answer before: reads on in the journal", TEXT),
+      inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),
+    ],
+    answer: object({
+      tenant_id: ID,
+      way_in: { anyOf: [answerOf(WayIn), { type: "null" }] },
+      messages: list(MESSAGE),
+      connections: list(answerOf(Row.extend({ node_id }))),
+      reads: list(answerOf(WhyRead.extend({ node_id }))),
+      refusals: list(answerOf(Refusal.extend({ node_id }))),
+      ledgers: list(object({
+        node_id: ID,
+        since_ms: { anyOf: [UNIX_MS, { type: "null" }] },
+        now_ms: UNIX_MS,
+        ahead_ms: { type: "integer" },
+        within_ms: COUNT,
+      })),
+      here: ID,
+      former: list(object({
+        node_id: ID,
+        life_ms: UNIX_MS,
+        since_ms: UNIX_MS,
+        until_ms: UNIX_MS,
+        by_ms: UNIX_MS,
+        state: { type: "string", enum: ["ended", "killed", "silent"] },
+      })),
+      nodes: ref("Nodes"),
+      truncated: BOOLEAN,
+    }),
+    refusals: [429],
+    scope: "own",
+    handle: why,
+  },
 });
 
 /** The open connections that a question is about. */

@@ -1,27 +1,210 @@
 /**
  * Asks all Shields for `GET /v1/why`, within a second however many questions it takes, and puts what they say
- * together. What is asked and answered is `why.ts`, whose clock is ahead `why_clocks.ts`.
+ * together. What is asked and answered is `why.ts`. How far the clocks of other Shields are
+ * ahead follows from questions and answers: the time in an answer was read between the two. Nothing is set by it.
  */
+import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import {
+  type AskedMessage,
+  type ConnectionAccount,
+  type RefusalAccount,
+  type RoomAccount,
+  surelyAhead,
   WHY_MESSAGES_MAX,
+  WHY_MISSED_MAX,
+  type WhyFind,
   WhyFound,
+  type WhyMessage,
+  type WhyOutcome,
+  type WhyRead,
   WhyRoom,
   WhyTold,
+  type WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
-import type {
-  ConnectionAccount,
-  RefusalAccount,
-  WhyFind,
-  WhyMessage,
-  WhyRead,
-  WhyUser,
-} from "../../../shared/cluster/cluster_why.ts";
-import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import type { z } from "zod";
 import { lifeName } from "../former_ledgers.ts";
-import type { Clocks } from "./why_clocks.ts";
-import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
-import type { HeardInRoom, Unheard } from "./why_unheard.ts";
+
+/** How far a clock is ahead, in ms: within so much of it. */
+interface Ahead {
+  readonly ahead_ms: number;
+  readonly within_ms: number;
+}
+
+/** The clocks of those that answered one request. */
+export class Clocks {
+  /** The Shield whose clock is compared with. */
+  readonly node_id: string;
+  readonly #bounds = new Map<string, { readonly least: number; readonly most: number }>();
+
+  constructor(node_id: string) {
+    this.node_id = node_id;
+  }
+
+  /** Takes note of answers; of two, what both allow is taken, or the later where its clock was set meanwhile. */
+  note({ answers, asked_ms, heard_ms }: Gathered<{ readonly now_ms: number }>): void {
+    for (const { node_id, value: { now_ms } } of answers) {
+      const heard = heard_ms.get(node_id);
+      if (heard === undefined) continue;
+      const [least, most] = [now_ms - Math.max(asked_ms, heard), now_ms - asked_ms];
+      const before = this.#bounds.get(node_id);
+      const fits = before !== undefined && least <= before.most && before.least <= most;
+      this.#bounds.set(node_id, {
+        least: fits ? Math.max(least, before.least) : least,
+        most: fits ? Math.min(most, before.most) : most,
+      });
+    }
+  }
+
+  /** Whether one of them is surely another clock; the ledger's own may be, once the wall clock was set. */
+  get are_apart(): boolean {
+    return this.#bounds.values().some(({ least, most }) => surelyAhead((least + most) / 2) !== 0);
+  }
+
+  /** How far that Shield's clock is ahead; undefined: it has not answered. */
+  of(node_id: string): Ahead | undefined {
+    if (node_id === this.node_id) return { ahead_ms: 0, within_ms: 0 };
+    const bounds = this.#bounds.get(node_id);
+    if (bounds === undefined) return undefined;
+    const { least, most } = bounds;
+    return { ahead_ms: Math.round((least + most) / 2), within_ms: Math.ceil((most - least) / 2) };
+  }
+
+  /** A time of that Shield's by the clock compared with, in Unix ms; its own where nothing is known. */
+  here(node_id: string, time_ms: number): number {
+    return time_ms - (this.of(node_id)?.ahead_ms ?? 0);
+  }
+}
+
+/** How long a message may be under way to a Shield; of what is younger, nobody says that it was lost. */
+const UNDER_WAY_MS = 1_000;
+
+/** What one Shield has not heard. */
+export interface Unheard {
+  readonly node_id: string;
+  /** The oldest first, their times by this Shield's clock. */
+  readonly messages: AskedMessage[];
+  /** There are more than are asked about. */
+  readonly truncated: boolean;
+}
+
+/** A connection as it is reported, with its Shield. */
+type ToldConnection = ConnectionAccount & { readonly node_id: string };
+
+/** What Shields have heard of a room, those that are not there any longer, too: each life of one is one answer. */
+export type HeardInRoom = Gathered<WhyRoom>["answers"];
+
+/**
+ * The same with what a room's log has and nobody has heard. The log is no Shield: nobody was connected there, and its
+ * clock is taken as that of who asks.
+ */
+export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardInRoom {
+  const known = new Set(
+    heard.flatMap(({ value: { rows } }) => rows.map(([, , twist_id]) => twist_id)),
+  );
+  const rows = logged.filter(([, , twist_id]) => twist_id !== "" && !known.has(twist_id));
+  if (rows.length === 0) return heard;
+  const value = { since_ms: null, now_ms: 0, rows };
+  return [...heard, { node_id: "", kind: "shield", value }];
+}
+
+/** What each of `whose` Shields has not heard of a room since a time by this Shield's clock, and another has. */
+export function unheardBy(
+  whose: HeardInRoom,
+  { room, since_ms }: { readonly room: string; readonly since_ms: number },
+  all: HeardInRoom,
+  clocks: Clocks,
+): Unheard[] {
+  const heard = new Map<string, { time_ms: number; offset: number; within_ms: number }>();
+  for (const { node_id, value: { rows } } of all) {
+    const within_ms = clocks.of(node_id)?.within_ms ?? 0;
+    for (const [raw_ms, offset, twist_id, duplicate] of rows) {
+      const time_ms = clocks.here(node_id, raw_ms);
+      const before = heard.get(twist_id);
+      if (duplicate || before !== undefined && before.time_ms <= time_ms) continue;
+      heard.set(twist_id, { time_ms, offset, within_ms });
+    }
+  }
+  return whose.flatMap(({ node_id, value }) => {
+    if (value.since_ms === null) return [];
+    const own = new Set(value.rows.map(([, , twist_id]) => twist_id));
+    const { ahead_ms, within_ms } = clocks.of(node_id) ?? { ahead_ms: 0, within_ms: 0 };
+    const last = value.truncated === true ? value.rows.at(-1)?.[0] ?? 0 : value.now_ms;
+    const found: AskedMessage[] = [];
+    for (const [twist_id, one] of heard) {
+      const time_ms = one.time_ms + ahead_ms;
+      const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
+      // What is older than its ledger may have been caught up with from the room's log.
+      const own_ms = since_ms + ahead_ms;
+      const from_ms = one.offset > 0 ? own_ms : Math.max(own_ms, value.since_ms);
+      if (own.has(twist_id) || time_ms < from_ms + apart_ms) continue;
+      if (time_ms > last - apart_ms) continue;
+      const ids = { twist_id, trace_id: "", message_id: "" };
+      found.push({ room_id: room, offset: one.offset, ...ids, time_ms });
+    }
+    if (found.length === 0) return [];
+    found.sort((a, b) => a.time_ms - b.time_ms);
+    const truncated = found.length > WHY_MESSAGES_MAX;
+    return [{ node_id, messages: found.slice(0, WHY_MESSAGES_MAX), truncated }];
+  });
+}
+
+/** The accounts of a Shield's connections, with the outcome of the messages that it has not heard. */
+export function withUnheard(
+  connections: readonly ToldConnection[],
+  { node_id, messages }: Unheard,
+  told: readonly ConnectionAccount[],
+): ToldConnection[] {
+  const outcomes = new Map(told.map((one) => [one.connection_id, one.outcomes]));
+  return connections.map((one) => {
+    const own = one.node_id === node_id ? outcomes.get(one.connection_id) : undefined;
+    if (own === undefined || one.room === undefined) return one;
+    return { ...one, room: counted(one.room, messages, own) };
+  });
+}
+
+/**
+ * Whether it came in the last seconds of a lost Shield, of which nothing is written, to a subscription that was
+ * there when it wrote last.
+ */
+function isGone(
+  { subscriptions }: RoomAccount,
+  time_ms: number,
+  { state, why, from_ms = Infinity, until_ms = 0 }: WhyOutcome,
+): boolean {
+  if (state !== "unknown" || why === undefined) return false;
+  if (time_ms < from_ms - UNDER_WAY_MS || time_ms > until_ms) return false;
+  return subscriptions.some((one) => one.why === why && one.until_ms === from_ms);
+}
+
+function counted(
+  account: RoomAccount,
+  messages: readonly AskedMessage[],
+  outcomes: ConnectionAccount["outcomes"],
+): RoomAccount {
+  let { due, sent, missed_count } = account;
+  const missed = [...account.missed];
+  for (const [place, outcome] of outcomes.entries()) {
+    const message = messages[place];
+    if (message === undefined) continue;
+    const { time_ms, offset, twist_id } = message;
+    const { state, until_ms = Infinity } = outcome;
+    if (state === "sent" || state === "caught_up") {
+      due++;
+      sent++;
+    }
+    // At the ends of a subscription it is unknown on which side of it the message would have come.
+    const is_certain = state === "not_heard" && time_ms < until_ms - UNDER_WAY_MS &&
+      time_ms > (outcome.from_ms ?? 0) + UNDER_WAY_MS;
+    const is_told = is_certain || state === "left_out" || state === "cut_off" ||
+      state === "behind" || isGone(account, time_ms, outcome);
+    if (!is_told) continue;
+    due++;
+    missed_count++;
+    missed.push({ time_ms, offset, twist_id, outcome });
+  }
+  missed.sort((a, b) => a.time_ms - b.time_ms);
+  return { ...account, due, sent, missed: missed.slice(0, WHY_MISSED_MAX), missed_count };
+}
 
 /** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
 const DUE_MS = 900;

@@ -1,6 +1,6 @@
 /** How far clocks are apart, as questions and answers show it. */
 import assert from "node:assert/strict";
-import { Clocks } from "./why_clocks.ts";
+import { Clocks } from "./why_ask.ts";
 
 const answered = (node_id: string, asked_ms: number, heard_ms: number, now_ms: number) => ({
   answers: [{ node_id, kind: "shield" as const, value: { now_ms } }],

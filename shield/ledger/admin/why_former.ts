@@ -18,8 +18,8 @@ import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { piecesOf } from "../scan.ts";
-import { withUnheard } from "./why_unheard.ts";
-import type { HeardInRoom, Unheard } from "./why_unheard.ts";
+import { withUnheard } from "./why_ask.ts";
+import type { HeardInRoom, Unheard } from "./why_ask.ts";
 
 /** What the former ledgers report about a user. */
 interface FormerTold {

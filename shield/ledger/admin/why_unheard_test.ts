@@ -1,8 +1,8 @@
 /** What a Shield has not heard of a room, and others have; and what a connection there should have had, too. */
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
-import { Clocks } from "./why_clocks.ts";
-import { unheardBy, withLogged, withUnheard } from "./why_unheard.ts";
+import { Clocks } from "./why_ask.ts";
+import { unheardBy, withLogged, withUnheard } from "./why_ask.ts";
 
 type Rows = WhyRoom["rows"];
 

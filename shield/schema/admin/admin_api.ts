@@ -2,13 +2,14 @@
  * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: which function answers
  * which path, and what a refusal looks like. Whether the caller is an admin has been checked before.
  */
+import { BOOLEAN, COUNT, inQuery, list, object, ref, TEXT } from "../../openapi/openapi_parts.ts";
+import { COMPATIBILITY_MODES } from "../../../shared/schema_id.ts";
+import type { Schema } from "../../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { problemOf } from "../../../shared/problem.ts";
 import type { Env } from "../../../shared/env.ts";
 import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
-import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
-import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "./openapi_schemas.ts";
-import type { RouteAbout } from "../../openapi/openapi_parts.ts";
+import type { AdminCall, Answering, RouteBody } from "../../admin/routing/admin_routes.ts";
 import type { Settings } from "../../settings/settings.ts";
 import {
   changeSchema,
@@ -33,6 +34,22 @@ import { IncompatibleError } from "../registry/register.ts";
 import type { SetWork } from "../registry/set_work.ts";
 import { requireSchemaId } from "../registry/store.ts";
 import type { SchemaStore } from "../registry/store.ts";
+
+const OBJECT: Schema = { type: "object" };
+
+/** What several paths use. */
+export const SCHEMA_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Registered: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
+};
+
+const COMPATIBILITY = inQuery("compatibility", "what a new version is checked for", {
+  type: "string",
+  enum: [...COMPATIBILITY_MODES],
+});
+/** A version of a schema. */
+export const VERSION: Schema = { type: "string", pattern: "^(latest|[1-9][0-9]{0,8})$" };
+
+const SETTINGS = ref("TenantSettings");
 
 /** The most findings in one refusal. */
 const FINDINGS_SHOWN = 200;
@@ -71,14 +88,12 @@ type Scope = "bus" | "shared" | "own" | "tenant-in-path";
 /** A method; a schema in its path is checked before anything is read. */
 const of = <B>(
   scope: Scope,
-  about: RouteAbout,
   handler: (context: SchemaAdminContext, call: Call, body: B) => Promise<Response>,
   body?: RouteBody<SchemaAdminContext, B>,
-): AdminMethod<SchemaAdminContext> => {
+): Answering<SchemaAdminContext> => {
   const { handle } = body === undefined ? { handle: handler as Handler } : withBody(body, handler);
   return {
     scope,
-    about,
     ...(body && { body }),
     handle(context, call) {
       const { schema, tenant = "", version: rest = "" } = call.names;
@@ -93,32 +108,103 @@ const of = <B>(
  * decides for every tenant that is mapped to it. What is stored under an id is no secret: any admin who
  * knows it may read it and try data.
  */
-export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
-  "/v1/schemas": { GET: of("own", SCHEMAS_ABOUT.listSchemas, listSchemas) },
-  "/v1/schemas/{schema}": {
-    GET: of("shared", SCHEMAS_ABOUT.getSchema, showSchema),
-    PUT: of("bus", SCHEMAS_ABOUT.registerSchema, changeSchema, SET_OR_NOTHING),
-    DELETE: of("bus", SCHEMAS_ABOUT.deleteSchema, removeSchema),
+export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
+  "GET /v1/schemas": {
+    id: "listSchemas",
+    summary: "every schema and what of it is in force here",
+    answer: object({ schemas: list(OBJECT), refused: list(OBJECT) }),
+    ...of("own", listSchemas),
   },
-  "/v1/schemas/{schema}/check": {
-    POST: of("bus", SCHEMAS_ABOUT.checkSchema, checkSchema, SET),
+  "GET /v1/schemas/{schema}": {
+    id: "getSchema",
+    summary: "one schema and its versions",
+    answer: object({ schema_id: TEXT, compatibility: TEXT, versions: list(OBJECT) }),
+    refusals: [404],
+    ...of("shared", showSchema),
   },
-  "/v1/schemas/{schema}/rollback": {
-    POST: of("bus", SCHEMAS_ABOUT.rollbackSchema, rollbackSchema),
+  "PUT /v1/schemas/{schema}": {
+    id: "registerSchema",
+    summary: "registers a version; without a body changes only the compatibility",
+    query: [COMPATIBILITY],
+    answer: ref("Registered"),
+    refusals: [404, 409],
+    ...of("bus", changeSchema, SET_OR_NOTHING),
   },
-  "/v1/schemas/{schema}/staged": {
-    PUT: of("bus", SCHEMAS_ABOUT.stageSchema, stageSchema, SET),
+  "DELETE /v1/schemas/{schema}": {
+    id: "deleteSchema",
+    summary: "deletes a schema to which nothing is mapped, with all of its versions",
+    answer: object({ schema_id: TEXT, deleted: BOOLEAN, version: COUNT, versions: COUNT }),
+    refusals: [404, 409],
+    ...of("bus", removeSchema),
   },
-  "/v1/schemas/{schema}/validate": {
-    POST: of("shared", SCHEMAS_ABOUT.validateData, validateData, DATA),
+  "POST /v1/schemas/{schema}/check": {
+    id: "checkSchema",
+    summary: "what registering would say",
+    query: [COMPATIBILITY],
+    answer: object({ schema_id: TEXT, compatible: BOOLEAN, findings: list(OBJECT) }),
+    refusals: [409],
+    ...of("bus", checkSchema, SET),
   },
-  "/v1/schemas/{schema}/versions/{version}": {
-    GET: of("shared", SCHEMAS_ABOUT.getSchemaVersion, showVersion),
+  "POST /v1/schemas/{schema}/rollback": {
+    id: "rollbackSchema",
+    summary: "puts an earlier version in force again, as the next one",
+    query: [inQuery("version", "which; absent: the one before", { type: "integer", minimum: 1 })],
+    answer: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
+    refusals: [404, 409],
+    ...of("bus", rollbackSchema),
   },
-  "/v1/tenants/{tenant}/mappings": {
-    GET: of("tenant-in-path", MAPPINGS_ABOUT.getMappings, showMappings),
-    PUT: of("tenant-in-path", MAPPINGS_ABOUT.setMappings, setMappings, MAPPINGS),
-    DELETE: of("tenant-in-path", MAPPINGS_ABOUT.removeMappings, removeMappings),
+  "PUT /v1/schemas/{schema}/staged": {
+    id: "stageSchema",
+    summary: "stores a version that is not in force until an apply of a tenant's state names it",
+    query: [COMPATIBILITY],
+    answer: object({ schema_id: TEXT, after: COUNT, version: COUNT, sha256: TEXT }),
+    refusals: [409],
+    ...of("bus", stageSchema, SET),
+  },
+  "POST /v1/schemas/{schema}/validate": {
+    id: "validateData",
+    summary: "what the gate would say of an event's data",
+    query: [
+      inQuery("message", "full name of the message", TEXT),
+      inQuery("version", "which version; the latest by default", VERSION),
+      inQuery("unknown_fields", "what a field outside the schema does", {
+        type: "string",
+        enum: ["allow", "warn", "refuse"],
+        default: "allow",
+      }),
+    ],
+    answer: object({ schema_id: TEXT, valid: BOOLEAN }),
+    refusals: [404],
+    ...of("shared", validateData, DATA),
+  },
+  "GET /v1/schemas/{schema}/versions/{version}": {
+    id: "getSchemaVersion",
+    summary: "a version's gzipped FileDescriptorSet as it was registered",
+    answer: { type: "string", format: "binary" },
+    type: "application/gzip",
+    refusals: [404],
+    ...of("shared", showVersion),
+  },
+  "GET /v1/tenants/{tenant}/mappings": {
+    id: "getMappings",
+    summary: "which message the events of which subject must be",
+    answer: SETTINGS,
+    ...of("tenant-in-path", showMappings),
+  },
+  "PUT /v1/tenants/{tenant}/mappings": {
+    id: "setMappings",
+    summary: "puts one mapping beside the others, or all in their place",
+    answer: SETTINGS,
+    refusals: [404, 409],
+    ...of("tenant-in-path", setMappings, MAPPINGS),
+  },
+  "DELETE /v1/tenants/{tenant}/mappings": {
+    id: "removeMappings",
+    summary: "removes the mapping of a subject, or all of them",
+    query: [inQuery("subject", "only of this subject", TEXT)],
+    answer: SETTINGS,
+    refusals: [409],
+    ...of("tenant-in-path", removeMappings),
   },
 }, refusalOf);
 

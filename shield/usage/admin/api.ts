@@ -8,16 +8,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { AdminTable } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
-import {
-  abouts,
-  answerOf,
-  ID,
-  inQuery,
-  list,
-  object,
-  TEXT,
-  UNIX_MS,
-} from "../../openapi/openapi_parts.ts";
+import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
 import type { BudgetsAdminContext } from "./budgets_api.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
@@ -63,9 +54,11 @@ const Amounts = z.strictObject({
   cost: amount,
 });
 const TIME = { type: "integer", minimum: 0 };
-const ABOUT = abouts({
-  readUsage: {
-    tag: "usage",
+/** The routes of the ledger of use, and of budgets. */
+export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
+  ...BUDGET_ROUTES,
+  "GET /v1/usage": {
+    id: "readUsage",
     summary: "what a tenant has used, and what that costs",
     query: [
       inQuery("tenant", "the tenant; absent: that of the token"),
@@ -85,14 +78,8 @@ const ABOUT = abouts({
       whole_since_ms: UNIX_MS,
       damaged: { type: "number" },
     }),
-  },
-});
-
-/** The routes of the ledger of use, and of budgets. */
-export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>({
-  ...BUDGET_ROUTES,
-  "/v1/usage": {
-    GET: { scope: "own", about: ABOUT.readUsage, handle: read },
+    scope: "own",
+    handle: read,
   },
 });
 

@@ -9,7 +9,7 @@ import { TENANT_BUDGETS_MAX } from "../../../shared/records/tenant_settings.ts";
 import { parameterOf, readValue } from "../../admin/routing/admin_body.ts";
 import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
-import { abouts, COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
+import { COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";
 import type { Settings, StoredSettings } from "../../settings/settings.ts";
 import { nameOf } from "../../../shared/usage/budget.ts";
 import type { BudgetState } from "../../../shared/usage/budget.ts";
@@ -37,20 +37,25 @@ const ANSWER = object({
   in_force: list(OBJECT),
   here: OBJECT,
 });
-const ABOUT = abouts({
-  getBudgets: {
-    tag: "usage",
+/** The routes of budgets. */
+export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
+  "GET /v1/tenants/{tenant}/budgets": {
+    id: "getBudgets",
     summary: "a tenant's budgets, and how much of each is used",
     answer: ANSWER,
+    scope: "tenant-in-path",
+    handle: show,
   },
-  setBudget: {
-    tag: "usage",
+  "PUT /v1/tenants/{tenant}/budgets": {
+    id: "setBudget",
     summary: "sets a tenant's budget of one period, unit and action",
     answer: ANSWER,
     refusals: [409],
+    scope: "bus",
+    ...withBody(jsonBody(TenantBudget, readBody), set),
   },
-  removeBudget: {
-    tag: "usage",
+  "DELETE /v1/tenants/{tenant}/budgets": {
+    id: "removeBudget",
     summary: "removes a tenant's own budget",
     query: [
       inQuery("per", "day or month", TEXT, true),
@@ -59,19 +64,8 @@ const ABOUT = abouts({
     ],
     answer: ANSWER,
     refusals: [409],
-  },
-});
-
-/** The routes of budgets. */
-export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
-  "/v1/tenants/{tenant}/budgets": {
-    GET: { scope: "tenant-in-path", about: ABOUT.getBudgets, handle: show },
-    PUT: {
-      scope: "bus",
-      about: ABOUT.setBudget,
-      ...withBody(jsonBody(TenantBudget, readBody), set),
-    },
-    DELETE: { scope: "bus", about: ABOUT.removeBudget, handle: remove },
+    scope: "bus",
+    handle: remove,
   },
 };
 

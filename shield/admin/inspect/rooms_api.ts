@@ -1,0 +1,403 @@
+/** Rooms in the admin API: those of the whole cluster, what is in one, and what an operator does to it. */
+import type { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
+import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
+import { readValue } from "../routing/admin_body.ts";
+import { room } from "./details.ts";
+import type { DetailContext } from "./details.ts";
+import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
+import {
+  ForkBody,
+  forkRoom,
+  RepairBody,
+  repairRoom,
+  roomPast,
+  TrimBody,
+  trimRoom,
+} from "./reduced_past.ts";
+import type { ReducedPastContext } from "./reduced_past.ts";
+import { type ContentsContext, roomHistory, roomState } from "./room_contents.ts";
+import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
+import type { OrderContext } from "./room_orders.ts";
+import { rooms } from "./lists.ts";
+import type { Answer } from "./lists.ts";
+import { checked, readQuery, requireId } from "../routing/query.ts";
+import { storedRooms, type StoredRoomsContext } from "./stored_rooms.ts";
+import type { Tails } from "./tail.ts";
+import {
+  answerOf,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  LIMIT,
+  list,
+  NODE,
+  object,
+  ref,
+  sortBy,
+  TEXT,
+  UNIX_MS,
+} from "../../openapi/openapi_parts.ts";
+import type { Schema } from "../../openapi/openapi_parts.ts";
+import { RoomLock, RoomMember, RoomStateKey } from "../../../shared/cluster/cluster_room.ts";
+
+const IN_ROOM = { tenant_id: ID, room_id: ID };
+/** Beside the usual ones: what a Brain may refuse with. */
+const BRAIN_REFUSALS = [404, 408, 429];
+
+const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
+const BYTES = {
+  ...object({ text: TEXT, base64: TEXT, size_bytes: COUNT }, ["text", "base64"]),
+  description: "as text, or in base64 where they are none; cut where there are more than 8,192",
+};
+const ENTRY = object({
+  offset: COUNT,
+  timer: orNull(TEXT),
+  command: orNull(TEXT),
+  data: orNull(BYTES),
+  user_id: TEXT,
+  role: TEXT,
+  verdict: { type: "string", enum: ["applied", "rejected", "fault"] },
+  code: COUNT,
+  reason: TEXT,
+  detail: TEXT,
+  answer: orNull(BYTES),
+  repeats: orNull(COUNT),
+  events: list(object({ type: TEXT, to: TEXT, data: orNull(BYTES) })),
+});
+
+const NODES = ref("Nodes");
+const OBJECT: Schema = { type: "object" };
+const OFFSET: Schema = { type: "integer", minimum: 0, default: 0 };
+/** Beside the usual ones: what a Brain may refuse a command with. */
+const ORDER_REFUSALS = [408, 409, 429];
+
+const ROOM = {
+  ...IN_ROOM,
+  subscribers: COUNT,
+  durable: BOOLEAN,
+  messages: COUNT,
+  nodes: list(ID),
+};
+
+/** The largest body, in bytes. */
+const BODY_BYTES = 4_096;
+
+/** What these paths need of the process. */
+export type InspectContext =
+  & DetailContext
+  & ContentsContext
+  & OrderContext
+  & StoredRoomsContext
+  & ReducedPastContext
+  & {
+    readonly tails: Pick<Tails, "open">;
+    readonly log: Logger;
+  };
+
+/** A handler that answers with what is read. */
+export const reading = (
+  read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>,
+): AdminHandler<InspectContext> =>
+async (context, call) => Response.json(await read(context, call));
+
+/** A small body that names what it is about, and the handler that answers with what was done. */
+export const doing = <Z extends z.ZodType>(
+  schema: Z,
+  act: (context: InspectContext, call: AdminCall, body: z.output<Z>) => Promise<Answer>,
+  status = 200,
+) =>
+  withBody(
+    jsonBody(
+      schema,
+      async (request: Request, schema) => checked(await readValue(request, BODY_BYTES), schema),
+    ),
+    async (context: InspectContext, call: AdminCall, body) =>
+      Response.json(await act(context, call, body), { status }),
+  );
+
+/** The routes of rooms. */
+export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
+  "GET /v1/rooms": {
+    id: "listRooms",
+    summary: "rooms with subscribers, over all Shields",
+    query: [
+      inQuery("tenant", "only of this tenant"),
+      inQuery("prefix", "only rooms whose id begins with this"),
+      sortBy("subscribers", "messages"),
+      NODE,
+      LIMIT,
+    ],
+    answer: object({ rooms: list(object(ROOM)), truncated: BOOLEAN, nodes: NODES }),
+    refusals: [404, 429],
+    scope: "own",
+    handle: reading(rooms),
+  },
+  "GET /v1/rooms/stored": {
+    id: "listStoredRooms",
+    summary:
+      "durable rooms that have messages, also those that nobody is subscribed to, by their names",
+    query: [
+      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("prefix", "only rooms whose id begins with this; empty: all", {
+        ...ID,
+        pattern: "^[A-Za-z0-9_~:=-]{0,64}$",
+      }),
+      inQuery("after", "`next` of the answer before: rooms behind this one"),
+      LIMIT,
+    ],
+    answer: object({ tenant_id: ID, rooms: list(ID), next: orNull(ID) }),
+    refusals: [503],
+    scope: "own",
+    is_query_strict: true,
+    handle: reading(storedRooms),
+  },
+  "GET /v1/rooms/{tenant}/{room}": {
+    id: "getRoom",
+    summary: "one room: its class, subscribers, members, lock, and what its log has",
+    answer: object({
+      tenant_id: ID,
+      room_id: ID,
+      subscribers: COUNT,
+      messages: COUNT,
+      class: { type: "object" },
+      members: list(answerOf(RoomMember)),
+      member_count: COUNT,
+      user_count: COUNT,
+      truncated: BOOLEAN,
+      version: COUNT,
+      brain_id: ID,
+      shields: list(ID),
+      lock: orNull(answerOf(RoomLock)),
+      stored: object({
+        messages: COUNT,
+        first_offset: COUNT,
+        last_offset: COUNT,
+        epoch: TEXT,
+      }, ["first_offset"]),
+      stored_problem: TEXT,
+      nodes: NODES,
+    }, ["version", "brain_id", "lock", "stored", "stored_problem"]),
+    refusals: [429],
+    scope: "tenant-in-path",
+    handle: reading(room),
+  },
+  "GET /v1/rooms/{tenant}/{room}/tail": {
+    id: "tailRoom",
+    summary: "messages of a room as they come: server-sent events, without end",
+    answer: TEXT,
+    type: "text/event-stream",
+    refusals: [429],
+    scope: "tenant-in-path",
+    handle: tail,
+  },
+  "GET /v1/rooms/{tenant}/{room}/state": {
+    id: "getRoomState",
+    summary: "a room's keys and its lock, or with ?key= the value of one key",
+    query: [inQuery("key", "only this key, with its value", TEXT)],
+    answer: object({
+      ...IN_ROOM,
+      version: COUNT,
+      epoch: TEXT,
+      created_ms: UNIX_MS,
+      lock: orNull(answerOf(RoomLock)),
+      keys: list(answerOf(RoomStateKey)),
+      key_count: COUNT,
+      size_bytes: COUNT,
+      truncated: BOOLEAN,
+      key: TEXT,
+      value: {},
+    }, ["created_ms", "lock", "keys", "key_count", "size_bytes", "truncated", "key", "value"]),
+    refusals: [404, 429],
+    scope: "tenant-in-path",
+    handle: roomState,
+  },
+  "GET /v1/rooms/{tenant}/{room}/messages": {
+    id: "readRoom",
+    summary: "the history of a durable room, as clients get it",
+    query: [
+      inQuery("after", "messages above this offset", OFFSET),
+      inQuery("before", "messages below this offset", OFFSET),
+      inQuery("limit", "how many; at most limits.history_messages", {
+        type: "integer",
+        minimum: 1,
+        default: 100,
+      }),
+      inQuery("reverse", "the newest first", { type: "boolean", default: false }),
+    ],
+    answer: object({ messages: list(OBJECT), offset: COUNT, epoch: TEXT, more: BOOLEAN }),
+    scope: "tenant-in-path",
+    is_query_strict: true,
+    handle: roomHistory,
+  },
+  "POST /v1/rooms/{tenant}/{room}/messages": {
+    id: "publishInRoom",
+    summary: "publishes a message in the admin's name, on the way that every message takes",
+    answer: object({ ...IN_ROOM, sender: TEXT, offset: COUNT, epoch: TEXT }, ["offset", "epoch"]),
+    refusals: [409, 429],
+    scope: "tenant-in-path",
+    ...withBody(MESSAGE_BODY, publishTest),
+  },
+  "GET /v1/rooms/{tenant}/{room}/reducer": {
+    id: "getReducedRoom",
+    summary: "what is stored of a room with a reducer: its log's room, and its snapshots",
+    answer: object({
+      ...IN_ROOM,
+      reducer: TEXT,
+      class: TEXT,
+      module: {
+        ...orNull(TEXT),
+        description: "SHA-256 of the module in force when the newest snapshot was stored",
+      },
+      refused: {
+        ...orNull(object({ program: TEXT, deploy: COUNT })),
+        description: "the program that could not migrate the room, and the number of its deploy",
+      },
+      log_room_id: ID,
+      epoch: { ...TEXT, description: "of the log that the positions are in; empty: none yet" },
+      offset: { ...COUNT, description: "the last entry in the newest snapshot; 0: there is none" },
+      snapshots: list(object({
+        name: TEXT,
+        offset: { ...COUNT, description: "the last entry in it" },
+        at_ms: { ...UNIX_MS, description: "the room's clock then, Unix ms; 0: not known" },
+        position: { ...COUNT, description: "the message of the log with that entry" },
+        size_bytes: COUNT,
+      })),
+      fork: {
+        ...orNull(object({ room_id: ID, offset: COUNT, with_timers: BOOLEAN })),
+        description: "the room whose past it shares, up to that entry",
+      },
+      lost: list(object({ from: COUNT, to: COUNT, at_ms: UNIX_MS })),
+    }),
+    refusals: [404],
+    scope: "tenant-in-path",
+    handle: reading(reducedRoom),
+  },
+  "GET /v1/rooms/{tenant}/{room}/reducer/{object}": {
+    id: "getReducedObject",
+    summary: "the bytes of a snapshot of a room, or of a program or module that its log names",
+    answer: { type: "string", format: "binary" },
+    type: "application/octet-stream",
+    refusals: [404],
+    scope: "tenant-in-path",
+    handle: reducedObject,
+  },
+  "GET /v1/rooms/{tenant}/{room}/past": {
+    id: "getRoomPast",
+    summary:
+      "what a room with a reducer was after an entry of its log, or at a time, and what the entry changed",
+    query: [
+      inQuery("offset", "after this entry; 0: before the first", { type: "integer", minimum: 0 }),
+      inQuery("time_ms", "then, by the room's clock", { type: "integer", minimum: 0 }),
+      inQuery("prefix", "only values whose keys begin with this", TEXT),
+      inQuery("after", "values behind this key, as `next` of the page before has it", TEXT),
+      inQuery("limit", "how many values", {
+        ...{ type: "integer", minimum: 1, maximum: 1_000, default: 200 },
+      }),
+    ],
+    answer: object({
+      ...IN_ROOM,
+      offset: COUNT,
+      at_ms: UNIX_MS,
+      last: { ...COUNT, description: "the last entry of its log" },
+      entry: orNull(ENTRY),
+      keys: COUNT,
+      state_bytes: COUNT,
+      timers: COUNT,
+      values: list(object({ key: BYTES, value: BYTES })),
+      changes: list(object({ key: BYTES, before: orNull(BYTES), after: orNull(BYTES) })),
+      next: { ...orNull(TEXT), description: "the key to go on behind; null: there are no more" },
+    }),
+    refusals: BRAIN_REFUSALS,
+    scope: "tenant-in-path",
+    handle: reading(roomPast),
+  },
+  "POST /v1/rooms/{tenant}/{room}/fork": {
+    id: "forkRoom",
+    summary: "begins another room with the past of this one, up to an entry or a time",
+    answer: object({ ...IN_ROOM, source: ID, offset: COUNT, with_timers: BOOLEAN }),
+    refusals: BRAIN_REFUSALS,
+    scope: "tenant-in-path",
+    ...doing(ForkBody, forkRoom),
+  },
+  "POST /v1/rooms/{tenant}/{room}/trim": {
+    id: "trimRoom",
+    summary:
+      "removes messages of a durable room up to one; of a room with a reducer its log up to a snapshot, and all snapshots before it",
+    answer: object({
+      ...IN_ROOM,
+      offset: { ...COUNT, description: "the entry behind which the past is kept" },
+      messages: { ...COUNT, description: "of the log, that were removed" },
+      snapshots: { ...COUNT, description: "that were removed" },
+    }),
+    refusals: BRAIN_REFUSALS,
+    scope: "tenant-in-path",
+    ...doing(TrimBody, trimRoom),
+  },
+  "POST /v1/rooms/{tenant}/{room}/repair": {
+    id: "repairRoom",
+    summary:
+      "lets a room with a reducer go on that has lost entries of its log; one that has not stays as it is",
+    answer: object({
+      ...IN_ROOM,
+      lost: orNull(object({ from: COUNT, to: COUNT, at_ms: UNIX_MS })),
+      offset: { ...COUNT, description: "the entry that it goes on behind" },
+      from_snapshot: { ...COUNT, description: "the last entry that its values still have" },
+    }, ["offset", "from_snapshot"]),
+    refusals: BRAIN_REFUSALS,
+    scope: "tenant-in-path",
+    ...doing(RepairBody, repairRoom),
+  },
+  "POST /v1/rooms/{tenant}/{room}/kick": {
+    id: "kick",
+    summary: "ends the subscriptions of a user, or of one connection, to the room",
+    answer: object({ ...IN_ROOM, version: COUNT }),
+    refusals: ORDER_REFUSALS,
+    scope: "tenant-in-path",
+    ...doing(KickBody, kick),
+  },
+  "POST /v1/rooms/{tenant}/{room}/ban": {
+    id: "ban",
+    summary: "keeps a user out of the room, or of its whole tenant",
+    answer: object({ ...IN_ROOM, version: COUNT, scope: TEXT, user_id: TEXT }),
+    refusals: ORDER_REFUSALS,
+    scope: "tenant-in-path",
+    ...doing(BanBody, ban),
+  },
+  "GET /v1/tenants/{tenant}/rooms/cut-off": {
+    id: "listCutOffRooms",
+    summary: "rooms of a tenant that are cut off because their reducers keep failing",
+    answer: object({
+      tenant_id: ID,
+      rooms: list(object({
+        room_id: ID,
+        brain_id: ID,
+        module: { ...TEXT, description: "SHA-256 of the module that fails" },
+        since_ms: UNIX_MS,
+        until_ms: {
+          ...UNIX_MS,
+          description: "the next call or timer from then on is tried, Unix ms",
+        },
+        fault: {
+          ...object({ entry: COUNT, at_ms: UNIX_MS, reason: TEXT, detail: TEXT }),
+          description: "the last one: the entry of the room's log, and its outcome",
+        },
+      })),
+      total: COUNT,
+      nodes: ref("Nodes"),
+    }),
+    scope: "tenant-in-path",
+    handle: reading(cutOffRooms),
+  },
+};
+
+async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
+  readQuery(call.url, {});
+  const { tenant: tenant_id, names, by, expires_ms, only_tenant } = call;
+  const room_id = requireId(names.room ?? "", "room");
+  const is_operator = only_tenant === undefined;
+  const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
+  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+}
