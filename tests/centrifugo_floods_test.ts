@@ -49,6 +49,55 @@ slow_reader = "drop-oldest"
   assert.deepEqual(recovered, [false, ...Array(codes.length - 1).fill(true)]);
 });
 
+Deno.test("a slow client of a room that keeps nothing receives the newest of what waits for it", async () => {
+  await using bus = await startLocalBus(`${CONFIG}server_side = ["served:*"]
+[limits]
+#constant limits.slow_reader_bytes = 65_536
+[[rooms]]
+room = "*"
+slow_reader = "latest"
+`);
+  for (const room of ["own:slow", "served:slow"]) {
+    await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+    const endpoint = `ws://127.0.0.1:${proxy.port}/connection/websocket`;
+    const token = await bus.tokenFor({ claims: { channels: [room], caps: [] } });
+    const client = new Centrifuge(endpoint, { token, ...HURRY });
+    using _client = { [Symbol.dispose]: () => client.disconnect() };
+    const heard: number[] = [];
+    const codes: number[] = [];
+    client.on("connecting", ({ code }) => void codes.push(code));
+    client.on("publication", ({ data }) => void heard.push(data.n));
+    const served = new Promise((resolve) => client.once("subscribed", resolve));
+    client.connect();
+    const told = room === "own:slow"
+      ? await listen(client, room)
+      : await served.then(() => ({ heard, codes }));
+    const backend = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
+    let sent = 0;
+    const publish = () => {
+      const headers = { "x-key": `key-${sent % 4}` };
+      const data = { n: sent++, text: "x".repeat(30_000) };
+      return backend.done("POST", `rooms/${room}/messages`, { type: "publication", headers, data });
+    };
+    await publish();
+    await until("the first", () => told.heard.length === 1);
+    proxy.pause();
+    const lost = async () =>
+      (await samplesOf(bus.ops_url)).get('shield_slow_reader_total{action="dropped"}') ?? 0;
+    const before = await lost();
+    await until("some are left out", async () => {
+      for (let more = 0; more < 10; more++) await publish();
+      return await lost() >= before + 20;
+    });
+    proxy.resume();
+    await until(
+      () => `${told.heard} of ${sent}, ${told.codes}`,
+      () => told.heard.at(-1) === sent - 1,
+    );
+    assert.deepEqual(told.codes.slice(1), []);
+  }
+});
+
 Deno.test("limits that a client is over have their numbers", async () => {
   await using bus = await startLocalBus(`${CONFIG}
 [limits]

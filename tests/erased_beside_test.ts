@@ -200,6 +200,13 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     assert.equal((await ask("GET", `rollouts/${tenant}`)).status, 404);
     const { body: { policies } } = await ask("GET", `tenants/${tenant}/state`);
     assert.deepEqual(policies, []);
+    for (const admin_url of stage.admin_urls) {
+      const { body: { tenants } } = await asker(admin_url, await stage.token("root", "admin"))(
+        "GET",
+        "state",
+      );
+      assert.equal(tenants.includes(tenant), false, "as one that was never there");
+    }
   },
   async "an export"(stage) {
     using publisher = await stage.open(0);

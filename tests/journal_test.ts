@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/record.ts";
+import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -90,6 +91,24 @@ Deno.test("journal: headers and keyed state are written with their values, as th
     const [kept] = second!.policies[0]!.reads.filter(({ from }) => from === "state");
     assert.deepEqual(kept, { ...before, value });
   });
+});
+
+Deno.test("journal: a message without an id is found in its room's log, though its decision took a moment", async () => {
+  let looks = 0;
+  const now = () => Date.now() + looks++;
+  const config = `[journal]\njournal = "all"\n#constant journal.flush_ms = 20\n${ROOMS}`;
+  await using bus = await startLocalBus(config, { now });
+  using client = await openText(bus.url, bus.token);
+  client.send({ op: "pub", room: "durable-1", type: "chat", data: "hello", id: 1 });
+  assert.equal((await client.json()).code, 0);
+  const url = `${bus.admin_url}/v1/journal?tenant=${TENANT}&room=durable-1&payload=1`;
+  const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
+  const told = await seen(
+    "the journal",
+    async () => (await (await fetch(url, { headers })).text()).trim().split("\n"),
+    ({ length }) => length > 1,
+  );
+  assert.deepEqual(JSON.parse(told[0]!).payload, { form: "kept", data: btoa('"hello"') });
 });
 
 Deno.test("journal: what a policy took out of a message stands there only where the class keeps payloads", async () => {

@@ -150,6 +150,13 @@ async function publicChannel(world: World, ann: Pusher): Promise<void> {
   await until("three", () => other.length === 3 && one.length === 2);
   assert.deepEqual(other, [["tick", { n: 1 }], ["tick", "words"], ["last", [1]]]);
   assert.deepEqual(one, [["tick", { n: 1 }], ["last", [1]]]);
+  // The ledger, and with it the bill, says the same.
+  const admin = new AdminClient(world.bus.admin_url, await tokenOf(world.folder, "admin"));
+  const user = `user=pusher:${ann.connection.socket_id}&room=pusher:news`;
+  const { body } = await admin.ask("GET", `/v1/why?${user}&since_ms=${Date.now() - 60_000}`);
+  const { due, sent, missed } = body.connections[0].room;
+  const outcomes = missed.map(({ outcome }: { outcome: object }) => outcome);
+  assert.deepEqual([due, sent, outcomes], [3, 2, [{ state: "left_out", why: "echo" }]]);
 }
 
 async function privateChannel(world: World, ann: Pusher): Promise<void> {

@@ -6,7 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
+import {
+  decodeSettings,
+  emptySettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
@@ -59,11 +63,15 @@ export class FollowedClasses {
 
 function take(
   classes: RoomClasses,
-  { key: [tenant_id = ""], value }: KvChange,
+  change: KvChange,
   { log, onSettings }: Pick<FollowedClassesOptions, "log" | "onSettings">,
 ): void {
-  if (value === undefined) return classes.setTenant(tenant_id, []);
-  const decoded = decodeSettings(tenant_id, value);
+  const { key: [tenant_id = ""] } = change;
+  const decoded = change.type === "put"
+    ? decodeSettings(tenant_id, change.value)
+    : change.is_lost === true
+    ? { problem: "the store has lost them" }
+    : { settings: emptySettings() };
   if ("settings" in decoded) {
     classes.setTenant(tenant_id, decoded.settings.rooms);
     return onSettings?.(tenant_id, decoded.settings);

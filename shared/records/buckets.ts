@@ -18,9 +18,5 @@ export const ROLLOUTS_BUCKET = "ARQON_ROLLOUTS";
 /** The bucket of the tenants' policies. Keys: `[tenant_id]`. */
 export const POLICIES_BUCKET = "ARQON_POLICIES";
 
-/** A document of it without policies, as a tenant has it before the first deployment and after its erasure. */
-export const EMPTY_POLICIES =
-  '{"format":1,"current":{"version":0,"restores":0,"at_ms":0,"by":"","change":"","policies":[]},"history":[]}';
-
 /** The bucket of all tenants' tickets. Keys: when it ends, and the digest of the ticket. */
 export const TICKETS_BUCKET = "ARQON_TICKETS";

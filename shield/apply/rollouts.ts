@@ -75,7 +75,8 @@ class Rollouts {
 
   #hear({ key: [tenant_id = "", ...more], value }: KvChange): void {
     if (more.length > 0 || this.#closed) return;
-    const decoded = value === undefined ? { problem: "it was deleted" } : decodeRollout(value);
+    if (value === undefined) return this.#end(tenant_id);
+    const decoded = decodeRollout(value);
     if ("problem" in decoded) {
       const { problem } = decoded;
       this.#options.log.error("a rollout cannot be read; the old state stays", {

@@ -47,6 +47,10 @@ export const CENTRIFUGO: Capability<SendOrder> = {
       enter: createEntrance(door.entrance),
       ...{ requireKnown, isServerSide },
       hasDeltas: (tenant_id, room_id) => classes.of(tenant_id, room_id).delta === "fossil",
+      isLossy(tenant_id, room_id) {
+        const { durable, slow_reader } = classes.of(tenant_id, room_id);
+        return !durable && slow_reader !== "disconnect";
+      },
     });
     ENTRIES.set(parts, entry);
     return (...asked) => api(...asked) ?? entry.answer(...asked);

@@ -563,6 +563,8 @@ export class CentrifugoSocket implements ClientSocket {
       // Before the answer to a SUB comes what is left of the subscription before it.
       const channel = this.#channels.get(room_id);
       if (NO_LOSS.includes(reason) || channel?.is_in !== true) return;
+      // Behind the GAP are the newest, which nothing would bring again.
+      if (reason === "slow-consumer" && channel.is_lossy) return;
       if (channel.server !== undefined) {
         return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
       }

@@ -47,7 +47,7 @@ export const isIn = (patterns: readonly string[]) => (room_id: string): boolean 
 
 /** What the endpoint needs of the process. */
 export interface CentrifugoContext
-  extends Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isServerSide"> {
+  extends Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isLossy" | "isServerSide"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;

@@ -23,6 +23,8 @@ export interface Channel {
   readonly room_id: string;
   readonly joins: boolean;
   is_in: boolean;
+  /** Its room keeps no messages, and leaves out what a slow client has not read. */
+  readonly is_lossy: boolean;
   /** The bus is asked for it again then. */
   timer: ReturnType<typeof setTimeout> | undefined;
   /** The answer to `connect` had it before the server has made it. */
@@ -62,6 +64,8 @@ export interface ChannelClasses {
   readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   /** Whether the class of a room has deltas. */
   readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
+  /** Whether the class of a room keeps no messages, and leaves out what slow clients have not read. */
+  readonly isLossy: (tenant_id: string, room_id: string) => boolean;
 }
 
 /** The channel that a client asks for. Throws `invalid-filter`, and a `Refusal`. */
@@ -71,7 +75,7 @@ export function channelOf(
   >,
   room_id: string,
   identity: Identity | undefined,
-  { hasMembers, hasJoins, hasDeltas }: ChannelClasses,
+  { hasMembers, hasJoins, hasDeltas, isLossy }: ChannelClasses,
   server?: ServerSide,
 ): Channel {
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
@@ -83,6 +87,7 @@ export function channelOf(
     room_id,
     joins,
     is_in: false,
+    is_lossy: identity !== undefined && isLossy(identity.tenant_id, room_id),
     is_listed: false,
     timer: undefined,
     is_strict: (flag & REJECT_UNRECOVERED) !== 0,

@@ -86,7 +86,7 @@ export function sharedBy(context: EntranceContext): Shared {
 /** Lets a client in that brings a socket of another kind. Rejects with a refusal. */
 export type Entrance = <T extends Opening>(
   request: Request,
-  client: Client,
+  client: Entrant,
   open: () => T,
   form: "text" | "binary",
 ) => Promise<{ readonly entered: T; readonly connection: Connection }>;
@@ -104,10 +104,13 @@ export function createEntrance(context: EntranceContext): Entrance {
 /** A socket that is about to open. */
 type Opening = Pick<Upgraded, "socket" | "listen">;
 
+/** Who comes in. Another protocol may have an id for the connection, which nobody else has or can guess. */
+type Entrant = Client & { readonly connection_id?: string };
+
 /** Who comes in, and how its socket is made once nothing has refused it. */
 interface Entering<T extends Opening> {
   readonly request: Request;
-  readonly client: Client;
+  readonly client: Entrant;
   readonly text: boolean;
   readonly open: () => T;
 }
@@ -116,12 +119,12 @@ interface Entering<T extends Opening> {
 export async function enter<T extends Opening>(
   context: EntranceContext,
   { process, pairs }: Shared,
-  { request, client: { identity, remote_ip }, text, open }: Entering<T>,
+  { request, client: { identity, remote_ip, connection_id }, text, open }: Entering<T>,
 ): Promise<{ readonly entered: T; readonly connection: Connection }> {
   const claim = claimOf(context, request, identity);
   const caller: Caller = {
     identity,
-    connection_id: claim?.connection_id ?? connectionId(context.random),
+    connection_id: claim?.connection_id ?? connection_id ?? connectionId(context.random),
     request_headers: pairs.shared(policyHeaders(request.headers)),
     remote_ip,
   };

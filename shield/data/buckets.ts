@@ -10,13 +10,8 @@ import { DEPLOYMENTS_BUCKET } from "../../shared/records/reducer_deployment.ts";
 import { REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import {
-  emptySettings,
-  encodeSettings,
-  TENANTS_BUCKET,
-} from "../../shared/records/tenant_settings.ts";
-import {
-  EMPTY_POLICIES,
   GROWING_BUCKET,
   POLICIES_BUCKET,
   ROLLOUTS_BUCKET,
@@ -46,8 +41,6 @@ interface Kept {
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
   /** The bus makes messages of its entries. */
   readonly makes_messages?: true;
-  /** What erased entries become: of one that is gone Shields would keep what they have, as of a store that is lost. */
-  readonly becomes?: string;
   /** Whether an entry that names a user goes with the user; else why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
@@ -88,13 +81,8 @@ const BUCKETS: readonly Kept[] = [
     ofUser: () => true,
   },
   { name: "rollouts", bucket: ROLLOUTS_BUCKET, ofUser: set_by_admins },
-  { name: "policies", bucket: POLICIES_BUCKET, becomes: EMPTY_POLICIES, ofUser: set_by_admins },
-  {
-    name: "settings",
-    bucket: TENANTS_BUCKET,
-    becomes: new TextDecoder().decode(encodeSettings(emptySettings())),
-    ofUser: set_by_admins,
-  },
+  { name: "policies", bucket: POLICIES_BUCKET, ofUser: set_by_admins },
+  { name: "settings", bucket: TENANTS_BUCKET, ofUser: set_by_admins },
 ];
 
 const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Whose): boolean =>
@@ -142,12 +130,11 @@ async function* entriesOf(
   kept: Kept,
   whose: Whose,
 ): AsyncGenerator<KvEntry> {
-  const { holderOf, becomes } = kept;
+  const { holderOf } = kept;
   for (const key of await bucket.keys(holderOf === undefined ? [whose.tenant] : [])) {
     if (!isMeant(kept, key, whose)) continue;
     const entry = await bucket.get(key);
     if (entry === undefined || !hasMessage(kept, entry, whose)) continue;
-    if (becomes !== undefined && new TextDecoder().decode(entry.value) === becomes) continue;
     if (holderOf !== undefined && holderOf(entry).tenant_id !== whose.tenant) continue;
     const { user } = whose;
     const is_meant = user === undefined ||
@@ -247,12 +234,7 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
       for await (const { key } of entriesOf(opened, kept, whose)) {
         if (reasonOf(key, whose) === true) keys.push(key);
       }
-      if (kept.becomes !== undefined) {
-        const value = new TextEncoder().encode(kept.becomes);
-        for (const key of keys) await opened.put(key, value);
-      } else if (keys.length > 0) {
-        await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
-      }
+      if (keys.length > 0) await deleteAll(opened, bucket, whose.tenant, keys, asker, brainOf);
       return keys.length;
     },
   };

@@ -64,6 +64,9 @@ function identity(app: App, user: string, more: Pick<Tokenless, "role" | "grants
   return tokenlessIdentity({ tenant_id: app.tenant, user_id, issuer: ISSUER, claims, ...more });
 }
 
+/** The connection of a socket. */
+export const connectionOf = (socket_id: string): string => `c${socket_id.replace(".", "-")}`;
+
 /** Who a client is: a user for each of its connections, in the rooms of its app. */
 export function clientIdentity(app: App, socket_id: string): Identity {
   const room = `${app.room_prefix}*`;

@@ -21,7 +21,7 @@ import { UPGRADE_HEADERS } from "../socket/handshake.ts";
 import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
-import { type App, type Apps, clientIdentity } from "./apps.ts";
+import { type App, type Apps, clientIdentity, connectionOf } from "./apps.ts";
 import { subscriberCounts } from "../admin/inspect/lists.ts";
 import type { Hub } from "../fanout/hub.ts";
 import type { ChannelsContext } from "./channels.ts";
@@ -154,7 +154,8 @@ async function enter(
   try {
     const app = appOfClient(context, url);
     const socket_id = socketId(context.random);
-    const client = { identity: clientIdentity(app, socket_id), remote_ip };
+    const identity = clientIdentity(app, socket_id);
+    const client = { identity, remote_ip, connection_id: connectionOf(socket_id) };
     const opening = () => openingOf(context, upgrade(), app, socket_id);
     return (await context.enter(request, client, opening, "text")).entered.response;
   } catch (error) {

@@ -14,11 +14,11 @@ import type { PendingRequests } from "../http/pending.ts";
 import { httpCaller } from "../http/route.ts";
 import { publish } from "../message/pipeline.ts";
 import { takeIngress } from "../rates/ingress.ts";
-import { appOf, type Apps, backendIdentity } from "./apps.ts";
+import { appOf, type Apps, backendIdentity, connectionOf } from "./apps.ts";
 import { userChannel } from "./channel.ts";
 import { infosOf, listChannels, oneChannel, readInfo, requireRoom, rollOf } from "./channels.ts";
 import type { Backend, ChannelsContext } from "./channels.ts";
-import { EXCEPT_HEADER, OWN_EVENT, TERMINATE } from "./messages.ts";
+import { OWN_EVENT, TERMINATE } from "./messages.ts";
 import { requestProblem } from "./signature.ts";
 
 /** Channels of one event, and events of a batch, at most: those of Pusher. */
@@ -170,9 +170,8 @@ function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {
 }
 
 /** The frame that publishes an event to a channel. Data that is JSON is an event's JSON on the bus, too. */
-function frameOf({ name, data, socket_id }: Event, room: string): string {
-  const headers = typeof socket_id === "string" ? { headers: { [EXCEPT_HEADER]: socket_id } } : {};
-  const start = JSON.stringify({ op: "pub", room, type: name, ...headers }).slice(0, -1);
+function frameOf({ name, data }: Event, room: string): string {
+  const start = JSON.stringify({ op: "pub", room, type: name }).slice(0, -1);
   if (isJson(data)) return `${start},"data":${data}}`;
   return `${start},"data":${JSON.stringify(data)},"content_type":"text/plain"}`;
 }
@@ -186,20 +185,23 @@ async function trigger(
   const asked = events.flatMap((event) =>
     channelsOf(event).map((channel) => ({ event, room: requireRoom(channel, app) }))
   );
-  const envelopes: ScannedEnvelope[] = [];
+  const messages: { readonly envelope: ScannedEnvelope; readonly origin: string | undefined }[] =
+    [];
   for (const { event, room } of asked) {
     await slice(app.tenant);
     const operation = decodeClientText(frameOf(event, room), context.limits);
     if (operation.kind !== "publish") {
       throw new ArqonError("malformed-body", "expected an event");
     }
-    envelopes.push(operation.envelope);
+    // To the excepted socket it is an echo.
+    const origin = typeof event.socket_id === "string" ? connectionOf(event.socket_id) : undefined;
+    messages.push({ envelope: operation.envelope, origin });
   }
   let is_stored = true;
-  for (const envelope of envelopes) {
+  for (const { envelope, origin } of messages) {
     await slice(app.tenant);
-    const stored = await publish(context.path, { caller, origin: undefined }, envelope);
+    const stored = await publish(context.path, { caller, origin }, envelope);
     is_stored &&= stored !== undefined;
   }
-  if (!is_stored && envelopes.length > 0) await context.flushes.confirmed();
+  if (!is_stored && messages.length > 0) await context.flushes.confirmed();
 }

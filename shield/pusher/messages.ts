@@ -6,8 +6,6 @@
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import type { JsonMember } from "@arqon/proto";
 
-/** The header that names the socket which is not to receive a message. */
-export const EXCEPT_HEADER = "pusher-except";
 /** Ends the connections of a user, on the channel of that user: from its app's backend alone. */
 export const TERMINATE = "pusher_internal:terminate";
 /** Events of the protocol itself, which nobody may publish. */
@@ -83,8 +81,6 @@ export interface RoomMessage {
   /** "" for a signal. */
   readonly type: string;
   readonly sender: string;
-  /** The socket that is not to receive it. */
-  readonly except: string | undefined;
   /** The event's data as a client gets it: a JSON string with what was published. */
   readonly data: string;
   /** The same as JSON, or undefined for text and bytes. */
@@ -104,14 +100,11 @@ export function readRoomMessage(frame: string): RoomMessage {
   const content_type = text("content_type");
   const is_text = content_type.startsWith("text/") && data?.startsWith('"') === true;
   const is_json = content_type === "" || /^application\/json\b|\+json\b/.test(content_type);
-  const headers = raw("headers") ?? "{}";
-  const except = headers.includes(EXCEPT_HEADER) ? JSON.parse(headers)[EXCEPT_HEADER] : undefined;
   const signal = raw("signal");
   return {
     room_id: text("room"),
     type: text("type"),
     sender: text("sender"),
-    except: typeof except === "string" ? except : undefined,
     data: data === undefined ? '""' : is_text ? data : JSON.stringify(data),
     json: is_json ? data : undefined,
     signal: signal === undefined ? undefined : JSON.parse(signal),

@@ -319,7 +319,7 @@ export class PusherSocket implements ClientSocket {
     if (type === TERMINATE && channel.name === this.#own && sender === backendUser(app)) {
       return this.close(CLOSE.refused, "ended by the app");
     }
-    if (OWN_EVENT.test(type) || message.except === this.#options.socket_id) return;
+    if (OWN_EVENT.test(type)) return;
     const text = eventText(type, message.data, channel.name);
     const user = type.startsWith(CLIENT_EVENT) ? channel.roll?.nameOf(sender) : undefined;
     this.#inner.send(

@@ -47,7 +47,7 @@ const EMPTY: TenantSettings = Object.freeze(emptySettings());
 
 /**
  * The settings of all tenants. What was once in force stays when a document becomes unreadable or
- * vanishes: nothing that we do deletes one, and a lost store must not switch a check off.
+ * is lost: a lost store must not switch a check off. A deleted one is a deleted tenant's.
  */
 export class Settings {
   readonly #bucket: KeyValue;
@@ -210,7 +210,8 @@ export class Settings {
   }
 
   /** False when the change could not be applied. */
-  #hear({ key, value, revision }: KvChange): boolean {
+  #hear(change: KvChange): boolean {
+    const { key, revision } = change;
     const [tenant_id = ""] = key;
     // Not a tenant's: its watcher is `shield/apply/bus_applies.ts`.
     if (key.length === 1 && tenant_id === BUS_KEY[0]) return true;
@@ -218,7 +219,9 @@ export class Settings {
       this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
       return false;
     }
-    const taken = value === undefined ? this.#gone(tenant_id) : this.#put(tenant_id, value);
+    const taken = change.type === "put"
+      ? this.#put(tenant_id, change.value)
+      : this.#gone(tenant_id, change.is_lost === true);
     this.#waiters.heard(tenant_id, revision);
     return taken;
   }
@@ -231,8 +234,12 @@ export class Settings {
     return true;
   }
 
-  #gone(tenant_id: string): boolean {
-    return this.#tenants.has(tenant_id) ? this.#keep(tenant_id, "it was deleted") : true;
+  #gone(tenant_id: string, is_lost: boolean): boolean {
+    if (!this.#tenants.has(tenant_id)) return true;
+    if (is_lost) return this.#keep(tenant_id, "the store has lost it");
+    this.#tenants.delete(tenant_id);
+    for (const listener of this.#listeners) this.#tell(listener, tenant_id, EMPTY);
+    return true;
   }
 
   #keep(tenant_id: string, problem: string): false {

@@ -1,6 +1,9 @@
 /** What tenants set at run time: told, changed by several at once, damaged; also on a real NATS. */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import {
   emptySettings,
@@ -9,6 +12,7 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { until } from "../../shared/testing/until.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { openSettings } from "./settings.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 
@@ -120,18 +124,43 @@ Deno.test("an unreadable document leaves what was in force, is logged and counte
   assert.equal(settings.problem("acme"), undefined);
 });
 
-Deno.test("a document that vanishes leaves what was in force; a stranger's key is only counted", async () => {
+Deno.test("a deleted document is one that was never there; a stranger's key is only counted", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
+  const told: (number | undefined)[] = [];
+  settings.onChange((_, { mirror }) => void told.push(mirror.rules[0]?.percent));
   await settings.change("acme", "root", withRule(0.5));
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.delete(["acme"]);
   await bucket.put(["not a tenant"], new Uint8Array());
   await until("a word of it", () => test.lines.some((line) => line.includes("no tenant")));
+  assert.deepEqual(settings.get("acme"), emptySettings());
+  assert.deepEqual([[...settings.tenants()], told], [[], [0.5, undefined]]);
+  assert.equal(await test.metric("shield_settings_problems_total"), 1);
+  const { revision } = await settings.change("acme", "root", withRule(1));
+  assert.ok(await settings.reached("acme", revision, 10_000));
+  assert.equal(settings.get("acme").version, 1);
+});
+
+Deno.test("what a store has lost stays in force, and what was deleted meanwhile does not", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 20_000 });
+  using test = await settingsOn(one.spine);
+  const { settings } = test;
+  await settings.change("acme", "root", withRule(0.5));
+  await settings.change("globex", "root", (none) => ({ ...none, budgets: [] }));
+  await until("both", () => [...settings.tenants()].length === 2);
+  const bucket = await one.spine.keyValue(TENANTS_BUCKET);
+  await bucket.delete(["globex"]);
+  await until("one", () => [...settings.tenants()].length === 1);
+  const observer = await connect({ servers: server.url });
+  await (await jetstreamManager(observer)).streams.delete(`KV_${TENANTS_BUCKET}`);
+  await observer.close();
+  await server.restart();
+  await until("a word of it", () => settings.problem("acme") === "the store has lost it");
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
-  assert.equal(settings.problem("acme"), "it was deleted");
-  assert.equal(await test.metric("shield_settings_problems_total"), 2);
+  assert.deepEqual(settings.get("globex"), emptySettings());
 });
 
 Deno.test("whoever is overtaken every time gives up with settings-conflict", async () => {

@@ -256,6 +256,8 @@ export type KvChange =
     readonly key: KvKey;
     readonly value?: undefined;
     readonly revision: number;
+    /** The bucket has it no longer, and no deletion of the last day says why: the store may be lost. */
+    readonly is_lost?: true;
   };
 
 /** How to watch. */

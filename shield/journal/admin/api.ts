@@ -208,7 +208,10 @@ interface LogsOf {
   of(tenant_id: string): Promise<Pick<DurableLog, "read">>;
 }
 
-/** A message is stamped before so much time has passed since its decision began: hooks take 10 s at most. */
+/**
+ * So far apart is the stamp of a message from the beginning of its decision at most: hooks take 10 s, a frame's time is
+ * taken when it comes, and clocks are set.
+ */
 const STAMPED_WITHIN_MS = 60_000;
 
 type Referring = JournalRecord & {
@@ -290,9 +293,8 @@ function isAlike(
   record: Referring,
   { event, sender_id, timestamp_ms, trace_id }: PlainEnvelope,
 ): boolean {
-  const stamped_after_ms = timestamp_ms - record.time_ms;
   return event !== undefined && event.type === record.type &&
     event.content_type === record.content_type && event.data.length === record.payload.bytes &&
     sender_id === record.sender.user && (record.trace === null || record.trace === trace_id) &&
-    stamped_after_ms >= 0 && stamped_after_ms < STAMPED_WITHIN_MS;
+    Math.abs(timestamp_ms - record.time_ms) < STAMPED_WITHIN_MS;
 }

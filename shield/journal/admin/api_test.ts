@@ -355,8 +355,8 @@ Deno.test("the payload of a message without an id is found by what the record sa
     { ...own, content_type: "text/plain" },
     { ...own, payload: { form: "reference", bytes: 7 } as const },
     { ...own, trace: "1af7651916cd43dd8448eb211c80319c" },
-    { ...own, time_ms: own.time_ms + 3 },
-    { ...own, time_ms: own.time_ms - 60_000 },
+    { ...own, time_ms: own.time_ms + 60_002 },
+    { ...own, time_ms: own.time_ms - 59_998 },
     { ...own, message_id: "m0" },
   ];
   await writeBlock(test.place, [own, { ...own, trace }, ...others]);

@@ -8,7 +8,6 @@ import { problemText } from "../../../shared/problem.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import { HOOKS } from "../../message/verdict.ts";
 import type { Hook, PolicyBinding } from "../../message/verdict.ts";
-import { EMPTY_POLICIES } from "../../../shared/records/buckets.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
 /** The most earlier versions that a document keeps for rollbacks. */
@@ -77,7 +76,8 @@ export interface Author {
 
 /** A document without policies, as a tenant has it before the first deployment. */
 export function emptyDocument(): PolicyDocument {
-  return JSON.parse(EMPTY_POLICIES);
+  const current = { version: 0, restores: 0, at_ms: 0, by: "", change: "", policies: [] };
+  return { format: 1, current, history: [] };
 }
 
 /**

@@ -157,7 +157,7 @@ export class PolicyRegistry {
 
   /** The status of every tenant with a document. */
   tenants(): TenantStatus[] {
-    return [...this.#chains.values()].map((chain) => chain.status);
+    return [...this.#withDocuments()].map((chain) => chain.status);
   }
 
   /**
@@ -191,7 +191,7 @@ export class PolicyRegistry {
     const tenants: Record<string, number> = {};
     for (const state of CHAIN_STATES) tenants[state] = 0;
     let pending_tenants = 0;
-    for (const { status, is_pending } of this.#chains.values()) {
+    for (const { status, is_pending } of this.#withDocuments()) {
       tenants[status.state] = (tenants[status.state] ?? 0) + 1;
       pending_tenants += Number(is_pending);
     }
@@ -261,11 +261,13 @@ export class PolicyRegistry {
     this.#since_ms = this.#options.now();
   }
 
-  #hear({ key, value, revision }: KvChange): void {
+  #hear(change: KvChange): void {
+    const { key, revision } = change;
     const tenant_id = this.#tenantOf(key);
     if (tenant_id === undefined) return;
-    if (value === undefined) this.#chains.get(tenant_id)?.remove(revision);
-    else this.#chain(tenant_id).put(value, revision);
+    if (change.type === "put") this.#chain(tenant_id).put(change.value, revision);
+    else if (change.is_lost === true) this.#chains.get(tenant_id)?.lost(revision);
+    else this.#chains.get(tenant_id)?.deleted(revision);
   }
 
   #tenantOf(key: KvKey): string | undefined {
@@ -284,6 +286,10 @@ export class PolicyRegistry {
     const chain = new TenantChain(tenant_id, this.#state === "ready", context);
     this.#chains.set(tenant_id, chain);
     return chain;
+  }
+
+  #withDocuments(): Iterable<TenantChain> {
+    return this.#chains.values().filter(({ has_document }) => has_document);
   }
 
   #countRooms(): number {

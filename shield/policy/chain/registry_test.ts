@@ -229,14 +229,14 @@ Deno.test("after a malformed document one whose modules do not load refuses too"
   assert.throws(() => running(one), fault);
 });
 
-Deno.test("a document that vanishes changes nothing but the status", async () => {
+Deno.test("a deleted document is one that was never there", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "acme", 1));
   await (await documents(engine.spine)).delete(["acme"]);
-  await until("the news", () => one.registry.tenant("acme")?.state === "gone");
-  assert.deepEqual(running(one), [await tinyName(1)]);
-  assert.ok(one.lines.some((line) => /level=error .*is gone/.test(line)));
+  await until("the news", () => running(one).length === 0);
+  await until("it is counted no longer", () => one.registry.tenants().length === 0);
+  assert.equal(one.registry.status().tenants.active, 0);
   await settled(one, await deployTiny(one, "acme", 2));
   assert.deepEqual(running(one), [await tinyName(2)]);
 });

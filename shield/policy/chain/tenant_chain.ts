@@ -52,6 +52,9 @@ interface Stored {
   readonly heard_ms: number;
 }
 
+/** What is in force where there is no document. */
+const NONE: Stored = { value: documentBytes(emptyDocument()), revision: 0, heard_ms: 0 };
+
 interface Waiter {
   readonly revision: number;
   resolve(): void;
@@ -70,7 +73,7 @@ export class TenantChain {
   #since_ms: number;
   /** The latest document, until it is applied. */
   #wanted: Stored | undefined;
-  /** The latest document, also when it was applied. */
+  /** The latest document, also when it was applied or is lost; undefined: there is none. */
   #stored: Stored | undefined;
   readonly #turn = new CanaryTurn();
   #running: Promise<void> | undefined;
@@ -102,6 +105,10 @@ export class TenantChain {
     return this.#refused && this.#active === undefined && this.#running !== undefined;
   }
 
+  get has_document(): boolean {
+    return this.#stored !== undefined;
+  }
+
   get status(): TenantStatus {
     return {
       tenant: this.#tenant_id,
@@ -128,8 +135,7 @@ export class TenantChain {
     // Nobody knows yet what is in force: the document that comes is met by the canary.
     if (this.#stored === undefined && this.#refused) return;
     this.#attempt = 0;
-    const none = { value: documentBytes(emptyDocument()), revision: 0, heard_ms: 0 };
-    this.#want({ ...this.#stored ?? none, heard_ms: this.#context.now() });
+    this.#want({ ...this.#stored ?? NONE, heard_ms: this.#context.now() });
   }
 
   /** The stage that runs here, or why it does not; undefined: there is no canary. */
@@ -137,18 +143,23 @@ export class TenantChain {
     return this.#turn.state;
   }
 
-  /**
-   * Takes note that the document is gone. Nothing of ours deletes one, so it is damage or was done by
-   * hand, and what is in force stays: a lost store must not switch protection off.
-   */
-  remove(revision: number): void {
+  /** Takes note that the document was deleted, as a tenant is: it has no policies any longer. */
+  deleted(revision: number): void {
+    if (this.#closed) return;
+    this.#attempt = 0;
+    this.#stored = undefined;
+    this.#want({ ...NONE, revision, heard_ms: this.#context.now() });
+  }
+
+  /** Takes note that the store has lost the document. What is in force stays: that must not switch protection off. */
+  lost(revision: number): void {
     if (this.#closed) return;
     clearTimeout(this.#retry);
     this.#wanted = undefined;
     this.#context.log.error("a tenant's policy document is gone; what was in force stays", {
       tenant_id: this.#tenant_id,
     });
-    const detail = "the document was deleted; what was in force stays until the next deployment";
+    const detail = "the store has lost it; what was in force stays until the next deployment";
     this.#settle("gone", detail, revision, this.#context.now());
   }
 

@@ -129,13 +129,13 @@ export class NatsWatch implements KvWatch {
     this.#call({ type: "put", key, value, revision });
   }
 
-  /** Reports as deleted the known keys that are not in the new listing. */
+  /** Reports as lost the known keys that the new listing has neither as an entry nor as a deletion. */
   #tellGone(seen: ReadonlySet<string>): void {
     for (const [storedKey, revision] of [...this.#known]) {
       if (seen.has(storedKey)) continue;
       this.#known.delete(storedKey);
       const key = this.#options.bucket.keys.decode(storedKey);
-      if (key !== undefined) this.#call({ type: "delete", key, revision });
+      if (key !== undefined) this.#call({ type: "delete", key, revision, is_lost: true });
     }
   }
 
