@@ -93,6 +93,20 @@ export class Link {
     return `${this.connection.getServer()} ${this.connection.info?.version ?? ""}`.trim();
   }
 
+  /** The most bytes of a message with its headers. */
+  get payload_bytes_max(): number {
+    return this.connection.info?.max_payload ?? 1_048_576;
+  }
+
+  get is_clustered(): boolean {
+    return this.connection.info?.cluster !== undefined;
+  }
+
+  /** Replicas of a stream that asks for no number. */
+  get replicas(): number {
+    return this.is_clustered ? 3 : 1;
+  }
+
   unavailable(): ArqonError {
     return new ArqonError("spine-unavailable", `the connection to NATS is ${this.#state}`);
   }

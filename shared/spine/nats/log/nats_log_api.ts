@@ -277,14 +277,13 @@ function passes(error: unknown): boolean {
  */
 export async function insist<T>(
   link: Link,
-  monotonic: () => number,
   attempt: (timeout_ms: number) => Promise<T>,
   within_ms = 0,
 ): Promise<T> {
   link.assertConnected();
   const { request_timeout_ms } = link;
-  const deadline_ms = monotonic() + Math.max(request_timeout_ms, within_ms);
-  const left = () => deadline_ms - monotonic();
+  const deadline_ms = link.monotonic() + Math.max(request_timeout_ms, within_ms);
+  const left = () => deadline_ms - link.monotonic();
   for (;;) {
     try {
       return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));

@@ -25,8 +25,6 @@ const NANOS = 1e9;
 export interface KeptStreamOptions {
   readonly link: Link;
   readonly inbox: Inbox;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
   readonly storage: NatsStorage;
 }
 
@@ -61,7 +59,7 @@ export class KeptStream {
       allow_direct: true,
       max_msgs_per_subject: -1,
       max_age: max_age_seconds * NANOS,
-      num_replicas: options.link.connection.info?.cluster === undefined ? 1 : 3,
+      num_replicas: options.link.replicas,
     };
     this.#wanted = wanted;
   }
@@ -104,8 +102,7 @@ export class KeptStream {
   }
 
   #insist<T>(ask: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
-    const { link, monotonic } = this.#options;
-    return insist(link, monotonic, ask, within_ms);
+    return insist(this.#options.link, ask, within_ms);
   }
 
   async #ensure(timeout_ms: number): Promise<void> {

@@ -27,7 +27,6 @@ const HEADER_BYTES = 128;
 /** The engine's parts that a ledger needs. */
 export interface NatsLedgerOptions extends KeptStreamOptions {
   readonly name: string;
-  payload_bytes_max(): number;
 }
 
 const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>
@@ -43,7 +42,7 @@ class NatsLedger implements Ledger {
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
-    assertSize(payload.length + HEADER_BYTES, this.#options.payload_bytes_max());
+    assertSize(payload.length + HEADER_BYTES, this.#options.link.payload_bytes_max);
     const copy = payload.slice();
     let may_be_stored = false;
     return await this.#stream.ask(async (timeout_ms) => {
