@@ -149,7 +149,7 @@ class Hooks implements HookService {
   #isOurs(name: string, hook: AfterHook): boolean {
     const { view } = this.#options;
     const { tenant, id } = hook;
-    return !this.#is_closed && view.serving && hook.events.length > 0 &&
+    return !this.#is_closed && hook.events.length > 0 &&
       this.#documents.get(name)?.paused !== true &&
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }

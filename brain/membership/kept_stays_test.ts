@@ -45,7 +45,6 @@ const tagOf = ({ writer, entry: { counter } }: WrittenEntry): Tag => ({ writer, 
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
-  readonly serving = true;
   owner = "brain:b1";
   shield_is_up = true;
   readonly present = new Map<string, WrittenEntry>();

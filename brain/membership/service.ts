@@ -126,7 +126,7 @@ class Journals implements MembershipService {
 
   #owns(tenant_id: string, room_id: string): boolean {
     const { view } = this.#options;
-    return !this.#is_closed && view.serving && view.ownerOf(tenant_id, room_id) === view.brain_id;
+    return !this.#is_closed && view.ownerOf(tenant_id, room_id) === view.brain_id;
   }
 
   #changed({ tenant_id, room_id, joins, leaves, cause, reasons }: MemberChange): void {

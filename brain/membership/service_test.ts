@@ -32,7 +32,6 @@ const SOON_MS = 30_000;
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
-  readonly serving = true;
   owner = "brain:b2";
   member: WrittenEntry | undefined;
   onTurn: (was_away: boolean) => void = () => {};

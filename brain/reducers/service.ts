@@ -144,7 +144,7 @@ class Reducers implements ReducerService {
     this.#removal = new ModuleRemoval({
       ...{ ...stores, deployments: programs.deployments, openLog: this.#parts.openLog },
       configured: () => programs.modules(),
-      owns: () => view.serving && view.ownerOf(...REMOVAL_KEY) === view.brain_id,
+      owns: () => view.ownerOf(...REMOVAL_KEY) === view.brain_id,
       unused_ms: options.config.brain.reducer_unused_ms,
       ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
     });
@@ -371,13 +371,11 @@ class Reducers implements ReducerService {
 
   /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
   #look(): void {
-    const { view } = this.#options;
     for (const room of [...this.#rooms.values()]) {
       if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
     }
     this.#programs.retry();
     void this.#removal.look();
-    if (!view.serving) return;
     const { fuel } = this.#parts;
     const isWaiting = (at: KnownRoom) => {
       const key = keyOf(at);

@@ -65,9 +65,8 @@ export class World implements AsyncDisposable {
   }
 
   async brain(brain_id = "b1", registry = new Registry(), more = {}): Promise<HookService> {
-    const view: Pick<ClusterView, "brain_id" | "serving" | "ownerOf" | "onOwnership"> = {
+    const view: Pick<ClusterView, "brain_id" | "ownerOf" | "onOwnership"> = {
       brain_id,
-      serving: true,
       ownerOf: () => this.owner,
       onOwnership: (listener) => {
         this.#listeners.add(listener);

@@ -62,7 +62,6 @@ export interface WorldEvent {
 class View {
   readonly brain_id: string;
   readonly brains: readonly string[] = [];
-  readonly serving = true;
   readonly listeners = new Set<() => void>();
   readonly #world: { owner: string };
 
