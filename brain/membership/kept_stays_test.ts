@@ -21,6 +21,7 @@ import type {
   StaysView,
   ToldStays,
 } from "../cluster_view.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 
@@ -144,6 +145,7 @@ async function startBrain() {
   const start = async () =>
     await startMembership({
       ...{ config, spine: shaky, view: world, kept, monotonic_ms },
+      openClasses: () => FollowedClasses.open({ config, spine: shaky, log: quiet }),
       registry: createMetrics({ node_id: "b1", version: "0" }),
       ...{ log: quiet, now: Date.now, random: Math.random },
     });

@@ -11,6 +11,7 @@ import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
 
@@ -95,6 +96,7 @@ async function run(
       <T>(keys: () => Promise<T>) => read(world, ++readings, keys) as Promise<T>,
     ),
     view: world,
+    openClasses: () => FollowedClasses.open({ config, spine, log: quiet }),
     monotonic_ms: () => performance.now(),
     registry: createMetrics({ node_id: "b1", version: "0" }),
     log: quiet,

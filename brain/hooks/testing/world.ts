@@ -11,6 +11,7 @@ import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Receiver, SECRET } from "../../../tests/hooks/receiver.ts";
+import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { startHooks } from "../service.ts";
 import type { HookService } from "../service.ts";
@@ -85,6 +86,7 @@ export class World implements AsyncDisposable {
       random,
       readTextFile,
       monotonic_ms: () => performance.now(),
+      openClasses: () => FollowedClasses.open({ config, spine, log }),
       ...more,
     };
     const hooks = await startHooks({ ...parts, view: view as ClusterView });
