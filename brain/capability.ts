@@ -1,5 +1,6 @@
 /** The interface of a Brain's capabilities; `capabilities.ts` lists them. */
 import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { OpenClasses } from "./classes/followed_classes.ts";
 import { type ClusterView, loneView } from "./cluster_view.ts";
 import type { ReducerCalls } from "./rooms/desk/commands.ts";
 import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
@@ -18,6 +19,7 @@ export interface BrainGiven {
 export interface BrainEnv extends BrainOptions, BrainGiven {
   readonly brain_id: string;
   readonly monotonic_ms: () => number;
+  readonly openClasses: OpenClasses;
 }
 
 /** A running capability. */

@@ -52,8 +52,6 @@ export interface ClusterView {
   memberOf(tenant_id: string, room_id: string, connection_id: string): WrittenEntry | undefined;
   /** Whether exactly this incarnation of a Shield is known and up. */
   isUp(writer: Writer): boolean;
-  /** Whether this Brain serves: it has read all Shields, and is not draining. */
-  readonly serving: boolean;
   /** Rooms with members, for the sweep of idle ones. */
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
   /** Whether every Shield that is up sent a message within two heartbeats, and nothing is being pulled. */
@@ -89,7 +87,6 @@ export interface StaysView {
 export const loneView = (brain_id: string): ClusterView => ({
   brain_id,
   brains: [brain_id],
-  serving: true,
   ownerOf: () => brain_id,
   suspect: () => {},
   members: () => [],

@@ -15,6 +15,7 @@ import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
 import { type BrainCapability, type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
+import { FollowedClasses } from "./classes/followed_classes.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
@@ -116,8 +117,10 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
   const { capabilities, changes = options.reloading } = options;
   const { monotonic_ms = () => performance.now() } = options;
   const brain_id = ownId(options);
-  let env: BrainEnv = { ...options, ...givenAlone(brain_id), brain_id, changes, monotonic_ms };
-  const parts: BrainPart[] = [];
+  const classes = FollowedClasses.shared({ ...options, changes });
+  const own = { brain_id, changes, monotonic_ms, openClasses: classes.open };
+  let env: BrainEnv = { ...options, ...givenAlone(brain_id), ...own };
+  const parts: BrainPart[] = [{ drain: classes.close }];
   try {
     for (const { open } of capabilities) {
       const part = await open?.(env);

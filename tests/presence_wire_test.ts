@@ -1,5 +1,5 @@
 /**
- * The hand-written codec of `shared/presence/wire.ts` against the code that is generated from
+ * The codec of `shared/presence/wire.ts` against the code that is generated from
  * `replication.proto`: the same bytes, and each field under its name.
  */
 import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";

@@ -1,20 +1,17 @@
 /**
- * The classes of rooms from the configuration and the tenants' settings, as on Shields, and the tenants' logs. Follows
- * both and writes nothing. Callers interpret the classes.
+ * The classes of rooms from the configuration and the tenants' settings, as on Shields, and the tenants' logs and own
+ * budgets. Follows both and writes nothing; one per Brain. Callers interpret the classes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
-import {
-  decodeSettings,
-  emptySettings,
-  TENANTS_BUCKET,
-} from "../../shared/records/tenant_settings.ts";
+import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
-import type { KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 /** The dependencies. */
 export interface FollowedClassesOptions extends Pick<Env, "log"> {
@@ -22,60 +19,94 @@ export interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "keyValue" | "log">;
   /** Notifies of configuration changes; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
-  /** Called with each tenant's settings, initially and after each change. */
-  readonly onSettings?: (tenant_id: string, settings: TenantSettings) => void;
 }
+
+/** Opens the Brain's classes, or takes those that are open. Rejects with `spine-unavailable`. */
+export type OpenClasses = () => Promise<FollowedClasses>;
+
+type Budgets = NonNullable<TenantSettings["budgets"]>;
 
 /** The classes, and the logs of their rooms. */
 export class FollowedClasses {
   readonly classes: RoomClasses;
-  readonly #spine: Pick<Spine, "log">;
+  readonly #options: FollowedClassesOptions;
+  readonly #budgets = new Map<string, Budgets>();
+  #onBudgets = (_tenant_id: string, _budgets: Budgets) => {};
   readonly #watch: KvWatch;
 
-  private constructor(classes: RoomClasses, spine: Pick<Spine, "log">, watch: KvWatch) {
-    this.classes = classes;
-    this.#spine = spine;
-    this.#watch = watch;
+  private constructor(options: FollowedClassesOptions, bucket: KeyValue) {
+    this.#options = options;
+    this.classes = new RoomClasses(options.config.rooms);
+    this.#watch = bucket.watch([], (change) => this.#take(change));
   }
 
   /** Resolves when the settings of every tenant are known. Rejects with `spine-unavailable`. */
   static async open(options: FollowedClassesOptions): Promise<FollowedClasses> {
     const { config, spine, changes } = options;
-    const classes = new RoomClasses(config.rooms);
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
-    const watch = bucket.watch([], (change) => take(classes, change, options));
-    await watch.ready;
-    changes?.follow(["rooms"], () => classes.setConfig(config.rooms));
-    return new FollowedClasses(classes, spine, watch);
+    const followed = new FollowedClasses(options, bucket);
+    await followed.#watch.ready;
+    changes?.follow(["rooms"], () => followed.classes.setConfig(config.rooms));
+    return followed;
+  }
+
+  /** Opens on the first call. Closing waits for it. */
+  static shared(
+    options: FollowedClassesOptions,
+  ): { open: OpenClasses; close: () => Promise<void> } {
+    let opened: Promise<FollowedClasses> | undefined;
+    return {
+      open: () => opened ??= FollowedClasses.open(options),
+      // Whoever opened them got the failure.
+      close: async () => (await opened?.catch(() => undefined))?.close(),
+    };
+  }
+
+  /** Calls back with the own budgets of each tenant, now and after each change. Has one listener. */
+  followBudgets(onBudgets: (tenant_id: string, budgets: Budgets) => void): void {
+    this.#onBudgets = onBudgets;
+    for (const [tenant_id, budgets] of this.#budgets) onBudgets(tenant_id, budgets);
+  }
+
+  /** The room of this room's journal of members; undefined: it has none. */
+  membersRoomOf(tenant_id: string, room_id: string): string | undefined {
+    if (recordedRoomOf(room_id) !== undefined) return undefined;
+    if (this.classes.of(tenant_id, room_id).membership === "off") return undefined;
+    return membersRoomOf(room_id);
   }
 
   /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   async openLog(tenant_id: string): Promise<DurableLog> {
     const retention = this.classes.logRetentionOf(tenant_id);
     if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
-    return await this.#spine.log(tenant_id, retention);
+    return await this.#options.spine.log(tenant_id, retention);
   }
 
   close(): void {
     this.#watch.stop();
   }
-}
 
-function take(
-  classes: RoomClasses,
-  change: KvChange,
-  { log, onSettings }: Pick<FollowedClassesOptions, "log" | "onSettings">,
-): void {
-  const { key: [tenant_id = ""] } = change;
-  const decoded = change.type === "put"
-    ? decodeSettings(tenant_id, change.value)
-    : change.is_lost === true
-    ? { problem: "the store has lost them" }
-    : { settings: emptySettings() };
-  if ("settings" in decoded) {
-    classes.setTenant(tenant_id, decoded.settings.rooms);
-    return onSettings?.(tenant_id, decoded.settings);
+  #take(change: KvChange): void {
+    const { key: [tenant_id = ""] } = change;
+    if (change.type === "delete" && change.is_lost !== true) {
+      return this.#set(tenant_id, { rooms: [] });
+    }
+    const decoded = change.type === "put"
+      ? decodeSettings(tenant_id, change.value)
+      : { problem: "the store has lost them" };
+    if ("settings" in decoded) return this.#set(tenant_id, decoded.settings);
+    // The previous settings stay in force, as on Shields.
+    const { problem } = decoded;
+    this.#options.log.error("a tenant's settings cannot be read", { tenant_id, problem });
   }
-  // The previous settings stay in force, as on Shields.
-  log.error("a tenant's settings cannot be read", { tenant_id, problem: decoded.problem });
+
+  #set(
+    tenant_id: string,
+    { rooms, budgets = [] }: Pick<TenantSettings, "rooms" | "budgets">,
+  ): void {
+    this.classes.setTenant(tenant_id, rooms);
+    if (budgets.length > 0) this.#budgets.set(tenant_id, budgets);
+    else if (!this.#budgets.delete(tenant_id)) return;
+    this.#onBudgets(tenant_id, budgets);
+  }
 }

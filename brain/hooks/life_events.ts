@@ -5,7 +5,7 @@
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
-import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
+import type { FollowedClasses } from "../classes/followed_classes.ts";
 import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import type { HookServiceOptions } from "./service.ts";
 import { storeTenantEvent } from "./store_event.ts";
@@ -14,7 +14,7 @@ import { unlessNewer } from "../../shared/records/stored.ts";
 /** The dependencies. */
 export type HookLifeEventsOptions = Pick<
   HookServiceOptions,
-  "config" | "spine" | "log" | "now" | "random" | "changes"
+  "config" | "spine" | "openClasses" | "now" | "random" | "changes"
 >;
 
 const hasLives = (events: readonly HookEvent[]) =>
@@ -28,19 +28,19 @@ export class HookLifeEvents implements LifeEvents {
   readonly #own = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
   #watch: KvWatch | undefined;
-  readonly #rooms: LazyJournaledRooms;
+  readonly #classes: FollowedClasses;
   tenants: ReadonlySet<string> = new Set();
 
-  private constructor(options: HookLifeEventsOptions) {
+  private constructor(options: HookLifeEventsOptions, classes: FollowedClasses) {
     this.#options = options;
-    this.#rooms = new LazyJournaledRooms(options);
+    this.#classes = classes;
     this.#renew();
     options.changes?.follow(["hooks"], () => this.#renew());
   }
 
   /** Resolves when every hook is known. Rejects with `spine-unavailable`. */
   static async open(options: HookLifeEventsOptions): Promise<HookLifeEvents> {
-    const events = new HookLifeEvents(options);
+    const events = new HookLifeEvents(options, await options.openClasses());
     const bucket = await options.spine.keyValue(HOOKS_BUCKET);
     const watch = events.#watch = bucket.watch([], ({ key, value }) => {
       const document = value && unlessNewer(() => readHookDocument(value));
@@ -66,7 +66,7 @@ export class HookLifeEvents implements LifeEvents {
   ): Promise<void> {
     // Without a durable class there is no log: the event is dropped, and the room must still end.
     const event = { type, data: { room: room_id, epoch, created_ms } };
-    await storeTenantEvent(await this.#rooms.open(), this.#options, tenant_id, event, key);
+    await storeTenantEvent(this.#classes, this.#options, tenant_id, event, key);
   }
 
   /** The rooms call it at their end, or its opener if they never started. Idempotent. */
@@ -75,7 +75,6 @@ export class HookLifeEvents implements LifeEvents {
     this.#watch.stop();
     this.#watch = undefined;
     this.#listeners.clear();
-    void this.#rooms.close();
   }
 
   #renew(): void {

@@ -12,6 +12,7 @@ import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { SECRET } from "../../tests/hooks/receiver.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import type { LifeEvents } from "../rooms/lives/announced_rooms.ts";
 import { accepted } from "../rooms/testing/command_probe.ts";
 import { withTestBed } from "../rooms/testing/room_test_bed.ts";
@@ -34,7 +35,8 @@ function controls(hooks: readonly object[] = [HOOK]) {
   /** Called before each event is stored. */
   const held = { before: (..._: Parameters<LifeEvents["append"]>) => Promise.resolve() };
   const lifeEvents: TestBedOptions["lifeEvents"] = async (parts) => {
-    const events = await HookLifeEvents.open({ ...parts, config });
+    const openClasses = () => FollowedClasses.open({ ...parts, config });
+    const events = await HookLifeEvents.open({ ...parts, config, openClasses });
     const store = events.append.bind(events);
     const append: LifeEvents["append"] = async (...given) => {
       await held.before(...given);

@@ -1,15 +1,9 @@
 /** The metrics of hooks. `hook` is an id of the configuration, or `_tenant` for tenants' hooks. */
-import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Gauge, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 
 /** The metrics of hooks. */
-export interface HookMetrics {
-  /** `outcome`: taken, refused (another status) or failed (no answer). */
-  readonly calls: Counter<"hook" | "outcome">;
-  readonly dead: Counter<"hook">;
-  readonly lost: Counter<"hook">;
-  readonly surveys_failed: Counter<"hook">;
-}
+export type HookMetrics = ReturnType<typeof createHookMetrics>;
 
 /**
  * Creates them; two callbacks are called on a scrape: `failing` for rooms with failed calls, by hook, and `off` for the
@@ -19,7 +13,7 @@ export function createHookMetrics(
   registry: Registry,
   failing: () => Iterable<readonly [hook: string, rooms: number]>,
   off: () => number,
-): HookMetrics {
+) {
   const registers = [registry];
   scrapedGauge(
     registry,
@@ -37,30 +31,29 @@ export function createHookMetrics(
       for (const [hook, rooms] of failing()) this.inc({ hook }, rooms);
     },
   });
+  const { counter } = metricsOn(registry);
   return {
-    calls: new Counter({
-      name: "brain_hook_calls_total",
-      help: "Calls of hooks, by hook and outcome: taken, refused or failed.",
-      labelNames: ["hook", "outcome"],
-      registers,
-    }),
-    dead: new Counter({
-      name: "brain_hook_dead_letters_total",
-      help: "Events for which a hook is not called any more, by hook.",
-      labelNames: ["hook"],
-      registers,
-    }),
-    lost: new Counter({
-      name: "brain_hook_lost_total",
-      help: "How often a hook was told that events of a room may be lost, by hook.",
-      labelNames: ["hook"],
-      registers,
-    }),
-    surveys_failed: new Counter({
-      name: "brain_hook_survey_failures_total",
-      help: "How often the rooms of a hook could not be read from the log, by hook.",
-      labelNames: ["hook"],
-      registers,
-    }),
+    // `outcome`: taken, refused (another status) or failed (no answer).
+    calls: counter(
+      "brain_hook_calls_total",
+      "Calls of hooks, by hook and outcome: taken, refused or failed.",
+      "hook",
+      "outcome",
+    ),
+    dead: counter(
+      "brain_hook_dead_letters_total",
+      "Events for which a hook is not called any more, by hook.",
+      "hook",
+    ),
+    lost: counter(
+      "brain_hook_lost_total",
+      "How often a hook was told that events of a room may be lost, by hook.",
+      "hook",
+    ),
+    surveys_failed: counter(
+      "brain_hook_survey_failures_total",
+      "How often the rooms of a hook could not be read from the log, by hook.",
+      "hook",
+    ),
   };
 }

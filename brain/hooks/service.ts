@@ -21,7 +21,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import { LazyJournaledRooms } from "../membership/journaled_rooms.ts";
+import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
 import { HookRunner } from "./hook_runner.ts";
 import { storeTenantEvent } from "./store_event.ts";
@@ -32,8 +32,9 @@ import { unlessNewer } from "../../shared/records/stored.ts";
 /** The Brain's parts that hooks need. */
 export interface HookServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
-  readonly config: Pick<Config, "hooks" | "webhooks" | "rooms">;
+  readonly config: Pick<Config, "hooks" | "webhooks">;
   readonly view: ClusterView;
+  readonly openClasses: OpenClasses;
   /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Reads a file as text; throws on failure. */
@@ -78,7 +79,7 @@ const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHoo
 class Hooks implements HookService {
   readonly #options: HookServiceOptions;
   readonly #bucket: KeyValue;
-  readonly #rooms: LazyJournaledRooms;
+  readonly #classes: FollowedClasses;
   readonly #metrics: HookMetrics;
   readonly #feeds: HookFeeds;
   /** By `tenant/hook`, like the documents. */
@@ -95,10 +96,10 @@ class Hooks implements HookService {
   /** Resolves when every hook is known; rejects with `spine-unavailable` if it ends first. */
   readonly ready: Promise<void>;
 
-  constructor(options: HookServiceOptions, bucket: KeyValue) {
+  constructor(options: HookServiceOptions, classes: FollowedClasses, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
-    this.#rooms = new LazyJournaledRooms(options);
+    this.#classes = classes;
     this.#config = hooksOf(options.config);
     this.#feeds = new HookFeeds(options.spine);
     this.#metrics = createHookMetrics(
@@ -121,7 +122,6 @@ class Hooks implements HookService {
     this.#watch.stop();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
-    await this.#rooms.close();
   }
 
   *#failing(): Generator<readonly [string, number]> {
@@ -149,7 +149,7 @@ class Hooks implements HookService {
   #isOurs(name: string, hook: AfterHook): boolean {
     const { view } = this.#options;
     const { tenant, id } = hook;
-    return !this.#is_closed && view.serving && hook.events.length > 0 &&
+    return !this.#is_closed && hook.events.length > 0 &&
       this.#documents.get(name)?.paused !== true &&
       view.ownerOf(tenant, ownerKey(id)) === view.brain_id;
   }
@@ -192,7 +192,7 @@ class Hooks implements HookService {
     const { tenant, id, secret, secret_file } = hook;
     const fails = (error: unknown) =>
       log.warn("what is known of a hook cannot be stored", { tenant_id: tenant, hook: id, error });
-    const openLog = async () => await (await this.#rooms.open()).openLog(hook.tenant);
+    const openLog = () => this.#classes.openLog(hook.tenant);
     return new HookRunner({
       ...{ hook, label, openLog, log, now, random, monotonic_ms },
       failed_ms: this.#documents.get(`${tenant}/${id}`)?.failed_ms ?? 0,
@@ -256,7 +256,7 @@ class Hooks implements HookService {
     this.#options.log.warn("a hook was switched off", { tenant_id: tenant, hook: id, why });
     const event = { type: "hook.off", data: { room: null, hook: id, why } } as const;
     const key = `hook_off_${id}_${this.#options.now()}`;
-    await storeTenantEvent(await this.#rooms.open(), this.#options, tenant, event, key);
+    await storeTenantEvent(this.#classes, this.#options, tenant, event, key);
   }
 
   async #stored(tenant_id: string, hook_id: string) {
@@ -292,7 +292,8 @@ class Hooks implements HookService {
 
 /** Starts the hooks. Rejects with `spine-unavailable`. */
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
-  const service = new Hooks(options, await options.spine.keyValue(HOOKS_BUCKET));
+  const classes = await options.openClasses();
+  const service = new Hooks(options, classes, await options.spine.keyValue(HOOKS_BUCKET));
   await service.ready.catch(async (error) => {
     await service.drain();
     throw error;

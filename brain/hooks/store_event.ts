@@ -3,7 +3,7 @@ import { bytesFrom } from "../../shared/ids.ts";
 import type { TenantEvent } from "../../shared/hooks/tenant_event.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/events_room.ts";
-import type { JournaledRooms } from "../membership/journaled_rooms.ts";
+import type { FollowedClasses } from "../classes/followed_classes.ts";
 
 /** The clock in Unix ms, and random numbers in [0, 1). */
 export interface EventSource {
@@ -16,14 +16,14 @@ export interface EventSource {
  * durable class, which has no log. Rejects as the log does.
  */
 export async function storeTenantEvent(
-  rooms: JournaledRooms,
+  followed: FollowedClasses,
   { now, random }: EventSource,
   tenant_id: string,
   { type, data }: TenantEvent,
   key: string,
 ): Promise<void> {
-  if (!rooms.hasLog(tenant_id)) return;
-  const log = await rooms.openLog(tenant_id);
+  if (followed.classes.logRetentionOf(tenant_id) === undefined) return;
+  const log = await followed.openLog(tenant_id);
   const bytes = new TextEncoder().encode(JSON.stringify(data));
   const event = { type, data: bytes, content_type: "application/json" };
   const source = { now, random: bytesFrom(random) };

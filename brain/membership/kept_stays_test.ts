@@ -21,6 +21,7 @@ import type {
   StaysView,
   ToldStays,
 } from "../cluster_view.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import { KeptStays } from "./kept_stays.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
@@ -43,7 +44,6 @@ const tagOf = ({ writer, entry: { counter } }: WrittenEntry): Tag => ({ writer, 
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
-  readonly serving = true;
   owner = "brain:b1";
   shield_is_up = true;
   readonly present = new Map<string, WrittenEntry>();
@@ -138,6 +138,7 @@ async function startBrain() {
   const start = async () =>
     await startMembership({
       ...{ config, spine: shaky, view: world, kept, monotonic_ms },
+      openClasses: () => FollowedClasses.open({ config, spine: shaky, log: quiet }),
       registry: createMetrics({ node_id: "b1", version: "0" }),
       ...{ log: quiet, now: Date.now, random: Math.random },
     });

@@ -3,7 +3,6 @@
  * room's recorder. The bucket `ARQON_MEMBERS` lists the occupied rooms, so that rooms whose last members left while no
  * Brain was running are found. `room_recorder.ts` writes one journal.
  */
-import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
@@ -14,8 +13,8 @@ import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
+import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import { roomKey } from "../presence/room_changes.ts";
-import { JournaledRooms } from "./journaled_rooms.ts";
 import { reasonOf } from "./kept_stays.ts";
 import { KeptStays } from "./kept_stays.ts";
 import { createMembershipMetrics } from "./metrics.ts";
@@ -43,8 +42,7 @@ export interface MembershipServiceOptions
   readonly view: ClusterView & StaysView;
   /** Stays since this Brain serves; absent: kept from this start on. */
   readonly kept?: KeptStays;
-  /** Notifies of configuration changes; absent: there are none. */
-  readonly changes?: ConfigChanges | undefined;
+  readonly openClasses: OpenClasses;
   /** Numbers in [0, 1). */
   readonly random: () => number;
 }
@@ -62,7 +60,7 @@ class Journals implements MembershipService {
   readonly #options: MembershipServiceOptions;
   /** Stays since this Brain serves. */
   readonly #kept: KeptStays;
-  readonly #rooms: JournaledRooms;
+  readonly #rooms: FollowedClasses;
   readonly #open: KeyValue;
   readonly #metrics: MembershipMetrics;
   readonly #recorders = new Map<string, RoomRecorder>();
@@ -80,7 +78,7 @@ class Journals implements MembershipService {
   constructor(
     options: MembershipServiceOptions,
     kept: KeptStays,
-    rooms: JournaledRooms,
+    rooms: FollowedClasses,
     open: KeyValue,
   ) {
     this.#options = options;
@@ -107,7 +105,7 @@ class Journals implements MembershipService {
       view.onMembers((change) => this.#changed(change)),
       view.onStays((told) => this.#stayed(told)),
       view.onOwnership(() => this.#surveyIn(SETTLE_MS)),
-      rooms.onChange(() => this.#surveyIn(SETTLE_MS)),
+      rooms.classes.onChange(() => this.#surveyIn(SETTLE_MS)),
       spine.onEvent((event) => {
         if (event.type === "state") this.#surveyIn(SETTLE_MS);
       }),
@@ -119,14 +117,13 @@ class Journals implements MembershipService {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
     clearTimeout(this.#survey);
-    this.#rooms.close();
     await Promise.all([...this.#recorders.values()].map((recorder) => recorder.close()));
     this.#sendConfirmed();
   }
 
   #owns(tenant_id: string, room_id: string): boolean {
     const { view } = this.#options;
-    return !this.#is_closed && view.serving && view.ownerOf(tenant_id, room_id) === view.brain_id;
+    return !this.#is_closed && view.ownerOf(tenant_id, room_id) === view.brain_id;
   }
 
   #changed({ tenant_id, room_id, joins, leaves, cause, reasons }: MemberChange): void {
@@ -270,7 +267,7 @@ class Journals implements MembershipService {
     this.#outdated = false;
     let wait_ms = SURVEY_MS;
     try {
-      const noted = this.#rooms.any ? await this.#open.keys() : [];
+      const noted = this.#rooms.classes.has_membership ? await this.#open.keys() : [];
       for (const [tenant_id = "", room_id = ""] of noted) {
         if (compared.has(roomKey(tenant_id, room_id))) continue;
         this.#recorderOf(tenant_id, room_id)?.compare();
@@ -320,5 +317,5 @@ export async function startMembership(
   // Reports from now on are kept, before the list of rooms is read.
   const { kept = new KeptStays(options) } = options;
   const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
-  return new Journals(options, kept, await JournaledRooms.open(options), open);
+  return new Journals(options, kept, await options.openClasses(), open);
 }

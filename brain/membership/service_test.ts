@@ -11,6 +11,7 @@ import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { until } from "../../shared/testing/until.ts";
+import { FollowedClasses } from "../classes/followed_classes.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { startMembership } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
@@ -30,7 +31,6 @@ const SOON_MS = 30_000;
 class World implements ClusterView, StaysView {
   readonly brain_id = "brain:b1";
   readonly brains = ["brain:b1", "brain:b2"];
-  readonly serving = true;
   owner = "brain:b2";
   member: WrittenEntry | undefined;
   onTurn: (was_away: boolean) => void = () => {};
@@ -90,6 +90,7 @@ async function run(
       <T>(keys: () => Promise<T>) => read(world, ++readings, keys) as Promise<T>,
     ),
     view: world,
+    openClasses: () => FollowedClasses.open({ config, spine, log: quiet }),
     monotonic_ms: () => performance.now(),
     registry: createMetrics({ node_id: "b1", version: "0" }),
     log: quiet,

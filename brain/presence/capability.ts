@@ -8,14 +8,14 @@ export const PRESENCE: BrainCapability = {
   name: "presence",
   title: "who is in rooms, and which Brain owns which; and the journals of members",
   async open(env) {
-    const view = await startBrainPresence(env);
+    const { view, health, drain } = await startBrainPresence(env);
     try {
       // Independent of the other capabilities, which may wait long for their storage.
       const membership = await startMembership({ ...env, view });
-      const checks = () => ({ presence: view.health() });
-      return { gives: { view }, checks, leave: view.drain, drain: () => membership.drain() };
+      const checks = () => ({ presence: health() });
+      return { gives: { view }, checks, leave: drain, drain: () => membership.drain() };
     } catch (error) {
-      await view.drain();
+      await drain();
       throw error;
     }
   },

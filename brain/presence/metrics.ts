@@ -2,7 +2,7 @@
  * The metrics of a Brain's presence, on the registry of the process. Labels come from closed sets, never from a
  * message.
  */
-import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
+import { Histogram, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
 
@@ -35,28 +35,6 @@ export type RefusalReason =
   /** It is a request above the number that a Brain answers concurrently. */
   | "busy";
 
-/** The metrics of presence. */
-export interface BrainPresenceMetrics {
-  /** Records the lag of one change merged at `now_ms`; a negative lag (clock skew) counts as 0. */
-  observeLag(lag_ms: number, now_ms: number): void;
-  readonly members: Gauge;
-  readonly writers: Gauge<"state">;
-  readonly deltas: Counter<"source">;
-  readonly gaps: Counter;
-  readonly full_syncs: Counter;
-  readonly pulls: Counter<"outcome">;
-  readonly pulls_pending: Gauge;
-  readonly pulls_served: Counter<"kind">;
-  readonly refused: Counter<"reason">;
-  readonly room_updates: Counter;
-  readonly room_snapshots: Counter;
-  readonly room_differs: Counter;
-  readonly rooms_emitted: Gauge;
-  readonly send_failures: Counter;
-  readonly brains: Gauge;
-  readonly term: Gauge;
-}
-
 /** How long the lag of a merge counts as current. */
 const LATEST_MS = 60_000;
 const MINUTE_MS = 60_000;
@@ -77,6 +55,9 @@ const LAG_BUCKETS_SECONDS = [
   10,
   30,
 ];
+
+/** The metrics of presence. */
+export type BrainPresenceMetrics = ReturnType<typeof createBrainPresenceMetrics>;
 
 /** Sets the gauge of writers by state. */
 export function showWriters(
@@ -114,38 +95,33 @@ class RecentMax {
   }
 }
 
-/** The metrics of lag on each registry; `now` is the observers' clock, in ms. */
-function lagMetrics(registers: Registry[], now: () => number) {
+/** The metrics of lag; `now` is the observers' clock, in ms. */
+function lagMetrics(registry: Registry, now: () => number) {
   const convergence_seconds = new Histogram({
     name: "consistency_convergence_seconds",
     help: "From the stamp of a change at its Shield to its merge here, in seconds. Changes older " +
       "than this Brain are not counted.",
     buckets: LAG_BUCKETS_SECONDS,
-    registers,
+    registers: [registry],
   });
   const recent = new RecentMax();
   let latest_seconds = 0;
   let latest_ms = -Infinity;
-  new Gauge({
-    name: "consistency_convergence_lag",
-    help:
-      "What the latest convergence took, in seconds: the oldest of the changes that were merged " +
+  scrapedGauge(
+    registry,
+    "consistency_convergence_lag",
+    "What the latest convergence took, in seconds: the oldest of the changes that were merged " +
       "last. 0 when none was merged for a minute.",
-    registers,
-    collect() {
-      this.set(now() - latest_ms > LATEST_MS ? 0 : latest_seconds);
-    },
-  });
-  new Gauge({
-    name: "consistency_convergence_lag_max",
-    help:
-      "The largest of consistency_convergence_seconds in the last one to two minutes, in seconds.",
-    registers,
-    collect() {
-      this.set(recent.read(now()));
-    },
-  });
+    () => now() - latest_ms > LATEST_MS ? 0 : latest_seconds,
+  );
+  scrapedGauge(
+    registry,
+    "consistency_convergence_lag_max",
+    "The largest of consistency_convergence_seconds in the last one to two minutes, in seconds.",
+    () => recent.read(now()),
+  );
   return {
+    /** Records the lag of one change merged at `now_ms`; a negative lag (clock skew) counts as 0. */
     observeLag: (lag_ms: number, now_ms: number) => {
       const seconds = Math.max(lag_ms, 0) / 1_000;
       recent.observe(seconds, now_ms);
@@ -160,45 +136,33 @@ function lagMetrics(registers: Registry[], now: () => number) {
 /**
  * Registers all metrics; once per registry. `now` is the clock of the presence they measure, in ms.
  */
-export function createBrainPresenceMetrics(
-  registry: Registry,
-  now: () => number,
-): BrainPresenceMetrics {
-  const registers = [registry];
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
-  const counter = (name: string, help: string) => new Counter({ name, help, registers });
-  const labelled = <Label extends string>(name: string, help: string, label: Label) =>
-    new Counter({ name, help, labelNames: [label], registers });
+export function createBrainPresenceMetrics(registry: Registry, now: () => number) {
+  const { counter, gauge } = metricsOn(registry);
   return {
-    ...lagMetrics(registers, now),
+    ...lagMetrics(registry, now),
     members: gauge(
       "brain_presence_members",
       "Members held, those of Shields that are down too; presence.members_per_brain bounds it.",
     ),
-    writers: new Gauge({
-      name: "brain_presence_writers",
-      help: "Shields that this Brain knows, by state.",
-      labelNames: ["state"],
-      registers,
-    }),
-    deltas: labelled("brain_presence_deltas_total", "Deltas merged, by how they came.", "source"),
+    writers: gauge("brain_presence_writers", "Shields that this Brain knows, by state.", "state"),
+    deltas: counter("brain_presence_deltas_total", "Deltas merged, by how they came.", "source"),
     gaps: counter("brain_presence_gaps_total", "Announcements before which something is missing."),
     full_syncs: counter(
       "brain_presence_full_syncs_total",
       "Pulls that were answered with everything a Shield has.",
     ),
-    pulls: labelled(
+    pulls: counter(
       "brain_presence_pulls_total",
       "Questions for missing changes, by end.",
       "outcome",
     ),
     pulls_pending: gauge("brain_presence_pulls_pending", "Questions that wait for their answer."),
-    pulls_served: labelled(
+    pulls_served: counter(
       "brain_presence_pulls_served_total",
       "Answers to others' questions: a delta, everything (full), or that the Shield is unknown.",
       "kind",
     ),
-    refused: labelled("brain_presence_refused_total", "What was not taken, by reason.", "reason"),
+    refused: counter("brain_presence_refused_total", "What was not taken, by reason.", "reason"),
     room_updates: counter("brain_presence_room_updates_total", "Updates of rooms sent to Shields."),
     room_snapshots: counter(
       "brain_presence_room_snapshots_total",

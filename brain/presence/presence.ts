@@ -24,10 +24,12 @@ import {
 } from "../../shared/presence/state.ts";
 import type { Changes } from "../../shared/presence/state.ts";
 import type { Entry, Writer, WriterState, WrittenEntry } from "../../shared/presence/types.ts";
+import { Listeners } from "../../shared/containers/listeners.ts";
 import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type {
   ClusterView,
   LeaveCause,
+  LeaveReasons,
   MemberChange,
   MemberCount,
   StaysView,
@@ -35,7 +37,6 @@ import type {
 } from "../cluster_view.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
-import { Listeners, memberChange } from "./listeners.ts";
 import { Membership } from "./membership.ts";
 import { showWriters } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
@@ -45,6 +46,7 @@ import { Pulse } from "./pulse.ts";
 import { createRefusals } from "./refusals.ts";
 import { Replicas } from "./replicas.ts";
 import { byRoom } from "./room_changes.ts";
+import type { RoomDelta } from "./room_changes.ts";
 
 /** The dependencies and options of the presence machine. */
 export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
@@ -73,8 +75,9 @@ export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
 /** A writer counts as fresh if it sent a message within this many heartbeats. */
 const FRESH_HEARTBEATS = 2;
 const META_BYTES_MAX = 65_536;
+const FAILED = "a listener of presence failed";
 
-/** The presence machine. Synchronous; not to be used after `close`. */
+/** The presence machine, not yet started. Synchronous; not to be used after `close`. */
 export class BrainPresence implements ClusterView, StaysView {
   readonly brain_id: string;
   readonly #options: BrainPresenceMachineOptions;
@@ -97,11 +100,11 @@ export class BrainPresence implements ClusterView, StaysView {
     const { brain_id, boot, port, config, metrics, log, message_bytes = MESSAGE_BYTES } = options;
     this.brain_id = brain_id;
     this.#options = options;
-    this.#members = new Listeners(log);
-    this.#ownership = new Listeners(log);
-    this.#stays = new Listeners(log);
-    this.#stays_written = new Listeners(log);
-    this.#served = new Listeners(log);
+    this.#members = new Listeners(log, FAILED);
+    this.#ownership = new Listeners(log, FAILED);
+    this.#stays = new Listeners(log, FAILED);
+    this.#stays_written = new Listeners(log, FAILED);
+    this.#served = new Listeners(log, FAILED);
     this.#pulse = new Pulse({
       ...{ port, heartbeat_ms: config.heartbeat_ms },
       onTick: (now_ms) => this.#tick(now_ms),
@@ -221,11 +224,11 @@ export class BrainPresence implements ClusterView, StaysView {
       case "room_differs":
         return; // For Shields.
       case "stays_written":
-        return this.#stays_written.tell(message);
+        return this.#stays_written.emit(message);
       case "stays": {
         if (!this.serving) return;
         const is_shared = subject === processSubject("direct", this.brain_id);
-        return this.#stays.tell({ ...message, node_id: is_shared ? undefined : token });
+        return this.#stays.emit({ ...message, node_id: is_shared ? undefined : token });
       }
       default:
         message satisfies never;
@@ -344,7 +347,7 @@ export class BrainPresence implements ClusterView, StaysView {
     this.#replicas.forgive(gap_ms);
     this.#membership.forgive(gap_ms, now_ms);
     this.#emitter.reset(this.#membership.renew());
-    this.#ownership.tell(true);
+    this.#ownership.emit(true);
   }
 
   #hello(): void {
@@ -354,7 +357,7 @@ export class BrainPresence implements ClusterView, StaysView {
   #serve(): void {
     if (this.state !== "starting") return;
     this.#membership.become("serving");
-    this.#served.tell();
+    this.#served.emit();
     this.#served.clear();
   }
 
@@ -374,13 +377,13 @@ export class BrainPresence implements ClusterView, StaysView {
 
   #termChanged(term: number): void {
     this.#emitter.ownership(term);
-    this.#ownership.tell(false);
+    this.#ownership.emit(false);
   }
 
   #changed(changes: Changes, cause: LeaveCause, reasons?: MemberChange["reasons"]): void {
     for (const room of byRoom(changes)) {
       this.#emitter.changed(room);
-      if (this.#members.size > 0) this.#members.tell(memberChange(room, cause, reasons));
+      if (this.#members.size > 0) this.#members.emit(memberChange(room, cause, reasons));
     }
   }
 
@@ -391,11 +394,6 @@ export class BrainPresence implements ClusterView, StaysView {
     metrics.rooms_emitted.set(this.#emitter.size);
     metrics.pulls_pending.set(this.#pulls.pending);
   }
-}
-
-/** Creates a machine that is not started. */
-export function createBrainPresence(options: BrainPresenceMachineOptions): BrainPresence {
-  return new BrainPresence(options);
 }
 
 /** Number of hellos: one may be lost. */
@@ -466,5 +464,19 @@ class Starting {
     this.#asked += 1;
     ask();
     this.#cancelAsk = port.after(settle_ms / HELLOS, () => onceHeard(this.#ask));
+  };
+}
+
+/** Converts a room's change for the rooms of this Brain. */
+function memberChange(
+  room: RoomDelta,
+  cause: LeaveCause,
+  reasons?: LeaveReasons,
+): MemberChange {
+  const entries = (written: readonly WrittenEntry[]) => written.map(({ entry }) => entry);
+  const { tenant_id, room_id, joins, leaves } = room;
+  return {
+    ...{ tenant_id, room_id, joins: entries(joins), leaves: entries(leaves), left: leaves },
+    ...{ cause, reasons },
   };
 }

@@ -17,8 +17,8 @@ import type { ClusterView, StaysView } from "../cluster_view.ts";
 import { ClassesCheck } from "./classes_check.ts";
 import { createBrainPresenceMetrics } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
-import { createBrainPresence } from "./presence.ts";
-import type { BrainPresence, BrainPresenceMachineOptions } from "./presence.ts";
+import { BrainPresence } from "./presence.ts";
+import type { BrainPresenceMachineOptions } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
@@ -33,7 +33,8 @@ export interface BrainPresenceOptions extends Pick<Env, "spine" | "registry" | "
 }
 
 /** Presence of a running Brain. */
-export interface BrainPresenceService extends ClusterView, StaysView {
+export interface BrainPresenceService {
+  readonly view: ClusterView & StaysView;
   /** Ok if every known Shield has been read, and the Brain is not draining. */
   health(): HealthCheck;
   /**
@@ -149,7 +150,7 @@ function machine(options: BrainPresenceOptions) {
   const send = sender(options, metrics);
   const told: PresencePort["send"] = (subject, message) => send(subject, classes.told(message));
   const { port, close } = openPort(options, clock, told, handle);
-  const presence = createBrainPresence({
+  const presence = new BrainPresence({
     ...{ brain_id, port, metrics, log },
     boot: now(),
     config: config.presence,
@@ -158,33 +159,6 @@ function machine(options: BrainPresenceOptions) {
     ...(spine.status.engine === "embedded" ? embedded(spine) : {}),
   });
   return { presence, handle, close };
-}
-
-function viewOf(presence: BrainPresence): ClusterView & StaysView {
-  return {
-    brain_id: presence.brain_id,
-    get brains() {
-      return presence.brains;
-    },
-    ownerOf: (tenant_id, room_id) => presence.ownerOf(tenant_id, room_id),
-    suspect: (brain_id) => presence.suspect(brain_id),
-    members: (tenant_id, room_id) => presence.members(tenant_id, room_id),
-    count: (tenant_id, room_id) => presence.count(tenant_id, room_id),
-    memberOf: (tenant_id, room_id, connection_id) =>
-      presence.memberOf(tenant_id, room_id, connection_id),
-    isUp: (writer) => presence.isUp(writer),
-    get serving() {
-      return presence.serving;
-    },
-    occupied: () => presence.occupied(),
-    isFresh: () => presence.isFresh(),
-    onMembers: (listener) => presence.onMembers(listener),
-    onOwnership: (listener) => presence.onOwnership(listener),
-    onStays: (listener) => presence.onStays(listener),
-    onStaysWritten: (listener) => presence.onStaysWritten(listener),
-    confirmStays: (node_id, written) => presence.confirmStays(node_id, written),
-    shareStays: (stays) => presence.shareStays(stays),
-  };
 }
 
 function describe(presence: BrainPresence): string {
@@ -237,5 +211,5 @@ export async function startBrainPresence(
   const health = (): HealthCheck => {
     return { ok: presence.serving, since_ms, detail: describe(presence) };
   };
-  return { ...viewOf(presence), health, drain: () => drained ??= drain() };
+  return { view: presence, health, drain: () => drained ??= drain() };
 }

@@ -42,25 +42,25 @@ function ids(count: number, prefix = "c"): string[] {
 Deno.test("on the embedded Spine a Brain alone knows and tells who is in a room", async () => {
   await withEmbedded(async (spine, network) => {
     const brain = await startPresence(spine);
-    const { service } = brain;
-    assert.match(service.brain_id, /^brain-[0-9a-f]{8}$/);
+    const { view } = brain;
+    assert.match(view.brain_id, /^brain-[0-9a-f]{8}$/);
     const shield = await shieldOf(network, "s1");
     const follower = await network.join(new TestFollower(network, "f1"));
     shield.join(...ids(3).map((id) => member(id))).announce();
     await until("the watcher sees them", () => follower.members.size === 3);
     assert.deepEqual(listed(brain), ids(3));
-    assert.deepEqual(service.count("acme", "lobby"), { connections: 3, users: 3 });
-    assert.deepEqual([...service.occupied()], [{ tenant_id: "acme", room_id: "lobby" }]);
-    assert.equal(service.ownerOf("acme", "lobby"), service.brain_id);
-    await until("no stall is in the way", () => service.isFresh());
-    const health = service.health();
+    assert.deepEqual(view.count("acme", "lobby"), { connections: 3, users: 3 });
+    assert.deepEqual([...view.occupied()], [{ tenant_id: "acme", room_id: "lobby" }]);
+    assert.equal(view.ownerOf("acme", "lobby"), view.brain_id);
+    await until("no stall is in the way", () => view.isFresh());
+    const health = brain.health();
     assert.equal(health.ok, true);
     assert.equal(health.detail, "serving; Brains that serve: 1; Shields up: 1, down: 0");
     shield.announce(true);
     await until("they leave", () => follower.members.size === 0);
-    await service.drain();
-    await service.drain();
-    assert.equal(service.health().ok, false);
+    await brain.drain();
+    await brain.drain();
+    assert.equal(brain.health().ok, false);
   });
 });
 
@@ -70,7 +70,17 @@ Deno.test("a Brain that starts serves what Shields already had", async () => {
     shield.join(...ids(20).map((id) => member(id))).announce();
     const brain = await startPresence(spine);
     assert.deepEqual(listed(brain), ids(20));
-    await brain.service.drain();
+    await brain.drain();
+  });
+});
+
+Deno.test("a Brain's view follows the Brains that serve", async () => {
+  await withEmbedded(async (spine) => {
+    const [brain, other] = [await startPresence(spine), await startPresence(spine)];
+    await until("both are known", () => brain.view.brains.length === 2);
+    await other.drain();
+    await until("one has left", () => brain.view.brains.length === 1);
+    await brain.drain();
   });
 });
 
@@ -84,14 +94,14 @@ Deno.test("a Brain that starts in a busy process does not serve before it has he
     const brain = await startPresence(spine);
     assert.deepEqual(listed(brain), ids(20));
     busy.unsubscribe();
-    await brain.service.drain();
+    await brain.drain();
   });
 });
 
 Deno.test("bytes that are no message, and messages that are nobody's, change nothing", async () => {
   await withEmbedded(async (spine, network) => {
     const brain = await startPresence(spine, { server: { node_id: "n1" } });
-    assert.equal(brain.service.brain_id, "brain:n1");
+    assert.equal(brain.view.brain_id, "brain:n1");
     const shield = await shieldOf(network, "s1");
     for (const subject of [HELLO, processSubject("direct", "brain:n1")]) {
       spine.publish(subject, Uint8Array.of(0xff, 0xff, 0xff));
@@ -101,7 +111,7 @@ Deno.test("bytes that are no message, and messages that are nobody's, change not
     await until("what is right is taken", () => listed(brain).length === 1);
     const text = await brain.registry.metrics();
     assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 3$/m);
-    await brain.service.drain();
+    await brain.drain();
   });
 });
 
@@ -111,7 +121,7 @@ Deno.test("every metric has its name, and lag is counted from a Shield's stamp",
     const shield = await shieldOf(network, "s1");
     shield.join(member("c1")).announce();
     await until("it is merged", () => listed(brain).length === 1);
-    await until("a heartbeat", () => brain.service.isFresh());
+    await until("a heartbeat", () => brain.view.isFresh());
     const text = await brain.registry.metrics();
     assert.match(text, /^consistency_convergence_seconds_count 1$/m);
     assert.match(text, /^consistency_convergence_lag \d/m);
@@ -119,7 +129,7 @@ Deno.test("every metric has its name, and lag is counted from a Shield's stamp",
     assert.match(text, /^brain_presence_deltas_total\{source="announced"\} 1$/m);
     assert.match(text, /^brain_cluster_brains 1$/m);
     assert.match(text, /^brain_presence_room_updates_total 1$/m);
-    await brain.service.drain();
+    await brain.drain();
   });
 });
 
@@ -130,8 +140,8 @@ Deno.test("what the Spine does not take is counted, and nothing breaks", async (
     const failures = async () =>
       (await brain.registry.getSingleMetric("brain_presence_send_failures_total")!.get())
         .values[0]!.value;
-    brain.service.suspect("nobody");
-    await brain.service.drain();
+    brain.view.suspect("nobody");
+    await brain.drain();
     assert.ok(await failures() > 0);
   });
 });
@@ -154,17 +164,17 @@ Deno.test("a NATS server that restarts costs no member", async () => {
   shield.join(...ids(5).map((id) => member(id))).announce();
   await until("all are there", () => listed(brain).length === 5);
   const gone: string[] = [];
-  brain.service.onMembers(({ leaves }) => gone.push(...leaves.map((entry) => entry.connection_id)));
+  brain.view.onMembers(({ leaves }) => gone.push(...leaves.map((entry) => entry.connection_id)));
   await server.kill();
-  await until("the Brain notices", () => !brain.service.isFresh());
+  await until("the Brain notices", () => !brain.view.isFresh());
   const lost_ms = Date.now();
   await until("time in which a Shield goes down", () => Date.now() - lost_ms > QUICK.down_ms);
   shield.join(member("late"));
   await server.start();
-  await until("it is in step again", () => brain.service.isFresh() && listed(brain).length === 6);
+  await until("it is in step again", () => brain.view.isFresh() && listed(brain).length === 6);
   assert.deepEqual(gone, []);
   const metric = await brain.registry.getSingleMetric("brain_cluster_term")!.get();
   assert.ok(metric.values[0]!.value > 2, "a new term");
-  await brain.service.drain();
+  await brain.drain();
   await spine.drain();
 });

@@ -1,32 +1,8 @@
 /** The metrics of rooms with reducers. Labels come from closed sets. */
-import { Counter, Gauge, scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
+import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Counter, Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Breakers } from "../../shared/rates/breaker.ts";
-
-/** The metrics, by what they measure. */
-export interface ReducerMetrics {
-  /** `verdict`: applied, rejected, fault or repeated. */
-  readonly entries: Counter<"verdict">;
-  readonly events: Counter;
-  /** `outcome`: loaded or failed. */
-  readonly loads: Counter<"outcome">;
-  /** `outcome`: stored or failed. */
-  readonly snapshots: Counter<"outcome">;
-  readonly conflicts: Counter;
-  readonly refused: Counter;
-  readonly forbidden: Counter;
-  /** `fault`: breaker-open or sender-slowed. */
-  readonly held: Counter<"fault">;
-  readonly thread_ends: Counter;
-  readonly timers_set_aside: Counter;
-  readonly timers_held: Counter;
-  /** Of changed values. */
-  readonly told: Counter;
-  readonly pages: Counter;
-  /** `outcome`: taken, migrated or refused. */
-  readonly switches: Counter<"outcome">;
-}
 
 /** What is asked when somebody looks. */
 export interface ReducerGauges {
@@ -51,64 +27,39 @@ export interface RemovalMetrics {
 
 /** Makes them. */
 export function createRemovalMetrics(registry: Registry): RemovalMetrics {
-  const registers = [registry];
-  const modules = new Gauge({
-    name: "brain_reducer_modules",
-    help: "Modules of reducers that are stored, and those of them that nobody needs any more.",
-    labelNames: ["state"],
-    registers,
-  });
+  const { counter, gauge } = metricsOn(registry);
+  const modules = gauge(
+    "brain_reducer_modules",
+    "Modules of reducers that are stored, and those of them that nobody needs any more.",
+    "state",
+  );
   return {
     modules({ stored, unused }) {
       modules.set({ state: "stored" }, stored);
       modules.set({ state: "unused" }, unused);
     },
-    removals: new Counter({
-      name: "brain_reducer_removals_total",
-      help: "Modules of reducers that were removed, and looks that could not say which may be.",
-      labelNames: ["outcome"],
-      registers,
-    }),
+    removals: counter(
+      "brain_reducer_removals_total",
+      "Modules of reducers that were removed, and looks that could not say which may be.",
+      "outcome",
+    ),
   };
 }
 
 /** How often modules that were deployed came into this Brain. `outcome`: loaded, failed, or held when its tenant owes fuel. */
 export const createDeployMetric = (registry: Registry): Counter<"outcome"> =>
-  new Counter({
-    name: "brain_reducer_deploys_total",
-    help: "Modules that were deployed and that this Brain tried to load, by outcome.",
-    labelNames: ["outcome"],
-    registers: [registry],
-  });
+  metricsOn(registry).counter(
+    "brain_reducer_deploys_total",
+    "Modules that were deployed and that this Brain tried to load, by outcome.",
+    "outcome",
+  );
 
 /** How much fuel reducers have used. */
 export const createFuelMetric = (registry: Registry): Counter =>
-  new Counter({
-    name: "brain_reducer_fuel_total",
-    help:
-      "Fuel that rooms with reducers have used, with what this Brain does around their commands.",
-    registers: [registry],
-  });
-
-/** What has died. */
-const deathMetrics = (registry: Registry) => ({
-  thread_ends: new Counter({
-    name: "brain_reducer_thread_ends_total",
-    help: "How often the thread that runs reducers died; another one has read its rooms again.",
-    registers: [registry],
-  }),
-  timers_set_aside: new Counter({
-    name: "brain_reducer_timers_set_aside_total",
-    help: "Rooms whose timers do not run: two processes died while they ran the first of them.",
-    registers: [registry],
-  }),
-  timers_held: new Counter({
-    name: "brain_reducer_timers_held_total",
-    help:
-      "How often a timer that was due waited: for its room's 100 a second, its tenant's fuel or budget.",
-    registers: [registry],
-  }),
-});
+  metricsOn(registry).counter(
+    "brain_reducer_fuel_total",
+    "Fuel that rooms with reducers have used, with what this Brain does around their commands.",
+  );
 
 function registerGauges(registry: Registry, gauges: ReducerGauges): void {
   const gauge = (name: string, help: string, read: () => number) =>
@@ -144,73 +95,76 @@ function registerGauges(registry: Registry, gauges: ReducerGauges): void {
   );
 }
 
+/** The metrics, by what they measure. */
+export type ReducerMetrics = ReturnType<typeof createReducerMetrics>;
+
 /** Makes them. */
-export function createReducerMetrics(registry: Registry, gauges: ReducerGauges): ReducerMetrics {
-  const registers = [registry];
+export function createReducerMetrics(registry: Registry, gauges: ReducerGauges) {
+  const { counter } = metricsOn(registry);
   registerGauges(registry, gauges);
   return {
-    ...deathMetrics(registry),
-    entries: new Counter({
-      name: "brain_reducer_entries_total",
-      help: "Entries of logs of rooms with reducers that this Brain appended, by verdict.",
-      labelNames: ["verdict"],
-      registers,
-    }),
-    events: new Counter({
-      name: "brain_reducer_events_total",
-      help: "Events of reducers that this Brain published.",
-      registers,
-    }),
-    loads: new Counter({
-      name: "brain_reducer_loads_total",
-      help: "How often a room with a reducer was read from its snapshot and log, by outcome.",
-      labelNames: ["outcome"],
-      registers,
-    }),
-    snapshots: new Counter({
-      name: "brain_reducer_snapshots_total",
-      help: "Snapshots of rooms with reducers, by outcome.",
-      labelNames: ["outcome"],
-      registers,
-    }),
-    conflicts: new Counter({
-      name: "brain_reducer_conflicts_total",
-      help: "How often another Brain had written a room's log first; the room is read again.",
-      registers,
-    }),
-    told: new Counter({
-      name: "brain_reducer_value_messages_total",
-      help:
-        "Messages with changes of visible values of rooms with reducers that this Brain published.",
-      registers,
-    }),
-    pages: new Counter({
-      name: "brain_reducer_value_pages_total",
-      help: "Pages of visible values of rooms with reducers that were read from this Brain.",
-      registers,
-    }),
-    refused: new Counter({
-      name: "brain_reducer_refused_total",
-      help: "Calls that were refused because of a limit of this Brain, the tenant's fuel included.",
-      registers,
-    }),
-    forbidden: new Counter({
-      name: "brain_reducer_forbidden_total",
-      help: "Calls that the schema of their room's program forbids.",
-      registers,
-    }),
-    held: new Counter({
-      name: "brain_reducer_held_total",
-      help:
-        "Calls that were refused, and looks at timers that wait, because a reducer keeps failing.",
-      labelNames: ["fault"],
-      registers,
-    }),
-    switches: new Counter({
-      name: "brain_reducer_switches_total",
-      help: "Rooms in which another program came into force, or could not, by outcome.",
-      labelNames: ["outcome"],
-      registers,
-    }),
+    thread_ends: counter(
+      "brain_reducer_thread_ends_total",
+      "How often the thread that runs reducers died; another one has read its rooms again.",
+    ),
+    timers_set_aside: counter(
+      "brain_reducer_timers_set_aside_total",
+      "Rooms whose timers do not run: two processes died while they ran the first of them.",
+    ),
+    timers_held: counter(
+      "brain_reducer_timers_held_total",
+      "How often a timer that was due waited: for its room's 100 a second, its tenant's fuel or budget.",
+    ),
+    // `verdict`: applied, rejected, fault or repeated.
+    entries: counter(
+      "brain_reducer_entries_total",
+      "Entries of logs of rooms with reducers that this Brain appended, by verdict.",
+      "verdict",
+    ),
+    events: counter("brain_reducer_events_total", "Events of reducers that this Brain published."),
+    // `outcome`: loaded or failed.
+    loads: counter(
+      "brain_reducer_loads_total",
+      "How often a room with a reducer was read from its snapshot and log, by outcome.",
+      "outcome",
+    ),
+    // `outcome`: stored or failed.
+    snapshots: counter(
+      "brain_reducer_snapshots_total",
+      "Snapshots of rooms with reducers, by outcome.",
+      "outcome",
+    ),
+    conflicts: counter(
+      "brain_reducer_conflicts_total",
+      "How often another Brain had written a room's log first; the room is read again.",
+    ),
+    told: counter(
+      "brain_reducer_value_messages_total",
+      "Messages with changes of visible values of rooms with reducers that this Brain published.",
+    ),
+    pages: counter(
+      "brain_reducer_value_pages_total",
+      "Pages of visible values of rooms with reducers that were read from this Brain.",
+    ),
+    refused: counter(
+      "brain_reducer_refused_total",
+      "Calls that were refused because of a limit of this Brain, the tenant's fuel included.",
+    ),
+    forbidden: counter(
+      "brain_reducer_forbidden_total",
+      "Calls that the schema of their room's program forbids.",
+    ),
+    // `fault`: breaker-open or sender-slowed.
+    held: counter(
+      "brain_reducer_held_total",
+      "Calls that were refused, and looks at timers that wait, because a reducer keeps failing.",
+      "fault",
+    ),
+    // `outcome`: taken, migrated or refused.
+    switches: counter(
+      "brain_reducer_switches_total",
+      "Rooms in which another program came into force, or could not, by outcome.",
+      "outcome",
+    ),
   };
 }

@@ -40,7 +40,7 @@ import { BREAKER } from "./room/faults.ts";
 import { forksOf, type KnownRoom } from "./room/forking.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
-import { FollowedClasses } from "../classes/followed_classes.ts";
+import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import { modulePage } from "./served_modules.ts";
 import { TenantFuel } from "./tenant_fuel.ts";
 import { ReducerHost } from "./thread/host.ts";
@@ -57,6 +57,7 @@ export interface ReducerServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "brain" | "limits" | "rooms" | "reducers" | "watchdog" | "usage">;
   readonly view: ClusterView;
+  readonly openClasses: OpenClasses;
   /** Reads a file of the configuration; throws when it cannot. */
   readonly readFile: (path: string) => Uint8Array;
   /** Reports another configuration; absent: it stays as it is. */
@@ -144,7 +145,7 @@ class Reducers implements ReducerService {
     this.#removal = new ModuleRemoval({
       ...{ ...stores, deployments: programs.deployments, openLog: this.#parts.openLog },
       configured: () => programs.modules(),
-      owns: () => view.serving && view.ownerOf(...REMOVAL_KEY) === view.brain_id,
+      owns: () => view.ownerOf(...REMOVAL_KEY) === view.brain_id,
       unused_ms: options.config.brain.reducer_unused_ms,
       ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
     });
@@ -235,7 +236,6 @@ class Reducers implements ReducerService {
   async #end(): Promise<void> {
     clearInterval(this.#sweep);
     for (const stop of this.#stops.splice(0)) stop();
-    this.#followed.close();
     this.#programs.close();
     await Promise.all([...this.#rooms.values()].map((room) => this.#close(room)));
     await Promise.all(this.#closing.values());
@@ -371,13 +371,11 @@ class Reducers implements ReducerService {
 
   /** Lets rooms go that are another's or forgotten; reads those whose timers or entries wait for somebody. */
   #look(): void {
-    const { view } = this.#options;
     for (const room of [...this.#rooms.values()]) {
       if (room.is_forgotten || room.is_idle && !this.#owns(room.at)) void this.#close(room);
     }
     this.#programs.retry();
     void this.#removal.look();
-    if (!view.serving) return;
     const { fuel } = this.#parts;
     const isWaiting = (at: KnownRoom) => {
       const key = keyOf(at);
@@ -416,10 +414,8 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
   try {
     const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
-    const followed = await FollowedClasses.open({
-      ...options,
-      onSettings: (tenant_id, own) => budgets?.setOwn(tenant_id, own.budgets ?? []),
-    });
+    const followed = await options.openClasses();
+    followed.followBudgets((tenant_id, own) => budgets?.setOwn(tenant_id, own));
     options.changes?.follow(["usage.budgets"], () => budgets?.renew());
     const programs = await ClassPrograms.open(options, objects, host, {
       wait: (tenant_id) => Math.max(fuel.wait(tenant_id), budgets?.wait(tenant_id) ?? 0),

@@ -43,6 +43,20 @@ export function scrapedGauge(
   });
 }
 
+/** Makes counters and gauges on a registry, each by its name, its help and the names of its labels. */
+export function metricsOn(registry: Registry) {
+  const registers = [registry];
+  return {
+    counter: <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+      new Counter<Label>({ name, help, labelNames, registers }),
+    gauge: <Label extends string>(name: string, help: string, ...labelNames: Label[]) =>
+      new Gauge<Label>({ name, help, labelNames, registers }),
+  };
+}
+
+/** What `metricsOn` gives. */
+export type MetricMakers = ReturnType<typeof metricsOn>;
+
 function addProcessMetrics(registry: Registry): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) =>

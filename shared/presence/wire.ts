@@ -1,108 +1,179 @@
 /**
  * What Shields and Brains say to each other, as bytes: `arqon.v1.ClusterMessage` of
- * `proto/arqon/v1/replication.proto`. Here is which kind a message is; the kinds are
- * `wire_write.ts` and `wire_read.ts`, what they mean is `messages.ts`.
+ * `proto/arqon/v1/replication.proto`, whose messages are the tables here, field by field. What they mean is
+ * `messages.ts`; what fields are is `wire_fields.ts`.
  */
 import { DecodeError, type FieldNames, skipField, WireReader, WireWriter } from "@arqon/proto";
-import type { ClusterMessage } from "./messages.ts";
-import { nothingShared, type Shared } from "./wire_parts.ts";
+import { LEAVE_CAUSES, type LeaveReason } from "../records/leave_reason.ts";
+import type { Announcement, BrainState, ClusterMessage, Emitter, MissedStays } from "./messages.ts";
+import type { RoomPosition, Stay } from "./messages.ts";
+import type { Delta, WriterClock, WriterState, WriterStatus, WrittenEntry } from "./types.ts";
 import {
-  readAnnouncement,
-  readBeat,
-  readHello,
-  readPull,
-  readPulled,
-  readRoomCheck,
-  readRoomDiffers,
-  readRoomPull,
-  readRoomSnapshot,
-  readRoomUpdate,
-} from "./wire_read.ts";
-import { readStays, readStaysWritten } from "./wire_read_stays.ts";
-import {
-  writeAnnouncement,
-  writeBeat,
-  writeHello,
-  writePull,
-  writePulled,
-  writeRoomCheck,
-  writeRoomDiffers,
-  writeRoomPull,
-  writeRoomSnapshot,
-  writeRoomUpdate,
-  writeStays,
-  writeStaysWritten,
-} from "./wire_write.ts";
+  ENTRY_PART,
+  nothingShared,
+  type Part,
+  ROOM_ENTRY_PART,
+  ROOM_TAG_PART,
+  WRITER_PART,
+  writeTo,
+} from "./wire_entry.ts";
+import * as f from "./wire_fields.ts";
+import { message } from "./wire_fields.ts";
 
-/** The kinds at their field numbers. */
-const KINDS = [
-  "ClusterMessage",
-  "announcement",
-  "beat",
-  "pull",
-  "pulled",
-  "room_update",
-  "room_pull",
-  "room_snapshot",
-  "room_check",
-  "room_differs",
-  "hello",
-  "stays",
-  "stays_written",
-] as const satisfies FieldNames;
-
-const READERS: readonly ((reader: WireReader, shared: Shared) => ClusterMessage)[] = [
-  readAnnouncement,
-  readBeat,
-  readPull,
-  readPulled,
-  readRoomUpdate,
-  readRoomPull,
-  readRoomSnapshot,
-  readRoomCheck,
-  readRoomDiffers,
-  readHello,
-  readStays,
-  readStaysWritten,
+/** By their number on the wire; 0 is nobody's. */
+const BRAIN_STATES: readonly (BrainState | undefined)[] = [
+  ...[undefined, "starting", "serving", "draining"] as const,
 ];
+const WRITER_STATES: readonly (WriterState | undefined)[] = [
+  ...[undefined, "up", "down", "forgotten"] as const,
+];
+/** A cause that a later version knows is none that is known here. */
+const CAUSE: f.Field<LeaveReason> = f.word(LEAVE_CAUSES, "unknown");
 
-function writeBody(out: WireWriter, message: ClusterMessage): void {
-  switch (message.kind) {
-    case "announcement":
-      return writeAnnouncement(out, message);
-    case "beat":
-      return writeBeat(out, message);
-    case "pull":
-      return writePull(out, message);
-    case "pulled":
-      return writePulled(out, message);
-    case "room_update":
-      return writeRoomUpdate(out, message);
-    case "room_pull":
-      return writeRoomPull(out, message);
-    case "room_snapshot":
-      return writeRoomSnapshot(out, message);
-    case "room_check":
-      return writeRoomCheck(out, message);
-    case "room_differs":
-      return writeRoomDiffers(out, message);
-    case "hello":
-      return writeHello(out, message);
-    case "stays":
-      return writeStays(out, message);
-    case "stays_written":
-      return writeStaysWritten(out, message);
-    default:
-      message satisfies never;
-  }
-}
+const CLOCK = message<WriterClock>("WriterClock", { writer: f.one(WRITER_PART), clock: f.count });
+const STATUS = message<WriterStatus>("WriterStatus", {
+  writer: f.one(WRITER_PART),
+  clock: f.count,
+  state: f.word(WRITER_STATES),
+});
+const DELTA = message<Delta>("PresenceDelta", {
+  writer: f.one(WRITER_PART),
+  start: f.count,
+  end: {
+    ...f.count,
+    judge(end, fail, message) {
+      const { start } = message as Delta;
+      return start > end ? fail(`${end}, which is before its start ${start}`) : end;
+    },
+  },
+  entries: f.many(ENTRY_PART),
+  removed: f.counts,
+});
+const EMITTER = message<Emitter>("Emitter", { brain_id: f.id, boot: f.count, term: f.count });
+const POSITION = message<RoomPosition>("RoomPosition", {
+  tenant_id: f.id,
+  room_id: f.id,
+  emitter: f.maybe(EMITTER),
+  sequence: f.count,
+});
+const MISSED = message<MissedStays>("MissedStays", {
+  tenant_id: f.id,
+  room_id: f.id,
+  count: f.count,
+  from_ms: f.count,
+  to_ms: f.count,
+});
+const STAY: Part<Stay> = f.mapped(
+  message<{ member: WrittenEntry; cause: LeaveReason }>("Stay", {
+    member: f.one(ROOM_ENTRY_PART),
+    cause: CAUSE,
+  }),
+  ({ member, cause }) => ({ ...member, cause }),
+  ({ cause, ...member }) => ({ member, cause }),
+);
+const REASON = message<{ counter: number; cause: LeaveReason }>("LeaveReason", {
+  counter: f.count,
+  cause: CAUSE,
+});
+const REASONS: f.Field<Announcement["reasons"]> = {
+  types: f.BYTES,
+  is_many: true,
+  read(reader, shared, before) {
+    const { counter, cause } = reader.embedded(REASON.read, shared);
+    return ((before ?? new Map()) as Map<number, LeaveReason>).set(counter, cause);
+  },
+  write(out, field, reasons = new Map()) {
+    for (const [counter, cause] of reasons) writeTo(out, field, REASON, { counter, cause });
+  },
+};
+
+type Body<Kind> = Omit<Extract<ClusterMessage, { readonly kind: Kind }>, "kind">;
+type WirePulled = Body<"pulled"> & { readonly unknown: boolean };
+
+const PULLED = message<WirePulled>("Pulled", {
+  request: f.count,
+  page: f.page,
+  pages: f.number,
+  full: f.flag,
+  unknown: {
+    ...f.flag,
+    judge(unknown, fail, message) {
+      const has_delta = (message as WirePulled).delta !== undefined;
+      return unknown && has_delta ? fail("true, and yet there is a delta") : unknown;
+    },
+  },
+  delta: {
+    ...f.maybe(DELTA),
+    judge(delta, fail, message) {
+      return delta ?? ((message as WirePulled).unknown ? undefined : fail("it is missing"));
+    },
+  },
+});
+
+/** The kinds in the order of their field numbers. */
+const KINDS: { readonly [Kind in ClusterMessage["kind"]]: Part<Body<Kind>> } = {
+  announcement: message<Body<"announcement">>("Announcement", {
+    delta: f.one(DELTA),
+    leaving: f.flag,
+    reasons: REASONS,
+  }),
+  beat: message<Body<"beat">>("Beat", {
+    brain_id: f.id,
+    boot: f.count,
+    state: f.word(BRAIN_STATES),
+    writers: f.many(STATUS),
+    classes_hash: f.maybeNumber,
+  }),
+  pull: message("Pull", {
+    from: f.id,
+    request: f.count,
+    writer: f.one(WRITER_PART),
+    clock: f.count,
+  }),
+  pulled: f.mapped(
+    PULLED,
+    ({ unknown: _unknown, ...pulled }) => pulled,
+    (pulled) => ({ ...pulled, unknown: pulled.delta === undefined }),
+  ),
+  room_update: message("RoomUpdate", {
+    emitter: f.one(EMITTER),
+    sequence: f.count,
+    tenant_id: f.id,
+    room_id: f.id,
+    joins: f.many(ROOM_ENTRY_PART),
+    leaves: f.many(ROOM_TAG_PART),
+    clocks: f.many(CLOCK),
+  }),
+  room_pull: message("RoomPull", {
+    from: f.id,
+    request: f.count,
+    tenant_id: f.id,
+    room_id: f.id,
+  }),
+  room_snapshot: message("RoomSnapshot", {
+    request: f.count,
+    page: f.page,
+    pages: f.number,
+    emitter: f.one(EMITTER),
+    sequence: f.count,
+    tenant_id: f.id,
+    room_id: f.id,
+    entries: f.many(ROOM_ENTRY_PART),
+    clocks: f.many(CLOCK),
+  }),
+  room_check: message("RoomCheck", { from: f.id, request: f.count, rooms: f.many(POSITION) }),
+  room_differs: message("RoomDiffers", { request: f.count, rooms: f.many(POSITION) }),
+  hello: message("Hello", { from: f.id }),
+  stays: message("Stays", { stays: f.many(STAY), missed: f.many(MISSED) }),
+  stays_written: message("StaysWritten", { stays: f.many(ROOM_TAG_PART), missed: f.many(MISSED) }),
+};
+const NAMES: FieldNames = ["ClusterMessage", ...Object.keys(KINDS)];
+const partOf = (kind: string) => KINDS[kind as keyof typeof KINDS] as Part<object>;
 
 /** Throws TypeError for a number that its field cannot hold. */
 export function encodeMessage(message: ClusterMessage): Uint8Array<ArrayBuffer> {
   const out = new WireWriter();
-  const mark = out.open(KINDS.indexOf(message.kind));
-  writeBody(out, message);
-  out.close(mark);
+  writeTo(out, NAMES.indexOf(message.kind), partOf(message.kind), message);
   return out.finish();
 }
 
@@ -116,13 +187,14 @@ export function decodeMessage(bytes: Uint8Array): ClusterMessage {
   let message: ClusterMessage | undefined;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
-    const read = (tag & 7) === 2 ? READERS[(tag >>> 3) - 1] : undefined;
-    if (read === undefined) {
-      skipField(reader, tag, KINDS);
+    const kind = NAMES[tag >>> 3];
+    if (kind === undefined || (tag & 7) !== 2) {
+      skipField(reader, tag, NAMES);
       continue;
     }
     if (message !== undefined) throw new DecodeError("malformed-frame", "two messages in one");
-    message = reader.embedded(read, nothingShared());
+    const body = reader.embedded(partOf(kind).read, nothingShared());
+    message = { kind, ...body } as ClusterMessage;
   }
   if (message === undefined) throw new DecodeError("malformed-frame", "no message of a known kind");
   return message;

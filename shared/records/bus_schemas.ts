@@ -6,7 +6,7 @@ import { z } from "zod";
 import { problemText } from "../problem.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
-import { isIncompatible, requireFormat } from "./stored.ts";
+import { isIncompatible, requireFormat, storedBytes } from "./stored.ts";
 
 /** Its key in the bucket `ARQON_TENANTS`. */
 export const BUS_KEY: KvKey = ["$bus"];
@@ -36,8 +36,7 @@ export type BusSchemas = z.output<typeof Document>;
 export const noBusSchemas = (): BusSchemas => ({ format: 1, version: 0 });
 
 /** The stored form. */
-export const encodeBusSchemas = (document: BusSchemas): Uint8Array =>
-  new TextEncoder().encode(JSON.stringify(document));
+export const encodeBusSchemas = (document: BusSchemas): Uint8Array => storedBytes(document);
 
 /** The document, or what is wrong with the bytes. */
 export function decodeBusSchemas(

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { TenantHook } from "../config/automation/hooks.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
-import { readStored } from "./stored.ts";
+import { readStored, storedBytes } from "./stored.ts";
 
 /** The bucket. */
 export const HOOKS_BUCKET = "ARQON_HOOKS";
@@ -69,8 +69,6 @@ const Dead = z.looseObject({
 /** An event for which the hook is not called any longer. */
 export type DeadLetter = z.output<typeof Dead>;
 
-const encoder = new TextEncoder();
-
 /** Undefined: it is none. Throws `incompatible-version`, as the two below. */
 export const readHookDocument = (bytes: Uint8Array): HookDocument | undefined =>
   readStored(bytes, Document, "hook");
@@ -86,9 +84,9 @@ export const readHookWait = (bytes: Uint8Array): HookWait | undefined =>
   readStored(bytes, Wait, "hook's wait");
 
 /** Any of them as bytes. */
-export function hookBytes(value: HookDocument | HookPosition | HookWait | DeadLetter): Uint8Array {
-  return encoder.encode(JSON.stringify(value));
-}
+export const hookBytes: (
+  value: HookDocument | HookPosition | HookWait | DeadLetter,
+) => Uint8Array = storedBytes;
 
 /** A hook of which nothing is stored. */
 export const NEW_HOOK: HookDocument = {

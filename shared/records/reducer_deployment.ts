@@ -4,7 +4,7 @@
  * `[[reducers]]`. Pure; Shields write it, Brains follow it.
  */
 import { z } from "zod";
-import { readStored } from "./stored.ts";
+import { readStored, type StoredAs, storedBytes } from "./stored.ts";
 
 /** The bucket of the documents. */
 export const DEPLOYMENTS_BUCKET = "ARQON_REDUCER_DEPLOYS";
@@ -22,7 +22,7 @@ const Deployed = z.object({
   by: z.string(),
 });
 
-const Document = z.looseObject({
+const Members = {
   /** The name in `[[reducers]]` that the class had: where it has another one, nothing is deployed. */
   reducer: z.string(),
   /** Grows by one with each deploy and rollback. */
@@ -32,19 +32,14 @@ const Document = z.looseObject({
   before: z.array(Deployed),
   /** Every module that is stored for the class, once: those that nobody needs any longer are removed. */
   modules: z.array(sha256),
-});
+};
+const Document = z.looseObject(Members);
 
 /** A module, and who has put it in force. */
-export type DeployedModule = Readonly<z.output<typeof Deployed>>;
+export type DeployedModule = StoredAs<typeof Deployed>;
 
 /** What is deployed to a class of rooms. */
-export interface ReducerDeployment {
-  readonly reducer: string;
-  readonly number: number;
-  readonly current: DeployedModule;
-  readonly before: readonly DeployedModule[];
-  readonly modules: readonly string[];
-}
+export type ReducerDeployment = StoredAs<z.ZodObject<typeof Members>>;
 
 /** What a class has to which nobody has deployed anything since its reducer has that name. */
 export function notDeployed(
@@ -55,8 +50,7 @@ export function notDeployed(
 }
 
 /** A document as bytes. */
-export const encodeDeployment = (document: ReducerDeployment): Uint8Array =>
-  new TextEncoder().encode(JSON.stringify(document));
+export const encodeDeployment: (document: ReducerDeployment) => Uint8Array = storedBytes;
 
 /** The document of bytes; undefined for bytes that are none. Throws `incompatible-version`. */
 export const decodeDeployment = (bytes: Uint8Array): ReducerDeployment | undefined =>

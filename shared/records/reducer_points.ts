@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
-import { readStored } from "./stored.ts";
+import { readStored, storedBytes } from "./stored.ts";
 
 /** A snapshot of a room. */
 export interface RoomPoint {
@@ -77,7 +77,7 @@ export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
   const rows = points.map(({ offset, time_ms, position, size_bytes, chain }) =>
     [offset, time_ms, position, size_bytes, chain] as const
   );
-  return new TextEncoder().encode(JSON.stringify({ stream, points: rows }));
+  return storedBytes({ stream, points: rows });
 }
 
 /** The points of bytes; undefined for bytes that are none. */

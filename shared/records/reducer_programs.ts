@@ -3,29 +3,20 @@
  * program is appended, so that nobody has to read logs to know which programs are needed. Pure.
  */
 import { z } from "zod";
+import type { StoredAs } from "./stored.ts";
 
 const whole = z.int().min(0);
 
 /** As a record has it. */
 export const StoredPrograms = z.object({
+  /** Behind this entry none is missing here; which the log names before it is to be read there. */
   from: whole,
+  /** Each once; `to` is the last entry that may be by it; null: those that come may be, too. */
   named: z.array(z.object({ id: z.string(), to: whole.nullable() })),
 });
 
-/** A program that the log may name. */
-export interface NotedProgram {
-  readonly id: string;
-  /** The last entry that may be by it; null: those that come may be, too. */
-  readonly to: number | null;
-}
-
-/** All of them. */
-export interface RoomPrograms {
-  /** Behind this entry none is missing here; which the log names before it is to be read there. */
-  readonly from: number;
-  /** Each once. */
-  readonly named: readonly NotedProgram[];
-}
+/** All programs that the log may name. */
+export type RoomPrograms = StoredAs<typeof StoredPrograms>;
 
 /** Programs that a record reports at most: those of older entries are to be read in the log. */
 const NAMED_MAX = 256;

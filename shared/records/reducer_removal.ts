@@ -4,34 +4,26 @@
  * one notes that first, and reads this. So at least one of the two sees the other. Pure.
  */
 import { z } from "zod";
-import { readStored } from "./stored.ts";
+import { requireStored, type StoredAs, storedBytes } from "./stored.ts";
 
 /** Its key, which is no room's: no tenant has that name. */
 export const REMOVAL_KEY = ["*", "modules"] as const;
 
-const Document = z.looseObject({
+const Document = z.object({
   /** Grows by one with each removal. */
   number: z.int().min(0),
+  /** Hex SHA-256 of each; none: it is done. */
   modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
 });
 
 /** What is being removed. */
-export interface ReducerRemoval {
-  readonly number: number;
-  /** Hex SHA-256 of each; none: it is done. */
-  readonly modules: readonly string[];
-}
+export type ReducerRemoval = StoredAs<typeof Document>;
 
 /** A document as bytes. */
-export const encodeRemoval = (document: ReducerRemoval): Uint8Array =>
-  new TextEncoder().encode(JSON.stringify(document));
+export const encodeRemoval: (document: ReducerRemoval) => Uint8Array = storedBytes;
 
 /** The document of bytes; nothing was removed yet where there are none. Throws for what is no such document. */
-export function decodeRemoval(bytes: Uint8Array | undefined): ReducerRemoval {
-  if (bytes === undefined) return { number: 0, modules: [] };
-  const stored = readStored(bytes, Document, "removal of modules");
-  if (stored === undefined) {
-    throw new TypeError("what is stored of modules that are removed is no document");
-  }
-  return stored;
-}
+export const decodeRemoval = (bytes: Uint8Array | undefined): ReducerRemoval =>
+  bytes === undefined
+    ? { number: 0, modules: [] }
+    : requireStored(bytes, Document, "removal of modules");

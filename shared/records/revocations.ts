@@ -6,7 +6,7 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { KvKey } from "../spine/contract/spine.ts";
-import { requireFormat } from "./stored.ts";
+import { requireForm, requireStored, type StoredAs, storedBytes } from "./stored.ts";
 
 /** The bucket of all tenants' revocations. */
 export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
@@ -25,29 +25,10 @@ const TIME_MS_MAX = 8_640_000_000_000_000;
  * Which tokens a revocation ends: those of one user that were issued before a moment, one token by
  * its `jti`, or all of the tenant that were issued before a moment.
  */
-export type RevocationKind = "user" | "token" | "issued-before";
-/** Every kind. */
-export const REVOCATION_KINDS: readonly RevocationKind[] = ["user", "token", "issued-before"];
+export const REVOCATION_KINDS = ["user", "token", "issued-before"] as const;
 
-/** A revocation: tokens that are good no longer, whichever issuer of the tenant signed them. */
-export interface Revocation {
-  readonly kind: RevocationKind;
-  /** The user id or `jti`; `EVERY_TOKEN` for the whole tenant. */
-  readonly id: string;
-  /**
-   * Unix ms: tokens issued (`iat`) earlier are ended, and those that do not say when. 0 for one
-   * token by its id.
-   */
-  readonly issued_before_ms: number;
-  /** When the revocation ends, Unix ms, because no such token can live longer; 0: never. */
-  readonly until_ms: number;
-  /** The reason for people, the holder of the token included. */
-  readonly reason: string;
-  /** User id of who revoked. */
-  readonly by: string;
-  /** Unix ms. */
-  readonly created_ms: number;
-}
+/** One of them. */
+export type RevocationKind = typeof REVOCATION_KINDS[number];
 
 const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
 
@@ -60,22 +41,32 @@ export function revocationIdProblem(kind: RevocationKind, id: string): string | 
 }
 
 const time = z.int().min(0).max(TIME_MS_MAX);
-const Stored = z.strictObject({
-  format: z.literal(1),
-  kind: z.enum(["user", "token", "issued-before"]),
+const Members = z.strictObject({
+  kind: z.enum(REVOCATION_KINDS),
+  /** The user id or `jti`; `EVERY_TOKEN` for the whole tenant. */
   id: z.string(),
+  /** Unix ms: tokens issued (`iat`) earlier are ended, and those that do not say when. 0 for one token by its id. */
   issued_before_ms: time,
+  /** When the revocation ends, Unix ms, because no such token can live longer; 0: never. */
   until_ms: time,
+  /** The reason for people, the holder of the token included. */
   reason: z.string().max(REVOCATION_REASON_UNITS_MAX),
+  /** User id of who revoked. */
   by: z.string().max(REVOCATION_REASON_UNITS_MAX),
+  /** Unix ms. */
   created_ms: time,
-}).superRefine(({ kind, id, issued_before_ms }, context) => {
-  const message = revocationIdProblem(kind, id);
-  if (message !== undefined) context.addIssue({ code: "custom", path: ["id"], message });
-  if ((kind === "token") === (issued_before_ms === 0)) return;
-  const path = ["issued_before_ms"];
-  context.addIssue({ code: "custom", path, message: "expected 0 for a token, else a time" });
 });
+const Stored = Members.extend({ format: z.literal(1) })
+  .superRefine(({ kind, id, issued_before_ms }, context) => {
+    const message = revocationIdProblem(kind, id);
+    if (message !== undefined) context.addIssue({ code: "custom", path: ["id"], message });
+    if ((kind === "token") === (issued_before_ms === 0)) return;
+    const path = ["issued_before_ms"];
+    context.addIssue({ code: "custom", path, message: "expected 0 for a token, else a time" });
+  });
+
+/** A revocation: tokens that are good no longer, whichever issuer of the tenant signed them. */
+export type Revocation = StoredAs<typeof Members>;
 
 /** The key of a revocation in the bucket. */
 export function revocationKey(
@@ -95,33 +86,17 @@ export function parseRevocationKey(
   return revocationIdProblem(kind, id) === undefined ? { tenant_id, kind, id } : undefined;
 }
 
-/**
- * The stored form. Throws TypeError, with what is wrong, for a revocation that no reader would
- * take.
- */
+/** The stored form. Throws TypeError, with what is wrong, for a revocation that no reader would take. */
 export function encodeRevocation(revocation: Revocation): Uint8Array {
   const { kind, id, issued_before_ms, until_ms, reason, by, created_ms } = revocation;
   const stored = { format: 1, kind, id, issued_before_ms, until_ms, reason, by, created_ms };
-  const parsed = Stored.safeParse(stored);
-  if (!parsed.success) throw new TypeError(`not a revocation: ${problemText(parsed.error)}`);
-  return new TextEncoder().encode(JSON.stringify(stored));
+  requireForm(stored, Stored, "revocation");
+  return storedBytes(stored);
 }
 
-/**
- * Reads a stored revocation. Throws TypeError that says what is wrong, or `incompatible-version`: nothing is guessed at. The
- * caller compares whether it is stored under its own key.
- */
+/** As `requireStored`. The caller compares whether it is stored under its own key. */
 export function decodeRevocation(bytes: Uint8Array): Revocation {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new TypeError("not a revocation: it is not JSON", { cause });
-  }
-  requireFormat(value, "revocation");
-  const parsed = Stored.safeParse(value);
-  if (!parsed.success) throw new TypeError(`not a revocation: ${problemText(parsed.error)}`);
-  const { format: _format, ...revocation } = parsed.data;
+  const { format: _format, ...revocation } = requireStored(bytes, Stored, "revocation");
   return revocation;
 }
 
@@ -152,8 +127,4 @@ export function widest(one: Revocation, other: Revocation): Revocation {
     issued_before_ms: Math.max(one.issued_before_ms, other.issued_before_ms),
     until_ms: ends.includes(0) ? 0 : Math.max(...ends),
   };
-}
-
-function problemText({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => `${path.join(".") || "it"}: ${message}`).join("; ");
 }

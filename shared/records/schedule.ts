@@ -30,14 +30,7 @@ export const WHEN = {
 };
 
 /** When a schedule is due, as it was set. */
-export interface When {
-  readonly at_ms?: number | undefined;
-  readonly every_ms?: number | undefined;
-  readonly from_ms?: number | undefined;
-  readonly cron?: string | undefined;
-  readonly zone?: string | undefined;
-  readonly until_ms?: number | undefined;
-}
+export type When = Partial<z.output<z.ZodObject<typeof WHEN>>>;
 
 /** The members without the message, which files have as a text. */
 export const SCHEDULE_MEMBERS = {

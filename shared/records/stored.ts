@@ -28,21 +28,62 @@ export function requireFormat(value: unknown, record: string, known = 1): void {
 export const isIncompatible = (error: unknown): error is ArqonError =>
   error instanceof ArqonError && error.reason === "incompatible-version";
 
-/** A stored record in JSON; undefined for what is none. Throws `incompatible-version` for one of a newer ArqonBus. */
-export function readStored<Schema extends z.ZodType>(
+/** What is stored in this form: nobody changes it in place. */
+export type StoredAs<Schema extends z.ZodType> = Fixed<z.output<Schema>>;
+
+type Fixed<Value> = Value extends readonly (infer Item)[] ? readonly Fixed<Item>[]
+  : Value extends object ? { readonly [Name in keyof Value]: Fixed<Value[Name]> }
+  : Value;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+/** A record as bytes: JSON. */
+export const storedBytes = (record: object): Uint8Array<ArrayBuffer> =>
+  encoder.encode(JSON.stringify(record));
+
+/**
+ * A stored record in JSON. Throws TypeError that says what is wrong, and `incompatible-version` for one of a newer
+ * ArqonBus: nothing is guessed at.
+ */
+export function requireStored<Schema extends z.ZodType>(
   bytes: Uint8Array,
   schema: Schema,
   record: string,
   known = 1,
-): z.output<Schema> | undefined {
+): z.output<Schema> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    return undefined;
+    value = JSON.parse(decoder.decode(bytes));
+  } catch (cause) {
+    throw new TypeError(`not a ${record}: it is not JSON`, { cause });
   }
   requireFormat(value, record, known);
-  return schema.safeParse(value).data;
+  return requireForm(value, schema, record);
+}
+
+/** The value in its form. Throws TypeError that says what is wrong. */
+export function requireForm<Schema extends z.ZodType>(
+  value: unknown,
+  schema: Schema,
+  record: string,
+): z.output<Schema> {
+  const { data, error } = schema.safeParse(value);
+  if (error === undefined) return data as z.output<Schema>;
+  const problems = error.issues.map(({ path, message }) => `${path.join(".") || "it"}: ${message}`);
+  throw new TypeError(`not a ${record}: ${problems.join("; ")}`);
+}
+
+/** As `requireStored`; undefined for what is no such record. */
+export function readStored<Schema extends z.ZodType>(
+  ...read: [bytes: Uint8Array, schema: Schema, record: string, known?: number]
+): z.output<Schema> | undefined {
+  try {
+    return requireStored(...read);
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
 }
 
 /** What `read` returns; "newer" where it is of a newer ArqonBus: for who follows many records and passes over some. */

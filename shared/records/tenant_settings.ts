@@ -10,7 +10,7 @@ import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
-import { requireFormat } from "./stored.ts";
+import { requireFormat, storedBytes } from "./stored.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
@@ -100,9 +100,7 @@ export function emptySettings(): TenantSettings {
 }
 
 /** The stored form. */
-export function encodeSettings(settings: TenantSettings): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(settings));
-}
+export const encodeSettings = (settings: TenantSettings): Uint8Array => storedBytes(settings);
 
 /** The settings, or what is wrong with the bytes. Rules must be about the tenant's own subjects. */
 export function decodeSettings(

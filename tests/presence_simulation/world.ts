@@ -2,7 +2,7 @@
  * A simulated cluster: processes with real presence machines on a simulated network, and what befalls
  * them. What clients do is `clients.ts`, which action does what is `play.ts`.
  */
-import { type BrainPresence, createBrainPresence } from "../../brain/presence/presence.ts";
+import { BrainPresence } from "../../brain/presence/presence.ts";
 import type { ClusterMessage } from "../../shared/presence/messages.ts";
 import { ShieldPresence } from "../../shield/presence/presence.ts";
 import { BrainFold } from "./brain_fold.ts";
@@ -124,7 +124,7 @@ export class World {
     this.network.add(life);
     this.hearing.brainStarted(id, shieldIds(this.schedule), this.now());
     life.enter("call", () => {
-      const machine = createBrainPresence({
+      const machine = new BrainPresence({
         brain_id: id,
         boot: life.port.now(),
         port: life.port,

@@ -11,6 +11,7 @@ import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { openSpine } from "../../../shared/spine/open.ts";
 import { until } from "../../../shared/testing/until.ts";
 import { Receiver, SECRET } from "../../../tests/hooks/receiver.ts";
+import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { startHooks } from "../service.ts";
 import type { HookService } from "../service.ts";
@@ -59,9 +60,8 @@ export class World implements AsyncDisposable {
   }
 
   async brain(brain_id = "b1", registry = new Registry(), more = {}): Promise<HookService> {
-    const view: Pick<ClusterView, "brain_id" | "serving" | "ownerOf" | "onOwnership"> = {
+    const view: Pick<ClusterView, "brain_id" | "ownerOf" | "onOwnership"> = {
       brain_id,
-      serving: true,
       ownerOf: () => this.owner,
       onOwnership: (listener) => {
         this.#listeners.add(listener);
@@ -80,6 +80,7 @@ export class World implements AsyncDisposable {
       random,
       readTextFile,
       monotonic_ms: () => performance.now(),
+      openClasses: () => FollowedClasses.open({ config, spine, log }),
       ...more,
     };
     const hooks = await startHooks({ ...parts, view: view as ClusterView });

@@ -10,8 +10,8 @@ import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
 import { createBrainPresenceMetrics } from "../metrics.ts";
-import { createBrainPresence } from "../presence.ts";
-import type { BrainPresence, BrainPresenceMachineOptions } from "../presence.ts";
+import { BrainPresence } from "../presence.ts";
+import type { BrainPresenceMachineOptions } from "../presence.ts";
 import { TestShield } from "./shield.ts";
 
 /** Where virtual time begins; Unix ms. */
@@ -177,7 +177,7 @@ export class TestCluster {
     const port = this.port(id);
     const { config } = this;
     const boot = this.#now_ms;
-    const presence = createBrainPresence({
+    const presence = new BrainPresence({
       brain_id: id,
       boot,
       port,

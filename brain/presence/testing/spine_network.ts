@@ -33,8 +33,7 @@ export const QUICK = {
 };
 
 /** A Brain's presence with all that it logged and counted. */
-export interface RunningBrain {
-  readonly service: BrainPresenceService;
+export interface RunningBrain extends BrainPresenceService {
   readonly registry: Registry;
   readonly lines: readonly string[];
 }
@@ -54,13 +53,12 @@ export async function startPresence(
     ? `brain-${crypto.randomUUID().slice(0, 8)}`
     : brainIdOf(node_id);
   const started = { brain_id, config, spine, log, registry, now, random };
-  const service = await startBrainPresence(started);
-  return { service, registry, lines };
+  return { ...await startBrainPresence(started), registry, lines };
 }
 
 /** Connection ids of a room, in order. */
-export function listed({ service }: RunningBrain, room_id = "lobby"): string[] {
-  return [...service.members("acme", room_id)].map(({ connection_id }) => connection_id).sort();
+export function listed({ view }: RunningBrain, room_id = "lobby"): string[] {
+  return [...view.members("acme", room_id)].map(({ connection_id }) => connection_id).sort();
 }
 
 /** Writers and watchers on one Spine, until it is disposed. Leaves the Spine open. */

@@ -12,6 +12,7 @@ import { openSpine } from "../../../shared/spine/open.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { found } from "../../../shared/testing/until.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
+import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { decodeBatch } from "../log/batch.ts";
 import type { LogEntry } from "../state/entry.ts";
@@ -63,7 +64,6 @@ export interface WorldEvent {
 class View {
   readonly brain_id: string;
   readonly brains: readonly string[] = [];
-  readonly serving = true;
   readonly listeners = new Set<() => void>();
   readonly #world: { owner: string };
 
@@ -136,6 +136,7 @@ export class ReducerWorld implements AsyncDisposable {
     this.#views.push(view);
     const service = await startReducers({
       ...{ config, spine, registry, log, view: view as unknown as ClusterView },
+      openClasses: () => FollowedClasses.open({ config, spine, log }),
       now: () => Date.now() + this.ahead_ms + this.set_ms,
       monotonic_ms: () => performance.now() + this.passed_ms,
       readFile: (name) => modules[name]!,

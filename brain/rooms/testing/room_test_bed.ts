@@ -64,7 +64,6 @@ export class ProbeCluster {
         return entry && { writer: { node_id: "s1", incarnation: 1 }, entry };
       },
       isUp: () => true,
-      serving: true,
       occupied: () =>
         [...this.#members.values()].flatMap((members) => members.slice(0, 1))
           .map(({ tenant_id, room_id }) => ({ tenant_id, room_id })),

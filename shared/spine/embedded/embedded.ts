@@ -30,7 +30,7 @@ import type { KvStore } from "./embedded_store.ts";
 import type { BlockRetention, BlockStore, BlockStoreName } from "../contract/block_store.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
-import { Listeners } from "../contract/listeners.ts";
+import { Listeners } from "../../containers/listeners.ts";
 import { newLifeId } from "../contract/lives.ts";
 import type {
   KeyValue,
@@ -70,7 +70,7 @@ class EmbeddedSpine implements Spine {
   readonly #logs: EmbeddedLogs;
   readonly #turns: JobQueue;
   readonly #deliveries: Deliveries;
-  readonly #listeners: Listeners;
+  readonly #listeners: Listeners<SpineEvent>;
   readonly #backups: EmbeddedBackups;
   /** The databases of buckets and logs; none if all data are in memory. */
   readonly #files: readonly BackupFile[];
@@ -92,7 +92,7 @@ class EmbeddedSpine implements Spine {
     this.#steps = new ClockSteps({ now, monotonic_ms });
     this.#turns = new JobQueue(monotonic_ms);
     this.#life = { life: newLifeId(Math.random), started_ms: this.#since_ms };
-    this.#listeners = new Listeners(options.log);
+    this.#listeners = new Listeners(options.log, "a Spine listener threw");
     this.#deliveries = new Deliveries({
       limits: { ...LIMITS, ...options.limits },
       turns: this.#turns,

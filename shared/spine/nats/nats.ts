@@ -26,6 +26,7 @@ import { headerBlock, headerLines, isText, NO_HEADERS } from "./connection/nats_
 import { readHeaders } from "./connection/nats_headers.ts";
 import { Link } from "./connection/nats_link.ts";
 import { LOGS_BUCKET } from "./log/nats_log_names.ts";
+import { Inbox } from "./log/nats_log_inbox.ts";
 import { NatsLogs } from "./log/nats_logs.ts";
 import { NatsSubscription } from "./connection/nats_subscription.ts";
 import type { SubscriptionSource } from "./connection/nats_subscription.ts";
@@ -98,22 +99,19 @@ class NatsSpine implements Spine {
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
-    const { now, random = Math.random, monotonic = () => performance.now() } = options;
+    const { now, random = Math.random } = options;
     this.#link = link;
     this.#wire = wire;
-    this.#flusher = new Flusher(link, wire, monotonic, options.config.pending_bytes);
-    const payload_bytes_max = () => this.payload_bytes_max;
-    this.#stores = new NatsStores({ ...options, link, wire, monotonic, payload_bytes_max });
+    this.#flusher = new Flusher(link, wire, options.config.pending_bytes);
+    const inbox = new Inbox(link, wire);
+    this.#stores = new NatsStores({ config: options.config, link, inbox });
     this.#logs = new NatsLogs({
-      link,
-      wire,
+      ...{ link, wire, inbox },
       bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
       names: { bucket: () => this.keyValue(LOGS_BUCKET, { unwatched: true }), now, random },
       storage: this.#stores.storage,
       beforeMade: () => this.#stores.claim(),
-      monotonic,
-      payload_bytes_max,
     });
     this.#source = { link, read: (frame, shown, copy) => this.#received(frame, shown, copy) };
     wire.ready(link.connection);
@@ -121,7 +119,7 @@ class NatsSpine implements Spine {
       wire.lost();
       this.#flusher.forget();
       this.#logs.cut();
-      this.#stores.cut();
+      inbox.cut();
     };
     link.onBack = () => wire.ready(link.connection);
     link.onState = () => link.listeners.emit({ type: "state", status: this.status });
@@ -134,7 +132,7 @@ class NatsSpine implements Spine {
   }
 
   get payload_bytes_max(): number {
-    return this.#link.connection.info?.max_payload ?? 1_048_576;
+    return this.#link.payload_bytes_max;
   }
 
   onEvent(listener: (event: SpineEvent) => void): () => void {

@@ -29,7 +29,6 @@ export class Flusher {
   readonly #link: Link;
   readonly #wire: Wire;
   /** Monotonic milliseconds. */
-  readonly #monotonic: () => number;
   readonly #pending_bytes_max: number;
   readonly #probe_bytes: number;
   /** Running totals of bytes: sent, covered by a PING, confirmed. */
@@ -47,10 +46,9 @@ export class Flusher {
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #endTurn = () => this.#ping();
 
-  constructor(link: Link, wire: Wire, monotonic: () => number, pending_bytes_max: number) {
+  constructor(link: Link, wire: Wire, pending_bytes_max: number) {
     this.#link = link;
     this.#wire = wire;
-    this.#monotonic = monotonic;
     this.#pending_bytes_max = pending_bytes_max;
     this.#probe_bytes = Math.min(PROBE_BYTES, pending_bytes_max / 4);
   }
@@ -96,7 +94,7 @@ export class Flusher {
     if (this.#link.state !== "connected") return Promise.reject(this.#link.unavailable());
     if (this.#turn !== undefined) return this.#turn.promise;
     if (this.#late !== 0) return Promise.reject(this.#silence());
-    this.#asked_ms = this.#monotonic();
+    this.#asked_ms = this.#link.monotonic();
     const turn = { ...Promise.withResolvers<void>(), deadline_ms: Infinity, number: 0 };
     this.#turn = turn;
     // From now on: if the connection drops within the turn, its publishes are lost, too.
@@ -117,7 +115,7 @@ export class Flusher {
     }
     const up_to = this.#handed;
     this.#covered = up_to;
-    turn.deadline_ms = this.#monotonic() + request_timeout_ms;
+    turn.deadline_ms = this.#link.monotonic() + request_timeout_ms;
     this.#timer ??= setTimeout(() => this.#sweep(), request_timeout_ms);
     connection.flush().then(() => {
       this.#confirmed = Math.max(this.#confirmed, up_to);
@@ -139,7 +137,7 @@ export class Flusher {
 
   #sweep(): void {
     this.#timer = undefined;
-    const now_ms = this.#monotonic();
+    const now_ms = this.#link.monotonic();
     const { request_timeout_ms } = this.#link;
     for (const turn of this.#turns.values()) {
       if (turn.deadline_ms > now_ms) {
@@ -155,7 +153,7 @@ export class Flusher {
   /** Whether unconfirmed bytes are not covered by a recent PING. */
   #isOverdue(): boolean {
     return this.#turns.size === 0 && this.#late === 0 &&
-      this.#monotonic() - this.#asked_ms >= PROBE_MS;
+      this.#link.monotonic() - this.#asked_ms >= PROBE_MS;
   }
 
   #silence(): ArqonError {

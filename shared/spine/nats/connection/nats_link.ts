@@ -8,9 +8,9 @@ import { errors } from "@nats-io/transport-deno";
 import type { NatsConnection, Status } from "@nats-io/transport-deno";
 import type { Env } from "../../../env.ts";
 import type { Logger } from "../../../logs/log.ts";
-import { Listeners } from "../../contract/listeners.ts";
+import { Listeners } from "../../../containers/listeners.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
-import type { SpineState } from "../../contract/spine.ts";
+import type { SpineEvent, SpineState } from "../../contract/spine.ts";
 
 /** Time between two log lines about denied publishes, in ms. */
 const DENIAL_LOG_MS = 1_000;
@@ -31,7 +31,7 @@ export class Link {
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly request_timeout_ms: number;
-  readonly listeners: Listeners;
+  readonly listeners: Listeners<SpineEvent>;
   /** Called at once when the connection is lost, before any listener. */
   onLost: () => void = () => {};
   /** Called at once when the connection is restored, before any listener. */
@@ -61,7 +61,7 @@ export class Link {
     this.now = options.now;
     this.monotonic = options.monotonic;
     this.request_timeout_ms = options.request_timeout_ms;
-    this.listeners = new Listeners(options.log);
+    this.listeners = new Listeners(options.log, "a Spine listener threw");
     this.#since_ms = options.now();
     this.#changed_ms = options.monotonic();
     void this.#follow();
@@ -91,6 +91,20 @@ export class Link {
   /** Address and version of the server, without credentials. */
   get server(): string {
     return `${this.connection.getServer()} ${this.connection.info?.version ?? ""}`.trim();
+  }
+
+  /** The most bytes of a message with its headers. */
+  get payload_bytes_max(): number {
+    return this.connection.info?.max_payload ?? 1_048_576;
+  }
+
+  get is_clustered(): boolean {
+    return this.connection.info?.cluster !== undefined;
+  }
+
+  /** Replicas of a stream that asks for no number. */
+  get replicas(): number {
+    return this.is_clustered ? 3 : 1;
   }
 
   unavailable(): ArqonError {

@@ -44,8 +44,6 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly inbox: Inbox;
   readonly lane: AppendLane;
   readonly storage: NatsStorage;
-  /** The most bytes of a message with its headers. */
-  payload_bytes_max(): number;
   /** Whether this process receives purge requests. */
   hearsPurges(): boolean;
   /** Called when the log has moved to another stream. */
@@ -89,7 +87,7 @@ export class StreamLog implements AppendLog {
     this.#tools = tools;
     this.place = place;
     this.#retention = retention;
-    this.#clock = new LogClock(tools.monotonic);
+    this.#clock = new LogClock(tools.link.monotonic);
     this.#lives = new StreamLives(tools);
     this.#bound = new StreamBound(tools, place);
   }
@@ -132,7 +130,7 @@ export class StreamLog implements AppendLog {
   /** Another client purges those subjects; undefined: purges can no longer be observed. */
   purged(filter: string | undefined): void {
     if (filter === undefined) this.#purges.deafen();
-    else this.#purges.hear(filter, this.#tools.monotonic());
+    else this.#purges.hear(filter, this.#tools.link.monotonic());
   }
 
   /** Another client requests that change of the stream: lower limits remove messages of any room. */
@@ -211,13 +209,13 @@ export class StreamLog implements AppendLog {
   /** The result of the last `status`, if it was called less than a second ago. */
   get recent_status(): Promise<LogStatus> | undefined {
     const { status, at_ms = 0 } = this.#recent ?? {};
-    return this.#tools.monotonic() - at_ms < RECENT_MS ? status : undefined;
+    return this.#tools.link.monotonic() - at_ms < RECENT_MS ? status : undefined;
   }
 
   /** As `DurableLog.status`. */
   status(): Promise<LogStatus> {
     const status = this.#status();
-    const recent = { status, at_ms: this.#tools.monotonic() };
+    const recent = { status, at_ms: this.#tools.link.monotonic() };
     this.#recent = recent;
     // The next call tries again.
     status.catch(() => {
@@ -274,12 +272,12 @@ export class StreamLog implements AppendLog {
 
   #wish(): StreamWish {
     const { link } = this.#tools;
-    const replicas_default = link.connection.info?.cluster === undefined ? 1 : 3;
+    const replicas_default = link.replicas;
     return { place: this.place, retention: this.#retention, replicas_default };
   }
 
   async #info(stream: string, timeout_ms: number): Promise<StreamInfo> {
-    const asked_ms = this.#tools.monotonic();
+    const asked_ms = this.#tools.link.monotonic();
     const asked = this.#lives.tail;
     const info = await this.#tools.api.info(stream, timeout_ms);
     const { stream: life } = this;
@@ -309,15 +307,15 @@ export class StreamLog implements AppendLog {
   }
 
   async #open(): Promise<void> {
-    const { link, monotonic } = this.#tools;
+    const { link } = this.#tools;
     const [before, life] = [this.#stream, this.stream];
     try {
       // Appends under way to the old stream may have to be sent first to the new one.
       while (this.#underWay > 0) {
         await new Promise<void>((resolve) => this.#whenNone = resolve);
       }
-      await insist(link, monotonic, async (timeout_ms) => {
-        const asked_ms = monotonic();
+      await insist(link, async (timeout_ms) => {
+        const asked_ms = link.monotonic();
         const info = await openStream(this.#tools, this.#wish(), timeout_ms);
         const proven = await this.#lives.prove(info, timeout_ms);
         this.#hear(proven, asked_ms);
@@ -346,7 +344,7 @@ export class StreamLog implements AppendLog {
 
   /** Sends a request to the stream; if the stream is lost, finds it and retries once. */
   async ask<T>(ask: (reading: Reading) => Promise<T>): Promise<T> {
-    const { api, inbox, link, monotonic } = this.#tools;
+    const { api, inbox, link } = this.#tools;
     const purgedThrough = (subject: string) => this.#purges.through(subject);
     const reading = { api, inbox, purgedThrough };
     for (let attempt = 1;; attempt++) {
@@ -356,7 +354,6 @@ export class StreamLog implements AppendLog {
       try {
         return await insist(
           link,
-          monotonic,
           (timeout_ms) => ask({ ...reading, stream, timeout_ms, samples: this.#samples }),
         );
       } catch (error) {

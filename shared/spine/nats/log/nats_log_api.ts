@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { errors, headers } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
+import type { PubAck } from "../connection/nats_answer.ts";
 import type { Link } from "../connection/nats_link.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
@@ -97,6 +98,13 @@ export interface StoredMessage {
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
+function requestOptions(timeout_ms: number, named: Readonly<Record<string, string>>) {
+  const sent = headers();
+  for (const [name, value] of Object.entries(named)) sent.set(name, value);
+  const timeout = Math.max(1, Math.ceil(timeout_ms));
+  return Object.keys(named).length === 0 ? { timeout } : { timeout, headers: sent };
+}
+
 /** Sends one request to JetStream. Rejects with `Refusal`, `StreamLost`, or nats.js' error without an answer. */
 export async function callApi<T>(
   connection: Pick<NatsConnection, "request">,
@@ -105,15 +113,11 @@ export async function callApi<T>(
   timeout_ms: number,
   named: Readonly<Record<string, string>> = {},
 ): Promise<T> {
-  const sent = headers();
-  for (const [name, value] of Object.entries(named)) sent.set(name, value);
+  const payload = encoder.encode(JSON.stringify(question));
   const answer = await connection.request(
     `$JS.API.${verb}`,
-    encoder.encode(JSON.stringify(question)),
-    {
-      timeout: Math.max(1, Math.ceil(timeout_ms)),
-      ...(Object.keys(named).length === 0 ? {} : { headers: sent }),
-    },
+    payload,
+    requestOptions(timeout_ms, named),
   );
   const parsed = JSON.parse(decoder.decode(answer.data));
   if (parsed.error === undefined) return parsed;
@@ -183,6 +187,22 @@ export class LogApi {
   /** Removes the messages of a subject with a sequence below `seq`. */
   async purgeBelow(stream: string, filter: string, seq: number, timeout_ms: number): Promise<void> {
     await this.#call(`STREAM.PURGE.${stream}`, { filter, seq }, timeout_ms);
+  }
+
+  /** Stores a message; resolves with its sequence. Rejects also when the answer is not that stream's. */
+  async publish(
+    stream: string,
+    subject: string,
+    payload: Uint8Array,
+    named: Readonly<Record<string, string>>,
+    timeout_ms: number,
+  ): Promise<number> {
+    const options = requestOptions(timeout_ms, { "Nats-Expected-Stream": stream, ...named });
+    const answer = await this.link.connection.request(subject, payload, options);
+    const { stream: by, seq, error } = JSON.parse(decoder.decode(answer.data)) as PubAck;
+    if (error !== undefined) throw new Refusal(error);
+    if (by !== stream || seq === undefined) throw new Error(`stream ${stream} did not answer`);
+    return seq;
   }
 
   /** Removes one message and overwrites its bytes in the server's files. */
@@ -257,14 +277,13 @@ function passes(error: unknown): boolean {
  */
 export async function insist<T>(
   link: Link,
-  monotonic: () => number,
   attempt: (timeout_ms: number) => Promise<T>,
   within_ms = 0,
 ): Promise<T> {
   link.assertConnected();
   const { request_timeout_ms } = link;
-  const deadline_ms = monotonic() + Math.max(request_timeout_ms, within_ms);
-  const left = () => deadline_ms - monotonic();
+  const deadline_ms = link.monotonic() + Math.max(request_timeout_ms, within_ms);
+  const left = () => deadline_ms - link.monotonic();
   for (;;) {
     try {
       return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));

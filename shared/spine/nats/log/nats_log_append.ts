@@ -60,8 +60,6 @@ export interface AppendTools {
   readonly wire: Wire;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
-  /** Monotonic milliseconds. */
-  readonly monotonic: () => number;
 }
 
 /** The message to store. */
@@ -85,16 +83,19 @@ export interface AppendInput {
 /** Why an append was not stored although JetStream is available. */
 export type Missed = "nobody" | "other stream";
 
-/** The log as its appends use it. */
-export interface AppendLog {
+/** Lets appends through, or has them wait. */
+export interface AppendGate {
+  /** True: appends go to `queue`. */
+  readonly held: boolean;
+  queue(append: Append): void;
+}
+
+/** The log as its appends use it. As a gate it is held while its stream is being found. */
+export interface AppendLog extends AppendGate {
   /** The JetStream name of the stream that appends go to now. */
   readonly stream_name: string;
   /** As in `DurableLog`. */
   lifeOf(stream: string, offset: number): string;
-  /** True while the stream is being found: appends wait in `retry` or `queue`. */
-  readonly held: boolean;
-  /** Queues the append until the log has found its stream again. */
-  queue(append: Append): void;
   /** Queues an append that was not stored; it goes first once the stream is found. */
   retry(append: Append, why: Missed): void;
   /** Called when an append is sent; `settled`, when it has ended. */
@@ -185,7 +186,7 @@ export class AppendLane {
   }
 
   /** Throws `log-unavailable` above the bounds. */
-  append(log: AppendLog, input: AppendInput): Promise<Appended> {
+  append(gate: AppendGate, log: AppendLog, input: AppendInput): Promise<Appended> {
     const { limits, bytes } = this.#tools;
     const { length } = input.payload;
     if (this.#messages >= limits.pending_messages || this.#bytes + length > limits.pending_bytes) {
@@ -197,18 +198,18 @@ export class AppendLane {
     this.#bytes += length;
     return new Promise((resolve, reject) => {
       const append = new Append(this, log, input, ++this.#orders, { resolve, reject });
-      if (log.held) log.queue(append);
+      if (gate.held) gate.queue(append);
       else this.send(append);
     });
   }
 
   /** Sends it to the log's stream. An error here ends the append. */
   send(append: Append): void {
-    const { link, inbox, wire, bytes, monotonic } = this.#tools;
+    const { link, inbox, wire, bytes } = this.#tools;
     const { input, log } = append;
     const { subject, payload } = input;
     append.number = inbox.expect(append);
-    append.deadline_ms = monotonic() + link.request_timeout_ms;
+    append.deadline_ms = link.monotonic() + link.request_timeout_ms;
     append.sent = this.#sent.add(append);
     log.started();
     try {
@@ -324,8 +325,8 @@ export class AppendLane {
 
   #sweep(): void {
     this.#timer = undefined;
-    const { link, monotonic } = this.#tools;
-    const now_ms = monotonic();
+    const { link } = this.#tools;
+    const now_ms = link.monotonic();
     for (const append of this.#sent.values()) {
       if (append.deadline_ms > now_ms) {
         this.#timer = setTimeout(() => this.#sweep(), append.deadline_ms - now_ms);

@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { LogPlace } from "./nats_log_place.ts";
+import type { Link } from "../connection/nats_link.ts";
 import type { NatsStorage } from "./nats_storage.ts";
 import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 
@@ -14,8 +15,7 @@ const BOUND_AGAIN_MS = 5_000;
 /** The log's parts that it needs. */
 export interface BoundTools {
   readonly storage: NatsStorage;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
+  readonly link: Link;
 }
 
 /** The bound of one log's stream. */
@@ -39,7 +39,7 @@ export class StreamBound {
 
   /** Throws `log-unavailable`, and occasionally retries to bound the stream. */
   refuse(stream: string, bound: () => Promise<void>): never {
-    const now_ms = this.#tools.monotonic();
+    const now_ms = this.#tools.link.monotonic();
     if (now_ms >= this.#again_ms) {
       this.#again_ms = now_ms + BOUND_AGAIN_MS;
       bound().catch(() => {}); // The next publish shows the result.

@@ -42,8 +42,6 @@ export interface StreamLivesTools {
   /** With `SILENCE_MS`; one for the connection. */
   readonly silences: Silences;
   readonly tails: ToldTails;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
 }
 
 const idOf = (name: string): string => name.split("~")[1] ?? "";
@@ -104,14 +102,14 @@ export class StreamLives {
     if (!this.#is_proven) return;
     this.#is_proven = false;
     this.#waiting_ms = undefined;
-    this.#is_known = this.#tools.monotonic() - this.#heard_ms <= FRESH_MS;
+    this.#is_known = this.#tools.api.link.monotonic() - this.#heard_ms <= FRESH_MS;
     this.#settled = Promise.withResolvers<void>();
     this.#unvouch();
   }
 
   /** Records a stored append. False: the stream had already assigned that offset. */
   stored(offset: number): boolean {
-    this.#heard_ms = this.#tools.monotonic();
+    this.#heard_ms = this.#tools.api.link.monotonic();
     if (offset <= this.#acknowledged) return false;
     this.#acknowledged = offset;
     return true;
@@ -209,7 +207,7 @@ export class StreamLives {
   #note(state: StreamInfo["state"]): void {
     this.#offset = state.last_seq;
     this.#time = state.last_ts ?? "";
-    this.#heard_ms = this.#tools.monotonic();
+    this.#heard_ms = this.#tools.api.link.monotonic();
   }
 
   async #settle(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
@@ -280,7 +278,7 @@ export class StreamLives {
 
   /** Throws until `LEADER_MS` have passed. */
   #awaitLeader(): void {
-    const now_ms = this.#tools.monotonic();
+    const now_ms = this.#tools.api.link.monotonic();
     this.#waiting_ms ??= now_ms;
     if (now_ms - this.#waiting_ms < LEADER_MS) throw new Error("the log's leader may be behind");
   }
@@ -325,10 +323,10 @@ export class StreamLives {
 
   /** Another process is beginning a life: waits until it is recorded. */
   async #another({ config }: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
-    const { api, monotonic } = this.#tools;
-    const until_ms = monotonic() + timeout_ms;
+    const { api } = this.#tools;
+    const until_ms = api.link.monotonic() + timeout_ms;
     const before = config.metadata?.[LIVES];
-    while (monotonic() < until_ms) {
+    while (api.link.monotonic() < until_ms) {
       const info = await api.info(config.name, timeout_ms);
       if (info.config.metadata?.[LIVES] !== before) return info;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));

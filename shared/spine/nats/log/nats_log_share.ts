@@ -83,7 +83,7 @@ export function grantOf(
 }
 
 /** The dependencies of a share. */
-export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits" | "monotonic"> {
+export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits"> {
   readonly names: NameTools;
 }
 
@@ -151,8 +151,8 @@ export class TenantShare {
 
   /** Gets a grant of at least this many bytes. Rejects with `log-unavailable` if there is no room. */
   async more(log: StreamLog, size_bytes: number): Promise<void> {
-    const { names, monotonic } = this.#tools;
-    if (monotonic() < (this.#full?.until_ms ?? -Infinity)) throw this.#refusal();
+    const { names, link } = this.#tools;
+    if (link.monotonic() < (this.#full?.until_ms ?? -Infinity)) throw this.#refusal();
     const bucket = await names.bucket();
     await changeDocument(async (mayLose) => {
       const entry = await bucket.get([this.#tenant_id]);
@@ -215,7 +215,7 @@ export class TenantShare {
     held: number,
     size_bytes: number,
   ): Promise<{ held: number; grant: number }> {
-    const { link, monotonic } = this.#tools;
+    const { link } = this.#tools;
     const bounds = this.#bounds;
     const room = async (held: number) => {
       const sure = grantOf(held, size_bytes, bounds, false);
@@ -227,7 +227,7 @@ export class TenantShare {
       const { count } = await countFrom(reading, this.#place.pattern, 1);
       const before = this.#full?.counted;
       const is_known = before !== undefined && count >= before.messages &&
-        monotonic() - before.at_ms < COUNT_AGAIN_MS;
+        link.monotonic() - before.at_ms < COUNT_AGAIN_MS;
       return is_known ? undefined : await countStored(reading, this.#place.pattern);
     });
     // One grant more: messages under the grants of other processes may be under way.
@@ -237,7 +237,7 @@ export class TenantShare {
     const again = counted === undefined ? 0 : await room(least);
     if (again > 0) return { held: least, grant: again };
     link.assertConnected();
-    const at_ms = monotonic();
+    const at_ms = link.monotonic();
     const last = counted === undefined ? this.#full?.counted : undefined;
     const now = { messages: counted?.messages ?? 0, at_ms };
     this.#full = { until_ms: at_ms + FULL_MS, counted: last ?? now };

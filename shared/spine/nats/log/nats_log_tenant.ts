@@ -22,7 +22,7 @@ import type {
 import type { Lives } from "../../contract/lives.ts";
 import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
-import type { Append, AppendInput, AppendLog, Missed } from "./nats_log_append.ts";
+import type { Append, AppendGate, AppendInput } from "./nats_log_append.ts";
 import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
 import { erasedThrough, eraseSome, forgetNames, inParts } from "./nats_log_erasures.ts";
 import type { ErasedRooms } from "./nats_log_erasures.ts";
@@ -37,7 +37,7 @@ import { trimStream } from "./nats_log_stream.ts";
 const OWN_HEADER_BYTES = 256;
 
 /** One tenant's log. */
-export class TenantLog implements DurableLog, AppendLog {
+export class TenantLog implements DurableLog, AppendGate {
   readonly tenant_id: string;
   readonly log: StreamLog;
   readonly #tools: LogTools;
@@ -66,10 +66,6 @@ export class TenantLog implements DurableLog, AppendLog {
 
   get stream(): string {
     return this.log.stream;
-  }
-
-  get stream_name(): string {
-    return this.log.stream_name;
   }
 
   get lives(): Lives {
@@ -215,22 +211,6 @@ export class TenantLog implements DurableLog, AppendLog {
     if (!this.#asking) void this.#askForMore(share, append.input.wire_bytes);
   }
 
-  retry(append: Append, why: Missed): void {
-    this.log.retry(append, why);
-  }
-
-  started(): void {
-    this.log.started();
-  }
-
-  settled(): void {
-    this.log.settled();
-  }
-
-  stored(appended: Appended): void {
-    this.log.stored(appended);
-  }
-
   #rooms(stream: string): ErasedRooms {
     return { stream, tenant_id: this.tenant_id, is_shared: this.#share !== undefined };
   }
@@ -258,7 +238,7 @@ export class TenantLog implements DurableLog, AppendLog {
     const message_id = key === undefined ? undefined : this.#place.messageIdOf(room_id, key);
     const more_bytes = message_id?.length ?? 0;
     const input = this.#inputOf(room_id, { payload, headers: headers ?? {} }, more_bytes);
-    return this.#tools.lane.append(this, { ...input, message_id, expected_last });
+    return this.#tools.lane.append(this, this.log, { ...input, message_id, expected_last });
   }
 
   /** Throws when it is too large. */
@@ -266,7 +246,7 @@ export class TenantLog implements DurableLog, AppendLog {
     const subject = this.#place.subjectOf(room_id);
     const block_bytes = headerBytes(headers);
     const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + more_bytes;
-    assertSize(size_bytes, this.#tools.payload_bytes_max());
+    assertSize(size_bytes, this.#tools.link.payload_bytes_max);
     return {
       subject,
       payload: payload.slice(),
@@ -288,7 +268,12 @@ export class TenantLog implements DurableLog, AppendLog {
     const last = before.pop();
     if (last === undefined) throw new TypeError("no message to append");
     const batch = before.length === 0 ? {} : { before };
-    return await this.#tools.lane.append(this, { ...last, ...batch, expected_last, wire_bytes });
+    return await this.#tools.lane.append(this, this.log, {
+      ...last,
+      ...batch,
+      expected_last,
+      wire_bytes,
+    });
   }
 
   async #page(ask: (reading: Reading) => Promise<LogPage>): Promise<LogPage> {

@@ -128,10 +128,11 @@ export class ToldTails {
   readonly #tails = new BoundedMap<string, { readonly tail: Tail; readonly at_ms: number }>(
     STREAMS_MAX,
   );
-  readonly #monotonic: () => number;
+  readonly #link: Link;
 
-  constructor({ connection, log }: Link, monotonic: () => number) {
-    this.#monotonic = monotonic;
+  constructor(link: Link) {
+    const { connection, log } = link;
+    this.#link = link;
     connection.subscribe(ENDS, {
       callback: (error, { data }) => {
         if (error) {
@@ -142,7 +143,7 @@ export class ToldTails {
         if (tail === undefined || stream === undefined) return;
         const before = this.of(stream);
         if (before === undefined || before.given <= tail.given) {
-          this.#tails.set(stream, { tail, at_ms: monotonic() });
+          this.#tails.set(stream, { tail, at_ms: link.monotonic() });
         }
       },
     });
@@ -155,7 +156,9 @@ export class ToldTails {
 
   of(stream: string): Tail | undefined {
     const told = this.#tails.get(stream);
-    return told !== undefined && this.#monotonic() - told.at_ms <= TOLD_MS ? told.tail : undefined;
+    return told !== undefined && this.#link.monotonic() - told.at_ms <= TOLD_MS
+      ? told.tail
+      : undefined;
   }
 }
 

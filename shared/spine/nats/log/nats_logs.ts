@@ -14,7 +14,7 @@ import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
 import { Silences, tellTail, ToldTails } from "./nats_log_witness.ts";
-import { Inbox } from "./nats_log_inbox.ts";
+import type { Inbox } from "./nats_log_inbox.ts";
 import { aloneIn, ownPlace, shardOf, sharedPlace, sharing } from "./nats_log_place.ts";
 import type { LogPlace } from "./nats_log_place.ts";
 import {
@@ -50,15 +50,13 @@ const REFUSALS = 1_000;
 export interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
+  readonly inbox: Inbox;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
   readonly names: NameTools;
   readonly storage: NatsStorage;
   /** As in `StreamTools`. */
   readonly beforeMade: () => Promise<void>;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
-  payload_bytes_max(): number;
 }
 
 /** A stream, and the logs in it. */
@@ -71,7 +69,6 @@ interface OpenStream {
 /** The open logs of this process: one for each tenant with durable rooms. */
 export class NatsLogs {
   readonly #link: Link;
-  readonly #inbox: Inbox;
   readonly #lane: AppendLane;
   readonly #tools: PlacingTools;
   readonly #tenants = new Map<string, Promise<TenantLog>>();
@@ -83,18 +80,15 @@ export class NatsLogs {
   #hears_purges = true;
 
   constructor(options: LogsOptions) {
-    const { link, wire } = options;
+    const { link } = options;
     this.#link = link;
-    this.#inbox = new Inbox(link, wire);
-    this.#lane = new AppendLane({ ...options, inbox: this.#inbox });
+    this.#lane = new AppendLane(options);
     this.#tools = {
       ...options,
       api: new LogApi(link),
-      inbox: this.#inbox,
       lane: this.#lane,
       silences: new Silences(SILENCE_MS),
-      tails: new ToldTails(link, options.monotonic),
-      payload_bytes_max: () => options.payload_bytes_max(),
+      tails: new ToldTails(link),
       hearsPurges: () => this.#hears_purges,
       onAnotherStream: (log) => this.#tell(log),
       openShared: (shard, retention) => this.#openShared(shard, retention),
@@ -175,14 +169,14 @@ export class NatsLogs {
   #throwRefusal(tenant_id: string): void {
     const refusal = this.#refusals.get(tenant_id);
     if (refusal === undefined) return;
-    if (this.#tools.monotonic() < refusal.until_ms) throw refusal.error;
+    if (this.#link.monotonic() < refusal.until_ms) throw refusal.error;
     this.#refusals.delete(tenant_id);
   }
 
   #noteRefusal(tenant_id: string, error: unknown): void {
     if (!(error instanceof Error) || !lacksStorage(error.cause)) return;
     if (this.#refusals.size >= REFUSALS) this.#refusals.clear();
-    this.#refusals.set(tenant_id, { error, until_ms: this.#tools.monotonic() + REFUSED_MS });
+    this.#refusals.set(tenant_id, { error, until_ms: this.#link.monotonic() + REFUSED_MS });
   }
 
   /**
@@ -192,7 +186,6 @@ export class NatsLogs {
   cut(): void {
     for (const { log } of this.#streams.values()) log.doubt();
     this.#tools.tails.cut();
-    this.#inbox.cut();
     this.#lane.stop();
   }
 
@@ -310,9 +303,9 @@ async function placeOf(
   tenant_id: string,
   retention: Retention,
 ): Promise<Placing> {
-  const { api, limits, link, monotonic, names } = tools;
+  const { api, limits, link, names } = tools;
   const pattern = tenantLogPattern(tenant_id);
-  const own = await insist(link, monotonic, (timeout_ms) => api.names(pattern, timeout_ms));
+  const own = await insist(link, (timeout_ms) => api.names(pattern, timeout_ms));
   if (own.length > 0) return { shard: undefined };
   return await changeDocument<Placing>(async (mayLose) => {
     const bucket = await names.bucket();

@@ -4,7 +4,6 @@
  * tenant. The content of a block is up to its writer.
  */
 import { ArqonError } from "@arqon/proto";
-import { headers as natsHeaders } from "@nats-io/transport-deno";
 import {
   allBlocksPattern,
   blockSubject,
@@ -29,12 +28,10 @@ import type {
   StoredBlock,
 } from "../../contract/block_store.ts";
 import { opened } from "../../../turns/opened.ts";
-import type { Answer, PubAck } from "../connection/nats_answer.ts";
+import type { Answer } from "../connection/nats_answer.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
-import { askDirect } from "../log/nats_log_direct.ts";
-import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
-import { KeptStream, NANOS } from "./nats_kept_stream.ts";
+import { KeptStream } from "./nats_kept_stream.ts";
 import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
 /** Bytes of one page. */
@@ -57,7 +54,6 @@ const NODES_READ = 16;
 /** The engine's parts that a store of blocks needs. */
 export interface NatsBlocksOptions extends KeptStreamOptions {
   readonly name: BlockStoreName;
-  readonly inbox: Inbox;
 }
 
 /** What a node has ever stored for a tenant. */
@@ -85,22 +81,6 @@ function sumsOf(headers: Readonly<Record<string, string>>): Sums | undefined {
   return found === null ? undefined : { blocks: Number(found[1]), bytes: Number(found[2]) };
 }
 
-function configOf(name: BlockStoreName, retention: BlockRetention, replicas: number) {
-  return {
-    name: BLOCK_STREAMS[name],
-    subjects: [allBlocksPattern(name)],
-    retention: "limits",
-    storage: "file",
-    discard: "old",
-    allow_direct: true,
-    allow_msg_ttl: true,
-    max_msgs_per_subject: -1,
-    max_age: retention.max_age_seconds * NANOS,
-    max_bytes: retention.max_bytes,
-    num_replicas: replicas,
-  };
-}
-
 /** Limits concurrency; the others are queued. */
 class Gate {
   #free = UNDER_WAY_MAX;
@@ -122,8 +102,6 @@ class Gate {
 class NatsBlocks implements BlockStore {
   readonly #options: NatsBlocksOptions;
   readonly #stream: KeptStream;
-  /** The stream's name. */
-  readonly #name: string;
   readonly #gate = new Gate();
   /** Rejects with `log-unavailable`; the next block tries again. */
   readonly #opened = opened(() => this.#stream.open());
@@ -135,7 +113,6 @@ class NatsBlocks implements BlockStore {
   constructor(options: NatsBlocksOptions, stream: KeptStream) {
     this.#options = options;
     this.#stream = stream;
-    this.#name = BLOCK_STREAMS[options.name];
   }
 
   async append(block: BlockAppend): Promise<void> {
@@ -151,14 +128,14 @@ class NatsBlocks implements BlockStore {
       const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
       sums.blocks++;
       sums.bytes += bytes;
-      const headers = natsHeaders();
-      headers.set("Nats-Expected-Stream", this.#name);
-      // A retry after a lost answer does not store the block twice.
-      headers.set("Nats-Msg-Id", block.id ?? crypto.randomUUID());
-      headers.set("Nats-TTL", `${Math.max(1, Math.ceil(block.ttl_seconds))}s`);
-      headers.set(SUMS_HEADER, sumsText(sums));
-      if (block.expected !== undefined) headers.set(EXPECTED_HEADER, String(block.expected));
-      await this.#stream.ask((timeout_ms) => this.#publish(subject, payload, headers, timeout_ms));
+      const named = {
+        // A retry after a lost answer does not store the block twice.
+        "Nats-Msg-Id": block.id ?? crypto.randomUUID(),
+        "Nats-TTL": `${Math.max(1, Math.ceil(block.ttl_seconds))}s`,
+        [SUMS_HEADER]: sumsText(sums),
+        ...(block.expected === undefined ? {} : { [EXPECTED_HEADER]: String(block.expected) }),
+      };
+      await this.#stream.ask((timeout_ms) => this.#publish(subject, payload, named, timeout_ms));
       const unchecked = (this.#unchecked.get(tenant_id) ?? Infinity) + bytes;
       this.#unchecked.set(tenant_id, unchecked);
       if (unchecked < max_bytes * STEP) return;
@@ -168,7 +145,6 @@ class NatsBlocks implements BlockStore {
   }
 
   read({ tenant_id, after, from_ms, limit }: BlockRead): Promise<BlockPage> {
-    const { link, inbox } = this.#options;
     const wanted = {
       next_by_subj: tenantBlocksPattern(this.#options.name, tenant_id),
       batch: limit,
@@ -178,7 +154,7 @@ class NatsBlocks implements BlockStore {
       ? { start_time: new Date(from_ms).toISOString(), ...wanted }
       : { seq: (after ?? 0) + 1, ...wanted };
     return this.#stream.look(async (timeout_ms) => {
-      const found = await askDirect(link, inbox, this.#name, question, timeout_ms);
+      const found = await this.#stream.direct(question, timeout_ms);
       return { blocks: found.messages.map(blockOf), is_end: found.pending === 0 };
     }, { blocks: [], is_end: true });
   }
@@ -186,7 +162,7 @@ class NatsBlocks implements BlockStore {
   async newest(tenant_id: string, node_id: string): Promise<StoredBlock | undefined> {
     const subject = blockSubject(this.#options.name, tenant_id, node_id);
     const stored = await this.#stream.look(
-      (timeout_ms) => this.#stream.api.message(this.#name, subject, "newest", timeout_ms),
+      (timeout_ms) => this.#stream.api.message(this.#stream.name, subject, "newest", timeout_ms),
       undefined,
     );
     if (stored === undefined) return undefined;
@@ -197,7 +173,7 @@ class NatsBlocks implements BlockStore {
   async remove(tenant_id: string, node_id: string, below: number): Promise<void> {
     const subject = blockSubject(this.#options.name, tenant_id, node_id);
     await this.#stream.look(
-      (timeout_ms) => this.#stream.api.purgeBelow(this.#name, subject, below, timeout_ms),
+      (timeout_ms) => this.#stream.api.purgeBelow(this.#stream.name, subject, below, timeout_ms),
       undefined,
     );
   }
@@ -208,7 +184,7 @@ class NatsBlocks implements BlockStore {
       for (let offset = 0;;) {
         const pattern = allBlocksPattern(this.#options.name);
         const { subjects, total } = await this.#stream.api
-          .subjects(this.#name, pattern, offset, timeout_ms);
+          .subjects(this.#stream.name, pattern, offset, timeout_ms);
         for (const subject of subjects) {
           const { tenantId } = parseBlockSubject(subject) ?? {};
           if (tenantId !== undefined) found.add(tenantId);
@@ -224,8 +200,8 @@ class NatsBlocks implements BlockStore {
     return this.#stream.look(async (timeout_ms) => {
       const { blocks, bytes, is_cut, whole_ms } = await this.#stored(tenant_id, timeout_ms);
       const [first, last] = await Promise.all([
-        this.#stream.api.message(this.#name, pattern, "oldest", timeout_ms),
-        this.#stream.api.message(this.#name, pattern, "newest", timeout_ms),
+        this.#stream.api.message(this.#stream.name, pattern, "oldest", timeout_ms),
+        this.#stream.api.message(this.#stream.name, pattern, "newest", timeout_ms),
       ]);
       const time = (stored: typeof first) =>
         stored === undefined ? undefined : fromStored(stored).time_ms;
@@ -236,14 +212,14 @@ class NatsBlocks implements BlockStore {
 
   aheadMs(): Promise<number> {
     return this.#stream.look(async (timeout_ms) => {
-      const { ts } = await this.#stream.api.info(this.#name, timeout_ms);
+      const { ts } = await this.#stream.api.info(this.#stream.name, timeout_ms);
       return Date.parse(ts) - this.#options.link.now();
     }, 0);
   }
 
   room(): Promise<BlockRoom> {
     return this.#stream.look(async (timeout_ms) => {
-      const { state, config } = await this.#stream.api.info(this.#name, timeout_ms);
+      const { state, config } = await this.#stream.api.info(this.#stream.name, timeout_ms);
       return { bytes: state.bytes, max_bytes: config.max_bytes };
     }, { bytes: 0, max_bytes: Infinity });
   }
@@ -251,7 +227,7 @@ class NatsBlocks implements BlockStore {
   async purge(tenant_id: string): Promise<void> {
     const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
     await this.#stream.look(
-      (timeout_ms) => this.#stream.api.purge(this.#name, pattern, 0, timeout_ms),
+      (timeout_ms) => this.#stream.api.purge(this.#stream.name, pattern, 0, timeout_ms),
       undefined,
     );
   }
@@ -259,18 +235,15 @@ class NatsBlocks implements BlockStore {
   async #publish(
     subject: string,
     payload: Uint8Array,
-    headers: ReturnType<typeof natsHeaders>,
+    named: Readonly<Record<string, string>>,
     timeout_ms: number,
   ): Promise<void> {
-    const timeout = Math.max(1, Math.ceil(timeout_ms));
-    const { connection } = this.#options.link;
-    const answer = await connection.request(subject, payload, { timeout, headers });
-    const { stream, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
-    if (error !== undefined && OVERTAKEN.includes(error.err_code ?? 0)) {
+    try {
+      await this.#stream.api.publish(this.#stream.name, subject, payload, named, timeout_ms);
+    } catch (error) {
+      if (!(error instanceof Refusal) || !OVERTAKEN.includes(error.code)) throw error;
       throw new ArqonError("version-conflict", `another newest block of ${subject}`);
     }
-    if (error !== undefined) throw new Refusal(error);
-    if (stream !== this.#name) throw new Error(`stream ${this.#name} did not answer`);
   }
 
   /** The sums of this process for a subject, continued from the newest stored block. */
@@ -285,7 +258,7 @@ class NatsBlocks implements BlockStore {
   }
 
   async #edge(subject: string, which: "newest" | "oldest", timeout_ms: number) {
-    const stored = await this.#stream.api.message(this.#name, subject, which, timeout_ms);
+    const stored = await this.#stream.api.message(this.#stream.name, subject, which, timeout_ms);
     if (stored === undefined) return undefined;
     const { headers, payload } = fromStored(stored);
     const own_bytes = payload.length + BLOCK_OVERHEAD_BYTES;
@@ -298,7 +271,7 @@ class NatsBlocks implements BlockStore {
    */
   async #stored(tenant_id: string, timeout_ms: number): Promise<Stored> {
     const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-    const { state } = await this.#stream.api.info(this.#name, timeout_ms, pattern);
+    const { state } = await this.#stream.api.info(this.#stream.name, timeout_ms, pattern);
     const subjects = Object.entries(state.subjects ?? {});
     const whole_ms = state.first_seq > 1 ? timeOf(state.first_ts) : undefined;
     const all = { blocks: 0, bytes: 0, is_cut: false, whole_ms };
@@ -328,7 +301,7 @@ class NatsBlocks implements BlockStore {
       if (bytes <= max_bytes) return;
       const keep = Math.floor(blocks * KEPT * max_bytes / bytes);
       const pattern = tenantBlocksPattern(this.#options.name, tenant_id);
-      await this.#stream.api.purge(this.#name, pattern, keep, timeout_ms);
+      await this.#stream.api.purge(this.#stream.name, pattern, keep, timeout_ms);
     }).catch((error: unknown) => {
       // The block is stored; the next one checks again.
       this.#unchecked.delete(tenant_id);
@@ -348,7 +321,8 @@ export function openNatsBlocks(
   options: NatsBlocksOptions,
   retention: BlockRetention,
 ): BlockStore {
-  const replicas = options.link.connection.info?.cluster === undefined ? 1 : 3;
-  const stream = new KeptStream(options, configOf(options.name, retention, replicas));
+  const { name } = options;
+  const kept = { subject: allBlocksPattern(name), retention, allow_msg_ttl: true } as const;
+  const stream = new KeptStream(options, BLOCK_STREAMS[name], kept);
   return new NatsBlocks(options, stream);
 }

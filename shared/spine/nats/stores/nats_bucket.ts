@@ -347,7 +347,6 @@ export class Bucket {
   }
 
   #config(): Partial<StreamConfig> & { name: string } {
-    const clustered = this.link.connection.info?.cluster !== undefined;
     return {
       name: this.stream,
       subjects: [this.subject(">")],
@@ -360,7 +359,7 @@ export class Bucket {
       // Reads from a replica could miss an acknowledged write.
       allow_direct: false,
       allow_msg_ttl: true,
-      num_replicas: clustered ? 3 : 1,
+      num_replicas: this.link.replicas,
       duplicate_window: nanos(120_000),
     };
   }

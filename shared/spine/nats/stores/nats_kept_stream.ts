@@ -12,31 +12,62 @@ import {
 import type { Link } from "../connection/nats_link.ts";
 import { lacksStorage } from "../connection/nats_persist.ts";
 import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
+import { askDirect } from "../log/nats_log_direct.ts";
+import type { DirectAnswer, DirectQuestion } from "../log/nats_log_direct.ts";
+import type { Inbox } from "../log/nats_log_inbox.ts";
 import type { StreamConfig } from "../log/nats_log_api.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 
 /** Nanoseconds of a second: JetStream's unit of ages. */
-export const NANOS = 1e9;
+const NANOS = 1e9;
 
 /** The engine's parts that a stream needs. */
 export interface KeptStreamOptions {
   readonly link: Link;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
+  readonly inbox: Inbox;
   readonly storage: NatsStorage;
+}
+
+/** What is kept, by whom, and what else its stream is. */
+export interface KeptStreamConfig {
+  readonly subject: string;
+  readonly retention: { readonly max_age_seconds: number; readonly max_bytes: number };
+  readonly deny_delete?: true;
+  readonly deny_purge?: true;
+  readonly allow_msg_ttl?: true;
 }
 
 /** A stream with one subject or pattern; age and size remove the oldest messages. */
 export class KeptStream {
   readonly api: LogApi;
+  readonly name: string;
   readonly #options: KeptStreamOptions;
   /** Its `max_bytes` is the requested size: the storage may grant less. */
   readonly #wanted: StreamConfig;
 
-  constructor(options: KeptStreamOptions, wanted: StreamConfig) {
+  constructor(options: KeptStreamOptions, name: string, kept: KeptStreamConfig) {
+    const { subject, retention: { max_age_seconds, max_bytes }, ...own } = kept;
     this.api = new LogApi(options.link);
+    this.name = name;
     this.#options = options;
+    const wanted = {
+      ...{ name, max_bytes, ...own },
+      subjects: [subject],
+      retention: "limits",
+      storage: "file",
+      discard: "old",
+      allow_direct: true,
+      max_msgs_per_subject: -1,
+      max_age: max_age_seconds * NANOS,
+      num_replicas: options.link.replicas,
+    };
     this.#wanted = wanted;
+  }
+
+  /** Reads messages directly, from any replica. */
+  direct(question: DirectQuestion, timeout_ms: number): Promise<DirectAnswer> {
+    const { link, inbox } = this.#options;
+    return askDirect(link, inbox, this.name, question, timeout_ms);
   }
 
   /**
@@ -71,8 +102,7 @@ export class KeptStream {
   }
 
   #insist<T>(ask: (timeout_ms: number) => Promise<T>, within_ms?: number): Promise<T> {
-    const { link, monotonic } = this.#options;
-    return insist(link, monotonic, ask, within_ms);
+    return insist(this.#options.link, ask, within_ms);
   }
 
   async #ensure(timeout_ms: number): Promise<void> {

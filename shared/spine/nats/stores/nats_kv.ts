@@ -38,9 +38,9 @@ export class NatsKv implements KeyValue {
   readonly #value_bytes_max: number;
   readonly #watches = new Set<NatsWatch>();
 
-  constructor(bucket: Bucket, payload_bytes_max: number) {
+  constructor(bucket: Bucket) {
     this.#bucket = bucket;
-    this.#value_bytes_max = payload_bytes_max - HEADER_BYTES;
+    this.#value_bytes_max = bucket.link.payload_bytes_max - HEADER_BYTES;
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {
@@ -153,9 +153,9 @@ export class NatsKv implements KeyValue {
 export async function openNatsKv(
   link: Link,
   name: string,
-  options: BucketOptions & { readonly payload_bytes_max: number },
+  options: BucketOptions,
 ): Promise<NatsKv> {
   const bucket = new Bucket(link, name, options);
   await bucket.persist(() => bucket.ensure(), OPEN_MS);
-  return new NatsKv(bucket, options.payload_bytes_max);
+  return new NatsKv(bucket);
 }

@@ -4,7 +4,6 @@
  * stream remove the oldest.
  */
 import { ArqonError } from "@arqon/proto";
-import { headers as natsHeaders } from "@nats-io/transport-deno";
 import { ledgerSubject } from "../../../subjects/subject.ts";
 import { assertSize } from "../../contract/check.ts";
 import type {
@@ -14,13 +13,10 @@ import type {
   LedgerRetention,
   LedgerStatus,
 } from "../../contract/ledger.ts";
-import type { PubAck } from "../connection/nats_answer.ts";
 import { OPEN_MS } from "../connection/nats_persist.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
-import { askDirect } from "../log/nats_log_direct.ts";
-import type { Inbox } from "../log/nats_log_inbox.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
-import { KeptStream, NANOS } from "./nats_kept_stream.ts";
+import { KeptStream } from "./nats_kept_stream.ts";
 import type { KeptStreamOptions } from "./nats_kept_stream.ts";
 
 /** Bytes of one page. */
@@ -30,26 +26,7 @@ const HEADER_BYTES = 128;
 
 /** The engine's parts that a ledger needs. */
 export interface NatsLedgerOptions extends KeptStreamOptions {
-  readonly inbox: Inbox;
   readonly name: string;
-  payload_bytes_max(): number;
-}
-
-function configOf(name: string, retention: LedgerRetention, replicas: number) {
-  return {
-    name,
-    subjects: [ledgerSubject(name)],
-    retention: "limits",
-    storage: "file",
-    discard: "old",
-    deny_delete: true,
-    deny_purge: true,
-    allow_direct: true,
-    max_msgs_per_subject: -1,
-    max_age: retention.max_age_seconds * NANOS,
-    max_bytes: retention.max_bytes,
-    num_replicas: replicas,
-  };
 }
 
 const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>
@@ -65,12 +42,14 @@ class NatsLedger implements Ledger {
   }
 
   async append(payload: Uint8Array, after: number): Promise<number> {
-    assertSize(payload.length + HEADER_BYTES, this.#options.payload_bytes_max());
+    assertSize(payload.length + HEADER_BYTES, this.#options.link.payload_bytes_max);
     const copy = payload.slice();
     let may_be_stored = false;
     return await this.#stream.ask(async (timeout_ms) => {
       try {
-        return await this.#publish(copy, after, timeout_ms);
+        const named = { "Nats-Expected-Last-Sequence": String(after) };
+        const { name } = this.#options;
+        return await this.#stream.api.publish(name, ledgerSubject(name), copy, named, timeout_ms);
       } catch (error) {
         if (!(error instanceof Refusal)) {
           may_be_stored = true;
@@ -121,31 +100,14 @@ class NatsLedger implements Ledger {
     });
   }
 
-  async #publish(payload: Uint8Array, after: number, timeout_ms: number): Promise<number> {
-    const { link, name } = this.#options;
-    const headers = natsHeaders();
-    headers.set("Nats-Expected-Stream", name);
-    headers.set("Nats-Expected-Last-Sequence", String(after));
-    const timeout = Math.max(1, Math.ceil(timeout_ms));
-    const answer = await link.connection.request(ledgerSubject(name), payload, {
-      timeout,
-      headers,
-    });
-    const { stream, seq, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
-    if (error !== undefined) throw new Refusal(error);
-    if (stream !== name || seq === undefined) throw new Error(`stream ${name} did not answer`);
-    return seq;
-  }
-
   async #read({ after, limit }: LedgerRead, timeout_ms: number): Promise<LedgerEntry[]> {
-    const { link, inbox, name } = this.#options;
     const question = {
       seq: after + 1,
-      next_by_subj: ledgerSubject(name),
+      next_by_subj: ledgerSubject(this.#options.name),
       batch: limit,
       max_bytes: READ_BYTES,
     };
-    const { messages } = await askDirect(link, inbox, name, question, timeout_ms);
+    const { messages } = await this.#stream.direct(question, timeout_ms);
     return messages.map(fromDirect).map(({ offset, payload }) => ({ offset, payload }));
   }
 }
@@ -155,9 +117,10 @@ export async function openNatsLedger(
   options: NatsLedgerOptions,
   retention: LedgerRetention,
 ): Promise<Ledger> {
-  const { name, link } = options;
-  const replicas = link.connection.info?.cluster === undefined ? 1 : 3;
-  const stream = new KeptStream(options, configOf(name, retention, replicas));
+  const { name } = options;
+  const subject = ledgerSubject(name);
+  const kept = { subject, retention, deny_delete: true, deny_purge: true } as const;
+  const stream = new KeptStream(options, name, kept);
   await stream.open(OPEN_MS);
   return new NatsLedger(options, stream);
 }

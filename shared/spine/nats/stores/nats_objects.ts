@@ -70,7 +70,7 @@ class NatsObjects implements ObjectStore, Persistent {
         discard: DiscardPolicy.New,
         allow_rollup_hdrs: true,
         allow_direct: false,
-        num_replicas: this.link.connection.info?.cluster === undefined ? 1 : 3,
+        num_replicas: this.link.replicas,
       });
     }
     await boundStream(this.#storage, streams, found);

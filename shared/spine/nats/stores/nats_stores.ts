@@ -16,11 +16,10 @@ import { openNatsBlocks } from "./nats_blocks.ts";
 import { openNatsLedger } from "./nats_ledger.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { logError } from "../log/nats_log_api.ts";
-import { Inbox } from "../log/nats_log_inbox.ts";
+import type { Inbox } from "../log/nats_log_inbox.ts";
 import { LOGS_BUCKET } from "../log/nats_log_names.ts";
 import { openNatsObjects } from "./nats_objects.ts";
 import { NatsStorage } from "../log/nats_storage.ts";
-import type { Wire } from "../connection/nats_wire.ts";
 import type {
   KeyValue,
   KeyValueOptions,
@@ -34,14 +33,11 @@ const CLAIMED = [ROOMS_BUCKET, BANS_BUCKET];
 /** The engine's parts that the stores need. */
 export interface NatsStoresOptions {
   readonly link: Link;
-  readonly wire: Wire;
+  readonly inbox: Inbox;
   readonly config: Pick<
     NatsConfig,
     "control_bytes" | "reducer_bytes" | "proof_bytes" | "storage_bytes"
   >;
-  /** Milliseconds that only grow. */
-  readonly monotonic: () => number;
-  payload_bytes_max(): number;
 }
 
 /** All stores of one connection. */
@@ -49,14 +45,12 @@ export class NatsStores {
   readonly storage: NatsStorage;
   readonly #options: NatsStoresOptions;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
-  readonly #inbox: Inbox;
   #claimed: Promise<void> | undefined;
 
   constructor(options: NatsStoresOptions) {
-    const { link, wire, config } = options;
+    const { link, config } = options;
     const { control_bytes, reducer_bytes, proof_bytes, storage_bytes } = config;
     this.#options = options;
-    this.#inbox = new Inbox(link, wire);
     const anchor = () => this.#anchor();
     const own_bytes = { [REDUCER_OBJECTS]: reducer_bytes, [PROOF_BUCKET]: proof_bytes };
     this.storage = new NatsStorage({ link, control_bytes, own_bytes, storage_bytes, anchor });
@@ -67,11 +61,11 @@ export class NatsStores {
     bucket: string,
     { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
   ): Promise<KeyValue> {
-    const { link, payload_bytes_max } = this.#options;
+    const { link } = this.#options;
     const view = `${bucket} ${plain} ${leaves_stream} ${unwatched}`;
-    const options = { storage: this.storage, payload_bytes_max: payload_bytes_max() };
+    const { storage } = this;
     const opening = this.#buckets.get(view) ??
-      openNatsKv(link, bucket, { ...options, plain, leaves_stream, unwatched });
+      openNatsKv(link, bucket, { storage, plain, leaves_stream, unwatched });
     this.#buckets.set(view, opening);
     try {
       return await opening;
@@ -88,16 +82,12 @@ export class NatsStores {
 
   /** As `Spine.ledger`. */
   ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
-    const { link, monotonic, payload_bytes_max } = this.#options;
-    const tools = { link, monotonic, payload_bytes_max, inbox: this.#inbox, storage: this.storage };
-    return openNatsLedger({ ...tools, name }, retention);
+    return openNatsLedger({ ...this.#options, storage: this.storage, name }, retention);
   }
 
   /** As `Spine.blocks`. */
   blocks(name: BlockStoreName, retention: BlockRetention): BlockStore {
-    const { link, monotonic } = this.#options;
-    const tools = { link, monotonic, inbox: this.#inbox, storage: this.storage };
-    return openNatsBlocks({ ...tools, name }, retention);
+    return openNatsBlocks({ ...this.#options, storage: this.storage, name }, retention);
   }
 
   /** As `Spine.storage`. */
@@ -125,11 +115,6 @@ export class NatsStores {
         this.storage.log.warn("the room for a bucket could not be reserved", { bucket, error });
       });
     }
-  }
-
-  /** The connection is lost. */
-  cut(): void {
-    this.#inbox.cut();
   }
 
   /** Ends every watch. */

@@ -1,0 +1,256 @@
+/**
+ * Writers, entries and birth marks, of which thousands are in one message: read and written by hand, since reading by a
+ * table (`wire.ts`) takes twice as long.
+ */
+import {
+  DecodeError,
+  fieldName,
+  type FieldNames,
+  idProblem,
+  isId,
+  seenOnce,
+  skipField,
+  type WireReader,
+  type WireWriter,
+} from "@arqon/proto";
+import type { Entry, Tag, Writer, WrittenEntry } from "./types.ts";
+
+/** The most that `limits.member_meta_bytes` can be set to. */
+const META_BYTES_MAX = 65_536;
+/** A user id has at most 128 bytes (`shield/auth/claims.ts`); an issuer is a URL. */
+const NAME_UNITS_MAX = 2_048;
+
+const WRITER: FieldNames = ["Writer", "node_id", "incarnation"];
+const ENTRY: FieldNames = [
+  "PresenceEntry",
+  "counter",
+  "tenant_id",
+  "room_id",
+  "connection_id",
+  "user_id",
+  "issuer",
+  "meta",
+  "joined_ms",
+  "changed_ms",
+];
+
+const ROOM_ENTRY: FieldNames = ["RoomEntry", "writer", "entry"];
+const ROOM_TAG: FieldNames = ["RoomTag", "writer", "counter"];
+
+/**
+ * The last values of one message. Thousands of entries in one mostly share writer, tenant, room and
+ * issuer: they get the same string, which is checked and kept in memory once.
+ */
+export interface Shared {
+  writer: Writer;
+  tenant_id: string;
+  room_id: string;
+  issuer: string;
+}
+
+/** For a message that begins. */
+export function nothingShared(): Shared {
+  return { writer: { node_id: "", incarnation: 0 }, tenant_id: "", room_id: "", issuer: "" };
+}
+
+/** A message: how its bytes are read and written. */
+export interface Part<Value> {
+  readonly read: (reader: WireReader, shared: Shared) => Value;
+  readonly write: (out: WireWriter, value: Value) => void;
+}
+
+/** Writes a message into its field. */
+export function writeTo<Value>(
+  out: WireWriter,
+  field: number,
+  part: Part<Value>,
+  value: Value,
+): void {
+  const mark = out.open(field);
+  part.write(out, value);
+  out.close(mark);
+}
+
+/** The error of a field whose value the contract does not allow. */
+export function invalid(field: number, names: FieldNames, problem: string): DecodeError {
+  return new DecodeError("invalid-field", `${fieldName(field, names)}: ${problem}`);
+}
+
+/** Throws `invalid-field` unless `id` is one. */
+function checkId(id: string, field: number, names: FieldNames): void {
+  if (!isId(id)) throw invalid(field, names, idProblem(id) ?? "not an id");
+}
+
+/** A uint64 up to 2^53-1. */
+function readCount(reader: WireReader, field: number, names: FieldNames): number {
+  const value = reader.uint64();
+  if (typeof value === "bigint") throw invalid(field, names, "an integer beyond 2^53");
+  return value;
+}
+
+/** Unix ms. */
+function readTime(reader: WireReader, field: number): number {
+  const value = reader.int64();
+  if (value < 0) throw invalid(field, ENTRY, "a time before 1970");
+  return value;
+}
+
+/** Each case of the readers here is `field << 3 | wire type`. */
+function readWriter(reader: WireReader, shared: Shared): Writer {
+  let node_id = "", incarnation = 0, seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, WRITER);
+    if (tag === 0x0a) node_id = reader.text();
+    else if (tag === 0x10) incarnation = readCount(reader, 2, WRITER);
+    else skipField(reader, tag, WRITER);
+  }
+  const last = shared.writer;
+  if (last.node_id === node_id && last.incarnation === incarnation && node_id !== "") return last;
+  checkId(node_id, 1, WRITER);
+  return shared.writer = { node_id, incarnation };
+}
+
+/** JSON text; not parsed here, for its Shield has. */
+function readMeta(reader: WireReader): string {
+  const start = reader.pos;
+  const size = reader.length();
+  if (size > META_BYTES_MAX) {
+    throw invalid(7, ENTRY, `${size} bytes; at most ${META_BYTES_MAX} are allowed`);
+  }
+  reader.pos = start;
+  return reader.text();
+}
+
+function checkName(name: string, field: number): void {
+  if (name === "") throw invalid(field, ENTRY, "it is missing");
+  if (name.length > NAME_UNITS_MAX) {
+    throw invalid(field, ENTRY, `${name.length} characters; at most ${NAME_UNITS_MAX} are allowed`);
+  }
+}
+
+type Draft = { -readonly [Key in keyof Entry]: Entry[Key] };
+
+function readEntry(reader: WireReader, shared: Shared): Entry {
+  const entry: Draft = {
+    counter: 0,
+    tenant_id: "",
+    room_id: "",
+    connection_id: "",
+    user_id: "",
+    issuer: "",
+    meta: "",
+    joined_ms: 0,
+    changed_ms: 0,
+  };
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, ENTRY);
+    if (tag === 0x08) entry.counter = readCount(reader, 1, ENTRY);
+    else if (tag === 0x12) entry.tenant_id = reader.text();
+    else if (tag === 0x1a) entry.room_id = reader.text();
+    else if (tag === 0x22) entry.connection_id = reader.text();
+    else if (tag === 0x2a) entry.user_id = reader.text();
+    else if (tag === 0x32) entry.issuer = reader.text();
+    else if (tag === 0x3a) entry.meta = readMeta(reader);
+    else if (tag === 0x40) entry.joined_ms = readTime(reader, 8);
+    else if (tag === 0x48) entry.changed_ms = readTime(reader, 9);
+    else skipField(reader, tag, ENTRY);
+  }
+  checkEntry(entry, shared);
+  return entry;
+}
+
+/** What equals the entry before it was checked with that one, and becomes the same string. */
+function checkEntry(entry: Draft, shared: Shared): void {
+  if (entry.counter === 0) throw invalid(1, ENTRY, "it is missing");
+  if (entry.tenant_id !== shared.tenant_id || entry.tenant_id === "") {
+    checkId(entry.tenant_id, 2, ENTRY);
+    shared.tenant_id = entry.tenant_id;
+  } else entry.tenant_id = shared.tenant_id;
+  if (entry.room_id !== shared.room_id || entry.room_id === "") {
+    checkId(entry.room_id, 3, ENTRY);
+    shared.room_id = entry.room_id;
+  } else entry.room_id = shared.room_id;
+  checkId(entry.connection_id, 4, ENTRY);
+  checkName(entry.user_id, 5);
+  if (entry.issuer !== shared.issuer || entry.issuer === "") {
+    checkName(entry.issuer, 6);
+    shared.issuer = entry.issuer;
+  } else entry.issuer = shared.issuer;
+}
+
+/** A field that must be there. */
+function required<Value>(value: Value | undefined, field: number, names: FieldNames): Value {
+  if (value === undefined) throw invalid(field, names, "it is missing");
+  return value;
+}
+
+function readRoomEntry(reader: WireReader, shared: Shared): WrittenEntry {
+  let writer: Writer | undefined, entry: Entry | undefined, seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, ROOM_ENTRY);
+    if (tag === 0x0a) writer = reader.embedded(readWriter, shared);
+    else if (tag === 0x12) entry = reader.embedded(readEntry, shared);
+    else skipField(reader, tag, ROOM_ENTRY);
+  }
+  return { writer: required(writer, 1, ROOM_ENTRY), entry: required(entry, 2, ROOM_ENTRY) };
+}
+
+function readRoomTag(reader: WireReader, shared: Shared): Tag {
+  let writer: Writer | undefined, counter = 0, seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    seen = seenOnce(seen, tag, ROOM_TAG);
+    if (tag === 0x0a) writer = reader.embedded(readWriter, shared);
+    else if (tag === 0x10) counter = readCount(reader, 2, ROOM_TAG);
+    else skipField(reader, tag, ROOM_TAG);
+  }
+  if (counter === 0) throw invalid(2, ROOM_TAG, "it is missing");
+  return { writer: required(writer, 1, ROOM_TAG), counter };
+}
+
+/** A writer as bytes. */
+export const WRITER_PART = {
+  read: readWriter,
+  write(out: WireWriter, { node_id, incarnation }: Writer): void {
+    out.text(1, node_id);
+    out.uint64(2, incarnation);
+  },
+};
+
+/** A member as bytes. */
+export const ENTRY_PART = {
+  read: readEntry,
+  write(out: WireWriter, entry: Entry): void {
+    out.uint64(1, entry.counter);
+    out.text(2, entry.tenant_id);
+    out.text(3, entry.room_id);
+    out.text(4, entry.connection_id);
+    out.text(5, entry.user_id);
+    out.text(6, entry.issuer);
+    out.text(7, entry.meta);
+    out.int64(8, entry.joined_ms);
+    out.int64(9, entry.changed_ms);
+  },
+};
+
+/** An entry and whose it is, as bytes. */
+export const ROOM_ENTRY_PART = {
+  read: readRoomEntry,
+  write(out: WireWriter, { writer, entry }: WrittenEntry): void {
+    writeTo(out, 1, WRITER_PART, writer);
+    writeTo(out, 2, ENTRY_PART, entry);
+  },
+};
+
+/** A birth mark as bytes. */
+export const ROOM_TAG_PART = {
+  read: readRoomTag,
+  write(out: WireWriter, { writer, counter }: Tag): void {
+    writeTo(out, 1, WRITER_PART, writer);
+    out.uint64(2, counter);
+  },
+};

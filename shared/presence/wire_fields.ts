@@ -1,0 +1,216 @@
+/**
+ * Messages of `replication.proto` as tables of fields: each kind of field is read, checked and written at one place.
+ * The tables are `wire.ts`. Whether a delta makes sense to its receiver is the merge's to judge (`state.ts`).
+ */
+import { type FieldNames, idProblem, isId, seenOnce, skipField, writePacked } from "@arqon/proto";
+import type { WireReader, WireWriter } from "@arqon/proto";
+import { invalid, type Part, type Shared, writeTo } from "./wire_entry.ts";
+
+/** Throws `invalid-field` with the name of the field and what is wrong with it. */
+type Fail = (problem: string) => never;
+
+/** One kind of field. */
+export interface Field<Value> {
+  /** The wire types that it may have, a bit for each. */
+  readonly types: number;
+  /** It may come many times; `read` adds to what came before. */
+  readonly is_many?: boolean;
+  /** What it is when it does not come; absent: the message does not have it then. */
+  readonly empty?: () => Value | undefined;
+  readonly read: (
+    ...[reader, shared, before, fail, type]: [WireReader, Shared, Value, Fail, number]
+  ) => Value | undefined;
+  readonly write: (out: WireWriter, field: number, value: Value) => void;
+  /** Called once the message is read: gives the value, or fails. */
+  readonly judge?: (value: Value, fail: Fail, message: object) => Value;
+  /** Other fields are judged first. */
+  readonly is_message?: boolean;
+}
+
+/** The fields of a message at their numbers, from 1 and without a hole. */
+export type Fields<Value> = { readonly [Name in keyof Value]-?: Field<Value[Name]> };
+
+const VARINT = 1;
+/** The wire type of messages and texts. */
+export const BYTES = 4;
+
+/** A uint32. */
+export const number: Field<number> = {
+  types: VARINT,
+  empty: () => 0,
+  read: (reader) => reader.uint32(),
+  write: (out, field, value) => out.uint32(field, value),
+};
+
+/** A uint32 that is left out when it is 0. */
+export const maybeNumber: Field<number | undefined> = {
+  types: VARINT,
+  read: (reader) => reader.uint32() || undefined,
+  write: (out, field, value) => out.uint32(field, value ?? 0),
+};
+
+function countOf(reader: WireReader, fail: Fail): number {
+  const value = reader.uint64();
+  return typeof value === "bigint" ? fail("an integer beyond 2^53") : value;
+}
+
+/** A uint64 up to 2^53-1. */
+export const count: Field<number> = {
+  types: VARINT,
+  empty: () => 0,
+  read: (reader, _shared, _before, fail) => countOf(reader, fail),
+  write: (out, field, value) => out.uint64(field, value),
+};
+
+/** The same, and not 0. */
+export const birth: Field<number> = {
+  ...count,
+  judge: (value, fail) => value === 0 ? fail("it is missing") : value,
+};
+
+/** A page, counted from 0, of a message that says how many `pages` there are. */
+export const page: Field<number> = {
+  ...number,
+  judge(value, fail, message) {
+    const { pages } = message as { readonly pages: number };
+    return value >= pages ? fail(`page ${value} of ${pages}, counted from 0`) : value;
+  },
+};
+
+/** True or false. */
+export const flag: Field<boolean> = {
+  types: VARINT,
+  empty: () => false,
+  read: (reader) => reader.bool(),
+  write: (out, field, value) => out.bool(field, value),
+};
+
+/** An id. */
+export const id: Field<string> = {
+  types: BYTES,
+  empty: () => "",
+  read: (reader) => reader.text(),
+  write: (out, field, value) => out.text(field, value),
+  judge: (value, fail) => isId(value) ? value : fail(idProblem(value) ?? "not an id"),
+};
+
+/** Counters, in one piece; Protobuf has readers take them one by one, too. */
+export const counts: Field<readonly number[]> = {
+  types: VARINT | BYTES,
+  is_many: true,
+  empty: () => [],
+  read(reader, _shared, before, fail, type) {
+    const numbers = before as number[];
+    if (type === 0) numbers.push(countOf(reader, fail));
+    else reader.embedded(readPacked, numbers, fail);
+    return numbers;
+  },
+  write: writePacked,
+};
+
+function readPacked(reader: WireReader, numbers: number[], fail: Fail): void {
+  while (reader.pos < reader.end) numbers.push(countOf(reader, fail));
+}
+
+/** One of some words, by its number on the wire; `unknown` for a number that is none. */
+export const word = <Word extends string>(
+  words: readonly (Word | undefined)[],
+  unknown?: Word,
+): Field<Word> => ({
+  types: VARINT,
+  empty: () => unknown,
+  read(reader, _shared, _before, fail) {
+    const number = reader.uint32();
+    return words[number] ?? unknown ?? fail(`there is no state ${number}`);
+  },
+  write: (out, field, value) => out.uint32(field, words.indexOf(value)),
+  judge: (value: Word | undefined, fail) => value ?? fail("there is no state 0"),
+});
+
+/** A message that may be missing. */
+export const maybe = <Value>(part: Part<Value>): Field<Value | undefined> => ({
+  types: BYTES,
+  empty: () => undefined,
+  is_message: true,
+  read: (reader, shared) => reader.embedded(part.read, shared),
+  write: (out, field, value) => void (value !== undefined && writeTo(out, field, part, value)),
+});
+
+/** A message that must be there. */
+export const one = <Value>(part: Part<Value>): Field<Value> => ({
+  ...maybe(part) as Field<Value>,
+  judge: (value: Value | undefined, fail) => value ?? fail("it is missing"),
+});
+
+/** Any number of messages. */
+export const many = <Value>(part: Part<Value>): Field<readonly Value[]> => ({
+  types: BYTES,
+  is_many: true,
+  empty: () => [],
+  read(reader, shared, before) {
+    (before as Value[]).push(reader.embedded(part.read, shared));
+    return before;
+  },
+  write(out, field, values) {
+    for (const value of values) writeTo(out, field, part, value);
+  },
+});
+
+/** A message with these fields. Fields that are not known are passed over. */
+export function message<Value extends object>(title: string, fields: Fields<Value>): Part<Value> {
+  type Known = Record<string, unknown>;
+  const keys = Object.keys(fields);
+  const kinds: Field<unknown>[] = Object.values(fields);
+  const names: FieldNames = [title, ...keys];
+  const fails = keys.map((_, at): Fail => (problem) => {
+    throw invalid(at + 1, names, problem);
+  });
+  const order = (at: number) => Number(kinds[at]?.is_message ?? 0);
+  const judged = [...kinds.keys()].filter((at) => kinds[at]?.judge !== undefined)
+    .sort((one, other) => order(one) - order(other));
+  const always = [...kinds.keys()].filter((at) => kinds[at]?.empty !== undefined);
+  const lists = always.filter((at) => kinds[at]?.is_many);
+  const blank = Object.fromEntries(always.map((at) => [keys[at]!, kinds[at]?.empty?.()]));
+  return {
+    read(reader, shared) {
+      // A copy has the same shape each time, which filling an empty object one by one has not.
+      const found: Known = { ...blank };
+      for (const at of lists) found[keys[at]!] = [];
+      let seen = 0;
+      while (reader.pos < reader.end) {
+        const tag = reader.tag();
+        const at = (tag >>> 3) - 1;
+        const kind = kinds[at];
+        if (kind?.is_many !== true) seen = seenOnce(seen, tag, names);
+        if (kind === undefined || (kind.types >> (tag & 7) & 1) === 0) {
+          skipField(reader, tag, names);
+          continue;
+        }
+        const key = keys[at]!;
+        const value = kind.read(reader, shared, found[key], fails[at]!, tag & 7);
+        if (value !== undefined) found[key] = value;
+      }
+      for (let index = 0; index < judged.length; index++) {
+        const at = judged[index]!;
+        const key = keys[at]!;
+        found[key] = kinds[at]!.judge!(found[key], fails[at]!, found);
+      }
+      return found as Value;
+    },
+    write(out, value) {
+      for (let at = 0; at < kinds.length; at++) {
+        kinds[at]!.write(out, at + 1, (value as Known)[keys[at]!]);
+      }
+    },
+  };
+}
+
+/** A message whose values are others here than on the wire. */
+export const mapped = <Wire, Value>(
+  part: Part<Wire>,
+  valueOf: (wire: Wire) => Value,
+  wireOf: (value: Value) => Wire,
+): Part<Value> => ({
+  read: (reader, shared) => valueOf(part.read(reader, shared)),
+  write: (out, value) => part.write(out, wireOf(value)),
+});
