@@ -219,10 +219,12 @@ export class Settings {
       this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
       return false;
     }
+    const is_lost = change.type === "delete" && change.is_lost === true;
     const taken = change.type === "put"
       ? this.#put(tenant_id, change.value)
-      : this.#gone(tenant_id, change.is_lost === true);
-    this.#waiters.heard(tenant_id, revision);
+      : this.#gone(tenant_id, is_lost);
+    // A store that is made anew gives its revisions again.
+    this.#waiters.heard(tenant_id, is_lost ? 0 : revision);
     return taken;
   }
 

@@ -161,6 +161,10 @@ Deno.test("what a store has lost stays in force, and what was deleted meanwhile 
   await until("a word of it", () => settings.problem("acme") === "the store has lost it");
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
   assert.deepEqual(settings.get("globex"), emptySettings());
+  // The bucket that is made anew counts from the beginning.
+  const { revision } = await settings.change("acme", "root", withRule(1));
+  assert.ok(await settings.reached("acme", revision, 10_000));
+  assert.equal(settings.get("acme").mirror.rules[0]?.percent, 1);
 });
 
 Deno.test("whoever is overtaken every time gives up with settings-conflict", async () => {

@@ -266,7 +266,7 @@ export class PolicyRegistry {
     const tenant_id = this.#tenantOf(key);
     if (tenant_id === undefined) return;
     if (change.type === "put") this.#chain(tenant_id).put(change.value, revision);
-    else if (change.is_lost === true) this.#chains.get(tenant_id)?.lost(revision);
+    else if (change.is_lost === true) this.#chains.get(tenant_id)?.lost();
     else this.#chains.get(tenant_id)?.deleted(revision);
   }
 

@@ -152,7 +152,7 @@ export class TenantChain {
   }
 
   /** Takes note that the store has lost the document. What is in force stays: that must not switch protection off. */
-  lost(revision: number): void {
+  lost(): void {
     if (this.#closed) return;
     clearTimeout(this.#retry);
     this.#wanted = undefined;
@@ -160,7 +160,8 @@ export class TenantChain {
       tenant_id: this.#tenant_id,
     });
     const detail = "the store has lost it; what was in force stays until the next deployment";
-    this.#settle("gone", detail, revision, this.#context.now());
+    // A store that is made anew gives its revisions again.
+    this.#settle("gone", detail, 0, this.#context.now());
   }
 
   /** Resolves when nothing is under way. */
