@@ -4,6 +4,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-deno";
 import { configFrom } from "../../shared/config/load.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import {
   emptySettings,
@@ -15,28 +16,31 @@ import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { FollowedClasses } from "./followed_classes.ts";
 
-Deno.test("a deleted tenant has no classes and no settings any longer; what a store has lost stays", async () => {
+const BUDGET = TenantBudget.parse({
+  ...{ per: "day", unit: "cost", limit: 1, action: "refuse", messages_per_second: 1 },
+});
+
+Deno.test("a deleted tenant has no classes and no budgets any longer; what a store has lost stays", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 20_000 });
   const bucket = await one.spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
   const rooms = [TenantRoomClass.parse({ room: "orders-*", durable: true })];
   for (const tenant of ["acme", "globex"]) {
-    await bucket.put([tenant], encodeSettings({ ...emptySettings(), version: 1, rooms }));
+    const budgets = [BUDGET];
+    await bucket.put([tenant], encodeSettings({ ...emptySettings(), version: 1, rooms, budgets }));
   }
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
   const about = { level: "info", format: "logfmt", component: "brain" } as const;
   const log = createLogger({ ...about, now: Date.now, write });
-  const versions: string[] = [];
-  const followed = await FollowedClasses.open({
-    ...{ config: configFrom({}), spine: one.spine, log },
-    onSettings: (tenant_id, { version }) => void versions.push(`${tenant_id} ${version}`),
-  });
+  const followed = await FollowedClasses.open({ config: configFrom({}), spine: one.spine, log });
+  const told: string[] = [];
+  followed.followBudgets((tenant_id, { length }) => void told.push(`${tenant_id} ${length}`));
   const isDurable = (tenant_id: string) => followed.classes.of(tenant_id, "orders-1").durable;
   assert.deepEqual([isDurable("acme"), isDurable("globex")], [true, true]);
   await bucket.delete(["globex"]);
   await until("it is gone", () => !isDurable("globex"));
-  assert.deepEqual(versions, ["acme 1", "globex 1", "globex 0"]);
+  assert.deepEqual(told, ["acme 1", "globex 1", "globex 0"]);
   const observer = await connect({ servers: server.url });
   await (await jetstreamManager(observer)).streams.delete(`KV_${TENANTS_BUCKET}`);
   await observer.close();
