@@ -109,7 +109,9 @@ Deno.test("readers of history with cheap filters are served in the slices of the
   const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload }));
   const answer = {
     page: { entries: entries as unknown as LogMessage[], more: false },
-    only: (seen: readonly LogMessage[]) => seen,
+    only(seen: readonly LogMessage[]) {
+      return seen;
+    },
   } as unknown as HistoryAnswer;
   const range = { after: 0, before: 0, limit: 100, reverse: false };
   const share = { tenant_id: "a", shares: filters.shares };
