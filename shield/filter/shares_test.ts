@@ -139,3 +139,15 @@ Deno.test("values made of a large message are paid once for all its filters, and
   assert(filters.of("a", 'data["8"] == 1')!.lets(view));
   assert(view.spent_steps - first < 100);
 });
+
+Deno.test("data that cannot be read is paid as a whole, since its end may be what is wrong", () => {
+  const filters = new Filters(LIMITS, { stats: createStats() });
+  const data = new TextEncoder().encode(LARGE.slice(0, -1));
+  const event = { type: "t", content_type: "application/json", data };
+  const view = new MessageView(
+    writeEnvelope({ room_id: "r", event }),
+    createStats().filter_verdicts,
+  );
+  assert(!filters.of("a", 'data["7"] == 1')!.lets(view));
+  assert(view.spent_steps >= data.length / 8, `${view.spent_steps} steps`);
+});
