@@ -24,9 +24,9 @@ const ROOM_STEPS = 10_000;
 /** Steps that each of them has, whatever the others took. */
 const SURE_STEPS = 100;
 
-/** Bytes of data that a step pays for, beside the values that are made of it, and where its schema makes them. */
+/** Bytes of data that a step pays for: beside the values that are made of it; where its schema makes them, or nothing can. */
 const BYTES_PER_STEP = 256;
-const SCHEMA_BYTES_PER_STEP = 8;
+const WHOLE_BYTES_PER_STEP = 4;
 /** What each value costs, and what each object and each of its members costs besides. */
 const VALUE_STEPS = 1;
 const MAP_STEPS = 2;
@@ -121,13 +121,15 @@ export class MessageView {
     try {
       const mapped = this.#mapped?.(event);
       if (mapped !== undefined) {
-        this.#data_steps = Math.floor(event.data.length / SCHEMA_BYTES_PER_STEP);
+        this.#data_steps = Math.floor(event.data.length / WHOLE_BYTES_PER_STEP);
         return mapped;
       }
       if (!JSON_TYPE.test(event.content_type)) return undefined;
       this.#data_steps = Math.floor(event.data.length / BYTES_PER_STEP);
       return celData(JSON.parse(decoder.decode(event.data)), (steps) => this.#data_steps += steps);
     } catch {
+      // Its end may be what is wrong.
+      this.#data_steps = Math.floor(event.data.length / WHOLE_BYTES_PER_STEP);
       return undefined;
     }
   }

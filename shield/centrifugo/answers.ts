@@ -89,9 +89,22 @@ export interface Answer {
   readonly room?: string;
   readonly action?: string;
   readonly retry_after_ms?: number;
+  /** Read only where it is asked for: the values of a history take ten times as long to make as it is passed on. */
   readonly result?: Result;
   /** The result as it came. */
   readonly raw?: string | undefined;
+}
+
+/** An ACK, by the texts of its members. */
+export function ackOf(raw: (name: string) => string | undefined): Answer {
+  const read = (name: string) => JSON.parse(raw(name) ?? "null") ?? undefined;
+  const [code = 0, reason, message] = ["code", "reason", "message"].map(read);
+  return {
+    ...{ code, reason, message, retry_after_ms: read("retry_after_ms"), raw: raw("result") },
+    get result() {
+      return read("result");
+    },
+  };
 }
 
 /** What is read of WELCOME. */

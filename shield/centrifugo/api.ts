@@ -83,17 +83,30 @@ async function answerApi(
   const respond = (body: string) => new Response(body, { headers: HEADERS });
   if (method === undefined) {
     const replies = await answerAll(context, caller, linesOf(context, text));
-    return respond(replies.map((reply) => `${jsonOf(reply)}\n`).join(""));
+    return respond((await textsOf(caller, replies)).map((reply) => `${reply}\n`).join(""));
   }
   if (method !== "batch") {
-    const [reply] = await answerAll(context, caller, [[method, text, objectText]]);
-    return respond(jsonOf(reply));
+    const replies = await answerAll(context, caller, [[method, text, objectText]]);
+    return respond((await textsOf(caller, replies)).join());
   }
   const commands = commandsOf(context, text);
   const replies = (await answerAll(context, caller, commands)).map((reply, at) =>
     "error" in reply ? reply : { [commands[at]![0]]: reply.result }
   );
-  return respond(jsonOf({ replies }));
+  return respond(`{"replies":[${(await textsOf(caller, replies)).join()}]}`);
+}
+
+/** Answers as JSON, each made in a slice. */
+async function textsOf(
+  { identity: { tenant_id } }: Caller,
+  replies: readonly object[],
+): Promise<string[]> {
+  const texts: string[] = [];
+  for (const reply of replies) {
+    await slice(tenant_id);
+    texts.push(jsonOf(reply));
+  }
+  return texts;
 }
 
 /** A command: its method, its parameters as they came, and what reads them. */
@@ -134,9 +147,11 @@ const tooMany = (most: number) => new ArqonError("too-large", `more than ${most}
 
 /** Commands as lines `{"method":"…","params":{…}}`, each with a line for an answer. */
 function linesOf({ limits }: ApiContext, text: string): Command[] {
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  if (lines.length > limits.batch_messages) throw tooMany(limits.batch_messages);
-  return lines.map((line) => {
+  const { batch_messages: most } = limits;
+  // Empty lines count, too: a body of them would be a million texts.
+  const lines = text.trim().split("\n", most + 1);
+  if (lines.length > most) throw tooMany(most);
+  return lines.filter((line) => line.trim() !== "").map((line) => {
     const command = objectText(line);
     const name: unknown = JSON.parse(command.get("method") ?? "null");
     return [String(name), command.get("params") ?? "{}", memberTexts];

@@ -14,6 +14,7 @@ import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { channelOf, roomOf } from "./channel.ts";
+import { ackOf } from "./answers.ts";
 import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
 import type { Data } from "./messages.ts";
@@ -236,7 +237,8 @@ async function read(
 ): Promise<object> {
   const { channel = "", name, data, said } = readOf(asked, context.limits.history_messages)!;
   const raw = await command(context, call, channel, name, data);
-  const { error, ...result } = said({ code: 0, result: JSON.parse(raw), raw });
+  await slice(call.caller.identity.tenant_id);
+  const { error, ...result } = said(ackOf((name) => name === "result" ? raw : undefined));
   if (error !== undefined) throw new Refusal(error.code ?? 0, error.message ?? "");
   const [read = {}] = Object.values(result);
   return read;

@@ -9,7 +9,7 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { WaitingWork } from "../socket/waiting_work.ts";
-import { connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
+import { ackOf, connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
 import type { Answer, Member, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
@@ -154,7 +154,7 @@ export class CentrifugoSocket implements ClientSocket {
     const raw = memberTexts(frame);
     const read = (name: string) => JSON.parse(raw(name) ?? "null");
     const op: string = read("op");
-    if (op === "ack") return this.#onAck(read("id"), { ...JSON.parse(frame), raw: raw("result") });
+    if (op === "ack") return this.#onAck(read("id"), ackOf(raw));
     if (op === "ping") return this.#reply({});
     if (op === "welcome") return this.#onWelcome(JSON.parse(frame));
     if (op === "err") this.#onRefused(JSON.parse(frame));

@@ -109,7 +109,9 @@ Deno.test("readers of history with cheap filters are served in the slices of the
   const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload }));
   const answer = {
     page: { entries: entries as unknown as LogMessage[], more: false },
-    only: (seen: readonly LogMessage[]) => seen,
+    only(seen: readonly LogMessage[]) {
+      return seen;
+    },
   } as unknown as HistoryAnswer;
   const range = { after: 0, before: 0, limit: 100, reverse: false };
   const share = { tenant_id: "a", shares: filters.shares };
@@ -136,4 +138,16 @@ Deno.test("values made of a large message are paid once for all its filters, and
   assert(first > 4_000, `${first} steps`);
   assert(filters.of("a", 'data["8"] == 1')!.lets(view));
   assert(view.spent_steps - first < 100);
+});
+
+Deno.test("data that cannot be read is paid as a whole, since its end may be what is wrong", () => {
+  const filters = new Filters(LIMITS, { stats: createStats() });
+  const data = new TextEncoder().encode(LARGE.slice(0, -1));
+  const event = { type: "t", content_type: "application/json", data };
+  const view = new MessageView(
+    writeEnvelope({ room_id: "r", event }),
+    createStats().filter_verdicts,
+  );
+  assert(!filters.of("a", 'data["7"] == 1')!.lets(view));
+  assert(view.spent_steps >= data.length / 8, `${view.spent_steps} steps`);
 });

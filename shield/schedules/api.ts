@@ -91,7 +91,8 @@ async function readBody(
   schema: typeof ScheduleBody,
   { limits }: ScheduleAdminContext,
 ): Promise<ScheduleBody> {
-  return await settingsWithin(limits.max_frame_bytes + BODY_BYTES)(request, schema);
+  const most_bytes = limits.max_frame_bytes + BODY_BYTES;
+  return await settingsWithin(most_bytes, most_bytes)(request, schema);
 }
 
 /** The id in the path. Throws `invalid-settings`. */

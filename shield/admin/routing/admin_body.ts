@@ -1,11 +1,17 @@
 /** Bodies and queries of the admin API, read within bounds and checked. */
-import { ArqonError, isId } from "@arqon/proto";
+import { ArqonError, DecodeError, isId, isJson, jsonItems, jsonMembers } from "@arqon/proto";
 import type { z } from "zod";
-import { parseStrictJsonBytes } from "../../../shared/strict_json.ts";
+import { parseStrictJson, parseStrictJsonBytes } from "../../../shared/strict_json.ts";
 import { problemText } from "../../../shared/problem.ts";
+import { slice, STRANGERS } from "../../../shared/turns/slices.ts";
 
-/** Largest JSON body, in bytes. */
+/** Largest JSON body that is read at once, in bytes. */
 const JSON_BYTES = 16_384;
+/** Members of a larger body, and entries of each of its lists: more than any state has. */
+const MEMBERS_MAX = 64;
+const ENTRIES_MAX = 10_000;
+/** Bytes of one entry, or of one member that is no list: twice a schedule with its message. */
+const ENTRY_BYTES = 524_288;
 
 /** The media type of a request, without its parameters. */
 function mediaType(request: Request): string {
@@ -79,9 +85,54 @@ export function parameterOf(url: URL, name: string): string {
  * The JSON value of a body. Rejects with `invalid-settings` when it is not JSON, or JSON that names a
  * member twice.
  */
-export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
+export async function readValue(
+  request: Request,
+  max_bytes: number,
+  entry_bytes = ENTRY_BYTES,
+): Promise<unknown> {
   requireType(request, "application/json");
-  return orRefused(await readBytes(request, max_bytes), "invalid-settings");
+  const bytes = await readBytes(request, max_bytes);
+  if (bytes.length <= JSON_BYTES) return orRefused(bytes, "invalid-settings");
+  try {
+    return await valueInSlices(bytes, entry_bytes);
+  } catch (cause) {
+    throw new ArqonError("invalid-settings", problemOf(cause), { cause });
+  }
+}
+
+/** The value of a large JSON object, whose lists are read in slices. Throws unless every reader takes the same. */
+async function valueInSlices(bytes: Uint8Array, entry_bytes: number): Promise<unknown> {
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  const tooMany = (what: string) => () => new DecodeError("malformed-frame", `more than ${what}`);
+  if (!isJson(text) || !text.trimStart().startsWith("{")) {
+    throw new SyntaxError("it is not one JSON object");
+  }
+  const read = async (start: number, end: number): Promise<unknown> => {
+    if (end - start > entry_bytes) throw tooMany(`${entry_bytes} bytes in one entry`)();
+    await slice(STRANGERS);
+    return parseStrictJson(text.slice(start, end));
+  };
+  const members = new Map<string, unknown>();
+  for (
+    const { key, start, end } of jsonMembers(
+      text,
+      0,
+      MEMBERS_MAX,
+      tooMany(`${MEMBERS_MAX} members`),
+    )
+      .values()
+  ) {
+    if (text[start] !== "[") {
+      members.set(key, await read(start, end));
+      continue;
+    }
+    const list: unknown[] = [];
+    for (const item of jsonItems(text, start, ENTRIES_MAX, tooMany(`${ENTRIES_MAX} ${key}`))) {
+      list.push(await read(item.start, item.end));
+    }
+    members.set(key, list);
+  }
+  return Object.fromEntries(members);
 }
 
 /**
@@ -89,9 +140,9 @@ export async function readValue(request: Request, max_bytes: number): Promise<un
  * names what is wrong.
  */
 export const settingsWithin =
-  (max_bytes: number) =>
+  (max_bytes: number, entry_bytes?: number) =>
   async <T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> => {
-    const parsed = schema.safeParse(await readValue(request, max_bytes));
+    const parsed = schema.safeParse(await readValue(request, max_bytes, entry_bytes));
     if (parsed.success) return parsed.data;
     throw new ArqonError("invalid-settings", problemText(parsed.error));
   };
@@ -120,6 +171,7 @@ function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-bo
 
 /** The refusal in the runtime's words, which show the place in the text that the admin has sent. */
 function problemOf(cause: unknown): string {
+  if (cause instanceof DecodeError) return cause.detail;
   if (!(cause instanceof Error)) return "it is not JSON";
   return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
 }

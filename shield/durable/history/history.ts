@@ -122,6 +122,8 @@ export function createHistory(context: HistoryContext): History {
   };
   const give: History["give"] = async (caller, room_id, found, is_protobuf) => {
     const bytes = await (is_protobuf ? found.protobuf() : found.json());
+    // Many may have waited for the same answer, and each of them writes it out.
+    await slice(caller.identity.tenant_id);
     const offsets = found.offsetsIn(is_protobuf ? "protobuf" : "json");
     const page = { caller, room_id, offsets, is_whole: !found.is_filtered };
     context.noteRead?.({ ...page, how: "history" });

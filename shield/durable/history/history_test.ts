@@ -5,6 +5,7 @@ import type { Ack } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
+import { mostInOneTurn } from "../../../shared/testing/most_in_one_turn.ts";
 import { CONFIG, testHistory } from "../testing/history.ts";
 import { NO_POLICIES } from "../../message/gates.ts";
 
@@ -150,4 +151,11 @@ Deno.test("a log that cannot be opened refuses with 503, and the next question t
   const { get } = testHistory({ logs: { of } });
   await assert.rejects(get(ROOM), { reason: "log-unavailable", code: 503 });
   assert.deepEqual(json(await get(ROOM)).messages, []);
+});
+
+Deno.test("an answer that many share is written out in slices", async () => {
+  const { get, put } = testHistory();
+  put(ROOM, chat("one"));
+  const answers = Array.from({ length: 32 }, () => get(ROOM, {}));
+  assert.ok(await mostInOneTurn(answers) <= 4);
 });
