@@ -80,7 +80,7 @@ async function whole(cluster: Cluster): Promise<void> {
 
 Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${PATIENT_POLICIES}`;
   // A trace that this Shield makes, since it records each message, is no key.
   await using collector = await startOtlpReceiver();
@@ -90,5 +90,4 @@ Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using listener = await listenOn(nats.url);
   const cluster = { issuer, shields: [one, two], listener };
   await t.step("a trace, a session, or over HTTP a user, is mirrored whole", () => whole(cluster));
-  await Deno.remove(issuer.dir, { recursive: true });
 });

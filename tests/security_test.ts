@@ -219,7 +219,7 @@ async function startWith(
 }
 
 Deno.test("a Shield starts with exactly the permissions that docs/security.md gives it, and with none less", async () => {
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `${issuer.dir}/shield.toml`;
   const listeners = ["server", "ops", "admin"].map((name) => (
     `[${name}]\nhost = "127.0.0.1"\nport = 0\n` +
@@ -237,7 +237,6 @@ Deno.test("a Shield starts with exactly the permissions that docs/security.md gi
   const allowed = (task: string) => String(tasks[task]).match(/--allow-\S+/g)?.sort();
   assert.deepEqual(allowed("shield"), ["--allow-net", "--allow-read", "--allow-run=deno"]);
   assert.deepEqual(allowed("brain"), ["--allow-net", "--allow-read"]);
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 Deno.test("every line of the threat model names tests that exist", async () => {

@@ -147,7 +147,7 @@ async function counted({ shield }: Bus): Promise<void> {
 Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using collector = await startOtlpReceiver();
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}
 [telemetry]\notlp_url = "${collector.url}"\n#constant telemetry.metrics_interval_ms = 1_000\n[ledger]\nstore = true\n`;
   const lines = 'node_id = "edge"\ndrain_ms = 0\n';
@@ -159,7 +159,6 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
   await t.step("what has happened is counted, by tenant too", () => counted(bus));
   client[Symbol.dispose]();
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 // Traces over a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector that takes
