@@ -11,6 +11,8 @@ import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 /** Two Shields on one NATS, for both tests; each leaves all of them running. */
 const running = sharedByTests(async () => {
@@ -59,22 +61,16 @@ async function admin(
   query = "",
 ) {
   const token = await issuer.tokenFor({ role: "admin", tenant_id: "ops", sub: "root", ...OLD });
-  const response = await fetch(`${shield.ready.admin_url}/v1/revocations${query}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  const answer = await response.json();
-  assert.equal(response.status, 200, JSON.stringify(answer));
-  return answer;
+  const client = new AdminClient(shield.ready.admin_url ?? "", token);
+  const answer = await client.ask(method, `/v1/revocations${query}`, body);
+  assert.equal(answer.status, 200, answer.text);
+  return answer.body;
 }
 
 async function checked(shield: LocalShield, token: string): Promise<[number, string]> {
-  const response = await fetch(`${shield.ready.url}/v1/auth/check`, {
-    headers: { authorization: `Bearer ${token}` },
-  });
-  const { reason = "" } = await response.json();
-  return [response.status, reason];
+  const peer = new HttpPeer(shield.ready.url ?? "", token);
+  const { status, body: { reason = "" } } = await peer.call("GET", "auth/check");
+  return [status, reason];
 }
 
 /** The signal, the refusal and the close, in this order. */
@@ -128,11 +124,10 @@ async function tokenId(pair: Pair): Promise<void> {
 async function ofAdmin(pair: Pair): Promise<void> {
   const { issuer, one, two } = pair;
   const token = await issuer.tokenFor({ role: "admin", sub: "mallory", ...OLD });
+  const client = new AdminClient(two.ready.admin_url ?? "", token);
   const status = async () => {
-    const headers = { authorization: `Bearer ${token}` };
-    const response = await fetch(`${two.ready.admin_url}/v1/status`, { headers });
-    const { reason = "" } = await response.json();
-    return [response.status, reason];
+    const { status, body: { reason = "" } } = await client.get("/v1/status");
+    return [status, reason];
   };
   assert.deepEqual(await status(), [200, ""]);
   await admin(pair, one, "POST", { tenant: "acme", user: "mallory" });

@@ -16,16 +16,14 @@ import {
   writing,
 } from "./bridge/world.ts";
 import type { World } from "./bridge/world.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const table = (url: string, more = "") =>
   `\n[bridge.postgres]\ntenant = "default"\ndatabase = "${url}"\n${more}`;
 
 /** A figure of its page of metrics; undefined: it is not there. */
-async function figure({ bus }: World, name: string): Promise<number | undefined> {
-  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  const line = page.split("\n").find((one) => one.startsWith(`${name} `));
-  return line === undefined ? undefined : Number(line.slice(name.length + 1));
-}
+const figure = async ({ bus }: World, name: string): Promise<number | undefined> =>
+  (await samplesOf(bus.ops_url)).get(name);
 
 const follows = (world: World) =>
   until(

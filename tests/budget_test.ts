@@ -11,6 +11,8 @@ import { type LocalShield, startLocalBus, startLocalShield } from "./harness/loc
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const LIMIT = 20;
 const BUDGETS = `
@@ -39,20 +41,13 @@ async function publish(client: RawClient) {
 const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
 /** Asks the admin API of a Shield. */
-async function admin(
+const admin = (
   { ready }: { readonly ready: { readonly admin_url?: string } },
   token: string,
   path: string,
   method = "GET",
   body?: object,
-) {
-  const response = await fetch(`${ready.admin_url}${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return { status: response.status, text: await response.text() };
-}
+) => new AdminClient(ready.admin_url ?? "", token).ask(method, path, body);
 
 /** Publishes in turns, faster than a budget allows, until all are refused; how many were taken, and the last refusal. */
 async function exhaust(clients: readonly RawClient[]) {
@@ -76,14 +71,10 @@ async function exhaust(clients: readonly RawClient[]) {
 
 /** A refusal by HTTP says when it ends, too. */
 async function refusesByHttp(shield: LocalShield, token: string): Promise<void> {
-  const response = await fetch(`${shield.ready.url}/v1/rooms/r/messages`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    body: JSON.stringify({ type: "t", data: 1 }),
-  });
-  const body = await response.json();
-  assert.deepEqual([response.status, body.reason], [429, "budget-exhausted"]);
-  assert.ok(Number(response.headers.get("retry-after")) >= 1);
+  const peer = new HttpPeer(shield.ready.url ?? "", token);
+  const { status, body, headers } = await peer.call("POST", "rooms/r/messages", { data: 1 });
+  assert.deepEqual([status, body.reason], [429, "budget-exhausted"]);
+  assert.ok(Number(headers.get("retry-after")) >= 1);
 }
 
 /** An operator gives more, and then less than was used. */

@@ -8,6 +8,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
 import { createWallClock } from "./wall_clock.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 
 const CONFIG = `
 [journal]
@@ -32,12 +33,8 @@ Deno.test("NATS: a journal is found by the times of a Shield whose clock is not 
   const exp = Math.floor(Date.now() / 1_000) + DAY_S;
   const token = await issuer.tokenFor({ role: "admin", sub: "root", exp });
   using client = await openText(url, await issuer.tokenFor({ exp }));
-  const ask = async (query: string) => {
-    const headers = { authorization: `Bearer ${token}` };
-    const answer = await fetch(`${shield.ready.admin_url}/v1/journal?${query}`, { headers });
-    assert.equal(answer.status, 200);
-    return await answer.text();
-  };
+  const admin = new AdminClient(shield.ready.admin_url ?? "", token);
+  const ask = async (query: string) => (await admin.get(`/v1/journal?${query}`)).text;
   const of = "tenant=acme&limit=1000";
   for (const ahead_s of AHEAD_S) {
     await clock.set(ahead_s);

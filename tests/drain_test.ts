@@ -19,6 +19,7 @@ import type { NatsServer } from "./harness/nats_server.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import { logged } from "./harness/server_state.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 /** A Shield, by what it says when it is ready. */
 type Node = Pick<ServerProcess, "ready">;
@@ -86,14 +87,8 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   assert.equal((await fetch(`${shield.ready.ops_url}/health/live`)).status, 200);
   const page = await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
   assert.match(page, /^shield_active_connections 2$/m);
-  const authorization = `Bearer ${token}`;
-  const publish = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
-    method: "POST",
-    headers: { authorization, "content-type": "application/json" },
-    body: JSON.stringify({ type: "t", data: 1 }),
-  });
-  assert.equal(publish.status, 503);
-  assert.equal((await publish.json()).reason, "draining");
+  const peer = new HttpPeer(shield.ready.url ?? "", token);
+  assert.equal(await peer.refused("POST", "rooms/lobby/messages", { data: 1 }), "503 draining");
   await assert.rejects(enter(shield, issuer, "late"), /the connection ended/);
   says.send({ op: "pub", room: "lobby", type: "t", data: "still", id: 2 });
   assert.equal((await frameOf(says, "ack")).code, 0);

@@ -1,5 +1,5 @@
 /**
- * What the kill test of the embedded log and its child have in common: the rooms, the lines, and the
+ * What the kill test of the embedded Spine and its child have in common: the rooms, the lines, and the
  * check of what is stored against what was acknowledged. Pure.
  */
 import type { Retention } from "../shared/spine/contract/durable_log.ts";
@@ -15,7 +15,13 @@ export const KILL_RETENTION: Retention = {
   replicas: undefined,
 };
 
-/** A message that was acknowledged. Its text is `{round}/{number}`, numbers of a room from 0. */
+/** A bucket of keys and one of objects, of which one key after the other is written again and again. */
+export const KILL_BUCKET = "TORN";
+
+/**
+ * A message that was acknowledged. Its text is `{round}/{number}`, numbers of a room from 0. Keys and objects stand as
+ * rooms `key:{name}` and `object:{name}`, with their revision, or 0, as the offset.
+ */
 export interface Acknowledged {
   readonly room: string;
   readonly text: string;
@@ -66,4 +72,11 @@ export function problems(
     last = { round, number, offset };
   }
   return found;
+}
+
+/** Whether what is stored is what was acknowledged last, or was written after it. */
+export function isAsNew(stored: string, acknowledged: string): boolean {
+  const [a, b] = [stored, acknowledged].map((text) => text.split("/").map(Number));
+  const [[round = -1, number = -1], [least_round = -1, least_number = -1]] = [a ?? [], b ?? []];
+  return round > least_round || (round === least_round && number >= least_number);
 }

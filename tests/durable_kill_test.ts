@@ -1,13 +1,16 @@
 /**
- * SIGKILL in the middle of writes, a hundred times on one folder: what the embedded log acknowledged
- * is there afterwards, once and in order. It says nothing of power cuts: a killed process loses what
- * it had in memory, not what the system has taken.
+ * SIGKILL in the middle of writes, a hundred times on one folder: what the embedded log acknowledged is there afterwards,
+ * once and in order, and so is what its buckets of keys and objects did. It says nothing of power cuts: a killed process
+ * loses what it had in memory, not what the system has taken.
  */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import {
+  isAsNew,
+  KILL_BUCKET,
   KILL_RETENTION,
   KILL_ROOMS,
   KILL_TENANT,
@@ -89,10 +92,31 @@ async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowled
   }
 }
 
-async function withLog(data_dir: string, run: (log: DurableLog) => Promise<void>): Promise<void> {
+/** What keys and objects were acknowledged is there or newer, and no revision comes twice. */
+async function verifyBucket(spine: Spine, fresh: readonly Acknowledged[]): Promise<void> {
+  const [bucket, objects] = [await spine.keyValue(KILL_BUCKET), await spine.objects(KILL_BUCKET)];
+  const written = fresh.filter(({ room }) => room.includes(":"));
+  for (const { room, text, offset } of new Map(written.map((one) => [one.room, one])).values()) {
+    const [kind, key = ""] = room.split(":");
+    const entry = kind === "key" ? await bucket.get([key]) : undefined;
+    const bytes = kind === "key" ? entry?.value : await objects.get(key);
+    const stored = new TextDecoder().decode(bytes).replace(/\.+$/, "");
+    assert.ok(isAsNew(stored, text), `${room} is ${stored}; ${text} was acknowledged`);
+    if (entry !== undefined) assert.ok(entry.revision >= offset, `${key} went back`);
+  }
+  const highest = Math.max(0, ...written.map(({ offset }) => offset));
+  const before = (await bucket.get(["after"]))?.revision ?? 0;
+  const next = await bucket.update(["after"], new Uint8Array(), before);
+  assert.ok(next > highest, "no revision comes twice");
+}
+
+async function withLog(
+  data_dir: string,
+  run: (log: DurableLog, spine: Spine) => Promise<void>,
+): Promise<void> {
   const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
   try {
-    await run(await spine.log(KILL_TENANT, KILL_RETENTION));
+    await run(await spine.log(KILL_TENANT, KILL_RETENTION), spine);
   } finally {
     await spine.drain();
   }
@@ -137,10 +161,17 @@ Deno.test("a hundred kills in the middle of writes lose nothing that was acknowl
     for (let round = 0; round < KILLS; round++) {
       const fresh = await killOne(data_dir, round, random);
       if (fresh.length > 0) writing++;
-      await withLog(data_dir, (log) => verify(log, ledger, fresh));
+      await withLog(data_dir, async (log, spine) => {
+        await verify(log, ledger, fresh);
+        await verifyBucket(spine, fresh);
+      });
     }
     assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
-    await withLog(data_dir, async (log) => {
+    await withLog(data_dir, async (log, spine) => {
+      const made_up = [{ room: "key:k0", text: `${KILLS}/0`, offset: 0 }];
+      await assert.rejects(verifyBucket(spine, made_up), /was acknowledged/);
+      const keys = ledger.acknowledged.filter(({ room }) => room.includes(":")).length;
+      assert.ok(keys > KILLS * 3, `${keys} keys and objects were acknowledged`);
       for (const room of KILL_ROOMS) {
         const all = ledger.acknowledged.filter((one) => one.room === room);
         assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);

@@ -14,7 +14,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
-import { logged } from "./harness/server_state.ts";
+import { logged, samplesOf } from "./harness/server_state.ts";
 
 const MESSAGE = new Uint8Array(20_000).fill(65);
 const why_not = noSmallDisk();
@@ -31,10 +31,9 @@ async function readiness(bus: TestBus) {
 }
 
 async function isWritable(bus: TestBus): Promise<boolean> {
-  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  const [, value] = /^arqon_spine_storage_writable (\d)$/m.exec(page) ?? [];
+  const value = (await samplesOf(bus.ops_url)).get("arqon_spine_storage_writable");
   assert.ok(value !== undefined, "the gauge is there");
-  return value === "1";
+  return value === 1;
 }
 
 async function refusalOf(write: () => Promise<unknown>): Promise<ArqonError | undefined> {

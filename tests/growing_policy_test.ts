@@ -17,6 +17,7 @@ import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 
 const ROOMS = `
 [policy]
@@ -189,11 +190,10 @@ Deno.test("what is held back stands at every Shield", async () => {
   const at = (url: string | undefined) => connect({ url: url ?? "", token });
   await using first = await at(one.ready.url);
   await using second = await at(two.ready.url);
+  const root = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const other = new AdminClient(two.ready.admin_url ?? "", root);
   await until("both enforce it", async () => {
-    const answer = await fetch(`${two.ready["admin_url"]}/v1/policies?tenant=acme`, {
-      headers: { authorization: `Bearer ${await issuer.tokenFor({ role: "admin", sub: "root" })}` },
-    });
-    return (await answer.json()).here?.state === "active";
+    return (await other.get("/v1/policies?tenant=acme")).body.here?.state === "active";
   });
   await cutAnywhere([first, second], second, "chat-mask", 15);
 });

@@ -15,6 +15,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { mountSmallDisk, noSmallDisk } from "./harness/small_disk.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const TENANT = "default";
 /** What NATS may take on disk: room for what a bus begins with, and for a journal. */
@@ -25,11 +26,8 @@ if (why_not !== undefined) console.error(`full disks are not tested: ${why_not}`
 const dial = async (bus: TestBus): Promise<Connection> =>
   await connect({ url: bus.url, token: await bus.tokenFor({ role: "service" }) });
 
-async function count(bus: TestBus, series: string): Promise<number> {
-  const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  const line = page.split("\n").find((one) => one.startsWith(`${series} `));
-  return Number(line?.slice(series.length + 1) ?? 0);
-}
+const count = async (bus: TestBus, series: string): Promise<number> =>
+  (await samplesOf(bus.ops_url)).get(series) ?? 0;
 
 const stored = (bus: TestBus) => count(bus, 'shield_journal_records_total{outcome="stored"}');
 const holes = (bus: TestBus, why: string) => count(bus, `shield_journal_holes_total{why="${why}"}`);

@@ -13,6 +13,7 @@ import type { Issuer } from "./harness/cluster.ts";
 import type { LocalShield } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
+import { type HttpAnswer, HttpPeer } from "./peers/http_peer.ts";
 
 /** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
 export interface Listener extends AsyncDisposable {
@@ -50,10 +51,6 @@ export async function connect({ ready }: LocalShield, issuer: Issuer): Promise<R
   return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
 }
 
-/** Status and JSON of an answer. */
-// deno-lint-ignore no-explicit-any -- the tests say what is in it
-export type Answer = { readonly status: number; readonly body: any };
-
 /** One request of an operator to one Shield. */
 export async function admin(
   { ready }: LocalShield,
@@ -61,14 +58,9 @@ export async function admin(
   method: string,
   path: string,
   body?: object,
-): Promise<Answer> {
+): Promise<HttpAnswer> {
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const response = await fetch(`${ready.admin_url}/v1/${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return { status: response.status, body: await response.json() };
+  return await new HttpPeer(ready.admin_url ?? "", token).call(method, path, body);
 }
 
 /** Sets a rule by the first Shield and waits until every one has it in force. */

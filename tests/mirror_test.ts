@@ -12,6 +12,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 async function post(
   { ready }: LocalShield,
@@ -20,17 +21,9 @@ async function post(
   body: object,
   { sub = "ann", ...headers }: Record<string, string> = {},
 ) {
-  const response = await fetch(`${ready.url}/v1/rooms/${room}/messages`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await issuer.tokenFor({ sub })}`,
-      "content-type": "application/json",
-      ...headers,
-    },
-    body: JSON.stringify(body),
-  });
-  assert.equal(response.status, 200, await response.clone().text());
-  await response.body?.cancel();
+  const peer = new HttpPeer(ready.url ?? "", await issuer.tokenFor({ sub }));
+  const answer = await peer.call("POST", `rooms/${room}/messages`, body, headers);
+  assert.equal(answer.status, 200, JSON.stringify(answer.body));
 }
 
 /** docs/governance.md: what the key is, for each way in which a client names its trace, or names none. */
@@ -87,7 +80,7 @@ async function whole(cluster: Cluster): Promise<void> {
 
 Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}${PATIENT_POLICIES}`;
   // A trace that this Shield makes, since it records each message, is no key.
   await using collector = await startOtlpReceiver();
@@ -97,5 +90,4 @@ Deno.test("mirroring on two Shields and a real NATS", async (t) => {
   await using listener = await listenOn(nats.url);
   const cluster = { issuer, shields: [one, two], listener };
   await t.step("a trace, a session, or over HTTP a user, is mirrored whole", () => whole(cluster));
-  await Deno.remove(issuer.dir, { recursive: true });
 });

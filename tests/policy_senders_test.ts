@@ -10,6 +10,7 @@ import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const TENANT = "acme";
 const GOOD_USERS = 10;
@@ -73,15 +74,9 @@ Deno.test("one user's messages that make a policy fail slow this user and nobody
   assert.deepEqual(policies["open_breakers"], []);
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
   assert.match(metrics, /^shield_policy_failing_senders(\{.*\})? 1$/m);
-  const posted = await fetch(`${bus.http_url}/v1/rooms/lobby/messages`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await bus.tokenFor({ tenant: TENANT, user: "bad" })}`,
-      "content-type": "application/json",
-    },
-    body: '{"data":"good"}',
-  });
-  assert.deepEqual([posted.status, (await posted.json()).reason], [429, "policy-fault"]);
+  const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant: TENANT, user: "bad" }));
+  const posted = await peer.call("POST", "rooms/lobby/messages", { data: "good" });
+  assert.deepEqual([posted.status, posted.body.reason], [429, "policy-fault"]);
   assert.ok(Number(posted.headers.get("retry-after")) >= 1);
   // Another connection of the same user is the same sender.
   const again = await open(bus, "bad");

@@ -8,6 +8,7 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { sendUpgrade } from "./peers/raw_upgrade.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const GRACE_MS = 400;
 const CONFIG = `
@@ -88,10 +89,8 @@ async function refuses(bus: TestBus): Promise<void> {
 }
 
 /** Connections that ended without a close frame. */
-async function lostConnections(bus: TestBus): Promise<number> {
-  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  return Number(/^shield_closes_total\{code="1006"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
-}
+const lostConnections = async (bus: TestBus): Promise<number> =>
+  (await samplesOf(bus.ops_url)).get('shield_closes_total{code="1006"}') ?? 0;
 
 /**
  * A member whose connection is lost: closed without having read what came, so that the peer is reset.

@@ -183,7 +183,7 @@ async function allDrain({ node, clients }: Node): Promise<void> {
 
 Deno.test("three Shields on one port", async (t) => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const lines = `node_id = "edge"\ndrain_ms = 0\n`;
   const args = ["--processes", `${COUNT}`];
@@ -197,12 +197,11 @@ Deno.test("three Shields on one port", async (t) => {
   await t.step("one is told to stop: it drains, and another follows", () => oneDrains(all));
   await t.step("SIGTERM: all drain, exit 0", () => allDrain(all));
   for (const client of clients.values()) client[Symbol.dispose]();
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const args = ["--processes", "1"];
   const lines = "drain_ms = 0\n";
@@ -217,7 +216,6 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
     socket?.close();
     return socket === undefined;
   }, DEADLINE_MS);
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 async function refusal(config: string, issuer: Issuer, args: string[], port = 0) {
@@ -230,7 +228,7 @@ async function refusal(config: string, issuer: Issuer, args: string[], port = 0)
 }
 
 Deno.test("what cannot be started with several processes is refused with what would be right", async () => {
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const embedded = await refusal(issuer.config, issuer, ["--processes", "2"]);
   assert.match(embedded, /--processes needs \[nats\]/);
   // Other counts: `supervisor_test.ts`.
@@ -240,5 +238,4 @@ Deno.test("what cannot be started with several processes is refused with what wo
   const config = `[nats]\nurls = ["nats://127.0.0.1:4222"]\n${issuer.config}`;
   const text = await refusal(config, issuer, ["--processes", "2"], taken.addr.port);
   assert.match(text, new RegExp(`port ${taken.addr.port} on 127.0.0.1 is in use`));
-  await Deno.remove(issuer.dir, { recursive: true });
 });

@@ -16,6 +16,7 @@ import { policyAdmin } from "./peers/policy_admin.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { openText } from "./peers/raw_client.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
 [server]
@@ -161,10 +162,7 @@ idle_timeout_ms = 500
 
 Deno.test("who hears a room that is born again gets its first change, marked, and no GAP", async () => {
   await using bus = await startLocalBus(IDLE);
-  const ended = async () => {
-    const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    return Number(/^brain_rooms_ended_total(?:\{[^}]*\})? (\d+)$/m.exec(page)?.[1] ?? 0);
-  };
+  const ended = async () => (await samplesOf(bus.ops_url)).get("brain_rooms_ended_total") ?? 0;
   await using ann = await connect({ url: bus.url, token: bus.token });
   await using bob = await connect({ url: bus.url, token: bus.token });
   roomState(bob.room("lobby"));

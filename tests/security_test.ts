@@ -11,6 +11,7 @@ import { startBus, startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;
@@ -147,12 +148,9 @@ Deno.test("tokens, claims and what messages say are in no log and no metric, at 
     revoked,
   ];
   const admin = await bus.tokenFor({ role: "admin", user: "root", claims: { jti: SECRETS[1] } });
-  const answer = await fetch(`${bus.admin_url}/v1/revocations`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
-    body: JSON.stringify({ tenant: "default", user: "revoked", reason: SECRETS[8] }),
-  });
-  assert.equal(answer.status, 200, await answer.text());
+  const revocation = { tenant: "default", user: "revoked", reason: SECRETS[8] };
+  const operator = new HttpPeer(bus.admin_url, admin);
+  assert.equal((await operator.call("POST", "revocations", revocation)).status, 200);
   await sendSecrets(bus, tokens);
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
   const health = await (await fetch(`${bus.ops_url}/health/ready`)).text();
@@ -221,7 +219,7 @@ async function startWith(
 }
 
 Deno.test("a Shield starts with exactly the permissions that docs/security.md gives it, and with none less", async () => {
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `${issuer.dir}/shield.toml`;
   const listeners = ["server", "ops", "admin"].map((name) => (
     `[${name}]\nhost = "127.0.0.1"\nport = 0\n` +
@@ -239,7 +237,6 @@ Deno.test("a Shield starts with exactly the permissions that docs/security.md gi
   const allowed = (task: string) => String(tasks[task]).match(/--allow-\S+/g)?.sort();
   assert.deepEqual(allowed("shield"), ["--allow-net", "--allow-read", "--allow-run=deno"]);
   assert.deepEqual(allowed("brain"), ["--allow-net", "--allow-read"]);
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 Deno.test("every line of the threat model names tests that exist", async () => {

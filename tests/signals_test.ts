@@ -18,6 +18,7 @@ import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 // Requests of backends by NATS that are refused: each with the reason that HTTP has, and as NATS services say it.
 
@@ -128,13 +129,12 @@ Deno.test("a tool's set is the next version on every Shield, or refused and told
   await using two = await start();
   const user = await issuer.tokenFor({ tenant_id: "acme" });
   const publish = async (shield: ServerProcess, data: unknown) => {
-    const response = await fetch(`${shield.ready.url}/v1/rooms/users/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${user}`, "content-type": "application/json" },
-      body: JSON.stringify({ type: "user", data }),
+    const peer = new HttpPeer(shield.ready.url ?? "", user);
+    const { status, body } = await peer.call("POST", "rooms/users/messages", {
+      type: "user",
+      data,
     });
-    const { detail = "" } = await response.json();
-    return `${response.status} ${detail}`;
+    return `${status} ${body.detail ?? ""}`;
   };
   const bothSay = (data: unknown, answer: RegExp) =>
     until(
@@ -228,11 +228,10 @@ async function checks(
   { issuer, shields }: Cluster,
   claims: Record<string, unknown>,
 ): Promise<string[]> {
-  const headers = { authorization: `Bearer ${await issuer.tokenFor(claims)}` };
+  const token = await issuer.tokenFor(claims);
   return await Promise.all(shields.map(async ({ ready }) => {
-    const response = await fetch(`${ready.url}/v1/auth/check`, { headers });
-    const { reason } = await response.json();
-    return reason ?? "ok";
+    return (await new HttpPeer(ready.url ?? "", token).call("GET", "auth/check")).body.reason ??
+      "ok";
   }));
 }
 
@@ -297,9 +296,8 @@ async function revoked(cluster: Cluster): Promise<void> {
   await until("the user's tokens are good no more", hit);
   const [{ ready }] = cluster.shields as [ServerProcess];
   const admin = await cluster.issuer.tokenFor({ sub: "root", role: "admin" });
-  const headers = { authorization: `Bearer ${admin}` };
-  const listed = await fetch(`${ready.admin_url}/v1/revocations?tenant=acme`, { headers });
-  const { revocations } = await listed.json();
+  const operator = new HttpPeer(ready.admin_url ?? "", admin);
+  const { revocations } = (await operator.call("GET", "revocations?tenant=acme")).body;
   const [one] = revocations.filter(({ id }: { id: string }) => id === "t-1" && id);
   assert.equal(one.reason, "stolen");
 }

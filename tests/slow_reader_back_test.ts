@@ -15,6 +15,7 @@ import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
 [limits]
@@ -61,10 +62,8 @@ async function readBinary(client: RawClient, sent: number): Promise<Seen[]> {
   return seen;
 }
 
-async function dropped(bus: TestBus): Promise<number> {
-  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  return Number(text.match(`shield_slow_reader_total\\{action="dropped"\\} (\\d+)`)?.[1] ?? 0);
-}
+const dropped = async (bus: TestBus): Promise<number> =>
+  (await samplesOf(bus.ops_url)).get('shield_slow_reader_total{action="dropped"}') ?? 0;
 
 /** Publishes numbered messages while the client does not read; how many. */
 async function publishUntil(bus: TestBus, room_id: string): Promise<number> {

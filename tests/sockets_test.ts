@@ -17,6 +17,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const CLOSE_BYTES = 400_000;
 
@@ -125,10 +126,8 @@ durable = true
 
 const pending = (bus: TestBus) => figure(bus, "shield_pending_operations");
 
-async function figure({ ops_url }: TestBus, name: string): Promise<number> {
-  const text = await (await fetch(`${ops_url}/metrics`)).text();
-  return Number(text.match(new RegExp(`^${name} (\\d+)$`, "m"))?.[1]);
-}
+const figure = async ({ ops_url }: TestBus, name: string): Promise<number> =>
+  (await samplesOf(ops_url)).get(name) ?? NaN;
 
 interface Asked {
   readonly stop: AbortController;
@@ -179,7 +178,7 @@ for (const websocket of ["own", "native"]) {
     live.close();
     await until("the event stream has gone", async () => await pending(bus) === 0);
     const events = await openEvents(bus, "/v1/rooms/log-1/events");
-    const connections = () => figure(bus, 'shield_connections\\{state="open"\\}');
+    const connections = () => figure(bus, 'shield_connections{state="open"}');
     await until("an event stream is a connection", async () => await connections() === 1);
     events.close();
     await until("it has gone", async () => await connections() === 0);

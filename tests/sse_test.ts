@@ -12,6 +12,7 @@ import type { ReadEvent } from "./peers/event_reader.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
 [server]
@@ -274,11 +275,8 @@ async function isPutOut({ bus }: World): Promise<void> {
   await service.done("DELETE", "bans/zoe");
 }
 
-async function metric(bus: TestBus, name: string): Promise<number> {
-  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  const line = text.split("\n").find((one) => one.startsWith(name));
-  return Number(line?.split(" ").at(-1) ?? 0);
-}
+const metric = async (bus: TestBus, name: string): Promise<number> =>
+  (await samplesOf(bus.ops_url)).get(name) ?? 0;
 
 async function doesNotRead({ bus }: World): Promise<void> {
   const { hostname, port } = new URL(bus.http_url);
@@ -288,7 +286,7 @@ async function doesNotRead({ bus }: World): Promise<void> {
     new TextEncoder().encode(`${head}Authorization: Bearer ${bus.token}\r\n\r\n`),
   );
   const service = new HttpPeer(bus.http_url, bus.token);
-  const ended = () => metric(bus, 'shield_closes_total{code="4429"');
+  const ended = () => metric(bus, 'shield_closes_total{code="4429"}');
   const before = await ended();
   await until("the slow reader is ended", async () => {
     await service.call("POST", "rooms/flood/messages", { type: "t", data: "x".repeat(200_000) });

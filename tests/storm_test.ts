@@ -9,6 +9,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import type { Status } from "../sdk/typescript/mod.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const TLS = new URL("tls/", import.meta.url).pathname;
 const CLIENTS = 200;
@@ -37,11 +38,8 @@ async function startDoor(limits: string, secure: boolean): Promise<Place> {
   };
 }
 
-async function metric(place: Place, sample: string): Promise<number> {
-  const text = await (await fetch(`${place.shield.ready["ops_url"]}/metrics`)).text();
-  const line = text.split("\n").find((one) => one.startsWith(`${sample} `));
-  return Number(line?.slice(sample.length + 1) ?? NaN);
-}
+const metric = async (place: Place, sample: string): Promise<number> =>
+  (await samplesOf(place.shield.ready.ops_url)).get(sample) ?? NaN;
 
 Deno.test("a crowd that drops and returns at once is all back; who was rejected heard when to come", async () => {
   await using place = await startDoor("handshakes_per_second = 60\n", true);

@@ -29,6 +29,7 @@ import {
 } from "./tracing_cluster.ts";
 import type { Cluster } from "./tracing_cluster.ts";
 import { logged } from "./harness/server_state.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 // The metrics of a real Shield and a real Brain on a real NATS: the contract's names, Prometheus's naming rules, the
 // list in docs/metrics.md. By OTLP: shared/telemetry.
@@ -146,7 +147,7 @@ async function counted({ shield }: Bus): Promise<void> {
 Deno.test("metrics of a Shield and a Brain", async (t) => {
   await using nats = await startNats({ jetstream: true });
   await using collector = await startOtlpReceiver();
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}
 [telemetry]\notlp_url = "${collector.url}"\n#constant telemetry.metrics_interval_ms = 1_000\n[ledger]\nstore = true\n`;
   const lines = 'node_id = "edge"\ndrain_ms = 0\n';
@@ -158,7 +159,6 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
   await t.step("what has happened is counted, by tenant too", () => counted(bus));
   client[Symbol.dispose]();
-  await Deno.remove(issuer.dir, { recursive: true });
 });
 
 // Traces over a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector that takes
@@ -239,15 +239,9 @@ async function forwarded(cluster: Cluster): Promise<void> {
 /** Publishes by POST with these members; resolves with the message as the listener gets it. */
 async function posted(cluster: Cluster, heard: AsyncIterator<Message>, members: object) {
   const { issuer, shields: [shield] } = cluster;
-  const response = await fetch(`${shield.ready.url}/v1/rooms/ids-1/messages`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${await issuer.tokenFor()}`,
-      "content-type": "application/json",
-    },
-    body: JSON.stringify({ type: "note", data: 1, ...members }),
-  });
-  assert.equal(response.status, 200, await response.text());
+  const peer = new HttpPeer(shield.ready.url ?? "", await issuer.tokenFor());
+  const message = { type: "note", data: 1, ...members };
+  assert.equal((await peer.call("POST", "rooms/ids-1/messages", message)).status, 200);
   return (await heard.next()).value as Message;
 }
 

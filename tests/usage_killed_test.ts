@@ -5,6 +5,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 
 const socketOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
@@ -24,13 +25,11 @@ Deno.test("usage: a start that fails has counted nothing, and is not told as los
   await assert.rejects(start(), /KV_ARQON_BANS|ARQON_BANS/);
   await nats.reload(ALLOWED);
   await using one = await start();
-  const admin = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const admin = new AdminClient(one.ready.admin_url ?? "", token);
   using client = await openText(socketOf(one), await issuer.tokenFor());
   client.send({ op: "pub", room: "a", type: "t", id: 1 });
-  const ask = async () => {
-    const headers = { authorization: `Bearer ${admin}` };
-    return await (await fetch(`${one.ready.admin_url}/v1/usage?by=node`, { headers })).json();
-  };
+  const ask = () => admin.read("/v1/usage?by=node");
   await until("it is counted", async () => (await ask()).total.messages_in === 1);
   assert.deepEqual((await ask()).lost, []);
 });

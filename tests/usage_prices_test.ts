@@ -4,6 +4,7 @@ import { createIssuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { openText } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 
 const MESSAGES = 10;
 
@@ -17,10 +18,8 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
   const start = (node: string, price: number) =>
     startLocalShield(config(price), `node_id = "${node}"`);
   const admin = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const ask = async ({ ready }: LocalShield, path: string) => {
-    const headers = { authorization: `Bearer ${admin}` };
-    return await (await fetch(`${ready.admin_url}${path}`, { headers })).json();
-  };
+  const ask = ({ ready }: LocalShield, path: string) =>
+    new AdminClient(ready.admin_url ?? "", admin).read(path);
   const costAt = async (shield: LocalShield) => (await ask(shield, "/v1/usage")).total.cost;
   const usedAt = async (shield: LocalShield) =>
     (await ask(shield, "/v1/tenants/acme/budgets")).in_force[0].used;

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBusWith, type TestBus } from "./harness/bus.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = `
 [usage]
@@ -28,8 +30,7 @@ const kept = (data: object) => ({ op: "cmd", room: "kept-1", name: "history.get"
 
 async function totalOf(bus: TestBus, by = "") {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const headers = { authorization: `Bearer ${token}` };
-  return await (await fetch(`${bus.admin_url}/v1/usage?by=${by}`, { headers })).json();
+  return await new AdminClient(bus.admin_url, token).read(`/v1/usage?by=${by}`);
 }
 
 Deno.test("usage: pages of history and streams are counted and priced, by the room that is read", async () => {
@@ -85,9 +86,7 @@ Deno.test("usage: a budget of reads that is used up refuses reads", async () => 
     return last.code !== 0;
   });
   assert.deepEqual([last.code, last.reason], [429, "budget-exhausted"]);
-  const headers = { authorization: `Bearer ${token}` };
-  const page = await fetch(`${bus.http_url}/v1/rooms/kept-1/messages`, { headers });
+  const page = await new HttpPeer(bus.http_url, token).call("GET", "rooms/kept-1/messages");
   assert.equal(page.status, 429);
   assert.ok(Number(page.headers.get("retry-after")) > 0);
-  await page.body?.cancel();
 });

@@ -9,6 +9,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
+import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
 [admin]
@@ -171,10 +172,8 @@ async function publishUntil(world: World, room_id: string, action: string): Prom
   const { bus } = world;
   using publisher = await openBinary(bus.url, bus.token);
   const data = new Uint8Array(BODY_BYTES);
-  const done = async () => {
-    const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
-    return Number(text.match(`shield_slow_reader_total\\{action="${action}"\\} (\\d+)`)?.[1] ?? 0);
-  };
+  const done = async () =>
+    (await samplesOf(bus.ops_url)).get(`shield_slow_reader_total{action="${action}"}`) ?? 0;
   const before = await done();
   const enough = action === "disconnected" ? 1 : LEFT_OUT_MIN;
   for (let sent = 0;;) {

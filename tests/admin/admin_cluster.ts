@@ -24,7 +24,7 @@ export async function withAdminCluster(
   work: (cluster: AdminCluster) => Promise<void>,
 ): Promise<void> {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const spine = (user: string) =>
     `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
   const config = spine("shield") + issuer.config + more;
@@ -46,5 +46,4 @@ export async function withAdminCluster(
   await work({ issuer, one, two, brain, admin });
   const denied = /Permissions Violation|ended a subscription|denied/i;
   for (const { log } of [one, two, brain]) assert.doesNotMatch(log(), denied);
-  await Deno.remove(issuer.dir, { recursive: true });
 }

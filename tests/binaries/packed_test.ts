@@ -67,7 +67,7 @@ const config = (issuer: string, nats_url: string) =>
 
 Deno.test("packed servers outside of the checkout run policies and serve the console", async () => {
   await using nats = await startNats({ jetstream: true });
-  const issuer = await createIssuer();
+  await using issuer = await createIssuer();
   const text = config(issuer.config, nats.url);
   await using _brain = await start("brain", text, issuer.dir);
   await using shield = await start("shield", text, issuer.dir);
@@ -101,5 +101,4 @@ Deno.test("packed servers outside of the checkout run policies and serve the con
     assert.equal(answer.status, wanted, said);
     if (wanted === 413) assert.match(said, /at most 16384 here/);
   }
-  await Deno.remove(issuer.dir, { recursive: true });
 });

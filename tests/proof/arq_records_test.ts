@@ -8,6 +8,7 @@ import type { LocalBusOptions } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { grown, publish, RECORDS_CONFIG, served, verifierOf, vkeyOf } from "./served.ts";
+import { HttpPeer } from "../peers/http_peer.ts";
 
 const WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url).pathname;
 const SIZE = new URL("../../policies/build/content_size.wasm", import.meta.url).pathname;
@@ -43,12 +44,9 @@ Deno.test("a decision is made again by whoever has its line, its module and the 
   const binding = { sha256, tenant: "default", name: "words", room: "bets" };
   assert.equal((await deployed.post("deploy", binding)).status, 200);
   for (const text of ["fine", "malware"]) {
-    const answer = await fetch(`${bus.http_url}/v1/rooms/bets/messages`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
-      body: JSON.stringify({ type: "t", data: { text } }),
-    });
-    assert.equal(answer.status, text === "fine" ? 200 : 403, await answer.text());
+    const peer = new HttpPeer(bus.http_url, bus.token);
+    const { status } = await peer.call("POST", "rooms/bets/messages", { data: { text } });
+    assert.equal(status, text === "fine" ? 200 : 403);
   }
   await grown(files, await verifierOf(files), 2);
   const key = ["--vkey", await vkeyOf(files)];
