@@ -13,6 +13,7 @@ import {
   makeTestKey,
   mint,
   NOW_SECONDS,
+  refusalOf,
   sign,
   testAuthenticator,
 } from "./testing/issuer.ts";
@@ -252,12 +253,6 @@ const FORGED: readonly (readonly [name: string, token: string, reason: Reason])[
   ],
 ];
 
-async function refusal(work: Promise<unknown>): Promise<ArqonError> {
-  const result = await work.then(() => undefined, (error: unknown) => error);
-  assert.ok(result instanceof ArqonError, `expected an ArqonError, got ${String(result)}`);
-  return result;
-}
-
 Deno.test("a good token passes, so the forged ones fail for what is wrong with them", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const identity = await authenticator.authenticate(good);
@@ -271,7 +266,7 @@ Deno.test("every forged token is refused with 401 and its exact reason", async (
   const authenticator = await testAuthenticator(authConfig(), files);
   for (const [name, token, reason] of FORGED) {
     await test.step(name, async () => {
-      const error = await refusal(authenticator.authenticate(token));
+      const error = await refusalOf(authenticator, token);
       assert.deepEqual([error.reason, error.code], [reason, 401]);
       assert.equal(error.cause, undefined);
       assert.doesNotMatch(error.message, /\p{C}/u);
@@ -286,7 +281,7 @@ Deno.test("every forged token is refused with 401 and its exact reason", async (
 Deno.test("an issuer that is not trusted is named, bounded and in ASCII", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const iss = `a"b\u202e\u0007${"x".repeat(1_000)}`;
-  const { message } = await refusal(authenticator.authenticate(await mint(rsa, { iss })));
+  const { message } = await refusalOf(authenticator, await mint(rsa, { iss }));
   const shown = `${String.raw`"a\"b\u202e\u0007`}${"x".repeat(95)}"...`;
   assert.equal(message, `Token issuer: ${shown} is not trusted`);
 });
