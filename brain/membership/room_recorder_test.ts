@@ -19,7 +19,6 @@ import { overriding } from "../../shared/testing/overriding.ts";
 
 const ROOM = "stage~members";
 const RETENTION = { history_size: 5_000, history_ttl_seconds: 3_600, replicas: undefined };
-const quiet = QUIET;
 
 const WRITER = { node_id: "s1", incarnation: 1 };
 const member = (connection_id: string, joined_ms = 1): RecordedMember => ({
@@ -76,7 +75,7 @@ function recorderOf(
       if ("entry" in one) world.settled?.push(one);
     },
     onThere: () => {},
-    log: quiet,
+    log: QUIET,
     now,
     retry_ms: 1,
   });
@@ -85,6 +84,14 @@ function recorderOf(
 async function entriesOf(log: DurableLog): Promise<MembershipEntry[]> {
   const { messages } = await log.read(ROOM, { after: 0, limit: 5_000, max_bytes: 50_000_000 });
   return messages.map(({ payload }) => readStored(payload) ?? assert.fail("no entry"));
+}
+
+/** A real log of a room in which these are; it ends with the scope. */
+async function worldOf(...present: string[]) {
+  const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
+  const log = await spine.log("t", RETENTION);
+  const world: World = { log, present: new Set(present), owner: 0, lost_answers: 0 };
+  return { log, world, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
 /** Plays a journal; throws at what cannot be. Who is in the room at its end. */
@@ -114,7 +121,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 Deno.test("whoever owns the room, however often, each comes and goes once", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-      const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+      const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
       const log = await spine.log("t", RETENTION);
       const world: World = { log, present: new Set(), owner: 0, lost_answers: 0 };
       const brains = [recorderOf(world, 0), recorderOf(world, 1)];
@@ -168,7 +175,7 @@ const stayStep: fc.Arbitrary<StayStep> = fc.oneof(
 Deno.test("each stay of which a Shield tells until it need not stands there once, whoever has heard of it", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(stayStep, { maxLength: 60 }), async (steps) => {
-      const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+      const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
       const log = await spine.log("t", RETENTION);
       const joined_ms = new Map<string, number>();
       const settled: Stay[] = [];
@@ -232,7 +239,7 @@ Deno.test("each stay of which a Shield tells until it need not stands there once
 
 for (const hours of [2, -2]) {
   Deno.test(`a stay stands there once, though the clock of its Shield is set by ${hours} h`, async () => {
-    const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
+    const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
     const log = await spine.log("t", RETENTION);
     const settled: Stay[] = [];
     const world: World = { log, present: new Set(), owner: 0, lost_answers: 0, settled };
@@ -268,9 +275,8 @@ for (const hours of [2, -2]) {
 }
 
 Deno.test("what a Shield could not keep stands there as a number, once", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a");
+  const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
@@ -289,13 +295,11 @@ Deno.test("what a Shield could not keep stands there as a number, once", async (
     (await told()).map(({ data }) => "count" in data && [data.node_id, data.count, data.sequence]),
     [["s1", 3, 2], ["s2", 3, 2]],
   );
-  await spine.drain();
 });
 
 Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a");
+  const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
@@ -314,13 +318,11 @@ Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () =
   await other.close();
   const types = (await entriesOf(log)).map(({ type }) => type);
   assert.deepEqual(types, ["joined", "occupied", "joined", "left"]);
-  await spine.drain();
 });
 
 Deno.test("a Brain whose room another one has written meanwhile reads again when it compares", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a", "b"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a", "b");
+  const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a and b", async () => play(await entriesOf(log)).size === 2);
@@ -332,13 +334,11 @@ Deno.test("a Brain whose room another one has written meanwhile reads again when
   one.compare();
   await until("a and b again", async () => play(await entriesOf(log)).size === 2);
   await one.close();
-  await spine.drain();
 });
 
 Deno.test("everybody is listed after many changes, and who takes over reads no more than that", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(), owner: 0, lost_answers: 0 };
+  await using own = await worldOf();
+  const { log, world } = own;
   for (let at = 0; at < 400; at++) world.present.add(`c${at}`);
   const one = recorderOf(world, 0);
   one.compare();
@@ -358,13 +358,11 @@ Deno.test("everybody is listed after many changes, and who takes over reads no m
     (await fresh()).map(({ type, data }) => [type, "connection_id" in data && data.connection_id]),
     [["left", "c7"], ["joined", "new"]],
   );
-  await spine.drain();
 });
 
 Deno.test("while the log takes nothing, those who come and go do not pile up", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a");
+  const { log, world } = own;
   let is_away = true;
   const one = recorderOf(world, 0, () => {
     const away = new ArqonError("log-unavailable", "it is away");
@@ -381,13 +379,11 @@ Deno.test("while the log takes nothing, those who come and go do not pile up", a
   await until("who is there", async () => play(await entriesOf(log)).has("a"));
   await one.close();
   assert.deepEqual((await entriesOf(log)).map(({ type }) => type), ["joined", "occupied"]);
-  await spine.drain();
 });
 
 Deno.test("a wall clock that was set back holds up no list for so long that the last one is gone", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a");
+  const { log, world } = own;
   let ahead_ms = 0;
   const one = recorderOf(world, 0, undefined, () => Date.now() + ahead_ms);
   one.compare();
@@ -397,13 +393,11 @@ Deno.test("a wall clock that was set back holds up no list for so long that the 
   one.sweep();
   await until("a list", async () => (await entriesOf(log)).at(-1)?.type === "present");
   await one.close();
-  await spine.drain();
 });
 
 Deno.test("a list is written anew in time, also by a Brain that has just taken over", async () => {
-  const spine = await openSpine(configFrom({}), { log: quiet, now: Date.now });
-  const log = await spine.log("t", RETENTION);
-  const world: World = { log, present: new Set(["a"]), owner: 0, lost_answers: 0 };
+  await using own = await worldOf("a");
+  const { log, world } = own;
   const one = recorderOf(world, 0);
   one.compare();
   await until("a", async () => (await entriesOf(log)).length === 2);
@@ -423,5 +417,4 @@ Deno.test("a list is written anew in time, also by a Brain that has just taken o
   await third.close();
   const lists = (await entriesOf(log)).filter(({ type }) => type === "present");
   assert.equal(lists.length, 1, "not more often than that");
-  await spine.drain();
 });

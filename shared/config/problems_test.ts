@@ -77,6 +77,21 @@ const WRONG: [string, string][] = [
     "2:8 server.port: [1] is an array; expected an integer from 0 to 65_535",
   ],
   [
+    "[platform.mirroring.rules]",
+    "1:21 platform.mirroring.rules: this is a table; expected an array of tables",
+  ],
+  [
+    "[platform.registry.mappings]",
+    "1:20 platform.registry.mappings: this is a table; expected an array of tables",
+  ],
+  ["[auth.issuers]\nprefix = 1", "1:7 auth.issuers: this is a table; expected an array of tables"],
+  ["[nats]\nurls = [{}]", "2:9 nats.urls[0]: this is a table; expected a string in quotes"],
+  ["[nats]\nurls = [[]]", "2:9 nats.urls[0]: [] is an array; expected a string in quotes"],
+  [
+    "[nats]\nurls = [1979-05-27]",
+    "2:9 nats.urls[0]: 1979-05-27 is a date or time; expected a string in quotes",
+  ],
+  [
     "[server.port]\nx = 1",
     "1:9 server.port: this is a table; expected an integer from 0 to 65_535",
   ],
@@ -136,6 +151,10 @@ const OUT_OF_RANGE: [string, string][] = [
   ],
 ];
 
+const ONE_SOURCE = "expected exactly one of jwks_file, jwks_url and pem_file";
+const issuer = (keys: string) =>
+  `[[auth.issuers]]\nissuer = "x"\naudience = "a"\ntenants = ["*"]\n${keys}\n`;
+
 const NOT_ALLOWED: [string, string][] = [
   [
     "[policy]\nfail_closed = false",
@@ -176,6 +195,16 @@ const NOT_ALLOWED: [string, string][] = [
   [
     "[[hooks]]\nid = 'h'\ntenant = 't'\nurl = 'https://h'\nsecret_file = 's'\ndead_letters = 1",
     "6:1 hooks[0].dead_letters: it is a constant now, 1000 (dead letters of one hook, for `arq hook`; beyond: the oldest go); remove the key",
+  ],
+  [
+    '[server]\nwebsocket = "ws"',
+    '2:13 server.websocket: "ws" is not allowed; expected one of "native", "own"',
+  ],
+  [issuer(""), `1:8 auth.issuers[0]: ${ONE_SOURCE}`],
+  [issuer("pem_file = 'p'\njwks_file = 'j'"), `1:8 auth.issuers[0]: ${ONE_SOURCE}`],
+  [
+    issuer("pem_file = 'p'") + issuer("pem_file = 'p'"),
+    "7:10 auth.issuers[1].issuer: the same issuer as auth.issuers[0]; expected each issuer once",
   ],
   [
     "[nats]\nrequest_timeout_ms = 1",

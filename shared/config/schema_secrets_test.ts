@@ -143,10 +143,10 @@ Deno.test("a bridge has one database, and nothing of its password is said", () =
   }
 });
 
-Deno.test("an operators' port is on loopback unless a file says otherwise, and its TLS is whole", () => {
+Deno.test("an operators' port is on loopback unless a file says otherwise, and the TLS of each is whole", () => {
   const { ops, admin } = parseConfig("", { file });
   assert.deepEqual([ops.host, admin.host], ["127.0.0.1", "127.0.0.1"]);
-  for (const table of ["ops", "admin"]) {
+  for (const table of ["server", "ops", "admin"]) {
     assert.deepEqual(problems(`[${table}]\ntls_cert = "c"\ntls_key = "k"\n`), []);
     for (const [one, other] of [["tls_cert", "tls_key"], ["tls_key", "tls_cert"]]) {
       const [first] = problems(`[${table}]\n${one} = "c"\n`);

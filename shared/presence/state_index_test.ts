@@ -69,19 +69,6 @@ function assertBirthOrder(state: PresenceState): void {
   }
 }
 
-Deno.test("a user is an issuer and a subject, with several connections one user", () => {
-  const a = createState(A);
-  join(a, member("c1", "lobby", { user_id: "ann", issuer: "one" }), NOW);
-  join(a, member("c2", "lobby", { user_id: "ann", issuer: "one" }), NOW);
-  join(a, member("c3", "lobby", { user_id: "ann", issuer: "two" }), NOW);
-  assert.deepEqual(countOnline(a, TENANT, "lobby"), { connections: 3, users: 2 });
-  leave(a, TENANT, "lobby", "c1");
-  assert.deepEqual(countOnline(a, TENANT, "lobby"), { connections: 2, users: 2 });
-  leave(a, TENANT, "lobby", "c2");
-  assert.deepEqual(countOnline(a, TENANT, "lobby"), { connections: 1, users: 1 });
-  assert.deepEqual(countOnline(a, TENANT, "nowhere"), { connections: 0, users: 0 });
-});
-
 Deno.test("only a large room counts its users in a Map", () => {
   const a = createState(A);
   const map = () => findRoom(a, TENANT, "lobby")?.by_user;

@@ -11,7 +11,6 @@ import {
   leave,
   mergeFull,
   ofConnection,
-  online,
   takeDelta,
   update,
 } from "./state.ts";
@@ -39,19 +38,6 @@ Deno.test("B3 entries are found by connection, room and both", () => {
   assert.equal(entryOf(a, writer("a"), member("p", "notopic")), undefined);
   assert.equal(entryOf(a, writer("a"), member("nobody", "topic")), undefined);
   assert.equal(entryOf(a, writer("b"), member("p", "topic")), undefined);
-});
-
-Deno.test("B4 a user's connections are found with their own metadata", () => {
-  const a = createState(writer("a"));
-  join(a, member("p", "topic", { user_id: "key1", meta: '{"device":"browser"}' }), NOW);
-  join(a, member("q", "topic", { user_id: "key1", meta: '{"device":"ios"}' }), NOW);
-  join(a, member("r", "topic", { user_id: "key2", meta: '{"device":"ios"}' }), NOW);
-  const metas = (room_id: string, user_id: string) =>
-    [...online(a, TENANT, room_id)].filter(({ entry }) => entry.user_id === user_id)
-      .map(({ entry }) => `${entry.connection_id} ${entry.meta}`);
-  assert.deepEqual(metas("topic", "key1"), ['p {"device":"browser"}', 'q {"device":"ios"}']);
-  assert.deepEqual(metas("other", "key1"), []);
-  assert.deepEqual(metas("topic", "unknown"), []);
 });
 
 Deno.test("B6 leaving what one does not hold moves nothing", () => {

@@ -1,6 +1,5 @@
 /** Signed tokens that say two things, or what cannot be; each is refused, whoever signed it. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import {
   authConfig,
@@ -9,6 +8,7 @@ import {
   jwksText,
   makeTestKey,
   mint,
+  refusalOf,
   sign,
   testAuthenticator,
 } from "./testing/issuer.ts";
@@ -30,97 +30,61 @@ const okp = (hex: string, more: Record<string, unknown> = {}) => {
 const GOOD_X = edwards.public_jwk.x ?? "";
 const ZERO = "00".repeat(31);
 
-/** Claims that say two things, or nothing that can be; keys that prove nothing. */
-const AMBIGUOUS: readonly (readonly [name: string, token: string, reason: Reason])[] = [
-  ["aud with the right one and a number", await mint(rsa, { aud: ["arqon", 1] }), "token-claim"],
-  ["aud with the right one and null", await mint(rsa, { aud: ["arqon", null] }), "token-claim"],
-  ["aud with a list in it", await mint(rsa, { aud: ["arqon", ["arqon"]] }), "token-claim"],
-  ["nbf minus infinite", await sign(rsa, header, claimsWith('"nbf":-1e309')), "token-claim"],
-  ["iat infinite", await sign(rsa, header, claimsWith('"iat":1e309')), "token-claim"],
-  ["iat minus infinite", await sign(rsa, header, claimsWith('"iat":-1e309')), "token-claim"],
-  ["iat beyond every date", await mint(rsa, { iat: 1e300 }), "token-claim"],
-  [
-    "an infinite number elsewhere",
-    await sign(rsa, header, claimsWith('"x":[1e309]')),
-    "token-claim",
-  ],
-  ["sub twice", await sign(rsa, header, claimsWith('"sub":"u2"')), "token-claim"],
-  ["sub twice, the same", await sign(rsa, header, claimsWith('"sub":"u1"')), "token-claim"],
-  [
-    "sub twice, once escaped",
-    await sign(rsa, header, claimsWith('"s\\u0075b":"u2"')),
-    "token-claim",
-  ],
-  [
-    "role twice",
-    await sign(rsa, header, claimsWith('"role":"user"', { role: "user" })),
-    "token-claim",
-  ],
-  [
-    "tenant_id twice",
-    await sign(rsa, header, claimsWith('"tenant_id":"globex"')),
-    "token-claim",
-  ],
-  ["exp twice", await sign(rsa, header, claimsWith('"exp":9999999999')), "token-claim"],
-  [
-    "iss twice",
-    await sign(rsa, header, claimsWith(`"iss":${JSON.stringify(ISSUER)}`)),
-    "token-claim",
-  ],
+/** Claims that say two things, or nothing that can be; keys that prove nothing. No reason: `token-claim`. */
+const AMBIGUOUS: readonly (readonly [name: string, token: string, reason?: Reason])[] = [
+  ["aud with the right one and a number", await mint(rsa, { aud: ["arqon", 1] })],
+  ["aud with the right one and null", await mint(rsa, { aud: ["arqon", null] })],
+  ["aud with a list in it", await mint(rsa, { aud: ["arqon", ["arqon"]] })],
+  ["nbf minus infinite", await sign(rsa, header, claimsWith('"nbf":-1e309'))],
+  ["iat infinite", await sign(rsa, header, claimsWith('"iat":1e309'))],
+  ["iat minus infinite", await sign(rsa, header, claimsWith('"iat":-1e309'))],
+  ["iat beyond every date", await mint(rsa, { iat: 1e300 })],
+  ["an infinite number elsewhere", await sign(rsa, header, claimsWith('"x":[1e309]'))],
+  ["sub twice", await sign(rsa, header, claimsWith('"sub":"u2"'))],
+  ["sub twice, the same", await sign(rsa, header, claimsWith('"sub":"u1"'))],
+  ["sub twice, once escaped", await sign(rsa, header, claimsWith('"s\\u0075b":"u2"'))],
+  ["role twice", await sign(rsa, header, claimsWith('"role":"user"', { role: "user" }))],
+  ["tenant_id twice", await sign(rsa, header, claimsWith('"tenant_id":"globex"'))],
+  ["exp twice", await sign(rsa, header, claimsWith('"exp":9999999999'))],
+  ["iss twice", await sign(rsa, header, claimsWith(`"iss":${JSON.stringify(ISSUER)}`))],
   [
     "a grant's room twice",
     await sign(rsa, header, claimsWith('"grants":[{"room":"a","actions":[],"room":"*"}]')),
-    "token-claim",
   ],
-  ["an unknown claim twice", await sign(rsa, header, claimsWith('"a":1,"a":1')), "token-claim"],
+  ["an unknown claim twice", await sign(rsa, header, claimsWith('"a":1,"a":1'))],
   [
     "the header's kid twice",
     await sign(rsa, '{"alg":"RS256","kid":"rsa-2","kid":"rsa-1"}', goodClaims()),
     "token-malformed",
   ],
-  ["cnf.jwk of order 1", await okp(`01${ZERO}`), "token-claim"],
-  ["cnf.jwk of order 4", await okp(`00${ZERO}`), "token-claim"],
-  ["cnf.jwk of order 4, other sign", await okp(`${ZERO}80`), "token-claim"],
-  ["cnf.jwk of order 2", await okp(`ec${"ff".repeat(30)}7f`), "token-claim"],
+  ["cnf.jwk of order 1", await okp(`01${ZERO}`)],
+  ["cnf.jwk of order 4", await okp(`00${ZERO}`)],
+  ["cnf.jwk of order 4, other sign", await okp(`${ZERO}80`)],
+  ["cnf.jwk of order 2", await okp(`ec${"ff".repeat(30)}7f`)],
   [
     "cnf.jwk of order 8",
     await okp("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
-    "token-claim",
   ],
   [
     "cnf.jwk of order 8, other y and sign",
     await okp("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
-    "token-claim",
   ],
-  ["cnf.jwk of order 1, not canonical", await okp(`ee${"ff".repeat(30)}7f`), "token-claim"],
-  ["cnf.jwk not on the curve", await okp(`02${ZERO}`), "token-claim"],
+  ["cnf.jwk of order 1, not canonical", await okp(`ee${"ff".repeat(30)}7f`)],
+  ["cnf.jwk not on the curve", await okp(`02${ZERO}`)],
   [
     "cnf.jwk with bits that count for nothing",
     await confirmed({ kty: "OKP", crv: "Ed25519", x: `${GOOD_X.slice(0, -1)}B` }),
-    "token-claim",
   ],
-  ["cnf.jwk for encryption", await confirmed({ ...edwards.public_jwk, use: "enc" }), "token-claim"],
-  [
-    "cnf.jwk of another algorithm",
-    await confirmed({ ...edwards.public_jwk, alg: "ES256" }),
-    "token-claim",
-  ],
-  [
-    "cnf.jwk that may not verify",
-    await confirmed({ ...edwards.public_jwk, key_ops: ["sign"] }),
-    "token-claim",
-  ],
+  ["cnf.jwk for encryption", await confirmed({ ...edwards.public_jwk, use: "enc" })],
+  ["cnf.jwk of another algorithm", await confirmed({ ...edwards.public_jwk, alg: "ES256" })],
+  ["cnf.jwk that may not verify", await confirmed({ ...edwards.public_jwk, key_ops: ["sign"] })],
 ];
 
 Deno.test("a signed token that says two things, or what cannot be, is refused with 401", async (test) => {
   const authenticator = await testAuthenticator(authConfig(), { "jwks.json": jwksText(rsa) });
-  for (const [name, token, reason] of AMBIGUOUS) {
+  for (const [name, token, reason = "token-claim"] of AMBIGUOUS) {
     await test.step(name, async () => {
-      const error = await authenticator.authenticate(token).then(
-        () => assert.fail("it was accepted"),
-        (caught: unknown) => caught,
-      );
-      assert.ok(error instanceof ArqonError, String(error));
+      const error = await refusalOf(authenticator, token);
       assert.deepEqual([error.reason, error.code], [reason, 401]);
       assert.doesNotMatch(error.message, /[^ -~]/);
     });

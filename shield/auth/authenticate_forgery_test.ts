@@ -13,6 +13,7 @@ import {
   makeTestKey,
   mint,
   NOW_SECONDS,
+  refusalOf,
   sign,
   testAuthenticator,
 } from "./testing/issuer.ts";
@@ -52,7 +53,8 @@ const good = await mint(rsa);
 const [goodHeader = "", goodPayload = "", goodSignature = ""] = good.split(".");
 const spki = Uint8Array.fromBase64(rsa.public_pem.replace(/-----[^-]+-----|\s/g, ""));
 
-const FORGED: readonly (readonly [name: string, token: string, reason: Reason])[] = [
+/** With the reason of the refusal; none: `token-claim`. */
+const FORGED: readonly (readonly [name: string, token: string, reason?: Reason])[] = [
   ["empty", "", "token-missing"],
   ["garbage", "not a token", "token-malformed"],
   ["one part", "abc", "token-malformed"],
@@ -145,118 +147,87 @@ const FORGED: readonly (readonly [name: string, token: string, reason: Reason])[
   ],
   ["expired and forged", await swapped({ exp: 1 }), "token-signature"],
 
-  ["no iss", await mint(rsa, { iss: undefined }), "token-claim"],
-  ["iss a number", await mint(rsa, { iss: 1 }), "token-claim"],
-  ["iss an array", await mint(rsa, { iss: [ISSUER] }), "token-claim"],
+  ["no iss", await mint(rsa, { iss: undefined })],
+  ["iss a number", await mint(rsa, { iss: 1 })],
+  ["iss an array", await mint(rsa, { iss: [ISSUER] })],
   ["wrong iss", await mint(rsa, { iss: "https://evil.example.com" }), "token-issuer"],
   ["iss with a slash more", await mint(rsa, { iss: `${ISSUER}/` }), "token-issuer"],
   ["iss of every object", await mint(rsa, { iss: "__proto__" }), "token-issuer"],
-  ["no aud", await mint(rsa, { aud: undefined }), "token-claim"],
-  ["aud a number", await mint(rsa, { aud: 1 }), "token-claim"],
-  ["aud with a number in it", await mint(rsa, { aud: ["other", 1] }), "token-claim"],
+  ["no aud", await mint(rsa, { aud: undefined })],
+  ["aud a number", await mint(rsa, { aud: 1 })],
+  ["aud with a number in it", await mint(rsa, { aud: ["other", 1] })],
   ["wrong aud", await mint(rsa, { aud: "other" }), "token-audience"],
   ["aud in other case", await mint(rsa, { aud: "ARQON" }), "token-audience"],
   ["aud an empty list", await mint(rsa, { aud: [] }), "token-audience"],
   ["wrong aud list", await mint(rsa, { aud: ["other", "another"] }), "token-audience"],
-  ["no exp", await mint(rsa, { exp: undefined }), "token-claim"],
-  ["exp a string", await mint(rsa, { exp: "9999999999" }), "token-claim"],
-  ["exp null", await mint(rsa, { exp: null }), "token-claim"],
+  ["no exp", await mint(rsa, { exp: undefined })],
+  ["exp a string", await mint(rsa, { exp: "9999999999" })],
+  ["exp null", await mint(rsa, { exp: null })],
   [
     "exp infinite",
     await sign(rsa, header, JSON.stringify(goodClaims()).replace(/"exp":\d+/, '"exp":1e999')),
-    "token-claim",
   ],
-  ["exp beyond every date", await mint(rsa, { exp: 1e15 }), "token-claim"],
+  ["exp beyond every date", await mint(rsa, { exp: 1e15 })],
   ["expired", await mint(rsa, { exp: NOW_SECONDS - 30 }), "token-expired"],
   ["expired long ago", await mint(rsa, { exp: 0 }), "token-expired"],
   ["exp negative", await mint(rsa, { exp: -1 }), "token-expired"],
   ["nbf in the future", await mint(rsa, { nbf: NOW_SECONDS + 31 }), "token-not-yet-valid"],
-  ["nbf a string", await mint(rsa, { nbf: "soon" }), "token-claim"],
-  ["iat a string", await mint(rsa, { iat: "now" }), "token-claim"],
-  ["no sub", await mint(rsa, { sub: undefined }), "token-claim"],
-  ["sub a number", await mint(rsa, { sub: 7 }), "token-claim"],
-  ["sub empty", await mint(rsa, { sub: "" }), "token-claim"],
-  ["sub too long", await mint(rsa, { sub: "é".repeat(65) }), "token-claim"],
-  ["sub with a line break", await mint(rsa, { sub: "u1\nadmin" }), "token-claim"],
-  ["sub with NUL", await mint(rsa, { sub: "u1\0" }), "token-claim"],
-  ["sub that turns text around", await mint(rsa, { sub: "u\u202e1" }), "token-claim"],
+  ["nbf a string", await mint(rsa, { nbf: "soon" })],
+  ["iat a string", await mint(rsa, { iat: "now" })],
+  ["no sub", await mint(rsa, { sub: undefined })],
+  ["sub a number", await mint(rsa, { sub: 7 })],
+  ["sub empty", await mint(rsa, { sub: "" })],
+  ["sub too long", await mint(rsa, { sub: "é".repeat(65) })],
+  ["sub with a line break", await mint(rsa, { sub: "u1\nadmin" })],
+  ["sub with NUL", await mint(rsa, { sub: "u1\0" })],
+  ["sub that turns text around", await mint(rsa, { sub: "u\u202e1" })],
   [
     "sub with a lone surrogate",
     await sign(rsa, header, JSON.stringify(goodClaims()).replace('"u1"', '"\\ud800"')),
-    "token-claim",
   ],
-  ["no tenant_id", await mint(rsa, { tenant_id: undefined }), "token-claim"],
-  ["tenant_id null", await mint(rsa, { tenant_id: null }), "token-claim"],
-  ["tenant_id a list", await mint(rsa, { tenant_id: ["acme"] }), "token-claim"],
-  ["tenant_id a wildcard", await mint(rsa, { tenant_id: "*" }), "token-claim"],
-  ["tenant_id with a dot", await mint(rsa, { tenant_id: "acme.r.x" }), "token-claim"],
-  ["tenant_id of 65 bytes", await mint(rsa, { tenant_id: "a".repeat(65) }), "token-claim"],
+  ["no tenant_id", await mint(rsa, { tenant_id: undefined })],
+  ["tenant_id null", await mint(rsa, { tenant_id: null })],
+  ["tenant_id a list", await mint(rsa, { tenant_id: ["acme"] })],
+  ["tenant_id a wildcard", await mint(rsa, { tenant_id: "*" })],
+  ["tenant_id with a dot", await mint(rsa, { tenant_id: "acme.r.x" })],
+  ["tenant_id of 65 bytes", await mint(rsa, { tenant_id: "a".repeat(65) })],
   [
     "a tenant the issuer may not vouch for",
     await mint(rsa, { tenant_id: "initech" }),
     "token-scope",
   ],
-  ["no role", await mint(rsa, { role: undefined }), "token-claim"],
-  ["unknown role", await mint(rsa, { role: "root" }), "token-claim"],
-  ["role a list", await mint(rsa, { role: ["user"] }), "token-claim"],
-  ["role of every object", await mint(rsa, { role: "toString" }), "token-claim"],
+  ["no role", await mint(rsa, { role: undefined })],
+  ["unknown role", await mint(rsa, { role: "root" })],
+  ["role a list", await mint(rsa, { role: ["user"] })],
+  ["role of every object", await mint(rsa, { role: "toString" })],
   ["a role the issuer may not vouch for", await mint(rsa, { role: "admin" }), "token-scope"],
-  ["jti a number", await mint(rsa, { jti: 1 }), "token-claim"],
-  ["jti empty", await mint(rsa, { jti: "" }), "token-claim"],
-  ["grants null", await mint(rsa, { grants: null }), "token-claim"],
-  ["grants an object", await mint(rsa, { grants: {} }), "token-claim"],
-  ["a grant that is a string", await mint(rsa, { grants: ["chat-*"] }), "token-claim"],
-  ["a grant without a room", await mint(rsa, { grants: [{ actions: [] }] }), "token-claim"],
-  [
-    "a grant with a bad room",
-    await mint(rsa, { grants: [{ room: "a.b", actions: [] }] }),
-    "token-claim",
-  ],
-  [
-    "a grant with two stars",
-    await mint(rsa, { grants: [{ room: "a**", actions: [] }] }),
-    "token-claim",
-  ],
-  ["a grant without actions", await mint(rsa, { grants: [{ room: "*" }] }), "token-claim"],
+  ["jti a number", await mint(rsa, { jti: 1 })],
+  ["jti empty", await mint(rsa, { jti: "" })],
+  ["grants null", await mint(rsa, { grants: null })],
+  ["grants an object", await mint(rsa, { grants: {} })],
+  ["a grant that is a string", await mint(rsa, { grants: ["chat-*"] })],
+  ["a grant without a room", await mint(rsa, { grants: [{ actions: [] }] })],
+  ["a grant with a bad room", await mint(rsa, { grants: [{ room: "a.b", actions: [] }] })],
+  ["a grant with two stars", await mint(rsa, { grants: [{ room: "a**", actions: [] }] })],
+  ["a grant without actions", await mint(rsa, { grants: [{ room: "*" }] })],
   [
     "a grant with an unknown action",
     await mint(rsa, { grants: [{ room: "*", actions: ["own"] }] }),
-    "token-claim",
   ],
-  [
-    "too many grants",
-    await mint(rsa, { grants: Array(65).fill({ room: "a", actions: [] }) }),
-    "token-claim",
-  ],
-  ["cnf a string", await mint(rsa, { cnf: "key" }), "token-claim"],
-  ["cnf.jwk null", await mint(rsa, { cnf: { jwk: null } }), "token-claim"],
-  [
-    "cnf.jwk an RSA key",
-    await mint(rsa, { cnf: { jwk: { kty: "RSA", e: "AQAB" } } }),
-    "token-claim",
-  ],
+  ["too many grants", await mint(rsa, { grants: Array(65).fill({ room: "a", actions: [] }) })],
+  ["cnf a string", await mint(rsa, { cnf: "key" })],
+  ["cnf.jwk null", await mint(rsa, { cnf: { jwk: null } })],
+  ["cnf.jwk an RSA key", await mint(rsa, { cnf: { jwk: { kty: "RSA", e: "AQAB" } } })],
   [
     "cnf.jwk too short",
     await mint(rsa, { cnf: { jwk: { kty: "OKP", crv: "Ed25519", x: "AAAA" } } }),
-    "token-claim",
   ],
   [
     "cnf.jwk not base64url",
     await mint(rsa, { cnf: { jwk: { kty: "OKP", crv: "Ed25519", x: "+/==" } } }),
-    "token-claim",
   ],
-  [
-    "cnf.jwk private",
-    await mint(rsa, { cnf: { jwk: { ...edwards.public_jwk, d: "AAAA" } } }),
-    "token-claim",
-  ],
+  ["cnf.jwk private", await mint(rsa, { cnf: { jwk: { ...edwards.public_jwk, d: "AAAA" } } })],
 ];
-
-async function refusal(work: Promise<unknown>): Promise<ArqonError> {
-  const result = await work.then(() => undefined, (error: unknown) => error);
-  assert.ok(result instanceof ArqonError, `expected an ArqonError, got ${String(result)}`);
-  return result;
-}
 
 Deno.test("a good token passes, so the forged ones fail for what is wrong with them", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
@@ -269,9 +240,9 @@ Deno.test("a good token passes, so the forged ones fail for what is wrong with t
 
 Deno.test("every forged token is refused with 401 and its exact reason", async (test) => {
   const authenticator = await testAuthenticator(authConfig(), files);
-  for (const [name, token, reason] of FORGED) {
+  for (const [name, token, reason = "token-claim"] of FORGED) {
     await test.step(name, async () => {
-      const error = await refusal(authenticator.authenticate(token));
+      const error = await refusalOf(authenticator, token);
       assert.deepEqual([error.reason, error.code], [reason, 401]);
       assert.equal(error.cause, undefined);
       assert.doesNotMatch(error.message, /\p{C}/u);
@@ -286,7 +257,7 @@ Deno.test("every forged token is refused with 401 and its exact reason", async (
 Deno.test("an issuer that is not trusted is named, bounded and in ASCII", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const iss = `a"b\u202e\u0007${"x".repeat(1_000)}`;
-  const { message } = await refusal(authenticator.authenticate(await mint(rsa, { iss })));
+  const { message } = await refusalOf(authenticator, await mint(rsa, { iss }));
   const shown = `${String.raw`"a\"b\u202e\u0007`}${"x".repeat(95)}"...`;
   assert.equal(message, `Token issuer: ${shown} is not trusted`);
 });

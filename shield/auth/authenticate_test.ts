@@ -3,7 +3,6 @@
  * `authenticate_forgery_test.ts`.
  */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import {
   AUDIENCE,
   authConfig,
@@ -13,6 +12,7 @@ import {
   mint,
   NOW_MS,
   NOW_SECONDS,
+  outcomeOf,
   testAuthenticator,
 } from "./testing/issuer.ts";
 
@@ -23,10 +23,7 @@ const SKEW_SECONDS = 30;
 
 async function reasonFor(claims: Record<string, unknown>): Promise<string> {
   const authenticator = await testAuthenticator(authConfig(), files);
-  return await authenticator.authenticate(await mint(key, claims)).then(
-    () => "ok",
-    (error: unknown) => error instanceof ArqonError ? error.reason : String(error),
-  );
+  return await outcomeOf(authenticator, await mint(key, claims));
 }
 
 Deno.test("a token's claims become the identity", async () => {

@@ -1,16 +1,16 @@
 /** Crowds at a key set by URL: how many may wait for it, and what remembered tokens owe to it. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
 import {
   authConfig,
   jwksText,
   makeTestKey,
   mint,
   NOW_MS,
+  outcomeOf,
   serveKeys,
   testAuthenticator,
 } from "./testing/issuer.ts";
-import type { TestAuthenticator, TestKey } from "./testing/issuer.ts";
+import type { TestKey } from "./testing/issuer.ts";
 
 const first = await makeTestKey("RS256", "k1");
 const second = await makeTestKey("RS256", "k2");
@@ -25,13 +25,6 @@ function serveHeld(...keys: TestKey[]) {
     return new Response(jwksText(...set.keys));
   });
   return { ...server, set };
-}
-
-async function outcome(authenticator: TestAuthenticator, token: string): Promise<string> {
-  return await authenticator.authenticate(token).then(
-    () => "ok",
-    (error) => error instanceof ArqonError ? error.reason : String(error),
-  );
 }
 
 async function count(outcomes: Promise<string>[]): Promise<Record<string, number>> {
@@ -51,7 +44,7 @@ Deno.test("a set that does not come holds up waiting_verifications tokens; more 
   server.set.hold = release.promise;
   const auth = authConfig({ jwks_url: server.url });
   const authenticator = await testAuthenticator(auth, {}, undefined, { waiting_verifications: 10 });
-  const outcomes = (await tokensOf(first, 40)).map((token) => outcome(authenticator, token));
+  const outcomes = (await tokensOf(first, 40)).map((token) => outcomeOf(authenticator, token));
   assert.deepEqual(await count(outcomes.slice(10)), { "keys-unavailable": 30 });
   release.resolve();
   assert.deepEqual(await count(outcomes.slice(0, 10)), { ok: 10 });
@@ -70,9 +63,9 @@ Deno.test("unknown kids hold up 64 tokens, and no token whose key is there", asy
   const release = Promise.withResolvers<void>();
   server.set.hold = release.promise;
   time.now_ms += 60_000;
-  const outcomes = (await tokensOf(second, 100)).map((token) => outcome(authenticator, token));
+  const outcomes = (await tokensOf(second, 100)).map((token) => outcomeOf(authenticator, token));
   assert.deepEqual(await count(outcomes.slice(64)), { "keys-unavailable": 36 });
-  assert.equal(await outcome(authenticator, await mint(first, LONG)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(first, LONG)), "ok");
   server.set.keys = [first, second];
   release.resolve();
   assert.deepEqual(await count(outcomes.slice(0, 64)), { ok: 64 });
@@ -91,12 +84,12 @@ Deno.test("a remembered token is verified again when the set was loaded anew, an
     return Number(/^shield_token_cache_misses_total (\d+)/m.exec(text)?.[1]);
   };
   const token = await mint(second, LONG);
-  for (let times = 0; times < 3; times++) assert.equal(await outcome(authenticator, token), "ok");
+  for (let times = 0; times < 3; times++) assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(await verifications(), 1);
   time.now_ms += CACHE_MS;
-  assert.equal(await outcome(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(await verifications(), 2);
   server.set.keys = [first];
   await authenticator.warm();
-  assert.equal(await outcome(authenticator, token), "token-unknown-key");
+  assert.equal(await outcomeOf(authenticator, token), "token-unknown-key");
 });

@@ -1,7 +1,5 @@
 /** Key sets by URL against real loopback HTTP servers, with a clock that the test sets. */
 import assert from "node:assert/strict";
-import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import {
@@ -11,6 +9,7 @@ import {
   makeTestKey,
   mint,
   NOW_MS,
+  outcomeOf,
   serveKeys,
   testAuthenticator,
 } from "./testing/issuer.ts";
@@ -30,16 +29,6 @@ function clock() {
 const LONG = { exp: NOW_MS / 1_000 + 86_400 };
 const CACHE_MS = 600_000;
 const COOLDOWN_MS = 30_000;
-
-async function reasonOf(authenticator: TestAuthenticator, token: string): Promise<Reason | "ok"> {
-  try {
-    await authenticator.authenticate(token);
-    return "ok";
-  } catch (error) {
-    assert.ok(error instanceof ArqonError);
-    return error.reason;
-  }
-}
 
 function open(
   url: string,
@@ -76,7 +65,7 @@ Deno.test("warm fetches before the first token, and the status says so", async (
     healthy: true,
     loaded_ms: NOW_MS,
   }]);
-  assert.equal(await reasonOf(authenticator, await mint(first)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(first)), "ok");
   assert.equal(server.state.requests, 1);
 });
 
@@ -85,13 +74,13 @@ Deno.test("a rotated key is found by one more fetch, at most once a cooldown", a
   const time = clock();
   const authenticator = await open(server.url, time);
   const rotated = await mint(second, LONG);
-  assert.equal(await reasonOf(authenticator, await mint(first, LONG)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(first, LONG)), "ok");
   server.state.answer = () => new Response(jwksText(first, second));
   time.forward_ms(COOLDOWN_MS - 1);
-  assert.equal(await reasonOf(authenticator, rotated), "token-unknown-key");
+  assert.equal(await outcomeOf(authenticator, rotated), "token-unknown-key");
   assert.equal(server.state.requests, 1, "within the cooldown nothing is fetched");
   time.forward_ms(1);
-  assert.equal(await reasonOf(authenticator, rotated), "ok");
+  assert.equal(await outcomeOf(authenticator, rotated), "ok");
   assert.equal(server.state.requests, 2);
 });
 
@@ -103,10 +92,10 @@ Deno.test("a flood of unknown kids fetches once a cooldown and leaves good token
   const unknown = await mint({ ...second, kid: "nobody" }, LONG);
   for (let round = 1; round <= 3; round += 1) {
     const reasons = await Promise.all(
-      Array.from({ length: 50 }, () => reasonOf(authenticator, unknown)),
+      Array.from({ length: 50 }, () => outcomeOf(authenticator, unknown)),
     );
     assert.ok(reasons.every((reason) => reason === "token-unknown-key"));
-    assert.equal(await reasonOf(authenticator, good), "ok");
+    assert.equal(await outcomeOf(authenticator, good), "ok");
     assert.equal(server.state.requests, round);
     time.forward_ms(COOLDOWN_MS);
   }
@@ -117,12 +106,12 @@ Deno.test("a key that the issuer took away is refused once the cache is old", as
   const time = clock();
   const authenticator = await open(server.url, time);
   const token = await mint(second, LONG);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   server.state.answer = () => new Response(jwksText(first));
   time.forward_ms(CACHE_MS - 1);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   time.forward_ms(1);
-  assert.equal(await reasonOf(authenticator, token), "token-unknown-key");
+  assert.equal(await outcomeOf(authenticator, token), "token-unknown-key");
 });
 
 Deno.test("while the endpoint fails, old keys serve for ten cache times and no longer", async () => {
@@ -130,21 +119,21 @@ Deno.test("while the endpoint fails, old keys serve for ten cache times and no l
   const time = clock();
   const authenticator = await open(server.url, time);
   const token = await mint(first, LONG);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   server.state.answer = () => new Response("down", { status: 500 });
   time.forward_ms(CACHE_MS);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(server.state.requests, 2);
   assert.equal(authenticator.keyStatus()[0]?.healthy, false);
   const unknown = await mint({ ...second, kid: "nobody" }, LONG);
-  assert.equal(await reasonOf(authenticator, unknown), "keys-unavailable");
+  assert.equal(await outcomeOf(authenticator, unknown), "keys-unavailable");
   time.forward_ms(CACHE_MS * 9);
   const error = await authenticator.authenticate(token).catch((caught) => caught);
   assert.deepEqual([error.reason, error.code], ["keys-unavailable", 503]);
   assert.ok(error.retry_after_ms > 0);
   server.state.answer = () => new Response(jwksText(first));
   time.forward_ms(COOLDOWN_MS);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(authenticator.keyStatus()[0]?.healthy, true);
 });
 
@@ -153,20 +142,20 @@ Deno.test("a clock that is set back keeps good keys", async () => {
   const time = clock();
   const authenticator = await open(server.url, time);
   const token = await mint(first, LONG);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   server.state.answer = () => new Response("down", { status: 500 });
   time.forward_ms(-3_600_000);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
 });
 
 Deno.test("a clock that is set back does not hold up a rotation", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
   const authenticator = await open(server.url, time);
-  assert.equal(await reasonOf(authenticator, await mint(first, LONG)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(first, LONG)), "ok");
   server.state.answer = () => new Response(jwksText(first, second));
   time.forward_ms(-3_600_000);
-  assert.equal(await reasonOf(authenticator, await mint(second, LONG)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(second, LONG)), "ok");
 });
 
 Deno.test("while the endpoint hangs after a failure, old keys serve without waiting for it", async () => {
@@ -175,14 +164,14 @@ Deno.test("while the endpoint hangs after a failure, old keys serve without wait
   const time = clock();
   const authenticator = await open(server.url, time, { jwks_timeout_ms: 60_000 });
   const token = await mint(first, LONG);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   server.state.answer = () => new Response("down", { status: 500 });
   time.forward_ms(CACHE_MS);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   let answered = false;
   server.state.answer = () => held.promise.finally(() => answered = true);
   time.forward_ms(COOLDOWN_MS);
-  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(answered, false);
   held.resolve(new Response(jwksText(first)));
   // Joins the fetch under way, so that nothing is left of it.
@@ -197,10 +186,10 @@ Deno.test("an endpoint that was never reached is tried again after 1 s, 2 s, 4 s
   const token = await mint(first, LONG);
   for (const pause_ms of [1_000, 2_000, 4_000, 8_000, 16_000, COOLDOWN_MS, COOLDOWN_MS]) {
     const before = server.state.requests;
-    assert.equal(await reasonOf(authenticator, token), "keys-unavailable");
+    assert.equal(await outcomeOf(authenticator, token), "keys-unavailable");
     assert.equal(server.state.requests, before + 1);
     time.forward_ms(pause_ms - 1);
-    assert.equal(await reasonOf(authenticator, token), "keys-unavailable");
+    assert.equal(await outcomeOf(authenticator, token), "keys-unavailable");
     assert.equal(server.state.requests, before + 1, `again before ${pause_ms} ms`);
     time.forward_ms(1);
   }
@@ -210,7 +199,7 @@ Deno.test("a refused connection is keys-unavailable, and the log names the host 
   const server = serveKeys(() => new Response(""));
   await server.stop();
   const authenticator = await open(server.url, clock());
-  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  assert.equal(await outcomeOf(authenticator, await mint(first)), "keys-unavailable");
   const log = authenticator.lines.join("");
   assert.match(log, /level=warn .*127\.0\.0\.1.*[Cc]onnection refused/);
   assert.ok(!log.includes("hidden"), "the query of the URL is not logged");
@@ -220,7 +209,7 @@ Deno.test("an endpoint that never answers is given up after jwks_timeout_ms", as
   const held = Promise.withResolvers<Response>();
   await using server = serveKeys(() => held.promise);
   const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 50 });
-  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  assert.equal(await outcomeOf(authenticator, await mint(first)), "keys-unavailable");
   assert.match(authenticator.lines.join(""), /no answer in 50 ms/);
   held.resolve(new Response(""));
 });
@@ -232,7 +221,7 @@ Deno.test("a body that never ends is given up after jwks_timeout_ms too", async 
     });
   await using server = serveKeys(() => new Response(body()));
   const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 50 });
-  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  assert.equal(await outcomeOf(authenticator, await mint(first)), "keys-unavailable");
   assert.match(authenticator.lines.join(""), /no answer in 50 ms/);
 });
 
@@ -244,7 +233,7 @@ Deno.test("close ends a fetch under way", async () => {
     return held.promise;
   });
   const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 60_000 });
-  const result = reasonOf(authenticator, await mint(first));
+  const result = outcomeOf(authenticator, await mint(first));
   await asked.promise;
   authenticator.close();
   assert.equal(await result, "keys-unavailable");
@@ -267,7 +256,7 @@ Deno.test("what is not a JWK set is refused, and the log says why", async (test)
     await test.step(name, async () => {
       await using server = serveKeys(answer);
       const authenticator = await open(server.url, clock());
-      assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+      assert.equal(await outcomeOf(authenticator, await mint(first)), "keys-unavailable");
       assert.match(authenticator.lines.join(""), log);
       authenticator.close();
     });
@@ -285,9 +274,9 @@ Deno.test("unusable keys of a set are left out with a warning, the others serve"
   const text = JSON.stringify({ keys: [...odd, first.public_jwk] });
   await using server = serveKeys(() => new Response(text));
   const authenticator = await open(server.url, clock());
-  assert.equal(await reasonOf(authenticator, await mint(first)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(first)), "ok");
   assert.equal(
-    await reasonOf(authenticator, await mint({ ...first, kid: "short" })),
+    await outcomeOf(authenticator, await mint({ ...first, kid: "short" })),
     "token-unknown-key",
   );
   assert.equal(authenticator.keyStatus()[0]?.keys, 1);
@@ -320,10 +309,10 @@ Deno.test("one issuer's keys never verify another's tokens, also under the same 
   const authenticator = await testAuthenticator(auth, {});
   const a = { iss: "https://a.example" };
   const b = { iss: "https://b.example" };
-  assert.equal(await reasonOf(authenticator, await mint(first, a)), "ok");
-  assert.equal(await reasonOf(authenticator, await mint(rogue, b)), "ok");
-  assert.equal(await reasonOf(authenticator, await mint(rogue, a)), "token-signature");
-  assert.equal(await reasonOf(authenticator, await mint(first, b)), "token-signature");
+  assert.equal(await outcomeOf(authenticator, await mint(first, a)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(rogue, b)), "ok");
+  assert.equal(await outcomeOf(authenticator, await mint(rogue, a)), "token-signature");
+  assert.equal(await outcomeOf(authenticator, await mint(first, b)), "token-signature");
   const one = await authenticator.authenticate(await mint(first, a));
   const two = await authenticator.authenticate(await mint(rogue, b));
   assert.equal(one.user_id, two.user_id);

@@ -11,6 +11,7 @@ import {
   makeTestKey,
   mint,
   NOW_MS,
+  refusalOf,
   testAuthenticator,
 } from "./testing/issuer.ts";
 import type { TestAuthenticator } from "./testing/issuer.ts";
@@ -84,12 +85,6 @@ async function counted(authenticator: TestAuthenticator, name: string): Promise<
 const verifications = (authenticator: TestAuthenticator) =>
   counted(authenticator, "shield_token_cache_misses_total");
 
-async function refusal(authenticator: TestAuthenticator, token: string): Promise<ArqonError> {
-  const error = await authenticator.authenticate(token).then(() => undefined, (error) => error);
-  assert.ok(error instanceof ArqonError, String(error));
-  return error;
-}
-
 Deno.test("a token is verified once, also when it comes a hundred times at once", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const token = await mint(key);
@@ -120,7 +115,7 @@ Deno.test("a token that differs in one character is another one, however well it
       `${token}\ud800`,
     ]
   ) {
-    await refusal(authenticator, forged);
+    await refusalOf(authenticator, forged);
   }
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 1);
 });
@@ -129,7 +124,7 @@ Deno.test("a refusal is never remembered: the same token is refused again, and v
   const authenticator = await testAuthenticator(authConfig(), files);
   const forged = await mint(other, {});
   for (let count = 0; count < 3; count++) {
-    assert.equal((await refusal(authenticator, forged)).reason, "token-unknown-key");
+    assert.equal((await refusalOf(authenticator, forged)).reason, "token-unknown-key");
   }
   assert.equal(await verifications(authenticator), 3);
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 0);
@@ -145,7 +140,7 @@ Deno.test("what is remembered ends with the token, and follows the tolerance as 
   // Past its exp it passes by the tolerance alone, and its connection ends with that.
   assert.equal((await authenticator.authenticate(token)).expires_ms, NOW_MS + 90_000);
   now_ms = NOW_MS + 90_000;
-  assert.equal((await refusal(authenticator, token)).reason, "token-expired");
+  assert.equal((await refusalOf(authenticator, token)).reason, "token-expired");
 });
 
 Deno.test("forget reaches tokens that are being verified at that moment", async () => {

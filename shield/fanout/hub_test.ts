@@ -130,6 +130,13 @@ Deno.test("an id comes once in two minutes for each room, plane and sender; no i
   assert.equal(await arrived(lobby, message("lobby", "a", "id")), 1);
 });
 
+/** A hub on an engine; the ids of ten messages are remembered. */
+const hubOn = (spine: Spine, stats: ReturnType<typeof testHub>["stats"]) =>
+  new Hub({
+    ...{ spine, stats, random, tenants: new TenantTable(), deduplication_entries: 10 },
+    now: () => SPINE_NOW_MS,
+  });
+
 /** The engine with its subscriptions written down; `refuse` makes one of them fail. */
 function recorded(spine: Spine, refuse?: string) {
   const opened: string[] = [];
@@ -156,14 +163,7 @@ Deno.test("a room is opened on the Spine by its first subscriber and closed by i
   await using test = testHub();
   const { spine, opened, closed } = recorded(test.spine);
   const { stats } = test;
-  const hub = new Hub({
-    spine,
-    stats,
-    tenants: new TenantTable(),
-    now: () => SPINE_NOW_MS,
-    random,
-    deduplication_entries: 10,
-  });
+  const hub = hubOn(spine, stats);
   const subscribers = ["c1", "c2", "c3"].map((id) => keptSubscriber(id));
   for (const subscriber of subscribers) hub.subscribe("acme", "lobby", subscriber);
   assert.deepEqual(opened, [lobby, lobbyOut]);
@@ -188,14 +188,7 @@ Deno.test("a room that the Spine opens by half is closed again and not counted",
   await using test = testHub();
   const { spine, opened, closed } = recorded(test.spine, lobbyOut);
   const { stats } = test;
-  const hub = new Hub({
-    spine,
-    stats,
-    tenants: new TenantTable(),
-    now: () => SPINE_NOW_MS,
-    random,
-    deduplication_entries: 10,
-  });
+  const hub = hubOn(spine, stats);
   const subscriber = keptSubscriber("c1");
   assert.throws(() => hub.subscribe("acme", "lobby", subscriber), { reason: "spine-unavailable" });
   assert.deepEqual([opened, closed], [[lobby], [lobby]]);

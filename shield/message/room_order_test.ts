@@ -51,15 +51,6 @@ Deno.test("what a lost connection took with it leaves no hole either, and nothin
   assert.equal(heard.hear(first), "repeated");
 });
 
-Deno.test("publishers have an order each, and a new life of one is another", () => {
-  const heard = new HeardOrder();
-  const [one, other] = [new PublishedOrder("s1"), new PublishedOrder("s2")];
-  for (const order of [one, other, one, one, other]) {
-    assert.equal(heard.hear(published(order)), "next");
-  }
-  assert.equal(heard.hear(published(new PublishedOrder("s1-again"))), "next");
-});
-
 Deno.test("after a told gap the next message makes no hole, and an old one is still repeated", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
@@ -105,16 +96,6 @@ Deno.test("what publishers say in turns is heard as if each spoke alone, whateve
   }));
 });
 
-Deno.test("a text that no Shield has written tells nothing", () => {
-  const heard = new HeardOrder();
-  assert.equal(heard.hear("s1 6 7"), "next");
-  const strange = ["", " ", "s1", "s1 7", "s1 7 ", "s1 -1 5", "s1 1 2x", "s1 1e0 5", "s1 0x1 5"];
-  for (const text of [...strange, "s1  5", " 1 5", "s1 1 5 9"]) {
-    assert.equal(heard.hear(text), "next", JSON.stringify(text));
-  }
-  assert.equal(heard.hear("s1 6 7"), "repeated");
-});
-
 Deno.test("a room that its publisher has forgotten makes no hole, and still no repetition", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
@@ -133,8 +114,10 @@ Deno.test("what no Shield has written says nothing", () => {
   fc.assert(fc.property(fc.string(), (text) => {
     assert.ok(["next", "repeated", "hole"].includes(heard.hear(text)));
   }));
-  for (const text of ["", "s1", "s1 6", "s1 6 ", "s1 x 7", "s1 9 7", " 5 6", "s1 5 NaN"]) {
-    assert.equal(heard.hear(text), "next");
+  const strange = ["", " ", "s1", "s1 6", "s1 6 ", "s1 -1 5", "s1 1 2x", "s1 1e0 5", "s1 0x1 5"];
+  for (const text of [...strange, "s1  5", " 1 5", "s1 1 5 9", "s1 x 7", "s1 9 7", "s1 5 NaN"]) {
+    assert.equal(heard.hear(text), "next", JSON.stringify(text));
   }
   assert.equal(heard.hear("s1 5 6"), "next");
+  assert.equal(heard.hear("s1 5 6"), "repeated");
 });

@@ -1,6 +1,6 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
-import { askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
+import { adminRequest, askPart, operator, tenantAdmin } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { documentBytes } from "./chain/chain.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -253,11 +253,7 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
     ...api.context,
     check: () => Promise.reject(new TypeError("secret detail")),
   };
-  const request = new Request(`http://admin${MODULES}`, {
-    method: "PUT",
-    body: tinyModule(1) as Uint8Array<ArrayBuffer>,
-    headers: { "content-type": "application/wasm" },
-  });
+  const request = adminRequest("PUT", MODULES, tinyModule(1), "application/wasm");
   const response = await askPart(POLICY_ROUTES, context, request);
   assert.equal(response.status, 500);
   assert.doesNotMatch(await response.text(), /secret/);

@@ -1,6 +1,6 @@
 /** Quarantine over the admin API: who is told what, and who may let a module out. */
 import assert from "node:assert/strict";
-import { askPart, operator } from "../admin/routing/testing/admin.ts";
+import { adminRequest, askJson, operator } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { startApi } from "./testing/admin_api.ts";
 
@@ -27,9 +27,9 @@ Deno.test("what is in quarantine is listed, told of where policies name it, and 
   assert.deepEqual(chain.body.quarantined, [{ name: "p", ...entry(sha256, "wedge") }]);
   const mine = { ...operator("bob"), only_tenant: "acme" };
   const asOwn = async (method: string, path: string) => {
-    const request = new Request(`http://admin${path}`, { method });
-    const response = await askPart(POLICY_ROUTES, api.context, request, mine);
-    return [response.status, await response.json()];
+    const request = adminRequest(method, path);
+    const { status, body } = await askJson(POLICY_ROUTES, api.context, request, mine);
+    return [status, body];
   };
   const [status, own] = await asOwn("GET", "/v1/policies/quarantine");
   assert.deepEqual([status, own.modules], [200, [entry(sha256, "wedge")]]);

@@ -23,7 +23,7 @@ import {
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { until } from "../../shared/testing/until.ts";
 import { testSpine } from "../testing/spine.ts";
-import { askPart } from "../admin/routing/testing/admin.ts";
+import { adminRequest, askJson } from "../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "./admin/admin_api.ts";
 import { compileMessage } from "./validation/message_schema.ts";
 import { createSetJobs } from "./registry/set_jobs.ts";
@@ -113,21 +113,10 @@ const chain = () =>
       ])),
   });
 
-async function ask(
+const ask = (
   { schemas }: TestSchemas,
-  method: string,
-  path: string,
-  type: string,
-  body: BodyInit,
-): Promise<{ status: number; body: Record<string, unknown> }> {
-  const request = new Request(`http://admin/v1/${path}`, {
-    method,
-    headers: { "content-type": type },
-    body,
-  });
-  const response = await askPart(SCHEMA_ROUTES, schemas.admin, request);
-  return { status: response.status, body: await response.json() };
-}
+  ...[method, path, type, body]: [method: string, path: string, type: string, body: unknown]
+) => askJson(SCHEMA_ROUTES, schemas.admin, adminRequest(method, `/v1/${path}`, body, type));
 
 const GZIP = "application/gzip";
 const mapping = (message: string) =>

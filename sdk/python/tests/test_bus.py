@@ -178,16 +178,6 @@ async def test_signed_messages_are_verified(bus: Bus, room_id: str) -> None:
             await keyless.room(room_id).publish("pay")
 
 
-async def test_traceparent_is_passed_on(bus: Bus, room_id: str) -> None:
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    async with arqon.connect(bus.url, token=bus.token(), traceparent=lambda: parent) as client:
-        async with client.room(room_id) as heard:
-            await client.room(room_id).publish("x")
-            message = await anext(heard)
-            assert message.trace_id == "0af7651916cd43dd8448eb211c80319c"
-            assert message.headers["traceparent"] == parent
-
-
 async def test_filter_live_and_stored(bus: Bus) -> None:
     room_id = f"durable-{uuid4().hex[:8]}"
     wanted = "int(data) % 2 == 1"

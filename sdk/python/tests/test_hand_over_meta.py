@@ -33,6 +33,19 @@ async def accept(sub: Sub) -> None:
     await sub.accept()
 
 
+def late_shields() -> tuple[Shields, list[Sub]]:
+    """All is accepted but the first SUB on the second Shield, which waits in the list."""
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1 and not late:
+            late.append(sub)
+        else:
+            await sub.accept()
+
+    return Shields(answer), late
+
+
 def moved(room: arqon.Room) -> bool:
     """The first session has ended, and the next is the present one."""
     return room.bus.welcomed.connection_id == "c2"
@@ -106,15 +119,7 @@ async def test_what_the_next_shield_never_takes_it_is_told_once() -> None:
 
 
 async def test_an_answer_after_the_move_to_a_sub_from_before_it_is_not_the_last_word() -> None:
-    late: list[Sub] = []
-
-    async def answer(sub: Sub) -> None:
-        if sub.shield == 1 and not late:
-            late.append(sub)
-        else:
-            await sub.accept()
-
-    shields = Shields(answer)
+    shields, late = late_shields()
     async with member(shields) as room:
         await begun(shields)
         await room.update_meta(2)
@@ -205,15 +210,7 @@ async def test_the_refusal_of_a_change_does_not_undo_a_newer_one() -> None:
 
 
 async def test_a_change_while_the_first_sub_of_a_session_is_on_its_way() -> None:
-    late: list[Sub] = []
-
-    async def answer(sub: Sub) -> None:
-        if sub.shield == 1 and not late:
-            late.append(sub)
-        else:
-            await sub.accept()
-
-    shields = Shields(answer)
+    shields, late = late_shields()
     async with member(shields) as room:
         reset(shields.sockets[0])
         await until("the late SUB", lambda: len(late) == 1)
@@ -243,15 +240,7 @@ async def test_a_change_that_a_new_session_refuses_does_not_end_the_subscription
 
 
 async def test_changes_that_nobody_waits_for_any_more_do_not_count_and_the_newest_goes() -> None:
-    late: list[Sub] = []
-
-    async def answer(sub: Sub) -> None:
-        if sub.shield == 1 and not late:
-            late.append(sub)
-        else:
-            await sub.accept()
-
-    shields = Shields(answer)
+    shields, late = late_shields()
     async with member(shields) as room:
         reset(shields.sockets[0])
         await until("the late SUB", lambda: len(late) == 1)

@@ -4,6 +4,7 @@
  */
 import { exportJWK, exportSPKI, generateKeyPair } from "@panva/jose";
 import type { JWK } from "@panva/jose";
+import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -131,6 +132,21 @@ export async function testAuthenticator(
     reloading,
   });
   return { ...authenticator, lines, registry };
+}
+
+/** What it refuses a token with; no other error, and no identity, will do. */
+export async function refusalOf(authenticator: Authenticator, token: string): Promise<ArqonError> {
+  const error = await authenticator.authenticate(token).then(() => undefined, (error) => error);
+  if (error instanceof ArqonError) return error;
+  throw new TypeError(`expected a refusal, not ${error}`, { cause: error });
+}
+
+/** "ok", or the reason for which it refuses a token. */
+export async function outcomeOf(authenticator: Authenticator, token: string): Promise<string> {
+  return await authenticator.authenticate(token).then(() => "ok", (error) => {
+    if (error instanceof ArqonError) return error.reason;
+    throw error;
+  });
 }
 
 /** A real HTTP server for a key set, whose answer can be changed, and that counts what it was asked. */

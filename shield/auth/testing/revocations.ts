@@ -10,7 +10,7 @@ import type { Revocations } from "../revocations.ts";
 import { REVOCATION_ROUTES } from "../../admin/operations/revocations_api.ts";
 import { startRevocations } from "../revocations_start.ts";
 import type { StartedRevocations } from "../revocations_start.ts";
-import { askPart } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
@@ -79,15 +79,9 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
     clock,
     changes: () => changes,
     metrics: () => registry.metrics(),
-    async ask(method, query = "", body, as) {
-      const text = typeof body === "string" ? body : JSON.stringify(body);
-      const init = body === undefined
-        ? {}
-        : { body: text, headers: { "content-type": "application/json" } };
-      const url = `http://admin/v1/revocations${query}`;
-      const request = new Request(url, { method, ...init });
-      const response = await askPart(REVOCATION_ROUTES, admin, request, as);
-      return { status: response.status, body: await response.json() };
+    ask(method, query = "", body, as) {
+      const request = adminRequest(method, `/v1/revocations${query}`, body);
+      return askJson(REVOCATION_ROUTES, admin, request, as);
     },
     [Symbol.dispose]: () => held.close(),
   };

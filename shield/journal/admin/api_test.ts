@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { parseLine } from "../../../shared/journal/record.ts";
 import type { JournalRecord } from "../../../shared/journal/record.ts";
-import { askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy, decision, journalPlace, storeBytes, writeBlock } from "../testing/journal.ts";
@@ -20,10 +20,7 @@ function api() {
   const logs = { of: (tenant_id: string) => engine.spine.log(tenant_id, RETENTION) };
   const context = { place, logs, log, node_id: "s1" };
   const send = (method: string, path: string, body?: unknown, as: Admin = operator()) => {
-    const init = body === undefined
-      ? {}
-      : { body: JSON.stringify(body), headers: { "content-type": "application/json" } };
-    const request = new Request(`http://admin/v1/journal${path}`, { method, ...init });
+    const request = adminRequest(method, `/v1/journal${path}`, body);
     return askPart(JOURNAL_ROUTES, context, request, as);
   };
   /** An answer's lines, and where it ended. */

@@ -6,7 +6,7 @@ import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
-import { askPart } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { MIRROR_ROUTES } from "../admin_api.ts";
@@ -61,15 +61,8 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
       await spine.flush();
       return published.filter(({ subject }) => subject.startsWith("shadow.in."));
     },
-    async ask(method, path, body, as) {
-      const text = typeof body === "string" ? body : JSON.stringify(body);
-      const init = body === undefined
-        ? {}
-        : { body: text, headers: { "content-type": "application/json" } };
-      const request = new Request(`http://admin${path}`, { method, ...init });
-      const response = await askPart(MIRROR_ROUTES, started.admin, request, as);
-      return { status: response.status, body: await response.json() };
-    },
+    ask: (method, path, body, as) =>
+      askJson(MIRROR_ROUTES, started.admin, adminRequest(method, path, body), as),
     async [Symbol.asyncDispose]() {
       await started.close();
       settings.close();

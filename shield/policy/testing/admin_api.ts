@@ -1,7 +1,7 @@
 /** The admin API over a real registry on the embedded Spine, as requests and answers. Tests only. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
-import { askPart, operator } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askPart, operator } from "../../admin/routing/testing/admin.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { POLICY_ROUTES } from "../admin_api.ts";
 import type { PolicyAdminContext } from "../admin_api.ts";
@@ -53,27 +53,11 @@ export async function startApi(): Promise<Api> {
   const base = { registry: one.registry, check: checkModule, quarantine, isStateful };
   const memory = new LogMemory({ lines_max: 100, now: Date.now });
   const context = { ...base, followers, memory, log, now: Date.now };
-  const request: Api["request"] = (method, path, body, type = "application/json") => {
-    const raw = body instanceof Uint8Array || body instanceof ReadableStream ||
-      typeof body === "string";
-    const init = body === undefined ? {} : {
-      body: (raw ? body : JSON.stringify(body)) as BodyInit,
-      headers: { "content-type": type },
-    };
-    return askPart(
-      POLICY_ROUTES,
-      context,
-      new Request(`http://admin${path}`, { method, ...init }),
-      operator("ops"),
-    );
-  };
+  const request: Api["request"] = (...args) =>
+    askPart(POLICY_ROUTES, context, adminRequest(...args), operator("ops"));
   const ask: Api["ask"] = async (...args) => {
-    const { status, headers, ...response } = await request(...args).then(async (answer) => ({
-      status: answer.status,
-      headers: answer.headers,
-      body: await answer.json(),
-    }));
-    return { status, headers, ...response };
+    const answer = await request(...args);
+    return { status: answer.status, headers: answer.headers, body: await answer.json() };
   };
   return {
     one,

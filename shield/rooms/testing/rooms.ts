@@ -5,7 +5,7 @@ import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
-import { askPart } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
 import { ROOM_ROUTES } from "../admin_api.ts";
@@ -54,16 +54,11 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
     started,
     lines,
     metrics: () => registry.metrics(),
-    async ask(method, path, body, as) {
-      const text = typeof body === "string" ? body : JSON.stringify(body);
-      const init = body === undefined
-        ? {}
-        : { body: text, headers: { "content-type": "application/json" } };
-      const request = new Request(`http://admin${path}`, { method, ...init });
+    ask(method, path, body, as) {
       // No room of these tests has messages.
       const logs = { of: (tenant_id: string) => Promise.reject(new Error(tenant_id)) };
-      const response = await askPart(ROOM_ROUTES, { ...started.admin, logs }, request, as);
-      return { status: response.status, body: await response.json() };
+      const request = adminRequest(method, path, body);
+      return askJson(ROOM_ROUTES, { ...started.admin, logs }, request, as);
     },
     async [Symbol.asyncDispose]() {
       started.close();

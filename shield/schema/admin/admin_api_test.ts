@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { TENANTS_BUCKET } from "../../../shared/records/tenant_settings.ts";
-import { askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askPart, operator, tenantAdmin } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "./admin_api.ts";
 import { testSpine } from "../../testing/spine.ts";
 import { refusalOf, testSchemas } from "../testing/registry.ts";
@@ -36,11 +36,7 @@ async function ask(
   type = GZIP,
   as = operator(),
 ): Promise<Answer> {
-  const request = new Request(`http://admin/v1/${path}`, {
-    method,
-    headers: { "content-type": type },
-    ...(body === undefined ? {} : { body }),
-  });
+  const request = adminRequest(method, `/v1/${path}`, body, type);
   const response = await askPart(SCHEMA_ROUTES, schemas.admin, request, as);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const { status, headers } = response;

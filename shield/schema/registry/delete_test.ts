@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { askPart, operator } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askJson, operator } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
@@ -20,15 +20,10 @@ const ID = "fleet";
 const BUCKET = "ARQON_SCHEMAS";
 
 // deno-lint-ignore no-explicit-any
-async function ask(t: TestSchemas, method: string, body: Uint8Array | null = null): Promise<any> {
-  const request = new Request(`http://admin/v1/schemas/${ID}`, {
-    method,
-    headers: { "content-type": "application/gzip" },
-    body: body as Uint8Array<ArrayBuffer> | null,
-  });
-  const response = await askPart(SCHEMA_ROUTES, t.schemas.admin, request);
-  assert.ok(response !== undefined);
-  return { status: response.status, ...await response.json() };
+async function ask(t: TestSchemas, method: string, body?: Uint8Array): Promise<any> {
+  const request = adminRequest(method, `/v1/schemas/${ID}`, body, "application/gzip");
+  const answer = await askJson(SCHEMA_ROUTES, t.schemas.admin, request);
+  return { status: answer.status, ...answer.body };
 }
 
 /** Keys that are stored under the id: the history or a tombstone, and versions. */

@@ -3,7 +3,7 @@
  * only.
  */
 import type { JsonValue } from "@bufbuild/protobuf";
-import { askPart } from "../../admin/routing/testing/admin.ts";
+import { adminRequest, askPart } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
 import { field, rules } from "./messages.ts";
 import type { TestSchemas } from "./registry.ts";
@@ -17,8 +17,7 @@ function bytesOf(at: number): Uint8Array<ArrayBuffer> {
 }
 
 async function put({ schemas }: TestSchemas, path: string, type: string, body: BodyInit) {
-  const headers = { "content-type": type };
-  const request = new Request(`http://admin/v1/${path}`, { method: "PUT", headers, body });
+  const request = adminRequest("PUT", `/v1/${path}`, body, type);
   const response = await askPart(SCHEMA_ROUTES, schemas.admin, request);
   if (response?.status !== 200) throw new Error(`${path}: ${await response?.text()}`);
   await response.body?.cancel();

@@ -101,15 +101,24 @@ export async function open(
   return { peer, seen };
 }
 
+/** A case of one open socket, whose peer goes when it ends. */
+export function opened(
+  run: (pair: Awaited<ReturnType<typeof open>>, host: Host) => Promise<void>,
+): Case["run"] {
+  return async (host) => {
+    const pair = await open(host);
+    using _peer = pair.peer;
+    await run(pair, host);
+  };
+}
+
 const bytes = (text: string) => new TextEncoder().encode(text);
 const fill = (length: number, value = 7) => new Uint8Array(length).fill(value);
 
 const MESSAGES: readonly Case[] = [
   {
     behaviour: "opens once, then hands out text and binary messages whole and in order",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const long = fill(200_000);
       const frames = [
         rawFrame(TEXT, bytes("grüße")),
@@ -118,26 +127,22 @@ const MESSAGES: readonly Case[] = [
       ];
       for (const frame of frames) await peer.write(frame);
       assert.deepEqual(await seen.count(4), ["open", "grüße", long, ""]);
-    },
+    }),
   },
   {
     behaviour: "puts a fragmented message together, control frames between the fragments or not",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(TEXT, bytes("one "), false));
       await peer.write(rawFrame(CONTINUATION, bytes("two "), false));
       await peer.write(rawFrame(PING, bytes("?")));
       assert.deepEqual(await peer.frame(), { opcode: PONG, body: bytes("?") });
       await peer.write(rawFrame(CONTINUATION, bytes("three")));
       assert.deepEqual(await seen.count(2), ["open", "one two three"]);
-    },
+    }),
   },
   {
     behaviour: "sends text and binary frames in the order of send",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const { socket } = seen;
       socket.send("a");
       socket.send(fill(100_000));
@@ -145,55 +150,47 @@ const MESSAGES: readonly Case[] = [
       assert.deepEqual(await peer.frame(), { opcode: TEXT, body: bytes("a") });
       assert.deepEqual(await peer.frame(), { opcode: BINARY, body: fill(100_000) });
       assert.deepEqual(await peer.frame(), { opcode: TEXT, body: bytes("z") });
-    },
+    }),
   },
   {
     behaviour: "a message's buffer is its own, also of messages that came in one packet",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const two = [...rawFrame(BINARY, fill(3, 1)), ...rawFrame(BINARY, fill(3, 2))];
       await peer.write(new Uint8Array(two));
       const [, first, second] = await seen.count(3);
       assert.deepEqual([first, second], [fill(3, 1), fill(3, 2)]);
       assert.notEqual((first as Uint8Array).buffer, (second as Uint8Array).buffer);
       assert.equal((first as Uint8Array).buffer.byteLength, 3);
-    },
+    }),
   },
   {
     behaviour: "keeps a byte order mark, and refuses text that is no UTF-8",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(TEXT, bytes("\ufeffx")));
       assert.deepEqual(await seen.count(2), ["open", "\ufeffx"]);
       await peer.write(rawFrame(TEXT, new Uint8Array([0xff, 0xfe])));
       await peer.leave();
       await seen.closed();
       assert.equal(seen.events.length, 3);
-    },
+    }),
   },
   {
     behaviour: "tells how much a peer that does not read has not taken",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const { socket } = seen;
       assert.equal(socket.bufferedAmount, 0);
       for (let frames = 0; frames < 200; frames++) socket.send(fill(100_000));
       assert(socket.bufferedAmount > 1_000_000);
       for (let frames = 0; frames < 200; frames++) await peer.frame();
       await until("an empty buffer", () => socket.bufferedAmount === 0);
-    },
+    }),
   },
 ];
 
 const CLOSES: readonly Case[] = [
   {
     behaviour: "closes with code and reason, once the peer has answered, after what was sent",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       seen.socket.send("last");
       seen.socket.close(1012, "restart");
       seen.socket.close(4413, "again");
@@ -207,29 +204,25 @@ const CLOSES: readonly Case[] = [
       await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
       peer[Symbol.dispose]();
       assert.equal(await seen.closed(), 1012);
-    },
+    }),
   },
   {
     behaviour: "tells the code of a peer that closes, and answers it",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1, ...bytes("bye")])));
       assert.equal(await peer.closeCode(), 4001);
       peer[Symbol.dispose]();
       assert.deepEqual(await seen.count(2), ["open", 4001]);
-    },
+    }),
   },
   {
     behaviour: "a peer that goes as one would that is given up has gone by itself",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const reason = bytes("No response from ping frame.");
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x03, 0xe9, ...reason])));
       await peer.leave();
       assert.deepEqual(await seen.count(2), ["open", 1001]);
-    },
+    }),
   },
   {
     behaviour: "a peer that vanishes is 1006, and sending and closing then do nothing",
@@ -245,22 +238,18 @@ const CLOSES: readonly Case[] = [
   },
   {
     behaviour: "ends a peer that breaks the protocol",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       // A continuation of nothing.
       await peer.write(rawFrame(CONTINUATION, bytes("x")));
       await peer.leave();
       await seen.closed();
       assert.equal(seen.events.length, 2);
-    },
+    }),
   },
   {
     behaviour:
       "a message below the bound arrives; above it, where there is a bound, the peer sees 1009",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       await peer.write(rawFrame(BINARY, fill(MESSAGE_BYTES_MAX)));
       await seen.count(2);
       await peer.write(rawFrame(BINARY, fill(MESSAGE_BYTES_MAX / 2), false));
@@ -273,13 +262,11 @@ const CLOSES: readonly Case[] = [
         peer[Symbol.dispose]();
         assert.equal(await seen.closed(), 4413);
       }
-    },
+    }),
   },
   {
     behaviour: "a peer in the middle of a message is cut off, or that it cannot be is said",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       await peer.write(rawFrame(BINARY, fill(300_000), false));
       await peer.write(rawFrame(PING, bytes("?")));
       await peer.frame();
@@ -289,7 +276,7 @@ const CLOSES: readonly Case[] = [
       assert(unfinished_bytes !== undefined && unfinished_bytes >= 300_000, `${unfinished_bytes}`);
       assert.equal(await seen.closed(), 1006);
       assert.equal(await peer.frame(), undefined);
-    },
+    }),
   },
 ];
 

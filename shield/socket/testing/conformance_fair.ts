@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
-import { open } from "./conformance.ts";
+import { open, opened } from "./conformance.ts";
 import type { Case, Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
@@ -63,29 +63,25 @@ async function goOn(peer: RawPeer, bytes: Uint8Array): Promise<void> {
 const TURNS: readonly Case[] = [
   {
     behaviour: "delivers a turn's share of the received messages, all in order",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const counted = mostInTurn(seen, () => seen.events.length === 5_001);
       await peer.write(numbered(5_000));
       // The share of one turn, and that of the next one as soon as it begins.
       const most = await counted;
       assert(most <= 2 * TURN_FRAMES, `${most} in one turn`);
       assert.deepEqual(seen.events.slice(1), numbers(5_000));
-    },
+    }),
   },
   {
     behaviour: "delivers less in a turn when its messages take long",
     options: { now_ms: slowClock },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const counted = mostInTurn(seen, () => seen.events.length === 1_001);
       await peer.write(numbered(1_000));
       const most = await counted;
       assert(most <= 2 * LOOK_FRAMES, `${most} in one turn`);
       assert.deepEqual(seen.events.slice(1), numbers(1_000));
-    },
+    }),
   },
   {
     behaviour: "another peer's message comes between those of a flood",
@@ -106,16 +102,14 @@ const TURNS: readonly Case[] = [
   },
   {
     behaviour: "messages before a close are delivered before it",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       await peer.write(
         new Uint8Array([...numbered(2_000), ...rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1]))]),
       );
       await peer.leave();
       assert.equal(await seen.closed(), 4001);
       assert.deepEqual(seen.events.slice(1, -1), numbers(2_000));
-    },
+    }),
   },
   {
     behaviour: "a flood of pings leaves others their turn, and its last ping is answered",
@@ -144,9 +138,7 @@ const TURNS: readonly Case[] = [
     behaviour: "a sender faster than its turns is back-pressured and loses nothing",
     except: { native: "its messages queue in the Shield; above a bound it is closed with 4429" },
     options: { waiting_messages: 500 },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       await peer.write(numbered(3_000));
       if (host.implementation !== "native") {
         return assert.deepEqual((await seen.count(3_001)).slice(1), numbers(3_000));
@@ -155,7 +147,7 @@ const TURNS: readonly Case[] = [
       const handed_out = seen.events.indexOf("flooded") - 1;
       assert.deepEqual(seen.events.slice(1, handed_out + 1), numbers(handed_out));
       assert(handed_out < 3_000);
-    },
+    }),
   },
 ];
 
@@ -163,9 +155,7 @@ const RESTS: readonly Case[] = [
   {
     behaviour: "a client over a rate is not read until its rate allows",
     except: { native: "it is read, and refused" },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       let [began_ms, rested_ms] = [0, 0];
       seen.onmessage = () => {
         if (seen.events.length === 2) {
@@ -180,13 +170,11 @@ const RESTS: readonly Case[] = [
       // Reading goes on.
       await peer.write(numbered(1, 1_000));
       await seen.count(1_002);
-    },
+    }),
   },
   {
     behaviour: "an idle client that is closed answers the close at once",
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       seen.onmessage = () => {
         seen.socket.rest(60_000);
         seen.socket.close(1012, "restart");
@@ -196,7 +184,7 @@ const RESTS: readonly Case[] = [
       await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
       peer[Symbol.dispose]();
       assert.equal(await seen.closed(), 1012);
-    },
+    }),
   },
 ];
 
@@ -204,9 +192,7 @@ const ENDS: readonly Case[] = [
   {
     behaviour: "a client that sends messages after the close is cut off, and none is delivered",
     options: { close_ms: CLOSE_MS },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }) => {
       const going_on = goOn(peer, repeated(rawFrame(BINARY, NOTHING), 10_000));
       await seen.count(100);
       const { length } = seen.events;
@@ -214,50 +200,44 @@ const ENDS: readonly Case[] = [
       await seen.closed();
       assert.equal(seen.events.length, length + 1);
       await going_on;
-    },
+    }),
   },
   {
     behaviour: "a client that sends fragments after the close is cut off",
     options: { close_ms: CLOSE_MS },
     except: { native: "it is read until the message ends or the memory guard acts" },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
       await peer.write(rawFrame(BINARY, NOTHING, false));
       const going_on = goOn(peer, repeated(rawFrame(CONTINUATION, NOTHING, false), 10_000));
       seen.socket.close(1012, "restart");
       await seen.closed();
       await going_on;
-    },
+    }),
   },
   {
     behaviour: "a client that does not answer the close within five seconds is cut off",
     options: { close_ms: CLOSE_MS },
     except: { native: "it stays until it leaves or sends something" },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ peer, seen }, host) => {
       seen.socket.close(1012, "restart");
       assert.equal(await peer.closeCode(), 1012);
       if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
       assert.equal(await seen.closed(), 1006);
-    },
+    }),
   },
   {
     behaviour: "a client that neither reads nor leaves is cut off when its close times out",
     options: { close_ms: CLOSE_MS },
     except: { native: "it stays, with its unsent data" },
-    async run(host) {
-      const { peer, seen } = await open(host);
-      using _peer = peer;
+    run: opened(async ({ seen }, host) => {
       for (let frames = 0; frames < 300; frames++) seen.socket.send(new Uint8Array(100_000));
       assert(seen.socket.bufferedAmount > 1_000_000);
       seen.socket.close(4429, "slow-consumer");
       if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
       assert.equal(await seen.closed(), 1006);
       assert.equal(seen.socket.bufferedAmount, 0);
-    },
+    }),
   },
 ];
 

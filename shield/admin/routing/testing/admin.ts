@@ -31,6 +31,29 @@ export function askPart<C extends { readonly log: Logger }>(
   return new AdminRouter(table.serve(context)).answer(request, as);
 }
 
+/** A request as an admin sends it: text, bytes and streams as they are, anything else as JSON. */
+export function adminRequest(method: string, path: string, body?: unknown, type?: string): Request {
+  const is_raw = typeof body === "string" || body instanceof Uint8Array ||
+    body instanceof ReadableStream;
+  return new Request(`http://admin${path}`, {
+    method,
+    headers: body === undefined ? {} : { "content-type": type ?? "application/json" },
+    body: (is_raw ? body : JSON.stringify(body)) as BodyInit | null,
+  });
+}
+
+/** One such request to the routes of a part, answered by status and JSON. */
+export async function askJson<C extends { readonly log: Logger }>(
+  table: AdminTable<C>,
+  context: C | undefined,
+  request: Request,
+  as?: Admin,
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+): Promise<{ status: number; body: any }> {
+  const response = await askPart(table, context, request, as);
+  return { status: response.status, body: await response.json() };
+}
+
 /** An admin of that tenant only. */
 export function tenantAdmin(tenant_id: string, by = "root"): Admin {
   return adminIn(tenant_id, by, tenant_id);
