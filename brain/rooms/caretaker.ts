@@ -2,40 +2,26 @@
  * The background jobs of a Brain's rooms: creates rooms that get a member, ends expired locks, sweeps rooms and bans.
  * Follows the cluster and has the timers; the jobs are in their own files.
  */
-import type { Env } from "../../shared/env.ts";
-import type { ClusterView, MemberChange } from "../cluster_view.ts";
-import type { BrainMetrics } from "../telemetry/metrics.ts";
+import type { MemberChange } from "../cluster_view.ts";
 import type { BanBook } from "./ban_book.ts";
-import type { BirthQueue } from "./lives/births.ts";
+import { BirthQueue } from "./lives/births.ts";
 import { UNCONDITIONAL } from "./commands/command.ts";
 import type { FallCause, RoomAddress } from "./commands/command.ts";
-import type { Doubts } from "./lives/doubts.ts";
-import type { LastUse } from "./room/last_use.ts";
 import type { LiveLocks } from "./locks/live_locks.ts";
 import type { Lock } from "./locks/lock.ts";
 import type { LiveRooms } from "./room/live_rooms.ts";
-import type { RoomContext } from "./room/room.ts";
-import type { RoomTable } from "./room/room_table.ts";
 import { sweepRooms } from "./sweep.ts";
 import type { SweepOptions } from "./sweep.ts";
 import type { TenantBytes } from "./store/tenant_bytes.ts";
 
 /** The dependencies of the caretaker. */
-export interface CaretakerOptions extends Pick<Env, "log"> {
-  readonly view: ClusterView;
-  readonly context: RoomContext;
-  readonly table: RoomTable;
-  readonly births: BirthQueue;
+export interface CaretakerOptions extends SweepOptions {
+  /** The most queued rooms to create. */
+  readonly waiting_max: number;
   readonly locks: LiveLocks;
   readonly live: LiveRooms;
   readonly bans: BanBook;
-  readonly doubts: Pick<Doubts, "size">;
   readonly bytes: Pick<TenantBytes, "used" | "limit_bytes">;
-  readonly last_use: LastUse;
-  readonly sweep: SweepOptions;
-  readonly metrics: BrainMetrics;
-  /** Called when a new term begins: the set of live Brains has changed. */
-  readonly onTerm: () => void;
 }
 
 /** Interval between checks for expired locks. */
@@ -53,6 +39,7 @@ const BANS_OF_TENANT = "bans";
 /** The background jobs of rooms; one per Brain. Runs from its creation until `stop`. */
 export class Caretaker {
   readonly #options: CaretakerOptions;
+  readonly #births: BirthQueue;
   readonly #ends: (() => void)[] = [];
   /** The rooms with a release command under way. */
   readonly #releasing = new Set<string>();
@@ -63,6 +50,7 @@ export class Caretaker {
 
   constructor(options: CaretakerOptions) {
     this.#options = options;
+    this.#births = new BirthQueue(options);
     const { view } = options;
     const lock_timer = setInterval(() => this.#tick(), LOCK_TICK_MS);
     const ban_timer = setInterval(() => this.#sweepBans(), BAN_TICK_MS);
@@ -81,14 +69,14 @@ export class Caretaker {
     this.#stopped = true;
     clearTimeout(this.#sweep_timer);
     for (const end of this.#ends.splice(0)) end();
-    const { births, live } = this.#options;
-    await Promise.all([births.stop(), this.#sweeping, this.#sweeping_bans, live.settled()]);
+    const { live } = this.#options;
+    await Promise.all([this.#births.stop(), this.#sweeping, this.#sweeping_bans, live.settled()]);
     // Its rooms have other owners now, which count them.
     this.#show();
   }
 
   #onMembers(change: MemberChange): void {
-    const { view, context, births, last_use, live } = this.#options;
+    const { view, context, last_use, live } = this.#options;
     const { tenant_id, room_id, joins, leaves, cause } = change;
     const at = { tenant_id, room_id };
     if (cause === "reported" && leaves.length > 0) this.#onLeaves(at, change);
@@ -97,7 +85,9 @@ export class Caretaker {
     const { connections } = view.count(tenant_id, room_id);
     if (connections === 0) last_use.note(at);
     // The first members of a room; with earlier members it already exists.
-    else if (joins.length > 0 && connections - joins.length + leaves.length <= 0) births.add(at);
+    else if (joins.length > 0 && connections - joins.length + leaves.length <= 0) {
+      this.#births.add(at);
+    }
   }
 
   #onLeaves(at: RoomAddress, { joins, leaves }: MemberChange): void {
@@ -115,8 +105,8 @@ export class Caretaker {
   }
 
   #onOwnership(was_away: boolean): void {
-    const { table, context, last_use, live, onTerm } = this.#options;
-    onTerm();
+    const { table, context, last_use, live } = this.#options;
+    context.saying.beginTerm();
     for (const each of [table, last_use]) each.keepOnly(context.isOwner);
     if (was_away) last_use.clear();
     live.survey();
@@ -124,23 +114,22 @@ export class Caretaker {
   }
 
   #tick(): void {
-    const { locks, births, context } = this.#options;
+    const { locks, context } = this.#options;
     const current = (at: RoomAddress, lock: Lock) => context.leases.current(at, lock);
     for (const { at, cause, connection_id } of [...locks.due(current)]) {
       if (context.isOwner(at)) this.#release(at, cause, connection_id);
       else locks.see(at, undefined);
     }
-    if (births.size === 0 && births.takeOverflow()) this.#sweepIn(0);
+    if (this.#births.size === 0 && this.#births.takeOverflow()) this.#sweepIn(0);
     this.#show();
   }
 
   #show(): void {
-    const { locks, births, table, bans, doubts, live, metrics, bytes, sweep } = this
-      .#options;
+    const { locks, table, bans, doubts, live, bytes, told, context: { metrics } } = this.#options;
     metrics.rooms.set(live.size);
     metrics.rooms_in_memory.set(table.size);
-    metrics.births_waiting.set(births.size);
-    metrics.rooms_untold.set(sweep.told.waiting);
+    metrics.births_waiting.set(this.#births.size);
+    metrics.rooms_untold.set(told.waiting);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);
     metrics.rooms_in_doubt.set(doubts.size);
@@ -160,12 +149,12 @@ export class Caretaker {
       this.#options.table.add(at, { command, deadline_ms: Infinity, answer });
       this.#releasing.add(id);
     } catch (error) {
-      this.#options.log.warn("a lock ends later", { ...at, error });
+      this.#options.context.log.warn("a lock ends later", { ...at, error });
     }
   }
 
   #interval_ms(): number {
-    const { idle_timeout_ms } = this.#options.sweep;
+    const { idle_timeout_ms } = this.#options;
     if (idle_timeout_ms === 0) return SWEEP_MAX_MS;
     const wanted_ms = idle_timeout_ms / SWEEPS_A_TIMEOUT;
     return Math.min(Math.max(wanted_ms, SWEEP_MIN_MS), SWEEP_MAX_MS);
@@ -185,9 +174,9 @@ export class Caretaker {
   }
 
   async #sweepRooms(): Promise<void> {
-    const { sweep, metrics, log } = this.#options;
+    const { metrics, log } = this.#options.context;
     try {
-      await sweepRooms(sweep);
+      await sweepRooms(this.#options, this.#births);
       metrics.room_sweeps.inc();
     } catch (error) {
       metrics.lifecycle_refused.inc({ reason: "failed" });
@@ -197,7 +186,7 @@ export class Caretaker {
 
   #sweepBans(): void {
     if (this.#sweeping_bans !== undefined) return;
-    const { bans, view, metrics, log } = this.#options;
+    const { bans, view, context: { metrics, log } } = this.#options;
     const isMine = (tenant_id: string) => view.ownerOf(tenant_id, BANS_OF_TENANT) === view.brain_id;
     this.#sweeping_bans = bans.sweep(isMine)
       .then((swept) => metrics.bans_swept.inc(swept))

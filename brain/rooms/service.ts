@@ -6,11 +6,9 @@ import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/logs/log.ts";
 import type {
   KeyValue,
   KvKey,
-  Spine,
   SpineMessage,
   Subscription,
 } from "../../shared/spine/contract/spine.ts";
@@ -21,14 +19,12 @@ import type { BrainMetrics } from "../telemetry/metrics.ts";
 import { createAnnouncer } from "./room/announcer.ts";
 import type { Announcer } from "./room/announcer.ts";
 import { BanBook } from "./ban_book.ts";
-import { BirthQueue } from "./lives/births.ts";
 import { Caretaker } from "./caretaker.ts";
 import type { EffectCommand, RoomAddress } from "./commands/command.ts";
 import { createCommandDesk } from "./desk/commands.ts";
-import type { ReducerCalls } from "./desk/commands.ts";
+import type { CommandDesk, ReducerCalls } from "./desk/commands.ts";
 import { applyCommands } from "./commands/apply.ts";
 import type { RoomDocument } from "./store/document.ts";
-import type { Doubts } from "./lives/doubts.ts";
 import { FirstVersions } from "./store/first_versions.ts";
 import { inLife } from "./store/life.ts";
 import { tellLifeChange } from "./lives/life_change.ts";
@@ -41,7 +37,6 @@ import { roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
 import type { LifeEvents } from "./lives/announced_rooms.ts";
-import type { RoomObserver } from "./room/room_observer.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
@@ -89,40 +84,6 @@ export interface RoomService {
 /** The queue group of all Brains: each command is delivered to one of them first. */
 const QUEUE = "brain";
 
-/** Mutable state while rooms are served. */
-interface Standing {
-  term: { number: number; started_ms: number };
-  stopping: boolean;
-}
-
-function observerOf(
-  options: RoomServiceOptions,
-  tally: RoomTally,
-  look: (at: RoomAddress) => void,
-): RoomObserver {
-  const { metrics, log } = options;
-  return {
-    onConflict: () => metrics.command_conflicts.inc(),
-    onRetry: (commands) => metrics.command_retries.inc(commands),
-    onRestart: ({ tenant_id, room_id }, error) => {
-      metrics.room_restarts.inc();
-      log.error("room restarted", { tenant_id, room: room_id, error });
-    },
-    onCreated: (at) => {
-      metrics.rooms_created.inc();
-      tally.note(at, true);
-      look(at);
-    },
-    onFresh: (_at, fresh) => {
-      for (const { fallen } of fresh) {
-        if (fallen !== undefined) metrics.locks_fallen.inc({ cause: fallen });
-      }
-    },
-    onForgotten: (commands) => metrics.command_ids_forgotten.inc(commands),
-    onFull: () => metrics.room_bytes_refused.inc(),
-  };
-}
-
 async function perform(
   at: RoomAddress,
   command: EffectCommand,
@@ -139,56 +100,6 @@ async function perform(
     default:
       command satisfies never;
   }
-}
-
-/** Creates the background jobs of rooms. */
-function caretaker(
-  options: RoomServiceOptions,
-  standing: Standing,
-  parts: {
-    context: RoomContext;
-    table: RoomTable;
-    tally: RoomTally;
-    bans: BanBook;
-    locks: LiveLocks;
-    live: LiveRooms;
-    last_use: LastUse;
-    leases: Leases;
-    doubts: Doubts;
-    bytes: TenantBytes;
-    listKeys: () => Promise<KvKey[]>;
-    told: Told;
-  },
-): Caretaker {
-  const { config: { brain }, view, metrics, log } = options;
-  const { context, table, tally, last_use, leases, told } = parts;
-  const births = new BirthQueue({
-    context,
-    waiting_max: brain.rooms_per_tenant,
-    isWanted: (at) => context.isOwner(at) && view.count(at.tenant_id, at.room_id).connections > 0,
-    refusal: (tenant_id) => tally.refusal(tenant_id),
-    onCreated: (at) => context.observer.onCreated(at),
-    onRefused: (reason) => metrics.lifecycle_refused.inc({ reason }),
-    log,
-  });
-  const sweep = {
-    ...{ context, view, births, tally, last_use, leases, told, log, listKeys: parts.listKeys },
-    idle_timeout_ms: brain.idle_timeout_ms,
-    isBusy: (at: RoomAddress) => table.isBusy(at),
-    onBusy: (at: RoomAddress) => parts.doubts.add(at),
-    onEnded: (at: RoomAddress) => {
-      metrics.rooms_ended.inc();
-      tally.note(at, false);
-      table.forget(at);
-      told.look(at);
-    },
-    onRefused: () => metrics.lifecycle_refused.inc({ reason: "failed" }),
-    isStopping: () => standing.stopping,
-  };
-  const onTerm = () => {
-    standing.term = { number: standing.term.number + 1, started_ms: context.monotonic_ms() };
-  };
-  return new Caretaker({ view, births, sweep, metrics, log, onTerm, ...parts });
 }
 
 /** Opens the buckets with their present limits: a Brain without them would admit too much. */
@@ -274,12 +185,26 @@ function seenBy(
   };
 }
 
-/** The steps of a drain: a failure is logged and does not stop it. */
-const drainingBy = (spine: Spine, log: Logger) => ({
-  flush: () => spine.flush().catch((error) => log.warn("no flush in a drain", { error })),
-  served: (subscription: Subscription) =>
-    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error })),
-});
+/** Ends what serves commands. A failure is logged and does not stop it. */
+async function drainRooms(
+  { log }: RoomServiceOptions,
+  { commands, forwarded, desk, table, parts }: {
+    commands: Subscription;
+    forwarded: Subscription;
+    desk: CommandDesk;
+    table: RoomTable;
+    parts: readonly { stop(): Promise<void> }[];
+  },
+): Promise<void> {
+  const served = (subscription: Subscription) =>
+    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
+  await Promise.all([...parts.map((part) => part.stop()), served(commands)]);
+  table.wakeAll();
+  await desk.settled();
+  // Commands that were under way when the others were notified that this Brain stops.
+  await served(forwarded);
+  await desk.settled();
+}
 
 /**
  * Starts serving rooms; resolves once it accepts commands. Rejects with `spine-unavailable` if a bucket cannot be
@@ -290,7 +215,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
-  const { rooms_in_memory } = config.brain;
+  const { rooms_in_memory, rooms_per_tenant, idle_timeout_ms } = config.brain;
   const opened = await openBuckets(options);
   const { rooms, bytes, listKeys, tally, bans, lives, follow, versions } = opened;
   const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
@@ -298,31 +223,36 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const [locks, leases] = [new LiveLocks(clocks, rooms_in_memory), new Leases(clocks)];
   const [live, last_use] = [new LiveRooms({ view, tally }), new LastUse(monotonic_ms)];
   tally.follow((at) => live.look(at), () => live.survey());
-  const standing: Standing = { term: { number: 1, started_ms: monotonic_ms() }, stopping: false };
+  let is_stopping = false;
   const { command_timeout_ms } = limits.desk;
   const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
   const { saying, doubts, stop: stopSaying } = startPublisher({
     ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
-    term: () => standing.term,
     look: (at) => loadRoom(at, context).then(() => {}),
     isBusy: (at) => table.isBusy(at),
   });
   const context: RoomContext = {
     ...{ ...clocks, bucket: rooms, bytes, lives, announcer, saying, random, leases },
-    ...{ command_timeout_ms, isOwner },
+    ...{ command_timeout_ms, isOwner, metrics, log },
     limits: limits.document,
     apply: options.apply ?? applyCommands,
     firstVersion: options.firstVersion ?? ((now_ms) => versions.at(now_ms)),
     onSeen: seenBy({ leases, locks, last_use, versions, isOwner, ...config.brain }),
     birthRefusal: (tenant_id) => tally.refusal(tenant_id),
     perform: (at, command) => perform(at, command, announcer, bans),
-    observer: observerOf(options, tally, (at) => told.look(at)),
-    isStopping: () => standing.stopping,
+    onCreated: (at) => {
+      metrics.rooms_created.inc();
+      tally.note(at, true);
+      told.look(at);
+    },
+    isStopping: () => is_stopping,
   };
   const table = new RoomTable(limits.desk, context);
   const told = await startAnnouncing(options, context);
-  const beside = { bans, locks, live, last_use, leases, doubts, bytes, listKeys, told };
-  const care = caretaker(options, standing, { context, table, tally, ...beside });
+  const care = new Caretaker({
+    ...{ context, view, table, tally, listKeys, told, doubts, last_use, leases },
+    ...{ bans, locks, live, bytes, idle_timeout_ms, waiting_max: rooms_per_tenant },
+  });
   const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
@@ -330,19 +260,13 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const note = (message: SpineMessage) => versions.note(tally.hear(message, brain_id));
   const hear = spine.subscribe(everyTenant("rooms"), note);
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
-  const { flush, served } = drainingBy(spine, log);
   const drain = async (): Promise<void> => {
-    standing.stopping = true;
+    is_stopping = true;
     hear.unsubscribe();
-    await Promise.all([care.stop(), served(commands), told.stop()]);
-    table.wakeAll();
-    await desk.settled();
-    // Commands that were under way when the others were notified that this Brain stops.
-    await served(forwarded);
-    await desk.settled();
+    await drainRooms(options, { commands, forwarded, desk, table, parts: [care, told] });
     for (const part of [bans, lives]) part.stop();
     await stopSaying();
-    await flush();
+    await spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
   };
   let drained: Promise<void> | undefined;
   follow(() => onLife(options, { listKeys, tally }, { table, context, last_use }));

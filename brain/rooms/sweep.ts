@@ -3,11 +3,10 @@
  * unpublished, and finds members without a room. So rooms survive their Brains, and still end. The idle time is
  * measured by this Brain (`last_use.ts`).
  */
-import type { Env } from "../../shared/env.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import type { BirthQueue, LifecycleRefusal } from "./lives/births.ts";
+import type { BirthQueue } from "./lives/births.ts";
 import type { RoomAddress } from "./commands/command.ts";
 import { isPageKey, isRoomKey, removeLeftOver, removePages } from "./store/command_pages.ts";
 import type { RoomDocument } from "./store/document.ts";
@@ -15,31 +14,28 @@ import type { LastUse } from "./room/last_use.ts";
 import type { Leases } from "./locks/leases.ts";
 import { liveLock } from "./locks/lock.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
-import type { StoreContext, Stored } from "./store/room_store.ts";
+import type { Stored } from "./store/room_store.ts";
+import type { Doubts } from "./lives/doubts.ts";
+import type { RoomContext } from "./room/room.ts";
+import type { RoomTable } from "./room/room_table.ts";
 import type { RoomTally } from "./room/room_tally.ts";
 import type { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
 /** The dependencies of a sweep. */
-export interface SweepOptions extends Pick<Env, "log"> {
-  readonly context: StoreContext;
+export interface SweepOptions {
+  readonly context: RoomContext;
   readonly leases: Pick<Leases, "current" | "keepOnly">;
   readonly view: ClusterView;
-  readonly births: BirthQueue;
+  readonly table: RoomTable;
   readonly tally: RoomTally;
   /** All keys of the bucket; counts their bytes, too. */
   readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
-  readonly told: Pick<AnnouncedRooms, "settle" | "settleGone" | "waiting">;
+  readonly told: Pick<AnnouncedRooms, "settle" | "settleGone" | "look" | "waiting">;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
-  /** Whether the room is executing commands. */
-  readonly isBusy: (at: RoomAddress) => boolean;
-  /** Called for a busy room, which must be checked later. */
-  readonly onBusy: (at: RoomAddress) => void;
-  readonly onEnded: (at: RoomAddress) => void;
-  readonly onRefused: (reason: LifecycleRefusal) => void;
-  readonly isStopping: () => boolean;
+  readonly doubts: Pick<Doubts, "add" | "size">;
 }
 
 /** Rooms checked concurrently. */
@@ -51,32 +47,36 @@ const CHUNK_REST_MS = 100;
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, CHUNK_REST_MS));
 
 function mayEnd(at: RoomAddress, { lock }: RoomDocument, options: SweepOptions): boolean {
-  const { context, leases, last_use, view, idle_timeout_ms, isBusy } = options;
+  const { context, leases, last_use, view, idle_timeout_ms, table } = options;
   return last_use.idleMs(at) >= idle_timeout_ms &&
     liveLock(lock && leases.current(at, lock), context.now()) === undefined &&
     view.count(at.tenant_id, at.room_id).connections === 0 &&
-    view.isFresh() && context.isOwner(at) && !isBusy(at);
+    view.isFresh() && context.isOwner(at) && !table.isBusy(at);
 }
 
 async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Promise<void> {
+  const { context, table, tally, told } = options;
   try {
-    await options.context.bucket.delete(roomKey(at), stored.revision);
+    await context.bucket.delete(roomKey(at), stored.revision);
   } catch (error) {
     // The room was used meanwhile: it does not end.
     if (isConflict(error)) return;
     throw error;
   }
-  await removePages(at, stored.document.pages, options.context.bucket);
-  options.context.bytes.add(at.tenant_id, -(stored.size_bytes + ENTRY_BYTES));
-  options.context.onSeen(at, undefined);
-  options.onEnded(at);
-  options.context.announcer.ended(at, stored.document);
+  await removePages(at, stored.document.pages, context.bucket);
+  context.bytes.add(at.tenant_id, -(stored.size_bytes + ENTRY_BYTES));
+  context.onSeen(at, undefined);
+  context.metrics.rooms_ended.inc();
+  tally.note(at, false);
+  table.forget(at);
+  told.look(at);
+  context.announcer.ended(at, stored.document);
 }
 
 async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
-  const { context, view, last_use, idle_timeout_ms, isBusy, onBusy } = options;
+  const { context, view, last_use, idle_timeout_ms, table, doubts } = options;
   // The running commands may have written a change that they will publish.
-  if (isBusy(at)) return onBusy(at);
+  if (table.isBusy(at)) return doubts.add(at);
   const stored = await loadRoom(at, context);
   const is_told = await options.told.settle(at, stored);
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
@@ -88,7 +88,8 @@ async function visitAll(
   rooms: readonly RoomAddress[],
   options: SweepOptions,
 ): Promise<void> {
-  const { context, log, onRefused, isStopping } = options;
+  const { context } = options;
+  const { isStopping, metrics, log } = context;
   let index = 0;
   const worker = async (end_index: number): Promise<void> => {
     while (index < end_index && !isStopping()) {
@@ -97,7 +98,7 @@ async function visitAll(
       try {
         await visit(at, options);
       } catch (error) {
-        onRefused("failed");
+        metrics.lifecycle_refused.inc({ reason: "failed" });
         log.warn("a room was not swept", { tenant_id: at.tenant_id, room: at.room_id, error });
       }
     }
@@ -110,8 +111,11 @@ async function visitAll(
 }
 
 /** Sweeps all rooms once. Rejects if the bucket cannot be listed. */
-export async function sweepRooms(options: SweepOptions): Promise<void> {
-  const { context, leases, last_use, view, births, tally } = options;
+export async function sweepRooms(
+  options: SweepOptions,
+  births: Pick<BirthQueue, "add">,
+): Promise<void> {
+  const { context, leases, last_use, view, tally } = options;
   const keys = await tally.recount(options.listKeys);
   const stored = new Set<string>();
   const owned: RoomAddress[] = [];

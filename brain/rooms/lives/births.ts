@@ -2,29 +2,20 @@
  * Creates the documents of rooms that got their first member. A storm of joins becomes a bounded queue of creations. A
  * room created by a command is not queued here: the command's own write creates it.
  */
-import type { ArqonError } from "@arqon/proto";
-import type { Env } from "../../../shared/env.ts";
+import type { ClusterView } from "../../cluster_view.ts";
 import type { RoomAddress } from "../commands/command.ts";
 import { emptyDocument } from "../store/document.ts";
 import { writeRoom } from "../store/room_store.ts";
-import type { StoreContext } from "../store/room_store.ts";
+import type { RoomContext } from "../room/room.ts";
 import { encodeDocument } from "../store/stored_document.ts";
 import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
 
-/** Why a room was not created, or not ended. */
-export type LifecycleRefusal = "room-limit" | "room-bytes-limit" | "queue-full" | "failed";
-
 /** The dependencies of the queue of creations. */
-export interface BirthOptions extends Pick<Env, "log"> {
-  readonly context: StoreContext;
+export interface BirthOptions {
+  readonly context: RoomContext;
+  readonly view: Pick<ClusterView, "count">;
   /** The most queued rooms. */
   readonly waiting_max: number;
-  /** Whether the room still needs a document, as its owner sees it. */
-  readonly isWanted: (at: RoomAddress) => boolean;
-  /** Why the tenant may not create another room; undefined: it may. */
-  readonly refusal: (tenant_id: string) => ArqonError | undefined;
-  readonly onCreated: (at: RoomAddress) => void;
-  readonly onRefused: (reason: LifecycleRefusal) => void;
 }
 
 /** Concurrent creations: round trips to the bucket overlap, and other work is not starved. */
@@ -54,7 +45,7 @@ export class BirthQueue {
     const id = `${at.tenant_id}.${at.room_id}`;
     if (this.#waiting.size >= this.#options.waiting_max && !this.#waiting.has(id)) {
       this.#overflowed = true;
-      this.#options.onRefused("queue-full");
+      this.#refuse("queue-full");
       return;
     }
     this.#waiting.set(id, at);
@@ -88,10 +79,15 @@ export class BirthQueue {
     }
   }
 
+  #refuse(reason: "room-limit" | "room-bytes-limit" | "queue-full" | "failed"): void {
+    this.#options.context.metrics.lifecycle_refused.inc({ reason });
+  }
+
   async #create(at: RoomAddress): Promise<void> {
-    const { context, isWanted, refusal, onCreated, onRefused, log } = this.#options;
-    if (!isWanted(at)) return;
-    if (refusal(at.tenant_id) !== undefined) return onRefused("room-limit");
+    const { context, view } = this.#options;
+    const { connections } = view.count(at.tenant_id, at.room_id);
+    if (!context.isOwner(at) || connections === 0) return;
+    if (context.birthRefusal(at.tenant_id) !== undefined) return this.#refuse("room-limit");
     const now_ms = context.now();
     try {
       await context.lives.prove();
@@ -101,16 +97,20 @@ export class BirthQueue {
       const value = encodeDocument(document);
       const grown_bytes = value.length + ENTRY_BYTES;
       if (!await context.bytes.take(at.tenant_id, grown_bytes)) {
-        return onRefused("room-bytes-limit");
+        return this.#refuse("room-bytes-limit");
       }
       const stored = await writeRoom(at, document, 0, context, value);
       // Lost the race: the room already exists, which is enough.
       if (stored === undefined) return context.bytes.add(at.tenant_id, -grown_bytes);
-      onCreated(at);
+      context.onCreated(at);
       context.saying.born(at, stored.document);
     } catch (error) {
-      onRefused("failed");
-      log.warn("a room could not be made", { tenant_id: at.tenant_id, room: at.room_id, error });
+      this.#refuse("failed");
+      context.log.warn("a room could not be made", {
+        tenant_id: at.tenant_id,
+        room: at.room_id,
+        error,
+      });
     }
   }
 }

@@ -16,13 +16,6 @@ import { HELLO } from "../../../shared/subjects/subject.ts";
 import { Doubts } from "./doubts.ts";
 import { Tails } from "./tails.ts";
 
-/** A span of ownership; it ends whenever the set of live Brains changes. */
-export interface Term {
-  readonly number: number;
-  /** Monotonic ms. */
-  readonly started_ms: number;
-}
-
 /** The dependencies of publishing changes. */
 export interface ChangePublisherOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "flush">;
@@ -33,7 +26,6 @@ export interface ChangePublisherOptions extends Pick<Env, "now"> {
   readonly tails: Tails;
   /** Monotonic ms. */
   readonly monotonic: () => number;
-  readonly term: () => Term;
   readonly isOwner: (at: RoomAddress) => boolean;
 }
 
@@ -71,10 +63,20 @@ export class ChangePublisher {
    */
   readonly #published: BoundedMap<string, PublishedState>;
   #unconfirmed: Unconfirmed[] = [];
+  #term = 1;
+  /** Monotonic ms. */
+  #term_began_ms: number;
 
   constructor(options: ChangePublisherOptions) {
     this.#options = options;
     this.#published = new BoundedMap(options.rooms_in_memory);
+    this.#term_began_ms = options.monotonic();
+  }
+
+  /** Begins another term: the set of live Brains has changed. */
+  beginTerm(): void {
+    this.#term++;
+    this.#term_began_ms = this.#options.monotonic();
   }
 
   /**
@@ -84,10 +86,9 @@ export class ChangePublisher {
    * it has none.
    */
   read(at: RoomAddress, document: RoomDocument, written_ms_ago?: number): void {
-    const { isOwner, term } = this.#options;
+    const { isOwner } = this.#options;
     const state = this.#of(at);
-    const { number } = term();
-    const first = state.term !== number && isOwner(at);
+    const first = state.term !== this.#term && isOwner(at);
     const { epoch, version } = document;
     const is_said = state.said?.epoch === epoch && state.said.version >= version;
     if (is_said && !first && !state.birth_unsaid) return;
@@ -99,15 +100,15 @@ export class ChangePublisher {
     if (!unsaid.every((event) => this.#again(at, document, event, ageOf))) return this.#doubt(at);
     if (!this.#tellBirth(at, state, document, first, ageOf)) return this.#doubt(at);
     if (!is_said) state.said = { epoch, version };
-    if (first) state.term = number;
+    if (first) state.term = this.#term;
     if (unsaid.length > 0) this.#confirm(before);
   }
 
   /** Records that a room has no document: nothing is unpublished. */
   readNothing(at: RoomAddress): void {
-    const { isOwner, term } = this.#options;
+    const { isOwner } = this.#options;
     const state = this.#of(at);
-    if (isOwner(at)) state.term = term().number;
+    if (isOwner(at)) state.term = this.#term;
     state.said = { epoch: "", version: 0 };
     state.birth_unsaid = false;
   }
@@ -138,11 +139,11 @@ export class ChangePublisher {
 
   /** Handles the document of a room that this Brain has created without events. */
   born(at: RoomAddress, document: RoomDocument): void {
-    const { isOwner, term } = this.#options;
+    const { isOwner } = this.#options;
     const state = this.#of(at);
     const { epoch, version } = document;
     state.said = { epoch, version };
-    if (isOwner(at)) state.term = term().number;
+    if (isOwner(at)) state.term = this.#term;
     this.#tellOwnBirth(at, state, document);
   }
 
@@ -176,8 +177,7 @@ export class ChangePublisher {
 
   /** Whether a previous owner that stopped recently may have made a change of this age without publishing it. */
   #isEarlierOwners(age_ms: number): boolean {
-    const { monotonic, term } = this.#options;
-    const term_ms = monotonic() - term().started_ms;
+    const term_ms = this.#options.monotonic() - this.#term_began_ms;
     return age_ms < REPUBLISH_MS && age_ms >= term_ms - TERM_SLACK_MS;
   }
 

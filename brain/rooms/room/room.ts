@@ -4,6 +4,7 @@
  * is `room_table.ts`, requests are in `commands.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Env } from "../../../shared/env.ts";
 import { answerJson } from "../commands/answer.ts";
 import { isEffect } from "../commands/command.ts";
 import type { EffectCommand, RoomAddress, RoomCommand } from "../commands/command.ts";
@@ -17,7 +18,7 @@ import type { PageTable } from "../store/command_pages.ts";
 import { loadRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
 import { FULL, writeChange } from "./room_write.ts";
-import type { RoomObserver } from "./room_observer.ts";
+import type { BrainMetrics } from "../../telemetry/metrics.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
 
 /** The most commands in one compare-and-set; it bounds how long a batch blocks the process. */
@@ -57,10 +58,8 @@ export interface Room {
 }
 
 /** Shared by all rooms of a Brain. */
-export interface RoomContext extends StoreContext {
+export interface RoomContext extends StoreContext, Pick<Env, "log" | "monotonic_ms"> {
   readonly limits: RoomLimits & MemoryLimits;
-  /** Monotonic ms, for deadlines. */
-  readonly monotonic_ms: () => number;
   readonly leases: Pick<Leases, "current">;
   /** How long the Shield waits for an answer, in ms; in the text of `command-timeout`. */
   readonly command_timeout_ms: number;
@@ -72,7 +71,8 @@ export interface RoomContext extends StoreContext {
   readonly birthRefusal: (tenant_id: string) => ArqonError | undefined;
   /** Performs a command's effect outside the document. Rejects with an ArqonError on failure. */
   readonly perform: (at: RoomAddress, command: EffectCommand) => Promise<void>;
-  readonly observer: RoomObserver;
+  readonly metrics: BrainMetrics;
+  readonly onCreated: (at: RoomAddress) => void;
   /** Whether the Brain is stopping: then no command waits. */
   readonly isStopping: () => boolean;
 }
@@ -186,9 +186,11 @@ function tell(
   born: boolean,
   context: RoomContext,
 ) {
-  if (born) context.observer.onCreated(room.at);
+  if (born) context.onCreated(room.at);
   context.saying.wrote(room.at, stored.document, fresh, markOf(stored), born);
-  context.observer.onFresh(room.at, fresh);
+  for (const { fallen } of fresh) {
+    if (fallen !== undefined) context.metrics.locks_fallen.inc({ cause: fallen });
+  }
 }
 
 /**
@@ -238,13 +240,13 @@ function answerBatch(
   room: Room,
   batch: readonly WaitingCommand[],
   { outcomes, mark, wrote }: Answered,
-  { observer }: Pick<RoomContext, "observer">,
+  { metrics }: RoomContext,
 ): void {
   for (const [index, waiting] of batch.entries()) {
     const outcome = outcomes[index];
     if (outcome === "later") room.parked.push(waiting);
     else if (outcome instanceof ArqonError) {
-      if (outcome.reason === "room-bytes-limit") observer.onFull();
+      if (outcome.reason === "room-bytes-limit") metrics.room_bytes_refused.inc();
       waiting.answer(outcome);
     } else if (outcome !== undefined) waiting.answer(answerJson(outcome, mark));
   }
@@ -273,11 +275,13 @@ async function fail(
     return refuseAll(batch, known ? error : new ArqonError("internal", "", { cause: error }));
   }
   if (batch.length > 1) {
-    context.observer.onRetry(batch.length);
+    context.metrics.command_retries.inc(batch.length);
     for (const waiting of batch) await serveBatch(room, [waiting], context);
     return;
   }
-  context.observer.onRestart(room.at, error.cause);
+  const { tenant_id, room_id } = room.at;
+  context.metrics.room_restarts.inc();
+  context.log.error("room restarted", { tenant_id, room: room_id, error: error.cause });
   refuseAll(batch, new ArqonError("internal", "", { cause: error.cause }));
 }
 
@@ -292,11 +296,11 @@ async function serveBatch(
     for (let tries = 0; tries < ATTEMPTS_MAX; tries++) {
       batch = stillAwaited(batch, context);
       if (batch.length === 0) return;
-      if (tries > 0) context.observer.onRetry(batch.length);
+      if (tries > 0) context.metrics.command_retries.inc(batch.length);
       const commands = batch.map(({ command }) => afterEffect(command, progress.performed));
       const answered = await attempt(room, commands, context, progress);
       if (answered !== undefined) return answerBatch(room, batch, answered, context);
-      context.observer.onConflict();
+      context.metrics.command_conflicts.inc();
       await backOff(tries, context.random);
     }
   } catch (error) {

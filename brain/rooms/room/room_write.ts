@@ -25,7 +25,7 @@ export async function writeChange(
   context: RoomContext,
   is_due: boolean,
 ): Promise<Stored | undefined | typeof FULL> {
-  const { bucket, bytes, limits, observer } = context;
+  const { bucket, bytes, limits, metrics } = context;
   const lean = shed(base.document, document, limits, command_clock.now(base.document, context));
   const value = encodeDocument(lean.document);
   const pages = encodePages(lean);
@@ -40,7 +40,7 @@ export async function writeChange(
     bytes.add(at.tenant_id, -grown_bytes);
     return undefined;
   }
-  if (lean.forgotten > 0) observer.onForgotten(lean.forgotten);
+  if (lean.forgotten > 0) metrics.command_ids_forgotten.inc(lean.forgotten);
   for (const { name } of lean.removed) table.delete(name);
   // Not awaited: it never rejects.
   if (lean.removed.length > 0) void removePages(at, lean.removed, bucket);
