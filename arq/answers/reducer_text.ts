@@ -8,6 +8,7 @@ import type { RoomState } from "../../brain/reducers/state/room_state.ts";
 import { encodeSnapshot } from "../../brain/reducers/state/snapshot.ts";
 import { fuelOf, type RunStep } from "../reducers/reducer_run.ts";
 import { printable } from "../terminal/exit.ts";
+import type { Report } from "../terminal/io.ts";
 import { plural } from "../../shared/plural.ts";
 import type { ForbiddenCalls, Rehearsal } from "../reducers/rehearsal.ts";
 import { table } from "./policy_text.ts";
@@ -116,7 +117,7 @@ export function stepLine(step: RunStep, about: StepAbout): string {
   const fuel = fuelOf(step);
   if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${said}`)}\n`;
   const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
-  const lines = [
+  return lines([
     said === "" ? head : `${head}  ${said}`,
     ...outcome.events.map(({ type, data, to }) =>
       `  event  ${type}  ${shown(data)}${to === "" ? "" : `  to ${to}`}`
@@ -130,68 +131,72 @@ export function stepLine(step: RunStep, about: StepAbout): string {
     `  fuel ${figure(fuel.own)} + ${figure(fuel.host)}  chain ${
       state.chain.toHex().slice(0, SHORT)
     }`,
-  ];
-  return lines.map((line) => `${printable(line)}\n`).join("");
+  ]);
 }
 
-function endJson(end: RunEnd, values: boolean): string {
+const lines = (all: readonly string[]) => all.map((line) => `${printable(line)}\n`).join("");
+
+/** Keys that begin with `prefix`, which has one character for each byte, with their values. */
+const valuesOf = ({ values }: RoomState, prefix: KeyPrefix = "") =>
+  [...values.entries()].filter(([key]) => key.startsWith(prefix))
+    .map(([key, value]) => [keyText(key), shown(value)] as const);
+
+const valueLine = ([key, value]: readonly [string, string]) => `${key} = ${value}`;
+
+/** How much there is in a room. */
+function sizeText(state: RoomState): string {
+  const { values, size_bytes, timers } = state;
+  const next = nextTimer(state);
+  const first = next === undefined ? "" : `, the first at ${new Date(next.at_ms).toISOString()}`;
+  return `${counted(values.size, "value", "values")} of ${count(size_bytes)} bytes, ` +
+    `${counted(timers.size, "timer", "timers")}${first}`;
+}
+
+/** The digests of a state. */
+const digestsOf = (state: RoomState) => ({
+  state: valuesDigest(state).toHex(),
+  chain: state.chain.toHex(),
+  snapshot: digestOf(encodeSnapshot(state)).toHex(),
+});
+
+const digestLines = ({ state, chain }: ReturnType<typeof digestsOf>) => [
+  `state  ${state}`,
+  `chain  ${chain}`,
+];
+
+/** How a run ended. */
+export function runEnd(end: RunEnd, has_values: boolean): Report {
   const { file, against, state, other, entries, faults, differing, forbidden, unlike } = end;
-  const all = values
-    ? {
-      values: Object.fromEntries(
-        [...state.values.entries()].map(([key, value]) => [keyText(key), shown(value)]),
-      ),
-    }
-    : {};
-  const compared = other === undefined ? {} : {
-    ...{ against, differing },
-    against_state: valuesDigest(other).toHex(),
-  };
-  return JSON.stringify({
+  const values = has_values ? valuesOf(state) : [];
+  const digests = digestsOf(state);
+  const other_state = other && valuesDigest(other).toHex();
+  const told = {
     ...(forbidden + unlike === 0 ? {} : { forbidden, unlike_schema: unlike }),
     ...{ file, entries, faults, offset: state.offset, at_ms: state.time_ms },
     ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
-    state: valuesDigest(state).toHex(),
-    chain: state.chain.toHex(),
-    snapshot: digestOf(encodeSnapshot(state)).toHex(),
-    ...all,
-    ...compared,
-  });
-}
-
-/** The lines at the end. */
-export function endLine(
-  end: RunEnd,
-  { json, values }: { readonly json: boolean; readonly values: boolean },
-): string {
-  if (json) return `${endJson(end, values)}\n`;
-  const { state, other, against, entries, faults, differing, forbidden, unlike } = end;
-  const next = nextTimer(state);
-  const waiting = counted(state.timers.size, "timer", "timers");
-  const first = next === undefined ? "" : `, the first at ${new Date(next.at_ms).toISOString()}`;
-  const lines = [
+    ...digests,
+    ...(has_values ? { values: Object.fromEntries(values) } : {}),
+    ...(other === undefined ? {} : { against, differing, against_state: other_state }),
+  };
+  const text = lines([
     `${counted(entries, "entry", "entries")}, ${counted(faults, "fault", "faults")}; ` +
-    `${counted(state.values.size, "value", "values")} of ${count(state.size_bytes)} bytes, ` +
-    `${waiting}${first}`,
+    sizeText(state),
     ...(forbidden === 0
       ? []
       : [`${counted(forbidden, "command", "commands")} forbidden by the schema`]),
     ...(unlike === 0
       ? []
       : [`${counted(unlike, "entry is", "entries are")} not as the schema says`]),
-    ...(values
-      ? [...state.values.entries()].map(([key, value]) => `  ${keyText(key)} = ${shown(value)}`)
-      : []),
-    `state  ${valuesDigest(state).toHex()}`,
-    `chain  ${state.chain.toHex()}`,
+    ...values.map((one) => `  ${valueLine(one)}`),
+    ...digestLines(digests),
     ...(other === undefined ? [] : [
       differing === 0
         ? `the same as ${against}`
         : `${counted(differing, "entry differs", "entries differ")} from ${against}; ` +
-          `its state  ${valuesDigest(other).toHex()}`,
+          `its state  ${other_state}`,
     ]),
-  ];
-  return lines.map((line) => `${printable(line)}\n`).join("");
+  ]);
+  return { told, text };
 }
 
 /** Which values are reported: those whose keys begin with this, one character for each byte. */
@@ -223,9 +228,6 @@ export interface FoldEnd {
   readonly difference: FoldDifference | undefined;
 }
 
-const lines = (all: readonly string[]) => all.map((line) => `${printable(line)}\n`).join("");
-const time = (time_ms: number) => time_ms === 0 ? "" : `, ${new Date(time_ms).toISOString()}`;
-
 function differenceText(room_id: string, difference: FoldDifference): string[] {
   const { about, first, last, noted, folded } = difference;
   const which = first === last ? `entry ${first}` : `one of the entries ${first} to ${last}`;
@@ -240,110 +242,74 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
 }
 
 /** How a fold of a whole log ended. */
-export function foldText(end: FoldEnd, json: boolean): string {
+export function foldReport(end: FoldEnd): Report {
   const { room_id: room, begin, entries, programs, snapshots, state, difference } = end;
-  const chain = state.chain.toHex();
-  const values = valuesDigest(state).toHex();
-  if (json) {
-    const differs = difference === undefined ? null : {
-      ...difference,
-      noted: difference.noted.toHex(),
-      folded: difference.folded.toHex(),
-    };
-    const same = difference === undefined;
-    const counts = { begin, offset: state.offset, entries, programs, snapshots };
-    return `${JSON.stringify({ room, same, ...counts, differs, state: values, chain })}\n`;
-  }
-  if (difference !== undefined) return lines(differenceText(room, difference));
+  const digests = digestsOf(state);
+  const differs = difference === undefined ? null : {
+    ...difference,
+    noted: difference.noted.toHex(),
+    folded: difference.folded.toHex(),
+  };
+  const counts = { begin, offset: state.offset, entries, programs, snapshots };
+  const { state: values, chain } = digests;
+  const told = { room, same: differs === null, ...counts, differs, state: values, chain };
+  if (difference !== undefined) return { told, text: lines(differenceText(room, difference)) };
   const behind = end.from === undefined
     ? `behind the snapshot of entry ${begin}`
     : `behind entry ${begin} of ${end.from}`;
   const from = begin === 0 ? "from the first" : behind;
   const past = snapshots === 0 ? "" : `, past ${counted(snapshots, "snapshot", "snapshots")}`;
-  return lines([
+  const text = lines([
     `${room}: ${counted(entries, "entry", "entries")} ${from} to entry ${count(state.offset)} by ` +
     `${counted(programs, "program", "programs")}${past}: the same`,
-    `state  ${values}`,
-    `chain  ${chain}`,
+    ...digestLines(digests),
   ]);
+  return { told, text };
 }
 
-function* valuesOf(state: RoomState, prefix: KeyPrefix): Generator<[string, Uint8Array]> {
-  for (const [key, value] of state.values.entries()) {
-    if (key.startsWith(prefix)) yield [key, value];
-  }
-}
-
-/** A state: values for stdout, and for people what is to be said of it, for stderr. */
-export function stateText(
-  room_id: string,
-  state: RoomState,
-  { json, prefix }: { readonly json: boolean; readonly prefix: KeyPrefix },
-): { readonly out: string; readonly about: string } {
+/** A state: its values, and for people what is to be said of it. */
+export function stateReport(room_id: string, state: RoomState, prefix: KeyPrefix): Report {
   const { offset, time_ms: at_ms, size_bytes: state_bytes, timers } = state;
-  const next = nextTimer(state);
-  const chain = state.chain.toHex();
-  if (json) {
-    const values = Object.fromEntries(
-      [...valuesOf(state, prefix)].map(([key, value]) => [keyText(key), shown(value)]),
-    );
-    const own = {
+  const values = valuesOf(state, prefix);
+  const at = at_ms === 0 ? "" : `, ${new Date(at_ms).toISOString()}`;
+  return {
+    told: {
       ...{ room: room_id, offset, at_ms, keys: state.values.size, state_bytes },
       timers: Object.fromEntries([...timers.entries()].map(([key, { at_ms }]) => [key, at_ms])),
-      ...{ state: valuesDigest(state).toHex(), chain },
-      snapshot: digestOf(encodeSnapshot(state)).toHex(),
-    };
-    return { out: `${JSON.stringify({ ...own, values })}\n`, about: "" };
-  }
-  const waiting = counted(timers.size, "timer", "timers");
-  const first = next === undefined ? "" : `, the first at ${new Date(next.at_ms).toISOString()}`;
-  return {
-    out: lines(
-      [...valuesOf(state, prefix)].map(([key, value]) => `${keyText(key)} = ${shown(value)}`),
-    ),
-    about: lines([
-      `${room_id} after entry ${count(offset)}${time(at_ms)}: ` +
-      `${counted(state.values.size, "value", "values")} of ${count(state_bytes)} bytes, ` +
-      `${waiting}${first}`,
-    ]),
+      ...digestsOf(state),
+      values: Object.fromEntries(values),
+    },
+    text: lines(values.map(valueLine)),
+    note: lines([`${room_id} after entry ${count(offset)}${at}: ${sizeText(state)}`]),
   };
 }
 
-function changesBetween(from: RoomState, to: RoomState, prefix: KeyPrefix) {
-  const added: Record<string, string> = {};
-  const removed: Record<string, string> = {};
-  const changed: Record<string, { from: string; to: string }> = {};
-  for (const [key, value] of valuesOf(from, prefix)) {
-    const now = to.values.get(key);
-    if (now === undefined) removed[keyText(key)] = shown(value);
-    else if (now.toHex() !== value.toHex()) {
-      changed[keyText(key)] = { from: shown(value), to: shown(now) };
-    }
-  }
-  for (const [key, value] of valuesOf(to, prefix)) {
-    if (!from.values.has(key)) added[keyText(key)] = shown(value);
-  }
-  return { added, removed, changed };
-}
-
 /** What is different between two states of a room. */
-export function changesText(
+export function changesReport(
   room_id: string,
-  { from, to }: { readonly from: RoomState; readonly to: RoomState },
-  { json, prefix }: { readonly json: boolean; readonly prefix: KeyPrefix },
-): string {
-  const changes = changesBetween(from, to, prefix);
-  if (json) {
-    const place = ({ offset, time_ms: at_ms }: RoomState) => ({ offset, at_ms });
-    const ends = { room: room_id, from: place(from), to: place(to) };
-    return `${JSON.stringify({ ...ends, ...changes })}\n`;
-  }
-  const { added, removed, changed } = changes;
-  return lines([
-    ...Object.entries(removed).map(([key, value]) => `- ${key} = ${value}`),
-    ...Object.entries(added).map(([key, value]) => `+ ${key} = ${value}`),
-    ...Object.entries(changed).map(([key, { from, to }]) => `~ ${key} = ${from} -> ${to}`),
-  ]);
+  from: RoomState,
+  to: RoomState,
+  prefix: KeyPrefix,
+): Report {
+  const [before, after] = [from, to].map((state) => new Map(valuesOf(state, prefix)));
+  const is = (state: RoomState) => ({ offset: state.offset, at_ms: state.time_ms });
+  const removed = [...before!].filter(([key]) => !after!.has(key));
+  const added = [...after!].filter(([key]) => !before!.has(key));
+  const changed = [...before!].flatMap(([key, value]) => {
+    const now = after!.get(key);
+    return now === undefined || now === value ? [] : [[key, { from: value, to: now }] as const];
+  });
+  return {
+    told: {
+      ...{ room: room_id, from: is(from), to: is(to), added: Object.fromEntries(added) },
+      ...{ removed: Object.fromEntries(removed), changed: Object.fromEntries(changed) },
+    },
+    text: lines([
+      ...removed.map((one) => `- ${valueLine(one)}`),
+      ...added.map((one) => `+ ${valueLine(one)}`),
+      ...changed.map(([key, { from, to }]) => `~ ${key} = ${from} -> ${to}`),
+    ]),
+  };
 }
 
 /** What is deployed to a class. */

@@ -7,7 +7,7 @@ import { VERSION } from "../../shared/version.ts";
 import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
 import { addAll, type Definition } from "./groups/define.ts";
 import { reflow } from "./help_text.ts";
-import { type Io, print } from "../terminal/io.ts";
+import { finish, type Io, print } from "../terminal/io.ts";
 import { busOptionsLast, flagsOf, type Run } from "./groups/options.ts";
 import { AUDIT, JOURNAL } from "./groups/records.ts";
 import { AUTH } from "./groups/auth.ts";
@@ -80,12 +80,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
     const named = command.registeredArguments.map((one, at) => [one.name(), parsed[at]]);
     const flags = await flagsOf(io, command);
     const ended = await action(io, flags, parsed, Object.fromEntries(named), command);
-    if (typeof ended !== "object") exit_code = ended ?? EXIT.ok;
-    else {
-      const { told, text, code = EXIT.ok } = ended;
-      await print(io.stdout, flags["json"] === true ? `${JSON.stringify(told)}\n` : text);
-      exit_code = code;
-    }
+    exit_code = await finish(io, ended, flags["json"] === true);
   };
   const program = buildProgram(run, onlyWord(args));
   const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);

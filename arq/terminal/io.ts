@@ -94,11 +94,15 @@ export interface Io {
 }
 
 /** How a command ends: well, with an exit code, or with what it found, for programs and as text for people. */
-export type Ended = void | number | {
+export type Ended = void | number | Report;
+
+/** What is printed: `told` as JSON with `--json`, else `text`, and then `note` on stderr. */
+export interface Report {
   readonly told: unknown;
   readonly text: string;
+  readonly note?: string;
   readonly code?: number;
-};
+}
 
 /** Unwritten bytes above which `write` waits. */
 const BACKLOG_BYTES = 65_536;
@@ -189,4 +193,17 @@ export function print(output: Output, text: string): Promise<void> {
 export function resolvePath(cwd: string, path: string): string {
   const absolute = path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path);
   return absolute ? path : `${cwd.replace(/[\\/]+$/, "")}/${path}`;
+}
+
+/** Prints what a command has ended with, and gives its exit code. */
+export async function finish(
+  io: Pick<Io, "stdout" | "stderr">,
+  ended: Ended,
+  is_json: boolean,
+): Promise<number> {
+  if (typeof ended !== "object") return ended ?? 0;
+  const { told, text, note = "", code = 0 } = ended;
+  await print(io.stdout, is_json ? `${JSON.stringify(told)}\n` : text);
+  if (!is_json) await print(io.stderr, note);
+  return code;
 }

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { verify } from "../../arq/commands/proof/proof.ts";
+import { finish } from "../../arq/terminal/io.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import type { RecordBreak } from "../../shared/proof/entry.ts";
@@ -185,8 +186,9 @@ Deno.test("messages of an earlier epoch of their log are found in it, and those 
     await Deno.writeTextFile(messages, `{"epoch":"b","messages":[${texts.join()}]}\n`);
     const python = await verifierPy(["--vkey", vkey, "--messages", messages, `${folder}/${place}`]);
     assert.equal(python.wrong !== undefined, wrong, `${place}: ${python.wrong}`);
-    const verified = verify(diskIo(folder), `./${place}`, { vkey: [vkey] });
+    const io = diskIo(folder);
+    const verified = verify(io, `./${place}`, { vkey: [vkey] });
     if (wrong) await assert.rejects(verified, /the message at/, place);
-    else assert.equal(await verified, 0);
+    else assert.equal(await finish(io, await verified, false), 0);
   }
 });

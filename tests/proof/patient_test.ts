@@ -5,6 +5,7 @@ import { connect } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
 import { verify } from "../../arq/commands/proof/proof.ts";
+import { finish } from "../../arq/terminal/io.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { askPatiently } from "../../sdk/typescript/proof/patient.ts";
 import { problemResponse } from "../../shared/problem.ts";
@@ -52,7 +53,7 @@ Deno.test("readers ask again when a log says so, and say in the end what they wa
     },
     arq: async () => {
       const io = diskIo("/");
-      await verify(io, url, { vkey: [vkey] });
+      await finish(io, await verify(io, url, { vkey: [vkey] }), false);
       return io.stdout.text();
     },
     python: async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { checkpoint, verify } from "../../arq/commands/proof/proof.ts";
+import { finish } from "../../arq/terminal/io.ts";
 import { witness } from "../../arq/commands/proof/witness.ts";
 import { diskIo } from "../../arq/testing/disk_io.ts";
 import { encodeVerifier, pemKey, verifierOf } from "../../shared/proof/note.ts";
@@ -101,7 +102,7 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
       }));
   const newest = async (witnesses: readonly string[]) => {
     const io = diskIo(cwd);
-    await checkpoint(io, url, { vkey: [log], witness: witnesses });
+    await finish(io, await checkpoint(io, url, { vkey: [log], witness: witnesses }), false);
     return io.stdout.text();
   };
   for (const size of [20, 300]) {

@@ -24,8 +24,8 @@ import { findAdmin, streamAdmin } from "../../bus/admin.ts";
 import { sealingOf } from "../../backup/encryption.ts";
 import { fileParts, filesToSave, hasFiles, manifestText, sizeText } from "../../backup/files.ts";
 import { dataDirOf, findPlace, openNats, type Place } from "../../backup/backup_place.ts";
-import { cannotWrite, EXIT, failed, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { cannotWrite, failed, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { createProgress } from "../../terminal/progress.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readTar, type TarEntry } from "../../../shared/tar.ts";
@@ -298,16 +298,11 @@ export async function backup(io: Io, file: string, flags: Flags<"files">): Promi
     flags.recipientsFile !== undefined || (flags.recipient ?? []).length > 0;
   const { keep } = flags;
   const removed = keep === undefined ? [] : await removeOutdated(io, file, path, keep);
-  if (flags.json === true) {
-    const told = { file: path, encrypted: is_encrypted, size_bytes, removed, ...manifest };
-    await print(io.stdout, `${JSON.stringify(told)}\n`);
-    return EXIT.ok;
-  }
   const gone = removed.map((one) => `removed ${one}\n`).join("");
-  await print(io.stdout, `${path} (${sizeText(size_bytes)})\n${manifestText(manifest)}${gone}`);
-  if (!is_encrypted && hasFiles(manifest)) {
-    const told =
-      "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
-    await print(io.stderr, told);
-  }
+  const open = "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
+  return {
+    told: { file: path, encrypted: is_encrypted, size_bytes, removed, ...manifest },
+    text: `${path} (${sizeText(size_bytes)})\n${manifestText(manifest)}${gone}`,
+    note: !is_encrypted && hasFiles(manifest) ? open : "",
+  };
 }

@@ -8,7 +8,7 @@ import { errorFromWire } from "../../../sdk/typescript/wire/wire_error.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { clusterTable, readCluster } from "../../answers/cluster.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import {
   findTarget,
   givenToken,
@@ -222,14 +222,13 @@ async function look(
 }
 
 /** Prints health, nodes and figures. Returns 0 when every node of the bus is ready, 1 when one is not. */
-export async function status(io: Io, flags: Flags): Promise<number> {
+export async function status(io: Io, flags: Flags): Promise<Ended> {
   const is_json = flags.json === true;
   if (flags.path === true) {
     const { GATES } = await import("../../../shield/message/gate_order.ts");
     const rows = GATES.map(([gate, ...refusals]) => ({ gate, refusals }));
-    const lines = rows.map(({ gate, refusals }) => `${gate.padEnd(18)}  ${refusals.join(", ")}`);
-    await print(io.stdout, `${is_json ? JSON.stringify(rows) : lines.join("\n")}\n`);
-    return EXIT.ok;
+    const lines = rows.map(({ gate, refusals }) => `${gate.padEnd(18)}  ${refusals.join(", ")}\n`);
+    return { told: rows, text: lines.join("") };
   }
   const source = await findSource(io, flags);
   if (flags.watch === undefined) {

@@ -19,7 +19,7 @@ import {
   queryOf as queryOfAll,
 } from "../../bus/admin.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { plural } from "../../../shared/plural.ts";
 import { readTrace, type TraceSpan, traceTree } from "../../answers/trace_tree.ts";
@@ -151,8 +151,6 @@ export async function trace(io: Io, trace_id: string, flags: Flags): Promise<End
       "it takes a few seconds to get there, and only what is sampled does: docs/tracing.md",
     );
   }
-  const shown = flags.json === true
-    ? `${JSON.stringify({ trace_id, spans })}\n`
-    : `trace ${trace_id}, ${plural(spans.length, "span")}\n${traceTree(spans)}`;
-  await print(io.stdout, shown);
+  const head = `trace ${trace_id}, ${plural(spans.length, "span")}\n`;
+  return { told: { trace_id, spans }, text: head + traceTree(spans) };
 }

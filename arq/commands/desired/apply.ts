@@ -12,7 +12,7 @@ import { changesOfText, changesText, notesText } from "../../desired/plan_text.t
 import { requireMeant } from "../../rooms/unreachable.ts";
 import { CommandError, EXIT, failed, printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { statePath } from "./live_state.ts";
 import {
   appliedOf,
@@ -213,7 +213,7 @@ async function exitOf(io: Io, parts: readonly Pick<Made, "in_force">[]): Promise
 }
 
 /** Puts a folder or a plan in force. Returns 1 when it is stored and this node does not have it in force. */
-export async function apply(io: Io, target: string, flags: Flags): Promise<number> {
+export async function apply(io: Io, target: string, flags: Flags): Promise<Ended> {
   if (await isBusFolder(io, target)) {
     return await applyBus(io, target, flags);
   }
@@ -232,13 +232,11 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<numbe
     return await rollOut(io, admin, desired, compared, flags);
   }
   const made = await carryOut(io, admin, desired, compared);
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ tenant, ...made, changes })}\n`);
-  } else {
-    const text = madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes);
-    await print(io.stdout, text);
-  }
-  return await exitOf(io, [made]);
+  return {
+    told: { tenant, ...made, changes },
+    text: madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes),
+    code: await exitOf(io, [made]),
+  };
 }
 
 /** What an apply of a tenant's folder has done. */

@@ -19,7 +19,7 @@ import { encodePlan, type PlanBasis } from "../../desired/plan_file.ts";
 import { isLoss, type Losses, lossesText, NO_ROOM_LOSSES } from "../../answers/losses_text.ts";
 import { dueAfter } from "../../../shared/records/schedule.ts";
 import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
 import { consequences } from "./consequences.ts";
 import { type LiveState, readLive, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
@@ -251,11 +251,11 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
     ? undefined
     : await consequences(io, admin, desired, compared, flags.since);
   const view = planView(desired, compared, window);
-  const text = flags.json === true
-    ? `${JSON.stringify({ ...view, plan: flags.out ?? null })}\n`
-    : planText(desired, compared, window, io.stdout.has_color);
-  await print(io.stdout, text);
-  return planCode([compared]);
+  return {
+    told: { ...view, plan: flags.out ?? null },
+    text: planText(desired, compared, window, io.stdout.has_color),
+    code: planCode([compared]),
+  };
 }
 
 /** A tenant's plan for programs. */

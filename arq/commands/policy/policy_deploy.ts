@@ -10,7 +10,7 @@ import { messageSizes } from "../../policies/policy_trial.ts";
 import { askAdmin, findAdmin } from "../../bus/admin.ts";
 import { CommandError, usageError } from "../../terminal/exit.ts";
 import { readModuleFile, requireModule } from "../../policies/module_file.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { changeText } from "../../answers/policy_text.ts";
 import { changeExit } from "./policy_change.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -45,7 +45,7 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
 }
 
 /** Deploys a module and prints what is in force. Returns 1 when this node does not enforce it. */
-export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
+export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<Ended> {
   // Checked before the name: a source has no valid name, and the name is not what is wrong with it.
   requireModule(file);
   const name = policyName(file, flags.name);
@@ -76,8 +76,7 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   const duration_ms = io.monotonic_ms() - began_ms;
   await warnOfSizes(io, file, body);
   const text = changeText(answer, `${name} is deployed`, duration_ms);
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
-  return await changeExit(answer, flags, io);
+  return { told: answer, text, code: await changeExit(answer, flags, io) };
 }
 
 /** Says which messages the policy refuses for their length, by the limits of a bus without configuration. */

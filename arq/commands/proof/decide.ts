@@ -11,9 +11,9 @@ import { fileChunks } from "../../replay/journal_source.ts";
 import { createRepeater, type ReplayModule } from "../../replay/repeater.ts";
 import { createModuleBook } from "../../replay/replay_modules.ts";
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import type { Io } from "../../terminal/io.ts";
+import { type Io, print } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
-import { evident, openSource, openTree, type ProofFlags, say } from "./source.ts";
+import { evident, openSource, openTree, type ProofFlags } from "./source.ts";
 
 /** Decisions of one file. */
 const DECISIONS_MAX = 10_000;
@@ -106,7 +106,8 @@ export async function decide(io: Io, file: string, flags: DecideFlags): Promise<
     is_whole &&= place !== undefined;
     const { id, allowed, code, reason } = record;
     const found = { id, allowed, code, reason, index: place?.index ?? null, policies, proof };
-    await say(io, flags, found, decisionText(found, tree.checkpoint.size));
+    const text = decisionText(found, tree.checkpoint.size);
+    await print(io.stdout, flags.json === true ? `${JSON.stringify(found)}\n` : text);
   }
   return is_whole ? EXIT.ok : EXIT.failure;
 }

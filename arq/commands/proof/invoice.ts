@@ -9,17 +9,8 @@ import { provenBytes, type ReadEntry } from "../../../shared/proof/reader.ts";
 import { noCounts } from "../../../shared/records/counts.ts";
 import { amountsOf, USAGE_UNITS, type UsageUnit } from "../../../shared/usage/units.ts";
 import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
-import { type Io, print } from "../../terminal/io.ts";
-import {
-  evident,
-  linesOf,
-  noKey,
-  openNote,
-  openSource,
-  openTree,
-  say,
-  verifiersFor,
-} from "./source.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { evident, linesOf, noKey, openNote, openSource, openTree, verifiersFor } from "./source.ts";
 import type { ProofFlags } from "./source.ts";
 
 /** The options of `arq usage invoice`. */
@@ -152,7 +143,7 @@ function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
 }
 
 /** Prints what the minutes of a log of use add up to, once they are proven, or them with their proofs. */
-export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promise<number> {
+export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promise<Ended> {
   const { from = -Infinity, to = Infinity } = flags;
   const isWanted = (minute: number) => minute * MINUTE_MS >= from && minute * MINUTE_MS < to;
   const is_file = place.endsWith(PROOFS);
@@ -195,6 +186,9 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
       `${minute}: ${unit} ${billed}, and ${own} by own count`
     ),
   ];
-  await say(io, flags, found, lines.map((line) => `${line}\n`).join(""));
-  return differences.length > 0 ? EXIT.failure : EXIT.ok;
+  return {
+    told: found,
+    text: lines.map((line) => `${line}\n`).join(""),
+    code: differences.length > 0 ? EXIT.failure : EXIT.ok,
+  };
 }

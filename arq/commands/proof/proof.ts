@@ -9,7 +9,7 @@ import { provenBytes } from "../../../shared/proof/reader.ts";
 import { openReceipt } from "../../../shared/proof/receipt.ts";
 import { plural } from "../../../shared/plural.ts";
 import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../../terminal/io.ts";
+import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import {
   evident,
   keptCheckpoint,
@@ -18,7 +18,6 @@ import {
   openNote,
   openSource,
   openTree,
-  say,
   textIn,
   verifiersFor,
 } from "./source.ts";
@@ -36,18 +35,16 @@ const MESSAGES = "messages.ndjson";
 const ITEMS_MAX = 100_000;
 
 /** Prints the newest checkpoint, once it is checked. */
-export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<number> {
+export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
-  await say(io, flags, { checkpoint: tree.note }, tree.note);
-  return EXIT.ok;
+  return { told: { checkpoint: tree.note }, text: tree.note };
 }
 
 /** Prints the keys that check a log, the newest first. */
-export async function key(io: Io, place: string, flags: ProofFlags): Promise<number> {
+export async function key(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
   const source = await openSource(io, place, flags);
   const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
-  await say(io, flags, { vkeys }, `${vkeys.join("\n")}\n`);
-  return EXIT.ok;
+  return { told: { vkeys }, text: `${vkeys.join("\n")}\n` };
 }
 
 /** Prints the proof that the entry of an offset is in the log; of several epochs the newest. */
@@ -56,7 +53,7 @@ export async function inclusion(
   place: string,
   offset: number,
   flags: ProofFlags,
-): Promise<number> {
+): Promise<Ended> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
   const proof = await evident(async () => {
     const found = await tree.find(offset);
@@ -65,8 +62,7 @@ export async function inclusion(
   if (proof === undefined) {
     throw new CommandError(`the log has no entry of offset ${offset}, of ${tree.checkpoint.size}`);
   }
-  await say(io, flags, { proof }, proof);
-  return EXIT.ok;
+  return { told: { proof }, text: proof };
 }
 
 /** Checks that a log continues a checkpoint that was kept. */
@@ -75,19 +71,18 @@ export async function consistency(
   place: string,
   file: string,
   flags: ProofFlags,
-): Promise<number> {
+): Promise<Ended> {
   const { tree, verifiers } = await openTree(io, await openSource(io, place, flags), flags);
   const old = await keptCheckpoint(io, file, verifiers);
   const hashes = await evident(() => tree.continues(old));
   const { size } = tree.checkpoint;
   const proof = hashes.map((hash) => hash.toBase64());
   const text = `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`;
-  await say(io, flags, { old_size: old.size, size, proof }, text);
-  return EXIT.ok;
+  return { told: { old_size: old.size, size, proof }, text: text };
 }
 
 /** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
-export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<number> {
+export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<Ended> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
@@ -125,12 +120,11 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
   const broken = breaks.map((one) => `the record does not go on: ${one}\n`).join("");
   const text = `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`;
-  await say(io, flags, found, text);
-  return EXIT.ok;
+  return { told: found, text: text };
 }
 
 /** Checks one entry by its proof in a file. */
-async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<number> {
+async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<Ended> {
   const verifiers = await verifiersFor(io, { files: noKey }, flags);
   const text = await textIn(io, file);
   const [entry, index, size] = await evident(async () => {
@@ -144,7 +138,7 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<num
 }
 
 /** Checks a receipt, and with `log` whether that log has kept the promise. */
-async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<number> {
+async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<Ended> {
   const { log } = flags;
   const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
   const verifiers = await verifiersFor(io, source, flags);
@@ -205,7 +199,7 @@ export async function save(
   place: string,
   folder: string,
   flags: ProofFlags,
-): Promise<number> {
+): Promise<Ended> {
   const source = await openSource(io, place, flags);
   const { tree, verifiers } = await openTree(io, source, flags);
   const root = resolvePath(io.cwd, folder);
@@ -233,7 +227,9 @@ export async function save(
     await file.finish();
   }
   const { size } = tree.checkpoint;
-  if (flags.json === true) await say(io, flags, { size, folder }, "");
-  else await print(io.stderr, `${plural(size, "entry", "entries")} in ${folder}\n`);
-  return EXIT.ok;
+  return {
+    told: { size, folder },
+    text: "",
+    note: `${plural(size, "entry", "entries")} in ${folder}\n`,
+  };
 }

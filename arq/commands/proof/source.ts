@@ -26,10 +26,6 @@ export interface ProofFlags extends ConnectionFlags {
   readonly json?: boolean;
 }
 
-/** Prints what was found, in the form that the options ask for. */
-export const say = (io: Io, { json }: Pick<ProofFlags, "json">, found: unknown, text: string) =>
-  print(io.stdout, json === true ? `${JSON.stringify(found)}\n` : text);
-
 /** What a tree is read from. */
 export interface ProofSource {
   readonly files: TreeFiles;

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
-import { reducerTry } from "./reducer_try.ts";
+import { runReducer } from "../../testing/run_reducer.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const BUILT = new URL("../../../policies/build/reducers/", import.meta.url).pathname;
@@ -31,7 +31,7 @@ async function run(
   more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
 ) {
   const io = diskIo(SCRIPTS);
-  const code = await reducerTry(io, `${BUILT}${name}.wasm`, { ...FLAGS, commands, ...more });
+  const code = await runReducer(io, `${BUILT}${name}.wasm`, { ...FLAGS, commands, ...more });
   const lines = io.stdout.text().trimEnd().split("\n").map((line) => JSON.parse(line));
   return { code, steps: lines.slice(0, -1) as Step[], end: lines.at(-1) };
 }

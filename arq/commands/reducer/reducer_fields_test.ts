@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { reducerBuild } from "./reducer_build.ts";
-import { reducerTry } from "./reducer_try.ts";
+import { runReducer } from "../../testing/run_reducer.ts";
 
 const SOURCE = `import { Command, on, quote } from "@arqon/reducer";
 on("read", (c: Command) => {
@@ -23,7 +23,7 @@ async function answersTo(commands: readonly object[]) {
   const io = diskIo(folder.path);
   assert.notEqual(await reducerBuild(io, "f.ts", {}), 1, io.stderr.text());
   const tried = diskIo(folder.path);
-  assert.equal(await reducerTry(tried, "f.wasm", { ...FLAGS, memoryLimitPages: 64 }), 0);
+  assert.equal(await runReducer(tried, "f.wasm", { ...FLAGS, memoryLimitPages: 64 }), 0);
   return tried.stdout.text().trimEnd().split("\n").slice(0, -1).map((line) => {
     const { code, reason, answer } = JSON.parse(line);
     return code === 0 ? JSON.parse(answer) : `${code} ${reason}`;
@@ -81,7 +81,7 @@ on("echo", (c: Command) => c.answer(c.text));
   await using folder = await folderWith({ "e.ts": source, "c.ndjson": lines });
   assert.notEqual(await reducerBuild(diskIo(folder.path), "e.ts", {}), 1);
   const tried = diskIo(folder.path);
-  assert.equal(await reducerTry(tried, "e.wasm", { ...FLAGS, memoryLimitPages: 64 }), 0);
+  assert.equal(await runReducer(tried, "e.wasm", { ...FLAGS, memoryLimitPages: 64 }), 0);
   const answers = tried.stdout.text().trimEnd().split("\n").slice(0, -1).map((line) =>
     JSON.parse(line).answer
   );

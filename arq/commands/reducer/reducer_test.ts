@@ -9,7 +9,7 @@ import { createLineReader, runLine, TooManyTimers } from "../../reducers/reducer
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { reducerBuild } from "./reducer_build.ts";
-import { reducerTry } from "./reducer_try.ts";
+import { runReducer } from "../../testing/run_reducer.ts";
 import type { Flags } from "../../program/flags.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
@@ -42,7 +42,7 @@ async function test(
   more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
 ) {
   const io = diskIo(cwd);
-  const code = await reducerTry(io, file, { ...FLAGS, ...LIMITS, ...more });
+  const code = await runReducer(io, file, { ...FLAGS, ...LIMITS, ...more });
   return { code, out: io.stdout.text() };
 }
 

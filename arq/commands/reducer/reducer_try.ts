@@ -10,7 +10,7 @@ import {
   encodeSnapshot,
   SnapshotError,
 } from "../../../brain/reducers/state/snapshot.ts";
-import { endLine, type RunEnd, stepLine } from "../../answers/reducer_text.ts";
+import { type RunEnd, runEnd, stepLine } from "../../answers/reducer_text.ts";
 import { requireModule, unlessRefused } from "../../policies/module_file.ts";
 import {
   type Applier,
@@ -22,7 +22,7 @@ import {
 import { differingParts } from "../../reducers/rehearsal.ts";
 import { EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { readNdjson } from "../../terminal/ndjson.ts";
 import type { Flags } from "../../program/flags.ts";
 import { valueProblem } from "../../../wasm/reducer/schema/judge.ts";
@@ -203,7 +203,7 @@ export async function reducerTry(
   io: Io,
   file: string,
   flags: TryFlags,
-): Promise<number> {
+): Promise<Ended> {
   const begin = await beginning(io, flags);
   const applier = await applierOf(io, file, flags, begin);
   const { compare: against } = flags;
@@ -215,9 +215,6 @@ export async function reducerTry(
   const { state } = applier;
   if (flags.snapshot !== undefined) await writeOutput(io, flags.snapshot, encodeSnapshot(state));
   const end = { file, against, state, other: other?.state, ...counts };
-  await print(
-    io.stdout,
-    endLine(end, { json: flags.json === true, values: flags.values === true }),
-  );
-  return counts.faults + counts.differing + counts.unlike === 0 ? EXIT.ok : EXIT.failure;
+  const is_well = counts.faults + counts.differing + counts.unlike === 0;
+  return { ...runEnd(end, flags.values === true), code: is_well ? EXIT.ok : EXIT.failure };
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { reducerBuild } from "./reducer_build.ts";
-import { reducerTry } from "./reducer_try.ts";
+import { runReducer } from "../../testing/run_reducer.ts";
 import { reducerTypes } from "./reducer_types.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
@@ -99,7 +99,7 @@ Deno.test("a reducer reads and writes by what is made of its schema, and is told
   const flags = { commands: "c.ndjson", room: "r", seed: 1, fuelLimit: 10_000 };
   const tried = diskIo(folder.path);
   const all = { ...flags, memoryLimitPages: 64, json: true };
-  assert.equal(await reducerTry(tried, "odd.wasm", all), 1);
+  assert.equal(await runReducer(tried, "odd.wasm", all), 1);
   const steps = tried.stdout.text().trimEnd().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(steps.map(({ answer, events }) => [answer, events?.[0]?.data]), [
     ["true", undefined],

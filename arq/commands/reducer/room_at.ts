@@ -16,10 +16,10 @@ import {
 import type { Beginnings, Folded, RoomSource, Wanted } from "../../reducers/room_fold.ts";
 import { CommandError, EXIT, failed, usageError } from "../../terminal/exit.ts";
 import { digestOf, type RoomState } from "../../../brain/reducers/state/room_state.ts";
-import { changesText, foldText, stateText } from "../../answers/reducer_text.ts";
+import { changesReport, foldReport, stateReport } from "../../answers/reducer_text.ts";
 import type { FoldDifference } from "../../answers/reducer_text.ts";
 import { openReduced } from "../../rooms/reduced_source.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { unpackSnapshot } from "../../../brain/reducers/state/packed_snapshot.ts";
 
@@ -83,12 +83,10 @@ const prefixOf = ({ prefix = "" }: Flags<"tenant">) =>
 
 /** Prints what a room was. */
 export async function roomAt(io: Io, room_id: string, flags: Flags<"tenant">): Promise<Ended> {
-  const { offset = Infinity, time: time_ms = Infinity, json = false } = flags;
+  const { offset = Infinity, time: time_ms = Infinity } = flags;
   const source = await openReduced(io, room_id, flags);
   const state = await stateWhen(source, { offset, time_ms });
-  const { out, about } = stateText(room_id, state, { json, prefix: prefixOf(flags) });
-  await print(io.stdout, out);
-  await print(io.stderr, about);
+  return stateReport(room_id, state, prefixOf(flags));
 }
 
 /** Prints what is different between two entries. */
@@ -97,13 +95,12 @@ export async function roomDiff(
   room_id: string,
   flags: Flags<"from" | "tenant">,
 ): Promise<Ended> {
-  const { from, to = Infinity, json = false } = flags;
+  const { from, to = Infinity } = flags;
   if (from > to) throw usageError(`--from ${from} is behind --to ${to}`);
   const source = await openReduced(io, room_id, flags);
   const before = await stateWhen(source, { offset: from, time_ms: Infinity });
   const after = await stateWhen(source, { offset: to, time_ms: Infinity });
-  const prefix = prefixOf(flags);
-  await print(io.stdout, changesText(room_id, { from: before, to: after }, { json, prefix }));
+  return changesReport(room_id, before, after, prefixOf(flags));
 }
 
 async function snapshotDifference(
@@ -152,6 +149,6 @@ export async function roomVerify(
   const { origin } = source;
   const from = origin?.offset === begin.offset ? origin.room_id : undefined;
   const end = { room_id, begin: begin.offset, from, entries, programs: programs.size, snapshots };
-  await print(io.stdout, foldText({ ...end, state, difference }, flags.json === true));
-  return difference === undefined ? EXIT.ok : EXIT.failure;
+  const code = difference === undefined ? EXIT.ok : EXIT.failure;
+  return { ...foldReport({ ...end, state, difference }), code };
 }

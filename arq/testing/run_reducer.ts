@@ -1,0 +1,12 @@
+/** `arq reducer test` for tests: what it prints stands in the given streams. */
+import { reducerTry } from "../commands/reducer/reducer_try.ts";
+import { finish, type Io } from "../terminal/io.ts";
+
+/** Runs it; gives its exit code. */
+export async function runReducer(
+  io: Io,
+  file: string,
+  flags: Parameters<typeof reducerTry>[2],
+): Promise<number> {
+  return await finish(io, await reducerTry(io, file, flags), flags.json === true);
+}
