@@ -7,6 +7,26 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { openText } from "./peers/raw_client.ts";
+
+Deno.test("members who come and go are told, each once, with the cause", async () => {
+  await using receiver = new Receiver();
+  const config =
+    `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
+  await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
+  const client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  client.send({ op: "sub", room: "o-1", id: 1, presence: true });
+  while ((await client.json()).op !== "ack");
+  const types = () => receiver.taken.map(({ body }) => body.type);
+  await until("ann", () => types().length === 2);
+  // Without a code, as libraries close theirs.
+  client.socket.close();
+  await until("ann goes", () => types().length === 4);
+  assert.deepEqual(types(), ["member.joined", "room.occupied", "member.left", "room.vacated"]);
+  const [joined, , left] = receiver.taken.map(({ body }) => body.data);
+  assert.deepEqual([joined.room, joined.change.user_id], ["o-1", "ann"]);
+  assert.deepEqual([left.change.user_id, left.change.cause], ["ann", "closed"]);
+});
 
 Deno.test("a tenant's own hook is set, called, paused, has dead letters called for again, and is removed", async () => {
   await using receiver = new Receiver();

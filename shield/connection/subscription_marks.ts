@@ -74,6 +74,8 @@ export function noteLeft(
 const OF_CODE = new Map<number, LeaveReason>([
   [1000, "closed"],
   [1001, "closed"],
+  // A close frame without a code, as browsers send it where a page names none.
+  [1005, "closed"],
   [4401, "token-ended"],
   [4403, "banned"],
 ]);
