@@ -2,13 +2,15 @@
  * What is asked of growing messages, read from the data of a command. Pure; what becomes of it is
  * `growing.ts`.
  */
-import { ArqonError, dataForm } from "@arqon/proto";
+import { ArqonError, dataForm, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 
 /** How all commands of growing messages begin. */
 const PREFIX = "growing.";
 
+/** More members than any command has. */
+const MEMBERS_MAX = 16;
 /** Characters of a reason. */
 const REASON_UNITS_MAX = 256;
 /** Bytes of a type and of a content type, as of every event. */
@@ -81,12 +83,22 @@ export function requestOf({ bytes, command }: ScannedEnvelope): GrowingRequest {
   return { verb, ...read.data } as GrowingRequest;
 }
 
+/** Makes values of the members; of an object or a list, which no member is, only that it is one. */
 function parsed(data: Uint8Array): unknown {
   if (data.length === 0) return {};
   try {
-    return JSON.parse(strictUtf8.decode(data));
+    const text = strictUtf8.decode(data);
+    if (!isJson(text) || !text.trimStart().startsWith("{")) throw new SyntaxError("no JSON object");
+    const tooMany = () => new DecodeError("malformed-frame", `more than ${MEMBERS_MAX} members`);
+    const members = Array.from(jsonMembers(text, 0, MEMBERS_MAX, tooMany).values());
+    return Object.fromEntries(members.map(({ key, start, end }) => {
+      const is_inner = text[start] === "{" || text[start] === "[";
+      return [key, is_inner ? {} : JSON.parse(text.slice(start, end))];
+    }));
   } catch (cause) {
-    throw new ArqonError("invalid-command", "data must be one JSON object in UTF-8", { cause });
+    const detail =
+      `data must be one JSON object in UTF-8 that has at most ${MEMBERS_MAX} members and names none twice`;
+    throw new ArqonError("invalid-command", detail, { cause });
   }
 }
 

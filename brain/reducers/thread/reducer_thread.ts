@@ -19,7 +19,7 @@ import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packed_entries.ts";
-import { ENTRY_UNITS, pageUnits, stateUnits } from "./thread_price.ts";
+import { ENTRY_UNITS, packUnits, pageUnits, stateUnits } from "./thread_price.ts";
 import { changesPage, valuesPage } from "./shown_values.ts";
 import type {
   Applied,
@@ -186,8 +186,11 @@ function answer(request: ThreadRequest): Said {
         remembered.has(rememberedKey(user_id, id));
       return { ...NOTHING, remembered: request.commands.map(knows) };
     }
-    case "snapshot":
-      return { ...NOTHING, snapshot: packSnapshot(snapshot(request.room)) };
+    case "snapshot": {
+      const bytes = snapshot(request.room);
+      spent += packUnits(bytes);
+      return { ...NOTHING, snapshot: packSnapshot(bytes) };
+    }
     case "values": {
       const page = pageOf(roomOf(request.room).state.values, request.asked);
       spent += pageUnits(page);

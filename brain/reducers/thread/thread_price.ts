@@ -10,6 +10,8 @@ export const ENTRY_UNITS = 15_000;
 const STATE_UNITS = 40_000;
 const VALUE_UNITS = 2_500;
 const BYTE_UNITS = 4;
+/** Compressing a byte at worst, of values that have few different ones. */
+const PACKED_BYTE_UNITS = 32;
 
 /** Values that are read. */
 export const pageUnits = ({ values }: ShownPage): number =>
@@ -30,6 +32,9 @@ export function stateUnits(
   const count = values.size + timers.size + remembered.size;
   return STATE_UNITS + count * VALUE_UNITS + (size_bytes + remembered_bytes) * BYTE_UNITS;
 }
+
+/** A snapshot that is compressed for the store. */
+export const packUnits = ({ length }: Uint8Array): number => length * PACKED_BYTE_UNITS;
 
 /** A unit is at most about a nanosecond. */
 export const UNITS_PER_MS = 1_000_000;

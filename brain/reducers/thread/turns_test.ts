@@ -4,6 +4,8 @@ import { configFrom } from "../../../shared/config/load.ts";
 import { programOf } from "../log/program.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import type { GuestText } from "../testing/hostile_reducers.ts";
+import { encodeSnapshot } from "../state/snapshot.ts";
+import { emptyRoom } from "../state/room_state.ts";
 import { command } from "../testing/rooms.ts";
 import { Compiling } from "./compiling.ts";
 import { ReducerHost } from "./host.ts";
@@ -174,5 +176,22 @@ Deno.test("tenants take turns in being compiled: the many modules of one stand b
     assert.ok(done.indexOf("one") <= 2, done.join());
   } finally {
     compiling.end("the test is over");
+  }
+});
+
+Deno.test("a snapshot costs its tenant what compressing it takes", async () => {
+  const bytes = 1_048_576;
+  const state = emptyRoom();
+  const values = state.values.with("key", new Uint8Array(bytes));
+  const stored = encodeSnapshot({ ...state, values, size_bytes: bytes });
+  let spent = 0;
+  const host = new ReducerHost(() => {}, (_tenant, units) => void (spent += units));
+  try {
+    const { handle } = await host.open({ tenant_id: "t", room_id: "a" }, stored);
+    const before = spent;
+    await host.snapshot(handle);
+    assert.ok(spent - before >= 30 * bytes, `${spent - before} units`);
+  } finally {
+    host.end();
   }
 });

@@ -1,0 +1,32 @@
+/** Commands of growing messages: whatever their data is, no values are made that no command has. */
+import assert from "node:assert/strict";
+import { decodeClientText } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { requestOf } from "./requests.ts";
+
+const { limits } = configFrom({});
+
+function request(data: string) {
+  const frame = `{"op":"cmd","room":"r","name":"growing.append","data":${data}}`;
+  const operation = decodeClientText(frame, limits);
+  assert.equal(operation.kind, "publish");
+  return requestOf(operation.kind === "publish" ? operation.envelope : assert.fail());
+}
+
+Deno.test("an addition is read as it was written", () => {
+  const read = request(' { "id": "a", "seq": 1, "text": "\\u00e9\\n" } ');
+  assert.deepEqual(read, { verb: "append", id: "a", seq: 1, text: "é\n" });
+});
+
+Deno.test("data that names a member twice, or has too many, is refused with what would be right", () => {
+  const many = Array.from({ length: 17 }, (_, at) => `"m${at}":1`).join(",");
+  for (const data of ['{"id":"a","id":"b"}', `{${many}}`, "[]", "null"]) {
+    assert.throws(() => request(data), {
+      reason: "invalid-command",
+      message: /at most 16 members/,
+    });
+  }
+  for (const inner of ['{"a":1}', "[1]"]) {
+    assert.throws(() => request(`{"id":"a","seq":1,"text":${inner}}`), /text: .*expected string/);
+  }
+});
