@@ -1,6 +1,5 @@
 /**
- * `arq serve` as an operator meets it: a folder of `arq init`, a policy, durable rooms over a restart, a
- * drain, and starts that fail.
+ * `arq serve` as an operator meets it: a folder of `arq init`, a policy, a drain, and starts that fail.
  */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
