@@ -3,16 +3,11 @@
  * stopped, encrypted, onto other data, and everything that is refused.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import type { ServedBus } from "./harness/serve_bus.ts";
-
-function succeeds({ code, stderr, stdout }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
 
 function fails(result: ArqResult, expected: RegExp, code = 1): void {
   assert.equal(result.code, code, `${result.stdout}${result.stderr}`);

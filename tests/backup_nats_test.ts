@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { readBackup } from "../shared/backup/archive.ts";
 import type { BackupHead } from "../shared/backup/manifest.ts";
@@ -25,11 +25,6 @@ durable = true
 history_size = 10_000
 history_ttl_seconds = 3_600
 `;
-
-function succeeds({ code, stderr, stdout }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
 
 function fails(result: ArqResult, expected: RegExp, code = 1): void {
   assert.equal(result.code, code, `${result.stdout}${result.stderr}`);

@@ -3,16 +3,10 @@
  * takes what that of `nats stream backup` has made, `age` opens and makes encrypted ones, `tar` and SQLite read them.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { AGE, ensureGoProgram, STREAM_TOOL } from "./harness/go_program.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
-
-function succeeds({ code, stderr, stdout }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
 
 /** Runs a program to its end; what it has said. */
 async function run(program: string, args: string[], stdin?: Uint8Array): Promise<Uint8Array> {

@@ -3,7 +3,7 @@
  * leaves it, since what was used after the backup was used.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -12,11 +12,6 @@ import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 
 const USAGE = "\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n";
-
-function succeeds({ code, stderr, stdout }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
 
 type Run = (...args: string[]) => Promise<ArqResult>;
 

@@ -1,6 +1,6 @@
 /**
  * Commit is publish, on a real PostgreSQL and a real bus: what was committed comes once and in commit order for each
- * room, nothing of what was rolled back, whatever is killed.
+ * room, nothing of what was rolled back. Whatever is killed: `bridge/`.
  */
 import assert from "node:assert/strict";
 import { BRIDGE_SQL } from "../arq/bridge/sql.ts";

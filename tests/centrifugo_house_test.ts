@@ -1,6 +1,6 @@
 /**
  * What the bus has for every client it has for channels to which the server subscribes Centrifugo's: schemas, messages
- * that grow, `why`, usage, and erasure; and a frame of several commands counts each of them.
+ * that grow, `why`, usage, and erasure.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
-import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../arq/testing/run_arq.ts";
 import type { ArqProcess, ArqResult } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { ROOT } from "../tasks/checkout/source_files.ts";
@@ -21,11 +21,6 @@ interface Stack extends AsyncDisposable {
   /** JSON of a command that must succeed. */
   // deno-lint-ignore no-explicit-any
   json(...args: string[]): Promise<any>;
-}
-
-function succeeds({ code, stdout, stderr }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
 }
 
 /** An empty folder, a home without contexts, and the stand-in for `docker`. */

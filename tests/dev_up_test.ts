@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
-import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import { runArq, startArq, succeeds } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { dockerProblem } from "../arq/serve/stack.ts";
 import { seen } from "../shared/testing/until.ts";
@@ -28,11 +28,6 @@ async function place() {
       await Deno.remove(path, { recursive: true });
     },
   };
-}
-
-function succeeds({ code, stdout, stderr }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
 }
 
 async function pidOf(run: (...args: string[]) => Promise<ArqResult>): Promise<number> {

@@ -1,6 +1,6 @@
 /**
- * Hooks of an embedded bus: what it tells of members, and a tenant's own hooks over the admin API. Over kills it is
- * `brain/hooks/` and the focus `hook` of `walks/`.
+ * A tenant's own hooks over the admin API of an embedded bus. Of members: the focus `members` of `walks/`; over kills:
+ * `brain/hooks/` and the focus `hook`; a receiver that is gone: `alerts_faults_test.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";

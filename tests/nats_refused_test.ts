@@ -1,6 +1,6 @@
 /**
- * A NATS that does not let a process in: it says so in a line and ends, knocks with pauses, and is stopped
- * at any moment of its start. Real servers and processes.
+ * A NATS that does not let a process in: it says so in a line and ends, or knocks with pauses. Real servers and
+ * processes. Stopped at any moment of its start: `end_anytime_test.ts`.
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";

@@ -1,6 +1,6 @@
 /**
- * Rooms as programs on a real bus: calls by the SDKs and over HTTP, who hears which event, what nobody may do,
- * and a bus that is killed while it is called.
+ * Rooms as programs on a real bus: calls by the SDKs and over HTTP, and who hears which event. Killed
+ * while they are called: `reducer_chaos/`.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";

@@ -1,5 +1,5 @@
 /**
- * Rollouts on running buses: in steps to the end, taken back by a condition, bad input, orders; with four Shields, two Brains
+ * Rollouts on running buses: bad input, orders, changes by hand; with four Shields, two Brains
  * and a real NATS that is killed in the middle, or one Shield that refuses. No connection ends, and no message is judged by
  * neither version.
  */

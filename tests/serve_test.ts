@@ -1,18 +1,11 @@
 /**
- * `arq serve` as an operator meets it: a folder of `arq init`, a policy, durable rooms over a restart, a
- * drain, and starts that fail.
+ * `arq serve` as an operator meets it: a folder of `arq init`, a policy, a drain, and starts that fail.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf as token } from "./harness/serve_bus.ts";
 import { logged } from "./harness/server_state.ts";
-
-function succeeds({ code, stderr, stdout }: ArqResult): string {
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
 
 Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM", async () => {
   await using folder = await initFolder();

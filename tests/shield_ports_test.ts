@@ -1,9 +1,10 @@
 /**
- * The ports of a Shield as a process, with every kind of sockets: another certificate, no CPU for a while, no files any more;
- * and ports that are taken before it starts.
+ * The ports of a Shield as a process, with every kind of sockets: no CPU for a while, no files any more; and ports that
+ * are taken before it starts. Another certificate: `live_config_process_test.ts`, `shared/listeners/tls_reload_test.ts`.
  */
 import assert from "node:assert/strict";
 import { encodePing, encodePong } from "@arqon/proto";
+import { folderWith } from "../arq/testing/disk_io.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { pace } from "../shared/testing/pace.ts";
@@ -15,16 +16,6 @@ import { freePorts } from "./harness/free_ports.ts";
 import { openBinary } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
-
-// A Shield whose certificate is replaced while clients are connected. Listeners alone:
-// `shared/listeners/tls_reload_test.ts`.
-
-interface Client extends Disposable {
-  readonly socket: WebSocket;
-  readonly messages: string[];
-  /** `CODE reason`, once it is closed. */
-  readonly ends: string[];
-}
 
 // A Shield that gets no CPU for longer than clients have to answer its PING: their answers lie unread in its own
 // sockets meanwhile, and nobody is ended for that. A process that is stopped, not a busy one.
@@ -103,7 +94,7 @@ function valueOf(page: string, name: string): number {
 
 for (const websocket of ["native", "own"] as const) {
   Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
-    const issuer = await createIssuer();
+    await using issuer = await createIssuer();
     const limits =
       "[limits]\n#constant limits.listener_gone_ms = 3000\n#constant limits.listener_probe_ms = 200\n";
     const lines = `websocket = "${websocket}"`;
@@ -126,7 +117,6 @@ for (const websocket of ["native", "own"] as const) {
     assert.equal(code, 1, shield.log());
     await logged(shield, /draining: the process cannot go on/);
     for (const stranger of strangers) stranger.close();
-    await Deno.remove(issuer.dir, { recursive: true });
   });
 }
 
@@ -221,12 +211,8 @@ Deno.test("a taken port is told before anything starts", async (t) => {
 });
 
 Deno.test("arq serve without a configuration says which file it looked for", async () => {
-  const cwd = await Deno.makeTempDir({ prefix: "arq-taken-" });
-  try {
-    const { code, stderr } = await runArq(["serve"], { cwd });
-    assert.equal(code, 2, stderr);
-    assert.match(stderr, /There is no config\.toml in .*\n {5}give --config FILE; arq init writes/);
-  } finally {
-    await Deno.remove(cwd, { recursive: true });
-  }
+  await using folder = await folderWith({});
+  const { code, stderr } = await runArq(["serve"], { cwd: folder.path });
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /There is no config\.toml in .*\n {5}give --config FILE; arq init writes/);
 });

@@ -1,4 +1,4 @@
-/** The fuel of a room that is a program on a real bus: in the ledger of use by its reducer, with a price, and in budgets. */
+/** The fuel of reducers beside a budget that is used up, on a real bus. Who used how much: `brain/reducers/usage/`. */
 import assert from "node:assert/strict";
 import { sha256Hex } from "../shared/sha256.ts";
 import { startLocalBus } from "./harness/local_bus.ts";

@@ -119,6 +119,12 @@ export async function runArq(args: string[], options: ArqOptions = {}): Promise<
   return await (await startArq(args, options)).result();
 }
 
+/** What a command that must succeed has said on stdout. */
+export function succeeds({ code, stdout, stderr }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
 /** A command line, the exit code that it must have, and what stderr must say. */
 export type Refusal = [args: string[], code: number, said: RegExp];
 
