@@ -2,7 +2,7 @@
  * A Brain's answers to operators, and their orders: its record, the members of its rooms, its logs, its drain. The
  * Shields provide the admin API.
  */
-import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { controlAnswers } from "../shared/cluster/cluster_control.ts";
 import type { ControlOptions } from "../shared/cluster/cluster_control.ts";
@@ -142,7 +142,7 @@ export function startInspect(options: InspectOptions): { close(): void } {
     ...controlAnswers({ ...options, log }),
   };
   const named = { node_id: view.brain_id, kind: "brain" as const };
-  const answerer = startAnswerer({ spine, ...named, handlers, log, now });
+  const answerer = new Answerer({ spine, ...named, handlers, log, now });
   const stop = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
   return {
     close() {

@@ -2,8 +2,8 @@
  * The questions that the processes of a bus ask each other, at this Shield: it asks all of them, and answers with what
  * its capabilities know.
  */
-import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
-import type { Answerer, AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../shared/cluster/cluster_answerer.ts";
+import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../shared/cluster/cluster_asker.ts";
 import { readRegistered } from "../shared/lives/registered.ts";
 import { scrapedGauge } from "../shared/metrics/metrics.ts";
@@ -38,7 +38,7 @@ export class Cluster {
       this.#stopEvents = spine.onEvent((event) => {
         if (event.type === "state" && event.status.state === "connected") this.hello();
       });
-      const answerer = startAnswerer({
+      const answerer = new Answerer({
         ...{ ...common, now, handlers },
         onAsker: (who) => asker.onAsker(who),
       });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import { configFrom } from "../shared/config/load.ts";
-import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
@@ -149,7 +149,7 @@ Deno.test("a process that the cluster does not understand ends in one line", asy
   const gauges = { wire_version: 9, wire_oldest: 9 };
   const handlers = { node: () => ({ version: "9.1.0", gauges }) };
   const newer = { spine, node_id: "newer", kind: "shield", handlers, log: log.log } as const;
-  const answerer = startAnswerer({ ...newer, now: Date.now });
+  const answerer = new Answerer({ ...newer, now: Date.now });
   await spine.flush();
   try {
     await withConfig(`[nats]\nurls = ["${nats.url}"]\n`, async (file) => {

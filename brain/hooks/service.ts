@@ -51,12 +51,6 @@ const ORDER_RETRY_MS = 5_000;
 /** The most rooms of one hook with their own position. */
 const ROOMS_KEPT = 1_000;
 
-/** The hooks of a running Brain. */
-export interface HookService {
-  /** Makes no further calls. Idempotent. */
-  drain(): Promise<void>;
-}
-
 /** The pseudo room id that determines the hook's owner; no room has this id. */
 const ownerKey = (hook_id: string) => `hook.${hook_id}`;
 
@@ -76,7 +70,8 @@ interface Running {
 const hooksOf = ({ hooks }: Pick<Config, "hooks">): ReadonlyMap<string, AfterHook> =>
   new Map(hooks.map((hook) => [`${hook.tenant}/${hook.id}`, hook]));
 
-class Hooks implements HookService {
+/** The hooks of a running Brain. */
+export class HookService {
   readonly #options: HookServiceOptions;
   readonly #bucket: KeyValue;
   readonly #classes: FollowedClasses;
@@ -116,6 +111,7 @@ class Hooks implements HookService {
     });
   }
 
+  /** Makes no further calls. Idempotent. */
   async drain(): Promise<void> {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
@@ -293,7 +289,7 @@ class Hooks implements HookService {
 /** Starts the hooks. Rejects with `spine-unavailable`. */
 export async function startHooks(options: HookServiceOptions): Promise<HookService> {
   const classes = await options.openClasses();
-  const service = new Hooks(options, classes, await options.spine.keyValue(HOOKS_BUCKET));
+  const service = new HookService(options, classes, await options.spine.keyValue(HOOKS_BUCKET));
   await service.ready.catch(async (error) => {
     await service.drain();
     throw error;

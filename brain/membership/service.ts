@@ -47,16 +47,11 @@ export interface MembershipServiceOptions
   readonly random: () => number;
 }
 
-/** The journals of a running Brain. */
-export interface MembershipService {
-  /** Writes the known changes, then stops. Idempotent. */
-  drain(): Promise<void>;
-}
-
 const NOTHING = new Uint8Array();
 const utf8 = new TextEncoder();
 
-class Journals implements MembershipService {
+/** The journals of a running Brain. */
+class MembershipService {
   readonly #options: MembershipServiceOptions;
   /** Stays since this Brain serves. */
   readonly #kept: KeptStays;
@@ -113,6 +108,7 @@ class Journals implements MembershipService {
     this.#surveyIn(0);
   }
 
+  /** Writes the known changes, then stops. Idempotent. */
   async drain(): Promise<void> {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
@@ -317,5 +313,5 @@ export async function startMembership(
   // Reports from now on are kept, before the list of rooms is read.
   const { kept = new KeptStays(options) } = options;
   const open = await options.spine.keyValue(MEMBERS_BUCKET, { unwatched: true });
-  return new Journals(options, kept, await options.openClasses(), open);
+  return new MembershipService(options, kept, await options.openClasses(), open);
 }

@@ -65,12 +65,7 @@ export interface ReducerServiceOptions
 }
 
 /** The rooms with reducers of a running Brain. */
-export interface ReducerService extends ReducerCalls {
-  /** Stores every room, then does nothing more. Idempotent. */
-  drain(): Promise<void>;
-}
-
-class Reducers implements ReducerService {
+export class ReducerService implements ReducerCalls {
   readonly #options: ReducerServiceOptions;
   readonly #followed: FollowedClasses;
   readonly #programs: ClassPrograms;
@@ -229,6 +224,7 @@ class Reducers implements ReducerService {
     return { rooms, total: all.length };
   }
 
+  /** Stores every room, then does nothing more. Idempotent. */
   drain(): Promise<void> {
     return this.#drained ??= this.#end();
   }
@@ -397,7 +393,7 @@ class Reducers implements ReducerService {
  */
 export async function startReducers(options: ReducerServiceOptions): Promise<ReducerService> {
   const { spine, config } = options;
-  let service: Reducers | undefined;
+  let service: ReducerService | undefined;
   const { registry, monotonic_ms } = options;
   const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
   const { budgets } = usage;
@@ -422,7 +418,7 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
       compiled: (one, units) => usage.used(one.tenant_id, one, units),
     });
     const stores = { records, objects, host, fuel, usage };
-    const started = service = new Reducers(options, followed, programs, stores);
+    const started = service = new ReducerService(options, followed, programs, stores);
     usage.begin((tenant_id) => started.wakeAll(tenant_id));
     return service;
   } catch (error) {

@@ -129,7 +129,7 @@ export class Caretaker {
     metrics.rooms.set(live.size);
     metrics.rooms_in_memory.set(table.size);
     metrics.births_waiting.set(this.#births.size);
-    metrics.rooms_untold.set(told.waiting);
+    metrics.rooms_untold.set(told?.waiting ?? 0);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);
     metrics.rooms_in_doubt.set(doubts.size);

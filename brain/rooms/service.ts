@@ -193,12 +193,12 @@ async function drainRooms(
     forwarded: Subscription;
     desk: CommandDesk;
     table: RoomTable;
-    parts: readonly { stop(): Promise<void> }[];
+    parts: readonly ({ stop(): Promise<void> } | undefined)[];
   },
 ): Promise<void> {
   const served = (subscription: Subscription) =>
     subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
-  await Promise.all([...parts.map((part) => part.stop()), served(commands)]);
+  await Promise.all([...parts.map((part) => part?.stop()), served(commands)]);
   table.wakeAll();
   await desk.settled();
   // Commands that were under way when the others were notified that this Brain stops.
@@ -243,7 +243,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     onCreated: (at) => {
       metrics.rooms_created.inc();
       tally.note(at, true);
-      told.look(at);
+      told?.look(at);
     },
     isStopping: () => is_stopping,
   };
@@ -279,23 +279,12 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   return { drain: () => drained ??= drain(), documentOf: documentReader(rooms, lives) };
 }
 
-/** See `AnnouncedRooms`. */
-type Told = Pick<AnnouncedRooms, "waiting" | "look" | "settle" | "settleGone" | "stop">;
-
-const NOBODY: Told = {
-  waiting: 0,
-  look: () => {},
-  settle: () => Promise.resolve(true),
-  settleGone: () => Promise.resolve(),
-  stop: () => Promise.resolve(),
-};
-
 /** Starts the reports. Rejects with `spine-unavailable`. */
 async function startAnnouncing(
   { life_events: events, spine, config, metrics, log }: RoomServiceOptions,
   context: RoomContext,
-): Promise<Told> {
-  if (events === undefined) return NOBODY;
+): Promise<AnnouncedRooms | undefined> {
+  if (events === undefined) return undefined;
   return new AnnouncedRooms({
     ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
     listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),

@@ -32,7 +32,8 @@ export interface SweepOptions {
   /** All keys of the bucket; counts their bytes, too. */
   readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
-  readonly told: Pick<AnnouncedRooms, "settle" | "settleGone" | "look" | "waiting">;
+  /** Reports rooms to hooks; undefined: no hook asks for them. */
+  readonly told: AnnouncedRooms | undefined;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
   readonly doubts: Pick<Doubts, "add" | "size">;
@@ -69,7 +70,7 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
   context.metrics.rooms_ended.inc();
   tally.note(at, false);
   table.forget(at);
-  told.look(at);
+  told?.look(at);
   context.announcer.ended(at, stored.document);
 }
 
@@ -78,7 +79,7 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   // The running commands may have written a change that they will publish.
   if (table.isBusy(at)) return doubts.add(at);
   const stored = await loadRoom(at, context);
-  const is_told = await options.told.settle(at, stored);
+  const is_told = await options.told?.settle(at, stored) ?? true;
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at);
   if (is_told && mayEnd(at, stored.document, options)) await end(at, stored, options);
@@ -130,7 +131,7 @@ export async function sweepRooms(
   for (const each of [last_use, leases]) each.keepOnly(isStored);
   for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);
-  await options.told.settleGone(isStored);
+  await options.told?.settleGone(isStored);
   for (const key of keys) {
     const [tenant_id = "", room_id = ""] = key;
     if (!isPageKey(key) || stored.has(`${tenant_id}.${room_id}`)) continue;

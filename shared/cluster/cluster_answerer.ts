@@ -31,24 +31,6 @@ export interface AnswererOptions extends Pick<Env, "log" | "now"> {
   readonly onAsker?: (question: Pick<Question, "question" | "asker" | "kind">) => void;
 }
 
-/** Counts of questions: totals since the start. */
-export interface AnswererCounts {
-  answered: number;
-  /** Questions that were unreadable, unknown or too many at once, or whose handler failed. */
-  refused: number;
-}
-
-/** Answers questions until it is closed. */
-export interface Answerer {
-  readonly counts: Readonly<AnswererCounts>;
-  /** The number of questions that are being answered. */
-  readonly pending: number;
-  /** The answer to a question of this very process. Rejects with what the handler throws. */
-  own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** Notifies every process that this one stops, and stops. Idempotent. */
-  close(): void;
-}
-
 /** The message of a starting process; it has no answer. */
 const HERE = "here";
 /** The question that every process answers with its clock: it discovers the processes. */
@@ -60,14 +42,18 @@ export const BYE = "bye";
 /** The most questions answered concurrently; further ones are refused. */
 const ANSWERS_MAX = 16;
 
-class SpineAnswerer implements Answerer {
+/** Answers questions until it is closed. */
+export class Answerer {
+  /** Questions that were refused were unreadable, unknown or too many at once, or their handler failed. */
   readonly counts = { answered: 0, refused: 0 };
+  /** The number of questions that are being answered. */
   pending = 0;
   readonly #options: AnswererOptions;
   readonly #subscription: Subscription;
   readonly #stopEvents: () => void;
   #closed = false;
 
+  /** Takes effect at the server with the next flush. Throws `spine-unavailable` if it cannot subscribe. */
   constructor(options: AnswererOptions) {
     this.#options = options;
     const { spine } = options;
@@ -78,6 +64,7 @@ class SpineAnswerer implements Answerer {
     this.#tell(HERE);
   }
 
+  /** The answer to a question of this very process. Rejects with what the handler throws. */
   async own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
     if (question === HELLO) return { now_ms: this.#options.now() };
     const { handlers } = this.#options;
@@ -86,6 +73,7 @@ class SpineAnswerer implements Answerer {
     return await handler(params);
   }
 
+  /** Notifies every process that this one stops, and stops. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -172,12 +160,4 @@ class SpineAnswerer implements Answerer {
     const { node_id: node, kind } = this.#options;
     return { id, node, kind };
   }
-}
-
-/**
- * Starts answering questions; takes effect at the server with the next flush. Throws `spine-unavailable` if it cannot
- * subscribe.
- */
-export function startAnswerer(options: AnswererOptions): Answerer {
-  return new SpineAnswerer(options);
 }

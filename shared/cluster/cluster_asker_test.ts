@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { startNats } from "../../tests/harness/nats_server.ts";
-import { BYE, startAnswerer } from "./cluster_answerer.ts";
-import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
+import { Answerer, BYE } from "./cluster_answerer.ts";
+import type { AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import type { AskedNodes, AskerOptions } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
@@ -43,7 +43,7 @@ function start(
   > = {},
 ): Process {
   const common = { spine, node_id, kind, log, now };
-  const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
+  const answerer = new Answerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
   const asker = new ClusterAsker({ ...common, ...more, answerer, random, timeout_ms });
   return {
     asker,

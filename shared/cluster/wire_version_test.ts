@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { QUIET } from "../testing/logs.ts";
 import { openEmbedded } from "../spine/embedded/embedded.ts";
-import { type AnswerHandlers, startAnswerer } from "./cluster_answerer.ts";
+import { Answerer, type AnswerHandlers } from "./cluster_answerer.ts";
 import { requireWireVersion, type WireVersions } from "./wire_version.ts";
 
 const log = QUIET;
@@ -38,7 +38,7 @@ for (const [name, own, running, refused] of CASES) {
     const spine = openEmbedded({ log, now: Date.now });
     const asked: string[] = [];
     const nodes = running.map((handlers, at) =>
-      startAnswerer({
+      new Answerer({
         ...{ spine, node_id: `n${at}`, kind: "shield", handlers, log, now: Date.now },
         onAsker: ({ question, asker }) => asker === "mine" && asked.push(question),
       })

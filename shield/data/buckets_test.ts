@@ -1,6 +1,6 @@
 // What an erasure asks of the cluster.
 import assert from "node:assert/strict";
-import { startAnswerer } from "../../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster/cluster_asker.ts";
 import { eraseEntries } from "../../shared/cluster/cluster_erase.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -25,7 +25,7 @@ Deno.test("an erasure asks once which Brain erases, however many of a Brain's bu
   const spine = openEmbedded({ log, now: Date.now });
   const common = { spine, log, now: Date.now };
   const onAsker = () => {};
-  const shield = startAnswerer({ ...common, node_id: "s", kind: "shield", handlers: {}, onAsker });
+  const shield = new Answerer({ ...common, node_id: "s", kind: "shield", handlers: {}, onAsker });
   const asker = new ClusterAsker({
     ...common,
     node_id: "s",
@@ -36,7 +36,7 @@ Deno.test("an erasure asks once which Brain erases, however many of a Brain's bu
   const handlers = {
     erase_entries: (params: unknown) => eraseEntries(spine, params),
   };
-  const brain = startAnswerer({ ...common, node_id: "b", kind: "brain", handlers, onAsker });
+  const brain = new Answerer({ ...common, node_id: "b", kind: "brain", handlers, onAsker });
   try {
     await until("the Brain is known", async () => {
       await asker.hello();

@@ -1,6 +1,6 @@
 /** What the lists show the admin of one tenant, asked of real processes on one Spine. */
 import assert from "node:assert/strict";
-import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
@@ -28,7 +28,7 @@ function cluster(handlers: AnswerHandlers) {
     log,
     now: Date.now,
   } as const;
-  const answerer = startAnswerer({ ...common, handlers });
+  const answerer = new Answerer({ ...common, handlers });
   // A busy machine takes longer for 100,000 tenants than the second of the default.
   const asker = new ClusterAsker({ ...common, answerer, random, timeout_ms: 60_000 });
   return {

@@ -1,6 +1,6 @@
 /** What Shields of several releases and clocks are asked about a user. */
 import assert from "node:assert/strict";
-import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
 import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import { byOwnClock, WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { QUIET } from "../../../shared/testing/logs.ts";
@@ -30,9 +30,9 @@ async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
     why_room: () => ({ since_ms: 0, now_ms, rows: [] }),
   });
   const common = { ...OF, spine, log };
-  const own = startAnswerer({ ...common, handlers: answer(NOW_MS, WhyUser.parse) });
+  const own = new Answerer({ ...common, handlers: answer(NOW_MS, WhyUser.parse) });
   const asker = new ClusterAsker({ ...common, answerer: own, random });
-  const other = startAnswerer({ ...common, node_id: "two", handlers: answer(other_ms, read) });
+  const other = new Answerer({ ...common, node_id: "two", handlers: answer(other_ms, read) });
   try {
     await until("both are known", async () => {
       await asker.hello();

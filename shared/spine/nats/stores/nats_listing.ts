@@ -52,11 +52,6 @@ function filtersOf({ prefix, depth }: Pick<ListingOptions, "prefix" | "depth">):
   return [...own, ...below.map((tail) => [...own, tail].join("."))];
 }
 
-/** A listing under way. */
-export interface Listing {
-  stop(): void;
-}
-
 interface Position {
   readonly stream_sequence: number;
   readonly consumer_sequence: number;
@@ -83,7 +78,8 @@ function sizeOf({ data, headers }: Msg): number {
   return left_out === "" ? data.length : Number(left_out);
 }
 
-class ConsumerListing implements Listing {
+/** A listing under way. */
+export class Listing {
   readonly #options: ListingOptions;
   #stopped = false;
   #heard_ms: number;
@@ -211,7 +207,7 @@ class ConsumerListing implements Listing {
 
 /** Opens a listing. Rejects if the consumer cannot be created; nothing is reported after that. */
 export async function openListing(options: ListingOptions): Promise<Listing> {
-  const listing = new ConsumerListing(options);
+  const listing = new Listing(options);
   try {
     await options.bucket.link.guard(listing.open());
     return listing;
