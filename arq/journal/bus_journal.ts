@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";
-import type { Io } from "../terminal/io.ts";
+import { concat, type Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
 /** What of a journal is asked for. */
@@ -53,9 +53,7 @@ export async function* journalAnswer(
     for await (const chunk of await streamAdmin(silence, admin, path)) {
       // Who takes the lines may take its time.
       silence.end();
-      const all = new Uint8Array(held.length + chunk.length);
-      all.set(held);
-      all.set(chunk, held.length);
+      const all = concat([held, chunk]);
       const end = all.subarray(0, -1).lastIndexOf(NEWLINE) + 1;
       if (end > 0) yield all.slice(0, end);
       held = all.slice(end);

@@ -2,6 +2,7 @@
  * Cuts a stream of journal lines into pieces of whole lines, which threads then read, in a browser, too. It looks for
  * ends of lines only and reads no record.
  */
+import { concat } from "../terminal/io.ts";
 import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { CommandError } from "../terminal/exit.ts";
 
@@ -44,16 +45,6 @@ const CHUNK_BYTES = 262_144;
 const LINE_BYTES_MAX = 33_554_432;
 const NEWLINE = 0x0a;
 
-function joined(parts: readonly Uint8Array[], size_bytes: number): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size_bytes);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
-}
-
 function linesIn(bytes: Uint8Array): number {
   let lines = 0;
   for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) lines++;
@@ -73,7 +64,7 @@ export async function* journalChunks(
     const newline = part.lastIndexOf(NEWLINE) + 1;
     const end = size_bytes + newline >= chunk_bytes ? newline : 0;
     if (end > 0) {
-      const bytes = joined([...parts, part.subarray(0, end)], size_bytes + end);
+      const bytes = concat([...parts, part.subarray(0, end)]);
       // Whoever takes the piece may hand its bytes to another thread.
       const lines = linesIn(bytes);
       yield { first_line, bytes };
@@ -89,5 +80,5 @@ export async function* journalChunks(
       throw new CommandError(`${source}, line ${first_line}: longer than any line of a journal`);
     }
   }
-  if (size_bytes > 0) yield { first_line, bytes: joined(parts, size_bytes) };
+  if (size_bytes > 0) yield { first_line, bytes: concat(parts) };
 }

@@ -12,7 +12,7 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
 import { CommandError, failed, printable } from "../terminal/exit.ts";
-import { type Io, resolvePath } from "../terminal/io.ts";
+import { concat, type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
 import { readInput } from "../terminal/input.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
@@ -281,11 +281,5 @@ export function tarOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
     tarPadding(bytes.length),
   ]);
   parts.push(tarEnd());
-  const archive = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    archive.set(part, at);
-    at += part.length;
-  }
-  return archive;
+  return concat(parts);
 }

@@ -125,7 +125,7 @@ export function createOutput(
   const drain = async () => {
     try {
       while (backlog.length > 0) {
-        const chunk = concat(backlog, backlog_bytes);
+        const chunk = backlog.length === 1 ? backlog[0]! : concat(backlog);
         backlog = [];
         backlog_bytes = 0;
         await writeAll(sink, chunk);
@@ -152,9 +152,9 @@ export function createOutput(
   return { is_tty, has_color, write, flush };
 }
 
-function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {
-  if (chunks.length === 1) return chunks[0] as Uint8Array;
-  const all = new Uint8Array(size_bytes);
+/** All of them in one, which is a copy. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const chunk of chunks) {
     all.set(chunk, at);

@@ -5,7 +5,7 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { EXIT, failed } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { concat, type Ended, type Io, print } from "../../terminal/io.ts";
 import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
@@ -112,9 +112,7 @@ const NEWLINE = 0x0a;
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array = new Uint8Array(0);
   for await (const part of stream) {
-    const joined = new Uint8Array(rest.length + part.length);
-    joined.set(rest);
-    joined.set(part, rest.length);
+    const joined = concat([rest, part]);
     let from = 0;
     for (let end; (end = joined.indexOf(NEWLINE, from)) >= 0; from = end + 1) {
       yield joined.subarray(from, end);

@@ -22,9 +22,9 @@ import {
   type Compared,
   othersText,
   readBusFolder,
-  schemaPath,
 } from "./plan.ts";
 import { isBusFolder, readFolder } from "./read_folder.ts";
+import { schemaPath } from "../schema/schema_push.ts";
 import { requireFree, rolloutPath, takeBack, watchRollout } from "./rollout.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
@@ -110,7 +110,7 @@ export async function stageSchemas(
     if (!Object.hasOwn(schema_basis, id) || body === undefined) continue;
     const { after, version, sha256 } = await askAdmin(io, admin, {
       method: "PUT",
-      path: schemaPath(id, "/staged", compatibility),
+      path: schemaPath(id, "/staged", { compatibility }),
       body,
       content_type: "application/gzip",
     });

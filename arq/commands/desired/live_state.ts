@@ -6,6 +6,7 @@ import { canonicalJson } from "../../../shared/canonical_json.ts";
 import { KINDS, type State, type StateSchema } from "../../desired/form.ts";
 import type { PlanBasis } from "../../desired/plan_file.ts";
 import type { Io } from "../../terminal/io.ts";
+import { schemaPath } from "../schema/schema_push.ts";
 import { unpackedHash } from "./read_folder.ts";
 
 /** Who changed one of the two documents last. */
@@ -69,10 +70,9 @@ export async function readBytes(io: Io, admin: Admin, path: string): Promise<Uin
 /** A schema with its set; undefined when the bus does not have it. */
 export async function readSchema(io: Io, admin: Admin, id: string) {
   try {
-    const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/schemas/${encoded(id)}` });
+    const answer = await askAdmin(io, admin, { method: "GET", path: schemaPath(id) });
     const version = Number(membersOf(listOf(answer["versions"]).at(-1))["version"]);
-    const path = `/v1/schemas/${encoded(id)}/versions/${version}`;
-    const bytes = await readBytes(io, admin, path);
+    const bytes = await readBytes(io, admin, schemaPath(id, `/versions/${version}`));
     return { version, bytes, compatibility: String(answer["compatibility"]) };
   } catch (error) {
     if (error instanceof ArqonError && error.reason === "schema-unknown") return undefined;

@@ -24,6 +24,7 @@ import { consequences } from "./consequences.ts";
 import { type LiveState, readLive, tenantsOf } from "./live_state.ts";
 import { rolloutsAbout } from "./rollout.ts";
 import { BUS_FILE, isBusFolder, readFolder } from "./read_folder.ts";
+import { schemaPath } from "../schema/schema_push.ts";
 import { roomLosses } from "../../rooms/unreachable.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ArqonError } from "@arqon/proto";
@@ -127,12 +128,6 @@ function driftOf({ applied, versions }: LiveState): Drift | undefined {
   return Object.keys(changed).length === 0 ? undefined : { since: applied, ...changed };
 }
 
-/** The path of a schema, or of what is done with it. */
-export function schemaPath(id: string, below = "", compatibility?: string): string {
-  const query = compatibility === undefined ? "" : `?${new URLSearchParams({ compatibility })}`;
-  return `/v1/schemas/${encodeURIComponent(id)}${below}${query}`;
-}
-
 async function checkSchema(
   io: Io,
   admin: Admin,
@@ -144,7 +139,7 @@ async function checkSchema(
 ): Promise<SchemaCheck> {
   const answer = await askAdmin(io, admin, {
     method: "POST",
-    path: schemaPath(id, "/check", compatibility),
+    path: schemaPath(id, "/check", { compatibility }),
     body: set,
     content_type: "application/gzip",
   });

@@ -12,9 +12,9 @@ import {
   SchemaBuildError,
 } from "../../schemas/schema_build.ts";
 import type { Flags } from "../../program/flags.ts";
-import { askAdmin, askAdminOr, findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { askAdmin, askAdminOr, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
-import { listOf } from "../../answers/policy_text.ts";
+import { listOf, type Members } from "../../answers/policy_text.ts";
 import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
 import {
   readDescriptorSet,
@@ -75,8 +75,8 @@ export async function schemaBuild(
 const SET_BYTES_MAX = 1_048_576;
 
 /** The path of a schema in the admin API, with its query. */
-export function schemaPath(id: string, below = "", query: Record<string, string> = {}): string {
-  const search = String(new URLSearchParams(query));
+export function schemaPath(id: string, below = "", query: Members = {}): string {
+  const search = String(queryOf(query));
   return `/v1/schemas/${encodeURIComponent(id)}${below}${search === "" ? "" : `?${search}`}`;
 }
 
@@ -90,9 +90,6 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
     `${resolvePath(io.cwd, source)} has ${bytes.length} bytes; a gzipped set has at most 1 MiB`,
   );
 }
-
-const compatQuery = ({ compat }: Flags): Record<string, string> =>
-  compat === undefined ? {} : { compatibility: compat };
 
 /** Tells the findings for which a version is refused: the result of `check`, an error of `push`. */
 async function tellIncompatible(
@@ -126,7 +123,7 @@ export async function schemaPush(
     const refused = await onTraffic({ ...io, stdout: io.stderr }, source, body, id, flags);
     if (refused !== EXIT.ok) throw new CommandError("not pushed: traffic would be refused");
     const admin = await findAdmin(io, flags);
-    const path = schemaPath(id, "", compat === undefined ? {} : compatQuery(flags));
+    const path = schemaPath(id, "", { compatibility: compat });
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdminOr(io, admin, request, "schema-incompatible");
     if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
@@ -180,7 +177,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
       "give a folder or file to register, or --compat to change only how the schema is held to its past",
     );
   }
-  const path = schemaPath(id, "", compatQuery(flags));
+  const path = schemaPath(id, "", { compatibility: compat });
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
   const text = printable(`${id}: new versions are held to ${answer["compatibility"]} from now on`);
   return { told: answer, text: `${text}\n` };
@@ -201,7 +198,7 @@ export async function schemaCheck(
   return await withSchema(io, source, json, async (body) => {
     if (flags.traffic !== undefined) return await onTraffic(io, source, body, id, flags);
     const admin = await findAdmin(io, flags);
-    const path = schemaPath(id, "/check", compatQuery(flags));
+    const path = schemaPath(id, "/check", { compatibility: flags.compat });
     const request = { method: "POST", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdmin(io, admin, request);
     if (answer["compatible"] !== true) {

@@ -26,15 +26,10 @@ async function onBus(
   flags: Flags<"message" | "unknown">,
 ): Promise<Record<string, unknown>> {
   const { message, version, unknown: unknown_fields } = flags;
-  const query = {
-    message,
-    unknown_fields,
-    ...(version === undefined ? {} : { version: String(version) }),
-  };
   const body = await readInput(io, file);
   return await askAdmin(io, await findAdmin(io, flags), {
     method: "POST",
-    path: schemaPath(id, "/validate", query),
+    path: schemaPath(id, "/validate", { message, unknown_fields, version }),
     body,
     content_type: isJson(file, flags.contentType) ? "application/json" : "application/protobuf",
   });

@@ -16,7 +16,7 @@ import {
   LogBody,
   setLog,
 } from "./details.ts";
-import { cluster, clusterHistory, connections, tenants } from "./lists.ts";
+import { cluster, clusterHistory, connections, TENANT_COLUMNS, tenants } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
 import { Id, readQuery } from "../routing/query.ts";
 import { NodeConfigAnswer } from "../../../shared/cluster/cluster_control.ts";
@@ -65,16 +65,7 @@ function propertiesOf({ properties }: Schema, left_out: string): Record<string, 
   return all;
 }
 
-const TENANT_FIGURES = {
-  tenant_id: TEXT,
-  connections: COUNT,
-  users: COUNT,
-  rooms: COUNT,
-  ingress_messages: COUNT,
-  ingress_bytes: COUNT,
-  egress_messages: COUNT,
-  rejects: COUNT,
-};
+const FIGURES = Object.fromEntries(TENANT_COLUMNS.map((name) => [name, COUNT]));
 
 /** The body of `POST /v1/config/reload`; without a node, all processes are asked. */
 const ReloadBody = z.strictObject({ node_id: Id.optional() });
@@ -156,7 +147,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     summary: "what each tenant has done since the Shields started",
     query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
     answer: object({
-      tenants: list(object(TENANT_FIGURES)),
+      tenants: list(object({ tenant_id: TEXT, ...FIGURES })),
       truncated: BOOLEAN,
       nodes: NODES,
     }),

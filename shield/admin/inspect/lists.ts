@@ -171,7 +171,8 @@ export async function subscriberCounts(
   return { counts: rooms.map((_, at) => sumAt(at)), silent };
 }
 
-const TENANT_COLUMNS = [
+/** What is told of each tenant. */
+export const TENANT_COLUMNS = [
   "connections",
   "users",
   "rooms",
@@ -187,18 +188,12 @@ async function mergeTenants(
 ): Promise<Map<string, MergedTenant>> {
   const merged = new Map<string, MergedTenant>();
   await visitAll(rowsOf(answers), ([[tenant_id, ...figures]]) => {
-    const tenant = merged.get(tenant_id) ?? {
-      tenant_id,
-      connections: 0,
-      users: 0,
-      rooms: 0,
-      ingress_messages: 0,
-      ingress_bytes: 0,
-      egress_messages: 0,
-      rejects: 0,
-    };
-    for (const [index, column] of TENANT_COLUMNS.entries()) tenant[column] += figures[index] ?? 0;
-    merged.set(tenant_id, tenant);
+    const before = merged.get(tenant_id);
+    const sums = TENANT_COLUMNS.map((
+      name,
+      at,
+    ) => [name, (before?.[name] ?? 0) + (figures[at] ?? 0)]);
+    merged.set(tenant_id, { tenant_id, ...Object.fromEntries(sums) });
   });
   return merged;
 }
