@@ -171,7 +171,7 @@ export async function subscriberCounts(
   return { counts: rooms.map((_, at) => sumAt(at)), silent };
 }
 
-/** What is told of each tenant. */
+/** The figures of each tenant. */
 export const TENANT_COLUMNS = [
   "connections",
   "users",
