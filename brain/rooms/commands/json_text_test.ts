@@ -38,7 +38,9 @@ Deno.test("a member that is there twice is refused, also when it is escaped diff
 
 Deno.test("of an object with too many members no more are read than it may have", () => {
   assert.deepEqual([...objectMembers('{"a":1,"b":2}', 2).keys()], ["a", "b"]);
-  assert.throws(() => objectMembers('{"a":1,"b":2,"c":3,"a":4}', 2), { detail: "more than 2 members" });
+  assert.throws(() => objectMembers('{"a":1,"b":2,"c":3,"a":4}', 2), {
+    detail: "more than 2 members",
+  });
 });
 
 Deno.test("what is not a JSON object is refused", () => {
