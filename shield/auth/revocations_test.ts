@@ -1,5 +1,5 @@
 /**
- * Which tokens are revoked, on an embedded engine and over the death of a real NATS. What happens to
+ * Which tokens are revoked. What happens to
  * open connections is `signals_test.ts`, what operators ask `revocations_api_test.ts`.
  */
 import assert from "node:assert/strict";
