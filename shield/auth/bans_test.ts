@@ -1,7 +1,4 @@
-/**
- * Which users the bans of a bucket keep out, on an embedded engine and over the death of a real NATS.
- * What happens to open connections is `signals_test.ts`.
- */
+/** Which users the bans of a bucket keep out. What happens to open connections is `signals_test.ts`. */
 import assert from "node:assert/strict";
 import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
 import { within } from "../../shared/spine/testing/conformance.ts";

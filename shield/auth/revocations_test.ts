@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
 import { until } from "../../shared/testing/until.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { refusingRevoked } from "./revocations.ts";
 import { ann } from "./testing/identity.ts";
 import { holderOf, putRevocation, revocationOf, testRevocations } from "./testing/revocations.ts";
@@ -147,4 +149,22 @@ Deno.test("a good signature does not help a revoked token", async () => {
     reason: "token-revoked",
     message: "The token was revoked: lost phone",
   });
+});
+
+Deno.test("while NATS is unreachable nobody new gets in; what was revoked and lifted meanwhile counts after", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using here = await watched(nats.port, { request_timeout_ms: 20_000 });
+  using test = await testRevocations(here.spine);
+  await test.held.ready;
+  await putRevocation(test.bucket, "acme", revocationOf());
+  await until("it is held", () => test.held.size === 1);
+  const entry = (user_id: string) => reasonOf(() => test.held.requireEntry(holderOf({ user_id })));
+  await nats.kill();
+  await until("bob is shut out", () => entry("bob") === "spine-unavailable");
+  assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
+  await nats.start();
+  await until("bob is let in again", () => entry("bob") === "");
+  assert.equal(entry("ann"), "token-revoked", "it is durable");
+  await test.bucket.delete(["acme", "user", "ann"]);
+  await until("it is lifted", () => entry("ann") === "");
 });

@@ -1,7 +1,4 @@
-/**
- * Who waits for the Spine, on the embedded engine and on a real NATS that is frozen and killed in
- * between. What the ACK then says to a client is `operations.ts`.
- */
+/** Who waits for the Spine, on the embedded engine. What the ACK then says to a client is `operations.ts`. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import type { ArqonError } from "@arqon/proto";

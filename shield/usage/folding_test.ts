@@ -1,6 +1,6 @@
 /**
  * What a tenant used is the same to the unit before and after it is folded into hours and days, however blocks came,
- * whoever folds, and wherever one of them is killed; against a sum of its own, on both engines.
+ * whoever folds, and wherever one of them is killed; against a sum of its own.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -267,7 +267,7 @@ async function play(bench: Bench, steps: readonly Step[]): Promise<void> {
   await bench.check();
 }
 
-Deno.test("folding, embedded: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
+Deno.test("folding: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
   let at = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {

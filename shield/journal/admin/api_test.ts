@@ -36,12 +36,28 @@ function api() {
     });
     return { lines: found, ...end };
   };
+  /** The message ids of the records that an answer has; a hole is its reason. */
+  const idsOf = ({ lines }: Pick<Awaited<ReturnType<typeof read>>, "lines">) =>
+    lines.map((line) => "hole" in line ? line.hole.why : line.message_id);
+  const ids = async (query: string, as?: Admin) => idsOf(await read(query, as));
   return {
     ...{ place, send, read, lines, spine: engine.spine },
     advance: (ms: number) => void (now_ms += ms),
-    /** The message ids of the records that an answer has; a hole is its reason. */
-    ids: async (query: string, as?: Admin) =>
-      (await read(query, as)).lines.map((line) => "hole" in line ? line.hole.why : line.message_id),
+    ids,
+    /** Reads acme's journal to its end in pieces of each of these sizes. */
+    async isInPieces(all: readonly string[], limits: readonly number[]) {
+      for (const limit of limits) {
+        const found: unknown[] = [];
+        for (let [after, is_end] = ["", false]; !is_end;) {
+          const page = await read(`?tenant=acme&limit=${limit}${after}`);
+          assert.ok(page.lines.length <= limit);
+          found.push(...idsOf(page));
+          ({ is_end } = page);
+          after = `&after=${page.next}`;
+        }
+        assert.deepEqual(found, all, `in pieces of ${limit}`);
+      }
+    },
     async [Symbol.asyncDispose]() {
       await place.close();
       await engine[Symbol.asyncDispose]();
@@ -64,17 +80,7 @@ Deno.test("a journal is read in pieces of any size, each once and in order", asy
   }
   const all = Array.from({ length: 15 }, (_, at) => `m${at}`);
   assert.deepEqual(await test.ids("?tenant=acme"), all);
-  for (const limit of [1, 2, 5, 7, 15, 16]) {
-    const found: unknown[] = [];
-    for (let after = "";;) {
-      const page = await test.read(`?tenant=acme&limit=${limit}${after}`);
-      assert.ok(page.lines.length <= limit);
-      found.push(...page.lines.map((line) => "id" in line ? line.message_id : line));
-      if (page.is_end) break;
-      after = `&after=${page.next}`;
-    }
-    assert.deepEqual(found, all, `in pieces of ${limit}`);
-  }
+  await test.isInPieces(all, [1, 2, 5, 7, 15, 16]);
   const { next } = await test.read("?tenant=acme");
   await writeBlock(test.place, some(15, 17), { first: 15 });
   assert.deepEqual(await test.ids(`?tenant=acme&after=${next}`), ["m15", "m16"]);
@@ -209,33 +215,11 @@ Deno.test("a block that was removed or is there twice is said, in pieces of any 
   await storeBytes(test.place, new Uint8Array(300));
   await write(12);
   const all = [
-    ...[
-      "m0",
-      "m1",
-      "removed",
-      "m3",
-      "m4",
-      "doubled",
-      "doubled",
-      "m5",
-      "removed",
-      "m8",
-      "m9",
-      "m10",
-    ],
+    ...["m0", "m1", "removed", "m3", "m4", "doubled", "doubled", "m5", "removed", "m8", "m9"],
     // What is damaged is reported, and not once more as missing.
-    ...["damaged", "m12"],
+    ...["m10", "damaged", "m12"],
   ];
-  for (const limit of [1_000, 1, 2, 3, 5]) {
-    const found: unknown[] = [];
-    for (let after = "";;) {
-      const page = await test.read(`?tenant=acme&limit=${limit}${after}`);
-      found.push(...page.lines.map((line) => "hole" in line ? line.hole.why : line.message_id));
-      if (page.is_end) break;
-      after = `&after=${page.next}`;
-    }
-    assert.deepEqual(found, all, `in pieces of ${limit}`);
-  }
+  await test.isInPieces(all, [1_000, 1, 2, 3, 5]);
 });
 
 Deno.test("a block that is damaged, cut off or another's is a hole, and what is beside it is there", async () => {

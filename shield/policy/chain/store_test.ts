@@ -1,4 +1,4 @@
-/** Documents and modules as they are stored: compare-and-set, damage, repair. Embedded and real NATS. */
+/** Documents and modules as they are stored: compare-and-set, damage, repair. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -24,7 +24,7 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
   assert.equal(document.current.version, names.length);
 }
 
-Deno.test("embedded: concurrent deployments are all kept", async () => {
+Deno.test("concurrent deployments are all kept", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
 });

@@ -1,4 +1,4 @@
-/** Registration as it is stored: versions, compatibility, damage, concurrency. Embedded and real NATS. */
+/** Registration as it is stored: versions, compatibility, damage, concurrency. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -45,7 +45,7 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
   assert.equal(keys.length, versions.length + 1, "no bytes that nobody names");
 }
 
-Deno.test("embedded: concurrent registrations are all kept, each under a number of its own", async () => {
+Deno.test("concurrent registrations are all kept, each under a number of its own", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
 });
