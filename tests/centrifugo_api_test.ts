@@ -173,6 +173,22 @@ Deno.test("a backend reads and ends by Centrifugo's server API", async () => {
   await until("ann is out", async () => (await listed("*"))[channel] === undefined);
 });
 
+Deno.test("answers to a batch end where they are too many bytes", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const ask = api(bus);
+  const channel = "log:long";
+  for (let n = 0; n < 4; n++) {
+    await ask("/publish", { channel, data: "x".repeat(200_000) });
+  }
+  const commands = Array.from({ length: 30 }, () => ({ history: { channel, limit: 4 } }));
+  const { replies } = (await ask("/batch", { commands })).body;
+  const full = replies.findIndex(({ error }: Answer["body"]) => error !== undefined);
+  assert.equal(replies.length, commands.length);
+  assert.ok(full > 1 && JSON.stringify(replies.slice(0, full)).length < 17 * 2 ** 20, `${full}`);
+  for (const reply of replies.slice(full)) assert.equal(reply.error.code, 106);
+  assert.equal((await ask("", `{"method":"info"}`)).body[0].error, undefined);
+});
+
 Deno.test("Centrifugo's server API refuses what it has not, and who has no key", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);

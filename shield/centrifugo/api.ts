@@ -81,51 +81,51 @@ async function answerApi(
   const text = bodyText(await readBody(request, context.limits.batch_bytes, identity.tenant_id));
   const caller = httpCaller({ identity, remote_ip }, request.headers);
   const respond = (body: string) => new Response(body, { headers: HEADERS });
+  const answers = answerAll.bind(undefined, context, caller);
   if (method === undefined) {
-    const replies = await answerAll(context, caller, linesOf(context, text));
-    return respond((await textsOf(caller, replies)).map((reply) => `${reply}\n`).join(""));
+    return respond((await answers(linesOf(context, text))).map((one) => `${one}\n`).join(""));
   }
-  if (method !== "batch") {
-    const replies = await answerAll(context, caller, [[method, text, objectText]]);
-    return respond((await textsOf(caller, replies)).join());
-  }
-  const commands = commandsOf(context, text);
-  const replies = (await answerAll(context, caller, commands)).map((reply, at) =>
-    "error" in reply ? reply : { [commands[at]![0]]: reply.result }
-  );
-  return respond(`{"replies":[${(await textsOf(caller, replies)).join()}]}`);
-}
-
-/** Answers as JSON, each made in a slice. */
-async function textsOf(
-  { identity: { tenant_id } }: Caller,
-  replies: readonly object[],
-): Promise<string[]> {
-  const texts: string[] = [];
-  for (const reply of replies) {
-    await slice(tenant_id);
-    texts.push(jsonOf(reply));
-  }
-  return texts;
+  if (method !== "batch") return respond((await answers([[method, text, objectText]])).join());
+  const named = (name: string, reply: Reply) => "error" in reply ? reply : { [name]: reply.result };
+  return respond(`{"replies":[${(await answers(commandsOf(context, text), named)).join()}]}`);
 }
 
 /** A command: its method, its parameters as they came, and what reads them. */
 type Command = readonly [name: string, params: string, read: (params: string) => GivenMembers];
 
-/** Answers commands one after the other; messages among them are passed on in order, and answered together. */
+/** The most characters of answers to one request; they are in memory together. */
+const ANSWERS_MAX = 16_777_216;
+const FULL = { error: { code: ERROR.limit_exceeded, message: "answers before it are too long" } };
+
+/** Answers commands in order, as JSON of that form; messages among them are answered together. */
 async function answerAll(
   context: ApiContext,
   caller: Caller,
   commands: readonly Command[],
-): Promise<Reply[]> {
-  const answers: (Reply | Promise<Reply>)[] = [];
+  form = (_name: string, reply: Reply): object => reply,
+): Promise<string[]> {
+  const { tenant_id } = caller.identity;
+  const texts: string[] = [];
+  let characters = 0;
+  let answers: (Reply | Promise<Reply>)[] = [];
+  const write = async () => {
+    for (const reply of await Promise.all(answers)) {
+      await slice(tenant_id);
+      const text = jsonOf(form(commands[texts.length]![0], reply));
+      characters += text.length;
+      texts.push(text);
+    }
+    answers = [];
+  };
   for (const command of commands) {
-    await slice(caller.identity.tenant_id);
+    await slice(tenant_id);
     // It finds what those before it have done.
-    if (!PASSING.includes(command[0])) await Promise.all(answers);
-    answers.push((await begun(context, caller, command)).answer);
+    if (!PASSING.includes(command[0])) await write();
+    const is_full = characters > ANSWERS_MAX;
+    answers.push(is_full ? FULL : (await begun(context, caller, command)).answer);
   }
-  return await Promise.all(answers);
+  await write();
+  return texts;
 }
 
 function keyOf({ headers }: Request): string {
