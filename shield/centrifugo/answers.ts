@@ -1,17 +1,12 @@
 /** What is read of the Shield's text frames, and what becomes of it in Centrifugo's protocol. Pure. */
-import { ERROR, Refusal } from "./codes.ts";
+import { ERROR } from "./codes.ts";
+import type { SaidError } from "./codes.ts";
 import type { Asked, ClientInfo, Reply, Subscribed } from "./messages.ts";
+import { memberTexts, readPage } from "./publications.ts";
 
 /** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
 const REFRESH_SECONDS = 25;
 const TTL_MAX = 2 ** 31 - 1;
-
-/** Throws a `Refusal` where a subscription asks for what there is not. */
-export function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
-  const refuse = (message: string) => new Refusal(ERROR.not_available, message);
-  if (type !== 0) throw refuse("only streams are available: no maps, no shared polls");
-  if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
-}
 
 /** A member, as clients receive it. */
 export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
@@ -41,18 +36,15 @@ export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; t
   return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
 }
 
-/** Members of a page. */
-export const PRESENCE_PAGE = 1_000;
-
 /** Which part of a history a client wants. */
-export interface HistoryAsked {
+interface HistoryAsked {
   readonly limit?: number;
   readonly since?: { readonly offset?: number; readonly epoch?: string } | undefined;
   readonly reverse?: boolean;
 }
 
 /** What `history.get` is asked for a history; without a limit it is the position alone. */
-export function historyAsked(
+function historyAsked(
   { limit = 0, since, reverse = false }: HistoryAsked,
   most: number,
 ): object {
@@ -136,4 +128,81 @@ export function connectedOf(
     ...(session === undefined ? {} : { session }),
     node: node_id,
   };
+}
+
+/** One read. */
+export interface Read {
+  readonly channel: string | undefined;
+  /** The room's command, and its parameters. */
+  readonly name: string;
+  readonly data: object;
+  readonly said: (
+    answer: Answer,
+  ) => Pick<Reply, "error" | "presence" | "presence_stats" | "history">;
+}
+
+interface OfChannel {
+  readonly channel?: string;
+}
+
+/** Commands, of which one is there, or none. */
+export interface ReadAsked {
+  readonly presence?: OfChannel;
+  readonly presence_stats?: OfChannel;
+  readonly history?: OfChannel & HistoryAsked;
+}
+
+/** Members of a page. */
+const PRESENCE_PAGE = 1_000;
+const memberOf = (one: Member) => [one.connection_id, infoOf(one)] as const;
+const failed = (code: number, message: string): { error: SaidError } => ({
+  error: { code, message },
+});
+
+/** What a command reads; undefined: it reads nothing. A history has at most `most` messages. */
+export function readOf(
+  { presence, presence_stats, history }: ReadAsked,
+  most: number,
+): Read | undefined {
+  if (presence !== undefined) {
+    const { channel } = presence;
+    return {
+      ...{ channel, name: "presence.list", data: { limit: PRESENCE_PAGE } },
+      said: ({ result: { members = [], next } = {} }) =>
+        next === undefined
+          ? { presence: { presence: Object.fromEntries(members.map(memberOf)) } }
+          : failed(ERROR.limit_exceeded, `more than ${PRESENCE_PAGE} clients are in ${channel}`),
+    };
+  }
+  if (presence_stats !== undefined) {
+    return {
+      ...{ channel: presence_stats.channel, name: "presence.count", data: {} },
+      said: ({ result: { connections = 0, users = 0 } = {} }) => ({
+        presence_stats: { num_clients: connections, num_users: users },
+      }),
+    };
+  }
+  if (history === undefined) return undefined;
+  const { channel, ...asked } = history;
+  const { limit = 0, since: { epoch = "" } = {} } = asked;
+  return {
+    ...{ channel, name: "history.get", data: historyAsked(asked, most) },
+    said({ raw = "{}" }) {
+      const page = readPage(raw);
+      if (epoch !== "" && epoch !== page.epoch) {
+        return failed(ERROR.unrecoverable_position, `the room's epoch is ${page.epoch}`);
+      }
+      return { history: limit === 0 ? { ...page, publications: [] } : page };
+    },
+  };
+}
+
+/** `{"method":"CHANNEL/COMMAND","data":…}` as a command whose answer nobody waits for; undefined: other data. */
+export function calledBy({ data }: Asked<"send">): Asked<"rpc"> | undefined {
+  const is_json = data?.content_type === "" && data.json.trimStart().startsWith("{");
+  const raw = memberTexts(is_json ? data.json : "{}");
+  const method: unknown = JSON.parse(raw("method") ?? "null");
+  if (typeof method !== "string") return undefined;
+  const json = raw("data");
+  return json === undefined ? { method } : { method, data: { json, content_type: "" } };
 }

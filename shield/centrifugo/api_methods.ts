@@ -13,14 +13,13 @@ import type { GivenMembers } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
+import { ackOf, type ReadAsked, readOf } from "./answers.ts";
 import { channelOf, roomOf } from "./channel.ts";
-import { ackOf } from "./answers.ts";
 import { ERROR, Refusal, saidError } from "./codes.ts";
 import { dataOf } from "./forms.ts";
 import type { Data } from "./messages.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Order, SendOrder } from "./orders.ts";
-import { type ReadAsked, readOf } from "./reads.ts";
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 

@@ -9,8 +9,8 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { WaitingWork } from "../socket/waiting_work.ts";
-import { ackOf, connectedOf, joinsOf, requireSupported, ttlOf } from "./answers.ts";
-import type { Answer, Member, Welcome } from "./answers.ts";
+import { ackOf, calledBy, connectedOf, joinsOf, readOf, ttlOf } from "./answers.ts";
+import type { Answer, Member, Read, Welcome } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
   DISCONNECT,
@@ -23,13 +23,11 @@ import {
   UNSUBSCRIBE,
 } from "./codes.ts";
 import type { SaidError } from "./codes.ts";
-import type { DeltaBases } from "./deltas.ts";
 import type { Form } from "./forms.ts";
 import type { Asked, Command, Data, Publication, Reply, Resumed } from "./messages.ts";
 import { Opening, pushesOf } from "./opening.ts";
 import { memberTexts } from "./publications.ts";
-import type { RoomMessage, RoomMessages, Signal } from "./publications.ts";
-import { calledBy, type Read, readOf } from "./reads.ts";
+import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
 import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
 import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
@@ -360,7 +358,6 @@ export class CentrifugoSocket implements ClientSocket {
     const again = () => this.#run({ id, subscribe: { ...asked, token: "" } });
     if (token !== "") return this.#takeToken(id, asked, again);
     const room_id = this.#room(name);
-    requireSupported(asked);
     if (this.#channels.has(room_id)) {
       throw new Refusal(ERROR.already_subscribed, `already in ${name}`);
     }

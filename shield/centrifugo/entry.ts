@@ -28,10 +28,9 @@ import { refusalOf } from "./api.ts";
 import { CentrifugoSocket } from "./centrifugo_socket.ts";
 import type { CentrifugoSocketOptions } from "./centrifugo_socket.ts";
 import { DISCONNECT } from "./codes.ts";
-import { DeltaBases } from "./deltas.ts";
 import { Emulation, isEmulated } from "./emulation.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
-import { RoomMessages } from "./publications.ts";
+import { DeltaBases, RoomMessages } from "./publications.ts";
 import type { ChannelClasses } from "./subscription.ts";
 import { roomIn, serverSideOf } from "./tokens.ts";
 

@@ -1,12 +1,11 @@
 /** Publications as deltas: what each of several clients of a room receives, and what is kept for them. */
 import assert from "node:assert/strict";
 import { createFossil } from "../fossil/encode.ts";
-import { DeltaBases } from "./deltas.ts";
-import type { DeltaBase } from "./deltas.ts";
 import { JSON_FORM } from "./forms.ts";
 import type { Form } from "./forms.ts";
 import type { Publication } from "./messages.ts";
-import { RoomMessages } from "./publications.ts";
+import { DeltaBases, RoomMessages } from "./publications.ts";
+import type { DeltaBase } from "./publications.ts";
 
 const BOUNDS = { delta_bytes: 10_000, delta_message_bytes: 4_000 };
 /** Deltas as they are, in place of a form's bytes. */

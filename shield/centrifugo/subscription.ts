@@ -1,9 +1,10 @@
 /** A client's subscription to a channel: what it asks for, as the bus is asked for it. */
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { DeltaBase } from "./deltas.ts";
+import type { DeltaBase } from "./publications.ts";
 import type { Result } from "./answers.ts";
 import type { Asked, Data, Subscribed } from "./messages.ts";
+import { ERROR, Refusal } from "./codes.ts";
 import { filterOf } from "./tags.ts";
 
 /** The present epoch, with offset 0: from its beginning. */
@@ -68,16 +69,23 @@ export interface ChannelClasses {
   readonly isLossy: (tenant_id: string, room_id: string) => boolean;
 }
 
+/** Throws a `Refusal` where a subscription asks for what there is not. */
+function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
+  const refuse = (message: string) => new Refusal(ERROR.not_available, message);
+  if (type !== 0) throw refuse("only streams are available: no maps, no shared polls");
+  if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
+}
+
 /** The channel that a client asks for. Throws `invalid-filter`, and a `Refusal`. */
 export function channelOf(
-  { channel = "", recover, epoch = "", offset = 0, join_leave, flag = 0, tf, delta }: Asked<
-    "subscribe"
-  >,
+  asked: Asked<"subscribe">,
   room_id: string,
   identity: Identity | undefined,
   { hasMembers, hasJoins, hasDeltas, isLossy }: ChannelClasses,
   server?: ServerSide,
 ): Channel {
+  requireSupported(asked);
+  const { channel = "", recover, epoch = "", offset = 0, join_leave, flag = 0, tf, delta } = asked;
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
   const joins = join_leave === true || hasJoins(room_id);
   const is_member = (joins || hasMembers(room_id)) && identity !== undefined &&
