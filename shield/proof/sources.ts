@@ -109,7 +109,10 @@ export function roomSource(
       let stored: { readonly name: string; readonly epoch: string } | undefined;
       for (const message of messages) {
         const { offset } = message;
-        if (message === behind) entries.push({ break: "gap", epoch, offset: offset - 1 });
+        // A log that cannot tell what is missing may give even the next offset.
+        if (message === behind && offset > end.offset + 1) {
+          entries.push({ break: "gap", epoch, offset: offset - 1 });
+        }
         // A receipt has named the epoch in which it was stored.
         const { name } = lifeAt(log.lives, offset);
         if (name !== stored?.name) stored = { name, epoch: roomEpoch(name, room_id) };

@@ -68,3 +68,15 @@ Deno.test("what was erased before a tree had it is a break where it was, and not
   await read();
   assert.equal(shown.join(" "), "1 2 3 gap4 5 6 7 gap8 9");
 });
+
+Deno.test("nothing is missing in front of the next offset, whatever the log can tell", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  const unsure = overriding(log, {
+    read: async (...given) => ({ ...await log.read(...given), complete: false }),
+  });
+  await fill(2);
+  const source = roomSource(() => Promise.resolve(unsure), "bets");
+  const { entries } = await next(source, { stream: "", offset: 0 });
+  assert.deepEqual(entries.map((entry) => "break" in entry), [false, false]);
+});

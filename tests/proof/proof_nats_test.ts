@@ -3,11 +3,13 @@
  * Shield that writes it is stopped or killed, the other goes on, without a fork.
  */
 import assert from "node:assert/strict";
+import { payloadHash } from "../../shared/proof/entry.ts";
+import type { TreeReader } from "../../shared/proof/reader.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";
 import { startNats } from "../harness/nats_server.ts";
-import { ROOMS } from "./nats_world.ts";
-import { grown, publish, served, verifierOf } from "./served.ts";
+import { natsWorld, placeOf, ROOMS, TREE } from "./nats_world.ts";
+import { grown, publish, served, textsOf, verifierOf } from "./served.ts";
 
 Deno.test("two Shields on NATS write one tree, also when one of them is stopped, goes on, or is killed", async () => {
   await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
@@ -55,4 +57,53 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
   } finally {
     await Promise.all(shields.map((shield) => shield.stop()));
   }
+});
+
+/** That each offset up to the last one is an entry, or behind a gap, and no history has what they do not say. */
+async function accountsForAll(tree: TreeReader, texts: readonly string[]): Promise<number> {
+  const hashes = new Map<number, string>();
+  let [last, gaps] = [0, 0];
+  for await (const { entry } of tree.whole()) {
+    if ("break" in entry) {
+      assert.equal(entry.break, "gap");
+      assert(entry.offset > last, `a gap up to ${entry.offset} behind ${last}`);
+      [last, gaps] = [entry.offset, gaps + 1];
+      continue;
+    }
+    assert.equal(entry.offset, last + 1);
+    last = entry.offset;
+    hashes.set(last, entry.sha256);
+  }
+  for (const text of texts) {
+    const { offset } = JSON.parse(text);
+    if (offset <= last) assert.equal(hashes.get(offset), payloadHash(text), `message ${offset}`);
+  }
+  return gaps;
+}
+
+Deno.test("retention on NATS that cuts messages while proofs are asked leaves gaps, and no lie", async () => {
+  const bounded = `${ROOMS}history_size = 40\nhistory_ttl_seconds = 2\n`;
+  await using world = await natsWorld(bounded);
+  const { start, token } = world;
+  const shields = await Promise.all(["one", "two"].map((name) => start(name)));
+  const [one, two] = shields.map((shield) => placeOf(shield, token));
+  const files = served(one!, TREE);
+  await Promise.all([publish(one!, "bets", 1), publish(two!, "bets", 1, 1)]);
+  const verifier = await verifierOf(files);
+  const seen: TreeReader[] = [];
+  let gaps = 0;
+  for (let turn = 0; turn < 4; turn++) {
+    await Promise.all([
+      publish(turn % 2 === 0 ? one! : two!, "bets", 120, 2 + turn * 120),
+      grown(served(two!, TREE), verifier, 0).then((tree) => accountsForAll(tree, [])),
+    ]);
+    const texts = await textsOf(two!, "bets");
+    const before = seen.at(-1)?.checkpoint.size ?? 0;
+    const tree = await grown(files, verifier, before + 1);
+    gaps = await accountsForAll(tree, texts);
+    for (const { checkpoint } of seen) await tree.continues(checkpoint);
+    seen.push(tree);
+  }
+  assert(gaps > 0, "nothing was cut");
+  assert.doesNotMatch(world.log(), /is not the one that was signed/);
 });
