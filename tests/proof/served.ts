@@ -10,11 +10,7 @@ import type { TestBus } from "../harness/test_bus.ts";
 /** Every room has a public tree, but those that begin with `own-`. */
 export const PROOF_CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [proof]
 records = ["audit"]
 origin = "bus.example"
@@ -35,11 +31,7 @@ durable = true
 /** Trees of every record, the audit log's as public as it gets. */
 export const RECORDS_CONFIG = `
 [server]
-host = "127.0.0.1"
-port = 0
 drain_ms = 0
-[ops]
-host = "127.0.0.1"
 [proof]
 records = ["audit", "journal", "usage"]
 origin = "bus.example"
