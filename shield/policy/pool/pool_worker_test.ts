@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
-import { FOREVER, loadableGuest, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { FOREVER, loadableGuest, unmeteredGuest } from "../testing/guests.ts";
 import { message } from "../testing/pool.ts";
 import type { LoadableModule } from "./pool_modules.ts";
 
@@ -82,7 +82,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
 });
 
 Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
-  const { worker, replies, send } = await startWorker(unmeteredGuest({ body: SPIN }));
+  const { worker, replies, send } = await startWorker(unmeteredGuest({ body: FOREVER }));
   send(1);
   await until("the module runs", () => worker.progress().running === 1);
   assert.equal(worker.progress().steps, 1);

@@ -124,10 +124,5 @@ export function unmeteredGuest(guest: GuestText): LoadableModule {
   return { compiled: new WebAssembly.Module(bytes), state_keys: "", instance_fuel: 1 };
 }
 
-/** A body that runs until its fuel is used up. */
+/** A body that runs until its fuel is used up, or without end where nothing is metered. */
 export const FOREVER = "(loop $l (br $l)) i32.const 0";
-
-/** Counts to 2^32: seconds for every machine, and then it ends. */
-export const SPIN = `(loop $again
-  (local.set $i (i32.add (local.get $i) (i32.const 1)))
-  (br_if $again (local.get $i))) i32.const 0`;
