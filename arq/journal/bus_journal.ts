@@ -4,7 +4,8 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import { type Admin, queryOf, streamAdmin } from "../bus/admin.ts";
-import { concat, type Io } from "../terminal/io.ts";
+import { concat } from "../../shared/containers/concat.ts";
+import type { Io } from "../terminal/io.ts";
 import type { JournalQuery } from "../../shield/journal/admin/query.ts";
 
 /** What of a journal is asked for. */

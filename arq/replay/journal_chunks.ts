@@ -2,7 +2,7 @@
  * Cuts a stream of journal lines into pieces of whole lines, which threads then read, in a browser, too. It looks for
  * ends of lines only and reads no record.
  */
-import { concat } from "../terminal/io.ts";
+import { concat } from "../../shared/containers/concat.ts";
 import { isHole, type JournalRecord, parseLine } from "../../shared/journal/record.ts";
 import { CommandError } from "../terminal/exit.ts";
 

@@ -12,7 +12,8 @@ import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/vali
 import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
 import { CommandError, failed, printable } from "../terminal/exit.ts";
-import { concat, type Io, resolvePath } from "../terminal/io.ts";
+import { concat } from "../../shared/containers/concat.ts";
+import { type Io, resolvePath } from "../terminal/io.ts";
 import { protoText } from "./proto_text.ts";
 import { readInput } from "../terminal/input.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";

@@ -3,6 +3,7 @@
  * use nothing else of the world, apart from the SDK's sockets.
  */
 
+import { concat } from "../../shared/containers/concat.ts";
 import { type Sink, writeAll } from "../../shared/logs/line_queue.ts";
 
 /** Standard output or error. */
@@ -150,17 +151,6 @@ export function createOutput(
     if (backlog_bytes > BACKLOG_BYTES) await flush();
   };
   return { is_tty, has_color, write, flush };
-}
-
-/** All of them in one, which is a copy. */
-export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
 }
 
 /**

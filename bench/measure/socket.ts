@@ -3,6 +3,7 @@
  * because Deno's own client writes a body above 1 KiB after its header in two writes without TCP_NODELAY, so
  * that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
  */
+import { concat } from "../../shared/containers/concat.ts";
 import { setImmediate } from "node:timers";
 
 /** A connected WebSocket. */
@@ -149,7 +150,7 @@ function writer(connection: Deno.Conn): (frame: Uint8Array) => void {
   const drain = async () => {
     writing = true;
     while (waiting.length > 0) {
-      const bytes = waiting.length === 1 ? waiting[0]! : joined(waiting);
+      const bytes = waiting.length === 1 ? waiting[0]! : concat(waiting);
       waiting = [];
       for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
     }
@@ -160,16 +161,6 @@ function writer(connection: Deno.Conn): (frame: Uint8Array) => void {
     // That a connection has ended is seen by what does not come back.
     if (!writing) drain().catch(() => {});
   };
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 async function connect(url: URL, { ca }: SocketOptions): Promise<Deno.Conn> {

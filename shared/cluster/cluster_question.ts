@@ -3,6 +3,7 @@
  * Any client of NATS may write these, so everything is strict and bounded. `cluster_asker.ts` asks,
  * `cluster_answerer.ts` answers.
  */
+import { concat } from "../containers/concat.ts";
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 
@@ -151,12 +152,5 @@ export function decodeAnswer(bytes: Uint8Array): AnswerPart | undefined {
 
 /** The value of an answer's JSON; undefined when it is not JSON. */
 export function decodeValue(parts: readonly Uint8Array[]): unknown {
-  if (parts.length === 1) return parseJson(parts[0]!);
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return parseJson(whole);
+  return parseJson(parts.length === 1 ? parts[0]! : concat(parts));
 }

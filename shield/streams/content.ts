@@ -2,6 +2,7 @@
  * What the bytes of a stream mean by its content type: how a body becomes messages, and messages a
  * body or an event of an event stream. Pure.
  */
+import { concat } from "../../shared/containers/concat.ts";
 import { isJson as isJsonText, JSON_DEPTH_MAX, jsonItems, nestsTooDeep } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 import { invalid, StreamRefusal } from "./refusal.ts";
@@ -90,7 +91,7 @@ export async function bodyOf(
   content_type: string,
   tenant_id: string,
 ): Promise<Uint8Array> {
-  if (!isJson(content_type)) return joined(messages);
+  if (!isJson(content_type)) return concat(messages);
   const items: string[] = [];
   for (const message of messages) {
     await slice(tenant_id);
@@ -99,20 +100,9 @@ export async function bodyOf(
   return encoder.encode(`[${items.join(",")}]`);
 }
 
-function joined(messages: readonly Uint8Array[]): Uint8Array {
-  const size = messages.reduce((sum, { length }) => sum + length, 0);
-  const body = new Uint8Array(size);
-  let at = 0;
-  for (const message of messages) {
-    body.set(message, at);
-    at += message.length;
-  }
-  return body;
-}
-
 /** The first `size_bytes` of these messages, whose bytes are put together. */
 export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): Uint8Array {
-  return joined(messages).subarray(0, size_bytes);
+  return concat(messages).subarray(0, size_bytes);
 }
 
 /**

@@ -5,7 +5,8 @@
 import { plural } from "../../../shared/plural.ts";
 import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { EXIT, failed } from "../../terminal/exit.ts";
-import { concat, type Ended, type Io, print } from "../../terminal/io.ts";
+import { concat } from "../../../shared/containers/concat.ts";
+import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";

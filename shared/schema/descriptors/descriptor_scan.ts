@@ -3,6 +3,7 @@
  * few bytes on the wire become hundreds in memory. Source comments, most of a real set and of no
  * use here, are cut out. Names and types are not looked at.
  */
+import { concat } from "../../containers/concat.ts";
 import type { DescMessage } from "@bufbuild/protobuf";
 import {
   DescriptorProtoSchema,
@@ -197,13 +198,7 @@ function scanFile(scan: Scan, end: number): ScannedFile {
     if (number < 1 || !scanValue(scan, number, tag % 8, place)) throw truncated(scan);
     kept.push(scan.bytes.subarray(start, scan.position));
   }
-  const file = new Uint8Array(kept.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const part of kept) {
-    file.set(part, offset);
-    offset += part.length;
-  }
-  return { bytes: file, elements: scan.elements - before };
+  return { bytes: concat(kept), elements: scan.elements - before };
 }
 
 const FILE = FileDescriptorSetSchema.field.file.number;
