@@ -309,6 +309,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
     ...[
       "schema/compatibility/findings.ts",
       "schema_id.ts",
+      "containers/concat.ts",
       "version.ts",
       "logs/line_queue.ts",
       "config/suggest.ts",
