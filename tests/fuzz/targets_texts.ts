@@ -242,9 +242,10 @@ export function storedDocuments(): Target {
       try {
         decode(bytes);
       } catch (error) {
-        if (!(error instanceof TypeError && /^not a (ban|revocation): /.test(error.message))) {
-          throw error;
-        }
+        const is_newer = error instanceof ArqonError && error.reason === "incompatible-version";
+        const is_none = error instanceof TypeError &&
+          /^not a (ban|revocation): /.test(error.message);
+        if (!is_newer && !is_none) throw error;
       }
     }
   };
