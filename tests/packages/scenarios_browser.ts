@@ -98,9 +98,9 @@ async function codeForHttpIsAway(world: World): Promise<void> {
       }
       return "connected";
     })()`);
-  const code = "**/http/way.js";
+  const code = "**/http/fallback_socket.js";
   await page.route(code, (route) => route.abort());
-  assert.match(`${await connect("")}`, /^unreachable ArqonError: .*\/http\/way\.js/);
+  assert.match(`${await connect("")}`, /^unreachable ArqonError: .*\/http\/fallback_socket\.js/);
   await page.unroute(code);
   const asked = Promise.withResolvers<void>();
   const going_on = Promise.withResolvers<void>();
