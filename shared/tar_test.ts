@@ -1,4 +1,5 @@
 /** Archives are read by the system's `tar` and by us, whoever has written them. */
+import { concat } from "./containers/concat.ts";
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { anyNumber } from "./testing/any_number.ts";
@@ -12,17 +13,7 @@ function archiveOf(files: readonly File[]): Uint8Array<ArrayBuffer> {
     bytes,
     tarPadding(bytes.length),
   ]);
-  return joined([...parts, tarEnd()]);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  return concat([...parts, tarEnd()]);
 }
 
 async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
@@ -32,7 +23,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<File[]> {
   const files: File[] = [];
   for await (const { path, bytes } of readTar(source)) {
-    files.push([path, joined(await Array.fromAsync(bytes))]);
+    files.push([path, concat(await Array.fromAsync(bytes))]);
   }
   return files;
 }
@@ -81,9 +72,9 @@ Deno.test("tar: links, ways out of the folder and damaged headers are refused", 
   link.set(textOf("        "), 148);
   const sum = link.reduce((total, byte) => total + byte, 0);
   link.set(textOf(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
-  await assert.rejects(readAll(inPieces(joined([link, tarEnd()]), 512)), /link is no regular file/);
+  await assert.rejects(readAll(inPieces(concat([link, tarEnd()]), 512)), /link is no regular file/);
   for (const path of ["../a", "a/../../b", "/etc/passwd", "a//b", "./a", "a\\b"]) {
-    const archive = joined([tarHeader(path, 0), tarEnd()]);
+    const archive = concat([tarHeader(path, 0), tarEnd()]);
     await assert.rejects(readAll(inPieces(archive, 512)), TarError, path);
   }
   const damaged = archiveOf([["a", textOf("a")]]);

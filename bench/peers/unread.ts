@@ -2,6 +2,7 @@
  * The unread rest of a byte stream whose messages do not end where its chunks do. It knows no protocol; a
  * parser says how many bytes it has taken.
  */
+import { concat } from "../../shared/containers/concat.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -14,15 +15,8 @@ export class Unread {
    * bytes. Without a rest nothing is copied, so messages are views of the chunk.
    */
   take(chunk: Uint8Array, parse: (bytes: Uint8Array) => number): void {
-    const bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk);
+    const bytes = this.#rest.length === 0 ? chunk : concat([this.#rest, chunk]);
     const used = parse(bytes);
     this.#rest = used === bytes.length ? NOTHING : bytes.slice(used);
   }
-}
-
-function joined(front: Uint8Array, back: Uint8Array): Uint8Array {
-  const all = new Uint8Array(front.length + back.length);
-  all.set(front);
-  all.set(back, front.length);
-  return all;
 }

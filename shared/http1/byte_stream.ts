@@ -75,11 +75,3 @@ export function closeQuietly(stream: { close(): void }): void {
     // The stream has ended, which is what was asked for.
   }
 }
-
-/** The bytes of both, one behind the other. */
-export function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
-  const both = new Uint8Array(first.length + second.length);
-  both.set(first);
-  both.set(second, first.length);
-  return both;
-}

@@ -2,7 +2,7 @@
  * TCP by the bare handle of the runtime, as a `LiveStream`: no socket, no promise for a read that waits,
  * and one buffer for all connections. TLS is `tls_stream.ts`; accepting is `listener.ts`.
  */
-import { joined } from "./byte_stream.ts";
+import { concat } from "../containers/concat.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { isWriting, readCount } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
@@ -79,7 +79,7 @@ export class HandleStream implements LiveStream {
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void {
     this.#sink = sink;
     const rest = this.#rest;
-    if (early.length > 0) this.#rest = rest === undefined ? early : joined(early, rest);
+    if (early.length > 0) this.#rest = rest === undefined ? early : concat([early, rest]);
     if (!this.#paused) this.resume();
   }
 
@@ -173,7 +173,7 @@ export class HandleStream implements LiveStream {
 
   /** Keeps bytes for a later read; until then the system keeps what follows. */
   #keep(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#rest = this.#rest === undefined ? bytes : joined(this.#rest, bytes);
+    this.#rest = this.#rest === undefined ? bytes : concat([this.#rest, bytes]);
     if (!this.#closed) this.#handle.readStop();
   }
 

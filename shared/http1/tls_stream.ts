@@ -3,10 +3,10 @@
  * handle below its streams. The streams would cost each message as much as TLS itself, and go on
  * reading when nobody asks. Accepting is `tls_door.ts`.
  */
+import { concat } from "../containers/concat.ts";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SecureContext } from "node:tls";
-import { joined } from "./byte_stream.ts";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { handleOf } from "./node_handle.ts";
 import type { NodeHandle } from "./node_handle.ts";
@@ -118,7 +118,7 @@ class TlsStream implements LiveStream {
   flow(sink: ByteSink, early: Uint8Array<ArrayBuffer>): void {
     this.#sink = sink;
     const rest = this.#rest;
-    if (early.length > 0) this.#rest = rest === undefined ? early : joined(early, rest);
+    if (early.length > 0) this.#rest = rest === undefined ? early : concat([early, rest]);
     if (!this.#paused) this.resume();
   }
 
@@ -189,7 +189,7 @@ class TlsStream implements LiveStream {
 
   /** Keeps bytes for a later read; until then the system keeps what follows. */
   #keep(bytes: Uint8Array<ArrayBuffer>): void {
-    this.#rest = this.#rest === undefined ? bytes : joined(this.#rest, bytes);
+    this.#rest = this.#rest === undefined ? bytes : concat([this.#rest, bytes]);
     handleOf(this.#tcp)?.readStop();
   }
 

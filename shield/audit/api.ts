@@ -102,7 +102,7 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
       entries: list(ENTRY),
       next: {
         type: ["integer", "null"],
-        description: "after or before of the next page; null: there is no more",
+        description: "`after` or `before` for the next page; null: this is the last",
       },
     }),
     scope: "own",

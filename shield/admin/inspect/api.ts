@@ -19,9 +19,7 @@ import {
 import { cluster, clusterHistory, connections, TENANT_COLUMNS, tenants } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
 import { Id, readQuery } from "../routing/query.ts";
-import { NodeConfigAnswer } from "../../../shared/cluster/cluster_control.ts";
 import type { Gathered } from "../../../shared/cluster/cluster_asker.ts";
-
 import {
   answerOf,
   BOOLEAN,
@@ -38,7 +36,11 @@ import {
   UNIX_MS,
 } from "../../openapi/openapi_parts.ts";
 import type { Schema } from "../../openapi/openapi_parts.ts";
-import { NodeConfig, NodeLevels } from "../../../shared/cluster/cluster_control.ts";
+import {
+  NodeConfig,
+  NodeConfigAnswer,
+  NodeLevels,
+} from "../../../shared/cluster/cluster_control.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
 import { NodeSamples } from "../../../shared/cluster/cluster_samples.ts";
 import { ConnectionDetail, ConnectionRow } from "./rows.ts";

@@ -1,6 +1,7 @@
 /** Bodies and queries of the admin API, read within bounds and checked. */
 import { ArqonError, DecodeError, isId, isJson, jsonItems, jsonMembers } from "@arqon/proto";
 import type { z } from "zod";
+import { concat } from "../../../shared/containers/concat.ts";
 import { parseStrictJson, parseStrictJsonBytes } from "../../../shared/strict_json.ts";
 import { problemText } from "../../../shared/problem.ts";
 import { slice, STRANGERS } from "../../../shared/turns/slices.ts";
@@ -36,13 +37,7 @@ export async function readBytes(request: Request, max: number): Promise<Uint8Arr
     if (size > max) throw tooLarge();
     chunks.push(chunk);
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const chunk of chunks) {
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes;
+  return concat(chunks);
 }
 
 /** The JSON body, as `schema` has it. Rejects with `malformed-body`, which names what is wrong. */
@@ -113,15 +108,8 @@ async function valueInSlices(bytes: Uint8Array, entry_bytes: number): Promise<un
     return parseStrictJson(text.slice(start, end));
   };
   const members = new Map<string, unknown>();
-  for (
-    const { key, start, end } of jsonMembers(
-      text,
-      0,
-      MEMBERS_MAX,
-      tooMany(`${MEMBERS_MAX} members`),
-    )
-      .values()
-  ) {
+  const spans = jsonMembers(text, 0, MEMBERS_MAX, tooMany(`${MEMBERS_MAX} members`));
+  for (const { key, start, end } of spans.values()) {
     if (text[start] !== "[") {
       members.set(key, await read(start, end));
       continue;

@@ -3,6 +3,7 @@
  * test suite, by its sections. Pure data; `rfc_cases_test.ts` plays them against every kind of socket,
  * and docs/websocket.md shows the outcomes.
  */
+import { concat } from "../../../shared/containers/concat.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT } from "../frame_head.ts";
 
 /** What comes of a case: every message is taken, or the connection is ended with a close code. */
@@ -233,14 +234,7 @@ export const RFC_CASES: readonly RfcCase[] = [
 
 /** Frames as they go over the wire, with another mask each. */
 export function bytesOfFrames(frames: readonly CaseFrame[]): Uint8Array<ArrayBuffer> {
-  const parts = frames.map((frame, at) => bytesOfFrame(frame, 0x01020304 * (at + 1) >>> 0));
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let end = 0;
-  for (const part of parts) {
-    whole.set(part, end);
-    end += part.length;
-  }
-  return whole;
+  return concat(frames.map((frame, at) => bytesOfFrame(frame, 0x01020304 * (at + 1) >>> 0)));
 }
 
 function bytesOfFrame(frame: CaseFrame, mask: number): Uint8Array {
