@@ -11,6 +11,7 @@ import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/members_room.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { opened } from "../../shared/turns/opened.ts";
 import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
 
 /** The dependencies. */
@@ -50,15 +51,15 @@ export class FollowedClasses {
     return followed;
   }
 
-  /** Opens on the first call. Closing waits for it. */
+  /** Opens on the first call, and after a failure on the next. Closing waits for it. */
   static shared(
     options: FollowedClassesOptions,
   ): { open: OpenClasses; close: () => Promise<void> } {
-    let opened: Promise<FollowedClasses> | undefined;
+    let opening: Promise<FollowedClasses> | undefined;
     return {
-      open: () => opened ??= FollowedClasses.open(options),
+      open: opened(() => opening = FollowedClasses.open(options)),
       // Whoever opened them got the failure.
-      close: async () => (await opened?.catch(() => undefined))?.close(),
+      close: async () => (await opening?.catch(() => undefined))?.close(),
     };
   }
 

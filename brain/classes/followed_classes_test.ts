@@ -5,13 +5,15 @@ import { connect } from "@nats-io/transport-deno";
 import { configFrom } from "../../shared/config/load.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { createLogger } from "../../shared/logs/log.ts";
 import {
   emptySettings,
   encodeSettings,
   TENANTS_BUCKET,
 } from "../../shared/records/tenant_settings.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { FollowedClasses } from "./followed_classes.ts";
@@ -29,10 +31,7 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
     const budgets = [BUDGET];
     await bucket.put([tenant], encodeSettings({ ...emptySettings(), version: 1, rooms, budgets }));
   }
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const about = { level: "info", format: "logfmt", component: "brain" } as const;
-  const log = createLogger({ ...about, now: Date.now, write });
+  const { log, lines } = keptLog();
   const followed = await FollowedClasses.open({ config: configFrom({}), spine: one.spine, log });
   const told: string[] = [];
   followed.followBudgets((tenant_id, { length }) => void told.push(`${tenant_id} ${length}`));
@@ -48,4 +47,19 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
   await until("a word of it", () => lines.some((line) => line.includes("the store has lost them")));
   assert.deepEqual([isDurable("acme"), isDurable("globex")], [true, false]);
   followed.close();
+});
+
+Deno.test("classes that could not be opened are opened by the next who asks", async () => {
+  const embedded = openEmbedded({ log: QUIET, now: Date.now });
+  let asked = 0;
+  const spine = overriding(embedded, {
+    keyValue: (...bucket) =>
+      asked++ === 0 ? Promise.reject(new Error("away")) : embedded.keyValue(...bucket),
+  });
+  const { open, close } = FollowedClasses.shared({ config: configFrom({}), spine, log: QUIET });
+  await assert.rejects(open(), /away/);
+  assert.equal(await open(), await open());
+  assert.equal(asked, 2);
+  await close();
+  await embedded.drain();
 });
