@@ -20,7 +20,7 @@ import {
 import type { Audited } from "../shield/admin/routing/audited.ts";
 import type { Settings } from "../shield/settings/settings.ts";
 import { startUsage } from "../shield/usage/start.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 
 const budgets = (["warn", "refuse"] as const)
   .map((action) => ({ per: "month", unit: "fuel", limit: 1, action }));

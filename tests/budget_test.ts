@@ -6,7 +6,7 @@ import { encodeMinute } from "../shared/usage/minute.ts";
 import { runningKey } from "../shared/usage/usage_stores.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";

@@ -17,7 +17,7 @@ import {
   problems,
   readAcknowledgements,
 } from "./durable_kill.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import type { Acknowledged, Stored } from "./durable_kill.ts";
 import { createRandom } from "./presence_simulation/random.ts";
 import type { Random } from "./presence_simulation/random.ts";

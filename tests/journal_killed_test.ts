@@ -6,7 +6,7 @@ import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { Lives } from "../shared/lives/lives.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";

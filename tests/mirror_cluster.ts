@@ -8,7 +8,7 @@ import { openNats } from "../shared/spine/nats/nats.ts";
 import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
 import { subjectPattern } from "../shared/spine/testing/subjects.ts";
 import { until } from "../shared/testing/until.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import type { Issuer } from "./harness/cluster.ts";
 import type { LocalShield } from "./harness/local_bus.ts";
 import { openText } from "./peers/raw_client.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { requireStorageVersion } from "../shared/spine/storage_version.ts";
-import { testLog } from "../shared/testing/test_log.ts";
+import { testLog } from "../shared/testing/logs.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
 

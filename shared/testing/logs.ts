@@ -1,4 +1,4 @@
-/** Loggers of tests: one whose lines are kept, and one that nobody reads. */
+/** Loggers of tests: one whose lines are kept, one that nobody reads, and one on stderr. */
 import { createLogger } from "../logs/log.ts";
 import type { Logger, LoggerOptions } from "../logs/log.ts";
 
@@ -12,3 +12,7 @@ export function keptLog(options: Partial<LoggerOptions> = {}): { log: Logger; li
 
 /** A logger whose lines nobody reads. */
 export const QUIET: Logger = keptLog({ level: "error", write() {} }).log;
+
+/** A logger from `level` on, on stderr, so that a test that fails shows what its parts logged. */
+export const testLog = (level: "error" | "warn" = "error"): Logger =>
+  keptLog({ level, write: (line) => console.error(line) }).log;

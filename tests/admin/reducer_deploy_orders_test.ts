@@ -16,7 +16,7 @@ import { sha256Hex } from "../../shared/sha256.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { AdminCall, ServedRoute } from "../../shield/admin/routing/admin_routes.ts";
 import { REDUCER_ROUTES, type ReducerAdminContext } from "../../shield/reducers/api.ts";
-import { testLog } from "../../shared/testing/test_log.ts";
+import { testLog } from "../../shared/testing/logs.ts";
 
 const counter = Deno.readFileSync(
   new URL("../../policies/build/reducers/counter.wasm", import.meta.url),

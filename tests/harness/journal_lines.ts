@@ -5,7 +5,7 @@ import { ClosedBlock } from "../../shared/journal/block.ts";
 import type { JournalLine } from "../../shared/journal/record.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { JournalPlace } from "../../shield/journal/journal_place.ts";
-import { testLog } from "../../shared/testing/test_log.ts";
+import { testLog } from "../../shared/testing/logs.ts";
 
 const log = testLog();
 

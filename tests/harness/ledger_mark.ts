@@ -2,7 +2,7 @@
 import { configFrom } from "../../shared/config/load.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import { Lives } from "../../shared/lives/lives.ts";
-import { testLog } from "../../shared/testing/test_log.ts";
+import { testLog } from "../../shared/testing/logs.ts";
 
 const log = testLog();
 

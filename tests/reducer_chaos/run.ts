@@ -7,7 +7,7 @@ import { REDUCER_OBJECTS } from "../../shared/records/reducer_record.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Fault } from "../faults/fault.ts";
 import { Fleet } from "../faults/fleet.ts";
-import { testLog } from "../../shared/testing/test_log.ts";
+import { testLog } from "../../shared/testing/logs.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
 import { createRandom } from "../presence_simulation/random.ts";
