@@ -5,7 +5,58 @@ import { type ClusterView, loneView } from "./cluster_view.ts";
 import type { ReducerCalls } from "./rooms/desk/commands.ts";
 import { NO_REDUCERS } from "./rooms/desk/no_reducers.ts";
 import type { LifeEvents } from "./rooms/lives/announced_rooms.ts";
-import type { BrainOptions } from "./server.ts";
+import type { ConfigChanges } from "../shared/config/live/live_config.ts";
+import type { ConfigReloading } from "../shared/config/live/reload.ts";
+import type { Config } from "../shared/config/schema.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Logging } from "../shared/logs/logging.ts";
+import type { Env } from "../shared/env.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+
+/** What a Brain needs from its process. */
+export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
+  /** Its capabilities, in the order in which they start. */
+  readonly capabilities: readonly BrainCapability[];
+  readonly config: Pick<
+    Config,
+    | "server"
+    | "brain"
+    | "limits"
+    | "presence"
+    | "rooms"
+    | "hooks"
+    | "webhooks"
+    | "reducers"
+    | "watchdog"
+    | "usage"
+  >;
+  /** Reads a file that the configuration names; throws on failure. */
+  readonly readTextFile: (path: string) => string;
+  /** The same for a binary file. */
+  readonly readFile: (path: string) => Uint8Array;
+  /** A log of component `brain`. */
+  readonly log: Logger;
+  /** Monotonic ms; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
+  /** Numbers in [0, 1): spreads the retries of Brains that race for one room. */
+  readonly random: () => number;
+  /** Absent: no tracing. */
+  readonly tracing?: Tracing | undefined;
+  /** The Brain's id; absent: made from `[server] node_id`, else random. */
+  readonly brain_id?: string;
+  /** The release's number, for operators; absent: "". */
+  readonly version?: string;
+  /** The logs of the process, whose levels an operator may change; absent: levels cannot be changed. */
+  readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** Reloads the configuration; absent: there is no reload. */
+  readonly reloading?: ConfigReloading | undefined;
+  /** Notifies of a reload by another component; absent: `reloading` does. */
+  readonly changes?: ConfigChanges | undefined;
+  /** Called when an operator drains this process: does the same as SIGTERM. Absent: operators cannot drain it. */
+  readonly onDrain?: (by: string) => void;
+  /** Whether the Spine stores writes, for readiness; absent: not checked. */
+  readonly storage?: () => HealthCheck;
+}
 
 /** Services that capabilities provide to rooms: a later capability may replace an earlier one's. */
 export interface BrainGiven {

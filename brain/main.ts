@@ -62,7 +62,7 @@ async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("../shared/telemetry/tracing.ts"),
+    import("../shared/telemetry/tracing_start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };

@@ -3,69 +3,18 @@
  * beside a Shield. `listeners.ts` has the listeners; `main.ts` handles arguments, files and signals.
  */
 import { brainIdOf } from "../shared/cluster/cluster.ts";
-import type { ConfigChanges } from "../shared/config/live/live_config.ts";
-import type { ConfigReloading } from "../shared/config/live/reload.ts";
-import type { Config } from "../shared/config/schema.ts";
-import type { Logger } from "../shared/logs/log.ts";
-import type { Logging } from "../shared/logs/logging.ts";
-import type { Env } from "../shared/env.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
 import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
-import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
-import { type BrainCapability, type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
+import { type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
 import { FollowedClasses } from "./classes/followed_classes.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startRooms } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
-
-/** What a Brain needs from its process. */
-export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
-  /** Its capabilities, in the order in which they start. */
-  readonly capabilities: readonly BrainCapability[];
-  readonly config: Pick<
-    Config,
-    | "server"
-    | "brain"
-    | "limits"
-    | "presence"
-    | "rooms"
-    | "hooks"
-    | "webhooks"
-    | "reducers"
-    | "watchdog"
-    | "usage"
-  >;
-  /** Reads a file that the configuration names; throws on failure. */
-  readonly readTextFile: (path: string) => string;
-  /** The same for a binary file. */
-  readonly readFile: (path: string) => Uint8Array;
-  /** A log of component `brain`. */
-  readonly log: Logger;
-  /** Monotonic ms; absent: `performance.now`. */
-  readonly monotonic_ms?: () => number;
-  /** Numbers in [0, 1): spreads the retries of Brains that race for one room. */
-  readonly random: () => number;
-  /** Absent: no tracing. */
-  readonly tracing?: Tracing | undefined;
-  /** The Brain's id; absent: made from `[server] node_id`, else random. */
-  readonly brain_id?: string;
-  /** The release's number, for operators; absent: "". */
-  readonly version?: string;
-  /** The logs of the process, whose levels an operator may change; absent: levels cannot be changed. */
-  readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** Reloads the configuration; absent: there is no reload. */
-  readonly reloading?: ConfigReloading | undefined;
-  /** Notifies of a reload by another component; absent: `reloading` does. */
-  readonly changes?: ConfigChanges | undefined;
-  /** Called when an operator drains this process: does the same as SIGTERM. Absent: operators cannot drain it. */
-  readonly onDrain?: (by: string) => void;
-  /** Whether the Spine stores writes, for readiness; absent: not checked. */
-  readonly storage?: () => HealthCheck;
-}
+import type { BrainOptions } from "./capability.ts";
 
 /** A running Brain. */
 export interface Brain {

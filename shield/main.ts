@@ -41,7 +41,7 @@ import { watchSpine } from "../shared/spine/metrics.ts";
 import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
-import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
+import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
@@ -114,7 +114,7 @@ async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("../shared/telemetry/tracing.ts"),
+    import("../shared/telemetry/tracing_start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };

@@ -6,7 +6,6 @@ import type { Buffer } from "node:buffer";
 import pg from "pg";
 import { type CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
-import type { Progress } from "./intake.ts";
 import { type Lsn, lsnText, parseLsn } from "./wal.ts";
 
 /** The package waits for an answer to its goodbye, which may not come from a connection that is broken, in ms. */
@@ -263,7 +262,7 @@ export async function save(
   sql: Database,
   slot: string,
   source: string,
-  { over_lsn, done_ms }: Progress,
+  { over_lsn, done_ms }: { readonly over_lsn: Lsn; readonly done_ms: number },
 ): Promise<Lsn> {
   await sql.query(
     `update arqon.bridge set source = $2, lsn = $3,

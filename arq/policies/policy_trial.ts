@@ -15,11 +15,8 @@ import type { Hook, PolicyBinding, PolicyFault } from "../../shield/message/verd
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
-import type {
-  ChainEntry,
-  ChainOutcome,
-  WorkerReply,
-} from "../../shield/policy/ring/ring_message.ts";
+import type { ChainEntry } from "../../shield/policy/ring/ring_message.ts";
+import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_words.ts";
 import { chainState } from "../../shield/policy/state/chain_state.ts";
 import { parseStateKeys } from "../../shield/policy/state/declaration.ts";
 import { keepWritten } from "../../shield/policy/state/key_holds.ts";

@@ -12,8 +12,9 @@ import { renderRows, renderTable } from "../measure/table.ts";
 import { socketLine } from "../measure/targets.ts";
 import { waitedSeconds } from "../measure/usage.ts";
 import type { CrowdPlan, CrowdReport } from "./storm_crowd.ts";
-import type { PairPlan, PairReport } from "./storm_pair_child.ts";
+import type { PairPlan } from "./storm_pair_child.ts";
 import { type Figures, figuresOf, type Kept, ms, promisesOf } from "./storm_verdict.ts";
+import type { Spent, StormRound } from "./storm_verdict.ts";
 
 /** The plan of the measurement. */
 export interface StormPlan {
@@ -33,26 +34,6 @@ export interface StormPlan {
   readonly socket_line: string;
   /** Added to the niceness of the clients, which in reality are on other machines. */
   readonly nice: number;
-}
-
-/** What a storm cost the Shield, by its own figures. */
-export interface Spent {
-  readonly cpu_seconds: number;
-  /** Time in which its main thread was ready and had no core, as Linux reports it; absent elsewhere. */
-  readonly waited_seconds?: number;
-  /** Number of upgrades that it accepted in the storm. */
-  readonly accepted: number;
-  /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
-  readonly answered_p99_ms: number;
-  readonly cache_hits: number;
-  readonly cache_misses: number;
-}
-
-/** The result of a storm. */
-export interface StormRound {
-  readonly crowds: readonly CrowdReport[];
-  readonly pair: PairReport;
-  readonly spent: Spent;
 }
 
 const CA_FILE = `${ROOT}/tests/tls/ca.pem`;

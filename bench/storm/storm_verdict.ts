@@ -3,7 +3,28 @@
  * are `storm.ts`.
  */
 import { delaysOf, sumOf } from "../measure/statistics.ts";
-import type { StormRound } from "./storm.ts";
+import type { CrowdReport } from "./storm_crowd.ts";
+import type { PairReport } from "./storm_pair_child.ts";
+
+/** The result of a storm. */
+export interface StormRound {
+  readonly crowds: readonly CrowdReport[];
+  readonly pair: PairReport;
+  readonly spent: Spent;
+}
+
+/** What a storm cost the Shield, by its own figures. */
+export interface Spent {
+  readonly cpu_seconds: number;
+  /** Time in which its main thread was ready and had no core, as Linux reports it; absent elsewhere. */
+  readonly waited_seconds?: number;
+  /** Number of upgrades that it accepted in the storm. */
+  readonly accepted: number;
+  /** Upper bound of the p99 from an upgrade request to its 101, by the histogram's buckets. */
+  readonly answered_p99_ms: number;
+  readonly cache_hits: number;
+  readonly cache_misses: number;
+}
 
 /** Time in which 10,000 clients must be back, for each pair of cores. */
 const BACK_MS = 5_000;

@@ -6,7 +6,12 @@ import { celMap } from "@bufbuild/cel";
 import type { CelInput } from "@bufbuild/cel";
 import { readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { FilterName, FilterVerdict } from "./program.ts";
+
+/** The names that a filter may use. `claims` are those of the subscriber's token. */
+export type FilterName = "type" | "sender" | "headers" | "data" | "claims";
+
+/** What a filter says of a message. `error`: it cannot be applied to it; `cost`: it took too long. */
+export type FilterVerdict = boolean | "error" | "cost";
 
 /** The form of data that an event's content type promises. */
 const JSON_TYPE = /^\s*application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;

@@ -8,7 +8,7 @@ import { Meter } from "./meter.ts";
 import { Pattern } from "./pattern.ts";
 import { countTurns, inspect, TURN } from "./syntax.ts";
 import type { Expr } from "./syntax.ts";
-import type { MessageView } from "./message_view.ts";
+import type { FilterName, FilterVerdict, MessageView } from "./message_view.ts";
 
 /** Bounds of one filter; `filter_steps` is read for each message. */
 export interface FilterLimits {
@@ -18,9 +18,6 @@ export interface FilterLimits {
   readonly filter_steps: number;
 }
 
-/** What a filter says of a message. `error`: it cannot be applied to it; `cost`: it took too long. */
-export type FilterVerdict = boolean | "error" | "cost";
-
 /** Steps that parsing a filter takes for each character. */
 const PARSE_STEPS = 8;
 /** The most patterns of one filter. */
@@ -28,9 +25,6 @@ const PATTERNS_MAX = 16;
 
 /** Bounds of the filter of a room class, which an operator writes. */
 const CLASS_LIMITS: FilterLimits = { filter_chars: 4_096, filter_steps: 10_000 };
-
-/** The names that a filter may use. `claims` are those of the subscriber's token. */
-export type FilterName = "type" | "sender" | "headers" | "data" | "claims";
 
 const meter = new Meter();
 /** The patterns of the filter that judges. */

@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "./message_view.ts";
-import type { FilterShare } from "./message_view.ts";
+import type { FilterName, FilterShare } from "./message_view.ts";
 import { FilterProgram } from "./program.ts";
-import type { FilterName } from "./program.ts";
 
 const LIMITS = { filter_chars: 1_024, filter_steps: 2_000 };
 const COUNTS = { match: 0, no_match: 0, error: 0, cost: 0 };

@@ -2,10 +2,9 @@
  * Sends what /metrics shows to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Loaded by
  * `metrics_start.ts` and by nobody else, for the packages that it needs.
  */
-import { ExportResultCode } from "@opentelemetry/core";
+import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";
 import type { ExportResult } from "@opentelemetry/core";
 import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
-import { SDK_INFO } from "@opentelemetry/core";
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import {
   AggregationTemporality,
@@ -20,8 +19,27 @@ import type {
 import type { Logger } from "../logs/log.ts";
 import { exportCounter } from "./export_stats.ts";
 import { metricsData } from "./metrics_data.ts";
-import type { MetricsExport, MetricsExportOptions } from "./metrics_start.ts";
-import type { OtlpTarget } from "./resource.ts";
+import type { OtlpTarget, TelemetryResource } from "./resource.ts";
+import type { Config } from "../config/schema.ts";
+import type { Env } from "../env.ts";
+import type { ReadFile } from "../process/secret_file.ts";
+
+/** A running export. */
+export interface MetricsExport {
+  /**
+   * Sends the last values, then ends. Takes `timeout_ms` at most, and half a second at most when the
+   * export before has failed. Never rejects. Idempotent.
+   */
+  shutdown(): Promise<void>;
+}
+
+/** What the export needs of its process. */
+export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
+  readonly telemetry: Config["telemetry"];
+  readonly resource: TelemetryResource;
+  /** Reads the file of `headers_file`. */
+  readonly readTextFile: ReadFile;
+}
 
 /** A collector that was down a moment ago is not waited for at the end. */
 const LOST_MS = 500;

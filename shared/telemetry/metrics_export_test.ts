@@ -5,7 +5,7 @@ import { configFrom } from "../config/load.ts";
 import { keptLog, QUIET } from "../testing/logs.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
-import type { MetricsExport } from "./metrics_start.ts";
+import type { MetricsExport } from "./metrics_export.ts";
 import { openMetricsExport } from "./metrics_start.ts";
 import { telemetryResource } from "./resource.ts";
 

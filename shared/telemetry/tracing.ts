@@ -1,12 +1,10 @@
 /**
- * Traces as the rest of the process sees them: a span under way, and where spans begin. Loads the
- * OpenTelemetry SDK (`tracing_sdk.ts`) only when the config names a collector and wants traces; else
- * there is no `Tracing`, and all that callers do is to look whether there is one.
+ * Traces as the rest of the process sees them: a span under way, and where spans begin. `tracing_start.ts` makes a
+ * `Tracing` when the config names a collector and wants traces; else there is none, and callers only look for one.
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
 import type { ReadFile } from "../process/secret_file.ts";
-import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 import type { SpanParent } from "./trace_context.ts";
 import type { TraceSampler } from "./trace_sampler.ts";
@@ -65,15 +63,4 @@ export interface TracingOptions extends Pick<Env, "registry" | "log"> {
   readonly readTextFile: ReadFile;
   /** Unix ms with fractions. */
   readonly now_ms: () => number;
-}
-
-/** Undefined when the config names no collector or wants no traces. */
-export async function startTracing(options: TracingOptions): Promise<Tracing | undefined> {
-  const target = otlpTarget(options.telemetry, "traces", {
-    read: options.readTextFile,
-    log: options.log,
-  });
-  if (target === undefined || !options.telemetry.traces) return undefined;
-  const { openTracing } = await import("./tracing_sdk.ts");
-  return openTracing(options, target);
 }

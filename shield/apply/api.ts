@@ -27,7 +27,7 @@ import { requireScope } from "../admin/routing/admin_scope.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { Policies } from "../policy/chain/chain.ts";
-import type { SchemaAdminContext } from "../schema/admin/admin_api.ts";
+import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";

@@ -3,9 +3,7 @@ import type { NoteRead } from "../message/reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { byOwnClock, WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
 import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
-import type { Config } from "../../shared/config/schema.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Env } from "../../shared/env.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { accountsOf, readsOf } from "./explain.ts";
 import { findMessages, roomMessages } from "./find_messages.ts";
@@ -22,11 +20,6 @@ import { clipped } from "./row_facts.ts";
 
 /** How often the ledger gives up what is too old, in ms. */
 const EXPIRE_MS = 10_000;
-
-/** What starting the ledger needs. */
-export interface LedgerStart extends Pick<Env, "registry" | "now"> {
-  readonly config: Pick<Config, "ledger">;
-}
 
 /** A ledger that runs, until it is closed. */
 export interface StartedLedger {

@@ -10,7 +10,6 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { LivingPart, OwnLife } from "../../shared/lives/own_life.ts";
 import type { FormerReading } from "./former_ledgers.ts";
 import { type Ledger, REFUSED_BYTES, type Segment } from "./ledger.ts";
-import type { LedgerStart } from "./start.ts";
 import { registerReads, StoreReads } from "./store_reads.ts";
 import { turn } from "../../shared/turns/next_turn.ts";
 import { opened } from "../../shared/turns/opened.ts";
@@ -18,6 +17,12 @@ import { BlockQueue, type WaitingBlock } from "../../shared/blocks/block_queue.t
 import { type LivingConnection, Presences } from "./presences.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
 import { BlockDraft } from "./stored_block.ts";
+import type { Config } from "../../shared/config/schema.ts";
+
+/** What starting the ledger needs. */
+export interface LedgerStart extends Pick<Env, "registry" | "now"> {
+  readonly config: Pick<Config, "ledger">;
+}
 
 /** What storing needs of the process. */
 export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {

@@ -12,7 +12,7 @@ import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import { Adoption } from "./registry/adoption.ts";
 import type { RefusedPut } from "./registry/adoption.ts";
-import type { SchemaAdminContext } from "./admin/admin_api.ts";
+import type { SchemaAdminContext } from "./admin/admin_schemas.ts";
 import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Gate } from "./gate.ts";

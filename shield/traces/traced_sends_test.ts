@@ -9,7 +9,7 @@ import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
-import { startTracing } from "../../shared/telemetry/tracing.ts";
+import { startTracing } from "../../shared/telemetry/tracing_start.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import type { OtlpSpan } from "../../tests/otlp/receiver.ts";

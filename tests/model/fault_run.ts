@@ -26,7 +26,8 @@ import {
 import { allHear, isProbe, type LiveReader, openLate, openLive } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
 import { isRoomUpdate, type Place, type Seat } from "./readers.ts";
-import { appOf, type Ground, sayRow, tenantOf } from "./run.ts";
+import { appOf, sayRow, tenantOf } from "./run.ts";
+import type { Ground } from "./stage.ts";
 import { type Stage, stageOf } from "./stage.ts";
 import { Publisher, saySomething, within } from "./fault_publisher.ts";
 

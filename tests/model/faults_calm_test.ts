@@ -12,7 +12,8 @@ import { schemaAdmin } from "../peers/schema_admin.ts";
 import type { Row } from "./factors.ts";
 import { twinOf } from "./observers.ts";
 import { faultRows, gaugesOf, idleAgain, struck, TRIES } from "./faults.ts";
-import { answersOf, configOf, type Ground, groundOf, runRows, schemaOf, tenantOf } from "./run.ts";
+import { answersOf, configOf, groundOf, runRows, schemaOf, tenantOf } from "./run.ts";
+import type { Ground } from "./stage.ts";
 import { SCHEMA } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;

@@ -8,7 +8,8 @@ import { atRest, busOf, clusterFaults, restOf, startCluster } from "./fault_clus
 import { FAULT_FACTORS } from "./fault_model.ts";
 import { runThrough } from "./fault_run.ts";
 import { faultRows, TRIES } from "./faults.ts";
-import { configOf, type Ground, groundOf } from "./run.ts";
+import { configOf, groundOf } from "./run.ts";
+import type { Ground } from "./stage.ts";
 
 Deno.test("a cluster that is hurt does what its model says", async (t) => {
   await using stack = new AsyncDisposableStack();

@@ -23,7 +23,7 @@ import {
   whyOf,
 } from "./model.ts";
 import { guestOf } from "./readers.ts";
-import type { Ground } from "./run.ts";
+import type { Ground } from "./stage.ts";
 import { mirroredBy, type Stage } from "./stage.ts";
 
 /** What Shields count and journal is there a moment after the answer, later where the machine is busy. */

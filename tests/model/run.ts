@@ -1,10 +1,7 @@
 /** Runs a row of the covering array on a bus, in a tenant of its own, and says what the model finds wrong. */
-import type { NatsConnection } from "@nats-io/transport-deno";
 import { field, gzippedSet } from "../../shield/schema/testing/messages.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
-import type { OtlpReceiver } from "../otlp/receiver.ts";
-import { AdminClient } from "../peers/admin_client.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { type Receiver, SECRET } from "../hooks/receiver.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
@@ -41,6 +38,7 @@ import {
   type Stage,
   stageOf,
 } from "./stage.ts";
+import type { Ground } from "./stage.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** The tenant of the row at that place. */
@@ -164,31 +162,6 @@ log_bytes = 67_108_864
 messages_per_second = 10_000
 admin_requests_per_second = 100_000
 ${PATIENT_POLICIES}`;
-
-/** A policy that the bus has. */
-export interface Module {
-  readonly sha256: string;
-  readonly bytes: Uint8Array;
-}
-
-/** A bus with what the gates need; with NATS, two Shields of it. */
-export interface Ground {
-  /** Where readers are, and what is asked of the admin API. */
-  readonly bus: TestBus;
-  /** Where messages come in. */
-  readonly entry: TestBus;
-  readonly admin: AdminClient;
-  /** The policies of the gates `policy` and `replace`. */
-  readonly modules: Readonly<Record<"policy" | "replace", Module>>;
-  /** Called by the hooks of all rows. */
-  readonly receiver: Receiver;
-  /** To the bus's NATS; absent: it has none. */
-  readonly nats?: NatsConnection;
-  /** The OTLP receiver to which the bus sends its spans; absent: nowhere. */
-  readonly collector?: OtlpReceiver;
-  /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
-  readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
-}
 
 /** What the rows' messages are held to; with `more` fields, which none of them has. */
 export function schemaOf(more: readonly string[] = []): Uint8Array<ArrayBuffer> {

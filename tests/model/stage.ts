@@ -9,7 +9,34 @@ import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { readersOf, type Row } from "./factors.ts";
 import { HALF, SHORT } from "./model.ts";
-import type { Ground } from "./run.ts";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import type { OtlpReceiver } from "../otlp/receiver.ts";
+import type { Receiver } from "../hooks/receiver.ts";
+
+/** A bus with what the gates need; with NATS, two Shields of it. */
+export interface Ground {
+  /** Where readers are, and what is asked of the admin API. */
+  readonly bus: TestBus;
+  /** Where messages come in. */
+  readonly entry: TestBus;
+  readonly admin: AdminClient;
+  /** The policies of the gates `policy` and `replace`. */
+  readonly modules: Readonly<Record<"policy" | "replace", Module>>;
+  /** Called by the hooks of all rows. */
+  readonly receiver: Receiver;
+  /** To the bus's NATS; absent: it has none. */
+  readonly nats?: NatsConnection;
+  /** The OTLP receiver to which the bus sends its spans; absent: nowhere. */
+  readonly collector?: OtlpReceiver;
+  /** What came to a shadow consumer so far, JSON of the data; absent: nobody outside can be one. */
+  readonly shadowsOf?: (tenant: string, room: string) => readonly string[];
+}
+
+/** A policy that the bus has. */
+export interface Module {
+  readonly sha256: string;
+  readonly bytes: Uint8Array;
+}
 
 const PUBLISHER = "publisher";
 /** The schema of the gate `schema`. */

@@ -11,7 +11,8 @@ import type { Row } from "../model/factors.ts";
 import { atRest, busOf, clusterFaults, restOf, startCluster } from "../model/fault_cluster.ts";
 import { FAULT_FACTORS, type Harm } from "../model/fault_model.ts";
 import { faultRows, gaugesOf, idleAgain } from "../model/faults.ts";
-import { configOf, type Ground, groundOf } from "../model/run.ts";
+import { configOf, groundOf } from "../model/run.ts";
+import type { Ground } from "../model/stage.ts";
 
 /** What hurts a world once. */
 export interface WorldFault {

@@ -6,7 +6,7 @@ import { EXIT, failed, printable } from "../../terminal/exit.ts";
 import { type Io, print } from "../../terminal/io.ts";
 import type { Admin, AdminRequest } from "../../bus/admin.ts";
 import type { Role } from "../../bus/token.ts";
-import type { Action } from "./options.ts";
+import type { Action } from "./define.ts";
 
 /** What the command line says: options and operands, by their names. */
 // deno-lint-ignore no-explicit-any

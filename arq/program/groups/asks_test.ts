@@ -5,7 +5,7 @@ import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
 import { askedRoute, namePairs } from "./asks.ts";
 import type { Asked } from "./asks.ts";
-import type { Action } from "./options.ts";
+import type { Action } from "./define.ts";
 
 const ROUTES = listedRoutes(SHIELD_CAPABILITIES);
 const shapeOf = (template: string) => template.replace(/\{\w+\}/g, "{}");

@@ -15,7 +15,20 @@
  */
 import { Argument, type Command, InvalidArgumentError, Option } from "commander";
 import { CommandError } from "../../terminal/exit.ts";
-import type { Action, Run } from "./options.ts";
+import type { Ended, Io } from "../../terminal/io.ts";
+
+/** Commander's options are what the definitions above make them; the types are checked there. `named`: the operands. */
+export type Action = (
+  io: Io,
+  // deno-lint-ignore no-explicit-any
+  flags: any,
+  operands: readonly unknown[],
+  named: Readonly<Record<string, unknown>>,
+  command: Command,
+) => Promise<Ended>;
+
+/** Turns an action into the function that commander calls. */
+export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
 
 /** What else an option or operand is. */
 export interface Traits {

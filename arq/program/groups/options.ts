@@ -9,6 +9,7 @@ import { DEV_TENANT } from "../../bus/dev_bus.ts";
 import { parseSeconds } from "../../bus/token.ts";
 import { rows, type Traits } from "./define.ts";
 import type { Ended, Io } from "../../terminal/io.ts";
+import type { Action } from "./define.ts";
 
 /** A parser of numbers above 0 and at most `max`; `what` names the number in errors. */
 export function positive(what: string, whole: boolean, max: number): (text: string) => number {
@@ -200,18 +201,6 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   if (tenant === undefined) return flags;
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
 }
-
-/** Commander's options are what the definitions above make them; the types are checked there. `named`: the operands. */
-export type Action = (
-  io: Io,
-  // deno-lint-ignore no-explicit-any
-  flags: any,
-  operands: readonly unknown[],
-  named: Readonly<Record<string, unknown>>,
-  command: Command,
-) => Promise<Ended>;
-/** Turns an action into the function that commander calls. */
-export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
 
 /** The action that is the function `name` of a module, which is loaded when it runs: it gets the operands, then the flags. */
 export function calls<M>(load: () => Promise<M>, name: string & keyof M): Action {

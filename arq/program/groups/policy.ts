@@ -7,7 +7,6 @@ import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts
 import { HOOKS } from "../../../shield/message/verdict.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import {
-  type Action,
   ANSWER,
   BUS,
   calls,
@@ -24,6 +23,7 @@ import {
   tenant,
   whole,
 } from "./options.ts";
+import type { Action } from "./define.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
 import type { CallBound } from "../../commands/policy/policy_replay.ts";
 import { type Asked, asks, from, sentence } from "./asks.ts";

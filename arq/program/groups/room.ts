@@ -1,7 +1,6 @@
 /** The commands of `arq room` and `arq room class`, and those that publish and subscribe. */
 import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
 import {
-  type Action,
   ANSWER,
   BUS,
   calls,
@@ -20,6 +19,7 @@ import {
   tenant,
   whole,
 } from "./options.ts";
+import type { Action } from "./define.ts";
 import { InvalidArgumentError } from "commander";
 import { usageError } from "../../terminal/exit.ts";
 import { asks, either, from, type Given, orders, settles } from "./asks.ts";

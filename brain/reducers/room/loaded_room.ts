@@ -17,7 +17,13 @@ import type { CutOffRooms } from "./cut_off.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
-import type { Told } from "./value_changes.ts";
+
+/** How far changes are reported. */
+export interface Told {
+  entry: number;
+  /** Position of the newest message. */
+  tail: number;
+}
 
 /** Which room. */
 export interface ReducedPlace {

@@ -5,7 +5,7 @@
  */
 import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
-import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts, Told } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
 import {
   type EntryChanges,
@@ -18,13 +18,6 @@ import {
 const TOLD_HEADER = "x-arqon-told";
 /** The type of such a message. */
 const VALUES_TYPE = "values";
-
-/** How far changes are reported. */
-export interface Told {
-  entry: number;
-  /** Position of the newest message. */
-  tail: number;
-}
 
 /** A room, and what is shown of it. */
 export interface ShownRoom {

@@ -19,10 +19,10 @@ import type {
   AppliedCommand,
   CommandPage,
   Grant,
+  Life,
   RoomDocument,
   RoomLimits,
 } from "../store/document.ts";
-import type { Life } from "../store/life.ts";
 import { checkFence, checkHolder, liveLock } from "../locks/lock.ts";
 import type { Lock } from "../locks/lock.ts";
 import { boundedEvents, eventBody, eventsSince, unlockBody } from "../store/room_event.ts";

@@ -11,15 +11,22 @@ import type { EffectCommand, RoomAddress, RoomCommand } from "../commands/comman
 import type { Applied, applyCommands } from "../commands/apply.ts";
 import type { RoomDocument, RoomLimits } from "../store/document.ts";
 import type { Leases } from "../locks/leases.ts";
-import { CommandClock } from "../store/command_memory.ts";
+import { CommandClock, shed } from "../store/command_memory.ts";
 import type { MemoryLimits } from "../store/command_memory.ts";
-import { findCommand, readPages } from "../store/command_pages.ts";
+import {
+  addPages,
+  encodePages,
+  findCommand,
+  readPages,
+  removePages,
+} from "../store/command_pages.ts";
 import type { PageTable } from "../store/command_pages.ts";
-import { loadRoom } from "../store/room_store.ts";
+import { loadRoom, writeRoom } from "../store/room_store.ts";
 import type { StoreContext, Stored } from "../store/room_store.ts";
-import { FULL, writeChange } from "./room_write.ts";
 import type { BrainMetrics } from "../../telemetry/metrics.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
+import { encodeDocument } from "../store/stored_document.ts";
+import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
 
 /** The most commands in one compare-and-set; it bounds how long a batch blocks the process. */
 const BATCH_MAX = 256;
@@ -156,6 +163,42 @@ function apply(
 async function load(room: Room, context: RoomContext): Promise<Stored> {
   const stored = await loadRoom(room.at, context);
   await readPages(room.at, stored.document, room.pages, context.bucket);
+  return stored;
+}
+
+/** Nothing was written: the tenant's byte quota would be exceeded. */
+const FULL = "full";
+
+/**
+ * Writes `document`, derived from `base`; unless `is_due`, only within the tenant's byte quota. Undefined: another
+ * Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown.
+ */
+async function writeChange(
+  { at, pages: table, command_clock }: Room,
+  base: Stored,
+  document: RoomDocument,
+  context: RoomContext,
+  is_due: boolean,
+): Promise<Stored | undefined | typeof FULL> {
+  const { bucket, bytes, limits, metrics } = context;
+  const lean = shed(base.document, document, limits, command_clock.now(base.document, context));
+  const value = encodeDocument(lean.document);
+  const pages = encodePages(lean);
+  const beside_bytes = pages.reduce((sum, page) => sum + page.value.length + ENTRY_BYTES, 0);
+  const born_bytes = base.revision === 0 ? ENTRY_BYTES : 0;
+  const grown_bytes = value.length - base.size_bytes + born_bytes + beside_bytes;
+  if (is_due) bytes.add(at.tenant_id, grown_bytes);
+  else if (!await bytes.take(at.tenant_id, grown_bytes)) return FULL;
+  await addPages(at, pages, table, bucket);
+  const stored = await writeRoom(at, lean.document, base.revision, context, value);
+  if (stored === undefined) {
+    bytes.add(at.tenant_id, -grown_bytes);
+    return undefined;
+  }
+  if (lean.forgotten > 0) metrics.command_ids_forgotten.inc(lean.forgotten);
+  for (const { name } of lean.removed) table.delete(name);
+  // Not awaited: it never rejects.
+  if (lean.removed.length > 0) void removePages(at, lean.removed, bucket);
   return stored;
 }
 

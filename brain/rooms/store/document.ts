@@ -2,9 +2,16 @@
  * The state of one room as a pure value: keys with JSON texts, a version without gaps, an epoch, the last events, the
  * recent commands, a lock. `apply.ts` applies commands; `stored_document.ts` is its stored form.
  */
-import type { Life } from "./life.ts";
 import type { Lock } from "../locks/lock.ts";
 import type { RoomEvent } from "./room_event.ts";
+
+/** One life of all rooms of a bus. */
+export interface Life {
+  /** The life's unique id. */
+  readonly id: string;
+  /** When it began, Unix ms by the clock of its first Brain. */
+  readonly since_ms: number;
+}
 
 /** The granted lease of a lock. */
 export interface Grant {

@@ -4,15 +4,7 @@
  * from any that a lost copy has assigned. `room_lives.ts` decides when a life begins.
  */
 import { samplingHash } from "../../../shared/sampling.ts";
-import type { RoomDocument } from "./document.ts";
-
-/** One life of all rooms of a bus. */
-export interface Life {
-  /** The life's unique id. */
-  readonly id: string;
-  /** When it began, Unix ms by the clock of its first Brain. */
-  readonly since_ms: number;
-}
+import type { Life, RoomDocument } from "./document.ts";
 
 /**
  * Versions and fences reserved for each millisecond, so that an earlier life cannot have assigned more. The largest

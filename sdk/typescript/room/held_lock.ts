@@ -4,6 +4,7 @@ import { portOf, type Room } from "./room.ts";
 import type { LockOptions, RoomLock } from "../state/room_state.ts";
 import type { CommandOptions } from "../request/room_request.ts";
 import { onAbort, sleep } from "../time/clock.ts";
+import type { LockKeeping } from "./room.ts";
 
 /** Options of `holdLock`. */
 export interface HoldLockOptions {
@@ -41,18 +42,6 @@ export interface HeldLock {
 export interface LockRoom {
   lock(options: LockOptions): Promise<RoomLock>;
   unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
-}
-
-/** The connection's parts that a held lock needs. */
-export interface LockKeeping {
-  /** Monotonic milliseconds. */
-  readonly elapsed: () => number;
-  /** Numbers in [0, 1). */
-  readonly random: () => number;
-  /** Aborted with the reason when the connection ends. */
-  readonly signal: AbortSignal;
-  /** Each renews one lock when the client has moved to another Shield; they never reject. */
-  readonly renewals: Set<() => Promise<void>>;
 }
 
 const TTL_MS = 30_000;

@@ -2,16 +2,45 @@
 import { ArqonError, isId, type Uint64 } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import { type Member, type MemberCount, readMembers } from "../presence/presence.ts";
-import type { PresenceSubscription, SubscribeOptions } from "../subscription/subscription.ts";
-import type { Subscription } from "../subscription/subscription.ts";
-import type { LockKeeping } from "./held_lock.ts";
+import type {
+  PresenceSubscription,
+  SubscribeOptions,
+  Subscription,
+} from "../subscription/subscription.ts";
 import type { Json } from "../wire/json.ts";
 import type { Mend } from "../subscription/room_entry.ts";
 import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
-import type { CommandOptions, CommandResult, CommandRoom, Data } from "../request/room_request.ts";
-import type { Handed, Published, PublishOptions, RequestPort } from "../request/room_request.ts";
-import type { BanOptions, KickOptions, KickTarget, LockOptions } from "../state/room_state.ts";
-import type { RoomLock, RoomPosition, UnbanOptions } from "../state/room_state.ts";
+import type {
+  CommandOptions,
+  CommandResult,
+  CommandRoom,
+  Data,
+  Handed,
+  Published,
+  PublishOptions,
+  RequestPort,
+} from "../request/room_request.ts";
+import type {
+  BanOptions,
+  KickOptions,
+  KickTarget,
+  LockOptions,
+  RoomLock,
+  RoomPosition,
+  UnbanOptions,
+} from "../state/room_state.ts";
+
+/** The connection's parts that a held lock needs. */
+export interface LockKeeping {
+  /** Monotonic milliseconds. */
+  readonly elapsed: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** Aborted with the reason when the connection ends. */
+  readonly signal: AbortSignal;
+  /** Each renews one lock when the client has moved to another Shield; they never reject. */
+  readonly renewals: Set<() => Promise<void>>;
+}
 
 /**
  * Receives one message, including messages of the system (`message.signal`). Its promise is awaited before the next

@@ -9,6 +9,13 @@ import { FreezableFile } from "./embedded_freeze.ts";
 import type { FrozenFile } from "./embedded_freeze.ts";
 import type { SpineBackup } from "../contract/spine.ts";
 
+/** Closes a database and ends a backup of it. */
+export function closeBacked(database: DatabaseSync, file: BackupFile | undefined): void {
+  file?.file.release(new Error("the engine has closed"));
+  database.close();
+  file?.file.close();
+}
+
 /** Interval between checks of the waiting bytes, in ms. */
 const WATCH_MS = 500;
 

@@ -22,7 +22,8 @@ import type {
 } from "../contract/block_store.ts";
 import { backupFile } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
-import { closeBacked, inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
+import { inTransaction, openDatabase, requireVersion } from "./embedded_database.ts";
+import { closeBacked } from "./embedded_backup.ts";
 import { scrub } from "./embedded_scrub.ts";
 import { type DataFile, openProblem, useProblem } from "./data_files.ts";
 

@@ -3,11 +3,13 @@
  * Their content is defined in the other files of this folder.
  */
 import { DatabaseSync } from "node:sqlite";
-import type { BackupFile } from "./embedded_backup.ts";
 
 /** The table of `proveWritable`; empty except while one is made. */
 export const PROOF_SCHEMA = `
   CREATE TABLE IF NOT EXISTS proof (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;`;
+
+/** Runs a statement; errors of the disk become `spine-unavailable`, and nothing has changed then. */
+export type Guard = <T>(run: () => T) => T;
 
 /** Opens a database and returns the result of `open`; closes the database if `open` throws. */
 export function openDatabase<T>(path: string, open: (database: DatabaseSync) => T): T {
@@ -50,11 +52,4 @@ export function proveWritable(database: DatabaseSync, size_bytes: number): void 
   // Two transactions: a write that is rolled back in the same transaction never reaches the disk.
   database.exec(`INSERT OR REPLACE INTO proof VALUES (1, zeroblob(${Math.trunc(size_bytes)}))`);
   database.exec("DELETE FROM proof");
-}
-
-/** Closes a database and ends a backup of it. */
-export function closeBacked(database: DatabaseSync, file: BackupFile | undefined): void {
-  file?.file.release(new Error("the engine has closed"));
-  database.close();
-  file?.file.close();
 }

@@ -15,8 +15,7 @@ import type {
   LedgerRetention,
   LedgerStatus,
 } from "../contract/ledger.ts";
-import { inTransaction } from "./embedded_database.ts";
-import type { KvStore } from "./embedded_store.ts";
+import { type Guard, inTransaction } from "./embedded_database.ts";
 
 /** The tables; run once when the database is opened. */
 export const LEDGER_SCHEMA = `
@@ -72,7 +71,11 @@ export function ledgerStatements(database: DatabaseSync) {
 /** The engine's parts that a ledger needs. */
 export interface EmbeddedLedgerOptions extends Pick<Env, "now"> {
   readonly name: string;
-  readonly store: Pick<KvStore, "database" | "guard" | "ledgers">;
+  readonly store: {
+    readonly database: DatabaseSync;
+    readonly guard: Guard;
+    readonly ledgers: ReturnType<typeof ledgerStatements>;
+  };
   /** Nothing expires by a clock that was set lately. */
   readonly steps: ClockSteps;
   readonly payload_bytes_max: number;

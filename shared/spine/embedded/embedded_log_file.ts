@@ -10,13 +10,13 @@ import type { LogLimits } from "../contract/durable_log.ts";
 import { backupFile } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
 import {
-  closeBacked,
   inTransaction,
   openDatabase,
   PROOF_SCHEMA,
   proveWritable,
   requireVersion,
 } from "./embedded_database.ts";
+import { closeBacked } from "./embedded_backup.ts";
 
 const FILE = "log.sqlite";
 /** `PRAGMA user_version` of the schema below. */

@@ -8,7 +8,7 @@ import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
 import type { ObjectStore, StoredObject } from "../contract/spine.ts";
-import type { KvStore } from "./embedded_store.ts";
+import type { Guard } from "./embedded_database.ts";
 
 /** The table; run once when the database is opened. */
 export const OBJECT_SCHEMA = `
@@ -49,16 +49,22 @@ export function objectStatements(database: DatabaseSync) {
   };
 }
 
+/** The statements, and what runs them. */
+interface ObjectRows {
+  readonly objects: ReturnType<typeof objectStatements>;
+  readonly guard: Guard;
+}
+
 /** One object store of the embedded engine. */
 export class EmbeddedObjects implements ObjectStore {
   readonly #bucket: string;
-  readonly #store: Pick<KvStore, "objects" | "guard">;
+  readonly #store: ObjectRows;
   /** Throws when the engine is not open. */
   readonly #assertOpen: () => void;
 
   constructor(
     bucket: string,
-    store: Pick<KvStore, "objects" | "guard">,
+    store: ObjectRows,
     assertOpen: () => void,
   ) {
     this.#bucket = bucket;

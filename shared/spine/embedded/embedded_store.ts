@@ -9,12 +9,13 @@ import { openProblem, useProblem } from "./data_files.ts";
 import { backupFile, requireRestored } from "./embedded_backup.ts";
 import type { BackupFile } from "./embedded_backup.ts";
 import {
-  closeBacked,
+  type Guard,
   inTransaction,
   openDatabase,
   PROOF_SCHEMA,
   proveWritable,
 } from "./embedded_database.ts";
+import { closeBacked } from "./embedded_backup.ts";
 import { LEDGER_SCHEMA, ledgerStatements } from "./embedded_ledger.ts";
 import { OBJECT_SCHEMA, objectStatements } from "./embedded_objects.ts";
 
@@ -132,8 +133,7 @@ export class KvStore {
     closeBacked(this.database, this.file);
   }
 
-  /** Runs a statement; errors of the disk become `spine-unavailable`, and nothing has changed then. */
-  readonly guard = <T>(run: () => T): T => {
+  readonly guard: Guard = (run) => {
     try {
       return run();
     } catch (cause) {

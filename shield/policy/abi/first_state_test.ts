@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { restoreUnits } from "../../../wasm/metering/renewal.ts";
-import type { ChainOutcome } from "../ring/ring_message.ts";
+import type { ChainOutcome } from "../ring/ring_words.ts";
 import { FORGETFUL } from "../testing/forgetful_guests.ts";
 import { runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";

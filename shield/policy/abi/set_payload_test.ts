@@ -1,6 +1,7 @@
 /** `host_set_payload` of `arqon_host_v2`: one call of a guest, and what a chain makes of it. */
 import assert from "node:assert/strict";
-import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerEntry } from "../ring/ring_last.ts";
 import { type GuestText, runnableGuest } from "../testing/guests.ts";
 import { runChain } from "../worker/worker_chain.ts";
 import { createInstances } from "../worker/worker_instances.ts";

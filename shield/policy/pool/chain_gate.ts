@@ -17,7 +17,8 @@ import type { Quarantine } from "../modules/quarantine.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";
 import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from "./pool_verdict.ts";
-import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
+import type { ChainEntry } from "../ring/ring_message.ts";
+import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
 
 /** What the gate of chains needs. */
 export interface ChainGateOptions {

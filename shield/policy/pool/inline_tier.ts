@@ -7,7 +7,8 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
+import type { ChainEntry } from "../ring/ring_message.ts";
+import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { createInPlace } from "../worker/chain_in_place.ts";
 import { keepWritten } from "../state/key_holds.ts";

@@ -16,7 +16,8 @@ import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
 import { faultVerdict, namedLogs, verdictOf, withTold } from "./pool_verdict.ts";
 import type { Quarantine, QuarantineCause } from "../modules/quarantine.ts";
-import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
+import type { ChainEntry } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 

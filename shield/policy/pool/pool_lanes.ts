@@ -7,7 +7,7 @@
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLane, type Job, type Lane, type LaneOptions } from "./pool_lane.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
-import type { WorkerReply } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { fnvText } from "../../../shared/fnv.ts";
 import { createPace } from "../../../shared/rates/pace.ts";

@@ -16,8 +16,9 @@ import type {
 import { FAULT_CODES } from "../abi/policy.ts";
 import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";
-import type { ChainEntry, ChainOutcome, WorkerEntry, WorkerReply } from "../ring/ring_message.ts";
-import type { WorkerLog } from "../ring/ring_words.ts";
+import type { ChainEntry } from "../ring/ring_message.ts";
+import type { WorkerEntry } from "../ring/ring_last.ts";
+import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
 
 const NOTHING_SEEN = { reads: [], added_headers: [], asking_bytes: 0 };
 const NO_LOGS: readonly PolicyLog[] = [];

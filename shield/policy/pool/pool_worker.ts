@@ -14,7 +14,8 @@ import {
   ringWake,
 } from "../ring/ring.ts";
 import { createSender } from "../ring/ring_sender.ts";
-import { decodeReply, RING_LAYOUT, type WorkerReply } from "../ring/ring_message.ts";
+import { decodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import {
   ENDED,
   MAIL,

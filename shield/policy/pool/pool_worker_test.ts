@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
-import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
+import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import { FOREVER, loadableGuest, unmeteredGuest } from "../testing/guests.ts";
 import { message } from "../testing/pool.ts";
 import type { LoadableModule } from "./pool_modules.ts";

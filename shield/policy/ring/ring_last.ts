@@ -3,7 +3,15 @@
  * of both, so that the next request makes them anew only where they differ. Never a reason for another answer.
  */
 import type { PolicyMode } from "../../message/verdict.ts";
-import type { WorkerEntry } from "./ring_message.ts";
+
+/** One policy to run, as the worker knows it. */
+export interface WorkerEntry {
+  /** The number that the pool gave the module in this process. */
+  readonly module: number;
+  readonly mode: PolicyMode;
+  /** The holds of its slots of state, in order; absent without. */
+  readonly holds?: readonly number[];
+}
 
 /** The size of a policy of a chain: its module, its mode and the number of its slots. */
 export const ENTRY_BYTES = 6;

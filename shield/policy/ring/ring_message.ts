@@ -6,7 +6,7 @@
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
 import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
-import type { Hook, PolicyFault, PolicyMode } from "../../message/verdict.ts";
+import type { Hook } from "../../message/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import type { Records } from "./ring.ts";
 import {
@@ -19,21 +19,13 @@ import {
 } from "./ring_state.ts";
 import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
 import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
-import type { WorkerLog, WorkerSeen } from "./ring_words.ts";
+import type { ChainOutcome, WorkerReply } from "./ring_words.ts";
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
-
-/** One policy to run, as the worker knows it. */
-export interface WorkerEntry {
-  /** The number that the pool gave the module in this process. */
-  readonly module: number;
-  readonly mode: PolicyMode;
-  /** The holds of its slots of state, in order; absent without. */
-  readonly holds?: readonly number[];
-}
+import type { WorkerEntry } from "./ring_last.ts";
 
 /** One policy to run, as the process knows it. */
 export interface ChainEntry extends WorkerEntry {
@@ -66,45 +58,6 @@ export interface WorkerRequest {
   readonly payload_most: number;
   /** Whether the reply is to tell what each policy read. */
   readonly record_reads?: boolean;
-}
-
-/** What one policy of a chain did. */
-export interface ChainOutcome {
-  readonly allowed: boolean;
-  readonly code: number;
-  readonly reason: string;
-  readonly fault?: PolicyFault;
-  /** What was wrong, for the log; set together with `fault`. */
-  readonly detail?: string;
-  /** True when no instance could be made, which is no sender's doing. */
-  readonly unmade?: true;
-  /** Instruction units, whole. */
-  readonly units: number;
-  /** Units for making an instance for the call, or for putting its first state back. */
-  readonly instance_units: number;
-  readonly duration_ms: number;
-  /** True when it has replaced the payload; absent: it has not. */
-  readonly replaced?: boolean;
-  /** Whether it asked for the payload; told only with `record_reads`. */
-  readonly has_read_payload?: true;
-  /** What else it read; told only with `record_reads`, and absent when there is nothing to tell. */
-  readonly seen?: WorkerSeen;
-}
-
-/** The answer of a worker to one request. */
-export interface WorkerReply {
-  /** True when nothing was run because `deadline_ms` had passed. */
-  readonly expired?: boolean;
-  /** The outcomes of the chain's policies in order, as far as they were run. */
-  readonly outcomes: readonly ChainOutcome[];
-  readonly added_headers: readonly (readonly [name: string, value: string])[];
-  readonly logs: readonly WorkerLog[];
-  /** The state that policies wrote which came to a verdict, in order; absent: none. */
-  readonly written?: readonly SlotValue[];
-  /** The state that they read, as far as the request asks for it; absent: none. */
-  readonly read?: readonly SlotValue[];
-  /** The payload that the last policy has left which replaced it; absent: none did. */
-  readonly payload?: Uint8Array;
 }
 
 /** The size of an outcome. */

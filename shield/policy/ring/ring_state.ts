@@ -6,7 +6,7 @@
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { Records } from "./ring.ts";
-import type { WorkerEntry } from "./ring_message.ts";
+import type { WorkerEntry } from "./ring_last.ts";
 
 /** The length of a value that is not there, and of one that the worker has already. */
 const ABSENT = 0xffff_ffff;

@@ -2,8 +2,47 @@
  * The words of a reply: texts of refusals, added headers, log lines, and what policies have seen. They stand as
  * JSON behind the rest of it, and are mostly absent. Knows no places of numbers.
  */
-import type { PolicySeen } from "../../message/verdict.ts";
-import type { WorkerReply } from "./ring_message.ts";
+import type { PolicyFault, PolicySeen } from "../../message/verdict.ts";
+import type { SlotValue } from "../state/held_values.ts";
+
+/** What one policy of a chain did. */
+export interface ChainOutcome {
+  readonly allowed: boolean;
+  readonly code: number;
+  readonly reason: string;
+  readonly fault?: PolicyFault;
+  /** What was wrong, for the log; set together with `fault`. */
+  readonly detail?: string;
+  /** True when no instance could be made, which is no sender's doing. */
+  readonly unmade?: true;
+  /** Instruction units, whole. */
+  readonly units: number;
+  /** Units for making an instance for the call, or for putting its first state back. */
+  readonly instance_units: number;
+  readonly duration_ms: number;
+  /** True when it has replaced the payload; absent: it has not. */
+  readonly replaced?: boolean;
+  /** Whether it asked for the payload; told only with `record_reads`. */
+  readonly has_read_payload?: true;
+  /** What else it read; told only with `record_reads`, and absent when there is nothing to tell. */
+  readonly seen?: WorkerSeen;
+}
+
+/** The answer of a worker to one request. */
+export interface WorkerReply {
+  /** True when nothing was run because `deadline_ms` had passed. */
+  readonly expired?: boolean;
+  /** The outcomes of the chain's policies in order, as far as they were run. */
+  readonly outcomes: readonly ChainOutcome[];
+  readonly added_headers: readonly (readonly [name: string, value: string])[];
+  readonly logs: readonly WorkerLog[];
+  /** The state that policies wrote which came to a verdict, in order; absent: none. */
+  readonly written?: readonly SlotValue[];
+  /** The state that they read, as far as the request asks for it; absent: none. */
+  readonly read?: readonly SlotValue[];
+  /** The payload that the last policy has left which replaced it; absent: none did. */
+  readonly payload?: Uint8Array;
+}
 
 /** One `host_log` line. */
 export interface WorkerLog {

@@ -3,7 +3,8 @@
  * reply; whether that is kept is the caller's business (`keepWritten`).
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { type ChainEntry, requestInPlace, type WorkerReply } from "../ring/ring_message.ts";
+import { type ChainEntry, requestInPlace } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import { type HeldValues, takeTold } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { StateStore } from "../state/state_store.ts";

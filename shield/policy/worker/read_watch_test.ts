@@ -1,7 +1,8 @@
 /** What is noted of the reads of a chain's policies, with real guests, and that nothing is without being asked. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerEntry } from "../ring/ring_last.ts";
 import { SIGNED } from "../abi/policy.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";

@@ -16,7 +16,8 @@ import {
 } from "../ring/ring.ts";
 import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
-import type { WorkerReply, WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerReply } from "../ring/ring_words.ts";
 import { type HeldValues, takeTold } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";

@@ -9,13 +9,9 @@ import { EndCall } from "../abi/guest_memory.ts";
 import type { GuestRequest, GuestState } from "../abi/host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import type {
-  ChainOutcome,
-  WorkerEntry,
-  WorkerReply,
-  WorkerRequest,
-} from "../ring/ring_message.ts";
-import type { WorkerLog } from "../ring/ring_words.ts";
+import type { WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerEntry } from "../ring/ring_last.ts";
+import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
 import type { HeldValues, SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
 import type { PolicyRead } from "../../message/verdict.ts";

@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS } from "../../message/verdict.ts";
-import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerRequest } from "../ring/ring_message.ts";
+import type { WorkerEntry } from "../ring/ring_last.ts";
 import { meteredGuest } from "../testing/guests.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";

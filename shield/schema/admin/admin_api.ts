@@ -7,10 +7,8 @@ import { COMPATIBILITY_MODES } from "../../../shared/schema_id.ts";
 import type { Schema } from "../../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
 import { problemOf } from "../../../shared/problem.ts";
-import type { Env } from "../../../shared/env.ts";
 import { AdminTable, withBody } from "../../admin/routing/admin_routes.ts";
-import type { AdminCall, Answering, RouteBody } from "../../admin/routing/admin_routes.ts";
-import type { Settings } from "../../settings/settings.ts";
+import type { Answering, RouteBody } from "../../admin/routing/admin_routes.ts";
 import {
   changeSchema,
   checkSchema,
@@ -26,14 +24,10 @@ import {
   validateData,
 } from "./admin_schemas.ts";
 import { MAPPINGS, removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
-import type { Adoption } from "../registry/adoption.ts";
-import type { SchemaCache } from "../registry/cache.ts";
-import type { Mappings } from "../mappings.ts";
 import { MappedError } from "../registry/delete.ts";
 import { IncompatibleError } from "../registry/register.ts";
-import type { SetWork } from "../registry/set_work.ts";
 import { requireSchemaId } from "../registry/store.ts";
-import type { SchemaStore } from "../registry/store.ts";
+import type { Call, SchemaAdminContext } from "./admin_schemas.ts";
 
 const OBJECT: Schema = { type: "object" };
 
@@ -55,30 +49,6 @@ const SETTINGS = ref("TenantSettings");
 const FINDINGS_SHOWN = 200;
 /** The most mappings in one refusal. */
 const MAPPINGS_SHOWN = 100;
-
-/** What the admin API needs of the process. */
-export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
-  readonly store: SchemaStore;
-  /** Does long work on schemas without holding up messages. */
-  readonly work: SetWork;
-  /** `platform.registry.message_parts`. */
-  readonly message_parts: number;
-  readonly cache: SchemaCache;
-  /** The puts of other tools. */
-  readonly puts: Pick<Adoption, "refused">;
-  readonly mappings: Mappings;
-  readonly settings: Settings;
-  /** How many versions of a schema are kept. */
-  readonly versions_max: number;
-}
-
-/** One request, in its parts. */
-export interface Call extends AdminCall {
-  /** The schema or the tenant in the path; "" for a listing. */
-  readonly name: string;
-  /** The part of the path after the kind: a version. */
-  readonly rest: string;
-}
 
 /** Answers one method of one path. */
 type Handler = (context: SchemaAdminContext, call: Call) => Promise<Response>;

@@ -11,7 +11,7 @@ import type { RouteBody } from "../../admin/routing/admin_routes.ts";
 import { inTurn } from "../../admin/routing/check_queue.ts";
 import { readValue } from "../../admin/routing/admin_body.ts";
 import type { StoredSettings } from "../../settings/settings.ts";
-import type { Call, SchemaAdminContext } from "./admin_api.ts";
+import type { Call, SchemaAdminContext } from "./admin_schemas.ts";
 import { settled } from "./admin_schemas.ts";
 import { latestOf } from "../registry/schema_record.ts";
 import { onSchema } from "../registry/register.ts";

@@ -12,9 +12,8 @@ import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
 import { inTurn } from "../../admin/routing/check_queue.ts";
-import type { RouteBody } from "../../admin/routing/admin_routes.ts";
+import type { AdminCall, RouteBody } from "../../admin/routing/admin_routes.ts";
 import { readBytes } from "../../admin/routing/admin_body.ts";
-import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { deleteSchema } from "../registry/delete.ts";
 import { latestOf } from "../registry/schema_record.ts";
 import type { SchemaRecord, SchemaVersion } from "../registry/schema_record.ts";
@@ -29,6 +28,37 @@ import {
 import { rollBack } from "../registry/rollback.ts";
 import { stage } from "../registry/staging.ts";
 import type { StoredHead } from "../registry/stored_set.ts";
+import type { Env } from "../../../shared/env.ts";
+import type { Settings } from "../../settings/settings.ts";
+import type { Adoption } from "../registry/adoption.ts";
+import type { SchemaCache } from "../registry/cache.ts";
+import type { Mappings } from "../mappings.ts";
+import type { SetWork } from "../registry/set_work.ts";
+import type { SchemaStore } from "../registry/store.ts";
+
+/** One request, in its parts. */
+export interface Call extends AdminCall {
+  /** The schema or the tenant in the path; "" for a listing. */
+  readonly name: string;
+  /** The part of the path after the kind: a version. */
+  readonly rest: string;
+}
+
+/** What the admin API needs of the process. */
+export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
+  readonly store: SchemaStore;
+  /** Does long work on schemas without holding up messages. */
+  readonly work: SetWork;
+  /** `platform.registry.message_parts`. */
+  readonly message_parts: number;
+  readonly cache: SchemaCache;
+  /** The puts of other tools. */
+  readonly puts: Pick<Adoption, "refused">;
+  readonly mappings: Mappings;
+  readonly settings: Settings;
+  /** How many versions of a schema are kept. */
+  readonly versions_max: number;
+}
 
 /** The largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
 const PAYLOAD_BYTES = 16_777_216;

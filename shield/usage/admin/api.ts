@@ -4,32 +4,19 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
-import type { Logger } from "../../../shared/logs/log.ts";
 import { AdminTable } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
 import { answerOf, ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import { BUDGET_ROUTES } from "./budgets_api.ts";
-import type { BudgetsAdminContext } from "./budgets_api.ts";
-import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
+import type { BudgetsAdminContext, UsageAdminContext } from "./budgets_api.ts";
 import { readUsage, USAGE_BY, type UsageBy } from "../read.ts";
-import type { Prices } from "../../../shared/usage/prices.ts";
 import { USAGE_UNITS } from "../../../shared/usage/units.ts";
 
 /** The most rows of an answer. */
 const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store" };
-
-/** What the admin API needs of the process. */
-export interface UsageAdminContext {
-  readonly place: UsageStores;
-  readonly prices: Prices;
-  readonly node_id: string;
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-}
 
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
   .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });

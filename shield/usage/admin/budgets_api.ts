@@ -14,7 +14,19 @@ import type { Settings, StoredSettings } from "../../settings/settings.ts";
 import { nameOf } from "../../../shared/usage/budget.ts";
 import type { BudgetState } from "../../../shared/usage/budget.ts";
 import type { Budgets } from "../budgets.ts";
-import type { UsageAdminContext } from "./api.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
+import type { Prices } from "../../../shared/usage/prices.ts";
+
+/** What the admin API needs of the process. */
+export interface UsageAdminContext {
+  readonly place: UsageStores;
+  readonly prices: Prices;
+  readonly node_id: string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
 
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;

@@ -14,7 +14,7 @@ import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { CODES } from "./nats_log_api.ts";
 import { batchRefusal, isWhole, lastLines, membersOf } from "./nats_log_batch.ts";
-import type { BatchMember } from "./nats_log_batch.ts";
+import type { AppendInput } from "./nats_log_batch.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
 import type { Wire } from "../connection/nats_wire.ts";
 
@@ -60,24 +60,6 @@ export interface AppendTools {
   readonly wire: Wire;
   readonly bytes: ByteCount;
   readonly limits: LogLimits;
-}
-
-/** The message to store. */
-export interface AppendInput {
-  readonly subject: string;
-  /** Not copied here. */
-  readonly payload: Uint8Array;
-  /** The caller's headers, checked, as lines of a header block, and their bytes. */
-  readonly lines: string;
-  readonly lines_bytes: number;
-  /** For the server's deduplication; undefined: none. */
-  readonly message_id: string | undefined;
-  /** Expected sequence of the subject's newest message, 0 for none; undefined: any. */
-  readonly expected_last?: number | undefined;
-  /** Messages stored directly before it, atomically with it; `expected_last` applies to the first of them. */
-  readonly before?: readonly BatchMember[];
-  /** Approximate bytes on the wire. */
-  readonly wire_bytes: number;
 }
 
 /** Why an append was not stored although JetStream is available. */

@@ -5,7 +5,24 @@
 import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
 import type { Outgoing } from "../connection/nats_out.ts";
 import type { Appended } from "../../contract/durable_log.ts";
-import type { AppendInput } from "./nats_log_append.ts";
+
+/** The message to store. */
+export interface AppendInput {
+  readonly subject: string;
+  /** Not copied here. */
+  readonly payload: Uint8Array;
+  /** The caller's headers, checked, as lines of a header block, and their bytes. */
+  readonly lines: string;
+  readonly lines_bytes: number;
+  /** For the server's deduplication; undefined: none. */
+  readonly message_id: string | undefined;
+  /** Expected sequence of the subject's newest message, 0 for none; undefined: any. */
+  readonly expected_last?: number | undefined;
+  /** Messages stored directly before it, atomically with it; `expected_last` applies to the first of them. */
+  readonly before?: readonly BatchMember[];
+  /** Approximate bytes on the wire. */
+  readonly wire_bytes: number;
+}
 
 /** JetStream's error codes that refuse a whole batch, independent of its messages. */
 const REFUSED = new Set([10174, 10175, 10176, 10177, 10179, 10199, 10200, 10201, 10210]);

@@ -22,7 +22,8 @@ import type {
 import type { Lives } from "../../contract/lives.ts";
 import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
 import type { LogTools, StreamLog } from "./nats_log.ts";
-import type { Append, AppendGate, AppendInput } from "./nats_log_append.ts";
+import type { Append, AppendGate } from "./nats_log_append.ts";
+import type { AppendInput } from "./nats_log_batch.ts";
 import { BATCH_HEADER_BYTES, BatchRefused, inBatches } from "./nats_log_batch.ts";
 import { erasedThrough, eraseSome, forgetNames, inParts } from "./nats_log_erasures.ts";
 import type { ErasedRooms } from "./nats_log_erasures.ts";

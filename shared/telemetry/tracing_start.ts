@@ -1,0 +1,14 @@
+/** Starts the traces of a process, if its configuration wants them. `tracing_sdk.ts` is loaded only then, for the packages that it needs. */
+import { otlpTarget } from "./resource.ts";
+import type { Tracing, TracingOptions } from "./tracing.ts";
+
+/** Undefined when the config names no collector or wants no traces. */
+export async function startTracing(options: TracingOptions): Promise<Tracing | undefined> {
+  const target = otlpTarget(options.telemetry, "traces", {
+    read: options.readTextFile,
+    log: options.log,
+  });
+  if (target === undefined || !options.telemetry.traces) return undefined;
+  const { openTracing } = await import("./tracing_sdk.ts");
+  return openTracing(options, target);
+}
