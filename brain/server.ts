@@ -4,7 +4,8 @@
  */
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
-import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import type { Subscription } from "../shared/spine/contract/spine_message.ts";
 import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import { plural } from "../shared/plural.ts";
 import { type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";

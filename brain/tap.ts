@@ -6,7 +6,8 @@
 import { payloadOf, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Logger } from "../shared/logs/log.ts";
-import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../shared/spine/contract/spine_message.ts";
 import { parseRoomSubject } from "../shared/subjects/subject.ts";
 import { isEnvelopeTapped } from "../shared/records/tap_sample.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";

@@ -7,7 +7,7 @@ import { createLogger } from "../shared/logs/log.ts";
 import { createLogging } from "../shared/logs/logging.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
-import type { SpineHeaders } from "../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../shared/spine/contract/spine_message.ts";
 import { ALL_TAPPED, tapSubject } from "../shared/subjects/subject.ts";
 import { isTapped } from "../shared/records/tap_sample.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";

@@ -26,7 +26,7 @@ import type { DurableRooms } from "./fanout/channel.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
-import type { Ground } from "./foundation.ts";
+import type { Ground, ShieldOptions } from "./foundation.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { OwnCommands } from "./message/command.ts";
@@ -40,10 +40,11 @@ import type { Traced } from "./message/stamp.ts";
 import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { Parts } from "./parts.ts";
-import type { ShieldOptions } from "./server.ts";
 import type { DocumentKinds } from "./settings/document_kinds.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats/stats.ts";
+import type { AdminFile } from "./admin/admin.ts";
+import type { RoomCard } from "./admin/admin_status.ts";
 
 /** What the description of an admin API needs to know of a capability, also where a Shield has it switched off. */
 export interface AdminSide {
@@ -66,19 +67,6 @@ export interface ClientSide {
   readonly headers?: readonly string[];
   /** Makes the routes, before anything is started that acts on its own. */
   routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
-}
-
-/** A file for everybody who reaches the admin listener. */
-export interface AdminFile {
-  readonly body: string;
-  readonly content_type: string;
-}
-
-/** A card on the console's page of a room, with the members of one answer of the admin API. */
-export interface RoomCard {
-  readonly title: string;
-  /** Path of the GET, in which `{tenant}` and `{room}` stand for the room that is shown. */
-  readonly path: string;
 }
 
 /** Keys of the configuration that may change at any time, and what is done then. */

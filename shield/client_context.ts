@@ -14,7 +14,7 @@ import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
 import { leaveAll } from "./connection/subscribe.ts";
 import type { Parts } from "./parts.ts";
-import type { ShieldOptions } from "./server.ts";
+import type { ShieldOptions } from "./foundation.ts";
 import type { Identity } from "./auth/identity.ts";
 
 function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {

@@ -9,8 +9,7 @@ import { readRegistered } from "../shared/lives/registered.ts";
 import { scrapedGauge } from "../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
 import type { Given } from "./capability.ts";
-import type { Ground } from "./foundation.ts";
-import type { ShieldOptions } from "./server.ts";
+import type { Ground, ShieldOptions } from "./foundation.ts";
 
 /** The questions of one Shield; nobody asks any before they are started. */
 export class Cluster {

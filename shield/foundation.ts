@@ -12,10 +12,49 @@ import { RunningCapabilities } from "./capability.ts";
 import { FlushQueue } from "./connection/flush_queue.ts";
 import { signatureDemands } from "./message/signature.ts";
 import { startRoomClasses } from "./rooms/start.ts";
-import type { ShieldOptions } from "./server.ts";
 import { openSettings } from "./settings/settings.ts";
 import { createStats, registerStats } from "./stats/stats.ts";
 import { TenantTable } from "./stats/tenant_stats.ts";
+import type { ConfigReloading } from "../shared/config/live/reload.ts";
+import type { Env } from "../shared/env.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Logging } from "../shared/logs/logging.ts";
+import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { Capability } from "./capability.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+
+/** What a Shield needs from its process. */
+export interface ShieldOptions
+  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
+  /** What it has beside its kernel, in the order in which they start. */
+  readonly capabilities: readonly Capability[];
+  readonly version: string;
+  /** Logger of component `overseer`. */
+  readonly overseer_log: Logger;
+  /** Logger of component `registry`. */
+  readonly registry_log: Logger;
+  /** Cores of the machine. */
+  readonly cores: number;
+  /** The process cannot go on: drain it and exit non-zero. */
+  readonly onFatal: (detail: string) => void;
+  /**
+   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
+   */
+  readonly onExhausted: (detail: string, at_once: boolean) => void;
+  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** Reads the configuration again; absent: it stays as it is. */
+  readonly reloading?: ConfigReloading | undefined;
+  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  readonly onDrain?: (by: string) => void;
+  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  readonly storage?: () => HealthCheck;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  /** Reads key files, at start only. */
+  readonly readTextFile: (path: string) => string;
+  readonly fetch: typeof fetch;
+}
 
 const DAY_MS = 86_400_000;
 

@@ -4,10 +4,6 @@
  */
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
-import type { ConfigReloading } from "../shared/config/live/reload.ts";
-import type { Env } from "../shared/env.ts";
-import type { Logger } from "../shared/logs/log.ts";
-import type { Logging } from "../shared/logs/logging.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { KeyValue } from "../shared/spine/contract/spine.ts";
 import { handleAdmin } from "./admin/admin.ts";
@@ -24,7 +20,7 @@ import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { type Capability, fileOf, type Given } from "./capability.ts";
+import { fileOf, type Given } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -35,7 +31,7 @@ import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
 import { announcePlatform, switchedOff } from "./platform.ts";
 import { registerParts } from "./part_metrics.ts";
-import type { Ground } from "./foundation.ts";
+import type { Ground, ShieldOptions } from "./foundation.ts";
 import type { Parts } from "./parts.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
@@ -49,7 +45,6 @@ import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 import { leave } from "./connection/subscribe.ts";
-import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
 import { startNatsApi } from "./http/nats_api.ts";
 import { httpContext } from "./client_context.ts";
@@ -57,39 +52,6 @@ import { createTap } from "./message/tap.ts";
 
 /** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
 const WARM_MS = 5_000;
-
-/** What a Shield needs from its process. */
-export interface ShieldOptions
-  extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
-  /** What it has beside its kernel, in the order in which they start. */
-  readonly capabilities: readonly Capability[];
-  readonly version: string;
-  /** Logger of component `overseer`. */
-  readonly overseer_log: Logger;
-  /** Logger of component `registry`. */
-  readonly registry_log: Logger;
-  /** Cores of the machine. */
-  readonly cores: number;
-  /** The process cannot go on: drain it and exit non-zero. */
-  readonly onFatal: (detail: string) => void;
-  /**
-   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
-   */
-  readonly onExhausted: (detail: string, at_once: boolean) => void;
-  /** The logs of the process, whose levels an operator may change; absent: they stay. */
-  readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** Reads the configuration again; absent: it stays as it is. */
-  readonly reloading?: ConfigReloading | undefined;
-  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
-  readonly onDrain?: (by: string) => void;
-  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
-  readonly storage?: () => HealthCheck;
-  /** Absent: nothing is traced. */
-  readonly tracing?: Tracing | undefined;
-  /** Reads key files, at start only. */
-  readonly readTextFile: (path: string) => string;
-  readonly fetch: typeof fetch;
-}
 
 /** A running Shield. */
 export interface Shield {

@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { openNats } from "../shared/spine/nats/nats.ts";
-import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../shared/spine/contract/spine_message.ts";
 import { subjectPattern } from "../shared/spine/testing/subjects.ts";
 import { until } from "../shared/testing/until.ts";
 import { testLog } from "../shared/testing/logs.ts";

@@ -8,7 +8,8 @@ import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
 import { CommandError, EXIT } from "../terminal/exit.ts";
 import type { Io } from "../terminal/io.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
-import type { ConnectionFlags, Target } from "./target.ts";
+import type { Target } from "./target.ts";
+import type { ConnectionFlags } from "../program/flags.ts";
 
 /** An admin listener, and a token of role admin for it. */
 export interface Admin {

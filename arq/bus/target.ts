@@ -13,7 +13,7 @@ import { ArqonError } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
 import type { Connection, Status } from "@arqon/sdk";
 import { isWithin } from "./folders.ts";
-import type { Flags } from "../program/flags.ts";
+import type { ConnectionFlags, Flags } from "../program/flags.ts";
 import { readText } from "../terminal/input.ts";
 
 async function textOf(io: Io, { name }: Context, what: string, path: string): Promise<string> {
@@ -55,16 +55,6 @@ export function renewal(
   if (key === undefined) return undefined;
   return `context ${name} signed it with ${key}; the bus must have its public part in the ` +
     `[[auth.issuers]] entry ${JSON.stringify(issuer)}, with role ${role}`;
-}
-
-/** The options of every command that talks to a bus. */
-export interface ConnectionFlags {
-  readonly context?: string;
-  readonly url?: string;
-  readonly opsUrl?: string;
-  readonly adminUrl?: string;
-  readonly token?: string;
-  readonly tokenFile?: string;
 }
 
 /** The key and the claims for signing tokens. */

@@ -5,11 +5,20 @@
  */
 import type { Json, Uint64 } from "@arqon/sdk";
 import type { Algorithm, Grant, Role } from "../bus/token.ts";
-import type { CallBound } from "../commands/policy/policy_replay.ts";
+import type { CallBound } from "../replay/tally.ts";
 import type { RedactPath } from "../replay/redaction.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
 import type { Hook } from "../../shield/message/verdict.ts";
-import type { ConnectionFlags } from "../bus/target.ts";
+
+/** The options of every command that talks to a bus. */
+export interface ConnectionFlags {
+  readonly context?: string;
+  readonly url?: string;
+  readonly opsUrl?: string;
+  readonly adminUrl?: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
+}
 
 type Words<Text, All = never> = Text extends `${infer One} ${infer More}` ? Words<More, All | One>
   : All | Text;

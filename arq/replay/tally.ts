@@ -5,6 +5,9 @@
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import type { Decision } from "./recorded_call.ts";
 
+/** A number of calls, or a share of them. */
+export type CallBound = { readonly count: number } | { readonly share: number };
+
 /** The units of many calls. It is plain data, so threads can send it. */
 export interface FuelHistogram {
   calls: number;

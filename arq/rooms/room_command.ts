@@ -7,7 +7,8 @@ import type { CommandOptions } from "@arqon/sdk";
 import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import { type Io, print } from "../terminal/io.ts";
 import { membersOf } from "../answers/policy_text.ts";
-import { type ConnectionFlags, openConnection } from "../bus/target.ts";
+import { openConnection } from "../bus/target.ts";
+import type { ConnectionFlags } from "../program/flags.ts";
 import type { Role } from "../bus/token.ts";
 import type { Flags } from "../program/flags.ts";
 

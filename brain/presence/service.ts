@@ -10,7 +10,8 @@ import type { ClusterMessage, PresencePort } from "../../shared/presence/message
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { AGAIN_HEADER } from "../../shared/records/room_update.ts";
-import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { accepted, commandEnvelope, sendCommand, TRACE_ID } from "./testing/command_probe.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
-import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { until } from "../../shared/testing/until.ts";
 import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
 import { entry, withRooms, withTestBed } from "./testing/room_test_bed.ts";

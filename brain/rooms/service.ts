@@ -6,12 +6,8 @@ import type { Env } from "../../shared/env.ts";
 import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type {
-  KeyValue,
-  KvKey,
-  SpineMessage,
-  Subscription,
-} from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subjects/subject.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";

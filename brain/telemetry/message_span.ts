@@ -2,7 +2,8 @@
  * The span of a message that a Brain has received: of a command, as a child of the Shield's or the forwarding Brain's
  * span, or of a tapped message. The caller ends the span.
  */
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { messagingSystem, recordedIn, roomAttributes } from "../../shared/telemetry/spine_span.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 

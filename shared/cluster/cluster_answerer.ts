@@ -12,7 +12,8 @@ import {
   encodeQuestion,
 } from "./cluster_question.ts";
 import type { NodeKind, Question } from "./cluster_question.ts";
-import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
+import type { Spine } from "../spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../spine/contract/spine_message.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** Answers one question; its result is sent as JSON. `params` are unchecked. */

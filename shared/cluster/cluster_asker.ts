@@ -18,7 +18,8 @@ import {
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
 import { connectionId } from "../ids.ts";
 import type { Env } from "../env.ts";
-import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
+import type { Spine } from "../spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../spine/contract/spine_message.ts";
 import { KnownNodes, NODES_MAX } from "./known_nodes.ts";
 import type { RegisteredShield, Wanted } from "./known_nodes.ts";
 import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";

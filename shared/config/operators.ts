@@ -1,15 +1,15 @@
 /** Which tenants' admins operate the whole bus. Pure; the Shield's `admin_scope.ts` defines what an operator may do. */
 import type { z } from "zod";
-import type { Config } from "./schema.ts";
 
 /** The part of a configuration that decides about admins. */
 interface Admins {
-  readonly admin: Pick<Config["admin"], "operator_tenants">;
+  readonly admin: { readonly operator_tenants?: readonly string[] | undefined };
   readonly auth: {
-    readonly issuers: readonly Pick<
-      Config["auth"]["issuers"][number],
-      "issuer" | "tenants" | "roles"
-    >[];
+    readonly issuers: readonly {
+      readonly issuer: string;
+      readonly tenants: readonly string[];
+      readonly roles: readonly string[];
+    }[];
   };
 }
 

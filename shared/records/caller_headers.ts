@@ -2,7 +2,7 @@
  * Who sends a command, as a Shield tells the Brain beside the envelope: the role, and those claims that the class
  * of the room asks for. Pure.
  */
-import type { SpineHeaders } from "../spine/contract/spine.ts";
+import type { SpineHeaders } from "../spine/contract/spine_message.ts";
 
 /** Spine header with the role. */
 export const ROLE_HEADER = "x-arqon-role";

@@ -4,7 +4,8 @@
  * a look at its headers.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Spine, SpineHeaders } from "../spine/contract/spine.ts";
+import type { Spine } from "../spine/contract/spine.ts";
+import type { SpineHeaders } from "../spine/contract/spine_message.ts";
 import { parseRoomSubject } from "../subjects/subject.ts";
 import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
 import type { TraceContext } from "./trace_context.ts";

@@ -18,10 +18,15 @@ import type { CheckQueue } from "./routing/check_queue.ts";
 import type { Audited, AuditTrail } from "./routing/audited.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";
-import type { AdminFile } from "../capability.ts";
 import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
+
+/** A file for everybody who reaches the admin listener. */
+export interface AdminFile {
+  readonly body: string;
+  readonly content_type: string;
+}
 
 /** What the admin listener needs of the process. */
 export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<Env, "log"> {

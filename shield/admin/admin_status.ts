@@ -5,10 +5,16 @@
 import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Env } from "../../shared/env.ts";
 import type { SpineStatus } from "../../shared/spine/contract/spine.ts";
-import type { RoomCard } from "../capability.ts";
 import { AdminTable } from "./routing/admin_routes.ts";
 import type { AdminCall } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
+
+/** A card on the console's page of a room, with the members of one answer of the admin API. */
+export interface RoomCard {
+  readonly title: string;
+  /** Path of the GET, in which `{tenant}` and `{room}` stand for the room that is shown. */
+  readonly path: string;
+}
 
 /** The answer of `GET /v1/status`. */
 export interface ShieldStatus {

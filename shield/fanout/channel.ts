@@ -1,7 +1,8 @@
 /** What the hub needs of the process, and what it holds of a room and a subscriber. Types only. */
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import type { Filtered, Filters } from "./filters.ts";
 import type { Flow } from "./flow.ts";
 import type { DurableRoom, RoomEvents } from "./entry.ts";

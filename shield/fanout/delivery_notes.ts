@@ -1,6 +1,29 @@
 /** Who takes note of what is sent to whom, and of what is not, as fan-out tells it: what becomes of the notes is theirs. */
-import type { Connection } from "../connection/connection.ts";
 import type { Episode } from "./flow.ts";
+
+/** A connection, as far as the ledger cares. */
+export interface LivingConnection {
+  readonly number: number;
+  readonly id: string;
+  readonly ended: boolean;
+  readonly identity: { readonly tenant_id: string; readonly user_id: string };
+  readonly caller: { readonly remote_ip: string };
+  /** When it began by the ledger's clock, Unix ms. */
+  readonly noted_ms: number;
+  readonly outbox:
+    | { readonly queued_from: number; readonly has_batches: boolean }
+    | undefined;
+  readonly subscriptions: ReadonlyMap<string, Marked>;
+  /** Those by patterns. */
+  readonly patterns?:
+    | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
+    | undefined;
+}
+
+/** A subscription, as far as the ledger cares. */
+interface Marked {
+  readonly mark?: SubscriptionMark | undefined;
+}
 
 /** A room in the notes. */
 export interface NotedRoom {
@@ -48,7 +71,7 @@ export interface DeliveryNotes {
   readonly now_ms: number;
   readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
   /** Connections with a new subscription; undefined: nobody asks for them. */
-  readonly joined: { add(connection: Connection): unknown } | undefined;
+  readonly joined: { add(connection: LivingConnection): unknown } | undefined;
   /** The number of a new connection, and of a new subscription. */
   nextConnection(): number;
   nextSubscription(): number;

@@ -1,5 +1,5 @@
 /** A durable room as fan-out sees it: its messages, and where somebody stands among them. What keeps them is `durable/`. */
-import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** One message of a durable room. */

@@ -6,9 +6,9 @@ import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Filter } from "./filters.ts";
-import type { Connection } from "../connection/connection.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Subscriber } from "./channel.ts";
+import type { Recipient } from "./room_subscriber.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { gapEnvelope } from "./room_message.ts";
@@ -20,7 +20,7 @@ const HELD_BYTES = 262_144;
 /** A GAP of a room, in the connection's form. */
 export function gapFrame(
   stamps: StampSource,
-  { text, identity: { tenant_id } }: Pick<Connection, "text" | "identity">,
+  { text, identity: { tenant_id } }: Pick<Recipient, "text" | "identity">,
   room_id: string,
 ): Frame {
   const gap = gapEnvelope(stamps, { tenant_id, room_id }, "slow-consumer");
@@ -45,7 +45,7 @@ export class HeldSubscriber implements Subscriber {
   readonly number: number;
   /** From where in the ledger on all that came waits, and since when, Unix ms; undefined: nothing does. */
   began: Began | undefined;
-  readonly #connection: Pick<Connection, "identity">;
+  readonly #connection: Pick<Recipient, "identity">;
   readonly #place: () => Began;
   /** Whether messages were lost, as too many came. */
   has_lost = false;
@@ -54,7 +54,7 @@ export class HeldSubscriber implements Subscriber {
 
   /** `place` is the ledger's, of what is being sent. */
   constructor(
-    connection: Pick<Connection, "id" | "text" | "identity" | "number">,
+    connection: Pick<Recipient, "id" | "text" | "identity" | "number">,
     wish: Wish,
     place: () => Began,
   ) {

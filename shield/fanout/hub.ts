@@ -4,7 +4,7 @@
  */
 import { DecodeError } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject, type Subject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";

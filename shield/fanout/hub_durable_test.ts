@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import type { EntryPoint, Position } from "./entry.ts";
-import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
+import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { Flow } from "./flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";

@@ -10,12 +10,8 @@ import {
   FIRST_HEADER,
   readChangeId,
 } from "../../shared/records/room_update.ts";
-import type {
-  Spine,
-  SpineEvent,
-  SpineMessage,
-  SpineState,
-} from "../../shared/spine/contract/spine.ts";
+import type { Spine, SpineEvent, SpineState } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 import type { Frame } from "./frame_bytes.ts";

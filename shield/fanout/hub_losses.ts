@@ -4,7 +4,7 @@
  */
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
-import type { Channel } from "./hub.ts";
+import type { Channel } from "./channel.ts";
 import type { PatternRooms } from "./pattern_rooms.ts";
 
 /** What deciding needs of the hub. */

@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
-import type { Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { DEDUPLICATION_MS } from "./deduplicate.ts";

@@ -4,7 +4,7 @@
  */
 import { Opcode } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";
-import type { PayloadCopy } from "../../shared/spine/contract/spine.ts";
+import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { HeadedSpace } from "../socket/frame_space.ts";
 
 const passing = new HeadedSpace(passing_messages);

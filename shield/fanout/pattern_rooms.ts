@@ -4,7 +4,8 @@
  * that room. Who may subscribe to a room, and how, is the listeners' affair (`connection/subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { ShieldStats } from "../stats/stats.ts";

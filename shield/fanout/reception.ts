@@ -4,7 +4,7 @@
  * offsets for their messages; the changes of their state come this way, too.
  */
 import type { PlainEnvelope } from "@arqon/proto";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { HeardChanges, readChange } from "./room_changes.ts";
 import { HeardOrder, ORDER_HEADER } from "../message/room_order.ts";
 

@@ -10,7 +10,7 @@ import {
   ROOM_UPDATE,
 } from "../../shared/records/room_update.ts";
 import type { ChangeNumber } from "../../shared/records/room_update.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 
 /** How many past epochs are remembered: what is said of them comes late. */
 const PAST_EPOCHS = 8;

@@ -5,7 +5,7 @@
  */
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Connection } from "../connection/connection.ts";
+import type { Outbox } from "./outbox.ts";
 import type { Flow } from "./flow.ts";
 import type { Filter } from "./filters.ts";
 import type { DeltaWish, KeptData } from "./deltas.ts";
@@ -13,6 +13,21 @@ import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "./delivery_notes.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
+
+/** What fan-out needs of a connection. */
+export interface Recipient {
+  readonly id: string;
+  /** Its number in the ledger; 0: there is none. */
+  readonly number: number;
+  readonly text: boolean;
+  /** The identity of the moment: REFRESH makes another. */
+  readonly identity: Identity;
+  readonly use: UserUse | undefined;
+  /** Undefined until it is open. */
+  readonly outbox: Outbox | undefined;
+  /** Ends it, because more waits for it than its limits allow. */
+  overflow(): void;
+}
 
 /** What a connection asks of a room. */
 interface Wish {
@@ -33,11 +48,11 @@ export class RoomSubscriber implements Subscriber {
   readonly bases: number[] | undefined;
   readonly kept: KeptData | undefined;
   readonly vcdiff: boolean;
-  readonly #connection: Connection;
-  readonly #outbox: Connection["outbox"];
+  readonly #connection: Recipient;
+  readonly #outbox: Recipient["outbox"];
 
   constructor(
-    connection: Connection,
+    connection: Recipient,
     { no_echo, deltas }: Wish,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
@@ -57,7 +72,6 @@ export class RoomSubscriber implements Subscriber {
     this.#outbox = connection.outbox;
   }
 
-  /** The identity of the moment: REFRESH makes another. */
   get identity(): Identity {
     return this.#connection.identity;
   }

@@ -3,7 +3,7 @@ import type { Capability, Running } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { HOOK_ROUTES, NO_LOG } from "./api.ts";
 import type { Parts } from "../parts.ts";
-import type { ShieldOptions } from "../server.ts";
+import type { ShieldOptions } from "../foundation.ts";
 import { USAGE } from "../usage/capability.ts";
 import { askingHooks } from "./gate.ts";
 import { HookStore } from "./hook_store.ts";

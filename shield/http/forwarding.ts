@@ -4,7 +4,8 @@
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 
 /** How long another Shield may take: longer than a client rests. */

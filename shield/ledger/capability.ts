@@ -3,7 +3,7 @@ import { steadyMs } from "../../shared/spine/contract/log_clock.ts";
 import type { Capability, KeptBlocks, Opened } from "../capability.ts";
 import { readingOf } from "../journal/admin/read.ts";
 import { JOURNAL } from "../journal/capability.ts";
-import type { ShieldOptions } from "../server.ts";
+import type { ShieldOptions } from "../foundation.ts";
 import { openOf, WHY_ROUTES } from "./admin/why.ts";
 import { ledgerAnswers, startLedger } from "./start.ts";
 

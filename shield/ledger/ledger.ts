@@ -14,8 +14,8 @@ import {
 } from "./row_form.ts";
 import { idsOf } from "../message/message_ids.ts";
 import { addTo, extend, leftOutSize, nextCapacity, writeLeftOut } from "./left_out_rows.ts";
-import type { RunningRow } from "./left_out_rows.ts";
-import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
+import type { RunningRow, SegmentPlace } from "./left_out_rows.ts";
+import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type {
   ConnectionEnd,
   LeftOutWhy,
@@ -24,7 +24,6 @@ import type {
   Refusal,
   SubscriptionEnd,
 } from "./row_facts.ts";
-import type { LivingConnection } from "./presences.ts";
 
 /** Bytes of one segment: what is given up at once when the ledger is full. */
 const SEGMENT_BYTES = 262_144;
@@ -56,14 +55,6 @@ export interface Segment {
   used: number;
   /** How rows that are made longer refer to it. */
   place: SegmentPlace;
-}
-
-/**
- * The way to a segment while it is the newest: undefined later. So no row of an old segment reports
- * something new, which would go with it, and what remembers a row holds no segment that was given up.
- */
-export interface SegmentPlace {
-  segment: Segment | undefined;
 }
 
 /** Running totals since the start of the process. */

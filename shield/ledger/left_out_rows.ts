@@ -2,7 +2,6 @@
  * The rows of messages that a connection was not given. They are made longer in their place: as all messages
  * of the room from the first to the last, or as a list.
  */
-import type { SegmentPlace } from "./ledger.ts";
 import { HEAD_BYTES } from "./row_form.ts";
 import { LEFT_OUT_WHYS } from "./row_facts.ts";
 import type { LeftOutWhy } from "./row_facts.ts";
@@ -18,6 +17,14 @@ const DISTANCE_MAX = 0xffff;
 /** Messages for which the first list has room, and the largest. */
 const LISTED_MIN = 8;
 const LISTED_MAX = 128;
+
+/**
+ * The way to a segment while it is the newest: undefined later. So no row of an old segment reports
+ * something new, which would go with it, and what remembers a row holds no segment that was given up.
+ */
+export interface SegmentPlace {
+  segment: { readonly view: DataView } | undefined;
+}
 
 /** A row that is made longer in its place while the same goes on happening. */
 export interface RunningRow {

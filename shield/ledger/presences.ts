@@ -6,37 +6,13 @@
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
 import { clipped } from "./row_facts.ts";
-import type { SubscriptionMark } from "../fanout/delivery_notes.ts";
+import type { LivingConnection, SubscriptionMark } from "../fanout/delivery_notes.ts";
 import type { ConnectionBegin, SubscriptionBegin } from "./row_facts.ts";
 import { KIND } from "./row_form.ts";
 import type { BlockDraft } from "./stored_block.ts";
 
 /** Connections that are looked at before others have a turn. */
 const SLICE = 1_000;
-
-/** A subscription, as far as the ledger cares. */
-interface Marked {
-  readonly mark?: SubscriptionMark | undefined;
-}
-
-/** A connection, as far as the ledger cares. */
-export interface LivingConnection {
-  readonly number: number;
-  readonly id: string;
-  readonly ended: boolean;
-  readonly identity: { readonly tenant_id: string; readonly user_id: string };
-  readonly caller: { readonly remote_ip: string };
-  /** When it began by the ledger's clock, Unix ms. */
-  readonly noted_ms: number;
-  readonly outbox:
-    | { readonly queued_from: number; readonly has_batches: boolean }
-    | undefined;
-  readonly subscriptions: ReadonlyMap<string, Marked>;
-  /** Those by patterns. */
-  readonly patterns?:
-    | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
-    | undefined;
-}
 
 /** The connections and subscriptions of one Shield. */
 export class Presences {
@@ -147,7 +123,9 @@ export class Presences {
 
 function* marksOf(
   { subscriptions, patterns }: LivingConnection,
-): Generator<readonly [room_id: string, Marked]> {
+): Generator<
+  readonly [room_id: string, subscription: { readonly mark?: SubscriptionMark | undefined }]
+> {
   yield* subscriptions;
   for (const [room_id, { subscriber }] of patterns?.rooms ?? []) yield [room_id, subscriber];
 }

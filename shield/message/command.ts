@@ -10,7 +10,7 @@ import {
   pickClaims,
 } from "../../shared/records/caller_headers.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
 import { commandAction } from "../auth/authorize.ts";
 import { admit, tellRefused } from "./pipeline.ts";

@@ -5,7 +5,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
-import type { RequestOptions, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
 /** What they need of the process. */

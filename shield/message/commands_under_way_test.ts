@@ -1,7 +1,7 @@
 /** Commands whose Brain goes before it has answered: which of them are asked again, of whom, and which never are. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
-import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_COMMANDS, commandSubject, processSubject } from "../../shared/subjects/subject.ts";
 import { testSpine } from "../testing/spine.ts";
 import { CommandsUnderWay } from "./commands_under_way.ts";

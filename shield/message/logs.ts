@@ -3,7 +3,7 @@ import { ArqonError } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended, DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 
 /** A message for its room's log; the bytes of `envelope` are copied. */
 export interface LogAppend {

@@ -6,7 +6,7 @@
 import type { Ack, ArqonError, ScannedEnvelope } from "@arqon/proto";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "../connection/connection.ts";

@@ -7,7 +7,8 @@ import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
-import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import {

@@ -14,7 +14,7 @@ import {
 } from "@arqon/proto";
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
 import { randomPool } from "../../shared/ids.ts";
-import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { canAct } from "../auth/authorize.ts";

@@ -8,7 +8,8 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
-import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 
 /**

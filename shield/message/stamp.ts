@@ -5,7 +5,7 @@ import { passing_messages } from "../../shared/containers/byte_arena.ts";
 import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Identity } from "../auth/identity.ts";

@@ -1,7 +1,7 @@
 /** What Shields hand to the Brains' tap. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
-import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { createTap } from "./tap.ts";

@@ -6,7 +6,8 @@
 import { z } from "zod";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { Env } from "../../shared/env.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import {
   ALL_SHADOW_VERDICTS,
   parseShadowVerdictsSubject,

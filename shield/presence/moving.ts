@@ -9,7 +9,8 @@ import { connectionId } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 
 /** Connections in one message; each takes some 100 bytes. */

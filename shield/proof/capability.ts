@@ -4,7 +4,7 @@ import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability, Given, Running } from "../capability.ts";
 import type { Parts } from "../parts.ts";
 import { HttpRates } from "../rates/http_rates.ts";
-import type { ShieldOptions } from "../server.ts";
+import type { ShieldOptions } from "../foundation.ts";
 import { PROOF_ADMIN_ROUTES } from "./admin.ts";
 import { PROOF_ROUTES, type ProofHttpContext, proofRoutes, publicProofs } from "./http.ts";
 import { ProofKeys, readProofKey } from "./keys.ts";

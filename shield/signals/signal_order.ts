@@ -8,7 +8,7 @@ import type { PlainSignal } from "@arqon/proto";
 import { z } from "zod";
 import { BAN_REASON_UNITS_MAX } from "../../shared/records/bans.ts";
 import { revocationIdProblem } from "../../shared/records/revocations.ts";
-import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { parseTenantSubject } from "../../shared/subjects/subject.ts";
 import { problemText } from "../../shared/problem.ts";
 

@@ -2,7 +2,8 @@
  * Tells readers that wait for a stream that something may have changed: a message of the room, or its
  * record. It is a hint only; what there is they read from the log.
  */
-import type { KvWatch, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import type { KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Records, StreamKey } from "./records.ts";

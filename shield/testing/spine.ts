@@ -5,7 +5,8 @@
 import { keptLog as keptLogOf } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import type { EmbeddedLimits } from "../../shared/spine/embedded/embedded.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 
 /** The clock of these tests stands still: 2026-01-02T03:04:05Z. */

@@ -7,7 +7,8 @@
 import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import { type Random, traceId } from "../../shared/ids.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { SpanParent, TraceContext } from "../../shared/telemetry/trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/tracing.ts";

@@ -8,7 +8,7 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { replayText } from "../../answers/replay_text.ts";
 import { readModuleFile, unlessRefused } from "../../policies/module_file.ts";
 import { fuelFigures, sumOf } from "../../replay/tally.ts";
-import type { Tally } from "../../replay/tally.ts";
+import type { CallBound, Tally } from "../../replay/tally.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import {
   busChunks,
@@ -28,9 +28,6 @@ import { policyName } from "./policy_deploy.ts";
 import type { Flags } from "../../program/flags.ts";
 import { newFile } from "../../terminal/input.ts";
 import type { ReplayModule } from "../../replay/repeater.ts";
-
-/** A number of calls, or a share of them. */
-export type CallBound = { readonly count: number } | { readonly share: number };
 
 /** The options of `arq policy replay`. */
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };

@@ -10,7 +10,8 @@ import {
 import type { Checkpoint, Verifier } from "../../../shared/proof/note.ts";
 import { type TreeFiles, TreeReader } from "../../../shared/proof/reader.ts";
 import { type Answered, askPatiently } from "../../../sdk/typescript/proof/patient.ts";
-import { type ConnectionFlags, findTarget, givenToken, noBus } from "../../bus/target.ts";
+import { findTarget, givenToken, noBus } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../program/flags.ts";
 import { CommandError, EXIT, usageError, whyOf } from "../../terminal/exit.ts";
 import { fileChunks } from "../../replay/journal_source.ts";
 import { pause } from "../../rooms/flow.ts";

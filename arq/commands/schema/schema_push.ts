@@ -11,7 +11,7 @@ import {
   problemLine,
   SchemaBuildError,
 } from "../../schemas/schema_build.ts";
-import type { Flags } from "../../program/flags.ts";
+import type { ConnectionFlags, Flags } from "../../program/flags.ts";
 import { askAdmin, askAdminOr, findAdmin, queryOf, streamAdmin } from "../../bus/admin.ts";
 import { readInput, writeOutput } from "../../terminal/input.ts";
 import { listOf, type Members } from "../../answers/policy_text.ts";
@@ -22,7 +22,6 @@ import {
 } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { protoText } from "../../schemas/proto_text.ts";
 import { plural } from "../../../shared/plural.ts";
-import type { ConnectionFlags } from "../../bus/target.ts";
 
 /** Most names in a line; a real feed schema has hundreds. */
 const SHOWN_MAX = 8;

@@ -16,7 +16,8 @@ import type { Context, Contexts } from "../../bus/contexts.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import { readInput } from "../../terminal/input.ts";
 import { type Ended, type Io, resolvePath } from "../../terminal/io.ts";
-import { type ConnectionFlags, findTarget, noBus } from "../../bus/target.ts";
+import { findTarget, noBus } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../program/flags.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
 

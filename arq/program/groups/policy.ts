@@ -25,7 +25,7 @@ import {
 } from "./options.ts";
 import type { Action } from "./define.ts";
 import { parseRedactPath, type RedactPath } from "../../replay/redaction.ts";
-import type { CallBound } from "../../commands/policy/policy_replay.ts";
+import type { CallBound } from "../../replay/tally.ts";
 import { type Asked, asks, from, sentence } from "./asks.ts";
 
 // A command is loaded when it runs.

@@ -10,7 +10,8 @@ import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import type { PresencePort } from "../../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../../shared/presence/wire.ts";
-import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
 import {
   everyProcess,
   HELLO,

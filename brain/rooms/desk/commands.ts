@@ -5,7 +5,8 @@
 import { ArqonError, writeAck } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
-import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import { tracedRequests } from "../../../shared/telemetry/spine_span.ts";
 import type { CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";

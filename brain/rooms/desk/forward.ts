@@ -4,7 +4,8 @@
  * believe they are the owner.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Spine, SpineHeaders, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { SpineHeaders, SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../../shared/subjects/subject.ts";
 import { TRACEPARENT } from "../../../shared/telemetry/trace_context.ts";
 import { CLAIMS_HEADER, ROLE_HEADER } from "../../../shared/records/caller_headers.ts";

@@ -15,7 +15,8 @@ import {
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import { newLifeId } from "../../../shared/spine/contract/lives.ts";
-import type { KeyValue, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
 import type { FirstVersions } from "../store/first_versions.ts";
 import type { Life } from "../store/document.ts";
 import {

@@ -6,7 +6,7 @@ import { gapSignal } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { bytesFrom, traceId } from "../../../shared/ids.ts";
 import type { Env } from "../../../shared/env.ts";
-import type { SpineHeaders } from "../../../shared/spine/contract/spine.ts";
+import type { SpineHeaders } from "../../../shared/spine/contract/spine_message.ts";
 import { roomSubject, tenantSubject } from "../../../shared/subjects/subject.ts";
 import type { Subject } from "../../../shared/subjects/subject.ts";
 import {

@@ -4,7 +4,8 @@
  * and is not exact.
  */
 import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
-import type { KvKey, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { parseTenantSubject } from "../../../shared/subjects/subject.ts";
 import { BRAIN_HEADER } from "./announcer.ts";
 import type { RoomAddress } from "../commands/command.ts";

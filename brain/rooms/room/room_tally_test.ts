@@ -1,7 +1,8 @@
 /** Rooms by tenant: listings, what happens during one, and what other Brains tell. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
-import type { KvKey, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { tenantSubject } from "../../../shared/subjects/subject.ts";
 import { BRAIN_HEADER } from "./announcer.ts";
 import { RoomTally } from "./room_tally.ts";

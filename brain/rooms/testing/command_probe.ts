@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
 import type { PlainCommand } from "@arqon/proto";
-import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 

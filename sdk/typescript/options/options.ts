@@ -3,7 +3,7 @@ import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
 import type { Signer } from "../request/signing.ts";
-import { assertToken } from "../token/token_keeper.ts";
+import { assertToken } from "../token/jwt.ts";
 
 /** The two URLs of one bus; without query, fragment or credentials. */
 export interface Address {

@@ -5,27 +5,7 @@ import { MARGIN_MS } from "../wire/bounds.ts";
 import type { Settings } from "../options/options.ts";
 import type { Session } from "../connection/session.ts";
 import { asArqonError, textOf } from "../wire/wire_error.ts";
-
-const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
-
-/** Throws `token-malformed` unless the text can be a subprotocol and a header. */
-export function assertToken(token: unknown): asserts token is string {
-  if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
-    throw new ArqonError("token-malformed", "expected a JWT");
-  }
-}
-
-/** When a JWT expires (`exp`), Unix ms; undefined if it is unreadable. */
-export function tokenExpiry(token: string): number | undefined {
-  try {
-    const part = token.split(".")[1] ?? "";
-    const claims: unknown = JSON.parse(atob(part.replaceAll("-", "+").replaceAll("_", "/")));
-    const exp = (claims as { exp?: unknown } | null)?.exp;
-    return typeof exp === "number" && Number.isFinite(exp) ? exp * 1_000 : undefined;
-  } catch {
-    return undefined;
-  }
-}
+import { assertToken, tokenExpiry } from "./jwt.ts";
 
 /** 75 to 90 % of the remaining time, random to spread many clients, and at least 1 s. */
 export function refreshDelay(remaining_ms: number, random: () => number): number {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import { assertToken, refreshDelay, tokenExpiry } from "./token_keeper.ts";
+import { refreshDelay } from "./token_keeper.ts";
+import { tokenExpiry } from "./jwt.ts";
+import { assertToken } from "./jwt.ts";
 
 function tokenWith(claims: unknown): string {
   const part = (value: unknown) =>

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { RecentMap } from "../../containers/recent_map.ts";
-import type { SpineHeaders } from "./spine.ts";
+import type { SpineHeaders } from "./spine_message.ts";
 
 const EXACT = /^[A-Za-z0-9_~:=$-]+(?:\.[A-Za-z0-9_~:=$-]+){0,31}$/;
 const PATTERN =

@@ -5,7 +5,7 @@
  * `spine-unavailable` while the Spine is down.
  */
 import type { Lives } from "./lives.ts";
-import type { SpineHeaders, SpineMessage } from "./spine.ts";
+import type { SpineHeaders, SpineMessage } from "./spine_message.ts";
 
 /**
  * The header with the name of the log that stored the message; it changes when the log is lost. `DurableLog.lifeOf`

@@ -40,14 +40,16 @@ import type {
   Spine,
   SpineBackup,
   SpineEvent,
-  SpineHeaders,
-  SpineMessage,
   SpineState,
   SpineStatus,
   StorageReport,
+} from "../contract/spine.ts";
+import type {
+  SpineHeaders,
+  SpineMessage,
   SubscribeOptions,
   Subscription,
-} from "../contract/spine.ts";
+} from "../contract/spine_message.ts";
 import { JobQueue } from "../contract/job_queue.ts";
 
 export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";

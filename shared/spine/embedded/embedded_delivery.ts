@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../env.ts";
 import type { EmbeddedLimits } from "./embedded_options.ts";
-import type { SpineHeaders, SpineMessage } from "../contract/spine.ts";
+import type { SpineHeaders, SpineMessage } from "../contract/spine_message.ts";
 import { SubjectIndex } from "../contract/subject_index.ts";
 import type { Job, JobQueue } from "../contract/job_queue.ts";
 import { AT, step } from "../../watchdog/steps.ts";

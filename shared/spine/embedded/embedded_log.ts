@@ -25,7 +25,8 @@ import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
 import { newestLife, newLifeId, withLife } from "../contract/lives.ts";
 import { isoOf, LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
-import type { SpineHeaders, StorageReport } from "../contract/spine.ts";
+import type { StorageReport } from "../contract/spine.ts";
+import type { SpineHeaders } from "../contract/spine_message.ts";
 
 /** The most messages of one transaction, 2 to 6 ms; the rest is queued, in order, for the next turn. */
 const BATCH_MESSAGES = 256;

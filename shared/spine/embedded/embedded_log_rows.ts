@@ -5,7 +5,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { LogMessage, Retention, RoomsRead } from "../contract/durable_log.ts";
 import type { Lives } from "../contract/lives.ts";
-import type { SpineHeaders } from "../contract/spine.ts";
+import type { SpineHeaders } from "../contract/spine_message.ts";
 
 /** What a log keeps; the embedded engine has no replicas. */
 export type Retained = Omit<Retention, "replicas">;

@@ -7,7 +7,7 @@ import { LOG_DEDUPLICATION_MS } from "../contract/durable_log.ts";
 import type { Appended, LogLimits, LogMessage } from "../contract/durable_log.ts";
 import { MESSAGE_BYTES, weightOf } from "./embedded_log_rows.ts";
 import type { LogRow, LogRows, Retained, RoomRow } from "./embedded_log_rows.ts";
-import type { SpineHeaders } from "../contract/spine.ts";
+import type { SpineHeaders } from "../contract/spine_message.ts";
 
 /**
  * How many messages above `history_size` a room may have before it is trimmed, so that not every message costs a

@@ -42,17 +42,19 @@ import type {
   KeyValue,
   KeyValueOptions,
   ObjectStore,
-  PayloadCopy,
   RequestOptions,
   Spine,
   SpineEvent,
-  SpineHeaders,
-  SpineMessage,
   SpineStatus,
   StorageReport,
+} from "../contract/spine.ts";
+import type {
+  PayloadCopy,
+  SpineHeaders,
+  SpineMessage,
   SubscribeOptions,
   Subscription,
-} from "../contract/spine.ts";
+} from "../contract/spine_message.ts";
 
 /** The options of the engine. */
 export interface NatsOptions extends Pick<Env, "log" | "now"> {

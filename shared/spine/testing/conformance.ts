@@ -9,7 +9,8 @@ import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import { exactSubject, subjectPattern } from "./subjects.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
-import type { KeyValueOptions, Spine, SpineMessage, SubscribeOptions } from "../contract/spine.ts";
+import type { KeyValueOptions, Spine } from "../contract/spine.ts";
+import type { SpineMessage, SubscribeOptions } from "../contract/spine_message.ts";
 
 /** How long a test waits for an event; only a failing test reaches it. */
 const DEADLINE_MS = 20_000;

@@ -15,7 +15,7 @@ import {
   LOG_TIME_HEADER,
 } from "../contract/durable_log.ts";
 import type { Appended } from "../contract/durable_log.ts";
-import type { SpineMessage } from "../contract/spine.ts";
+import type { SpineMessage } from "../contract/spine_message.ts";
 
 const EVERYTHING = { after: 0, limit: 10_000, max_bytes: 10_000_000 };
 const ORIGIN = ORIGIN_HEADER;

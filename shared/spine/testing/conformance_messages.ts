@@ -4,7 +4,7 @@ import type { ArqonError } from "@arqon/proto";
 import { bytes, collect, pattern, refusedWith, subject, text, within } from "./conformance.ts";
 import type { Bus, Case } from "./conformance.ts";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
-import type { SpineMessage } from "../contract/spine.ts";
+import type { SpineMessage } from "../contract/spine_message.ts";
 
 /** Pattern, subject, whether it matches: NATS' rules. */
 const MATCHES: readonly (readonly [string, string, boolean])[] = [

@@ -55,7 +55,7 @@ import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
 import view_usage from "./view_usage.js" with { type: "text" };
 import view_why from "./view_why.js" with { type: "text" };
-import type { AdminFile } from "../../capability.ts";
+import type { AdminFile } from "../admin.ts";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
 

@@ -7,7 +7,8 @@
 import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
-import type { Spine, SpineEvent, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Spine, SpineEvent } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import { offsetOf } from "../../../shared/spine/contract/durable_log.ts";
 import { readForeign } from "../../fanout/room_message.ts";

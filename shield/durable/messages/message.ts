@@ -9,7 +9,7 @@ import {
   LOG_TIME_HEADER,
 } from "../../../shared/spine/contract/durable_log.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { StoredMessage } from "./timeline.ts";

@@ -4,7 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/durable_log.ts";
-import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
 import type { RoomLog } from "./room_log.ts";
 

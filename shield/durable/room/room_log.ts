@@ -5,7 +5,7 @@
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
-import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { LogClock } from "../log/clock.ts";

@@ -25,7 +25,7 @@ import type {
 } from "../../../shared/spine/contract/durable_log.ts";
 import { appendInTurn } from "../../../shared/spine/contract/append_in_turn.ts";
 import type { Lives } from "../../../shared/spine/contract/lives.ts";
-import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { LogClock } from "../log/clock.ts";
 
 /** Virtual time: only what is due happens, and after it everything that follows from it. */

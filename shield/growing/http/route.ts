@@ -8,7 +8,8 @@ import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/pr
 import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/growing_room.ts";
-import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Subscription } from "../../../shared/spine/contract/spine_message.ts";
 import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts";
 import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";

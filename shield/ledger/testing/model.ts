@@ -10,8 +10,7 @@ import type { OpenConnection } from "../history.ts";
 import { Ledger } from "../ledger.ts";
 import type { LedgerBounds } from "../ledger.ts";
 import type { RunningRow } from "../left_out_rows.ts";
-import type { LivingConnection } from "../presences.ts";
-import type { SubscriptionMark } from "../../fanout/delivery_notes.ts";
+import type { LivingConnection, SubscriptionMark } from "../../fanout/delivery_notes.ts";
 import type { LedgerSource } from "../scan.ts";
 
 /** When tests begin, in Unix ms. */

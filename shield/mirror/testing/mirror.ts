@@ -1,7 +1,7 @@
 /** A mirror as `start.ts` makes it, on an embedded engine, with its rules, settings and metrics at hand. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
-import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { until } from "../../../shared/testing/until.ts";
 import type { Admin } from "../../admin/routing/admin_scope.ts";
 import { openSettings } from "../../settings/settings.ts";

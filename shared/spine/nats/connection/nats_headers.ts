@@ -3,7 +3,7 @@
  * nats.js, with its errors. Pure.
  */
 import { MsgHdrsImpl } from "@nats-io/nats-core";
-import type { SpineHeaders } from "../../contract/spine.ts";
+import type { SpineHeaders } from "../../contract/spine_message.ts";
 
 /** A block of headers. */
 export interface HeaderBlock {

@@ -3,7 +3,7 @@
  * closures. `nats.ts` converts frames to messages.
  */
 import { ArqonError } from "@arqon/proto";
-import type { PayloadCopy, SpineMessage, Subscription } from "../../contract/spine.ts";
+import type { PayloadCopy, SpineMessage, Subscription } from "../../contract/spine_message.ts";
 import type { MessageFrame } from "./nats_frames.ts";
 import type { Link } from "./nats_link.ts";
 import type { FrameTaker, WireSubscription } from "./nats_wire.ts";
