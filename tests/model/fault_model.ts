@@ -61,6 +61,8 @@ export interface Fact {
   readonly outcome: string | undefined;
   /** Of the log, as the answer has it; absent, undefined, 0: it has none. */
   readonly offset?: number | undefined;
+  /** How it was sent; absent: as the row says. */
+  readonly source?: Row["source"];
 }
 
 /** What a reader came upon, in order. `again`: its connection was lost, and it is back. */
@@ -240,9 +242,10 @@ const PERSISTENT: readonly string[] = ["binary", "session"];
  * How many decisions about a message the journal may have. docs/journal.md: "One that is killed loses what it had
  * collected"; a `hole` says so.
  */
-export function decisionsWithin(row: Row, { tries, outcome, place }: Fact, has_hole: boolean) {
+export function decisionsWithin(row: Row, fact: Fact, has_hole: boolean) {
+  const { tries, outcome, place, source = row.source } = fact;
   if (decisionsOf(row, messageOf(row, place)).length === 0) return { least: 0, most: 0 };
-  const most = PERSISTENT.includes(row.source) ? Infinity : tries;
+  const most = PERSISTENT.includes(source) ? Infinity : tries;
   return { least: has_hole || outcome === undefined ? 0 : 1, most };
 }
 
