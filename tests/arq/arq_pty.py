@@ -3,7 +3,7 @@ for texts, types and changes the window's size. Not a terminal: what comes is re
 
 Reads one JSON object on stdin: args, cwd, env, rows, columns, timeout_s, and steps, a list of
 objects {"until", "send", "resize"}. A step waits until the text was seen since the step before,
-then resizes, then types.
+for timeout_s at most, then resizes, then types. The end is waited for as long as a step.
 Writes one on stdout: {"output", "code", "waits_for"}. The code is minus the signal for a program
 that one has ended; what a step still waited for is a text, or null.
 """
@@ -77,6 +77,7 @@ def main() -> None:
         while steps and (at := output.find(steps[0]["until"], seen)) >= 0:
             seen = at + len(steps[0]["until"])
             take_step(terminal, steps.pop(0))
+            deadline = time.monotonic() + spec["timeout_s"]
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     waits_for = steps[0]["until"] if steps else None

@@ -475,6 +475,10 @@ export class RoomWalk implements AsyncDisposable {
       placeOf: placesOf(this.row, "text", this.#facts),
       offsetOf: (place) => this.#facts[place]!.offset || undefined,
       isDue: (place) => isThere(place) && (kind !== "filter" || isLetThrough(place)),
+      // docs/protocol.md, "Requests and their answers": "What another Shield took just before may still come".
+      isOnItsWay: (place) =>
+        row.log === "plain" && this.#sides.length > 1 && !isThere(place) &&
+        this.#facts[place]!.step === first_step && (kind !== "filter" || isLetThrough(place)),
       isHole: (place, item) => mayMiss(row, harmAt(place)) || isConflated(row, item),
       timesOf: (place, tries) =>
         timesOf({ ...row, source: this.#facts[place]!.source }, harmAt(place), tries),
