@@ -326,7 +326,7 @@ export class RoomWalk implements AsyncDisposable {
 
   /** In the order of the log, as far as that is known. */
   get #ordered(): readonly WalkFact[] {
-    if (this.row.log !== "durable") return this.#facts;
+    if (this.row.log === "plain") return this.#facts;
     let last = 0;
     const keys = this.#facts.map(({ offset }) => {
       last = Math.max(last, offset || 0);
