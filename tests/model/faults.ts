@@ -36,6 +36,9 @@ function drawn(
 /** Rows that are drawn for the one that brings most, where few are wanted: with one of them there are a third more. */
 export const TRIES = 10;
 
+/** Draws until what is still open is held for impossible; rows take some dozens. */
+const DRAWS_MAX = 10_000;
+
 /** Few rows in which each value stands beside the fault of that number; the rest of a row is by chance, and the fault's. */
 export function faultRows(
   fault: number,
@@ -45,15 +48,21 @@ export function faultRows(
 ): Row[] {
   const random = seeded(fault + 1);
   const isRight = (row: Partial<Row>) => isPossible(row) && isApt(row);
+  const isReached = (chosen: Partial<Row>) =>
+    Object.entries(factors).every(([name, values]) =>
+      name in chosen || values.some((value) => isRight({ ...chosen, [name]: value }))
+    );
   const open = new Set(
     Object.entries(factors).flatMap(([name, values]) =>
-      values.filter((value) => isRight({ [name]: value })).map((value) => keyOf(name, value))
+      values.filter((value) => isRight({ [name]: value }) && isReached({ [name]: value }))
+        .map((value) => keyOf(name, value))
     ),
   );
   const openIn = (row: Row) =>
     new Set(Object.entries(row).map(([name, value]) => keyOf(name, value))).intersection(open);
   const rows: Row[] = [];
-  while (open.size > 0) {
+  for (let draws = 0; open.size > 0; draws++) {
+    if (draws > DRAWS_MAX) throw new Error(`no row has ${[...open].join(", ")}`);
     const tries = Array.from({ length: tries_max }, () => drawn(open, isRight, factors, random))
       .filter((row) => row !== undefined);
     const [row] = tries.toSorted((a, b) => openIn(b).size - openIn(a).size);
