@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { FOREVER, unmeteredGuest } from "../testing/guests.ts";
+import { FOREVER, unmeteredGuest, WEDGES } from "../testing/guests.ts";
 import { HOSTILE } from "../testing/hostile_guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
@@ -171,7 +171,7 @@ Deno.test("verdicts that lie there when this thread was held up count, however l
 Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on", async () => {
   await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 20_000 } });
   test.load("allow", ALLOW);
-  const spins = unmeteredGuest({ body: FOREVER });
+  const spins = unmeteredGuest({ body: WEDGES });
   test.pool.load("spins", spins);
   const wedged = [fault(test, "spins"), fault(test, "allow")];
   assert.deepEqual(await Promise.all(wedged), ["wedge", "wedge"]);
@@ -196,7 +196,7 @@ Deno.test("a worker without progress has ten times as long where the process has
 
 /** Loads a module that spins, and asks it until its worker was replaced. */
 async function wedge(test: TestPool, name: string): Promise<void> {
-  test.pool.load(name, unmeteredGuest({ body: FOREVER }));
+  test.pool.load(name, unmeteredGuest({ body: WEDGES }));
   assert.equal(await fault(test, name), "wedge");
 }
 

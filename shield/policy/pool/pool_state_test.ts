@@ -8,7 +8,7 @@ import fc from "fast-check";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import { declares, FOREVER, type GuestText, unmeteredGuest } from "../testing/guests.ts";
+import { declares, type GuestText, unmeteredGuest, WEDGES } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 /** Reads the count in slot 0 and writes one more; `$i` has the new one. */
@@ -208,7 +208,7 @@ Deno.test("a stall and a worker that dies free the keys; what was judged before 
   assert.equal((await ask(test, "count", of("u"))).code, 401);
   // Two policies share the chain, and with it the keys of both: the second never comes back.
   const { pool } = test;
-  pool.load("wedges", unmeteredGuest({ body: FOREVER }));
+  pool.load("wedges", unmeteredGuest({ body: WEDGES }));
   const lost = await pool.evaluate(message([policy("count"), policy("wedges")], of("u")));
   // The first policy refuses, so that the second does not run: its verdict counts.
   assert.equal(lost.code, 402);

@@ -6,7 +6,7 @@ import { until } from "../../../shared/testing/until.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
-import { FOREVER, loadableGuest, unmeteredGuest } from "../testing/guests.ts";
+import { FOREVER, loadableGuest, unmeteredGuest, WEDGES } from "../testing/guests.ts";
 import { message } from "../testing/pool.ts";
 import type { LoadableModule } from "./pool_modules.ts";
 
@@ -83,7 +83,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
 });
 
 Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
-  const { worker, replies, send } = await startWorker(unmeteredGuest({ body: FOREVER }));
+  const { worker, replies, send } = await startWorker(unmeteredGuest({ body: WEDGES }));
   send(1);
   await until("the module runs", () => worker.progress().running === 1);
   assert.equal(worker.progress().steps, 1);

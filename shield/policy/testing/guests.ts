@@ -119,10 +119,16 @@ export function runnableGuest(guest: GuestText): RunnableModule {
 
 /** A policy that pays for nothing but looks metered, for a pool's `load`. No upload comes out like this. */
 export function unmeteredGuest(guest: GuestText): LoadableModule {
-  const fuel = '(global (export "arqon_fuel") (mut i64) (i64.const 0))';
+  const fuel = '(global $fuel (export "arqon_fuel") (mut i64) (i64.const 0))';
   const bytes = binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));
   return { compiled: new WebAssembly.Module(bytes), state_keys: "", instance_fuel: 1 };
 }
 
-/** A body that runs until its fuel is used up, or without end where nothing is metered. */
+/** A body that runs until its fuel is used up. */
 export const FOREVER = "(loop $l (br $l)) i32.const 0";
+/**
+ * A body of an unmetered guest that takes some ten seconds of a core. It ends at last, because Deno since 2.6 does not
+ * end a thread in an endless loop (denoland/deno#35657), which would take a core from all tests that follow.
+ */
+export const WEDGES = `(loop $l (global.set $fuel (i64.add (global.get $fuel) (i64.const 1)))
+  (br_if $l (i64.lt_u (global.get $fuel) (i64.const ${2 ** 34})))) i32.const 0`;
