@@ -127,7 +127,7 @@ export function unmeteredGuest(guest: GuestText): LoadableModule {
 /** A body that runs until its fuel is used up. */
 export const FOREVER = "(loop $l (br $l)) i32.const 0";
 /**
- * A body of an unmetered guest that takes some ten seconds of a core. It ends at last, because Deno since 2.6 does not
+ * A body of an unmetered guest that takes some ten seconds of a core. It ends at last, because Deno 2.9 does not
  * end a thread in an endless loop (denoland/deno#35657), which would take a core from all tests that follow.
  */
 export const WEDGES = `(loop $l (global.set $fuel (i64.add (global.get $fuel) (i64.const 1)))
