@@ -211,12 +211,13 @@ const isOfChanges = (item: Item): boolean => "gap" in item && item.gap === "chan
 export function isGapRight(
   { log }: Row,
   kind: string,
-  { cuts_clients, cuts_spine }: Harm,
+  { cuts_clients, cuts_spine, kills_brain }: Harm,
   item: Item,
 ): boolean {
-  if (cuts_clients !== true && cuts_spine !== true) return false;
-  if (isOfChanges(item)) return true;
-  return log === "plain" || kind === "pattern";
+  const is_cut = cuts_clients === true || cuts_spine === true;
+  // docs/protocol-rooms.md, "ROOM_UPDATE": one that a Brain said and that did "not reach its Shield".
+  if (isOfChanges(item)) return is_cut || kills_brain === true;
+  return is_cut && (log === "plain" || kind === "pattern");
 }
 
 /** A hole is told: by a GAP or a lost connection between what was heard before it and what was heard after it. */
