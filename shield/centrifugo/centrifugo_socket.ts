@@ -581,8 +581,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #quit(room_id: string, code: number, reason: string): void {
+    const is_in = this.#channels.get(room_id)?.is_in === true;
     this.#leave(room_id, code, reason);
-    this.#ask({ op: "unsub", room: room_id }, () => {});
+    if (is_in) this.#connection?.leave(room_id);
+    else this.#ask({ op: "unsub", room: room_id }, () => {});
   }
 
   /** A refusal that answers no request: the client lost a room, or the connection is about to end. */

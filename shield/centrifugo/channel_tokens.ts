@@ -15,6 +15,8 @@ export interface GrantedConnection {
   readonly identity: Identity;
   /** What it may do beyond its tokens, in place of what that was before. */
   grant(more: readonly Grant[]): void;
+  /** Ends a subscription at once. */
+  leave(room_id: string): void;
 }
 
 /** What tokens need of their client. */
