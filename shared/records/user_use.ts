@@ -144,7 +144,7 @@ export class UserUse {
   }
 }
 
-/** Counts a frame that is handed to a subscriber: a message, or with `is_own` an event of the bus. */
+/** Counts a frame that is handed to a subscriber, or with `by` −1 is not after all: a message, or with `is_own` an event of the bus. */
 export function countDelivery(
   counts: Counts,
   size_bytes: number,
