@@ -169,7 +169,7 @@ export class Outbox {
     if (!this.pump()) this.#pump.add(this);
   }
 
-  /** Leaves out what waits of a room and may be left out. */
+  /** Leaves out a room's queue, where its class lets that be. */
   forget(room_id: string): void {
     this.#backlog?.forget(room_id);
   }
