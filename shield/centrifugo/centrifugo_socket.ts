@@ -560,15 +560,15 @@ export class CentrifugoSocket implements ClientSocket {
       // Behind the GAP are the newest, which nothing would bring again.
       if (reason === "slow-consumer" && channel.is_lossy) return;
       if (channel.server !== undefined) {
+        this.#connection?.leave(room_id);
         return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
       }
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
       // the queue behind the GAP is sent while the bus is asked, and would count as received.
       return this.#quit(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
     }
-    if (kind === "DISCONNECT" || kind === "BAN") {
-      this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
-    }
+    if (kind === "DISCONNECT") this.#leave(room_id, UNSUBSCRIBE.server, "kicked");
+    if (kind === "BAN") this.#leave(room_id, UNSUBSCRIBE.server, "banned");
   }
 
   #leave(room_id: string, code: number, reason: string): void {
