@@ -12,7 +12,7 @@ import { describedBy } from "./openapi/openapi_parts.ts";
 import { PendingRequests } from "./http/pending.ts";
 import { createAdmission } from "./rates/admission_gate.ts";
 import { Pump } from "./fanout/outbox.ts";
-import { leaveAll } from "./connection/subscribe.ts";
+import { leave, leaveAll } from "./connection/subscribe.ts";
 import type { Parts } from "./parts.ts";
 import type { ShieldOptions } from "./foundation.ts";
 import type { Identity } from "./auth/identity.ts";
@@ -27,6 +27,8 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     pump: new Pump(),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
+    leave: (connection, room_id) =>
+      leave(operations.context, connection, room_id, "unsubscribed"),
     leaveAll: (connection, code) =>
       leaveAll(operations.context, connection, code, parts.draining_ms > 0),
     onClosed: (socket, connection) => parts.running.socketClosed(socket, connection),

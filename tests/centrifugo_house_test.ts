@@ -1,6 +1,6 @@
 /**
- * What the bus has for every client it has for channels to which the server subscribes Centrifugo's: schemas, messages
- * that grow, `why`, usage, and erasure.
+ * What the bus has for every client it has for Centrifugo's, also in channels to which the server subscribes them: schemas,
+ * messages that grow, `why`, usage, erasure, and rooms that are programs.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -28,6 +28,16 @@ operator_tenants = ["default"]
 [[rooms]]
 room = "log:*"
 durable = true
+[[reducers]]
+name = "counter"
+file = "${new URL("../policies/build/reducers/counter.wasm", import.meta.url).pathname}"
+[[rooms]]
+room = "count:*"
+durable = true
+reducer = "counter"
+reducer_visible = ["total"]
+[limits]
+#constant limits.command_timeout_ms = 60_000
 [pusher]
 enabled = true
 [[pusher.apps]]
@@ -147,6 +157,34 @@ Deno.test("what a backend says is not taken for the bus's own, and reaches every
   assert.deepEqual(told, ["end", "end"]);
   client.disconnect();
   pusher.disconnect();
+});
+
+Deno.test("a room that is a program is called by rpc and by send, and its events are publications", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const token = await bus.tokenFor({ user: "ann" });
+  const at = [{ transport: "sse" as const, endpoint: `${bus.http_url}/connection/sse` }];
+  const emulationEndpoint = `${bus.http_url}/emulation`;
+  const options = { token, emulationEndpoint, timeout: 60_000 };
+  const ways = [new URL("/connection/websocket", bus.url).href, at];
+  for (const [turn, way] of ways.entries()) {
+    const client = new Centrifuge(way, options);
+    using _client = { [Symbol.dispose]: () => client.disconnect() };
+    client.connect();
+    await client.ready(20_000);
+    const heard: unknown[] = [];
+    const sub = client.newSubscription(`count:${turn}`);
+    sub.on("publication", (context) => void heard.push(context.data));
+    sub.subscribe();
+    await sub.ready(20_000);
+    const method = `count:${turn}/room.call`;
+    const { data } = await client.rpc(method, { command: "add", data: "5" });
+    assert.equal(data.answer, 5, JSON.stringify(data));
+    await client.send({ method, data: { command: "add", data: "2" } });
+    await until(() => `two events: ${JSON.stringify(heard)}`, () => heard.length === 2);
+    await assert.rejects(client.rpc(method, { command: "add", data: "many" }), { code: 107 });
+    await assert.rejects(client.rpc(method, { command: "none", data: "" }), { code: 102 });
+    await assert.rejects(sub.publish({ n: 1 }), { code: 103 });
+  }
 });
 
 Deno.test("a Shield that stops answers what its clients have asked before they go", async () => {

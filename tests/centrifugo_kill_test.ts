@@ -1,6 +1,6 @@
 /**
- * Centrifugo's own library while Shields on NATS are killed or stop, over each transport: messages of a durable room come
- * once, and in order.
+ * Centrifugo's own library while Shields on NATS are killed or stop: over each transport messages of a durable room come
+ * once, and in order, and who is there, joins and leaves is said as it is.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -66,4 +66,60 @@ Deno.test("over kills and stops of Shields on NATS messages come once, over each
   }
   // The last of them was there where a Shield stopped.
   assert.ok(readers[2]?.codes.includes(3_001), `${readers[2]?.codes}`);
+});
+
+Deno.test("a killed Shield's clients leave, and join anew on another, for Centrifugo's clients", async () => {
+  const config = '[centrifugo]\nenabled = true\njoin_leave = ["hall*"]';
+  const silent = "\n#constant presence.down_ms = 3_000\n#constant presence.heartbeat_ms = 500\n";
+  await using bus = await killableOnNats(config + silent);
+  const [here, there] = bus.urls as readonly [string, string];
+  const stream: TransportEndpoint[] = [
+    { transport: "http_stream", endpoint: `${there}/connection/http_stream` },
+  ];
+  const at = (url: string) => `${url.replace("http", "ws")}/connection/websocket`;
+  const options: Partial<Options> = { token: bus.token, ...HURRY };
+  const emulationEndpoint = `${there}/emulation`;
+  const clients = [
+    new Centrifuge(at(here), options),
+    new Centrifuge(at(there), options),
+    new Centrifuge(stream, { ...options, emulationEndpoint }),
+  ] as const;
+  using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
+  const ids: string[][] = clients.map(() => []);
+  const changes: string[] = [];
+  const subs = clients.map((client, n) => {
+    client.on("connected", (context) => void ids[n]!.push(context.client));
+    const sub = client.newSubscription("hall:1");
+    if (n === 0) {
+      sub.on("join", ({ info }) => void changes.push(`+${info.client}`));
+      sub.on("leave", ({ info }) => void changes.push(`-${info.client}`));
+    }
+    sub.subscribe();
+    client.connect();
+    return sub;
+  });
+  await Promise.all(subs.map((sub) => sub.ready(20_000)));
+  const [watching] = subs;
+  const present = async () => Object.keys((await watching!.presence()).clients).sort();
+  const now = () => ids.map((all) => all.at(-1)!).sort();
+  await until("all three", async () => String(await present()) === String(now()));
+  for (let turn = 0; turn < 2; turn++) {
+    const before = ids.slice(1).map((all) => all.at(-1)!);
+    changes.length = 0;
+    await bus.killOne(1);
+    const back = ids.slice(1).map((all) => all.at(-1)!);
+    const told = () => `${changes}: ${before} to ${back}`;
+    await until(told, () => {
+      for (const [n, all] of ids.slice(1).entries()) back[n] = all.at(-1)!;
+      const wanted = [...before.map((id) => `-${id}`), ...back.map((id) => `+${id}`)];
+      return back.every((id, n) => id !== before[n]) &&
+        wanted.every((one) => changes.includes(one));
+    });
+    // Each once: nobody leaves who is there, and nobody joins twice.
+    assert.equal(new Set(changes).size, changes.length, told());
+    assert.equal(changes.length, 4, told());
+    await until("all three again", async () => String(await present()) === String(now()));
+    const { numClients, numUsers } = await watching!.presenceStats();
+    assert.deepEqual([numClients, numUsers], [3, 1]);
+  }
 });

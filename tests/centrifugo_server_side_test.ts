@@ -287,6 +287,12 @@ Deno.test("orders of a backend that may not be do nothing", async () => {
       assert.equal(error?.code, Number(code), JSON.stringify(params));
     }
   }
+  const now_seconds = Math.floor(Date.now() / 1_000);
+  for (const [seconds_ago, code] of [[10, undefined], [60, 107]] as const) {
+    const expire_at = now_seconds - seconds_ago;
+    const { error } = await api(bus, "subscribe", { ...ann, user: "bob", expire_at });
+    assert.equal(error?.code, code, `an expire_at ${seconds_ago} s ago`);
+  }
   const other = "another tenant's key";
   for (
     const [method, params, key] of [

@@ -102,6 +102,27 @@ Deno.test("a token of a channel lets its connection into that channel, until it 
   assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
 });
 
+Deno.test("an expire_at has the tolerance of clocks that an exp has", async () => {
+  await using world = await start();
+  const ann = { user: "ann", claims: { grants: [] } };
+  const client = await world.open(ann);
+  const now_seconds = Math.floor(Date.now() / 1_000);
+  for (const [seconds_ago, code] of [[10, undefined], [60, 109]] as const) {
+    const channel = `ago-${seconds_ago}`;
+    const claims = { channel, expire_at: now_seconds - seconds_ago };
+    const sub = client.newSubscription(channel, {
+      token: await world.bus.tokenFor({ user: "ann", claims }),
+      getToken: () => new Promise<string>(() => {}),
+    });
+    const told = new Promise<number | undefined>((resolve) => {
+      sub.once("error", ({ error }) => resolve(error.code));
+      sub.once("subscribed", () => resolve(undefined));
+    });
+    sub.subscribe();
+    assert.equal(await told, code, channel);
+  }
+});
+
 Deno.test("a token of a channel that is the connection's grants that channel alone", async () => {
   await using world = await start();
   const client = await world.open({

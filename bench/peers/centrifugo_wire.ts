@@ -94,12 +94,13 @@ export function encodeCommand(
 
 /** A frame with an empty command, the answer to a ping. */
 const PONG = framed(new Uint8Array(0));
+const TOKEN = 1;
 const CHANNEL = 1;
 const DATA = 2;
 
 /** The wire of Centrifugo. Rooms are channels, so their names must not contain `:`, `#` and `$`. */
 export const CENTRIFUGO_WIRE: Wire = {
-  async open(spec, { onMessage, onProblem }) {
+  async open(spec, { onMessage, onProblem, tenant }) {
     const trust = spec.ca === undefined ? {} : { ca: spec.ca };
     const socket = await connectSocket(spec.url, ["centrifuge-protobuf"], trust);
     const asked = new Asked(onProblem);
@@ -113,7 +114,11 @@ export const CENTRIFUGO_WIRE: Wire = {
     socket.onend = (why) => asked.fail(why);
     let last_id = 1;
     const greeted = asked.ask(last_id);
-    socket.send(encodeCommand(last_id, "connect", (writer) => writer));
+    // Centrifugo itself asks for none here.
+    const token = spec.tokens[tenant % spec.tokens.length] ?? "";
+    const shown = (writer: BinaryWriter) =>
+      token === "" ? writer : writer.tag(TOKEN, WireType.LengthDelimited).string(token);
+    socket.send(encodeCommand(last_id, "connect", shown));
     await greeted;
     return {
       subscribe(room) {

@@ -1,20 +1,21 @@
 /**
- * The peers that need no distribution's package, as real servers under the load generator: everything that is sent
- * arrives, and what goes wrong is told.
+ * The peers that need no distribution's package, and the bus by a peer's protocol, as real servers under the load
+ * generator: everything that is sent arrives, and what goes wrong is told.
  */
 import assert from "node:assert/strict";
 import { runLoad } from "../load/crowd/driver.ts";
 import { ownRooms } from "../load/plans/plan.ts";
 import type { Target } from "../load/targets/target.ts";
+import { ARQON_CENTRIFUGO } from "../load/targets/target_arqon.ts";
 import { PEER_WIRES, PEERS } from "./mod.ts";
 
 function peer(id: string): Target {
-  const found = PEERS.find((target) => target.id === id);
+  const found = [ARQON_CENTRIFUGO, ...PEERS].find((target) => target.id === id);
   assert.ok(found);
   return found;
 }
 
-for (const id of ["bun", "nats-ws", "socketio"]) {
+for (const id of ["arqon+centrifugo", "bun", "nats-ws", "socketio"]) {
   for (const tls of [false, true]) {
     const how = tls ? "with TLS" : "in plain";
     Deno.test(`${id} ${how}: everyone in a room gets everything`, async () => {

@@ -144,9 +144,14 @@ export class UserUse {
   }
 }
 
-/** Counts a frame that is handed to a subscriber: a message, or with `is_own` an event of the bus. */
-export function countDelivery(counts: Counts, size_bytes: number, is_own?: boolean): void {
-  counts.messages_out++;
-  counts.bytes_out += size_bytes;
-  if (is_own !== true) counts.deliveries++;
+/** Counts a frame that is handed to a subscriber, or with `by` −1 is not after all: a message, or with `is_own` an event of the bus. */
+export function countDelivery(
+  counts: Counts,
+  size_bytes: number,
+  is_own?: boolean,
+  by: 1 | -1 = 1,
+): void {
+  counts.messages_out += by;
+  counts.bytes_out += by * size_bytes;
+  if (is_own !== true) counts.deliveries += by;
 }

@@ -137,14 +137,19 @@ function requireAudience(claims: Claims): void {
   if (!isAudienceClaim(claims.aud)) refuse("aud is not a string or an array of strings");
 }
 
-/** Unix ms at which a connection with this token ends; see `Identity.expires_ms`. */
+/** Unix ms at which what holds until then, in seconds, ends; see `Identity.expires_ms`. */
+export function endMs(seconds: number, now_ms: number, skew_ms: number): number {
+  const end_ms = Math.floor(seconds * 1_000);
+  return end_ms > now_ms ? end_ms : end_ms + skew_ms;
+}
+
+/** Unix ms at which a connection with this token ends. */
 function expires_ms(claims: Claims, now_ms: number, skew_ms: number): number {
   const exp = required(claims, "exp");
   if (typeof exp !== "number" || Math.abs(exp) > SECONDS_MAX) {
     return refuse("exp is not a time in seconds since 1970");
   }
-  const end_ms = Math.floor(exp * 1_000);
-  return end_ms > now_ms ? end_ms : end_ms + skew_ms;
+  return endMs(exp, now_ms, skew_ms);
 }
 
 /** `token-scope` (401) unless the issuer may vouch for this tenant and role. */

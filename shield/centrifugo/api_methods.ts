@@ -41,6 +41,8 @@ export interface MethodContext extends HttpPublishContext {
   /** Throws `not-found` for a channel whose namespace has no class. */
   readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   readonly version: string;
+  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  readonly untilOf: (expire_at: number) => number;
   /** Whether clients may be subscribed to a room. */
   readonly isServerSide: (room_id: string) => boolean;
   /** Has Shields do something to clients; undefined: this process cannot yet. */
@@ -315,7 +317,8 @@ function subscribe(
     const message = `${channel} is of no room of [centrifugo] server_side`;
     throw new Refusal(ERROR.permission_denied, message);
   }
-  if (expire_at !== 0 && expire_at * 1_000 <= context.path.now()) {
+  const until_ms = context.untilOf(expire_at);
+  if (until_ms <= context.path.now()) {
     throw new ArqonError("invalid-field", "expire_at is over");
   }
   const data = dataIn(call.params, b64data);
@@ -323,7 +326,7 @@ function subscribe(
   const server = { channel, info: memberMetaOf({ info, b64info }), data };
   return order(context, call, {
     ...given,
-    subscribe: { ...server, until_ms: expire_at * 1_000, resumed },
+    subscribe: { ...server, until_ms: until_ms === Infinity ? 0 : until_ms, resumed },
   });
 }
 

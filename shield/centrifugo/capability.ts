@@ -1,5 +1,6 @@
 /** What Centrifugo's protocol brings to a Shield. */
 import { INSPECT } from "../admin/inspect/capability.ts";
+import { endMs } from "../auth/claims.ts";
 import type { Capability } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import type { Parts } from "../parts.ts";
@@ -23,19 +24,21 @@ export const CENTRIFUGO: Capability<SendOrder> = {
   },
   /** Throws when a file that `[centrifugo]` names cannot be read. */
   foreign(env, parts, door) {
-    const { config: { centrifugo, limits }, readTextFile, now } = env;
+    const { config: { auth, centrifugo, limits }, readTextFile, now } = env;
     if (!centrifugo.enabled) return undefined;
     const { authenticator, stats, tenants, operations, running, socket_server } = parts;
     const { node_id, forwarding, rooms: { classes } } = parts;
     const { room_prefix, declared_namespaces, server_side } = centrifugo;
     const isServerSide = isIn(server_side);
+    const untilOf = (expire_at: number) =>
+      expire_at === 0 ? Infinity : endMs(expire_at, now(), auth.clock_skew_seconds * 1_000);
     const requireKnown = (tenant_id: string, channel: string, room_id: string) => {
       if (!declared_namespaces) return;
       requireNamespace(channel, room_prefix, classes.of(tenant_id, room_id).pattern);
     };
     const api = createApi({
       ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
-      ...{ room_prefix, requireKnown, isServerSide },
+      ...{ room_prefix, requireKnown, isServerSide, untilOf },
       rates: new HttpRates(parts.rates, now),
       keys: readApiKeys(centrifugo, readTextFile),
       lists: () => running.of(INSPECT),
@@ -45,7 +48,7 @@ export const CENTRIFUGO: Capability<SendOrder> = {
       ...env,
       ...{ authenticator, stats, socket_server, node_id, forwarding, ...door },
       enter: createEntrance(door.entrance),
-      ...{ requireKnown, isServerSide },
+      ...{ requireKnown, isServerSide, untilOf },
       hasDeltas: (tenant_id, room_id) => classes.of(tenant_id, room_id).delta === "fossil",
       isLossy(tenant_id, room_id) {
         const { durable, slow_reader } = classes.of(tenant_id, room_id);

@@ -4,7 +4,6 @@
  * towards its rates all the same. How it is let in is `entry.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Identity } from "../auth/identity.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
@@ -28,7 +27,8 @@ import type { Asked, Command, Data, Publication, Reply, Resumed } from "./messag
 import { Opening, pushesOf } from "./opening.ts";
 import { memberTexts } from "./publications.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
-import { ChannelTokens, type GrantedConnection } from "./channel_tokens.ts";
+import { ChannelTokens } from "./channel_tokens.ts";
+import type { ChannelTokenOptions, GrantedConnection } from "./channel_tokens.ts";
 import { channelOf, LEFT_OUT, placeOf, subOf } from "./subscription.ts";
 import type { Channel, ChannelClasses, ServerSide } from "./subscription.ts";
 import { EVENT_TYPE } from "./tags.ts";
@@ -40,7 +40,8 @@ const NO_REPLY = 0;
 /** The bus is asked again after this, in ms, where it does not say when. */
 const LATER_MS = 1_000;
 /** What a socket needs of its process. */
-export interface CentrifugoSocketOptions extends ChannelClasses {
+export interface CentrifugoSocketOptions
+  extends ChannelClasses, Omit<ChannelTokenOptions, "connection" | "onEnd"> {
   readonly form: Form;
   readonly room_prefix: string;
   readonly version: string;
@@ -50,10 +51,6 @@ export interface CentrifugoSocketOptions extends ChannelClasses {
   readonly session?: string;
   readonly max_frame_bytes: number;
   readonly history_messages: number;
-  /** Who a token is. Rejects with a refusal. */
-  readonly verify: (token: string) => Promise<Identity>;
-  /** Unix ms. */
-  readonly now: () => number;
   /** A number in [0, 1). */
   readonly random: () => number;
 }
@@ -434,7 +431,7 @@ export class CentrifugoSocket implements ClientSocket {
     const { position, room_id } = channel;
     if (channel.is_strict && position !== undefined && result.recovered !== true) {
       this.#forget(room_id);
-      this.#ask({ op: "unsub", room: room_id }, () => {});
+      this.#connection?.leave(room_id);
       const message = result.reason ?? "not recovered";
       return this.#fail(id, { code: ERROR.unrecoverable_position, message });
     }
@@ -563,15 +560,15 @@ export class CentrifugoSocket implements ClientSocket {
       // Behind the GAP are the newest, which nothing would bring again.
       if (reason === "slow-consumer" && channel.is_lossy) return;
       if (channel.server !== undefined) {
+        this.#connection?.leave(room_id);
         return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
       }
       // The client subscribes again from where it is, and learns what is left of what it missed. It leaves first:
       // the queue behind the GAP is sent while the bus is asked, and would count as received.
       return this.#quit(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state");
     }
-    if (kind === "DISCONNECT" || kind === "BAN") {
-      this.#leave(room_id, UNSUBSCRIBE.server, kind === "BAN" ? "banned" : "kicked");
-    }
+    if (kind === "DISCONNECT") this.#leave(room_id, UNSUBSCRIBE.server, "kicked");
+    if (kind === "BAN") this.#leave(room_id, UNSUBSCRIBE.server, "banned");
   }
 
   #leave(room_id: string, code: number, reason: string): void {
@@ -581,8 +578,10 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #quit(room_id: string, code: number, reason: string): void {
+    const is_in = this.#channels.get(room_id)?.is_in === true;
     this.#leave(room_id, code, reason);
-    this.#ask({ op: "unsub", room: room_id }, () => {});
+    if (is_in) this.#connection?.leave(room_id);
+    else this.#ask({ op: "unsub", room: room_id }, () => {});
   }
 
   /** A refusal that answers no request: the client lost a room, or the connection is about to end. */

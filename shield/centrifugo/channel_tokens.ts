@@ -15,16 +15,21 @@ export interface GrantedConnection {
   readonly identity: Identity;
   /** What it may do beyond its tokens, in place of what that was before. */
   grant(more: readonly Grant[]): void;
+  /** Ends a subscription at once. */
+  leave(room_id: string): void;
 }
 
 /** What tokens need of their client. */
 export interface ChannelTokenOptions {
+  /** Who a token is. Rejects with a refusal. */
   readonly verify: (token: string) => Promise<Identity>;
   readonly connection: () => GrantedConnection | undefined;
   /** The token of a room has ended, and with it the right to be there. */
   readonly onEnd: (room_id: string) => void;
   /** Unix ms. */
   readonly now: () => number;
+  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  readonly untilOf: (expire_at: number) => number;
 }
 
 /** A token that holds. */
@@ -54,7 +59,7 @@ export class ChannelTokens {
   /** Whether the token holds now; not, where it is no longer wanted meanwhile. Rejects with a refusal. */
   async take(channel: string, room_id: string, token: string): Promise<boolean> {
     this.#verified.set(room_id, token);
-    const { verify, connection, now } = this.#options;
+    const { verify, connection, now, untilOf } = this.#options;
     const { claims, ...identity } = await verify(token);
     const client = connection();
     if (client === undefined || this.#verified.get(room_id) !== token) return false;
@@ -64,11 +69,7 @@ export class ChannelTokens {
       throw new ArqonError("not-granted", `the token is not for ${channel}`);
     }
     const { expire_at } = claims;
-    const until_ms = typeof expire_at !== "number"
-      ? identity.expires_ms
-      : expire_at === 0
-      ? Infinity
-      : expire_at * 1_000;
+    const until_ms = typeof expire_at === "number" ? untilOf(expire_at) : identity.expires_ms;
     if (until_ms <= now()) throw new ArqonError("token-expired", "expire_at is over");
     this.hold(room_id, until_ms, memberMetaOf(claims));
     return true;

@@ -17,6 +17,7 @@ Deno.test("a token of a channel ends with its time also when the clock is set fo
       connection: () => undefined,
       onEnd: (room_id) => void ended.push(room_id),
       now: () => now,
+      untilOf: (expire_at) => expire_at * 1_000,
     });
     tokens.hold("news", 3_600_000, undefined);
     now = 3_600_000;

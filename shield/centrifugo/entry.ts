@@ -1,16 +1,15 @@
 /**
  * The endpoints for Centrifugo's client libraries on the client listener, `/connection/websocket` and those of
- * `emulation.ts`. Nothing of it is there unless `[centrifugo] enabled` is set. Their token comes in the first command, so that a client is let in once
- * its socket is open already; how many sockets wait for that, and how long, is bounded here. What a client says is
- * `centrifugo_socket.ts`.
+ * `emulation.ts`. Nothing of it is there unless `[centrifugo] enabled` is set. Their token comes in the first command,
+ * so that a client is let in once its socket is open already; how many sockets wait for that, and how long, is bounded
+ * here. What a client says is `centrifugo_socket.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { hasItem, headerItems } from "../../shared/http1/header_list.ts";
-import { connectionId, type Random, randomFraction } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/logs/log.ts";
+import type { Env } from "../../shared/env.ts";
+import { connectionId, randomFraction } from "../../shared/ids.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { requireOrigin } from "../auth/origin.ts";
@@ -25,8 +24,7 @@ import { originalOf } from "../socket/light_copy.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { refusalOf } from "./api.ts";
-import { CentrifugoSocket } from "./centrifugo_socket.ts";
-import type { CentrifugoSocketOptions } from "./centrifugo_socket.ts";
+import { CentrifugoSocket, type CentrifugoSocketOptions } from "./centrifugo_socket.ts";
 import { DISCONNECT } from "./codes.ts";
 import { Emulation, isEmulated } from "./emulation.ts";
 import { JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
@@ -46,8 +44,12 @@ export const isIn = (patterns: readonly string[]) => (room_id: string): boolean 
 
 /** What the endpoint needs of the process. */
 export interface CentrifugoContext
-  extends Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isLossy" | "isServerSide"> {
+  extends
+    Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isLossy" | "isServerSide">,
+    Pick<Env, "log" | "monotonic_ms" | "now" | "random" | "registry"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
+  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  readonly untilOf: (expire_at: number) => number;
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;
   readonly socket_server: Pick<SocketServer, "upgrade">;
@@ -59,13 +61,7 @@ export interface CentrifugoContext
   /** Throws when the process can hold no further connection. */
   readonly requireCapacity: () => void;
   readonly stats: Pick<ShieldStats, "rejects" | "handshakes">;
-  readonly registry: Registry;
-  readonly log: Logger;
   readonly version: string;
-  readonly random: Random;
-  /** Unix ms. */
-  readonly now: () => number;
-  readonly monotonic_ms: () => number;
 }
 
 /** The endpoint of one process. */

@@ -117,6 +117,12 @@ export class Connection {
     this.caller = { ...this.caller, identity: withGrants(own, more) };
   }
 
+  /** Ends a subscription now, whatever of its client waits to take effect, and leaves out the rest of its queue. */
+  leave(room_id: string): void {
+    this.#outbox?.forget(room_id);
+    this.#process.leave(this, room_id);
+  }
+
   get created_ms(): number {
     return this.liveness.began_ms;
   }

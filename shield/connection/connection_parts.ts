@@ -21,6 +21,8 @@ export interface ConnectionProcess {
   readonly now: () => number;
   /** What operations do, once the FIFO lets them. */
   readonly operations: OperationSteps;
+  /** Ends one subscription at once. */
+  readonly leave: (connection: Connection, room_id: string) => void;
   /** Called once, after the connection has ended for whatever reason. */
   readonly onEnd: (connection: Connection, end: EndSaid) => void;
   /** Called with each refusal that a client receives, as `Observer.denied` is. */

@@ -13,12 +13,12 @@ import type { Identity } from "../auth/identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { OperationSteps } from "./fifo.ts";
 import type { DeliveryNotes, LeftOutRun } from "../fanout/delivery_notes.ts";
-import type { LeftOut } from "../fanout/backlog.ts";
+import type { LeftOut, RoomMessage } from "../fanout/backlog.ts";
 import { Outbox, type OutboxOptions, type Pump } from "../fanout/outbox.ts";
 import type { Caller, Client, HeaderPair } from "../message/caller.ts";
 import type { Notes, Policies } from "../message/gates.ts";
 import type { Observers } from "../message/observers.ts";
-import type { UserUse } from "../../shared/records/user_use.ts";
+import { countDelivery, type UserUse } from "../../shared/records/user_use.ts";
 import type { RateTable } from "../rates/rates.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
 import type { ClientSocket, SocketEvents, Upgraded } from "../socket/client_socket.ts";
@@ -48,6 +48,8 @@ export interface EntranceContext
    * True when the process has told its connections to go; a connection that comes late is notified at once.
    */
   readonly isDraining: () => boolean;
+  /** Ends one subscription of a connection. */
+  readonly leave: (connection: Connection, room_id: string) => void;
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may come from a Shield that stops. */
@@ -189,6 +191,7 @@ function connectionProcess(context: EntranceContext): ConnectionProcess {
     stats,
     now: context.now,
     operations,
+    leave: context.leave,
     onEnd(connection, end) {
       context.leaveAll(connection, end.code);
       for (const tell of observers.ended) tell(connection, end);
@@ -296,6 +299,15 @@ class Attachment implements SocketEvents, OutboxOptions {
 
   position(): number {
     return this.#context.ledger?.current ?? 0;
+  }
+
+  count({ pattern }: RoomMessage, size_bytes: number, by: 1 | -1): void {
+    const { stats } = this;
+    const { tenant, use } = this.#connection;
+    stats.egress_messages += by;
+    stats.egress_bytes += by * size_bytes;
+    tenant.egress_messages += by;
+    if (use !== undefined) countDelivery(use.room(pattern), size_bytes, false, by);
   }
 
   leftOut(left_out: LeftOut, run: LeftOutRun | undefined): LeftOutRun | undefined {

@@ -200,6 +200,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
         return commit(fateOf(operation), indexOf(operation), connection, requestOf(operation));
       },
     }),
+    leave: () => {},
     onEnd() {},
     onBug: (_connection, error) => void replies.push(`bug ${error}`),
   };

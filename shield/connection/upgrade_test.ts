@@ -59,6 +59,7 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     operations: {} as UpgradeContext["operations"],
     requireNotBanned: (identity) => test.bans.requireEntry(identity),
     isDraining: () => false,
+    leave: () => {},
     leaveAll: () => {},
   };
   const upgrade = createUpgrade(context);

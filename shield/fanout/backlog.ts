@@ -12,6 +12,8 @@ import type { ShieldStats } from "../stats/stats.ts";
 /** A message of a room whose class does not disconnect slow readers; all its receivers share it. */
 export interface RoomMessage {
   readonly room_id: string;
+  /** That of the room's class. */
+  readonly pattern: string;
   readonly slow_reader: Exclude<SlowReader, "disconnect">;
   /** True when the message has an offset: then the client must get the room's messages in order. */
   readonly durable: boolean;
@@ -34,6 +36,8 @@ export interface BacklogOptions {
   readonly unsent_bytes_max: number;
   /** The most bytes of one room whose messages may be left out. */
   readonly room_bytes_max: number;
+  /** Counts a message of so many bytes as given to the client, or with `by` −1 as not given after all. */
+  count?(message: RoomMessage, size_bytes: number, by: 1 | -1): void;
   /** The ledger's position of what is being sent; absent: there is no ledger. */
   position?(): number;
   /** Takes note that a message is left out; `run` is what the call for the one before gave. */
@@ -84,7 +88,7 @@ export class Backlog {
     if (lane === undefined) return undefined;
     const positions = new Set<number>();
     for (let waiting = lane.head; waiting !== undefined; waiting = waiting.lane_next) {
-      positions.add(waiting.message_position);
+      positions.add(positionOf(waiting));
     }
     return positions;
   }
@@ -110,7 +114,23 @@ export class Backlog {
     const first = this.#head;
     if (first === undefined) return undefined;
     this.#remove(first);
+    if (first.message !== undefined) this.#options.count?.(first.message, first.size_bytes, 1);
     return first.frame;
+  }
+
+  /** Leaves out all that waits of a room in its lane, with the GAPs: the client asks for it anew. */
+  forget(room_id: string): void {
+    const lane = this.#lanes.get(room_id);
+    if (lane === undefined) return;
+    for (let waiting = lane.head; waiting !== undefined; waiting = waiting.lane_next) {
+      this.#options.stats.slow_reader.dropped++;
+      if (waiting.message !== undefined) this.#noteDropped(lane, waiting.message);
+      if (waiting.gap !== undefined) this.#unlink(waiting.gap);
+      this.#unlink(waiting);
+    }
+    if (lane.gap !== undefined) this.#unlink(lane.gap);
+    this.#lane_bytes -= lane.bytes;
+    this.#lanes.delete(room_id);
   }
 
   /** Drops everything: the connection has ended. */
@@ -137,6 +157,8 @@ export class Backlog {
   ): boolean {
     const { stats } = this.#options;
     const lane = this.#laneOf(message.room_id);
+    // It was counted just now, and may be left out: it counts once it leaves.
+    this.#options.count?.(message, size_bytes, -1);
     const latest = message.slow_reader === "latest";
     const older = latest ? lane.keys.get(key) : undefined;
     const fits = (more: number) => this.#fits(more, held_bytes) && this.#mayWait(lane, more);
@@ -147,19 +169,19 @@ export class Backlog {
       if (message.durable) this.#leaveOut(lane, message, older);
       else if (fits(size_bytes - older.size_bytes)) {
         this.#replace(older, frame, size_bytes);
-        older.message_position = message.position;
+        older.message = message;
         return true;
       } else if (older.gap !== undefined) this.#leaveOut(lane, message, older);
       else this.#remove(older);
     }
     while (!fits(size_bytes) && lane.head !== undefined) {
       stats.slow_reader.dropped++;
-      this.#noteDropped(lane, message, lane.head.message_position);
+      this.#noteDropped(lane, lane.head.message ?? message);
       this.#leaveOut(lane, message, lane.head);
     }
     if (fits(size_bytes)) {
       const waiting = this.#append(frame, size_bytes);
-      waiting.message_position = message.position;
+      waiting.message = message;
       this.#enter(lane, waiting, key);
       if (latest) lane.keys.set(key, waiting);
       return true;
@@ -167,12 +189,12 @@ export class Backlog {
     // Other rooms' messages fill the backlog, so this message is left out.
     stats.slow_reader.dropped++;
     lane.gap ??= this.#gapBefore(lane, message, undefined);
-    this.#noteDropped(lane, message, message.position);
+    this.#noteDropped(lane, message);
     return this.#fits(0, held_bytes);
   }
 
   /** Takes note of a message that the lane's GAP stands for. Behind one GAP they follow each other. */
-  #noteDropped(lane: Lane, { room_id, slow_reader }: RoomMessage, position: number): void {
+  #noteDropped(lane: Lane, { room_id, slow_reader, position }: RoomMessage): void {
     // Where only the newest of each key waits, others lie between two that are left out.
     const is_alone = slow_reader === "latest";
     const left_out = { room_id, position, why: "slow_reader" as const, is_alone };
@@ -183,14 +205,16 @@ export class Backlog {
   #noteQueued({ room_id, head, keys }: Lane): void {
     let run: LeftOutRun | undefined;
     for (let waiting = head; waiting !== undefined; waiting = waiting.lane_next) {
-      const { message_position: position } = waiting;
+      const position = positionOf(waiting);
       const left_out = { room_id, position, why: "queued" as const, is_alone: keys.size > 0 };
       run = this.#options.leftOut?.(left_out, run);
     }
   }
 
-  #noteConflated(lane: Lane, { message_position: position }: Waiting): void {
-    const left_out = { room_id: lane.room_id, position, why: "conflated" as const, is_alone: true };
+  #noteConflated(lane: Lane, older: Waiting): void {
+    const { room_id } = lane;
+    const position = positionOf(older);
+    const left_out = { room_id, position, why: "conflated" as const, is_alone: true };
     lane.conflated = this.#options.leftOut?.(left_out, lane.conflated);
   }
 
@@ -246,7 +270,7 @@ export class Backlog {
       gap: undefined,
       is_gap,
       position: this.#options.position?.() ?? 0,
-      message_position: 0,
+      message: undefined,
     };
     if (previous === undefined) this.#head = waiting;
     else previous.next = waiting;
@@ -343,9 +367,11 @@ interface Waiting {
   readonly is_gap: boolean;
   /** The ledger's position of what was being sent when its place was taken. */
   position: number;
-  /** The ledger's position of the message; 0: it is none that may be left out. */
-  message_position: number;
+  /** Undefined: it is none that may be left out. */
+  message: RoomMessage | undefined;
 }
+
+const positionOf = ({ message }: Waiting): number => message?.position ?? 0;
 
 /** The waiting messages of one room that may be left out, the oldest first. */
 interface Lane {

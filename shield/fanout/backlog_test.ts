@@ -23,13 +23,19 @@ function of(
   durable = false,
 ): RoomMessage {
   const gap = () => `GAP ${room_id}`.padEnd(GAP_BYTES);
-  return { room_id, slow_reader, durable, position: 0, key: () => key, gap };
+  return { room_id, pattern: "*", slow_reader, durable, position: 0, key: () => key, gap };
 }
 
 function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } = {}) {
   const stats = createStats();
+  /** What was counted as given beyond what its sender has counted. */
+  const counted = { messages: 0, bytes: 0 };
   const queue = new Backlog({
     stats,
+    count(_, size_bytes, by) {
+      counted.messages += by;
+      counted.bytes += by * size_bytes;
+    },
     text: true,
     unsent_bytes_max: 1_000,
     room_bytes_max: 30,
@@ -42,7 +48,7 @@ function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } 
     }
     return frames;
   };
-  return { queue, stats, drain };
+  return { queue, stats, drain, counted };
 }
 
 Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where they are missing", () => {
@@ -55,6 +61,22 @@ Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where the
   assert.deepEqual(stats.slow_reader, { disconnected: 0, dropped: 2, conflated: 0 });
   assert.deepEqual(drain(), ["ack 1", "GAP a", "ack 2", "a3", "a4", "a5"]);
   assert.equal(stats.unsent_bytes, 0);
+});
+
+Deno.test("what is left of a room that its client has left is left out, and counts as given to nobody", () => {
+  const { queue, stats, drain, counted } = backlog();
+  const [a, b] = [of("a", "drop-oldest"), of("b", "drop-oldest")];
+  for (const name of ["a1", "a2", "a3", "a4"]) queue.push(named(name), a, 0);
+  for (const name of ["b1", "b2"]) queue.push(named(name), b, 0);
+  assert.equal(queue.shift(), "GAP a   ");
+  queue.push(named("a5"), a, 0);
+  queue.forget("a");
+  queue.forget("never queued");
+  assert.equal(queue.bytes, 20);
+  queue.push(named("a6"), a, 0);
+  assert.deepEqual(drain(), ["b1", "b2", "a6"]);
+  assert.deepEqual([stats.unsent_bytes, stats.slow_reader.dropped], [0, 5]);
+  assert.deepEqual(counted, { messages: -5, bytes: -50 });
 });
 
 Deno.test("what has no key is never left out: it is refused when nothing else fits", () => {
@@ -151,7 +173,7 @@ function roomOf({ room, key }: Step): RoomMessage {
 
 Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behind a GAP", () => {
   fc.assert(fc.property(steps, (all) => {
-    const { queue, stats } = backlog({ unsent_bytes_max: 300, room_bytes_max: 60 });
+    const { queue, stats, counted } = backlog({ unsent_bytes_max: 300, room_bytes_max: 60 });
     const sent: string[] = [];
     const got: string[] = [];
     const take = () => {
@@ -177,6 +199,7 @@ Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behin
     const lost = sent.length - got.filter((name) => !name.startsWith("GAP")).length;
     const { dropped, conflated } = stats.slow_reader;
     assert.ok(lost === dropped + conflated || lost === dropped + conflated - 1);
+    assert.equal(counted.messages + dropped + conflated, 0, "only what leaves counts");
   }));
 });
 

@@ -124,6 +124,7 @@ Deno.test("what a fast reader gets in one turn is never conflated", async () => 
   outbox.useBatches();
   const message: RoomMessage = {
     room_id: "r",
+    pattern: "*",
     slow_reader: "latest",
     durable: false,
     position: 0,

@@ -169,6 +169,11 @@ export class Outbox {
     if (!this.pump()) this.#pump.add(this);
   }
 
+  /** Leaves out a room's queue, where its class lets that be. */
+  forget(room_id: string): void {
+    this.#backlog?.forget(room_id);
+  }
+
   /** Hands over the frames that fit; true when nothing is left to wait for. */
   pump(): boolean {
     if (this.#backlog === undefined && this.#later === undefined) return true;

@@ -22,7 +22,7 @@ const KEY_HEADER = "x-key";
 export interface ClassedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
-  readonly room_class: Pick<RoomClass, "slow_reader"> | undefined;
+  readonly room_class: Pick<RoomClass, "slow_reader" | "pattern"> | undefined;
 }
 
 /** An envelope of a room; `plain` is its content, when that has been read before. */
@@ -95,6 +95,7 @@ function droppableAs(
   const frames: { binary?: Frame; text?: Frame } = {};
   return {
     room_id,
+    pattern: room.room_class?.pattern ?? "",
     slow_reader,
     durable: offset > 0,
     position,

@@ -14,7 +14,7 @@ import { SPINE_NOW_MS } from "../testing/spine.ts";
 const STAMPS = { now: () => SPINE_NOW_MS, random };
 
 function room(slow_reader: "disconnect" | "drop-oldest" | "latest") {
-  return { tenant_id: "acme", room_id: "r", room_class: { slow_reader } };
+  return { tenant_id: "acme", room_id: "r", room_class: { slow_reader, pattern: "r" } };
 }
 
 function envelope(input: Partial<EnvelopeInput>): Uint8Array {

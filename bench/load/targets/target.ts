@@ -8,6 +8,7 @@ export type TargetId =
   | "arqon"
   | "arqon-nats"
   | "arqon+native"
+  | "arqon+centrifugo"
   | "deno"
   | "bun"
   | "nats-ws"

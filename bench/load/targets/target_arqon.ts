@@ -9,7 +9,7 @@ import { DEV_AUDIENCE, DEV_ISSUER } from "../../../arq/bus/dev_bus.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { startConfigured } from "../../measure/targets.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
-import { caOf, TLS_FILES } from "./target_bare.ts";
+import { caOf, PLAIN_ABILITIES, TLS_FILES } from "./target_bare.ts";
 
 const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
 
@@ -46,10 +46,14 @@ async function tokens(
   return all;
 }
 
-async function startEmbedded(options: TargetOptions, more = ""): Promise<RunningTarget> {
+async function startEmbedded(
+  options: TargetOptions,
+  more = "",
+  sections = "",
+): Promise<RunningTarget> {
   await using owned = new AsyncDisposableStack();
   const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${more}${tlsLines(options.tls)}
-[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}`;
+[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${sections}${LIMITS}`;
   const bus = owned.use(await startConfigured(config));
   const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
   const key = await importJWK(jwk, "RS256");
@@ -113,4 +117,17 @@ export const ARQON_NATIVE: Target = {
   title: "embedded, native sockets",
   abilities: ABILITIES,
   start: (options) => startEmbedded(options, 'websocket = "native"\n'),
+};
+
+/** The first one, by the protocol of Centrifugo's clients. */
+export const ARQON_CENTRIFUGO: Target = {
+  id: "arqon+centrifugo",
+  title: "embedded, Centrifugo's wire",
+  abilities: PLAIN_ABILITIES,
+  async start(options) {
+    const started = await startEmbedded(options, "", "[centrifugo]\nenabled = true\n");
+    const { wire: { url, ...wire } } = started;
+    const at = new URL("/connection/websocket", url).href;
+    return { ...started, wire: { ...wire, protocol: "centrifugo", url: at } };
+  },
 };

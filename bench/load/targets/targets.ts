@@ -1,12 +1,14 @@
 /** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
 import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
-import { ARQON, ARQON_NATIVE, ARQON_NATS } from "./target_arqon.ts";
+import { ARQON, ARQON_CENTRIFUGO, ARQON_NATIVE, ARQON_NATS } from "./target_arqon.ts";
 import { DENO } from "./target_bare.ts";
 
-const OWN: readonly Target[] = [ARQON, ARQON_NATS, ARQON_NATIVE, DENO];
+const OWN: readonly Target[] = [ARQON, ARQON_NATS, ARQON_NATIVE, ARQON_CENTRIFUGO, DENO];
+/** The same bus in another way. */
+const VARIANTS: readonly Target[] = [ARQON_NATIVE, ARQON_CENTRIFUGO];
 
-/** The targets that a list names, in the order of tables; `all` names every one but Deno's sockets. Throws `UsageError`. */
+/** The targets that a list names, in the order of tables; `all` names every one but the variants. Throws `UsageError`. */
 export async function targetsNamed(list: string): Promise<readonly Target[]> {
   const names = list.split(",").map((name) => name.trim());
   if (names.every((name) => OWN.some(({ id }) => id === name))) {
@@ -14,7 +16,7 @@ export async function targetsNamed(list: string): Promise<readonly Target[]> {
   }
   const { PEERS } = await import("../../peers/mod.ts");
   const every = [...OWN, ...PEERS];
-  if (names.includes("all")) return every.filter((target) => target !== ARQON_NATIVE);
+  if (names.includes("all")) return every.filter((target) => !VARIANTS.includes(target));
   const unknown = names.filter((name) => !every.some(({ id }) => id === name));
   if (unknown.length === 0) return every.filter(({ id }) => names.includes(id));
   const known = every.map(({ id }) => id).join(", ");
