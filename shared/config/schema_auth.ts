@@ -2,7 +2,6 @@
 import { z } from "zod";
 import {
   always,
-  count,
   idOrAny,
   isFetchable,
   refuseRepeated,
