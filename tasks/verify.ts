@@ -28,7 +28,8 @@ const STEPS: Readonly<Record<string, readonly string[]>> = {
   "examples type-check": ["check", "--quiet", "--doc-only", "."],
   "documents and reasons": [...program("rules/rules.ts", TYPES), "documents", "reasons"],
   "bundle size": program("rules/bundle_size.ts", RUN, "--allow-env"),
-  "dependency audit": program("rules/audit.ts", RUN),
+  // A registry that answers no such request is no finding.
+  "dependency audit": ["audit", "--ignore-registry-errors"],
 };
 
 if (import.meta.main) {

@@ -155,7 +155,7 @@ Deno.test("strangers are counted, not written one by one", async () => {
 
 Deno.test("rate-limited: a caller asks as often as it may, others go on", async () => {
   await using bus = await startLocalBus(
-    "[limits]\nadmin_requests_per_second = 10\n",
+    "#constant limits.admin_requests_per_second = 10\n#constant limits.admin_changes_per_second = 1\n",
   );
   const [greedy, other] = [await adminOf(bus, "acme"), await adminOf(bus, "beta")];
   const answers = await Promise.all(
@@ -166,7 +166,7 @@ Deno.test("rate-limited: a caller asks as often as it may, others go on", async 
   const [first] = refused;
   assert.equal(first?.body.reason, "rate-limited");
   assert.match(first?.headers.get("retry-after") ?? "", /^[1-9][0-9]*$/);
-  assert.match(first?.body.detail, /\[limits\] admin_requests_per_second/);
+  assert.match(first?.body.detail, /limits\.admin_requests_per_second/);
   assert.equal((await other.get("/v1/access")).status, 200);
   let changes = 0;
   for (; changes < 20; changes++) {

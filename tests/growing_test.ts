@@ -22,7 +22,7 @@ durable = true
 `;
 const CONFIG = `
 [growing]
-message_bytes = 1_000
+#constant growing.message_bytes = 1_000
 [auth]
 require_signature = [{ role = "user", room = "chat-signed" }]
 ${ROOMS}

@@ -34,7 +34,7 @@ allowed_origins = ["https://app.example.com"]
 query_token = true
 require_signature = [{ role = "user", room = "signed" }]
 [limits]
-pending_operations = 2
+#constant limits.pending_operations = 2
 #constant limits.command_timeout_ms = 600_000
 max_frame_bytes = 4_096
 `;

@@ -235,7 +235,7 @@ const HELD = 16;
 
 const SLOW_POLICY = `
 [limits]
-pending_operations = ${HELD}
+#constant limits.pending_operations = ${HELD}
 #constant limits.pending_bytes = 65_536
 [policy]
 workers = 1

@@ -7,13 +7,11 @@ import type { LiveKey } from "../shared/config/keys/live_keys.ts";
 import { until } from "../shared/testing/until.ts";
 import {
   adminOf,
-  adminRate,
   answer,
   crowded,
   journaled,
   levels,
   limit,
-  pending,
   quota,
   rate,
   refused,
@@ -44,11 +42,9 @@ const RATE_ROWS = {
   "limits.messages_per_second": rate("messages_per_second", "connection", "messages"),
   "limits.bytes_per_second": rate("bytes_per_second", "connection", "bytes"),
   "limits.user_messages_per_second": rate("user_messages_per_second", "user", "messages"),
-  "limits.user_bytes_per_second": rate("user_bytes_per_second", "user", "bytes"),
   "limits.tenant_messages_per_second": rate("tenant_messages_per_second", "tenant", "messages"),
   "limits.tenant_bytes_per_second": rate("tenant_bytes_per_second", "tenant", "bytes"),
   "limits.process_messages_per_second": rate("process_messages_per_second", "process", "messages"),
-  "limits.process_bytes_per_second": rate("process_bytes_per_second", "process", "bytes"),
   "quota.tenant_messages_per_second": quota("tenant_messages_per_second = 1"),
   "quota.tenant_bytes_per_second": quota("tenant_bytes_per_second = 1_000"),
   "quota.tenants": quota('tenants = [{ tenant = "default", messages_per_second = 1 }]'),
@@ -59,14 +55,6 @@ const CLIENT_ROWS = {
     tables: { limits: "handshakes_per_second = 1" },
     see: SENT_AWAY,
   },
-  "limits.token_bytes": {
-    tables: limit("token_bytes", "1_024"),
-    async see({ bus }: World) {
-      const token = await bus.tokenFor({ claims: { padding: "x".repeat(1_024) } });
-      assert.equal((await refusedUpgrade(bus.http_url, { token }))[1], "token-too-large");
-    },
-  },
-  "limits.pending_operations": pending(limit("pending_operations", "1")),
   "limits.connections_per_user": crowded(
     limit("connections_per_user", "1"),
     "too-many-connections",
@@ -129,10 +117,6 @@ const OPERATOR_ROWS = {
       await (await adminOf(bus, "ops", "other")).read("/v1/cluster");
     },
   },
-  "limits.admin_requests_per_second": adminRate(
-    "admin_requests_per_second",
-    (admin) => admin.get("/v1/status"),
-  ),
   "limits.memory_bytes": {
     tables: limit("memory_bytes", "4_000_000_000"),
     async see({ bus }: World) {

@@ -7,7 +7,6 @@ import { until } from "../shared/testing/until.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
-import { openText } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 /** The running bus, and a client that was connected before anything changed. */
@@ -106,42 +105,6 @@ export const SENT_AWAY: Row["see"] = async ({ bus }) => {
 /** An admin of its own, so that its rates are nobody else's. */
 export const adminOf = async (bus: TestBus, user: string, tenant = "default") =>
   new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user, tenant }));
-
-/** A rate of the admin API, seen by an admin who asks until it is too often. */
-export function adminRate(
-  name: string,
-  ask: (admin: AdminClient) => Promise<{ status: number }>,
-): Row {
-  return {
-    tables: limit(name, "1"),
-    async see({ bus }) {
-      const admin = await adminOf(bus, name);
-      await until("429", async () => {
-        const answers = await Promise.all(Array.from({ length: BURST }, () => ask(admin)));
-        return answers.some(({ status }) => status === 429);
-      });
-    },
-  };
-}
-
-/** Operations that come faster than they are done. */
-export function pending(tables: Row["tables"]): Row {
-  return {
-    tables,
-    async see({ bus }) {
-      const fast = await openText(bus.url, bus.token);
-      const command = { op: "cmd", room: "waiting", name: "room.set" };
-      const data = { key: "k", value: "x".repeat(40_000) };
-      await until("too many wait", async () => {
-        for (let id = 1; id <= 8; id++) fast.send({ ...command, data, id });
-        const answers = [];
-        for (let id = 1; id <= 8; id++) answers.push(await fast.json());
-        return answers.some(({ reason }) => reason === "too-many-pending");
-      });
-      fast[Symbol.dispose]();
-    },
-  };
-}
 
 /** What the client publishes comes into the journal. */
 export function journaled(lines: string, room: string): Row {

@@ -115,7 +115,7 @@ const waitingOn = (websocket: string) => `
 [server]
 websocket = "${websocket}"
 [limits]
-pending_operations = ${PLACES}
+#constant limits.pending_operations = ${PLACES}
 #constant limits.command_timeout_ms = 60_000
 [streams]
 #constant streams.long_poll_ms = 60_000

@@ -100,8 +100,8 @@ export class HookRunner {
 
   constructor(options: HookRunnerOptions) {
     this.#options = options;
-    const { hook, feeds } = options;
-    this.#seats = new Seats(hook.in_flight);
+    const { hook, feeds, bounds } = options;
+    this.#seats = new Seats(bounds.in_flight);
     this.#failed_time = new FailedTime(options.failed_ms);
     this.#stop = feeds.listen(hook, (room_id, offset) => this.#hear(room_id, offset));
     this.#surveyIn(0);

@@ -53,7 +53,7 @@ Deno.test("a receiver that fails in every way has everything in order in the end
 });
 
 Deno.test("no more calls are made at a time than are allowed", async () => {
-  await using world = await World.open({ in_flight: 2 });
+  await using world = await World.open({}, [], { in_flight: 2 });
   await world.brain();
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
   let open = 0, most = 0;

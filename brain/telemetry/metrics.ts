@@ -51,7 +51,7 @@ const roomMetrics = ({ counter, gauge }: MetricMakers) => ({
   ),
   rooms_in_memory: gauge(
     "brain_rooms_in_memory",
-    "Rooms whose document this Brain has at hand; [brain] rooms_in_memory bounds it.",
+    "Rooms whose document this Brain has at hand; brain.rooms_in_memory bounds it.",
   ),
   room_restarts: counter(
     "brain_room_restarts_total",

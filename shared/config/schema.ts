@@ -58,9 +58,7 @@ const Bridge = z.strictObject({
 });
 
 /** `[growing]`. */
-const Growing = z.strictObject({
-  message_bytes: count(65_536, 196_608, "bytes of UTF-8 that one message may grow to"),
-});
+const Growing = z.strictObject({});
 /** A checked `[growing]`. */
 type Growing = z.output<typeof Growing>;
 
@@ -154,7 +152,6 @@ const Brain = z.strictObject({
     "fraction of messages that the Brain logs, log.lines_per_second at most; false is 0 (no tap at all), true is 1",
   ),
   state_bytes: count(262_144, 786_432, "size of one room's state document"),
-  rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
   rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
   room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
     "bytes of one tenant's rooms in the storage of rooms; at most a quarter of it, if it is bounded",
@@ -298,9 +295,6 @@ const PolicyLimits = z.strictObject({
   ),
   isolation: z.enum(["shared", "tenant"]).default("shared").describe(
     'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
-  ),
-  payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
-    "largest payload for policies; larger ones are refused",
   ),
   fuel_per_second: count(
     1_000_000,

@@ -2,7 +2,6 @@
 import { z } from "zod";
 import {
   always,
-  count,
   idOrAny,
   isFetchable,
   refuseRepeated,
@@ -45,11 +44,6 @@ export type SignatureRule = z.output<typeof SignatureRule>;
 export const Auth = z.strictObject({
   query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
   clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
-  revocation_seconds: count(
-    2_592_000,
-    315_360_000,
-    "default duration of a revocation; longer than any token's life",
-  ),
   require_signature: z.array(SignatureRule).default([]).describe(
     "roles and room patterns whose messages must carry an Ed25519 signature",
   ),

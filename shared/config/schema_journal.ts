@@ -66,9 +66,6 @@ export const LedgerTable = z.strictObject({
   store: z.boolean().default(false).describe(
     "store the ledger beside the journal, so that it outlives the Shield",
   ),
-  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(268_435_456).describe(
-    "with store: bytes stored for all tenants; above, the oldest of any tenant goes",
-  ),
   seconds: count(3_600, 604_800, "how long the ledger remembers at most"),
 });
 

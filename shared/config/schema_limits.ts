@@ -35,11 +35,6 @@ export const LimitsTable = z.strictObject({
     MESSAGES_MAX,
     "operations per second of a user, over all connections and HTTP requests; burst: twice that",
   ),
-  user_bytes_per_second: count(
-    BYTES,
-    BYTES_MAX,
-    "bytes per second of a user, over all connections and HTTP requests; burst: twice that",
-  ),
   tenant_messages_per_second: count(
     MESSAGES,
     MESSAGES_MAX,
@@ -55,11 +50,6 @@ export const LimitsTable = z.strictObject({
     MESSAGES_MAX,
     "operations per second of this process, shared fairly by tenants; burst: twice that",
   ),
-  process_bytes_per_second: count(
-    BYTES,
-    BYTES_MAX,
-    "bytes per second of this process, shared fairly by tenants; burst: twice that",
-  ),
   handshakes_per_second: count(
     2_500,
     1_000_000,
@@ -73,11 +63,6 @@ export const LimitsTable = z.strictObject({
   // Go's and hyper's pools keep a connection for 90 s: whoever reuses one does not race its end.
   keep_alive_ms: z.int().min(100).max(600_000).default(95_000).describe(
     "idle time of a connection between requests; longer than a load balancer or a client's pool keeps it",
-  ),
-  admin_requests_per_second: count(
-    200,
-    1_000_000,
-    "admin API requests per second and caller (issuer and subject), a tenth of them changes; burst: twice that; beyond: 429",
   ),
   rooms_per_connection: count(
     1_024,
@@ -102,10 +87,4 @@ export const LimitsTable = z.strictObject({
   unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes waiting for one connection; above: close 4429",
   ),
-  pending_operations: count(
-    1_024,
-    1_000_000,
-    "operations of one connection in its queue or without ACK; also HTTP requests of one user in flight",
-  ),
-  token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
 });

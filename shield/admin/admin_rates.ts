@@ -55,7 +55,7 @@ export class AdminRates {
   /** Takes one request that changes something, in addition. Throws as `takeRequest` does. */
   takeChange(identity: Pick<Identity, "tenant_id" | "user_key">): void {
     const { changes } = this.#callerOf(identity);
-    this.#take(changes, "admin_changes_per_second: a tenth of admin_requests_per_second");
+    this.#take(changes, "admin_changes_per_second");
   }
 
   #take(bucket: TokenBucket, key: string): void {
@@ -64,7 +64,7 @@ export class AdminRates {
     this.refused++;
     throw new ArqonError(
       "rate-limited",
-      `${bucket.per_second} a second of this caller on the admin API ([limits] ${key})`,
+      `${bucket.per_second} a second of this caller on the admin API (limits.${key})`,
       { retry_after_ms },
     );
   }

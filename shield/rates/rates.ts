@@ -122,11 +122,9 @@ export const RATE_KEYS: readonly LiveKey[] = [
   "limits.messages_per_second",
   "limits.bytes_per_second",
   "limits.user_messages_per_second",
-  "limits.user_bytes_per_second",
   "limits.tenant_messages_per_second",
   "limits.tenant_bytes_per_second",
   "limits.process_messages_per_second",
-  "limits.process_bytes_per_second",
 ];
 
 /** The keys of the configuration that may change while quotas run. */

@@ -133,6 +133,9 @@ export function goProgram(name: string, module: string, built: string): Promise<
   });
 }
 
+/** The name of Python. */
+export const PYTHON = IS_WINDOWS ? "python" : "python3";
+
 /** The programs of a virtual environment in the folder. */
 export const venvBin = (venv: string): string => `${venv}/${IS_WINDOWS ? "Scripts" : "bin"}`;
 
@@ -140,7 +143,7 @@ export const venvBin = (venv: string): string => `${venv}/${IS_WINDOWS ? "Script
 export async function makeVenv(venv: string, packages: readonly string[]): Promise<string> {
   const advice = "It needs Python 3.10 or newer with venv (Debian: python3 python3-venv) and PyPI.";
   try {
-    await must(IS_WINDOWS ? "python" : "python3", ["-m", "venv", "--clear", venv]);
+    await must(PYTHON, ["-m", "venv", venv]);
     const pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     await must(`${venvBin(venv)}/python`, [...pip, ...packages]);
     return venvBin(venv);

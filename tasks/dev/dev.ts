@@ -9,8 +9,6 @@ import { fileURLToPath } from "node:url";
 import { busFlags } from "../../arq/commands/dev/dev_up.ts";
 import type { DevBusOptions, DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { readyLine, readyText } from "../../arq/serve/ready_text.ts";
-import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
-import type { Prometheus } from "./dev_observe.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/replay", "arq/serve", "tasks"];
@@ -32,8 +30,6 @@ Options:
   --json           print one line {"url","ops_url","admin_url","token","tenant"}
                    on stdout when ready; everything else goes to stderr
   --no-watch       do not start anew when a source file changes
-  --observe        start Prometheus beside it, when one is installed
-  --observe-port N  where (default: a free port)
   --help           this text
 `;
 
@@ -48,8 +44,6 @@ interface DevArguments {
   options: Options;
   json: boolean;
   watch: boolean;
-  /** Port of a Prometheus beside the bus; undefined: there is none. */
-  observe_port: number | undefined;
 }
 
 function usage(message: string): never {
@@ -79,8 +73,6 @@ function readArguments(args: string[]): DevArguments {
         nats: text,
         json: flag,
         "no-watch": flag,
-        observe: flag,
-        "observe-port": text,
         help: { ...flag, short: "h" },
       },
     });
@@ -91,8 +83,6 @@ function readArguments(args: string[]): DevArguments {
     const port = portOf("--port", values.port);
     const ops_port = portOf("--ops-port", values["ops-port"]);
     const admin_port = portOf("--admin-port", values["admin-port"]);
-    const observe_port = portOf("--observe-port", values["observe-port"]) ??
-      (values.observe === true ? 0 : undefined);
     const options: Options = {
       state_dir: `${ROOT}/.arqon`,
       ...(port === undefined ? {} : { port }),
@@ -102,8 +92,7 @@ function readArguments(args: string[]): DevArguments {
       ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
       ...(values.nats === undefined ? {} : { nats_url: values.nats }),
     };
-    const watch = values["no-watch"] !== true;
-    return { options, json: values.json === true, watch, observe_port };
+    return { options, json: values.json === true, watch: values["no-watch"] !== true };
   } catch (error) {
     usage(error instanceof Error ? error.message : String(error));
   }
@@ -161,28 +150,6 @@ function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void
   out(json ? readyLine(ready) : readyText(ready, text));
 }
 
-/** Starts Prometheus and says where it is, or why it does not run. The bus goes on without it. */
-async function observe(
-  ops_url: string,
-  state_dir: string,
-  port: number,
-): Promise<Prometheus | undefined> {
-  try {
-    const folder = `${state_dir}/prometheus-${Deno.pid}`;
-    const config = devPrometheusConfig(ROOT, ops_url);
-    const prometheus = await startPrometheus({ folder, config, port });
-    err(
-      prometheus === undefined
-        ? "dev: no Prometheus: install it (apt-get install prometheus, brew install prometheus)\n"
-        : `dev: Prometheus on ${prometheus.url}\n`,
-    );
-    return prometheus;
-  } catch (error) {
-    err(`dev: no Prometheus: ${error instanceof Error ? error.message : error}\n`);
-    return undefined;
-  }
-}
-
 function portOfUrl(url: string): number {
   return Number(new URL(url).port);
 }
@@ -215,29 +182,20 @@ function changes(): AsyncIterable<string> {
 }
 
 async function supervise(arguments_: DevArguments): Promise<never> {
-  const { options, json, watch, observe_port } = arguments_;
+  const { options, json, watch } = arguments_;
   // It watches before the first bus reads its sources, so that a change during the start is not missed.
   const changed = watch ? changes() : undefined;
   let bus = spawnBus(options);
-  let observing: Promise<Prometheus | undefined> | undefined;
-  const exit = async (code: number): Promise<never> => {
-    await (await observing)?.stop();
-    Deno.exit(code);
-  };
   const end = async () => {
     await stop(bus.child);
-    await exit((await bus.child.status).success ? 0 : 1);
+    Deno.exit((await bus.child.status).success ? 0 : 1);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
   watchLauncher(end);
   const first = await bus.ready;
   if (first === undefined) Deno.exit((await bus.child.status).code || 1);
   announce(first, json, options.config_file === undefined);
-  if (observe_port !== undefined) {
-    if (json) err(`dev: console on ${first.admin_url}/console/\n`);
-    observing = observe(first.ops_url, options.state_dir, observe_port);
-  }
-  if (changed === undefined) return await exit((await bus.child.status).code);
+  if (changed === undefined) Deno.exit((await bus.child.status).code);
   // The ports stay the same, since clients reconnect to where they were.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
@@ -250,7 +208,7 @@ async function supervise(arguments_: DevArguments): Promise<never> {
     const again = await bus.ready;
     err(again === undefined ? "dev: not running; waiting for a change\n" : "dev: ready again\n");
   }
-  return await exit(0);
+  Deno.exit(0);
 }
 
 /** The pid of a process's parent by `ps` (Deno keeps /proc to itself); undefined where there is none. */

@@ -5,7 +5,7 @@
  * engine and are the pipeline's (.github/workflows/images.yml). It uploads nothing.
  */
 import { CHART } from "../deploy/deploy_helm.ts";
-import { must, pythonPackages } from "../checkout/programs.ts";
+import { deno, must, pythonPackages } from "../checkout/programs.ts";
 import { ensureDeployTools } from "../deploy/deploy_tools.ts";
 import { readVersion, ROOT_MANIFEST } from "../gen/gen_version.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -52,9 +52,9 @@ async function pypi(folder: string, version: string): Promise<string[]> {
 
 /** Lets `deno publish` do all but the upload. */
 async function jsr(): Promise<string[]> {
-  const said = await run(Deno.execPath(), "task", "--quiet", "release:jsr", "--dry-run");
-  const done = said.match(/Dry run complete/g)?.length ?? 0;
-  if (done !== 2) throw new Error(`JSR: ${done} of 2 packages went through:\n${said}`);
+  for (const cwd of ["proto", "sdk/typescript"].map((member) => ROOT + member)) {
+    await deno(["publish", "--dry-run", "--allow-dirty"], { cwd });
+  }
   return ["@arqon/proto", "@arqon/sdk"];
 }
 

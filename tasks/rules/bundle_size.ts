@@ -1,11 +1,10 @@
 /**
  * Measures what the SDK adds to a web page: bundles programs with esbuild as a site would, prints the gzipped
- * sizes and the contents of the first bundle, and exits 1 when a bundle is over its limit or has what no page
- * should load. It reads the sources; the code on npm is the same without types.
+ * sizes and contents of what a page loads at once, and exits 1 when one is over its limit or has other packages in it.
+ * It reads the sources; the code on npm is the same without types. `pack_check.ts` finds what browsers do not have.
  */
 import { gzipSync } from "node:zlib";
-import { build, type Plugin, stop } from "esbuild";
-import { type BundleInputs, bundleProblems, contributors } from "./bundle_size_rules.ts";
+import { analyzeMetafile, build, type Plugin, stop } from "esbuild";
 import { ROOT } from "../checkout/source_files.ts";
 
 /** One program, and how large its bundle may be. */
@@ -89,12 +88,11 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** What a page loads at once, and what it may load later. */
+/** What a page loads at once, the problems of it, and a table of its contents. */
 interface Bundle {
   readonly text: string;
-  /** The files that it comes from. */
-  readonly inputs: BundleInputs;
-  readonly later: readonly { readonly file: string; readonly text: string }[];
+  readonly contents: string;
+  readonly foreign: readonly string[];
 }
 
 async function bundle(contents: string): Promise<Bundle> {
@@ -113,40 +111,31 @@ async function bundle(contents: string): Promise<Bundle> {
     metafile: true,
     write: false,
   });
-  const texts = Object.keys(metafile.outputs).map((file) => ({
-    file,
-    text: outputFiles.find(({ path }) => path === ROOT + file)?.text ?? "",
-  }));
-  const first = texts.find(({ file }) => metafile.outputs[file]?.entryPoint === PROGRAM);
-  if (first === undefined) throw new Error("esbuild says of no file that it is the program");
-  const later = texts.filter((other) => other !== first);
-  return { text: first.text, inputs: metafile.outputs[first.file]?.inputs ?? {}, later };
+  const found = Object.entries(metafile.outputs).find(([, one]) => one.entryPoint === PROGRAM);
+  const text = outputFiles.find(({ path }) => path === ROOT + found?.[0])?.text;
+  if (found === undefined || text === undefined) throw new Error("esbuild made no program");
+  const foreign = Object.entries(found[1].inputs).flatMap(([path, { bytesInOutput }]) =>
+    bytesInOutput > 0 && /node_modules|@bufbuild|\/gen\/arqon\//.test(path) ? [path] : []
+  );
+  const outputs = Object.fromEntries([found]);
+  return { text, foreign, contents: await analyzeMetafile({ ...metafile, outputs }) };
 }
 
 /** Prints the sizes of a program. Returns the problems of its bundle. */
-async function judge(program: Program): Promise<string[]> {
-  const { name, text: contents, limit_bytes, beside } = program;
-  const { text, inputs, later } = await bundle(contents);
+async function judge({ name, text: program, limit_bytes, beside }: Program): Promise<string[]> {
+  const { text, contents, foreign } = await bundle(program);
   const sizeOf = (of: string) => gzipSync(of, { level: 9 }).length;
   const base_bytes = beside === undefined ? 0 : sizeOf((await bundle(beside)).text);
   const size_bytes = sizeOf(text) - base_bytes;
   const kb = (bytes: number) => `${(bytes / KB).toFixed(2)} KB`;
   const limit = `limit ${kb(limit_bytes)}`;
   console.log(`${name}: ${kb(size_bytes)} gzipped, ${kb(text.length)} minified, ${limit}`);
-  for (const [path, bytes] of contributors(inputs, SHOWN)) {
-    console.log(`  ${kb(bytes).padStart(9)}  ${path}`);
-  }
-  const named = contents.includes("ArqonError") ? [] : later;
-  for (const { file, text } of named) {
-    console.log(`  later, if asked for: ${kb(sizeOf(text))}  ${file}`);
-  }
-  const files = named.map(({ file }) => file);
-  const own = EXTERNAL.reduce((left, one) => left.replaceAll(`from"${one}"`, ""), text);
-  const problems = bundleProblems(own, inputs, files).map((what) => `${name}: it has ${what}`);
-  if (size_bytes < limit_bytes) return problems;
+  console.log(contents.split("\n").slice(0, SHOWN).join("\n"));
   return [
-    ...problems,
-    `${name}: ${size_bytes} bytes gzipped; less than ${limit_bytes} are allowed`,
+    ...foreign.map((path) => `${name}: it has ${path}, which is no part of the SDK`),
+    ...size_bytes < limit_bytes
+      ? []
+      : [`${name}: ${size_bytes} bytes gzipped; less than ${limit_bytes} are allowed`],
   ];
 }
 

@@ -58,15 +58,18 @@ function jsonProblem(text: string): string | undefined {
   }
 }
 
+/** Tasks that a page or a workflow names and deno.json does not have. */
+function unknownTasks(path: string, text: string, tasks: ReadonlySet<string>): Violation[] {
+  return namedTasks(text).filter(({ name }) => !tasks.has(name)).map(({ name, line }) => {
+    return { path, line, message: `deno.json has no task "${name}"` };
+  });
+}
+
 /** The violations of one Markdown file. */
 export function checkMarkdown(path: string, text: string, checkout: Checkout): Violation[] {
   const broken = links(text).map(({ target, line }) => ({
     line,
     message: linkProblem(path, target, checkout),
-  }));
-  const unknown = namedTasks(text).map(({ name, line }) => ({
-    line,
-    message: checkout.tasks.has(name) ? undefined : `deno.json has no task "${name}"`,
   }));
   const blocks = fencedBlocks(text).map(({ language, text, line }) => ({
     line,
@@ -76,9 +79,10 @@ export function checkMarkdown(path: string, text: string, checkout: Checkout): V
       ? checkout.configProblem(text)
       : undefined,
   }));
-  return [...broken, ...unknown, ...blocks].flatMap(({ line, message }) =>
+  const found = [...broken, ...blocks].flatMap(({ line, message }) =>
     message === undefined ? [] : [{ path, line, message }]
   );
+  return [...found, ...unknownTasks(path, text, checkout.tasks)];
 }
 
 /** Extensions of files that may name documents, without Markdown. */
@@ -240,6 +244,8 @@ export function checkDocuments(sources: Sources): Violation[] {
   const fixed = new Set(constants().map(([name]) => name));
   return [
     ...pages.flatMap((path) => checkMarkdown(path, sources.text(path), checkout)),
+    ...sources.paths.filter((path) => /^\.github\/.*\.yml$/.test(path))
+      .flatMap((path) => unknownTasks(path, sources.text(path), checkout.tasks)),
     ...[...pages, ...citing].flatMap((path) => checkConstants(path, sources.text(path), fixed)),
     ...citing.flatMap((path) => checkCitations(path, sources.text(path), checkout)),
   ];

@@ -1,113 +1,126 @@
 /**
- * The rule for exports, as a pure function over the modules of the checkout. An export must be reached from a
- * program, from a package's entry or from a gate, and not only by tests of it. A value that no other file
- * imports must not be exported; a type may be, since it names what a function takes.
+ * The rule for exports, over parsed files. An export must be needed by its own file or by one that is no test, or be in a
+ * package's entry. A value that no other file imports must not be exported; a type may be, since it names what a function
+ * takes. It looks at names, not at types and scopes: what only other needless code uses is found once that is gone.
  */
-import type { Declaration, ModuleGraph } from "./export_graph.ts";
+import ts from "typescript";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import { isExported, lineOf, loadedBy, nodesOf } from "./sources.ts";
+
+/** An export that a module declares. */
+interface Declared {
+  readonly name: string;
+  /** Line number, from 1. */
+  readonly line: number;
+  /** True for an interface or a type; an enum or a class is a value. */
+  readonly is_type: boolean;
+  /** Whether the module itself uses it. */
+  readonly is_used: boolean;
+}
+
+/** One module, as far as exports matter. */
+export interface ModuleNames {
+  readonly path: string;
+  readonly exported: readonly Declared[];
+  /** Names of other modules that it imports, passes on or loads, by `keyOf`. */
+  readonly taken: readonly string[];
+}
+
+/** Resolves a specifier of a module to a path below the root; undefined for packages. */
+export type Resolve = (from: string, specifier: string) => string | undefined;
+
+/** A name of a module; `*` means everything that it exports. */
+const keyOf = (path: string, name: string) => `${path} ${name}`;
 
 /** Whether a file runs only in tests, so that its imports do not count. */
 const isForTests = (path: string) => isTestCode(path) || path.startsWith("tests/");
 
-const keyOf = (path: string, name: string) => `${path} ${name}`;
+/** Whether an identifier is a name after a dot, or of a member. */
+const isMember = (node: ts.Identifier): boolean => {
+  const { parent } = node;
+  return (ts.isPropertyAccessExpression(parent) || ts.isPropertyAssignment(parent) ||
+    ts.isPropertySignature(parent) || ts.isPropertyDeclaration(parent) ||
+    ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) && parent.name === node;
+};
 
-/** The declarations that something runs or that a package exports, by `keyOf`. */
-class Reached {
-  readonly keys = new Set<string>();
-  readonly #modules: ReadonlyMap<string, ModuleGraph>;
-  readonly #due: [path: string, name: string][] = [];
-
-  constructor(modules: ReadonlyMap<string, ModuleGraph>) {
-    this.#modules = modules;
-  }
-
-  /**
-   * Reaches a name of a module, which may declare, import or pass it on; `*` is everything that it exports.
-   */
-  take(path: string, name: string): void {
-    const key = keyOf(path, name);
-    if (this.keys.has(key) || !this.#modules.has(path)) return;
-    this.keys.add(key);
-    this.#due.push([path, name]);
-  }
-
-  /** Follows the uses of what is reached, until nothing new is found. */
-  settle(): void {
-    for (let next = this.#due.pop(); next !== undefined; next = this.#due.pop()) {
-      this.#follow(...next);
-    }
-  }
-
-  #follow(path: string, name: string): void {
-    const module = this.#modules.get(path)!;
-    const { declarations, imports, passed_on, passed_on_whole } = module;
-    if (name === "*") {
-      for (const one of declarations) if (one.is_exported) this.take(path, one.name);
-      for (const one of passed_on.keys()) this.take(path, one);
-      for (const whole of passed_on_whole) this.take(whole, "*");
-      return;
-    }
-    const from = imports.get(name) ?? passed_on.get(name);
-    if (from !== undefined) this.take(from.path, from.name);
-    const own = declarations.filter((one) => one.name === name);
-    for (const { uses } of own) for (const use of uses) this.take(path, use);
-    if (own.length === 0 && from === undefined) {
-      for (const whole of passed_on_whole) this.take(whole, name);
-    }
-  }
+function namesIn(name: ts.BindingName): string[] {
+  if (ts.isIdentifier(name)) return [name.text];
+  return name.elements.flatMap((one) => ts.isBindingElement(one) ? namesIn(one.name) : []);
 }
 
-/**
- * The declarations that are reached without tests. `entries` are modules whose exports a package gives out.
- */
-function reachedFrom(modules: readonly ModuleGraph[], entries: readonly string[]): Reached {
-  const reached = new Reached(new Map(modules.map((module) => [module.path, module])));
-  for (const entry of entries) reached.take(entry, "*");
-  for (const { path, imports, acts, loads } of modules) {
-    if (isForTests(path)) continue;
-    for (const name of acts) reached.take(path, name);
-    for (const loaded of loads) reached.take(loaded, "*");
-    // Gates, benchmarks and examples run as they are, so everything that they import is used.
-    if (!isProduct(path)) {
-      for (const from of imports.values()) reached.take(from.path, from.name);
-    }
+function declaredNames(statement: ts.Statement): string[] {
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.flatMap(({ name }) => namesIn(name));
   }
-  reached.settle();
-  return reached;
+  const { name } = statement as { name?: ts.Identifier };
+  return name === undefined ? [] : [name.text];
 }
 
-/** The names of each file that other files import, tests included; `*`: all of them. */
-function takenFrom(modules: readonly ModuleGraph[]): Set<string> {
-  const taken = new Set<string>();
-  for (const { path, imports, passed_on, passed_on_whole, loads } of modules) {
-    for (const from of [...imports.values(), ...passed_on.values()]) {
-      taken.add(keyOf(from.path, from.name));
-    }
-    for (const whole of [...passed_on_whole, ...loads]) {
-      if (whole !== path) taken.add(keyOf(whole, "*"));
-    }
+/** The names that a statement takes of the module that it names. */
+function takenBy(statement: ts.Statement): string[] {
+  if (ts.isExportDeclaration(statement)) {
+    const { exportClause: clause } = statement;
+    if (clause === undefined || ts.isNamespaceExport(clause)) return ["*"];
+    return clause.elements.map(({ name, propertyName }) => (propertyName ?? name).text);
   }
-  return taken;
+  if (!ts.isImportDeclaration(statement)) return [];
+  const { name, namedBindings } = statement.importClause ?? {};
+  const named = namedBindings === undefined
+    ? []
+    : ts.isNamespaceImport(namedBindings)
+    ? ["*"]
+    : namedBindings.elements.map(({ name, propertyName }) => (propertyName ?? name).text);
+  return name === undefined ? named : ["default", ...named];
 }
 
-/** Every export that nothing needs. */
+/** The names of one module. */
+export function namesOf(path: string, source: ts.SourceFile, resolve: Resolve): ModuleNames {
+  const nodes = nodesOf(source);
+  const to = (node: ts.Node | undefined) =>
+    node && ts.isStringLiteral(node) ? resolve(path, node.text) : undefined;
+  const counts = Map.groupBy(
+    nodes.filter(ts.isIdentifier).filter((node) => !isMember(node)),
+    ({ text }) => text,
+  );
+  const exported = source.statements.filter(isExported).flatMap((statement) => {
+    const is_type = ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement);
+    return declaredNames(statement).map((name) => {
+      const is_used = (counts.get(name)?.length ?? 0) > 1;
+      return { name, line: lineOf(statement), is_type, is_used };
+    });
+  });
+  const named = source.statements.flatMap((statement) => {
+    const target = to((statement as { moduleSpecifier?: ts.Expression }).moduleSpecifier);
+    return target === undefined ? [] : takenBy(statement).map((name) => keyOf(target, name));
+  });
+  const loaded = nodes.flatMap((node) => to(loadedBy(node)?.[0]) ?? []);
+  return { path, exported, taken: [...named, ...loaded.map((target) => keyOf(target, "*"))] };
+}
+
+/** Every export that nothing needs. `entries` are modules whose exports a package gives out. */
 export function checkExports(
-  modules: readonly ModuleGraph[],
+  modules: readonly ModuleNames[],
   entries: readonly string[],
 ): Violation[] {
-  const reached = reachedFrom(modules, entries);
-  const taken = takenFrom(modules);
-  const problemOf = (path: string, { name, is_type }: Declaration): string | undefined => {
-    if (!reached.keys.has(keyOf(path, name))) {
+  const takenIn = (all: readonly ModuleNames[]) => new Set(all.flatMap(({ taken }) => taken));
+  const by_any = takenIn(modules);
+  const users = modules.filter(({ path }) => !isForTests(path));
+  // Benchmarks start their servers as tests do: what they take of tests/ counts as theirs.
+  const started = new Set([...takenIn(users)].map((key) => key.split(" ", 1)[0]));
+  const by_users = takenIn([...users, ...modules.filter(({ path }) => started.has(path))]);
+  const problemOf = (path: string, { name, is_type, is_used }: Declared): string | undefined => {
+    const isTaken = (taken: ReadonlySet<string>) =>
+      taken.has(keyOf(path, name)) || taken.has(keyOf(path, "*"));
+    if (entries.includes(path) || isTaken(by_users)) return undefined;
+    if (!is_used) {
       return `nothing that users run needs ${name}: take it away, or move it to what tests it`;
     }
-    if (is_type || entries.includes(path)) return undefined;
-    if (taken.has(keyOf(path, name)) || taken.has(keyOf(path, "*"))) return undefined;
+    if (is_type || isTaken(by_any)) return undefined;
     return `no other file imports ${name}: do not export it`;
   };
-  return modules.filter(({ path }) => isProduct(path)).flatMap(({ path, declarations }) =>
-    declarations.filter(({ is_exported }) => is_exported).flatMap((one) => {
+  return modules.filter(({ path }) => isProduct(path)).flatMap(({ path, exported }) =>
+    exported.flatMap((one) => {
       const message = problemOf(path, one);
       return message === undefined ? [] : [{ path, line: one.line, message }];
     })

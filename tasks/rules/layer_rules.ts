@@ -21,22 +21,10 @@ export interface Module {
   readonly imports: readonly Import[];
 }
 
-const EVERYTHING = [
-  "proto",
-  "shared",
-  "wasm",
-  "shield",
-  "brain",
-  "sdk",
-  "arq",
-  "policies",
-  "tasks",
-  "tests",
-  "bench",
-  "examples",
-  "deploy",
-  "docs",
-];
+const EVERYTHING =
+  "proto shared wasm shield brain sdk arq policies tasks tests bench examples deploy docs".split(
+    " ",
+  );
 
 /** The layers from which each layer may import, itself included. A layer is the first folder of a path. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {

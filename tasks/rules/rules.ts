@@ -5,14 +5,13 @@
  */
 import { listFiles } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
-import { graphOf, importsIn } from "./export_graph.ts";
-import { checkExports } from "./export_rules.ts";
+import { checkExports, namesOf } from "./export_rules.ts";
 import { checkFolders } from "./folder_rules.ts";
 import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins } from "./layer_rules.ts";
 import { checkReasons } from "./reason_rules.ts";
 import { checkSizes } from "./size_rules.ts";
-import { Sources } from "./sources.ts";
+import { importsIn, Sources } from "./sources.ts";
 import { checkAllStyle } from "./style_rules.ts";
 import { checkAllSwitches } from "./switch_rules.ts";
 
@@ -66,7 +65,7 @@ function exports(sources: Sources): Violation[] {
     const path = target(from, specifier);
     return /^[a-z]+:/.test(path) ? undefined : path;
   };
-  const modules = sources.ending([".ts"]).map((path) => graphOf(path, sources.tree(path), resolve));
+  const modules = sources.ending([".ts"]).map((path) => namesOf(path, sources.tree(path), resolve));
   return checkExports(modules, [...packageEntries(sources).values()]);
 }
 

@@ -5,7 +5,7 @@
 import ts from "typescript";
 import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
-import { checkPythonSleeps, sleepProblem } from "./sleep_rules.ts";
+import { sleepProblem } from "./sleep_rules.ts";
 import { isExported, lineOf, nodesOf, parsed, type Sources, violationAt } from "./sources.ts";
 
 /** Where a failure that nobody learns of is one of the product. */
@@ -160,8 +160,6 @@ export function checkTypeScript(
   ];
 }
 
-const isPythonTest = (path: string) => /^(sdk\/python\/)?tests\/.*\.py$/.test(path);
-
 /** The violations of the house rules in all files that we write by hand. */
 export function checkSizes(sources: Sources): Violation[] {
   return sources.ending(READ_EXTENSIONS).filter((path) => !isGenerated(path)).flatMap((path) => {
@@ -170,10 +168,7 @@ export function checkSizes(sources: Sources): Violation[] {
     if (path.endsWith(".proto")) {
       return [...checkName(path), ...checkText(path, text), ...checkOpening(path, text)];
     }
-    return [
-      ...checkText(path, text, Infinity),
-      ...(isPythonTest(path) ? checkPythonSleeps(path, text) : []),
-    ];
+    return checkText(path, text, Infinity);
   });
 }
 

@@ -1,10 +1,11 @@
 /**
  * The files of the checkout as the rules see them: each is read once, and each of TypeScript is parsed once. Here is
- * also how a rule walks over a syntax tree.
+ * also how a rule walks over a syntax tree, and what a module imports.
  */
 import ts from "typescript";
 import { ROOT } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import type { Import } from "./layer_rules.ts";
 
 /** The syntax tree of a text. */
 export function parsed(path: string, text: string): ts.SourceFile {
@@ -33,6 +34,39 @@ export function violationAt(node: ts.Node, path: string, message: string): Viola
 export function isExported(statement: ts.Statement): boolean {
   return ts.canHaveModifiers(statement) &&
     (ts.getModifiers(statement) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+}
+
+/** What a module loads while it runs, `import("./x.ts")`, also as a type: the specifier, and whether it is a type. */
+export function loadedBy(
+  node: ts.Node,
+): [specifier: ts.Node | undefined, is_type: boolean] | undefined {
+  if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+    return [node.argument.literal, true];
+  }
+  const is_import = ts.isCallExpression(node) &&
+    node.expression.kind === ts.SyntaxKind.ImportKeyword;
+  return is_import ? [node.arguments[0], false] : undefined;
+}
+
+function importedBy(node: ts.Node): ReturnType<typeof loadedBy> {
+  if (ts.isImportDeclaration(node)) {
+    return [node.moduleSpecifier, node.importClause?.isTypeOnly === true];
+  }
+  if (ts.isExportDeclaration(node)) return [node.moduleSpecifier, node.isTypeOnly];
+  return loadedBy(node);
+}
+
+/** Every import of a module as it is written; `target` says where a specifier leads. */
+export function importsIn(
+  source: ts.SourceFile,
+  target: (specifier: string) => string,
+): Import[] {
+  return nodesOf(source).flatMap((node) => {
+    const [written, is_type = false] = importedBy(node) ?? [];
+    if (written === undefined || !ts.isStringLiteral(written)) return [];
+    const { text: specifier } = written;
+    return [{ specifier, target: target(specifier), line: lineOf(written), is_type }];
+  });
 }
 
 /** The files of the checkout, below its root. */

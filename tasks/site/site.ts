@@ -1,38 +1,32 @@
 /**
- * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. It fails for a dead
- * link, and for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
+ * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. VitePress fails for a
+ * dead link (`documents` of the rules knows the anchors), and this for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
  * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds
  * into the cache and leaves `dist` alone. Packages come from npm once; the build itself needs no network.
  */
+import { parseArgs } from "node:util";
 import { arqHelp } from "./arq_help.ts";
 import { llmsFullText, llmsText, markdownPages } from "./llms.ts";
-import { deadLinks } from "./site_links.ts";
 import { navigationProblems, PAGES, sitePage } from "./site_pages.ts";
 import { placeOf } from "../../docs/.vitepress/pages.ts";
 import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
-import { exitWith, type Violation } from "../checkout/violation.ts";
+import { exitWith } from "../checkout/violation.ts";
 
 const ARQ_PAGE = "docs/arq.md";
 const CACHE = `${ROOT}.arqon/site`;
 const ASSETS = [".svg", ".png", ".json"];
-const USAGE = "usage: deno task docs:site [--check] [--base /PATH/]";
 
-interface Asked {
-  readonly base: string;
-  readonly check: boolean;
-}
-
-function readArguments(args: readonly string[]): Asked {
-  let base = "/";
-  let check = false;
-  for (let index = 0; index < args.length; index++) {
-    if (args[index] === "--check") check = true;
-    else if (args[index] === "--base") base = args[++index] ?? "";
-    else throw new RangeError(`"${args[index]}" is no argument; ${USAGE}`);
-  }
+function readArguments(args: string[]) {
+  const { base, check } = parseArgs({
+    args,
+    options: {
+      base: { type: "string", default: "/" },
+      check: { type: "boolean", default: false },
+    },
+  }).values;
   if (!/^\/([\w.-]+\/)*$/.test(base)) {
-    throw new RangeError(`--base "${base}": begins and ends with a slash; ${USAGE}`);
+    throw new RangeError(`--base "${base}": begins and ends with a slash`);
   }
   return { base, check };
 }
@@ -107,15 +101,6 @@ async function build(base: string, out: string): Promise<void> {
   await deno(["run", "--quiet", "-A", "--deny-net", program, ...args], { cwd });
 }
 
-async function check(out: string, base: string): Promise<Violation[]> {
-  const files = await listFiles([""], `${out}/`);
-  const pages = new Map<string, string>();
-  for (const file of files.filter((path) => path.endsWith(".html"))) {
-    pages.set(file, await Deno.readTextFile(`${out}/${file}`));
-  }
-  return deadLinks(pages, new Set(files), base);
-}
-
 if (import.meta.main) {
   const asked = readArguments(Deno.args);
   const files = await listFiles([""]);
@@ -130,5 +115,5 @@ if (import.meta.main) {
   const out = asked.check ? `${CACHE}/out` : `${ROOT}dist/site`;
   await build(asked.base, out);
   await writeMarkdown(sources, out);
-  exitWith(await check(out, asked.base), `${PAGES.length} pages in ${out}`);
+  console.log(`${PAGES.length} pages in ${out}`);
 }

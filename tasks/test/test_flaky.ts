@@ -16,71 +16,29 @@ const UNNAMED = "no test: the file does not load, or its process ended";
 /** Lives in a thread of this process, so that it ends with it. */
 const BUSY_LOOP = "data:application/javascript,for (;;);";
 
-/** One run of a file. */
-export interface FlakyRun {
-  /** Of its tests together. */
-  readonly seconds: number;
-  readonly is_failed: boolean;
-  /** Names of the tests that failed. */
-  readonly failed: readonly string[];
-}
-
-const HEAD = "  runs  failed   rate  slowest  file";
-
-/** The lines of one file: its row, and below it each test that failed, the most frequent first. */
-export function flakyRow(file: string, runs: readonly FlakyRun[]): string {
-  const failures = runs.filter(({ is_failed }) => is_failed);
+/** Runs a file so often; how often it failed, with each test that did, the most frequent first. */
+async function runFile(file: string, times: number): Promise<boolean> {
+  let failures = 0;
   const counts = new Map<string, number>();
-  for (const { failed } of failures) {
-    for (const name of failed.length > 0 ? failed : [UNNAMED]) {
+  for (let run = 0; run < times; run++) {
+    let output = "";
+    let names: readonly string[] = [];
+    const { failed } = await runTests([file], {
+      print: (text) => void (output += text),
+      onReport: (report) => void (names = readReport(report).flatMap((one) => one.failed)),
+    });
+    show(failed > 0 ? `${output}F` : ".");
+    if (failed === 0) continue;
+    failures++;
+    for (const name of names.length > 0 ? names : [UNNAMED]) {
       counts.set(name, (counts.get(name) ?? 0) + 1);
     }
   }
-  const slowest = Math.max(...runs.map(({ seconds }) => seconds));
-  const row = [
-    `${runs.length}`.padStart(6),
-    `${failures.length}`.padStart(8),
-    `${(100 * failures.length / runs.length).toFixed(0)} %`.padStart(7),
-    `${slowest.toFixed(1)} s`.padStart(9),
-    `  ${file}`,
-  ];
-  const names = [...counts].toSorted(([, one], [, other]) => other - one);
-  return [row.join(""), ...names.map(([name, count]) => `${count}`.padStart(14) + ` x ${name}`)]
-    .join("\n");
-}
-
-async function runOnce(file: string): Promise<FlakyRun> {
-  let output = "";
-  let report = "";
-  const { failed } = await runTests([file], {
-    print: (text) => void (output += text),
-    onReport: (text) => void (report = text),
-  });
-  if (failed > 0) show(output);
-  const files = readReport(report);
-  return {
-    seconds: files.reduce((sum, { seconds }) => sum + seconds, 0),
-    is_failed: failed > 0,
-    failed: files.flatMap((one) => one.failed),
-  };
-}
-
-async function runAll(files: readonly string[], times: number): Promise<boolean> {
-  const rows: string[] = [];
-  let is_failed = false;
-  for (const file of files) {
-    const runs: FlakyRun[] = [];
-    while (runs.length < times) {
-      const run = await runOnce(file);
-      runs.push(run);
-      is_failed ||= run.is_failed;
-      show(run.is_failed ? "F" : ".");
-    }
-    rows.push(flakyRow(file, runs));
-    show(`\n${rows.at(-1)}\n`);
+  show(`\n${failures} of ${times} runs failed: ${file}\n`);
+  for (const [name, count] of [...counts].toSorted(([, one], [, other]) => other - one)) {
+    show(`  ${count} x ${name}\n`);
   }
-  show(`\n${HEAD}\n${rows.join("\n")}\n`);
-  return is_failed;
+  return failures > 0;
 }
 
 /** What was asked for; undefined when the arguments say nothing that can be done. */
@@ -106,7 +64,8 @@ if (import.meta.main) {
   });
   const loops = asked.is_loaded ? navigator.hardwareConcurrency : 0;
   const load = Array.from({ length: loops }, () => new Worker(BUSY_LOOP, { type: "module" }));
-  const is_failed = await runAll(asked.files, asked.times);
+  let is_failed = false;
+  for (const file of asked.files) is_failed = await runFile(file, asked.times) || is_failed;
   for (const loop of load) loop.terminate();
   Deno.exit(is_failed ? 1 : 0);
 }

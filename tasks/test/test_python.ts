@@ -5,13 +5,13 @@
  * Without Python it says that it was skipped; in CI that is a failure.
  */
 import { finish, show } from "./run_tests.ts";
+import { makeVenv, PYTHON, venvBin } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { type Followed, followTests } from "./test_process.ts";
 import type { TestTotals } from "./test_summary.ts";
 
 const VENV = `${ROOT}.arqon/python`;
-const IS_WINDOWS = Deno.build.os === "windows";
-const BIN = `${VENV}/${IS_WINDOWS ? "Scripts" : "bin"}`;
+const BIN = venvBin(VENV);
 const CONFIG = "sdk/python/pyproject.toml";
 /**
  * The tests that hold us against other implementations: our reader of frames against one in Python, our
@@ -76,31 +76,6 @@ async function run(
   );
 }
 
-const PYTHON = IS_WINDOWS ? "python" : "python3";
-const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
-
-/** Whether there is a Python that is new enough and can make a virtual environment. */
-async function hasPython(print: Print): Promise<boolean> {
-  const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
-  return (await run(print, PYTHON, ["-c", asked])).success;
-}
-
-/** Makes the environment. Undefined when that has worked, else what went wrong. */
-async function install(print: Print): Promise<string | undefined> {
-  const made = await run(print, PYTHON, ["-m", "venv", VENV]);
-  if (!made.success) return `${PYTHON} could not make the environment ${VENV}`;
-  const pip = [
-    "install",
-    "--quiet",
-    "--disable-pip-version-check",
-    "-e",
-    "sdk/python[dev]",
-    ...EXAMPLES_NEED,
-  ];
-  const installed = await run(print, `${BIN}/pip`, pip);
-  return installed.success ? undefined : "pip could not install sdk/python[dev]";
-}
-
 /** The options by which a type checker sees the package as on another system, with a cache for each. */
 function forSystem(name: "win32" | "darwin"): readonly string[] {
   return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
@@ -125,16 +100,22 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
 ];
 
+const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
+
 /** Makes the environment; the totals with which a run ends when there is none. */
 async function prepare(in_ci: boolean, print: Print): Promise<TestTotals | undefined> {
-  if (!await hasPython(print)) {
+  const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
+  if (!(await run(print, PYTHON, ["-c", asked])).success) {
     print(`${in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`}\n`);
     return { passed: 0, failed: in_ci ? 1 : 0 };
   }
-  const problem = await install(print);
-  if (problem === undefined) return undefined;
-  print(`${problem}\n`);
-  return { passed: 0, failed: 1 };
+  try {
+    await makeVenv(VENV, ["-e", "sdk/python[dev]", ...EXAMPLES_NEED]);
+    return undefined;
+  } catch (error) {
+    print(`${error instanceof Error ? error.message : error}\n`);
+    return { passed: 0, failed: 1 };
+  }
 }
 
 async function pytest(print: Print, paths: readonly string[]): Promise<TestTotals> {

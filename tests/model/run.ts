@@ -160,7 +160,8 @@ tenant_private_hosts = ["127.0.0.1"]
 log_bytes = 67_108_864
 [limits]
 messages_per_second = 10_000
-admin_requests_per_second = 100_000
+#constant limits.admin_requests_per_second = 100_000
+#constant limits.admin_changes_per_second = 10_000
 ${PATIENT_POLICIES}`;
 
 /** What the rows' messages are held to; with `more` fields, which none of them has. */

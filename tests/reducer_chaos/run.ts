@@ -45,7 +45,6 @@ const CONFIG = `
 messages_per_second = 1_000_000
 bytes_per_second = 1_000_000_000
 user_messages_per_second = 1_000_000
-user_bytes_per_second = 1_000_000_000
 #constant limits.command_timeout_ms = 5_000
 [presence]
 #constant presence.heartbeat_ms = 250

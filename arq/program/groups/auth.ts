@@ -102,7 +102,7 @@ export const AUTH: readonly Definition[] = [
     --token-id <jti>  the token with this id
     --issued-before <time>  tokens issued before: now, 10m (so long ago) or a date; alone, of the whole
       tenant ${issuedBefore}
-    --for <time>  how long it stands: longer than such tokens live (default: [auth] revocation_seconds)
+    --for <time>  how long it stands: longer than such tokens live (default: auth.revocation_seconds)
       ${span}
     --reason <text>  what the holder is told
     --undo  lift the revocation instead

@@ -68,11 +68,6 @@ const options = {
   retries: z.int().min(0).max(10_000).default(300).describe(
     "retries for one event before it is a dead letter; the pauses of 300 take about a day",
   ),
-  in_flight: count(
-    8,
-    256,
-    "calls in parallel; those of one room are in sequence",
-  ),
 };
 
 /** A hook that a tenant sets at run time; a missing secret is generated. */

@@ -53,10 +53,26 @@ const LOGS = {
 };
 
 const LIMITS = {
-  admin_changes_per_second: part(
-    0.1,
-    "limits.admin_requests_per_second",
+  admin_requests_per_second: fixed(
+    200,
+    "requests of one caller to the admin API; burst: twice that; no person and no console asks so often",
+  ),
+  admin_changes_per_second: fixed(
+    20,
     "changes, and reads of users' data, which the audit log records; burst: ten times that",
+  ),
+  token_bytes: fixed(8_192, "bytes of a token: what proxies take as one header"),
+  user_bytes_per_second: fixed(
+    4_294_967_296,
+    "bytes of a user here; user_messages_per_second is the bound",
+  ),
+  process_bytes_per_second: fixed(
+    4_294_967_296,
+    "bytes of this process; process_messages_per_second is the bound",
+  ),
+  pending_operations: fixed(
+    1_024,
+    "operations of one connection in its queue or without ACK; HTTP requests of one user in flight",
   ),
   pending_bytes: fixed(4_194_304, "queued operations of one connection, 4 KiB for each"),
   headers: fixed(64, "headers of one envelope; header_bytes bounds them, too"),
@@ -105,6 +121,11 @@ const LIMITS = {
 };
 
 const POLICY = {
+  payload_bytes: part(
+    1,
+    "limits.max_frame_bytes",
+    "largest payload for policies: whatever fits into a frame",
+  ),
   inline_fuel: fixed(
     1_000,
     "of a chain of inline_modules: half a millisecond of the Shield's thread",
@@ -164,6 +185,11 @@ const PRESENCE = {
 };
 
 const BRAIN = {
+  rooms_in_memory: part(
+    5e-7,
+    "limits.memory_bytes",
+    "rooms whose document a Brain keeps in memory: an eighth of it at 256 KiB each",
+  ),
   reducer_bytes: part(
     EIGHTH,
     "limits.memory_bytes",
@@ -189,6 +215,7 @@ const BRIDGE = {
 };
 
 const REDUCERS = {
+  values: fixed(10_000, "values of one room; state_bytes are 400 for each"),
   events: fixed(64, "events of one command; event_bytes are 4 KiB for each"),
   event_bytes: fixed(262_144, "bytes of the events of one command: those of a frame"),
   timers: fixed(64, "commands of one room that wait for their time"),
@@ -203,6 +230,7 @@ const REDUCERS = {
 
 /** The constants of every hook, tenants' hooks included, are in `[webhooks]`: see `constantAt`. */
 const WEBHOOKS = {
+  in_flight: fixed(8, "calls of a hook in parallel; those of one room are in sequence"),
   survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
   refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
   events_waiting: fixed(1_000, "refusals and budgets that wait; beyond: the oldest go"),
@@ -240,6 +268,10 @@ const CONSTANTS = {
     on_storage_short: fixed("warn", "`arq doctor` and an alert report it, too; it may never fill"),
   },
   auth: {
+    revocation_seconds: fixed(
+      2_592_000,
+      "life of a revocation that asks for none: longer than any token's",
+    ),
     jwks_cache_seconds: fixed(600, "life of a key set; an unknown key is fetched at once"),
     jwks_timeout_ms: fixed(5_000, "timeout of fetching a key set; the earlier one stays in use"),
     jwks_cooldown_seconds: fixed(30, "limits unknown keys to two requests a minute per issuer"),
@@ -267,9 +299,13 @@ const CONSTANTS = {
     verify_ms: fixed(10_000, "interval of comparing open rooms with the log"),
   },
   ledger: {
+    log_bytes: fixed(
+      268_435_456,
+      "with store: bytes stored for all tenants; beyond: the oldest of any tenant goes",
+    ),
     flush_ms: fixed(5_000, "interval of a Shield's writes; a killed one loses as much"),
     handshakes_per_second: fixed(50, "entries of refused handshakes; a repeat extends one"),
-    tenant_bytes: part(0.25, "log_bytes", "bytes stored for one tenant"),
+    tenant_bytes: fixed(67_108_864, "the same for one tenant: a quarter"),
     store_reads: fixed(2, "parallel reads of the store, each up to 64 MiB in memory"),
     store_wait_ms: fixed(2_000, "wait of a further read before it is refused"),
     queue_bytes: fixed(8_388_608, "the backlog of the store; what is beyond it is lost"),
@@ -312,6 +348,7 @@ const CONSTANTS = {
     event_stream_ms: fixed(60_000, "life of an event stream; its reader then reconnects"),
   },
   growing: {
+    message_bytes: fixed(65_536, "UTF-8 of one message: ten times the longest answers of models"),
     idle_ms: fixed(60_000, "a message without an addition for this long ends as it is"),
     pieces: fixed(10_000, "pieces of one message: seven bytes each for the longest one"),
     room_messages: fixed(16, "growing messages in one room: more than people can follow"),

@@ -30,12 +30,14 @@ Deno.test("live config: who has a table sees its live keys change, and the other
 Deno.test("live config: a part is told once a change, of its keys alone, when they have changed", () => {
   const live = new LiveConfig(configFrom({}));
   const told: number[] = [];
-  live.follow(["limits.connections_per_user", "limits.token_bytes"], () => {
+  live.follow(["limits.connections_per_user", "limits.rooms_per_connection"], () => {
     told.push(live.config.limits.connections_per_user);
   });
-  live.change(configFrom({ limits: { connections_per_user: 1, token_bytes: 300 } }));
+  live.change(configFrom({ limits: { connections_per_user: 1, rooms_per_connection: 300 } }));
   live.change(
-    configFrom({ limits: { connections_per_user: 1, token_bytes: 300, rooms_per_connection: 99 } }),
+    configFrom({
+      limits: { connections_per_user: 1, rooms_per_connection: 300, connections_per_tenant: 99 },
+    }),
   );
   live.change(configFrom({}));
   assert.deepEqual(told, [1, 12_000]);
@@ -44,12 +46,12 @@ Deno.test("live config: a part is told once a change, of its keys alone, when th
 Deno.test("live config: a constant that is a share of a live key follows it, and is no key that changed", () => {
   const live = new LiveConfig(configFrom({}));
   const { limits } = live.config;
-  const next = configFrom({ limits: { admin_requests_per_second: 1_000, strangers: 10 } });
+  const next = configFrom({ limits: { handshakes_per_second: 1_000, strangers: 10 } });
   assert.deepEqual(live.change(next), {
-    changed: ["limits.admin_requests_per_second"],
+    changed: ["limits.handshakes_per_second"],
     needs_restart: ["limits.strangers"],
   });
-  assert.deepEqual([limits.admin_changes_per_second, limits.strangers_per_address], [100, 768]);
+  assert.deepEqual([limits.handshake_burst, limits.strangers_per_address], [400, 768]);
 });
 
 Deno.test("live config: lists, tables of values and keys without a default are one key each", () => {

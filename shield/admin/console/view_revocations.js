@@ -24,7 +24,7 @@ const parts = () => ({
   }),
   until: field("Stands until", {
     ...{ name: "until", type: "datetime-local", step: 1 },
-    hint: "Empty: as [auth] revocation_seconds says. Choose later than the tokens live.",
+    hint: "Empty: as auth.revocation_seconds says. Choose later than the tokens live.",
   }),
   reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
 });
