@@ -1,6 +1,6 @@
 /** The real Prometheus with the alerts of `deploy/prometheus`, of which an hour is a minute. */
 import assert from "node:assert/strict";
-import { startPrometheus } from "./prometheus_process.ts";
+import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 
 /** Where the rules are. */
 const RULES_FOLDER = new URL("../deploy/prometheus/", import.meta.url).pathname;
@@ -35,7 +35,8 @@ export async function startAlerting(scrape_configs: readonly object[]): Promise<
     rule_files: FILES.map((file) => `${folder}/${file}`),
     scrape_configs,
   });
-  const prometheus = await startPrometheus(`${folder}/run`, config);
+  const prometheus = await startPrometheus({ folder: `${folder}/run`, config, port: 0 });
+  assert.ok(prometheus, "prometheus is not installed (apt-get install prometheus)");
   return {
     url: prometheus.url,
     async [Symbol.asyncDispose]() {

@@ -35,6 +35,7 @@ Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
   const cases: [args: string[], text: RegExp][] = [
     [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
     [["--ops-port", "x"], /--ops-port expects a port/],
+    [["--observe-port", "x"], /--observe-port expects a port/],
     [["--colour"], /--colour/],
     [["extra"], /extra/],
     [["--nats", "localhost"], /nats:\/\/127\.0\.0\.1:4222/],

@@ -5,13 +5,13 @@
  */
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
+import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { askWithoutBrain, playRound, prepare } from "./prometheus_load.ts";
 import type { Stage } from "./prometheus_load.ts";
-import { startPrometheus } from "./prometheus_process.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const PROMETHEUS = `${ROOT}/deploy/prometheus`;
@@ -209,10 +209,12 @@ Deno.test("every panel, recording rule and alert asks for what there is", async 
   const tls = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
   await using brain = await startServer("brain", config, issuer.dir, "", 0, [], tls);
   await prepare(stage);
-  const prometheus = await startPrometheus(
-    `${issuer.dir}/prometheus`,
-    await prometheusConfig(shield, brain),
-  );
+  const prometheus = await startPrometheus({
+    folder: `${issuer.dir}/prometheus`,
+    config: await prometheusConfig(shield, brain),
+    port: 0,
+  });
+  assert.ok(prometheus, "prometheus is not installed (apt-get install prometheus)");
   try {
     const rules = await rulesOf(prometheus.url);
     const recorded = rules.filter(({ type }) => type === "recording");

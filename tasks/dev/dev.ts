@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 import { busFlags } from "../../arq/commands/dev/dev_up.ts";
 import type { DevBusOptions, DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { readyLine, readyText } from "../../arq/serve/ready_text.ts";
+import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
+import type { Prometheus } from "./dev_observe.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/replay", "arq/serve", "tasks"];
@@ -30,6 +32,8 @@ Options:
   --json           print one line {"url","ops_url","admin_url","token","tenant"}
                    on stdout when ready; everything else goes to stderr
   --no-watch       do not start anew when a source file changes
+  --observe        start Prometheus beside it, when one is installed
+  --observe-port N  where (default: a free port)
   --help           this text
 `;
 
@@ -44,6 +48,8 @@ interface DevArguments {
   options: Options;
   json: boolean;
   watch: boolean;
+  /** Port of a Prometheus beside the bus; undefined: there is none. */
+  observe_port: number | undefined;
 }
 
 function usage(message: string): never {
@@ -73,6 +79,8 @@ function readArguments(args: string[]): DevArguments {
         nats: text,
         json: flag,
         "no-watch": flag,
+        observe: flag,
+        "observe-port": text,
         help: { ...flag, short: "h" },
       },
     });
@@ -83,6 +91,8 @@ function readArguments(args: string[]): DevArguments {
     const port = portOf("--port", values.port);
     const ops_port = portOf("--ops-port", values["ops-port"]);
     const admin_port = portOf("--admin-port", values["admin-port"]);
+    const observe_port = portOf("--observe-port", values["observe-port"]) ??
+      (values.observe === true ? 0 : undefined);
     const options: Options = {
       state_dir: `${ROOT}/.arqon`,
       ...(port === undefined ? {} : { port }),
@@ -92,7 +102,8 @@ function readArguments(args: string[]): DevArguments {
       ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
       ...(values.nats === undefined ? {} : { nats_url: values.nats }),
     };
-    return { options, json: values.json === true, watch: values["no-watch"] !== true };
+    const watch = values["no-watch"] !== true;
+    return { options, json: values.json === true, watch, observe_port };
   } catch (error) {
     usage(error instanceof Error ? error.message : String(error));
   }
@@ -150,6 +161,28 @@ function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void
   out(json ? readyLine(ready) : readyText(ready, text));
 }
 
+/** Starts Prometheus and says where it is, or why it does not run. The bus goes on without it. */
+async function observe(
+  ops_url: string,
+  state_dir: string,
+  port: number,
+): Promise<Prometheus | undefined> {
+  try {
+    const folder = `${state_dir}/prometheus-${Deno.pid}`;
+    const config = devPrometheusConfig(ROOT, ops_url);
+    const prometheus = await startPrometheus({ folder, config, port });
+    err(
+      prometheus === undefined
+        ? "dev: no Prometheus: install it (apt-get install prometheus, brew install prometheus)\n"
+        : `dev: Prometheus on ${prometheus.url}\n`,
+    );
+    return prometheus;
+  } catch (error) {
+    err(`dev: no Prometheus: ${error instanceof Error ? error.message : error}\n`);
+    return undefined;
+  }
+}
+
 function portOfUrl(url: string): number {
   return Number(new URL(url).port);
 }
@@ -182,20 +215,29 @@ function changes(): AsyncIterable<string> {
 }
 
 async function supervise(arguments_: DevArguments): Promise<never> {
-  const { options, json, watch } = arguments_;
+  const { options, json, watch, observe_port } = arguments_;
   // It watches before the first bus reads its sources, so that a change during the start is not missed.
   const changed = watch ? changes() : undefined;
   let bus = spawnBus(options);
+  let observing: Promise<Prometheus | undefined> | undefined;
+  const exit = async (code: number): Promise<never> => {
+    await (await observing)?.stop();
+    Deno.exit(code);
+  };
   const end = async () => {
     await stop(bus.child);
-    Deno.exit((await bus.child.status).success ? 0 : 1);
+    await exit((await bus.child.status).success ? 0 : 1);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
   watchLauncher(end);
   const first = await bus.ready;
   if (first === undefined) Deno.exit((await bus.child.status).code || 1);
   announce(first, json, options.config_file === undefined);
-  if (changed === undefined) Deno.exit((await bus.child.status).code);
+  if (observe_port !== undefined) {
+    if (json) err(`dev: console on ${first.admin_url}/console/\n`);
+    observing = observe(first.ops_url, options.state_dir, observe_port);
+  }
+  if (changed === undefined) return await exit((await bus.child.status).code);
   // The ports stay the same, since clients reconnect to where they were.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
@@ -208,7 +250,7 @@ async function supervise(arguments_: DevArguments): Promise<never> {
     const again = await bus.ready;
     err(again === undefined ? "dev: not running; waiting for a change\n" : "dev: ready again\n");
   }
-  Deno.exit(0);
+  return await exit(0);
 }
 
 /** The pid of a process's parent by `ps` (Deno keeps /proc to itself); undefined where there is none. */

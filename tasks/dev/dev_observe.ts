@@ -1,0 +1,119 @@
+/**
+ * Runs the Prometheus of this machine beside a bus, for `deno task dev --observe` and a test. It downloads
+ * nothing, and says when there is no Prometheus.
+ */
+import { join } from "node:path";
+
+/** The settings of one Prometheus. */
+export interface PrometheusOptions {
+  /** Folder of its configuration and data. It is made first, and removed when Prometheus has ended. */
+  readonly folder: string;
+  /** Text of prometheus.yml. */
+  readonly config: string;
+  /** Port on 127.0.0.1; 0 picks a free one. */
+  readonly port: number;
+}
+
+/** A Prometheus that is ready to be asked. */
+export interface Prometheus {
+  readonly url: string;
+  /** Ends Prometheus, and resolves when its folder is removed. */
+  stop(): Promise<void>;
+}
+
+const READY_MS = 30_000;
+const LOG_CHARS = 4_000;
+
+/**
+ * The shell ends Prometheus when its own stdin ends, so that Prometheus never outlives the process that
+ * started it, even a killed one. Ctrl-C goes to the whole terminal and is ignored here.
+ */
+const SCRIPT = `trap "" INT
+folder=$1; shift
+exec 3<&0
+prometheus "$@" 3<&- &
+pid=$!
+(cat <&3; kill "$pid") >/dev/null 2>&1 &
+exec 3<&-
+wait "$pid"
+rm -rf "$folder"`;
+
+/** The configuration for one bus with one page of metrics. `root` is the checkout. */
+export function devPrometheusConfig(root: string, ops_url: string): string {
+  const rules = ["rules.yml", "alerts.yml"].map((name) => join(root, "deploy/prometheus", name));
+  return `# Made by deno task dev --observe.
+global: { scrape_interval: 2s, evaluation_interval: 2s }
+rule_files: ${JSON.stringify(rules)}
+scrape_configs:
+  - job_name: arqon-dev
+    static_configs: [{ targets: [${JSON.stringify(new URL(ops_url).host)}] }]
+`;
+}
+
+/** Whether the PATH has a `prometheus`. */
+async function isInstalled(): Promise<boolean> {
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", "command -v prometheus"],
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).output();
+  return success;
+}
+
+/** Reads the log to its end, and tells the port when Prometheus is ready. */
+async function readLog(
+  stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onReady: (port: number) => void,
+) {
+  let log = "";
+  let is_told = false;
+  for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
+    log = (log + text).slice(-LOG_CHARS);
+    // The line with the port comes before the line of readiness; at that time both are among the last.
+    const port = log.match(/msg="Listening on" address=\S*:(\d+)/)?.[1];
+    if (is_told || port === undefined || !log.includes("Server is ready")) continue;
+    is_told = true;
+    onReady(Number(port));
+  }
+  return log;
+}
+
+/**
+ * Starts Prometheus and waits until it is ready; undefined when it is not installed. Rejects with the end of
+ * its log when it does not start, for example because the port is in use.
+ */
+export async function startPrometheus(
+  { folder, config, port }: PrometheusOptions,
+): Promise<Prometheus | undefined> {
+  if (!await isInstalled()) return undefined;
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(`${folder}/prometheus.yml`, config);
+  const child = new Deno.Command("sh", {
+    args: [
+      ...["-c", SCRIPT, "prometheus", folder],
+      `--config.file=${folder}/prometheus.yml`,
+      `--storage.tsdb.path=${folder}/data`,
+      `--web.listen-address=127.0.0.1:${port}`,
+    ],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
+  const log = readLog(child.stderr, resolve);
+  log.then((text) => reject(new Error(`Prometheus has ended:\n${text}`)));
+  const stop = async () => {
+    await child.stdin.close().catch(() => {});
+    await Promise.all([child.status, log]);
+  };
+  const timer = setTimeout(() => reject(new Error("Prometheus is not ready")), READY_MS);
+  try {
+    return { url: `http://127.0.0.1:${await ready}`, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
