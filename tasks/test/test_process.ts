@@ -1,10 +1,17 @@
 /**
- * Follows one program of tests: shows and keeps what it says. It ends none: `.ci/run` asks a run that takes too long to
- * end by SIGINT, which both runners answer with the tests that are under way.
+ * Follows one program of tests: shows and keeps what it says, and ends it when it has said nothing for so
+ * long that it must be stuck. This is no time limit of a test: a run that goes on is never ended.
  */
 
-/** After a program has ended, for output that its children hold. */
-const END_MS = 20_000;
+/** How long to wait, in milliseconds. */
+export interface Waits {
+  /** Without a word of the program, until it is asked to end. The longest silence of a good run is 50 s. */
+  readonly silence_ms: number;
+  /** After it was asked, until it is killed; and after it has ended, for output that its children hold. */
+  readonly end_ms: number;
+}
+
+const WAITS: Waits = { silence_ms: 600_000, end_ms: 20_000 };
 
 /** A started program, and which of its outputs to read. */
 export interface TestProcess {
@@ -34,28 +41,99 @@ async function read(
   }
 }
 
-/** Follows a program to its end. */
-export async function followTests(
-  { name, child, ...streams }: TestProcess,
+/**
+ * What the threads of a process do, for example "12 Sl futex_do_wait": how many, in which state, and where in
+ * the kernel (ps(1)). Empty where the system does not tell.
+ */
+function threadStates(pid: number): string {
+  const count = new Map<string, number>();
+  try {
+    const ps = new Deno.Command("ps", { args: ["-L", "-o", "stat=,wchan:30=", "-p", `${pid}`] });
+    for (const line of new TextDecoder().decode(ps.outputSync().stdout).split("\n")) {
+      const what = line.replace(/\s+/g, " ").trim();
+      if (what === "") continue;
+      count.set(what, (count.get(what) ?? 0) + 1);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return [...count].map(([what, number]) => `${number} ${what}`).join(", ");
+}
+
+function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // it has ended
+  }
+}
+
+/**
+ * Asks a silent program to end by SIGINT, which both runners answer with the tests that are under way, and
+ * kills it when it does not. Returns the function that says that something was heard, and the one to stop.
+ */
+function endWhenSilent(
+  { name, child }: TestProcess,
   print: (text: string) => void,
-  end_ms = END_MS,
+  { silence_ms, end_ms }: Waits,
+): { heard: () => void; stop: () => void } {
+  let timer: ReturnType<typeof setTimeout>;
+  let isOver = false;
+  const ask = () => {
+    isOver = true;
+    // `.ci/run` repeats what follows such a line.
+    print(`\nFAIL  ${name} has said nothing for ${silence_ms / 1000} s and is ended by SIGINT\n`);
+    const states = threadStates(child.pid);
+    if (states !== "") print(`its threads: ${states}\n`);
+    kill(child, "SIGINT");
+    timer = setTimeout(() => {
+      print(`FAIL  ${name} did not end by SIGINT and is killed\n`);
+      kill(child, "SIGKILL");
+    }, end_ms);
+  };
+  timer = setTimeout(ask, silence_ms);
+  return {
+    heard() {
+      if (isOver) return;
+      clearTimeout(timer);
+      timer = setTimeout(ask, silence_ms);
+    },
+    /** What is still read of an ended program does not begin another wait. */
+    stop() {
+      isOver = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Follows a program to its end. A program that was ended because of its silence has no success. */
+export async function followTests(
+  program: TestProcess,
+  print: (text: string) => void,
+  waits: Waits = WAITS,
 ): Promise<Followed> {
+  const silence = endWhenSilent(program, print, waits);
   let output = "";
-  const keep = (text: string) => {
+  const show = (text: string) => {
+    silence.heard();
     print(text);
+  };
+  const keep = (text: string) => {
+    show(text);
     output += text;
   };
-  const kept = streams.kept.getReader();
-  const shown = streams.shown?.getReader();
-  const reads = [read(kept, keep), ...shown === undefined ? [] : [read(shown, print)]];
-  const { success, signal } = await child.status;
-  // `.ci/run` repeats what follows such a line.
-  if (signal !== null) print(`\nFAIL  ${name} was ended by ${signal}\n`);
+  const kept = program.kept.getReader();
+  const shown = program.shown?.getReader();
+  const reads = [read(kept, keep)];
+  if (shown !== undefined) reads.push(read(shown, show));
+  const { success, signal } = await program.child.status;
+  silence.stop();
+  if (signal !== null) print(`\nFAIL  ${program.name} was ended by ${signal}\n`);
   const late = setTimeout(() => {
-    print(`FAIL  ${name} has left processes behind, which hold its output\n`);
+    print(`FAIL  ${program.name} has left processes behind, which hold its output\n`);
     kept.cancel();
     shown?.cancel();
-  }, end_ms);
+  }, waits.end_ms);
   await Promise.all(reads);
   clearTimeout(late);
   return { output, success };

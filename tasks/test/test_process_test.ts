@@ -1,4 +1,4 @@
-/** Programs that leave processes behind come to an end, and it is said. */
+/** Programs that are silent, that are killed, or that leave processes behind come to an end, and it is said. */
 import assert from "node:assert/strict";
 import { type Followed, followTests } from "./test_process.ts";
 
@@ -6,6 +6,7 @@ import { type Followed, followTests } from "./test_process.ts";
 async function follow(
   command: string,
   args: readonly string[],
+  silence_ms: number,
 ): Promise<Followed & { printed: string }> {
   const child = new Deno.Command(command, {
     args: [...args],
@@ -17,13 +18,15 @@ async function follow(
   const followed = await followTests(
     { name: "the run", child, kept: child.stdout, shown: child.stderr },
     (text) => printed += text,
-    300,
+    { silence_ms, end_ms: 300 },
   );
   return { ...followed, printed };
 }
 
+const LONG_MS = 600_000;
+
 Deno.test("what a program says is kept from stdout and shown from both", async () => {
-  const said = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"]);
+  const said = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"], LONG_MS);
   assert.equal(said.success, false);
   assert.equal(said.output, "one\n");
   assert.match(said.printed, /one\n/);
@@ -31,9 +34,56 @@ Deno.test("what a program says is kept from stdout and shown from both", async (
   assert.doesNotMatch(said.printed, /FAIL/);
 });
 
+Deno.test("a silent run of deno test names the test that does not end", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    const file = `${folder}/stuck_test.ts`;
+    await Deno.writeTextFile(
+      file,
+      `Deno.test("waits for ever", () => {
+        Deno.stderr.writeSync(new TextEncoder().encode("begun"));
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      });`,
+    );
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["test", "--parallel", "--no-check", "--no-config", file],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    let printed = "";
+    // However slow the machine is: the run is silent for long only after the test has begun.
+    const silence_ms = 20_000;
+    const { success } = await followTests(
+      { name: "deno test", child, kept: child.stdout },
+      (text) => printed += text,
+      { silence_ms, end_ms: 60_000 },
+    );
+    assert.equal(success, false);
+    assert.match(printed, /FAIL {2}deno test has said nothing for 20 s/);
+    assert.match(printed, /waits for ever/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a program that does not end by SIGINT is killed", async () => {
+  const said = await follow("sh", ["-c", "trap '' INT; while :; do sleep 0.1; done"], 300);
+  assert.equal(said.success, false);
+  assert.match(said.printed, /did not end by SIGINT/);
+  assert.match(said.printed, /was ended by SIGKILL/);
+});
+
 Deno.test("a process that is left behind does not hold the run", async () => {
-  const said = await follow("sh", ["-c", "sleep 60 & echo $!"]);
+  const said = await follow("sh", ["-c", "sleep 60 & echo $!"], LONG_MS);
   assert.equal(said.success, true);
   assert.match(said.printed, /has left processes behind/);
   Deno.kill(Number(said.output), "SIGKILL");
+});
+
+Deno.test("what is read of a program after its end does not begin another wait", async () => {
+  // A wait that goes on after this test is a timer that the runner of tests reports as a leak.
+  const said = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
+  assert.equal(said.success, true);
+  assert.equal(said.output, "late\n");
 });
