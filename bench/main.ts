@@ -15,6 +15,8 @@ import { POLICY } from "./policy/policy.ts";
 import { SIZING } from "./sizing/sizing.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
 import { STORM } from "./storm/storm.ts";
+import { USAGE } from "./usage/usage.ts";
+
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./measure/scenario.ts";
 import type { OptionValues } from "./measure/scenario.ts";
 
@@ -32,6 +34,7 @@ const SCENARIOS: readonly Scenario[] = [
   STORM,
   LEAF_GARBAGE,
   SIZING,
+  USAGE,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

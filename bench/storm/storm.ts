@@ -95,7 +95,7 @@ async function startCrowds(
 ): Promise<Program[]> {
   const share = Math.ceil(plan.clients / plan.processes);
   return await Promise.all(Array.from({ length: plan.processes }, async (_, index) => {
-    const child = startProgram("bench/storm/storm_crowd.ts", {
+    const child = startProgram("bench/storm/storm_crowd_child.ts", {
       flags: CLIENT_FLAGS,
       before: niceness(plan.nice),
     });

@@ -1,12 +1,10 @@
 /**
  * A crowd of clients in this process that behave like the SDK: they connect, lose everything at once, come
- * back after a random moment, and wait as long as a refusal says. Its report is plain numbers. As a program it reads a
- * plan, says how many are connected, and for each further line drops all and reports when they are back.
+ * back after a random moment, and wait as long as a refusal says. Its report is plain numbers.
  */
 import { cpuSeconds } from "../../shared/metrics/metrics.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/clock.ts";
 import type { WireConnection } from "../load/targets/target.ts";
-import { ownLines } from "../measure/text_lines.ts";
 import { attempt, type Door, isAlive } from "./storm_handshake.ts";
 
 /** The plan of one crowd. */
@@ -159,14 +157,4 @@ function measured(): Measured {
     other_refusals: 0,
     failures: 0,
   };
-}
-
-if (import.meta.main) {
-  const lines = ownLines();
-  const crowd = new Crowd(JSON.parse((await lines.next()).value ?? ""));
-  console.log(JSON.stringify({ open: await crowd.connect() }));
-  const onBack = () => console.log(JSON.stringify({ back: true }));
-  while (!(await lines.next()).done) console.log(JSON.stringify(await crowd.storm(onBack)));
-  crowd.close();
-  Deno.exit(0);
 }

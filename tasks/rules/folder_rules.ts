@@ -39,7 +39,7 @@ arq: terminal reducers/types reducers answers bus backup completion doctor init/
   commands/desired commands/setup program/groups program
   .
 bench: measure load/wires load/targets load/plans load/crowd load policy journal durable
-  slow_reader storm sockets kernels leaves sizing peers .`;
+  slow_reader storm sockets kernels leaves sizing usage peers .`;
 
 /**
  * The folders with product files of each package, lowest first. A module may import values from its own

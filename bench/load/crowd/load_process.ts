@@ -4,17 +4,8 @@
  */
 import { ownLines } from "../../measure/text_lines.ts";
 import { CrowdMember } from "./crowd.ts";
-import type { Wire, WireSpec } from "../targets/target.ts";
-import { ARQON_WIRE } from "../wires/wire_arqon.ts";
-import { RAW_WIRE } from "../wires/wire_raw.ts";
+import { wireOf } from "../wires/wires.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
-
-/** The wire for the protocol of a target; the wires of the peers are loaded only when they are asked for. */
-async function wireOf({ protocol }: WireSpec): Promise<Wire> {
-  if (protocol === "arqon") return ARQON_WIRE;
-  if (protocol === "raw") return RAW_WIRE;
-  return (await import("../../peers/mod.ts")).PEER_WIRES[protocol];
-}
 
 function say(answer: Opened | Sent | Count | Report): void {
   console.log(JSON.stringify(answer));

@@ -1,0 +1,17 @@
+/**
+ * A program that is a crowd of clients. Its first line on stdin is a plan as JSON, after which it prints how
+ * many clients are connected. For each further line it drops all connections, and prints a report when all
+ * clients are back. `storm.ts` starts it.
+ */
+import { Crowd } from "./storm_crowd.ts";
+import { ownLines } from "../measure/text_lines.ts";
+
+if (import.meta.main) {
+  const lines = ownLines();
+  const crowd = new Crowd(JSON.parse((await lines.next()).value ?? ""));
+  console.log(JSON.stringify({ open: await crowd.connect() }));
+  const onBack = () => console.log(JSON.stringify({ back: true }));
+  while (!(await lines.next()).done) console.log(JSON.stringify(await crowd.storm(onBack)));
+  crowd.close();
+  Deno.exit(0);
+}
