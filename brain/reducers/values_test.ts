@@ -1,4 +1,6 @@
-/** Visible values of rooms with reducers: what is told of them and read, whoever has the room; and what is not. */
+/**
+ * Visible values of rooms with reducers: published, read, and continued by a new owner; other values are not visible.
+ */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
 import { until } from "../../shared/testing/until.ts";
@@ -24,14 +26,14 @@ interface Told {
   readonly changes: readonly [entry: number, key: string, value: string | null][];
 }
 
-/** What stands in the room of values. */
+/** The messages of the room of values. */
 async function toldIn(brain: WorldBrain, room_id: string): Promise<Told[]> {
   return (await messagesOf(brain, `${room_id}~values`)).map(({ payload }) =>
     JSON.parse(new TextDecoder().decode(readEnvelope(payload).event?.data))
   );
 }
 
-/** What somebody knows who has heard all of them, and only them: each goes on where the one before ended. */
+/** The values of a subscriber that received only these messages: each continues the one before. */
 function heard(all: readonly Told[]) {
   const values = new Map<string, string>();
   let version = 0;
@@ -75,7 +77,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
       brain = next;
     }
     await applied(brain, "counter", "reset", { role: "admin" });
-    // A page is made when everything before it is told.
+    // A page is made after all changes before it are published.
     await pageOf(brain, "counter");
     assert.deepEqual(heard(await toldIn(brain, "counter")).values, {});
     const all = JSON.stringify(await toldIn(brain, "counter"));

@@ -1,7 +1,7 @@
 /**
- * Tells the changes of a room's visible values in the room beside it, each behind the message that is known to be its
- * last, so that whoever is no longer the owner is refused. With a header that says up to which entry everything is
- * reported: from there a new owner goes on. Where a class shows nothing, nothing of it is done.
+ * Publishes the changes of a room's visible values in the room beside it, each after its last known message, so that a
+ * former owner is refused. A header has the entry up to which everything is published: a new owner continues there.
+ * Does nothing for classes without visible values.
  */
 import { valuesRoomOf } from "../../../shared/rooms/values_room.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
@@ -14,12 +14,12 @@ import {
   valueMessages,
 } from "../visible/value_messages.ts";
 
-/** Spine header of a message: the entry up to which everything is reported. No client can write one. */
+/** Spine header of a message: the entry up to which changes are published. Clients cannot write it. */
 const TOLD_HEADER = "x-arqon-told";
 /** The type of such a message. */
 const VALUES_TYPE = "values";
 
-/** How far changes are reported. */
+/** How far changes are published. */
 export interface Told {
   entry: number;
   /** Position of the newest message. */
@@ -53,16 +53,19 @@ async function publish(
   parts.metrics.told.inc();
 }
 
-/** How far changes are reported, by whoever did so before; at least up to `known`, before which that is unknown. */
+/** How far changes were published by a former owner; at least `known`, before which it is unknown. */
 async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
   const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
   const told = { entry: Number(last?.headers[TOLD_HEADER] ?? 0), tail: last?.offset ?? 0 };
-  // Who has older values finds that they do not go on here, and reads them again.
+  // A subscriber with older values sees a gap here, and reads them again.
   if (told.entry < known) await publish(room, told, nothingTold(scopeOf(room), known, known));
   return told;
 }
 
-/** Whether the room shows anything, and how far it is reported then. `known`: all that is behind it is given here. */
+/**
+ * How far changes are published, or undefined if the room shows nothing. `known`: everything after it is published
+ * here.
+ */
 export async function toldOf(room: ShownRoom, known: number): Promise<Told | undefined> {
   const { loaded, at, shown } = room;
   if (shown.prefixes.length === 0 || valuesRoomOf(at.room_id) === undefined) {
@@ -71,7 +74,7 @@ export async function toldOf(room: ShownRoom, known: number): Promise<Told | und
   return loaded.told ??= await toldBefore(room, known);
 }
 
-/** Tells what entries behind `known` have changed. Rejects as the log does. */
+/** Publishes the changes of entries after `known`. Rejects as the log does. */
 export async function tellChanges(
   room: ShownRoom,
   known: number,
@@ -85,7 +88,7 @@ export async function tellChanges(
   }
 }
 
-/** Tells that nothing is left to be reported, before what could tell it is gone. */
+/** Publishes all remaining changes, before their source is removed. */
 export async function tellAll(room: ShownRoom): Promise<void> {
   const { loaded: { told, standing } } = room;
   if (told === undefined || told.entry >= standing.offset) return;

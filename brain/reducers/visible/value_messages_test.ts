@@ -1,4 +1,4 @@
-/** Messages of changes: their sizes, parts, and what stands in them. */
+/** Messages of changes: sizes, parts and content. */
 import assert from "node:assert/strict";
 import { tree } from "../state/room_state.ts";
 import { keyOf, pageOf, shownBy, shownChanges, valueJson } from "./shown.ts";
