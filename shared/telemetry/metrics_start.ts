@@ -1,6 +1,6 @@
 /**
- * Metrics by OTLP as the rest of the process sees them: started with it and ended with it. Loads the
- * OpenTelemetry SDK (`metrics_export.ts`) only when the config names a collector and wants metrics.
+ * The OTLP export of metrics, started and ended with the process. Loads the OpenTelemetry SDK (`metrics_export.ts`)
+ * only if the config names a collector and enables metrics.
  */
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
@@ -8,7 +8,6 @@ import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 
-/** What the export needs of its process. */
 export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
@@ -19,13 +18,13 @@ export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "no
 /** A running export. */
 export interface MetricsExport {
   /**
-   * Sends the last values, then ends. Takes `timeout_ms` at most, and half a second at most when the
-   * export before has failed. Never rejects. Idempotent.
+   * Sends the last values, then ends. Takes `timeout_ms` at most, and half a second at most if the export before has
+   * failed. Never rejects. Idempotent.
    */
   shutdown(): Promise<void>;
 }
 
-/** Undefined when the config names no collector or wants no metrics. */
+/** Undefined if the config names no collector or disables metrics. */
 export async function openMetricsExport(
   options: MetricsExportOptions,
 ): Promise<MetricsExport | undefined> {
