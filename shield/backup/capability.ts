@@ -1,8 +1,7 @@
-/** What backup brings to a Shield. */
+/** The backup capability of a Shield, for the embedded Spine. */
 import type { Capability } from "../capability.ts";
 import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
 
-/** All that an embedded bus keeps. */
 export const BACKUP: Capability = {
   name: "backup",
   title: "all that an embedded bus keeps",

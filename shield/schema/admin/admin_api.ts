@@ -1,6 +1,6 @@
 /**
- * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: which function answers
- * which path, and what a refusal looks like. Whether the caller is an admin has been checked before.
+ * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: routes, and the form of refusals. The
+ * caller is authorized already.
  */
 import { BOOLEAN, COUNT, inQuery, list, object, ref, TEXT } from "../../openapi/openapi_parts.ts";
 import { COMPATIBILITY_MODES } from "../../../shared/schema_id.ts";
@@ -37,7 +37,7 @@ import type { SchemaStore } from "../registry/store.ts";
 
 const OBJECT: Schema = { type: "object" };
 
-/** What several paths use. */
+/** Shared by several paths. */
 export const SCHEMA_SCHEMAS: Readonly<Record<string, Schema>> = {
   Registered: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
 };
@@ -56,10 +56,9 @@ const FINDINGS_SHOWN = 200;
 /** The most mappings in one refusal. */
 const MAPPINGS_SHOWN = 100;
 
-/** What the admin API needs of the process. */
 export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
-  /** Does long work on schemas without holding up messages. */
+  /** Does long work on schemas without delaying messages. */
   readonly work: SetWork;
   /** `platform.registry.message_parts`. */
   readonly message_parts: number;
@@ -104,9 +103,8 @@ const of = <B>(
 };
 
 /**
- * The routes of the schemas' admin API. Schema ids belong to the whole bus: whoever registers under one
- * decides for every tenant that is mapped to it. What is stored under an id is no secret: any admin who
- * knows it may read it and try data.
+ * The routes of the schemas' admin API. Schema ids belong to the whole bus: registering under one affects every tenant
+ * that is mapped to it. Stored schemas are no secret: any admin who knows an id may read it and try data.
  */
 export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "GET /v1/schemas": {
