@@ -14,7 +14,7 @@ import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "./delivery_notes.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 
-/** What a connection asks of a room. */
+/** A connection's options for a room. */
 interface Wish {
   readonly no_echo: boolean;
   /** Undefined: no diffs. */
