@@ -177,7 +177,7 @@ interface Live {
   /** Monotonic ms. */
   readonly until_ms: number;
   after: number | undefined;
-  /** Whether the reader was told its position. */
+  /** Whether the reader knows its position. */
   told: boolean;
   /** Aborted when it has ended. */
   readonly ending: AbortController;
