@@ -1,9 +1,8 @@
-/** What audit brings to a Shield. */
+/** The audit capability of a Shield: who did what on the admin API. */
 import type { Capability } from "../capability.ts";
 import { AUDIT_ROUTES } from "./api.ts";
 import { startAudit } from "./start.ts";
 
-/** Who did what on the admin API. */
 export const AUDIT: Capability = {
   name: "audit",
   title: "who did what on the admin API",
