@@ -18,7 +18,7 @@ import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
-/** Whose data, and which part; all of a tenant's without user and room. */
+/** The owner of the data, and which part of it; all of a tenant without user and room. */
 export interface Whose {
   readonly tenant: string;
   readonly user?: string | undefined;
