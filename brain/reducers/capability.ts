@@ -2,6 +2,7 @@
 import type { BrainCapability } from "../capability.ts";
 import { startReducers } from "./service.ts";
 
+/** The capability, for a Brain's list. */
 export const REDUCERS: BrainCapability = {
   name: "reducers",
   title: "programs of rooms",

@@ -39,6 +39,7 @@ export interface ReducedClass {
   readonly reducer: string;
 }
 
+/** The dependencies and settings of `ClassPrograms`. */
 export interface ClassProgramsOptions
   extends Pick<Env, "spine" | "registry" | "log" | "monotonic_ms"> {
   readonly config: Pick<Config, "reducers">;

@@ -25,6 +25,7 @@ export interface RemovalMetrics {
   readonly removals: Counter<"outcome">;
 }
 
+/** Registers the metrics of unused modules. */
 export function createRemovalMetrics(registry: Registry): RemovalMetrics {
   const { counter, gauge } = metricsOn(registry);
   const modules = gauge(
@@ -94,8 +95,10 @@ function registerGauges(registry: Registry, gauges: ReducerGauges): void {
   );
 }
 
+/** The metrics, by what they measure. */
 export type ReducerMetrics = ReturnType<typeof createReducerMetrics>;
 
+/** Registers the metrics; gauges are read at a scrape. */
 export function createReducerMetrics(registry: Registry, gauges: ReducerGauges) {
   const { counter } = metricsOn(registry);
   registerGauges(registry, gauges);

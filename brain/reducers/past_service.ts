@@ -31,6 +31,7 @@ interface Named {
   readonly shown: Shown;
 }
 
+/** The dependencies and settings of `ReducerPast`. */
 export interface ReducerPastOptions {
   readonly parts: RoomParts;
   readonly metrics: ReducerMetrics;
@@ -46,6 +47,7 @@ export interface ReducerPastOptions {
   readonly wake: (at: Place) => void;
 }
 
+/** Answers admins about the past of rooms; each request runs once, few at a time. */
 export class ReducerPast {
   readonly #options: ReducerPastOptions;
   #asked = 0;

@@ -9,6 +9,7 @@ import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { createFuelBuckets, type FuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
+/** The dependencies and settings of `TenantFuel`. */
 export interface TenantFuelOptions extends Pick<Env, "monotonic_ms"> {
   /** Fuel per second and tenant, currently. */
   readonly per_second: () => number;

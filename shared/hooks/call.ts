@@ -7,6 +7,7 @@ import { isPublicAddress } from "./address.ts";
 import { readAnswer } from "./answer.ts";
 import type { CallAnswer } from "./answer.ts";
 
+/** One call, with its limits. */
 export interface HookCall {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -15,6 +15,7 @@ export interface RawListener {
   close(): void;
 }
 
+/** The dependencies and settings of `Acceptor`. */
 export interface AcceptorOptions extends
   Pick<
     DoorOptions,

@@ -3,6 +3,8 @@ import type { ByteStream } from "./byte_stream.ts";
 
 /** The size of the first buffer, enough for most requests. */
 const READ_BYTES = 4_096;
+
+/** Shared by all without bytes. */
 export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** The unread bytes of one connection. */

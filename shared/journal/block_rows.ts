@@ -30,6 +30,8 @@ export const COLUMNS = {
   names: 10,
   terms: 11,
 } as const;
+
+/** The number of columns in a block. */
 export const COLUMN_COUNT = Object.keys(COLUMNS).length;
 
 /** The bits of a decision's shape, above two each for its hook and the form of its payload. */

@@ -9,6 +9,7 @@ export const GROWING_BUCKET = "ARQON_GROWING";
 /** Keys: `[tenant_id, schedule_id]`. */
 export const SCHEDULES_BUCKET = "ARQON_SCHEDULES";
 
+/** All tenants' streams. */
 export const STREAMS_BUCKET = "ARQON_STREAMS";
 
 /** Keys: `[tenant_id]` for rollouts, `[tenant_id, node_id]` for the Shields' reports. */

@@ -29,6 +29,8 @@ const Document = z.looseObject({
   /** The last finished apply. */
   applied_schemas: z.looseObject(About).optional(),
 });
+
+/** The decoded document. */
 export type BusSchemas = z.output<typeof Document>;
 
 /** The document before the first apply. */

@@ -4,6 +4,7 @@
  */
 import type { SpineHeaders } from "../spine/contract/spine.ts";
 
+/** Spine header with the sender's role. */
 export const ROLE_HEADER = "x-arqon-role";
 /** The claims: a JSON object of texts, in ASCII. */
 export const CLAIMS_HEADER = "x-arqon-claims";

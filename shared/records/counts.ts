@@ -42,10 +42,12 @@ export interface UsageKey {
   readonly policy: string;
 }
 
+/** The counters of one combination of dimensions. */
 export interface UsageRow extends UsageKey {
   readonly counts: Readonly<Counts>;
 }
 
+/** Counters at 0. */
 export function noCounts(): Counts {
   return {
     messages_in: 0,
@@ -63,6 +65,7 @@ export function noCounts(): Counts {
   };
 }
 
+/** Adds `more` to `counts`, in place. */
 export function addCounts(counts: Counts, more: Readonly<Counts>): void {
   for (const counter of COUNTERS) counts[counter] += more[counter];
 }

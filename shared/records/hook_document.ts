@@ -41,6 +41,8 @@ const Document = z.looseObject({
   /** The last of those that was done. */
   again_done: z.int().min(0).default(0),
 });
+
+/** The decoded document of a hook. */
 export type HookDocument = z.output<typeof Document>;
 
 const Wait = z.looseObject({

@@ -10,4 +10,5 @@ export const LEAVE_CAUSES = [
   "node-lost",
 ] as const;
 
+/** A reason of the list; its index is on the wire. */
 export type LeaveReason = typeof LEAVE_CAUSES[number];

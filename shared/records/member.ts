@@ -41,6 +41,7 @@ export interface WrittenEntry {
   readonly entry: Entry;
 }
 
+/** A birth mark: the writer and its counter. */
 export interface Tag {
   readonly writer: Writer;
   readonly counter: number;

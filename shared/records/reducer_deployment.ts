@@ -48,6 +48,7 @@ export function notDeployed(
   return { reducer, number, current: { module: "", at_ms: 0, by: "" }, before: [], modules };
 }
 
+/** The stored form: JSON. */
 export const encodeDeployment: (document: ReducerDeployment) => Uint8Array = storedBytes;
 
 /** Decodes a document; undefined for any other bytes. Throws `incompatible-version`. */

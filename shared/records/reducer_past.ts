@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 
+/** The name of the command. */
 export const PAST_COMMAND = "room.past";
 /** The most values in one answer. */
 export const PAST_VALUES_MAX = 1_000;

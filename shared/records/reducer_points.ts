@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import { readStored, storedBytes } from "./stored.ts";
 
+/** A kept snapshot. */
 export interface RoomPoint {
   /** The last entry in it. */
   readonly offset: number;
@@ -71,6 +72,7 @@ export function entryOfObject(
   return is_own ? Number(offset) : undefined;
 }
 
+/** The stored form, canonical. */
 export function encodePoints({ stream, points }: RoomPoints): Uint8Array {
   const rows = points.map(({ offset, time_ms, position, size_bytes, chain }) =>
     [offset, time_ms, position, size_bytes, chain] as const

@@ -15,6 +15,7 @@ export const StoredPrograms = z.object({
   named: z.array(z.object({ id: z.string(), to: whole.nullable() })),
 });
 
+/** The programs that a log may name, decoded. */
 export type RoomPrograms = StoredAs<typeof StoredPrograms>;
 
 /** The most programs in a record: those of older entries must be read from the log. */

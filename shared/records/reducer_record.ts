@@ -6,6 +6,7 @@ import { z } from "zod";
 import { StoredPrograms } from "./reducer_programs.ts";
 import { readStored, type StoredAs, storedBytes } from "./stored.ts";
 
+/** The bucket. Keys: `[tenant_id, room_id]`. */
 export const REDUCERS_BUCKET = "ARQON_REDUCERS";
 /** The store of snapshots, programs and modules. */
 export const REDUCER_OBJECTS = "ARQON_REDUCER_OBJECTS";
@@ -81,12 +82,22 @@ const Members = {
 
 const Record = z.looseObject(Members);
 
+/** The decoded origin of a fork. */
 export type RoomFork = StoredAs<typeof Fork>;
+
+/** A program by id, and its module by SHA-256. */
 export type ProgramName = StoredAs<typeof Name>;
+
+/** A program that could not migrate the room. */
 export type RefusedProgram = StoredAs<typeof Refused>;
+
+/** A claimed timer, decoded. */
 export type TakenTimer = StoredAs<typeof Taken>;
+
+/** The decoded record of a room. */
 export type RoomRecord = StoredAs<z.ZodObject<typeof Members>>;
 
+/** The stored form: JSON. */
 export const encodeRecord: (record: RoomRecord) => Uint8Array = storedBytes;
 
 /** Decodes a record; undefined for any other bytes. Throws `incompatible-version`. */

@@ -16,8 +16,10 @@ const Document = z.object({
   modules: z.array(z.string().regex(/^[0-9a-f]{64}$/)),
 });
 
+/** The decoded document. */
 export type ReducerRemoval = StoredAs<typeof Document>;
 
+/** The stored form: JSON. */
 export const encodeRemoval: (document: ReducerRemoval) => Uint8Array = storedBytes;
 
 /** Decodes a document; no bytes: nothing was removed yet. Throws for invalid bytes. */

@@ -29,6 +29,7 @@ export const WHEN = {
   until_ms: time("never after that").optional(),
 };
 
+/** The time of a schedule: one of `at_ms`, `every_ms` and `cron`. */
 export type When = Partial<z.output<z.ZodObject<typeof WHEN>>>;
 
 /** The members without the message, which is a text in files. */

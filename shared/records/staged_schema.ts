@@ -8,6 +8,7 @@ import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../schema_id.ts
 /** The most versions in one apply. */
 export const STAGED_SCHEMAS_MAX = 1_000;
 
+/** A staged version, decoded or to be parsed. */
 export const StagedSchema = z.strictObject({
   schema_id: z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE }),
   /** Its number once it is in force. */
@@ -17,4 +18,6 @@ export const StagedSchema = z.strictObject({
   /** Absent: unchanged. */
   compatibility: z.enum(COMPATIBILITY_MODES).optional(),
 });
+
+/** A staged version, decoded or to be parsed. */
 export type StagedSchema = z.output<typeof StagedSchema>;

@@ -63,6 +63,8 @@ const Pending = z.looseObject({
   /** It changes no policies, so this write was the decision. */
   decided: z.literal(true).optional(),
 });
+
+/** A running apply, decoded. */
 export type PendingApply = z.output<typeof Pending>;
 
 /** The last finished apply: what it put in force, so that later manual changes can be reported. */

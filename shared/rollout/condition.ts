@@ -6,12 +6,16 @@
 const COUNTS = ["refused", "passed", "faults"] as const;
 /** Metrics of fuel: the quantile of each; 1 is the maximum. */
 export const QUANTILES = { fuel_p50: 0.5, fuel_p99: 0.99, fuel_max: 1 } as const;
+
+/** Every metric of a condition, counted and measured. */
 export const METRICS: readonly Metric[] = [...COUNTS, "fuel_p50", "fuel_p99", "fuel_max"];
 /** The most conditions of one rollout. */
 export const CONDITIONS_MAX = 16;
 
 /** A metric counted in messages. */
 export type Count = typeof COUNTS[number];
+
+/** A metric of a condition. */
 export type Metric = Count | keyof typeof QUANTILES;
 
 /** A parsed condition. */

@@ -89,7 +89,11 @@ const Document = z.looseObject({
   ended: Ended.optional(),
   past: z.array(Past).max(PAST_MAX).default([]),
 });
+
+/** The decoded document. */
 export type Rollout = z.output<typeof Document>;
+
+/** An earlier rollout, in short. */
 export type PastRollout = z.output<typeof Past>;
 
 const Report = z.looseObject({

@@ -2,6 +2,7 @@
 import { Counter } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
+/** The exported signals. */
 export type Signal = "traces" | "metrics";
 
 const NAME = "arqon_otlp_exports_total";

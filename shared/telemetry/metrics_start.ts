@@ -8,6 +8,7 @@ import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 
+/** The dependencies and settings of `openMetricsExport`. */
 export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;

@@ -57,6 +57,7 @@ export interface Tracing {
   stop(): Promise<void>;
 }
 
+/** The dependencies and settings of `startTracing`. */
 export interface TracingOptions extends Pick<Env, "registry" | "log"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;

@@ -15,6 +15,7 @@ const UNDER_WAY = 8;
 /** Remembered tenants without usage here. */
 const IDLE_MAX = 10_000;
 
+/** The dependencies and settings of `BudgetStandings`. */
 export interface BudgetStandingsOptions {
   readonly config: Pick<Config["usage"], "budgets" | "flush_ms">;
   readonly prices: { read(): Promise<PriceBook> };

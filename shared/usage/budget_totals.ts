@@ -19,6 +19,7 @@ function addRows(counts: Counts, rows: readonly UsageRow[]): void {
   for (const row of rows) addCounts(counts, row.counts);
 }
 
+/** Sums by day, each minute once. */
 export class DayTotals implements UseSink {
   /** By day since 1970. */
   readonly #days = new Map<number, Counts>();

@@ -53,6 +53,7 @@ const Stored = z.strictObject({
   use: z.array(z.tuple([whole, z.string().max(256), StoredRows])),
 });
 
+/** The stored form of a fold. */
 export function encodeFold(fold: Fold): Uint8Array {
   const { use, next, stored_ms, since_ms, whole_ms, damaged, lives } = fold;
   const stored: z.input<typeof Stored> = {

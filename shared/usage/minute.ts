@@ -62,6 +62,7 @@ export function rowsOf(stored: z.output<typeof StoredRows>): UsageRow[] {
   });
 }
 
+/** The stored form of a minute. */
 export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinute): Uint8Array {
   const stored: z.input<typeof Stored> = {
     v: FORMAT,

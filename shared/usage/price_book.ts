@@ -102,6 +102,7 @@ function put({ lists, replaced }: PriceBook, prices: PriceList, from_ms: number)
   };
 }
 
+/** The stored form: JSON. */
 export const encodeBook = (book: PriceBook): Uint8Array =>
   new TextEncoder().encode(JSON.stringify({ v: 1, ...book }));
 

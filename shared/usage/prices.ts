@@ -12,6 +12,7 @@ import type { PriceList } from "./units.ts";
 
 const KEY: KvKey = ["prices"];
 
+/** The dependencies and settings of `Prices`. */
 export interface PricesOptions {
   readonly config: Pick<Usage, "prices" | "prices_from">;
   readonly place: Pick<UsageStores, "running">;

@@ -19,6 +19,8 @@ export const USAGE_UNITS = [
   "reads",
   "read_bytes",
 ] as const;
+
+/** A unit of `USAGE_UNITS`. */
 export type UsageUnit = (typeof USAGE_UNITS)[number];
 /** An amount of each unit. Minutes and fuel may have fractions. */
 export type UsageAmounts = Record<UsageUnit, number>;

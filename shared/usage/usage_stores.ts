@@ -23,6 +23,7 @@ export const runningKey = (tenant_id: string, ...whose: readonly string[]): KvKe
   ...whose,
 ];
 
+/** The dependencies and settings of `UsageStores`. */
 export interface UsageStoresOptions {
   readonly config: Pick<Config, "usage">;
   readonly spine: Pick<Spine, "blocks" | "keyValue">;

@@ -21,6 +21,7 @@ const UNDER_WAY = 8;
 /** Interval of the search for expired minutes, in ms. */
 const SWEEP_MS = 6 * 3_600_000;
 
+/** The dependencies and settings of `UsageWriter`. */
 export interface UsageWriterOptions {
   /** The rows of every tenant that has any; `is_end`: the minute has ended, and counts restart. */
   readonly ledger: { take(is_end: boolean): Iterable<TenantRows> };

@@ -3,6 +3,7 @@ import type { Capability } from "../capability.ts";
 import { AUDIT_ROUTES } from "./api.ts";
 import { startAudit } from "./start.ts";
 
+/** The capability, for a Shield's list. */
 export const AUDIT: Capability = {
   name: "audit",
   title: "who did what on the admin API",

@@ -17,6 +17,7 @@ const STATUS_MS = 30_000;
 /** How long the end of the process waits for entries that are not written yet, in ms. */
 const CLOSE_MS = 2_000;
 
+/** The dependencies of `startAudit`. */
 export interface AuditStart
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "random"> {
   readonly config: Pick<Config, "audit">;

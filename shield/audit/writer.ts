@@ -25,6 +25,7 @@ const ATTEMPTS = 256;
 /** The pause before an entry that may wait is tried again, in ms. */
 const RETRY_MS = 1_000;
 
+/** The dependencies and settings of `AuditWriter`. */
 export interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "ledger">;
   readonly retention: LedgerRetention;

@@ -20,6 +20,7 @@ import type { ArrivedBan, BanPlace, HeldBan, Who } from "./ban_table.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
+/** The dependencies and settings of `Bans`. */
 export interface BansOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;

@@ -40,6 +40,7 @@ export interface KeySource {
   close(): void;
 }
 
+/** The dependencies and settings of `openKeySource`. */
 export interface KeySourceOptions extends Pick<Env, "log" | "now"> {
   readonly auth: Pick<
     Config["auth"],

@@ -7,6 +7,7 @@ import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { Revocations } from "./revocations.ts";
 import { revokeTokens } from "./revoke.ts";
 
+/** The dependencies of `startRevocations`. */
 export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "limits">;
   readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;

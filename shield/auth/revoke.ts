@@ -18,6 +18,7 @@ import type { Revocations } from "./revocations.ts";
 /** With n writers at once the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
 
+/** The dependencies of the functions in this file. */
 export interface RevokeContext {
   readonly revocations: Pick<Revocations, "hasRoom" | "take">;
   /** `ARQON_REVOCATIONS`. */

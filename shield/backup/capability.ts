@@ -2,6 +2,7 @@
 import type { Capability } from "../capability.ts";
 import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
 
+/** The capability, for a Shield's list. */
 export const BACKUP: Capability = {
   name: "backup",
   title: "all that an embedded bus keeps",

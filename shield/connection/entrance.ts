@@ -26,6 +26,7 @@ import type { TenantTable } from "../stats/tenant_stats.ts";
 
 const PROTOCOL_VERSION = 1;
 
+/** The dependencies of `createEntrance`. */
 export interface EntranceContext
   extends Pick<Env, "config" | "log" | "node_id" | "now" | "random"> {
   readonly counters: ConnectionCounters;

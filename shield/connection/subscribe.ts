@@ -39,6 +39,7 @@ import { inPieces } from "../../shared/turns/slices.ts";
 /** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
+/** The dependencies of the functions in this file. */
 export interface SubscribeContext {
   readonly path: MessagePath;
   readonly hub: Hub;

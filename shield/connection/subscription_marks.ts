@@ -17,6 +17,7 @@ export type LeaveWhy =
   | "idle"
   | string;
 
+/** The dependencies of the functions in this file. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;

@@ -11,6 +11,7 @@ import { originalOf } from "../socket/light_copy.ts";
 import { enter, sharedBy } from "./entrance.ts";
 import type { EntranceContext, Shared } from "./entrance.ts";
 
+/** The dependencies of `createUpgrade`. */
 export interface UpgradeContext extends EntranceContext {
   readonly socket_server: SocketServer;
 }

@@ -27,6 +27,7 @@ const WHOSE = [
 
 const BODY_BYTES = 4_096;
 
+/** The dependencies of the functions in this file. */
 export interface DataContext extends Pick<Env, "log" | "node_id"> {
   readonly stores: readonly DataStore[];
   readonly asker: StoresContext["asker"];

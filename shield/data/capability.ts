@@ -5,6 +5,7 @@ import { dataStores } from "./stores.ts";
 
 const TITLE = "what is kept of tenants and users: found, exported, erased";
 
+/** The capability, for a Shield's list. */
 export const DATA: Capability = {
   name: "data",
   title: TITLE,

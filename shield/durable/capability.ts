@@ -13,6 +13,7 @@ interface OwnDurable extends Pick<StartedDurable, "stats"> {
   readonly history?: History;
 }
 
+/** The capability, for a Shield's list. */
 export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
   title: "rooms whose messages are kept and can be read again",

@@ -18,6 +18,7 @@ import type { DurableStats } from "./log/stats.ts";
 import { TailCache } from "./log/tail_cache.ts";
 import { LogWatch } from "./log/watch.ts";
 
+/** The dependencies of `startDurable`. */
 export interface DurableStart extends Pick<Env, "spine" | "registry" | "log"> {
   readonly config: Pick<Config, "durable" | "limits">;
   readonly classes: RoomClasses;

@@ -7,6 +7,7 @@ import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./hub.ts";
 import type { PatternRooms } from "./pattern_rooms.ts";
 
+/** The dependencies and settings of `HubLosses`. */
 export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;

@@ -46,6 +46,7 @@ export const UNBOUNDED_PATTERNS: PatternLimits = {
   pattern_rooms_per_tenant: Infinity,
 };
 
+/** The dependencies and settings of `PatternRooms`. */
 export interface PatternRoomsOptions extends StampSource, PatternLimits {
   readonly spine: Pick<Spine, "subscribe">;
   readonly stats: Pick<

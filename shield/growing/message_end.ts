@@ -35,6 +35,7 @@ const SKEW_MS = 60_000;
 /** The prefix of the connection id when the bus itself ends a message. */
 const CONNECTION = "growing";
 
+/** The dependencies of the functions in this file. */
 export interface SettlingContext {
   readonly path: MessagePath;
   readonly limits: ScanLimits;

@@ -11,6 +11,7 @@ import type { GrowingBounds } from "./record.ts";
 import type { GrowingKey } from "./records.ts";
 import type { SettlingContext } from "./message_end.ts";
 
+/** The dependencies of the functions in this file. */
 export interface GrowingContext extends SettlingContext {
   /** Judges the text before readers receive it. */
   readonly overseer: JudgingContext["overseer"];

@@ -11,6 +11,7 @@ import type { GrowingKey } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import type { Policies } from "../message/gates.ts";
 
+/** The dependencies of the functions in this file. */
 export interface JudgingContext {
   readonly overseer: Pick<Policies, "onAppend">;
   readonly stats: Pick<GrowingStats, "held" | "bound">;

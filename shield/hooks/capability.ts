@@ -11,6 +11,7 @@ import { hooksKind } from "./hooks_kind.ts";
 import { tellingRefusals } from "./refusals.ts";
 import { TenantEvents } from "./tenant_events.ts";
 
+/** The capability, for a Shield's list. */
 export const HOOKS: Capability = {
   name: "hooks",
   title: "URLs that are called when something has happened",

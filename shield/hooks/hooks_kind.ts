@@ -9,11 +9,13 @@ import type { HookStore } from "./hook_store.ts";
 import { StateHook } from "../settings/document_kinds.ts";
 import type { DocumentKind } from "../settings/document_kinds.ts";
 
+/** The dependencies and settings of `hooksKind`. */
 export interface HooksKindOptions {
   readonly store: HookStore;
   readonly webhooks: Pick<Webhooks, "tenant_hooks">;
 }
 
+/** Makes the kind from the store of hooks. */
 export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<StateHook> {
   const own = async (tenant_id: string) =>
     (await store.list(tenant_id)).filter(({ source }) => source === "tenant");

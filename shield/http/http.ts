@@ -34,6 +34,7 @@ export type ForeignEntry = (
   remote_ip: string,
 ) => Promise<Response> | undefined;
 
+/** The dependencies of the functions in this file. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };

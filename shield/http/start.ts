@@ -14,6 +14,7 @@ import { OWN_ROUTES } from "./own_routes.ts";
 import { ClientTable } from "./route.ts";
 import type { ClientRoute } from "./route.ts";
 
+/** The dependencies and settings of `startClientApi`. */
 export interface ClientApiOptions extends Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "limits" | "auth" | "sse" | "server">;
   readonly spine: Pick<Spine, "keyValue" | "request" | "subscribe" | "flush">;

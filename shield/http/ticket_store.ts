@@ -21,6 +21,7 @@ const SWEEP_AFTER_MS = 60_000;
 const SWEEP_EVERY_MS = 60_000;
 const NOTHING = new Uint8Array(0);
 
+/** The dependencies and settings of `TicketStore`. */
 export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "keyValue">;
   /** How long a ticket is good. */

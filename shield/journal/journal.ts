@@ -251,6 +251,7 @@ function policyOf(
   };
 }
 
+/** The parts of the journal. */
 export interface JournalParts extends Pick<Env, "now"> {
   readonly rules: JournalRules;
   readonly classes: Pick<RoomClasses, "of">;

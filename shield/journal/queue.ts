@@ -33,6 +33,7 @@ const LOG_MS = 10_000;
 /** The most remembered series, least recently used dropped first. */
 const SERIES_MAX = 16_384;
 
+/** The dependencies and settings of the functions in this file. */
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked for again after a failure. */
@@ -65,6 +66,7 @@ interface Untold {
   readonly by_cause: Map<string, BlockHole>;
 }
 
+/** The queue of one process; `write` never waits. */
 export class JournalQueue {
   readonly #options: QueueOptions;
   /** The blocks being filled, by retention and tenant. */

@@ -38,6 +38,7 @@ export interface TermsAsked {
   readonly is_allowed: boolean;
 }
 
+/** Finds the terms of operations; equal terms are one object. */
 export class TermsOf {
   readonly #parts: TermsParts;
   readonly #credentials = new WeakMap<Identity, Terms["credential"]>();

@@ -29,6 +29,7 @@ const PERIODS_SWEPT = 12;
 /** Deletions of one sweep. */
 const SWEPT_MAX = 20_000;
 
+/** The dependencies and settings of `JournalKeys`. */
 export interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "onEvent">;

@@ -23,6 +23,7 @@ const FORMER_MAX = 64;
 /** Clocks differ: a block may be stored so much earlier than the Shield's time. */
 const CLOCK_SKEW_MS = 60_000;
 
+/** The stores that former ledgers are read from. */
 export interface FormerReading extends Pick<Env, "now"> {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;

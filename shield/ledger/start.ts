@@ -23,6 +23,7 @@ import { clipped } from "./row_facts.ts";
 /** Interval of dropping expired rows, in ms. */
 const EXPIRE_MS = 10_000;
 
+/** The dependencies of `startLedger`. */
 export interface LedgerStart extends Pick<Env, "registry" | "now"> {
   readonly config: Pick<Config, "ledger">;
 }

@@ -19,6 +19,7 @@ import { type LivingConnection, Presences } from "./presences.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead } from "./row_form.ts";
 import { BlockDraft } from "./stored_block.ts";
 
+/** The dependencies of `startStore`. */
 export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
   readonly spine: Pick<Spine, "blocks">;
   readonly life: OwnLife;

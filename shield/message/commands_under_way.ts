@@ -8,6 +8,7 @@ import type { Env } from "../../shared/env.ts";
 import type { RequestOptions, Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
+/** The dependencies and settings of `CommandsUnderWay`. */
 export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
   /** The message that probes whether a Brain receives. */
   readonly hello: () => Uint8Array;

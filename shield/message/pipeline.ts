@@ -44,6 +44,7 @@ export type Receipts = (
   stored: Appended,
 ) => Promise<Uint8Array | undefined>;
 
+/** The dependencies of the message path. */
 export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "give" | "request">;
   readonly signatures: SignatureDemands;

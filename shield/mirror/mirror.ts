@@ -20,6 +20,7 @@ import { routedTraceId } from "./shadow_envelope.ts";
 import { SHADOW_VERDICT } from "./verdicts.ts";
 import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 
+/** The parts of the mirror. */
 export interface MirrorParts extends Pick<Env, "now"> {
   readonly rules: MirrorRules;
   readonly sender: Pick<ShadowSender, "push">;

@@ -56,6 +56,7 @@ const BRIEF_MAX = 256;
 /** Reasons that one announcement has at most. */
 const REASONS_MAX = 8_192;
 
+/** The dependencies and settings of `Announcer`. */
 export interface AnnouncerOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process in Unix ms, which is its first incarnation. */
   readonly started_ms: number;

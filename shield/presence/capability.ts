@@ -3,6 +3,7 @@ import type { Capability } from "../capability.ts";
 import { HeardAnswer } from "./moving.ts";
 import { startPresence } from "./service.ts";
 
+/** The capability, for a Shield's list. */
 export const PRESENCE: Capability = {
   name: "presence",
   title: "who is in rooms",

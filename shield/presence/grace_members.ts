@@ -17,6 +17,7 @@ interface GraceMember extends MemberRef {
   readonly until_ms: number;
 }
 
+/** The dependencies and settings of `GraceMembers`. */
 export interface GraceMembersOptions {
   readonly port: PresencePort;
   /** The shortest time between two rounds, in ms; members whose time ends within it end together. */

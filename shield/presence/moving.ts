@@ -40,6 +40,7 @@ export interface MovingConnection {
   readonly identity: Pick<Identity, "tenant_id" | "user_key">;
 }
 
+/** The dependencies and settings of `Moving`. */
 export interface MovingOptions
   extends Pick<Env, "registry" | "log" | "node_id" | "monotonic_ms" | "random"> {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "flush">;

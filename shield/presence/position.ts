@@ -121,6 +121,7 @@ export function takeUpdate(
  */
 export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
+/** The inputs of judging a snapshot. */
 export interface SnapshotRules {
   /** The id of this Shield. */
   readonly node_id: string;

@@ -20,6 +20,7 @@ import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts
 
 export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./watched_room.ts";
 
+/** The dependencies and settings of `ShieldPresence`. */
 export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   /** The start of the process, in Unix ms. */
   readonly started_ms: number;

@@ -29,6 +29,7 @@ import type { Subscriber } from "../fanout/hub.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { PresenceRequest } from "../connection/presence_request.ts";
 
+/** The dependencies and settings of the functions in this file. */
 export interface PresenceServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;

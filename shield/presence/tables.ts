@@ -30,6 +30,7 @@ const CHECKS_PER_MESSAGE = 1_000;
 /** For how many heartbeats a Brain may lack what a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
+/** The dependencies and settings of `Tables`. */
 export interface TablesOptions {
   readonly node_id: string;
   readonly port: PresencePort;

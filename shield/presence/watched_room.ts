@@ -64,6 +64,7 @@ export interface PresenceWatch {
   close(): void;
 }
 
+/** The dependencies and settings of `WatchedRoom`. */
 export interface WatchedRoomOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;

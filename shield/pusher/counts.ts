@@ -13,6 +13,7 @@ const ASKED_MAX = 1_000;
 /** Sends a client the count of its channel; false: it has left the channel. */
 export type TellCount = (count: number) => boolean;
 
+/** The dependencies and settings of `counts`. */
 export interface CountsOptions {
   /** Subscribers on all Shields, in the order of the rooms. Rejects when that is not known. */
   readonly everywhere: (tenant_id: string, rooms: readonly string[]) => Promise<readonly number[]>;

@@ -37,6 +37,7 @@ const UNKNOWN_APP = 4001;
 const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
+/** The dependencies of the functions in this file. */
 export interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;

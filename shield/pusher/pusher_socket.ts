@@ -28,6 +28,7 @@ const ODD_MAX = 64;
 /** Close codes of the protocol: reconnect never, later, at once. */
 export const CLOSE = { refused: 4009, over_capacity: 4100, reconnect: 4200 } as const;
 
+/** The dependencies and settings of `PusherSocket`. */
 export interface PusherSocketOptions {
   readonly app: App;
   readonly socket_id: string;

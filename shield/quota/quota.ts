@@ -30,6 +30,7 @@ const SOONEST = 1 / 4;
 
 type QuotaConfig = NonNullable<Config["quota"]>;
 
+/** The dependencies and settings of `startQuota`. */
 export interface QuotaOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: QuotaConfig;
   /** What tenants have of their own. */

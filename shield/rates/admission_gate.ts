@@ -35,6 +35,7 @@ const DETAILS: Record<Closed, string> = {
   strangers: "too many connections without a token are open",
 };
 
+/** The dependencies and settings of the functions in this file. */
 export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   /** Resident memory of the process. */

@@ -20,6 +20,7 @@ import {
 } from "../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 
+/** The dependencies of `startRoomClasses`. */
 export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
   readonly config: Pick<Config, "rooms">;
   /** The settings, which must be ready: what tenants have set is known. */

@@ -25,6 +25,7 @@ const OWN = [
   ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
 ] as const;
 
+/** The dependencies of the functions in this file. */
 export interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;

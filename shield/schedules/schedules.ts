@@ -47,6 +47,7 @@ const LOOK_MS = 10_000;
 /** Repetitions are known for so long for certain, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
+/** The dependencies and settings of `Schedules`. */
 export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   /** Rejects as a publish is refused. */

@@ -14,6 +14,7 @@ import { dueAfter } from "../../shared/records/schedule.ts";
 import { StateSchedule } from "../settings/document_kinds.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
+/** The dependencies and settings of `SchedulesKind`. */
 export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly limits: ScanLimits;

@@ -6,6 +6,7 @@ import { inPath } from "../openapi/openapi_parts.ts";
 import { SCHEMA_SCHEMAS, VERSION } from "./admin/admin_api.ts";
 import { type StartedSchemas, startSchemas } from "./start.ts";
 
+/** The capability, for a Shield's list. */
 export const SCHEMAS: Capability<StartedSchemas> = {
   name: "schemas",
   title: "Protobuf schemas of events",

@@ -28,6 +28,7 @@ import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./registry/working_set.ts";
 import { NO_SCHEMAS } from "../message/gates.ts";
 
+/** The dependencies of the functions in this file. */
 export interface SchemaStart extends Pick<Env, "spine" | "registry" | "now" | "random"> {
   readonly config: Pick<Config, "platform">;
   /** The settings, which must be ready: tenants' mappings are known. */

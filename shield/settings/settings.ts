@@ -22,6 +22,7 @@ import { plural } from "../../shared/plural.ts";
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
+/** The dependencies and settings of `openSettings`. */
 export interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
 }

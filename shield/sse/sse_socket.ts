@@ -16,6 +16,7 @@ import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
+/** The dependencies and settings of `SseSocket`. */
 export interface SseSocketOptions {
   readonly readers: EventReaders;
   readonly subscriptions: EventSubscriptions;

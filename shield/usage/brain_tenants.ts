@@ -12,6 +12,7 @@ const READ_MS = 180_000;
 /** The most remembered tenants; beyond that, the oldest are only read where they use something. */
 const TENANTS_MAX = 10_000;
 
+/** The dependencies and settings of `BrainTenants`. */
 export interface BrainTenantsOptions {
   readonly place: Pick<UsageStores, "running">;
   /** Unix ms. */

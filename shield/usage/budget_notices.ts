@@ -19,6 +19,7 @@ type Stored = (
   data: { readonly room: null } & Readonly<Record<string, unknown>>,
 ) => Promise<void>;
 
+/** The dependencies and settings of `BudgetNotices`. */
 export interface BudgetNoticesOptions {
   readonly place: Pick<UsageStores, "running">;
   readonly node_id: string;

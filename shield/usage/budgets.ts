@@ -17,6 +17,7 @@ import type { Settings } from "../settings/settings.ts";
 const WAIT_MAX_MS = 2_147_483_647;
 const SECOND_MS = 1_000;
 
+/** The dependencies and settings of `Budgets`. */
 export interface BudgetsOptions extends Omit<BudgetStandingsOptions, "own" | "onRead"> {
   /** Tenants' own settings. */
   readonly settings: Pick<Settings, "get" | "onChange">;
@@ -32,6 +33,7 @@ interface Door {
   of: BudgetState | undefined;
 }
 
+/** The budgets of tenants, enforced by one Shield. */
 export class Budgets {
   /** Refused messages and commands, by the action of the budget. */
   readonly refusals = { slow: 0, refuse: 0 };

@@ -4,6 +4,7 @@ import { USAGE_ROUTES } from "./admin/api.ts";
 import { minuteLeaves } from "../../shared/usage/minute.ts";
 import { type StartedUsage, startUsage } from "./start.ts";
 
+/** The capability, for a Shield's list. */
 export const USAGE: Capability<StartedUsage> = {
   name: "usage",
   title: "what tenants use, and how much they may",

@@ -42,6 +42,7 @@ const FOLD_BLOCKS = 4_096;
 /** Blocks of a page, and of a slice before others run. */
 const PAGES = { limit: 512, slice: 64 };
 
+/** The dependencies and settings of `UsageFolder`. */
 export interface UsageFolderOptions {
   readonly place: Pick<UsageStores, "store" | "running" | "kept_ms">;
   readonly node_id: string;
@@ -68,6 +69,7 @@ function unlessConflict(error: unknown): void {
   if (!isConflict(error)) throw error;
 }
 
+/** Folds on one Shield, one tenant at a time. */
 export class UsageFolder {
   /** Folded blocks, and tenants whose fold failed. */
   readonly totals = { blocks: 0, failed: 0 };

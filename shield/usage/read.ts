@@ -18,6 +18,8 @@ const MINUTE_MS = 60_000;
 
 /** The dimensions of an answer. */
 export const USAGE_BY = ["room", "user", "policy", "node", "minute", "hour", "day"] as const;
+
+/** A dimension of `USAGE_BY`. */
 export type UsageBy = (typeof USAGE_BY)[number];
 
 /** A query. */

@@ -26,6 +26,7 @@ import type { ReadMeter } from "../message/reads.ts";
 import { registerTenantUse, TenantSums } from "./tenant_metrics.ts";
 import { UsageWriter } from "../../shared/usage/writer.ts";
 
+/** The dependencies of `startUsage`. */
 export interface UsageStart {
   readonly config: Pick<Config, "usage">;
   readonly spine: Spine;

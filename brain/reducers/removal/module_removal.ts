@@ -38,6 +38,7 @@ export const LEFT_MS = 600_000;
 const PASS_MIN_MS = 1_000;
 const PASS_MAX_MS = 900_000;
 
+/** The dependencies and settings of `ModuleRemoval`. */
 export interface ModuleRemovalOptions extends NeedSources, Pick<Env, "log" | "monotonic_ms"> {
   readonly objects: Pick<ObjectStore, "get" | "list" | "delete">;
   /** Modules that this Brain's configuration names. */

@@ -19,6 +19,7 @@ import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { Told } from "./value_changes.ts";
 
+/** A room with a reducer, and where its log is. */
 export interface ReducedPlace {
   readonly tenant_id: string;
   readonly room_id: string;

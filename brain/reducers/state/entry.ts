@@ -40,6 +40,7 @@ export interface MigrateEntry extends Placed {
   readonly deploy: number;
 }
 
+/** An entry of any kind, by `kind`. */
 export type LogEntry = CommandEntry | TimerEntry | MigrateEntry;
 
 /** An event for all subscribers of the room, or for some. */

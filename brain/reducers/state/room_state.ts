@@ -35,6 +35,7 @@ export interface Remembered extends Answered {
   readonly offset: number;
 }
 
+/** A state after an entry. Immutable. */
 export interface RoomState {
   readonly values: Values;
   /** Bytes of all keys and values. */
@@ -69,6 +70,7 @@ createSHA256().then((made) => sha256 = made, () => {
   // Until it is loaded, the engine digests.
 });
 
+/** SHA-256, 32 bytes. */
 export function digestOf(bytes: Uint8Array): Uint8Array {
   if (sha256 === undefined || bytes.length > DIGESTED_BYTES) {
     return new Uint8Array(hash("sha256", bytes, "buffer"));

@@ -21,6 +21,7 @@ export class SnapshotError extends Error {
   override readonly name = "SnapshotError";
 }
 
+/** The canonical bytes of a state, with their digest at the end. */
 export function encodeSnapshot(state: RoomState): Uint8Array<ArrayBuffer> {
   const writer = new CanonicalWriter().raw(MAGIC).i64(state.offset).i64(state.time_ms);
   writer.raw(state.chain);

@@ -28,6 +28,7 @@ async function change(
   await bucket.update([tenant_id, reducer], bytes, stored?.revision ?? 0);
 }
 
+/** Stores a module; returns its hex SHA-256. */
 export async function storeModule({ spine }: Bus, module: Uint8Array): Promise<void> {
   const sha256 = createHash("sha256").update(module).digest("hex");
   await (await spine.objects(REDUCER_OBJECTS)).put(moduleName(sha256), module);

@@ -6,6 +6,7 @@ import { ROOM_BOUNDS, type RoomBounds } from "../state/room_bounds.ts";
 
 const encoder = new TextEncoder();
 
+/** UTF-8. */
 export const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
 /** A room with these bounds. */

@@ -5,6 +5,7 @@
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
 import { meterReducer } from "../../../wasm/reducer/reducer_check.ts";
 
+/** A module to meter, and to compile if asked. */
 export interface CompileRequest {
   readonly id: number;
   readonly bytes: Uint8Array;

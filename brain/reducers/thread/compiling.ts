@@ -9,6 +9,7 @@ import type { RunnableProgram } from "../log/program.ts";
 import { compileUnits, UNITS_PER_MS } from "./thread_price.ts";
 import type { CompileReply, CompileRequest } from "./compile_thread.ts";
 
+/** A metered and compiled module. */
 export interface CompiledProgram {
   readonly compiled: WebAssembly.Module;
   readonly metered: Pick<MeteredModule, "cost" | "renewal">;

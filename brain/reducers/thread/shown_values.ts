@@ -17,6 +17,7 @@ export interface ShownBytes {
   readonly size_bytes: number;
 }
 
+/** A visible key and its value, for people. */
 export interface ValueText {
   readonly key: ShownBytes;
   readonly value: ShownBytes;
@@ -37,6 +38,7 @@ export interface ShowOptions {
   readonly limit: number;
 }
 
+/** A page of values, and the key of the next one. */
 export interface ValuesPage {
   readonly values: readonly ValueText[];
   /** The key to continue after, one character for each byte; undefined: the last page. */

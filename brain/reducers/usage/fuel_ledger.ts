@@ -18,6 +18,7 @@ interface CountedBy {
   readonly reducer?: string | undefined;
 }
 
+/** Used fuel by tenant, class and reducer, in instruction units. */
 export class FuelLedger {
   readonly #rows_max: number;
   readonly #tenants = new Map<string, UserUse>();

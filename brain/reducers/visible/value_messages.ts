@@ -9,6 +9,7 @@ const MESSAGE_BYTES = 131_072;
 /** Approximate bytes of an entry, a change and quotes. */
 const CHANGE_BYTES = 32;
 
+/** The visible changes of one entry, by its offset. */
 export interface EntryChanges {
   readonly offset: number;
   readonly changes: readonly ShownValue[];

@@ -53,6 +53,7 @@ function closedByFields(registry: FileRegistry): Set<string> {
   return found;
 }
 
+/** The state of one comparison, shared by all rules. */
 export class Comparison {
   readonly directions: Directions;
   readonly #findings: { error: Finding[]; warning: Finding[] } = { error: [], warning: [] };

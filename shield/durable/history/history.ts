@@ -28,6 +28,7 @@ import { MessageView, type ReadMapped } from "../../../shared/filter/message_vie
 import type { Filter } from "../../fanout/filters.ts";
 import type { FilterShares } from "../../filter/shares.ts";
 
+/** The dependencies of `createHistory`. */
 export interface HistoryContext {
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
   readonly classes: Pick<RoomClasses, "of">;

@@ -31,6 +31,7 @@ export const HISTORY = {
   },
 } satisfies DescribedRoute;
 
+/** The dependencies of `createHttpHistory`. */
 export interface HttpHistoryContext {
   readonly history: Pick<History, "answer" | "give" | "limits">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;

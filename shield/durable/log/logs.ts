@@ -12,6 +12,7 @@ import type { DurableStats } from "./stats.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { LogAppend, Logs } from "../../message/logs.ts";
 
+/** The dependencies and settings of `TenantLogs`. */
 export interface TenantLogsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "log">;
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;

@@ -30,6 +30,7 @@ export interface WatchedRoom {
   verify(): Promise<void>;
 }
 
+/** The dependencies and settings of `LogWatch`. */
 export interface LogWatchOptions {
   readonly spine: Pick<Spine, "onEvent">;
   readonly clock: LogClock;

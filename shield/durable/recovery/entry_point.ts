@@ -8,6 +8,7 @@ import type { EntryPoint, Lost, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
 
+/** The room of an entry point, in its current state. */
 export interface EntryPointRoom {
   readonly timeline: Timeline;
   readonly offset: number;

@@ -40,6 +40,7 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   compare(): Promise<void>;
 }
 
+/** The dependencies and settings of `Recoveries`. */
 export interface RecoveriesOptions {
   readonly room: RecoverableRoom;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;

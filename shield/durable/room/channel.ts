@@ -8,6 +8,7 @@ import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
 import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
 import type { RoomLog } from "./room_log.ts";
 
+/** The dependencies and settings of `DurableChannel`. */
 export interface DurableChannelOptions extends RoomEvents {
   /**
    * Makes the room's log once its Spine subscription is with the server; the log is not started yet.

@@ -16,6 +16,7 @@ export interface Heard {
   readonly offset: number;
 }
 
+/** The dependencies and settings of the functions in this file. */
 export interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;

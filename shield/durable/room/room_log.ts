@@ -29,6 +29,7 @@ export type { Gap } from "./following.ts";
  */
 const CURRENT_MS = 1_000;
 
+/** The dependencies and settings of `RoomLog`. */
 export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;

@@ -44,6 +44,7 @@ function* cut(text: string): Generator<string, void> {
   }
 }
 
+/** The dependencies of `growingRoute`. */
 export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;

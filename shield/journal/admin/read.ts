@@ -33,6 +33,7 @@ const STEP_MS = 1_000;
 /** The reason of such a gap: nothing is missing, but times do not give the order. */
 const SET_BACK = "clock-set-back";
 
+/** The journal that is read: its store, its keys, and gaps that no block reports. */
 export interface JournalReading {
   readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;

@@ -56,6 +56,7 @@ const FINDINGS_SHOWN = 200;
 /** The most mappings in one refusal. */
 const MAPPINGS_SHOWN = 100;
 
+/** The dependencies of the functions in this file. */
 export interface SchemaAdminContext extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   /** Does long work on schemas without delaying messages. */

@@ -48,6 +48,7 @@ export interface RefusedPut {
   readonly serving: number | null;
 }
 
+/** The dependencies and settings of `Adoption`. */
 export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   readonly store: SchemaStore;
   readonly work: SetWork;

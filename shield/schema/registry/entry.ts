@@ -23,6 +23,8 @@ const WHOLE_BYTES = 1_048_576;
  * used, or lacks a message. `failed`: the registry is unreachable or damaged.
  */
 const LOAD_OUTCOMES = ["loaded", "unchanged", "absent", "invalid", "failed"] as const;
+
+/** An outcome of `LOAD_OUTCOMES`. */
 export type LoadOutcome = typeof LOAD_OUTCOMES[number];
 
 /** One message of a schema for the gate; `compiled` is the version in force. */

@@ -50,6 +50,7 @@ export class IncompatibleError extends Error {
   }
 }
 
+/** The dependencies of a registration. */
 export interface RegisterTools {
   readonly store: SchemaStore;
   readonly work: Pick<SetWork, "read" | "compare">;

@@ -21,6 +21,7 @@ const USAGE_ROWS_MAX = 10_000;
 const DAY_MS = 86_400_000;
 const NO_STORE = { "cache-control": "no-store" };
 
+/** The dependencies of the functions in this file. */
 export interface UsageAdminContext {
   readonly place: UsageStores;
   readonly prices: Prices;
