@@ -1,4 +1,4 @@
-/** `host_set_payload` of `arqon_host_v2`: one call of a guest, and what a chain makes of it. */
+/** `host_set_payload` of `arqon_host_v2`: one call of a guest, and its effect in a chain. */
 import assert from "node:assert/strict";
 import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
 import { type GuestText, runnableGuest } from "../testing/guests.ts";
