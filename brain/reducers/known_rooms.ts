@@ -18,7 +18,7 @@ export class KnownRooms {
   readonly #rooms = new Map<string, KnownRoom>();
 
   /** Applies a record of the bucket. */
-  hear({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
+  apply({ key: [tenant_id = "", room_id = ""], value }: KvChange): void {
     // The bucket also has the modules being removed.
     if (tenant_id === REMOVAL_KEY[0]) return;
     const key = keyOf({ tenant_id, room_id });

@@ -138,7 +138,7 @@ export function createReducerMetrics(registry: Registry, gauges: ReducerGauges) 
       "brain_reducer_conflicts_total",
       "How often another Brain had written a room's log first; the room is read again.",
     ),
-    told: counter(
+    value_messages: counter(
       "brain_reducer_value_messages_total",
       "Messages with changes of visible values of rooms with reducers that this Brain published.",
     ),

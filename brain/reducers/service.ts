@@ -145,7 +145,7 @@ export class ReducerService implements ReducerCalls {
       ...{ metrics: createRemovalMetrics(registry), log, monotonic_ms: options.monotonic_ms },
     });
     programs.onChange((tenant_id) => this.#migrate(tenant_id));
-    const watch = stores.records.watch([], (change) => this.#known.hear(change));
+    const watch = stores.records.watch([], (change) => this.#known.apply(change));
     watch.ready.catch((error) => log.error("rooms with reducers are not known", { error }));
     this.#stops.push(() => watch.stop(), view.onOwnership(() => this.#look()));
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS);

@@ -17,7 +17,7 @@ import type { CutOffRooms } from "./cut_off.ts";
 import type { ReducerHost } from "../thread/host.ts";
 import type { TenantFuel } from "../tenant_fuel.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
-import type { Told } from "./value_changes.ts";
+import type { PublishedValues } from "./value_changes.ts";
 
 /** A room with a reducer, and where its log is. */
 export interface ReducedPlace {
@@ -80,5 +80,5 @@ export interface LoadedRoom {
   /** Of those messages, the ones appended here: their number, bytes, and average size. */
   readonly appended: { messages: number; bytes: number; average: number };
   /** The last entry whose visible changes are published; undefined: none are, or it is unknown yet. */
-  told: Told | undefined;
+  published_values: PublishedValues | undefined;
 }

@@ -16,7 +16,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { takeProgram } from "./switching.ts";
 import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
 import type { Shown } from "../visible/shown.ts";
-import { tellChanges } from "./value_changes.ts";
+import { publishChanges } from "./value_changes.ts";
 import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
 
 /** The batches since a snapshot; throws if some are missing. */
@@ -70,7 +70,7 @@ async function replay(
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} comes to something else than when it was written`);
     }
-    await tellChanges(room, known, result.applied);
+    await publishChanges(room, known, result.applied);
     due.push(...dueEvents(result.applied, loaded.published));
   }
   return due;
@@ -135,7 +135,7 @@ export async function loadRoom(
     },
     ...{ programs: programsOf(record, batches), kept: record?.program?.id },
     position: newest,
-    told: undefined,
+    published_values: undefined,
     appended: { messages: 0, bytes: 0, average: 0 },
     messages_behind: batches.length,
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),

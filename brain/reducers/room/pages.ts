@@ -5,7 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { nothingShown } from "../../../shared/rooms/reducer_room.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
-import { type ShownRoom, toldOf } from "./value_changes.ts";
+import { publishedValuesOf, type ShownRoom } from "./value_changes.ts";
 
 /** Bytes of keys and values of one page. */
 const PAGE_BYTES = 131_072;
@@ -39,8 +39,8 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
   const { loaded, at, shown, parts } = room;
   const { prefixes } = shown;
   const scope = scopeIn(shown, loaded.durable.stream);
-  const told = await toldOf(room, loaded.standing.offset);
-  if (told === undefined) {
+  const published = await publishedValuesOf(room, loaded.standing.offset);
+  if (published === undefined) {
     for (const { answer } of queries) answer(nothingShown(at.room_id));
     return;
   }
@@ -53,7 +53,7 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
   );
   for (const [index, { answer }] of queries.entries()) {
     parts.metrics.pages.inc();
-    answer(pageText(scope, told.entry, pages[index]!));
+    answer(pageText(scope, published.entry, pages[index]!));
   }
 }
 

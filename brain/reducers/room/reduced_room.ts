@@ -27,7 +27,7 @@ import {
   type TakenAt,
   takeNext,
 } from "./next_entries.ts";
-import { type ShownRoom, tellAll, tellChanges } from "./value_changes.ts";
+import { publishChanges, publishRemaining, type ShownRoom } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { Applied } from "../thread/protocol.ts";
@@ -355,7 +355,7 @@ export class ReducedRoom {
       noteApplied(one, this.at, parts);
       calls[at]?.answer(answerTo(one));
     }
-    await tellChanges(room, known, applied);
+    await publishChanges(room, known, applied);
     const due = dueEvents(applied, loaded.published);
     await this.#publishing.next(() => publishEvents(loaded, this.at, due, parts));
     const behind = Math.max(loaded.messages_behind, loaded.entries_behind);
@@ -402,7 +402,7 @@ export class ReducedRoom {
   }
 
   async #store(loaded: LoadedRoom): Promise<void> {
-    await tellAll(this.#shown(loaded));
+    await publishRemaining(this.#shown(loaded));
     await storeOrMakeRoom(loaded, this.at, this.#options.parts, this.#limits);
     await boundLog(loaded, this.at, this.#limits.log_bytes);
   }

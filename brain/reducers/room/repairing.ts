@@ -166,7 +166,15 @@ export async function repairRoom(
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
     const loaded: LoadedRoom = {
-      ...{ durable, handle, standing, tail, points: undefined, position: newest, told: undefined },
+      ...{
+        durable,
+        handle,
+        standing,
+        tail,
+        points: undefined,
+        position: newest,
+        published_values: undefined,
+      },
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
       published,

@@ -8,7 +8,7 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { loadRoom } from "./loading.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
 import { appendNothing, removeObjects, storeSnapshot } from "./storing.ts";
-import { tellAll } from "./value_changes.ts";
+import { publishRemaining } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 
 interface TrimOptions {
@@ -82,7 +82,7 @@ export async function trimRoom(
   try {
     const { durable, standing } = loaded;
     // The source of changes of visible values is about to go.
-    await tellAll({ loaded, at, shown, parts });
+    await publishRemaining({ loaded, at, shown, parts });
     const is_all = before === undefined || before >= standing.offset;
     if (is_all) await storeAnew(loaded, at, parts, limits, program);
     const points = await readPoints(loaded.record, durable.stream, parts.objects);

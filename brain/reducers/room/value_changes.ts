@@ -9,18 +9,18 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
 import {
   type EntryChanges,
-  nothingTold,
+  unchangedMessage,
   type ValueMessage,
   valueMessages,
 } from "../visible/value_messages.ts";
 
 /** Spine header of a message: the entry up to which changes are published. Clients cannot write it. */
-const TOLD_HEADER = "x-arqon-told";
+const PUBLISHED_HEADER = "x-arqon-told";
 /** The type of such a message. */
 const VALUES_TYPE = "values";
 
 /** How far changes are published. */
-export interface Told {
+export interface PublishedValues {
   entry: number;
   /** Position of the newest message. */
   tail: number;
@@ -38,8 +38,8 @@ const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, du
 
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
-  told: Told,
-  { data, told: entry }: ValueMessage,
+  published: PublishedValues,
+  { data, published_to: entry }: ValueMessage,
 ): Promise<void> {
   const values_room_id = valuesRoomOf(room_id)!;
   const { now, random } = parts;
@@ -47,50 +47,58 @@ async function publish(
     ...{ tenant_id, room_id: values_room_id },
     event: { type: VALUES_TYPE, data, content_type: "application/json" },
   });
-  const options = { headers: { [TOLD_HEADER]: String(entry) }, expected_last: told.tail };
-  told.tail = (await durable.append(values_room_id, payload, options)).offset;
-  told.entry = entry;
-  parts.metrics.told.inc();
+  const options = { headers: { [PUBLISHED_HEADER]: String(entry) }, expected_last: published.tail };
+  published.tail = (await durable.append(values_room_id, payload, options)).offset;
+  published.entry = entry;
+  parts.metrics.value_messages.inc();
 }
 
 /** How far changes were published by a former owner; at least `known`, before which it is unknown. */
-async function toldBefore(room: ShownRoom, known: number): Promise<Told> {
+async function publishedEarlier(room: ShownRoom, known: number): Promise<PublishedValues> {
   const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
-  const told = { entry: Number(last?.headers[TOLD_HEADER] ?? 0), tail: last?.offset ?? 0 };
+  const published = {
+    entry: Number(last?.headers[PUBLISHED_HEADER] ?? 0),
+    tail: last?.offset ?? 0,
+  };
   // A subscriber with older values sees a gap here, and reads them again.
-  if (told.entry < known) await publish(room, told, nothingTold(scopeOf(room), known, known));
-  return told;
+  if (published.entry < known) {
+    await publish(room, published, unchangedMessage(scopeOf(room), known, known));
+  }
+  return published;
 }
 
 /**
  * How far changes are published, or undefined if the room shows nothing. `known`: everything after it is published
  * here.
  */
-export async function toldOf(room: ShownRoom, known: number): Promise<Told | undefined> {
+export async function publishedValuesOf(
+  room: ShownRoom,
+  known: number,
+): Promise<PublishedValues | undefined> {
   const { loaded, at, shown } = room;
   if (shown.prefixes.length === 0 || valuesRoomOf(at.room_id) === undefined) {
-    return loaded.told = undefined;
+    return loaded.published_values = undefined;
   }
-  return loaded.told ??= await toldBefore(room, known);
+  return loaded.published_values ??= await publishedEarlier(room, known);
 }
 
 /** Publishes the changes of entries after `known`. Rejects as the log does. */
-export async function tellChanges(
+export async function publishChanges(
   room: ShownRoom,
   known: number,
   entries: readonly EntryChanges[],
 ): Promise<void> {
-  const told = await toldOf(room, known);
-  if (told === undefined) return;
+  const published = await publishedValuesOf(room, known);
+  if (published === undefined) return;
   if (!entries.some(({ changes }) => changes.length > 0)) return;
-  for (const message of valueMessages(scopeOf(room), told.entry, entries)) {
-    await publish(room, told, message);
+  for (const message of valueMessages(scopeOf(room), published.entry, entries)) {
+    await publish(room, published, message);
   }
 }
 
 /** Publishes all remaining changes, before their source is removed. */
-export async function tellAll(room: ShownRoom): Promise<void> {
-  const { loaded: { told, standing } } = room;
-  if (told === undefined || told.entry >= standing.offset) return;
-  await publish(room, told, nothingTold(scopeOf(room), told.entry, standing.offset));
+export async function publishRemaining(room: ShownRoom): Promise<void> {
+  const { loaded: { published_values: published, standing } } = room;
+  if (published === undefined || published.entry >= standing.offset) return;
+  await publish(room, published, unchangedMessage(scopeOf(room), published.entry, standing.offset));
 }

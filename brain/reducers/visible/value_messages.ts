@@ -18,7 +18,7 @@ export interface EntryChanges {
 /** A message, and the entry up to which everything is published with it. */
 export interface ValueMessage {
   readonly data: Uint8Array;
-  readonly told: number;
+  readonly published_to: number;
 }
 
 interface Draft {
@@ -35,11 +35,11 @@ function messageOf(scope: string, after: number, draft: Draft): ValueMessage {
   const parts = part > 1 || more ? `,"part":${part}` : "";
   const text = `{"scope":"${scope}","after":${after},"to":${to}${parts}` +
     `${more ? `,"more":true` : ""},"changes":[${changes.join()}]}`;
-  return { data: encoder.encode(text), told: more ? after : to };
+  return { data: encoder.encode(text), published_to: more ? after : to };
 }
 
 /** A message without changes: everything up to `to` is published. */
-export const nothingTold = (scope: string, after: number, to: number): ValueMessage =>
+export const unchangedMessage = (scope: string, after: number, to: number): ValueMessage =>
   messageOf(scope, after, { to, part: 1, more: false, changes: [] });
 
 /** The messages for entries after `after`; none if they changed nothing visible. */
@@ -49,13 +49,13 @@ export function valueMessages(
   entries: readonly EntryChanges[],
 ): ValueMessage[] {
   const messages: ValueMessage[] = [];
-  let told = after;
+  let published_to = after;
   let [part, bytes, to] = [1, 0, after];
   let changes: string[] = [];
   const close = (more: boolean) => {
-    const message = messageOf(scope, told, { to, part, more, changes });
+    const message = messageOf(scope, published_to, { to, part, more, changes });
     messages.push(message);
-    told = message.told;
+    published_to = message.published_to;
     part = more ? part + 1 : 1;
     [bytes, changes] = [0, []];
   };
